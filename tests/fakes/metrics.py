@@ -11,8 +11,7 @@ import msgspec
 
 from agentdash.demo.cluster import SimCluster, StatusError
 from agentdash.demo.cluster.api import Answer, Call, answer
-from agentdash.demo.cluster.kinds import KINDS, PODS, Object
-from agentdash.demo.cluster.objects import matches, parse_labels, stamp
+from agentdash.demo.cluster.objects import KINDS, PODS, Object, matches, parse_labels, stamp
 
 RESOURCE = "metrics.k8s.io"
 EXTERNAL = "external.metrics.k8s.io"

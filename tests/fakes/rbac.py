@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from agentdash.demo.cluster import SimCluster, StatusError
 from agentdash.demo.cluster.api import Answer, Call, answer
-from agentdash.demo.cluster.kinds import Kind, Object, forbidden
+from agentdash.demo.cluster.objects import Kind, Object, forbidden
 
 _GROUP = "rbac.authorization.k8s.io"
 _BINDINGS = ("rolebindings", "clusterrolebindings")

@@ -13,7 +13,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from agentdash.demo.cluster import SimCluster
-from agentdash.demo.cluster.kinds import DEPLOYMENTS
+from agentdash.demo.cluster.objects import DEPLOYMENTS
 from agentdash.worker.stores import ensure_usage_stream
 from controller.model.worker_messages import usage_subject
 from support.live import daemon, fleet_text, streams, until

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from agentdash.demo.cluster import ApiFault
-from agentdash.demo.cluster.kinds import AUTOSCALERS, DEPLOYMENTS, SCALED_OBJECTS
+from agentdash.demo.cluster.objects import AUTOSCALERS, DEPLOYMENTS, SCALED_OBJECTS
 from agentdash.worker.stores import ensure_worker_streams
 from controller.exit_codes import ExitCode
 from controller.record.journal_past import JournalPast

@@ -14,7 +14,7 @@ import pytest
 from nats.aio.client import Client
 
 from agentdash.demo.cluster import SimCluster
-from agentdash.demo.cluster.kinds import DEPLOYMENTS, PODS
+from agentdash.demo.cluster.objects import DEPLOYMENTS, PODS
 from agentdash.worker.stores import ensure_usage_stream
 from controller.kube.wire import DELETION_COST
 from controller.model.ids import PoolKey

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from agentdash.demo.cluster import SimCluster
-from agentdash.demo.cluster.kinds import PODS
+from agentdash.demo.cluster.objects import PODS
 from agentdash.worker import NatsLogin, QueueName, TaskTerms
 from agentdash.worker.link import NatsLink
 from agentdash.worker.stores import PoolTasks, bucket

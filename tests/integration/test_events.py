@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agentdash.demo.cluster import ApiFault
-from agentdash.demo.cluster.kinds import EVENTS
+from agentdash.demo.cluster.objects import EVENTS
 from support import requests_seen
 from support.live import daemon, fleet_text, until
 from support.live_world import NAMESPACE, LiveWorld, Servers, servers

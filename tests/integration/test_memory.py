@@ -14,7 +14,7 @@ import pytest
 from nats.aio.client import Client
 
 from agentdash.demo.cluster import SimCluster
-from agentdash.demo.cluster.kinds import DEPLOYMENTS
+from agentdash.demo.cluster.objects import DEPLOYMENTS
 from controller.attach import find_snapshot
 from controller.engine.clock import SystemClock
 from controller.exit_codes import ExitCode

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from agentdash.demo.cluster import SimCluster
-from agentdash.demo.cluster.kinds import DEPLOYMENTS
+from agentdash.demo.cluster.objects import DEPLOYMENTS
 from fakes.metrics import GivenMetrics, GivenObjectValue, GivenPodValue, GivenSeries, GivenUsage
 from support.live import PATIENCE_S, daemon, streams, until
 from support.nats_server import RealNats

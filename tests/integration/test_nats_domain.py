@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agentdash.demo.cluster import SimCluster
-from agentdash.demo.cluster.kinds import DEPLOYMENTS
+from agentdash.demo.cluster.objects import DEPLOYMENTS
 from controller.engine.clock import SystemClock
 from controller.model.intents import Pin
 from controller.model.settings import NatsSettings

@@ -14,7 +14,7 @@ import pytest
 from nats.aio.client import Client
 
 from agentdash.demo.cluster import SimCluster
-from agentdash.demo.cluster.kinds import EVENTS, PODS, STATEFUL_SETS
+from agentdash.demo.cluster.objects import EVENTS, PODS, STATEFUL_SETS
 from agentdash.demo.cluster.store import StoredObject
 from controller.kube.wire import DELETION_COST
 from controller.model.ids import PoolKey

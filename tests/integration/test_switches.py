@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from agentdash.demo.cluster import ApiFault
-from agentdash.demo.cluster.kinds import NAMESPACES
+from agentdash.demo.cluster.objects import NAMESPACES
 from support.live import Daemon, daemon, fleet_text, until
 from support.live_world import NAMESPACE, LiveWorld, Servers, servers
 

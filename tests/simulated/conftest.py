@@ -11,8 +11,7 @@ import pytest
 
 from agentdash.demo.cluster import ColdStart, SimCluster
 from agentdash.demo.cluster.api import MERGE_PATCH
-from agentdash.demo.cluster.kinds import DEPLOYMENTS, EVENTS, PODS
-from agentdash.demo.cluster.objects import condition
+from agentdash.demo.cluster.objects import DEPLOYMENTS, EVENTS, PODS, condition
 from agentdash.demo.cluster.store import StoredObject
 
 FAST = ColdStart(median_s=1.0, sigma=0.2)

@@ -11,7 +11,7 @@ import pytest
 
 from agentdash.demo.cluster import ApiFault
 from agentdash.demo.cluster.api import Answer, Call, answer
-from agentdash.demo.cluster.kinds import DEPLOYMENTS
+from agentdash.demo.cluster.objects import DEPLOYMENTS
 from support import requests_seen
 from tests.simulated.conftest import APPS, CORE, DEADLINE_S, Start, World
 

@@ -10,8 +10,14 @@ from typing import Any
 import pytest
 
 from agentdash.demo.cluster import ColdStart
-from agentdash.demo.cluster.kinds import DEPLOYMENTS, PODS, REPLICA_SETS, STATEFUL_SETS
-from agentdash.demo.cluster.objects import condition, is_ready
+from agentdash.demo.cluster.objects import (
+    DEPLOYMENTS,
+    PODS,
+    REPLICA_SETS,
+    STATEFUL_SETS,
+    condition,
+    is_ready,
+)
 from agentdash.demo.cluster.store import Change
 from agentdash.demo.cluster.workloads import DELETION_COST
 from support.stateful import create_statefulset

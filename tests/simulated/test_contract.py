@@ -258,7 +258,7 @@ async def asked() -> AsyncIterator[Client]:
     # fast starts, but a second to stop, because the recording's pods were still ending, too
     cold_start = ColdStart(median_s=0.2, sigma=0.1, stop_s=1.0)
     async with (
-        SimCluster(seed=7, cold_start=cold_start, first_version=1000) as sim,
+        SimCluster(seed=7, cold_start=cold_start) as sim,
         aiohttp.ClientSession() as session,
     ):
         client, rbac = Client(sim.url, session), Rbac(sim, TOKEN)

@@ -6,8 +6,7 @@ import random
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from agentdash.demo.cluster.kinds import PODS
-from agentdash.demo.cluster.objects import stamp
+from agentdash.demo.cluster.objects import PODS, stamp
 from agentdash.demo.cluster.store import StoredObject
 from agentdash.demo.cluster.workloads import DELETION_COST, in_victim_order
 

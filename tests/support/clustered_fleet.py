@@ -14,7 +14,7 @@ from nats import errors
 from nats.aio.client import Client
 
 from agentdash.demo.cluster import SimCluster
-from agentdash.demo.cluster.kinds import DEPLOYMENTS
+from agentdash.demo.cluster.objects import DEPLOYMENTS
 from support.live import Daemon, fleet_text
 from support.nats_cluster import NatsCluster, lead_consumer, make_queues
 

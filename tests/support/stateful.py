@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agentdash.demo.cluster import SimCluster
-from agentdash.demo.cluster.kinds import STATEFUL_SETS
+from agentdash.demo.cluster.objects import STATEFUL_SETS
 from agentdash.demo.cluster.store import StoredObject
 
 

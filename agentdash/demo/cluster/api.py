@@ -14,24 +14,27 @@ from urllib.parse import unquote
 import msgspec
 from aiohttp import web
 
-from agentdash.demo.cluster.events import incoming, json_of, renamed
 from agentdash.demo.cluster.faults import ApiFault, ApiFaults, Request, RequestLog
-from agentdash.demo.cluster.kinds import (
+from agentdash.demo.cluster.objects import (
     KINDS,
     PODS,
     SCALABLE,
+    Fields,
     Kind,
+    Labels,
     Object,
     StatusError,
     bad_request,
     details_of,
     expired,
     internal,
+    matches,
     method_not_allowed,
+    parse_fields,
+    parse_labels,
     unsupported_media_type,
 )
-from agentdash.demo.cluster.objects import Fields, Labels, matches, parse_fields, parse_labels
-from agentdash.demo.cluster.registry import Registry, Writer, stored_as
+from agentdash.demo.cluster.registry import Registry, Writer, incoming, json_of, renamed, stored_as
 from agentdash.demo.cluster.store import Change, Store, StoredObject, Watcher
 
 MERGE_PATCH: Final = "application/merge-patch+json"
@@ -73,7 +76,7 @@ class Call:
     @property
     def verb(self) -> str:
         """The verb as RBAC names it: get, list, watch, create, patch or delete."""
-        if self.method not in {"GET", "HEAD"}:
+        if self.method != "GET":
             return _VERBS.get(self.method, self.method.lower())
         if self.plural and self.query.get("watch", "").lower() in {"1", "true"}:
             return "watch"

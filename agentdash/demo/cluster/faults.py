@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from agentdash.demo.cluster.kinds import StatusError
+from agentdash.demo.cluster.objects import StatusError
 
 _KEPT_REQUESTS: Final = 100_000
 _WRITES: Final = ("create", "patch", "delete")

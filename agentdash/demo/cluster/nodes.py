@@ -13,21 +13,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from agentdash.demo.cluster.events import EventRecorder
-from agentdash.demo.cluster.kinds import NODES, PODS, Object
 from agentdash.demo.cluster.objects import (
+    NODES,
+    PODS,
     Amounts,
+    Object,
     Timers,
     WorkQueue,
     added,
     condition,
-    is_ended,
     is_terminating,
     milli,
     stamp,
     used_of_node,
 )
-from agentdash.demo.cluster.registry import Registry
+from agentdash.demo.cluster.registry import EventRecorder, Registry
 from agentdash.demo.cluster.store import Change, Key, StoredObject
 
 _log = logging.getLogger(__name__)
@@ -38,9 +38,9 @@ _RETRY_ALL: Final[Key] = ("", "")  # not a pod: "try every pod that waits again"
 _STARTED: Final = ("Initialized", "PodReadyToStartContainers", "ContainersReady", "Ready")
 
 
-def new_node(registry: Registry, name: str, *, cpu: str, memory: str, pods: str) -> StoredObject:
-    """Add a Ready node with these allocatable amounts."""
-    now, amounts = stamp(), {"cpu": cpu, "memory": memory, "pods": pods}
+def new_node(registry: Registry, name: str, cpu: str) -> StoredObject:
+    """Add a Ready node with so much CPU."""
+    now, amounts = stamp(), {"cpu": cpu, "memory": "13Gi", "pods": "110"}
     labels = {"kubernetes.io/hostname": name, "node.kubernetes.io/instance-type": "e2-standard-4"}
     node = registry.create(NODES, "", {"metadata": {"name": name, "labels": labels}, "spec": {}})
     ready = {
@@ -57,8 +57,9 @@ def new_node(registry: Registry, name: str, *, cpu: str, memory: str, pods: str)
 
 
 class Scheduler:
-    """Binds pending pods to the emptiest node that fits by requests, selector, taints and cordon;
-    it never preempts. A pod that fits nowhere waits until a node changes or a pod leaves its node.
+    """Binds pending pods: each to the node with the fewest pods among those that fit by requests,
+    selector, taints and cordon. It never preempts. A pod that fits nowhere waits until a node
+    changes or a pod leaves its node.
     """
 
     def __init__(self, registry: Registry, recorder: EventRecorder) -> None:
@@ -69,7 +70,7 @@ class Scheduler:
 
     def _on_change(self, change: Change) -> None:
         kind, pod = change.new.kind, change.new.object
-        leaves = kind is PODS and (change.type == "DELETED" or is_ended(pod))
+        leaves = kind is PODS and change.type == "DELETED"
         if kind is PODS and change.type == "ADDED" and not pod["spec"].get("nodeName"):
             self.queue.add(change.new.key)
         elif self._waiting and (leaves or kind is NODES):
@@ -94,7 +95,8 @@ class Scheduler:
         if pod is None or pod.object["spec"].get("nodeName") or is_terminating(pod.object):
             self._waiting.pop(key, None)
             return True
-        asked, shares, reasons = used_of_node(pod.object["spec"]), {}, Counter[str]()
+        asked, reasons = used_of_node(pod.object["spec"]), Counter[str]()
+        fitting: dict[str, int] = {}
         used = self._used()
         for node in self._store.each(NODES):
             holds = _allocatable(node)
@@ -102,9 +104,9 @@ class Scheduler:
             if why := _unfit(node.object, pod.object) or _lacking(asked, on_node, holds):
                 reasons.update(why)
             else:
-                shares[node.key[1]] = _share(on_node, holds)
-        if shares:
-            self._bind(pod, min(shares, key=lambda name: (shares[name], name)))
+                fitting[node.key[1]] = on_node.get("pods", 0)
+        if fitting:
+            self._bind(pod, min(fitting, key=lambda name: (fitting[name], name)))
             return True
         self._waiting.setdefault(key)
         self._explain(pod, reasons)
@@ -115,7 +117,7 @@ class Scheduler:
         on: dict[str, list[Amounts]] = {}
         for pod in self._store.each(PODS):
             node = pod.object["spec"].get("nodeName")
-            if node and not is_ended(pod.object):
+            if node:
                 on.setdefault(node, []).append(used_of_node(pod.object["spec"]))
         return {node: added(amounts) for node, amounts in on.items()}
 
@@ -186,12 +188,6 @@ def _lacking(asked: Amounts, used: Amounts, holds: Amounts) -> list[str]:
         if amount and amount + used.get(name, 0) > holds.get(name, 0)
     )
     return ["Too many pods" if name == "pods" else f"Insufficient {name}" for name in short]
-
-
-def _share(used: Amounts, holds: Amounts) -> float:
-    """How full a node is: the mean over what it holds."""
-    shares = [used.get(name, 0) / amount for name, amount in holds.items() if amount]
-    return sum(shares) / len(shares) if shares else 1.0
 
 
 class PodRunner(Protocol):
@@ -266,7 +262,7 @@ class Kubelets:
             if life is not None:
                 self._abandon(life)
         elif life is None:
-            if pod.object["spec"].get("nodeName") and not is_ended(pod.object):
+            if pod.object["spec"].get("nodeName"):
                 self._begin(pod)
         elif is_terminating(pod.object) and not life.stopping.is_set():
             self._stop(pod, life)

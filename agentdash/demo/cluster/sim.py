@@ -15,18 +15,19 @@ import msgspec
 from aiohttp import web
 
 from agentdash.demo.cluster.api import Api
-from agentdash.demo.cluster.events import EventRecorder
-from agentdash.demo.cluster.kinds import (
+from agentdash.demo.cluster.nodes import ColdStart, Kubelets, PodRunner, Scheduler, new_node
+from agentdash.demo.cluster.objects import (
     DEPLOYMENTS,
     NAMESPACES,
     NODES,
     PODS,
     RESOURCE_QUOTAS,
     Object,
+    Timers,
+    is_terminating,
+    stamp,
 )
-from agentdash.demo.cluster.nodes import ColdStart, Kubelets, PodRunner, Scheduler, new_node
-from agentdash.demo.cluster.objects import Timers, is_terminating, stamp
-from agentdash.demo.cluster.registry import Registry
+from agentdash.demo.cluster.registry import EventRecorder, Registry
 from agentdash.demo.cluster.store import Store, StoredObject
 from agentdash.demo.cluster.workloads import Workloads
 
@@ -50,29 +51,23 @@ class SimCluster:
         seed: int = 0,
         nodes: int = 3,
         node_cpu: str = "3920m",
-        node_memory: str = "13Gi",
-        node_pods: str = "110",
         token: str | None = None,
         history: int = 10_000,
         cold_start: ColdStart | None = None,
-        first_version: int | None = None,
     ) -> None:
         """`speed` divides every delay of the cluster (cold starts, grace periods, back-offs); time
         stamps and the time-outs that clients ask for are real. `token` stands in the kubeconfig.
-        `history` is the number of changes kept for each kind, for watches that resume. Without
-        `first_version`, versions start at the clock's microseconds; no run writes faster than that,
-        so a client of an earlier run is answered 410.
+        `history` is the number of changes kept for each kind, for watches that resume.
         """
-        first = time.time_ns() // 1_000 if first_version is None else first_version
-        self.store = Store(first_version=first, history=history)
+        # no run makes a version each microsecond, so a client of an earlier run is answered 410
+        self.store = Store(first_version=time.time_ns() // 1_000, history=history)
         self.registry = Registry(self.store, random.Random(seed))
         self.api = Api(self.registry, random.Random(seed + 2), lambda: self.crash)
         self.faults, self.requests = self.api.faults, self.api.requests
         self.write_log = self.api.write_log
         self.crash = ""
         """Why nothing happens in this cluster any more; empty while all of its parts run."""
-        self._nodes, self._token, self._port = nodes, token, 0
-        self._node = {"cpu": node_cpu, "memory": node_memory, "pods": node_pods}
+        self._nodes, self._node_cpu, self._token, self._port = nodes, node_cpu, token, 0
         self._timers = Timers(speed)
         recorder = EventRecorder(self.registry)
         self._kubelets = Kubelets(
@@ -111,7 +106,7 @@ class SimCluster:
             for name in ("default", "kube-system"):
                 await self.create_namespace(name)
             for number in range(self._nodes):
-                new_node(self.registry, f"node-{number}", **self._node)
+                new_node(self.registry, f"node-{number}", self._node_cpu)
             server = web.Server(self.api.handle, handler_cancellation=True)
             runner = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN_S)
             await runner.setup()
@@ -145,12 +140,9 @@ class SimCluster:
         target.touch(mode=0o600)
         target.write_bytes(msgspec.json.encode(self.kubeconfig()))  # JSON is YAML
 
-    async def create_namespace(
-        self, name: str, *, labels: dict[str, str] | None = None, quota: Object | None = None
-    ) -> None:
+    async def create_namespace(self, name: str, *, quota: Object | None = None) -> None:
         """Add a namespace and, with `quota` (hard amounts), its ResourceQuota `tenant`."""
-        metadata: Object = {"name": name} | ({"labels": dict(labels)} if labels else {})
-        self.registry.create(NAMESPACES, "", {"metadata": metadata})
+        self.registry.create(NAMESPACES, "", {"metadata": {"name": name}})
         if quota:
             body = {"metadata": {"name": "tenant"}, "spec": {"hard": dict(quota)}}
             self.registry.create(RESOURCE_QUOTAS, name, body)
@@ -164,7 +156,6 @@ class SimCluster:
         cpu: str = "250m",
         memory: str = "512Mi",
         labels: dict[str, str] | None = None,
-        image: str = "registry.example/agent:1",
         grace_s: int = 30,
         spec: Object | None = None,
     ) -> StoredObject:
@@ -173,7 +164,7 @@ class SimCluster:
         """
         amounts = {"cpu": cpu, "memory": memory}
         resources = {"requests": amounts, "limits": dict(amounts)}
-        container = {"name": "agent", "image": image, "resources": resources}
+        container = {"name": "agent", "image": "registry.example/agent:1", "resources": resources}
         marks = {"app": name, **(labels or {})}
         pod = {"terminationGracePeriodSeconds": grace_s, "containers": [container], **(spec or {})}
         body = {

@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from agentdash.demo.cluster.kinds import Kind, Object
+from agentdash.demo.cluster.objects import Kind, Object
 
 Key = tuple[str, str]
 """Namespace ("" for objects of the whole cluster) and name."""

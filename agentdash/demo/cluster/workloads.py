@@ -17,8 +17,7 @@ from typing import Any, Final
 
 import msgspec
 
-from agentdash.demo.cluster.events import EventRecorder
-from agentdash.demo.cluster.kinds import (
+from agentdash.demo.cluster.objects import (
     DEPLOYMENTS,
     PODS,
     REPLICA_SETS,
@@ -26,17 +25,14 @@ from agentdash.demo.cluster.kinds import (
     Kind,
     Object,
     StatusError,
-)
-from agentdash.demo.cluster.objects import (
     Timers,
     WorkQueue,
     condition,
-    is_ended,
     is_ready,
     is_terminating,
     stamp,
 )
-from agentdash.demo.cluster.registry import SUFFIX_LETTERS, Registry
+from agentdash.demo.cluster.registry import SUFFIX_LETTERS, EventRecorder, Registry
 from agentdash.demo.cluster.store import Change, Key, StoredObject, controller_of
 
 HASH_LABEL: Final = "pod-template-hash"
@@ -174,7 +170,7 @@ class Workloads:
     def _sync_set(self, stored: StoredObject) -> None:
         retry = self._retries[stored.uid]
         pods = self._store.owned(stored.uid, PODS)
-        active = [pod for pod in pods if _is_active(pod)]
+        active = [pod for pod in pods if not is_terminating(pod.object)]
         missing = stored.object["spec"]["replicas"] - len(active)
         if missing > 0 and not retry.waiting:
             retry.error = ""
@@ -305,11 +301,6 @@ def _pod_of(owner: StoredObject, name: dict[str, str]) -> Object:
     return {"metadata": metadata, "spec": template["spec"]}
 
 
-def _is_active(pod: StoredObject) -> bool:
-    """Whether a ReplicaSet counts it: neither ended nor being deleted."""
-    return not is_ended(pod.object) and not is_terminating(pod.object)
-
-
 def in_victim_order(
     pods: Iterable[StoredObject], now: datetime | None = None
 ) -> list[StoredObject]:
@@ -358,7 +349,7 @@ def _age_class(text: str | None, now: datetime) -> int:
 
 def _set_status(stored: StoredObject, pods: Iterable[StoredObject], error: str) -> Object:
     pods = list(pods)
-    active = [pod for pod in pods if _is_active(pod)]
+    active = [pod for pod in pods if not is_terminating(pod.object)]
     ready = sum(is_ready(pod.object) for pod in active)
     counts = {
         "fullyLabeledReplicas": len(active),

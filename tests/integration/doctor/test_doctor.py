@@ -17,7 +17,7 @@ import pytest
 
 from agentdash.cli import main
 from agentdash.demo.cluster import ApiFault, SimCluster
-from agentdash.demo.cluster.kinds import AUTOSCALERS, DEPLOYMENTS, SCALED_OBJECTS
+from agentdash.demo.cluster.objects import AUTOSCALERS, DEPLOYMENTS, SCALED_OBJECTS
 from controller.config import parse
 from controller.doctor.examine import OF_KUBERNETES, OF_NATS, OTHERS, examine
 from controller.doctor.of_pools import Qos, qos, unavailable

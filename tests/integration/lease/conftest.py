@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from agentdash.demo.cluster import ApiFault, SimCluster
-from agentdash.demo.cluster.kinds import LEASES
+from agentdash.demo.cluster.objects import LEASES
 from controller.engine.clock import SystemClock
 from controller.kube.access import Access
 from controller.kube.client import Client, LinkTracker, Pauses

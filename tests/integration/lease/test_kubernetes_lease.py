@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from agentdash.demo.cluster import ApiFault
-from agentdash.demo.cluster.kinds import LEASES
+from agentdash.demo.cluster.objects import LEASES
 from controller.kube.lease import KubernetesLease
 from controller.model.lease import LeaseRecord
 from controller.ports import LeaseAwayError, LeaseConflictError, LeaseRefusedError

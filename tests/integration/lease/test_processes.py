@@ -14,7 +14,7 @@ import pytest
 from nats.aio.client import Client
 
 from agentdash.demo.cluster import ApiFault, SimCluster
-from agentdash.demo.cluster.kinds import DEPLOYMENTS, LEASES
+from agentdash.demo.cluster.objects import DEPLOYMENTS, LEASES
 from controller.attach import Attachment
 from controller.engine.clock import SystemClock
 from controller.engine.hub import Hub

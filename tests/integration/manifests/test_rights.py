@@ -16,7 +16,7 @@ import pytest
 from msgspec.structs import replace
 
 from agentdash.demo.cluster import SimCluster
-from agentdash.demo.cluster.kinds import DEPLOYMENTS
+from agentdash.demo.cluster.objects import DEPLOYMENTS
 from controller.config import parse
 from controller.engine.clock import SystemClock
 from controller.kube.cluster import Cluster
