@@ -7,7 +7,7 @@ apis/keda/v1alpha1/scaledobject_types.go.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 from math import inf, nextafter
@@ -27,7 +27,18 @@ from controller.model.fleet import (
     WeeklyWindow,
 )
 from controller.model.ids import PoolKey
-from controller.model.intents import Cap, Freeze, Intents, NoGrowth, Pause, Pin, Scope
+from controller.model.intents import (
+    Cap,
+    DayBudget,
+    Freeze,
+    Intent,
+    Intents,
+    NoGrowth,
+    Pause,
+    Pin,
+    Scope,
+    key_of,
+)
 from controller.model.memory import PoolMemory
 from controller.model.metrics import MetricSpec
 from controller.model.observation import PoolObservation, Workload
@@ -105,7 +116,12 @@ def read_halts(annotations: Mapping[str, str]) -> tuple[Halt, ...]:
     KEDA: a number of replicas wins over a plain pause.
     """
     if PAUSED_REPLICAS in annotations:
-        return (_paused_replicas(annotations[PAUSED_REPLICAS]),)
+        text = annotations[PAUSED_REPLICAS]
+        found = _REPLICAS.fullmatch(text)
+        replicas = -1 if found is None else int("".join(found.groups()))
+        if not 0 <= replicas < 2**31:
+            return (Halt(PAUSED_REPLICAS, unreadable=text),)
+        return (Halt(PAUSED_REPLICAS, keep=replicas),)
     if is_on(annotations, PAUSED):
         return (Halt(PAUSED),)
     halts = []
@@ -132,14 +148,6 @@ def is_on(annotations: Mapping[str, str], name: str) -> bool:
     """Whether a switch is on. KEDA: any value but a false one turns it on, "banana" included."""
     value = annotations.get(name)
     return value is not None and value not in _FALSE
-
-
-def _paused_replicas(text: str) -> Halt:
-    found = _REPLICAS.fullmatch(text)
-    replicas = -1 if found is None else int("".join(found.groups()))
-    if not 0 <= replicas < 2**31:
-        return Halt(PAUSED_REPLICAS, unreadable=text)
-    return Halt(PAUSED_REPLICAS, keep=replicas)
 
 
 _MINUTE_S: Final = 60
@@ -290,47 +298,54 @@ class PoolInput(msgspec.Struct, frozen=True, gc=False):
         return max(self.workload.current, 0)
 
 
-_Scoped = TypeVar("_Scoped", Pause, Freeze, NoGrowth)
-_OfPool = TypeVar("_OfPool", Pin, Cap)
-_Numbered = tuple[int, _Scoped]
+_Intent = TypeVar("_Intent", Pin, Cap, Pause, Freeze, NoGrowth)
 
 
 class Overrides:
     """What operators asked for, looked up by pool. An intent that has ended holds nothing."""
 
     def __init__(self, intents: Intents) -> None:
-        self._pins = _by_pool(intents.pins)
-        self._caps = _by_pool(intents.caps)
-        self._pauses = _by_place(intents.pauses)
-        self._freezes = _by_place(intents.freezes)
-        self._no_growths = _by_place(intents.no_growths)
-        self._any = any(
-            (self._pins, self._caps, self._pauses, self._freezes, self._no_growths),
-        )
+        self._found: dict[tuple[type, Scope], list[tuple[int, Intent]]] = {}
+        for number, intent in enumerate(intents):
+            scope = key_of(intent).scope
+            place = Scope(pool=scope.pool) if scope.pool is not None else Scope(tenant=scope.tenant)
+            if not isinstance(intent, DayBudget):
+                self._found.setdefault((type(intent), place), []).append((number, intent))
 
     def of(self, terms: PoolTerms, workload: Workload, moment: Moment) -> Override:
         """What holds for this pool now, whose Deployment this is."""
         pool, annotations = terms.pool, workload.annotations
         is_annotated = bool(annotations) or workload.namespace_freeze is not None
-        if not (self._any or pool.schedules or is_annotated):
+        if not (self._found or pool.schedules or is_annotated):
             return terms.override
         bounds = terms.override.bounds
         if pool.schedules:
             bounds = bounds_now(pool.min, pool.max, pool.schedules, terms.zone, moment)
-        freeze = _first_in_force(self._freezes, pool, moment)
+        freeze = next(self._in_force(Freeze, pool, moment), None)
         if freeze is None and is_annotated:
             freeze = read_freeze(workload, pool.key)
+        *_, pin = (None, *self._in_force(Pin, pool, moment))  # of several, the last
+        *_, cap = (None, *self._in_force(Cap, pool, moment))
         return Override(
             bounds=bounds,
-            pin=_last_in_force(self._pins.get(pool.key, ()), moment),
-            pause=_first_in_force(self._pauses, pool, moment),
+            pin=pin,
+            pause=next(self._in_force(Pause, pool, moment), None),
             freeze=freeze,
-            cap=_last_in_force(self._caps.get(pool.key, ()), moment),
-            no_growth=_first_in_force(self._no_growths, pool, moment),
+            cap=cap,
+            no_growth=next(self._in_force(NoGrowth, pool, moment), None),
             halts=read_halts(annotations) if annotations else (),
             forced=bool(annotations) and is_on(annotations, FORCE_ACTIVATION),
             blind=terms.override.blind,
         )
+
+    def _in_force(self, kind: type[_Intent], pool: Pool, moment: Moment) -> Iterator[_Intent]:
+        """The pool's own, its tenant's and the fleet's intents of this kind, in their order."""
+        places = (Scope(pool=pool.key), Scope(tenant=pool.tenant), Scope())
+        found = [each for place in places for each in self._found.get((kind, place), ())]
+        for _, intent in sorted(found, key=itemgetter(0)):
+            is_over = intent.until is not None and moment.reached(intent.until)
+            if isinstance(intent, kind) and not is_over:
+                yield intent
 
 
 def concerns(scope: Scope, pool: Pool) -> bool:
@@ -338,43 +353,3 @@ def concerns(scope: Scope, pool: Pool) -> bool:
     if scope.pool is not None:
         return scope.pool == pool.key
     return scope.tenant is None or scope.tenant == pool.tenant
-
-
-def _by_pool(intents: Iterable[_OfPool]) -> dict[str, list[_OfPool]]:
-    found: dict[str, list[_OfPool]] = {}
-    for intent in intents:
-        found.setdefault(intent.pool, []).append(intent)
-    return found
-
-
-def _by_place(intents: Iterable[_Scoped]) -> dict[Scope, list[_Numbered[_Scoped]]]:
-    """The intents by what they are about, each with its place in the list."""
-    found: dict[Scope, list[_Numbered[_Scoped]]] = {}
-    for number, intent in enumerate(intents):
-        scope = intent.scope
-        place = Scope(pool=scope.pool) if scope.pool is not None else Scope(tenant=scope.tenant)
-        found.setdefault(place, []).append((number, intent))
-    return found
-
-
-def _first_in_force(
-    intents: Mapping[Scope, Sequence[_Numbered[_Scoped]]], pool: Pool, moment: Moment
-) -> _Scoped | None:
-    """The first of the pool's own, its tenant's and the fleet's intents."""
-    if not intents:
-        return None
-    places = (Scope(pool=pool.key), Scope(tenant=pool.tenant), Scope())
-    for _, intent in sorted(
-        (each for place in places for each in intents.get(place, ())), key=itemgetter(0)
-    ):
-        if intent.until is None or not moment.reached(intent.until):
-            return intent
-    return None
-
-
-def _last_in_force(intents: Sequence[_OfPool], moment: Moment) -> _OfPool | None:
-    found = None
-    for intent in intents:
-        if intent.until is None or not moment.reached(intent.until):
-            found = intent
-    return found
