@@ -38,12 +38,6 @@ _Value: TypeAlias = "float | bool | list[_Value] | None"
 _Scope: TypeAlias = Mapping[str, _Value]
 
 _LAZY: Final = frozenset({"??", "&&", "||"})
-_ORDER: Final[Mapping[str, Callable[[float, float], bool]]] = {
-    "<": operator.lt,
-    ">": operator.gt,
-    "<=": operator.le,
-    ">=": operator.ge,
-}
 
 
 class Formula(NamedTuple):
@@ -85,50 +79,31 @@ def composite_milli(formula: Formula, values_milli: Mapping[str, int | None]) ->
 
 
 def _eval(node: Node, scope: _Scope) -> _Value:
+    value: _Value
     match node:
         case Literal():
-            return node.value
+            value = node.value
         case Name():
-            return _named(node, scope)
+            if node.name not in scope:
+                raise FormulaError(FormulaFault.UNKNOWN_NAME, node.at, f"no value for {node.name}")
+            value = scope[node.name]
         case Items():
-            return [_eval(item, scope) for item in node.items]
+            value = [_eval(item, scope) for item in node.items]
         case Conditional():
             holds = _truth(_eval(node.when, scope), node.when)
-            return _eval(node.then if holds else node.otherwise, scope)
-        case _:
-            return _bounded(_operation(node, scope), node)
-
-
-def _operation(node: Unary | Binary | Call, scope: _Scope) -> _Value:
-    match node:
+            value = _eval(node.then if holds else node.otherwise, scope)
+        case Unary(operator="!"):
+            value = not _truth(_eval(node.operand, scope), node.operand)
         case Unary():
-            return _unary(node, scope)
-        case Binary() if node.operator in _LAZY:
-            return _lazy(node, scope)
+            number = _number(_eval(node.operand, scope), node.operand)
+            value = -number if node.operator == "-" else number
         case Binary():
-            return _binary(node, scope)
+            value = (_lazy if node.operator in _LAZY else _binary)(node, scope)
         case Call():
-            return _call(node, scope)
-
-
-def _named(node: Name, scope: _Scope) -> _Value:
-    if node.name not in scope:
-        raise FormulaError(FormulaFault.UNKNOWN_NAME, node.at, f"no value for {node.name}")
-    return scope[node.name]
-
-
-def _bounded(value: _Value, node: Node) -> _Value:
+            value = _call(node, scope)
     if isinstance(value, int) and abs(value) > LARGEST:
         raise FormulaError(FormulaFault.NOT_A_NUMBER, node.at, "the number is too large")
     return value
-
-
-def _unary(node: Unary, scope: _Scope) -> _Value:
-    value = _eval(node.operand, scope)
-    if node.operator == "!":
-        return not _truth(value, node.operand)
-    number = _number(value, node.operand)
-    return -number if node.operator == "-" else number
 
 
 def _lazy(node: Binary, scope: _Scope) -> _Value:
@@ -147,29 +122,20 @@ def _binary(node: Binary, scope: _Scope) -> _Value:
     if node.operator in {"==", "!="}:
         return _equal(left, right) is (node.operator == "==")
     a, b = _number(left, node.left), _number(right, node.right)
-    if node.operator in _ORDER:
-        return _ORDER[node.operator](a, b)
-    return _arithmetic(node, a, b)
-
-
-def _arithmetic(node: Binary, a: float, b: float) -> float:
-    match node.operator:
-        case "+":
-            return a + b
-        case "-":
-            return a - b
-        case "*":
-            return a * b
-        case "/":
-            return _divided(float(a), float(b))
-        case "%":
-            return _remainder(node, a, b)
-        case _:
-            return _power(float(a), float(b))
+    if node.operator != "%":
+        return _OF_TWO[node.operator](a, b)
+    if isinstance(a, float) or isinstance(b, float):
+        text = "% takes integers: write int(a) % int(b)"
+        raise FormulaError(FormulaFault.WRONG_TYPE, node.at, text)
+    if b == 0:
+        raise FormulaError(FormulaFault.NOT_A_NUMBER, node.at, "integer divide by zero")
+    rest = abs(a) % abs(b)  # with the sign of the dividend
+    return rest if a >= 0 else -rest
 
 
 def _divided(a: float, b: float) -> float:
     """IEEE division: division by zero gives an infinity, or NaN for 0/0."""
+    a, b = float(a), float(b)
     if b != 0.0:
         return a / b
     if a == 0.0 or math.isnan(a):
@@ -177,31 +143,29 @@ def _divided(a: float, b: float) -> float:
     return math.copysign(math.inf, a) * math.copysign(1.0, b)
 
 
-def _remainder(node: Binary, a: float, b: float) -> float:
-    """Of integers only, with the sign of the dividend."""
-    if isinstance(a, float) or isinstance(b, float):
-        raise FormulaError(
-            FormulaFault.WRONG_TYPE, node.at, "% takes integers: write int(a) % int(b)"
-        )
-    if b == 0:
-        raise FormulaError(FormulaFault.NOT_A_NUMBER, node.at, "integer divide by zero")
-    return a - b * _towards_zero(a, b)
-
-
-def _towards_zero(a: int, b: int) -> int:
-    quotient = abs(a) // abs(b)
-    return quotient if (a < 0) == (b < 0) else -quotient
-
-
 def _power(a: float, b: float) -> float:
     """Go's math.Pow: NaN if there is no real result, an infinity if it is too large."""
     try:
         return math.pow(a, b)
     except OverflowError:
-        odd = b.is_integer() and b % 2 == 1
+        odd = float(b).is_integer() and b % 2 == 1
         return -math.inf if a < 0 and odd else math.inf
     except ValueError:
         return math.inf if a == 0.0 else math.nan
+
+
+_OF_TWO: Final[Mapping[str, Callable[[float, float], float | bool]]] = {
+    "<": operator.lt,
+    ">": operator.gt,
+    "<=": operator.le,
+    ">=": operator.ge,
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": _divided,
+    "**": _power,
+    "^": _power,
+}
 
 
 def _equal(left: _Value, right: _Value) -> bool:
