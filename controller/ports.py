@@ -278,6 +278,12 @@ class MemoryStore(Protocol):
         """
         ...
 
+    async def seen(self, *, is_partial: bool) -> None:
+        """Note that the saved memory is all there is to know until now, or that it `is_partial`:
+        what was seen since then and matters is not saved yet. Raises StoreError.
+        """
+        ...
+
 
 class PastStore(Protocol):
     """Stores what people have seen of the fleet beyond restarts."""

@@ -11,6 +11,8 @@ from contextlib import asynccontextmanager
 from socket import gethostname
 from typing import Final, NamedTuple
 
+from msgspec.structs import replace
+
 from controller.attach import UnsupportedServerError
 from controller.config.document import FleetSource
 from controller.engine.clock import SystemClock
@@ -24,7 +26,7 @@ from controller.engine.supervise import FatalError
 from controller.engine.switches import SignalSwitch, Switches
 from controller.engine.write_right import WriteRight
 from controller.engines import FIRST_SIGHT_S, Lasting, metric_polls, run_engines, watch_pools
-from controller.expose.server import TickWatch, serving
+from controller.expose.server import TickWatch, serving, unable_to_decide
 from controller.kube.cluster import Cluster
 from controller.kube.errors import ConfigError
 from controller.kube.lease import KubernetesLease
@@ -211,7 +213,10 @@ async def look_once(settings: Settings, clock: SystemClock, *, fresh: bool) -> L
             for key, each in seen.pools.items()
             if isinstance(each.workload, Fresh)
         }
-        left = resumed(on_this_clock(stored.saved_memory, now), settings.fleet, now)
+        saved = stored.saved_memory
+        # a controller that runs says so for a moment between two saves
+        saved = replace(saved, memory=on_this_clock(saved, now), is_partial=False)
+        left = resumed(saved, settings.fleet, now)
         memory = doubted(left, seen_sizes, now)
     tick = Tick(
         version=TICK_VERSION, now=now, observation=seen, intents=stored.intents, memory=memory
@@ -367,6 +372,8 @@ async def _run(
             )
             if lasting.file is not None:
                 reread(lasting.file.reread)
+            if elector is not None:
+                hub.subscribe(lambda snapshot: elector.unable(unable_to_decide(snapshot)))
             await run_engines(lasting, settings, person, stopping)
             refusal = session.unsupported
     except ConfigError as error:
@@ -419,7 +426,14 @@ async def _election(
         yield None
         return
     identity = f"{process}_{secrets.token_hex(4)}"  # a restarted Pod has the same host and pid
-    elector = Elector(lease, identity, settings.controller.lease.times, right, clock)
+    elector = Elector(
+        lease,
+        identity,
+        settings.controller.lease.times,
+        right,
+        clock,
+        interval_s=settings.controller.interval_s,
+    )
     try:
         yield elector
     finally:

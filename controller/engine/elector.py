@@ -7,6 +7,10 @@ times in the record are never trusted. The election of the Python client
 (`pretty=True` fails validation); errors of the connection end its loop; it judges expiry by the
 wall clock; it gives nothing back at the end; and it has no deadline to check before a write.
 
+A leader that cannot decide, or may not, is of no use while another one could: it gives the lease up
+after a while, and then leaves a free one to others for `LEFT_TO_OTHERS_S`. As soon as it can decide
+it takes part as before, so that a process without others leads again at once.
+
 A lease does not fence: a process that was stopped believes for a moment that it still leads. So the
 right to write is a time (`WriteRight`), counted from before a renewal was sent.
 """
@@ -37,6 +41,10 @@ log = logging.getLogger(__name__)
 
 RELEASE_S: Final = 1.0
 """How long the end of a process waits to give the lease back; without it others wait longer."""
+LEAST_PATIENCE_S: Final = 5.0
+INTERVALS_OF_PATIENCE: Final = 3
+LEFT_TO_OTHERS_S: Final = 30.0
+"""How long a lease must have been free before a process takes it that can decide nothing."""
 AGAIN: Final = 0.1
 """After a renewal that failed, the share of `retry_s` until the next try, while we may still write.
 """
@@ -45,8 +53,8 @@ AGAIN: Final = 0.1
 class Elector:
     """The `Leadership` port. `run` must run beside the engine; `release` ends it.
 
-    `identity` names this process and no other, also no later one. `random` returns a number from 0
-    to 1.
+    `identity` names this process and no other, also no later one. `interval_s` is the time between
+    two ticks of the engine. `random` returns a number from 0 to 1.
     """
 
     def __init__(
@@ -57,6 +65,7 @@ class Elector:
         right: WriteRight,
         clock: Clock,
         *,
+        interval_s: float = 1.0,
         random: Callable[[], float] = _random.random,
     ) -> None:
         self._lease = lease
@@ -64,10 +73,15 @@ class Elector:
         self._times = times
         self._right = right
         self._clock = clock
+        self._patience_s = max(LEAST_PATIENCE_S, INTERVALS_OF_PATIENCE * interval_s)
         self._random = random
         self._mine: SeenLease | None = None
         self._other: SeenLease | None = None
         self._free_at = -math.inf
+        self._free_since: float | None = None
+        self._led_since = 0.0
+        self._unable_since: float | None = None
+        self._unable = ""
         self._acquired_at = 0.0
         self._holder = ""
         self._problem = ""
@@ -94,6 +108,17 @@ class Elector:
         callback: the last one given.
         """
         self._callback = callback
+
+    def unable(self, why: str) -> None:
+        """Learn that this process cannot decide or may not write at all, and why; empty if it can.
+        To be called after each tick.
+        """
+        self._unable = why
+        if not why and self._unable_since is not None:
+            self._unable_since = None
+            self._changed.set()
+        elif why and self._unable_since is None:
+            self._unable_since = self._right.steady()
 
     async def run(self) -> None:
         """Take the lease when it is free and renew it, until cancelled."""
@@ -140,6 +165,9 @@ class Elector:
             self._has_failed, self._problem = False, ""
 
     async def _take_or_renew(self) -> None:
+        if self._leads and self._is_of_no_use():
+            await self._give_up()
+            return
         if self._mine is not None and not self._has_failed:
             with suppress(LeaseConflictError):
                 await self._write(self._mine)
@@ -150,8 +178,35 @@ class Elector:
         if self._right.steady() < self._free_at:
             self._lost()
             return
+        if not self._leads and self._leaves_it_to_others():
+            return
         with suppress(LeaseConflictError):  # another process was first
             await self._write(found)
+
+    def _is_of_no_use(self) -> bool:
+        """Whether this leader could not decide for so long that another process should lead."""
+        if self._unable_since is None:
+            return False
+        since = max(self._unable_since, self._led_since)
+        return self._right.steady() - since >= self._patience_s
+
+    def _leaves_it_to_others(self) -> bool:
+        """Whether a free lease is not taken yet, because others may be able to decide."""
+        now = self._right.steady()
+        if self._free_since is None:
+            self._free_since = now
+        return self._unable_since is not None and now - self._free_since < LEFT_TO_OTHERS_S
+
+    async def _give_up(self) -> None:
+        """Give the lease back for another process to take. Nothing was begun lately that still may
+        be under way: there was nothing to decide by.
+        """
+        self._right.end()
+        await self._give_back()
+        self._mine, self._holder, self._leads = None, "", False
+        self._free_since = self._right.steady()
+        log.warning("the lease is given up: %s", self._unable, extra={"lease": self._lease.name})
+        self._tell(leads=False)
 
     def _look(self, found: SeenLease | None) -> None:
         """Learn from when on the lease may be taken.
@@ -172,6 +227,7 @@ class Elector:
             duration_s = min(max(self._times.duration_s, found.duration_s), LONGEST_DURATION_S)
             self._holder, self._other = found.holder, found
             self._free_at = self._right.steady() + duration_s
+            self._free_since = None
 
     async def _write(self, replaces: SeenLease | None) -> None:
         """Take the lease, or renew it. The right counts from before the request was sent."""
@@ -191,7 +247,7 @@ class Elector:
         self._holder, self._other, self._free_at = self._identity, None, -math.inf
         self._right.extend(began + self._times.right_s)
         if not self._leads:
-            self._leads = True
+            self._leads, self._led_since, self._free_since = True, began, None
             log.info("leading", extra={"lease": self._lease.name, "holder": self._identity})
             self._tell(leads=True)
 

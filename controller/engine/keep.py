@@ -22,7 +22,7 @@ from controller.model.memory import Memory
 from controller.model.snapshot import Severity
 from controller.model.tick import SavedMemory
 from controller.planning.memory import on_this_clock
-from controller.planning.remember.resume import resumed
+from controller.planning.remember.resume import resumed, saw_more
 from controller.ports import (
     Clock,
     IntentStore,
@@ -41,6 +41,8 @@ SAVE_EVERY_S: Final = 15.0
 """The least time between saves while no decision changes a replica count."""
 SAVE_MILESTONES_EVERY_S: Final = 2.0
 """The same, after a milestone in the history of a queue."""
+SEEN_EVERY_S: Final = 2.0
+"""How often it is noted that what was saved is all there is to know."""
 SAVE_GAP_S: Final = 1.0
 IDLE_SHARE: Final = 20
 """The pause after a save, as a multiple of the save's duration: saving a large fleet's memory takes
@@ -82,6 +84,9 @@ class Keeper:
         self._latest: Memory | None = None
         self._saved: Memory | None = None
         self._saved_at = 0.0
+        self._seen_at = 0.0
+        self._began = clock.monotonic()
+        self._is_partial = False
         self._not_before = 0.0
         self._decided = False
         self._saving: asyncio.Task[None] | None = None
@@ -102,7 +107,7 @@ class Keeper:
         self._standings = standings
         deadline = asyncio.get_running_loop().time() + RECALL_S
         memory = await self._load(deadline)
-        self._saved, self._saved_at = memory, self._clock.monotonic()
+        self._saved_at = self._began = self._clock.monotonic()
         self._saved_changes = standings.changes
         self._saved_milestones = self._milestones
         if not self._lost and not self._unread:
@@ -113,7 +118,7 @@ class Keeper:
         """Begin with what an engine in the same process has left; it may not be saved yet. `unread`
         is its `unread`.
         """
-        self._standings, self._unread = standings, unread
+        self._standings, self._unread, self._decided = standings, unread, True
 
     @property
     def unread(self) -> str:
@@ -124,9 +129,10 @@ class Keeper:
         """Call back with the memory of an earlier process when the store answers late."""
         self._on_found = callback
 
-    async def take_over(self) -> Memory | None:
-        """The memory that the previous leader has saved, within `RECALL_S`; None if there is none
-        or it cannot be read, then the engine's own memory is the best there is.
+    async def take_over(self, watched: Memory) -> Memory | None:
+        """The memory that the previous leader has saved, and what this process has `watched` since,
+        within `RECALL_S`; None if there is none or it cannot be read, then the engine's own memory
+        is the best there is.
         """
         try:
             async with asyncio.timeout(RECALL_S):
@@ -140,9 +146,8 @@ class Keeper:
         self._unread = ""
         if left is None:
             return None
-        memory = self._resumed(left)
-        self._saved, self._saved_at = memory, self._clock.monotonic()
-        return memory
+        self._saved_at = self._clock.monotonic()
+        return self._resumed(left, watched)
 
     def follow(self) -> None:
         """Save nothing from now on: another process leads, and what it saves counts."""
@@ -161,20 +166,25 @@ class Keeper:
         memory is not read yet, an attempt to read it.
 
         A save is due after `SAVE_EVERY_S`, earlier after a milestone of a queue, or at once if the
-        tick has `decided` to change a replica count. Never waits. Saves do not overlap: while one
-        runs, only the latest memory is kept.
+        tick has `decided` to change a replica count, or has seen what keeps one. Where that cannot
+        be saved at once, the store is told that more was seen than it has. Never waits. Saves do
+        not overlap: while one runs, only the latest memory is kept.
         """
         self._latest = memory
         self._decided = self._decided or decided
         now = self._clock.monotonic()
         if self._unread and self._loading is None and now >= self._not_before:
             self._loading = tasks.create_task(self._load_late(), name="load memory")
-        if not self._is_unsaved() or self._saving is not None or now < self._not_before:
+        if self._saving is not None or not self._writes or self._unread:
             return
-        is_milestone = self._milestones != self._saved_milestones
-        every_s = SAVE_MILESTONES_EVERY_S if is_milestone else SAVE_EVERY_S
-        if self._decided or now - self._saved_at >= every_s:
-            self._saving = tasks.create_task(self._save(), name="save memory")
+        lacks, now = self._lacks_what_was_seen(), self._clock.monotonic()
+        if self._is_save_due(now, lacks=lacks):
+            self._saving = tasks.create_task(self._save_now(lacks=lacks), name="save memory")
+        elif self._saved is None or self._is_partial or self._unsaved:
+            return
+        elif lacks or now - self._seen_at >= SEEN_EVERY_S:
+            note = self._note_seen_now(is_partial=lacks)
+            self._saving = tasks.create_task(note, name="note what memory lacks")
 
     async def finish(self) -> None:
         """Save the latest memory if it is not saved yet, within `FINISH_S`."""
@@ -184,6 +194,8 @@ class Keeper:
                     await self._saving
                 if self._is_unsaved():
                     await self._save()
+                elif self._writes and self._latest is not None and self._saved is not None:
+                    await self._note_seen(is_partial=False)
         except TimeoutError:
             log.warning("memory was not saved in time; a restart begins a new stabilization window")
 
@@ -236,6 +248,7 @@ class Keeper:
                 self._unread = ""
                 if left is not None:
                     self._on_found(self._resumed(left))
+                self._saved = None  # what is planned with has more than what is stored
         finally:
             self._not_before = self._clock.monotonic() + LOAD_GAP_S
             self._loading = None
@@ -247,7 +260,7 @@ class Keeper:
         except TimeoutError:
             log.warning("operators' intents are not read yet; starting without them")
 
-    def _resumed(self, left: SavedMemory) -> Memory:
+    def _resumed(self, left: SavedMemory, watched: Memory | None = None) -> Memory:
         now = self._clock.now()
         memory = on_this_clock(left, now)
         age_s = now - left.saved_at if left.age_s is None else left.age_s
@@ -257,7 +270,12 @@ class Keeper:
         if self._histories is not None:
             marks = (mark for pool in memory.pools.values() for mark in pool.queues)
             self._histories.go_on_from(marks)
-        return resumed(to_plan_with(memory), self._fleet, now)
+        watched_s = self._clock.monotonic() - self._began
+        left = replace(left, memory=to_plan_with(memory))
+        found = resumed(left, self._fleet, now, watched, watched_s)
+        # time that nobody has watched has moved it: it is saved so, or would be moved once more
+        self._saved, self._decided = None, True
+        return found
 
     @property
     def _milestones(self) -> int:
@@ -284,6 +302,37 @@ class Keeper:
             return True
         return self._standings.changes != self._saved_changes
 
+    def _lacks_what_was_seen(self) -> bool:
+        """Whether a process that began with the saved memory could scale down what this one must
+        not.
+        """
+        saved, latest = self._saved, self._latest
+        return saved is not None and latest is not None and saw_more(saved, latest)
+
+    def _is_save_due(self, now: float, *, lacks: bool) -> bool:
+        if not self._is_unsaved() or now < self._not_before:
+            return False
+        is_milestone = self._milestones != self._saved_milestones
+        every_s = SAVE_MILESTONES_EVERY_S if is_milestone else SAVE_EVERY_S
+        return self._decided or lacks or now - self._saved_at >= every_s
+
+    async def _save_now(self, *, lacks: bool) -> None:
+        """Save, and say before and after what the saved memory lacks: a save may take long."""
+        try:
+            if lacks and not self._is_partial:
+                await self._note_seen(is_partial=True)
+            await self._save()
+            if not self._unsaved and self._lacks_what_was_seen():
+                await self._note_seen(is_partial=True)
+        finally:
+            self._saving = None
+
+    async def _note_seen_now(self, *, is_partial: bool) -> None:
+        try:
+            await self._note_seen(is_partial=is_partial)
+        finally:
+            self._saving = None
+
     async def _save(self) -> None:
         memory, self._decided = self._latest, False
         if memory is None:
@@ -304,10 +353,21 @@ class Keeper:
                 log.info("memory is saved again")
             now = self._clock.monotonic()
             self._saved, self._saved_at, self._unsaved = memory, began, ""
+            self._seen_at, self._is_partial = began, False
             self._saved_changes, self._saved_milestones = changes, milestones
             self._not_before = now + max(SAVE_GAP_S, IDLE_SHARE * (now - began))
-        finally:
-            self._saving = None
+
+    async def _note_seen(self, *, is_partial: bool) -> None:
+        began = self._clock.monotonic()
+        try:
+            async with asyncio.timeout(SAVE_LIMIT_S):
+                await self._memories.seen(is_partial=is_partial)
+        except (StoreError, TimeoutError) as error:
+            log.debug("it is not noted until when the saved memory is complete: %s", error)
+            # perhaps another one is stored: it is saved again, which tells
+            self._saved, self._decided = None, True
+        else:
+            self._seen_at, self._is_partial = began, is_partial
 
     def _failed(self, words: str, not_before: float) -> None:
         if not self._unsaved:

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from controller.engine.findings import Found
 from controller.model.intents import Freeze, Intents, Scope
-from controller.model.snapshot import FROZEN, JOURNAL_DOWN, Severity
+from controller.model.snapshot import BY_JOURNAL, BY_SIGNAL, FROZEN, JOURNAL_DOWN, Severity
 from controller.model.text import clean
 from controller.ports import Clock, Journal
 
@@ -29,7 +29,6 @@ LONGEST_LOOK_S: Final = 1.0
 """The freeze file is looked for at least so often, however long the interval of the ticks is."""
 LOOK_LIMIT_S: Final = 2.0
 _MOST_BYTES: Final = 4096
-_JOURNAL: Final = "journal"
 _WHOLE_FLEET: Final = Scope()
 _TURNED_ON: Final = "a signal to this process; SIGUSR2 ends it"
 
@@ -136,9 +135,9 @@ class Switches:
         """The switches that are on, and a freeze file that cannot be looked for."""
         for freeze in self._shown:
             text = f"nothing is written: frozen by {freeze.who} ({freeze.why})"
-            if freeze.who == _JOURNAL:
+            if freeze.who == BY_JOURNAL:
                 text += "; make room on its disk, or see who may write there"
-                yield Severity.CRITICAL, _JOURNAL, JOURNAL_DOWN, text
+                yield Severity.CRITICAL, BY_JOURNAL, JOURNAL_DOWN, text
             else:
                 yield Severity.WARNING, "fleet", FROZEN, text
         if self._problem:
@@ -149,9 +148,9 @@ class Switches:
         if self._of_file is not None:
             yield self._of_file
         if self._signals.is_on:
-            yield Freeze(scope=_WHOLE_FLEET, who="SIGUSR1", why=_TURNED_ON)
+            yield Freeze(scope=_WHOLE_FLEET, who=BY_SIGNAL, why=_TURNED_ON)
         if (down := self._journal_down()) is not None:
-            yield Freeze(scope=_WHOLE_FLEET, who=_JOURNAL, why=down)
+            yield Freeze(scope=_WHOLE_FLEET, who=BY_JOURNAL, why=down)
 
     def _journal_down(self) -> str | None:
         return None if self._journal is None else self._journal.down()

@@ -23,7 +23,16 @@ from prometheus_client.exposition import choose_encoder
 
 from controller.expose.metrics import MetricsPage, ScaleCounts
 from controller.model.readings import Fresh, Reading, T, Why
-from controller.model.snapshot import NO_WRITE, OVERTAKEN, LinkState, Role, Snapshot
+from controller.model.snapshot import (
+    BY_JOURNAL,
+    BY_SIGNAL,
+    JOURNAL_DOWN,
+    NO_WRITE,
+    OVERTAKEN,
+    LinkState,
+    Role,
+    Snapshot,
+)
 from controller.model.value import Value
 
 LEAST_PATIENCE_S: Final = 10.0
@@ -82,15 +91,16 @@ class TickWatch:
 
 def readiness(snapshot: Snapshot | None) -> Health:
     """Ready after the first published tick, while all connections are up, what the pools depend on
-    can be read, and writes succeed. A follower is ready, too, if it can take over: while the lease
-    can be read and written. A pure function.
+    can be read, neither journal nor freeze file stops it, and writes succeed. A follower is ready,
+    too, if it can take over: while the lease can be read and written. A pure function.
     """
     if snapshot is None or snapshot.loop.ticks == 0:
         return Health(ok=False, causes=("no tick yet",))
     causes = (
         *_links_down(snapshot),
-        *_unreadable("queue", (pool.observation.queue for pool in snapshot.pools)),
-        *_unreadable("workload", (pool.observation.workload for pool in snapshot.pools)),
+        *_frozen(snapshot),
+        *_no_queue(snapshot),
+        *_no_workload(snapshot),
         *(
             f"{finding.subject}: {finding.text}"
             for finding in snapshot.findings
@@ -100,6 +110,40 @@ def readiness(snapshot: Snapshot | None) -> Health:
     if snapshot.lease is not None and snapshot.lease.problem and not snapshot.role.writes:
         causes = (*causes, f"lease: {snapshot.lease.problem}")
     return Health(ok=not causes, causes=causes, note=_role_note(snapshot))
+
+
+def unable_to_decide(snapshot: Snapshot) -> str:
+    """Why this process can decide nothing at all now, in words; empty if it can something. Without
+    queues a pool may still grow by its metrics.
+    """
+    return "; ".join((*_frozen(snapshot), *_no_workload(snapshot), *_no_work(snapshot)))
+
+
+def _frozen(snapshot: Snapshot) -> Iterator[str]:
+    """The kill switches that are on of themselves. A signal is a person's word to this process: it
+    is ready, and goes on leading, so that no other process writes in its place.
+    """
+    for each in snapshot.frozen_by:
+        who, _, why = each.partition(": ")
+        if who == BY_JOURNAL:
+            yield f"{JOURNAL_DOWN}: {why}"
+        elif who != BY_SIGNAL:
+            yield f"frozen by {each}"
+
+
+def _no_queue(snapshot: Snapshot) -> Iterator[str]:
+    return _unreadable("queue", (pool.observation.queue for pool in snapshot.pools))
+
+
+def _no_workload(snapshot: Snapshot) -> Iterator[str]:
+    return _unreadable("workload", (pool.observation.workload for pool in snapshot.pools))
+
+
+def _no_work(snapshot: Snapshot) -> Iterator[str]:
+    metrics = (each for pool in snapshot.pools for each in pool.observation.metrics.values())
+    cause = next(_no_queue(snapshot), None)
+    if cause is not None and not any(isinstance(each, Fresh) for each in metrics):
+        yield cause
 
 
 def _role_note(snapshot: Snapshot) -> str:

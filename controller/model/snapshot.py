@@ -355,6 +355,9 @@ class Severity(StrEnum):
     CRITICAL = "critical"
 
 
+BY_SIGNAL: Final = "SIGUSR1"
+BY_JOURNAL: Final = "journal"
+"""Two kill switches of a process: a person's signal, and a journal that cannot be written."""
 NO_WRITE: Final = "no write"
 """The kind of the finding that no write to the cluster succeeds."""
 FROZEN: Final = "frozen"

@@ -371,11 +371,20 @@ class SavedMemory(Value):
     """A memory and when it was saved (Unix seconds, by the clock of the process that saved it).
 
     `age_s` is how long ago that was by the store's clock, in seconds; None if it does not tell.
+    `seen_s` is how long ago its process said last that it has seen nothing else that matters, None
+    if it never did. `is_partial`: it said that it has, and did not save it any more.
     """
 
     memory: Memory
     saved_at: Time
     age_s: float | None = None
+    seen_s: float | None = None
+    is_partial: bool = False
+
+    def unseen_s(self, now: float) -> float:
+        """The time up to `now` (Unix seconds) of which this memory knows nothing, in seconds."""
+        age_s = now - self.saved_at if self.age_s is None else self.age_s
+        return max(0.0, age_s if self.seen_s is None else min(age_s, self.seen_s))
 
 
 class FindingSince(Value):

@@ -1,4 +1,8 @@
-"""The planner's memory in a bucket: in parts, each with the memory of some pools; see parted.py."""
+"""The planner's memory in a bucket: in parts, each with the memory of some pools; see parted.py.
+
+`memory.seen` is written again and again while what is saved stays true: so the next process knows
+until when this one has watched, though nothing was saved for hours.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +17,23 @@ from controller.model.memory import Memory, PoolMemory
 from controller.model.tick import SavedMemory
 from controller.nats.bucket import Bucket
 from controller.nats.parted import MOST_VALUE_BYTES, PART_BYTES, PartedValue
-from controller.ports import StoreUnreadableError
+from controller.ports import StoreConflictError, StoreUnreadableError
 
 VERSION: Final = 2
 _NAME: Final = "memory"
+_SEEN_KEY: Final = f"{_NAME}.seen"
 
 _PART: Final = msgspec.json.Decoder(dict[PoolKey, PoolMemory])
+
+
+class _Seen(msgspec.Struct):
+    """What holds of the memory with this `head` (its revision); see `MemoryStore.seen`."""
+
+    head: int
+    is_partial: bool = False
+
+
+_SEEN: Final = msgspec.json.Decoder(_Seen)
 
 
 class MemoryBucket:
@@ -27,6 +42,7 @@ class MemoryBucket:
     def __init__(self, bucket: Bucket) -> None:
         self._bucket = bucket
         self._value = PartedValue(bucket, _NAME, version=VERSION)
+        self._seen_revision: int | None = None
 
     async def load(self) -> SavedMemory | None:
         """What was saved last, complete; None if nothing was ever saved.
@@ -43,9 +59,15 @@ class MemoryBucket:
                 pools.update(decoded(_PART, part, most_bytes=MOST_VALUE_BYTES))
             except UndecodableError as error:
                 raise StoreUnreadableError(f"a part of it cannot be understood: {error}") from None
+        seen_at, is_partial = await self._last_seen()
         now = (await self._bucket.look()).at
-        age_s = None if now is None else now - found.stored_at
-        return SavedMemory(memory=Memory(pools=pools), saved_at=found.saved_at, age_s=age_s)
+        return SavedMemory(
+            memory=Memory(pools=pools),
+            saved_at=found.saved_at,
+            age_s=None if now is None else now - found.stored_at,
+            seen_s=None if now is None or seen_at is None else now - seen_at,
+            is_partial=is_partial,
+        )
 
     async def save(self, memory: Memory, now: float) -> None:
         """Replace what was saved, all of it or nothing.
@@ -54,6 +76,36 @@ class MemoryBucket:
         the next save replaces that memory. Raises StoreError.
         """
         await self._value.save(_encode_parts(memory), now)
+
+    async def seen(self, *, is_partial: bool) -> None:
+        """Note that what was saved is all there is to know until now, or that it `is_partial`.
+
+        Raises StoreConflictError when another process has done so since this one last read or
+        wrote it. Raises StoreError.
+        """
+        head = self._value.revision
+        if head is None:
+            raise StoreConflictError("it is not known which memory is stored")
+        if self._seen_revision is None:
+            await self._last_seen()
+        expected, self._seen_revision = self._seen_revision or 0, None
+        note = msgspec.json.encode(_Seen(head, is_partial))
+        self._seen_revision = await self._bucket.put(_SEEN_KEY, note, expected=expected)
+
+    async def _last_seen(self) -> tuple[float | None, bool]:
+        """When (Unix seconds, by the store's clock) the memory whose head was read last was said to
+        be all there is to know, and whether it is partial.
+        """
+        entry = await self._bucket.get(_SEEN_KEY)
+        self._seen_revision = 0 if entry is None else entry.revision
+        if entry is None or entry.deleted:
+            return None, False
+        try:
+            seen = decoded(_SEEN, entry.value, most_bytes=MOST_VALUE_BYTES)
+        except UndecodableError:
+            return None, True
+        # a note about an earlier memory says nothing of this one
+        return (entry.at, seen.is_partial) if seen.head == self._value.revision else (None, False)
 
 
 def _encode_parts(memory: Memory) -> Iterator[bytes]:

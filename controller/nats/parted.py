@@ -75,6 +75,11 @@ class PartedValue:
         self._version = version
         self._head: int | None = None
 
+    @property
+    def revision(self) -> int | None:
+        """Of the head that this process has read or written last; None if that is not known."""
+        return self._head
+
     async def load(self) -> Parted | None:
         """What was saved last, complete; None if nothing was ever saved.
 

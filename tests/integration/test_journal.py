@@ -66,7 +66,7 @@ async def test_a_journal_that_cannot_be_opened_lets_nothing_be_written(world: Wo
     world.journal.parent.touch()  # a file is where its folder should be
     await world.publish(4)
     async with daemon(world.fleet, world.kubeconfig, "--journal", str(world.journal)) as running:
-        await running.ready()
+        await running.not_ready("journal_down: ")
         await running.pass_ticks(3)
         assert world.patches == 0
         world.journal.parent.unlink()

@@ -60,7 +60,7 @@ async def test_a_freeze_file_works_while_nats_and_the_api_server_are_dead(world:
         await until(lambda: running.said("frozen"), 1.0)
         world.sim.faults.remove(fault)
         world.server.start()
-        await running.ready()
+        await running.not_ready("frozen by freeze file", only=True)
         before = world.patches
         await world.publish(3, "browser")
         await running.pass_ticks(5)
@@ -86,7 +86,7 @@ async def test_a_daemon_that_starts_while_the_freeze_file_is_there_writes_nothin
     world.freeze_file.touch()
     await world.publish(5, "research")
     async with daemon(world.fleet, world.kubeconfig) as running:
-        await running.ready()
+        await running.not_ready("frozen by freeze file")
         await running.pass_ticks(5)
         assert world.patches == 0
         world.freeze_file.unlink()

@@ -129,6 +129,17 @@ class Daemon:
             while not self.said("started") or (await self.get("/readyz"))[0] != 200:
                 await asyncio.sleep(0.05)
 
+    async def not_ready(self, why: str, *, only: bool = False) -> None:
+        """Wait until it says that it is not, for this reason, or for this one `only`."""
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                status, text = (await self.get("/readyz")) if self.said("started") else (0, "")
+                causes = text.splitlines()[:-1]  # the last line is the role
+                found = [why in each for each in causes]
+                if status == 503 and (all(found) if only else any(found)):
+                    return
+                await asyncio.sleep(0.05)
+
     async def ticks(self) -> int:
         """How many ticks it has counted so far; 0 before the first snapshot, which adds the row."""
         _, text = await self.get("/metrics")

@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Iterable
 
+from msgspec.structs import replace
+
 from controller.model.ids import QueueName
 from controller.model.intents import Intents, Scope
 from controller.model.memory import Memory, QueueMark
 from controller.model.snapshot import Snapshot
 from controller.model.tick import SavedMemory, ShownPast, StoredIntents
-from controller.ports import StoreError
+from controller.ports import Clock, StoreError
 
 
 class FakeMemories:
     """What was saved, and when; `error` is raised by all, `gate` holds a save until it is set."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = clock
         self.kept: SavedMemory | None = None
         self.error: StoreError | None = None
         self.gate: asyncio.Event | None = None
@@ -34,6 +37,13 @@ class FakeMemories:
         if self.error is not None:
             raise self.error
         self.kept = SavedMemory(memory=memory, saved_at=now)
+
+    async def seen(self, *, is_partial: bool) -> None:
+        if self.error is not None:
+            raise self.error
+        if self.kept is not None:
+            now = self.kept.saved_at if self._clock is None else self._clock.now()
+            self.kept = replace(self.kept, saved_at=now, is_partial=is_partial)
 
 
 class FakeHistories:

@@ -1,39 +1,79 @@
-"""Continues with the memory that a previous process has saved."""
+"""Continues with the memory that a previous process has saved.
+
+Time that no process has watched does not count. Every recommendation lives on by it, an idle pool
+cools down as much later, and a pool is warm as much later. Where more was seen than was saved, or
+nothing for a whole window, the window begins again, as for a pool whose memory was lost.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from msgspec.structs import replace
 
 from controller.model.fleet import Fleet, Pool
 from controller.model.ids import PoolKey
-from controller.model.memory import Memory, PoolMemory
-from controller.planning.memory import longest_period_s
+from controller.model.memory import Memory, PoolMemory, RecommendationRun
+from controller.model.tick import SavedMemory
 
 RESTART_S: Final = 60.0
-"""The longest gap that counts as a restart or a fail-over; after it, windows are kept."""
+"""The longest gap that counts as a restart or a fail-over; after it, windows begin again."""
 
 
-def resumed(memory: Memory, fleet: Fleet, now: float) -> Memory:
-    """The memory to plan with at `now` (Unix seconds).
+def resumed(
+    saved: SavedMemory,
+    fleet: Fleet,
+    now: float,
+    watched: Memory | None = None,
+    watched_s: float = 0.0,
+) -> Memory:
+    """The memory to plan with at `now` (Unix seconds), by the clock of this process, which has
+    itself looked at the fleet for `watched_s`: only the time before that was seen by none.
 
-    Memory is saved only when it changes, so an old memory does not mean that the previous process
-    ended long ago. But some changes come with time alone: a recommendation leaves its window, or an
-    idle pool is scaled to zero. If such a change is overdue, the process had ended before it. If it
-    is overdue by a whole downward window, and by more than `RESTART_S`, the pool's recommendations
-    are dropped. Then window and cooldown begin again, and the gap does not count as idle time.
+    What a follower has `watched` comes after what was saved. A pool that it could not see was seen
+    by none until now.
     """
     pools = {pool.key: pool for pool in fleet.pools}
-    return Memory(
-        pools={
-            key: replace(found, recommendations=())
-            if _is_forgotten(found, pools.get(key), now)
-            else found
-            for key, found in memory.pools.items()
-        },
-        planned_at=now,
+    unseen_s = saved.unseen_s(now)
+    since = now - min(unseen_s, watched_s)
+    resuming: dict[PoolKey, PoolMemory] = {}
+    for key, left in saved.memory.pools.items():
+        own = None if watched is None else watched.pools.get(key)
+        later = () if own is None else tuple(_after(own, since))
+        is_seen = bool(later) or watched is None
+        gap_s = max(0.0, unseen_s - watched_s) if is_seen else unseen_s
+        is_lost = saved.is_partial and not (later and watched_s >= unseen_s)
+        found = _lived_on(left, pools.get(key), gap_s, now, is_lost=is_lost)
+        resuming[key] = _watched(found, own, later, since) if own and later else found
+    return Memory(pools=resuming, planned_at=now)
+
+
+def saw_more(saved: Memory, latest: Memory) -> bool:
+    """Whether a process that knew the `saved` memory alone could scale a pool down although the
+    `latest` one keeps its size: work was seen, or more replicas were recommended.
+    """
+    known = saved.pools
+    return any(
+        before is not pool and _saw_more(before, pool)
+        for key, pool in latest.pools.items()
+        if (before := known.get(key)) is not None
+    )
+
+
+def _saw_more(before: PoolMemory, pool: PoolMemory) -> bool:
+    if before.active_since is None and (
+        pool.active_since is not None or pool.last_active_at != before.last_active_at
+    ):
+        return True
+    if not before.recommendations:
+        return False  # without any, the window begins again
+    newest = before.recommendations[-1]
+    is_open = newest.last_at is None  # it counts until the memory is used again
+    return any(
+        run.replicas > newest.replicas or not is_open
+        for run in pool.recommendations
+        if run not in before.recommendations and not (is_open and run.first_at == newest.first_at)
     )
 
 
@@ -64,40 +104,58 @@ def _largest_known(memory: PoolMemory) -> int:
     return max(known, default=0)
 
 
-def _is_forgotten(memory: PoolMemory, pool: Pool | None, now: float) -> bool:
+def _lived_on(
+    memory: PoolMemory, pool: Pool | None, gap_s: float, now: float, *, is_lost: bool
+) -> PoolMemory:
+    """The memory after a time that nobody watched. Confirmed changes and requests are as old as
+    they are: the cluster goes on meanwhile.
+    """
     if pool is None or not memory.recommendations:
-        return False
+        return memory
     window_s = pool.behavior.scale_down.stabilization_window_s
-    return now - _last_seen(memory, pool, now) >= max(RESTART_S, window_s)
+    if is_lost or gap_s >= max(RESTART_S, window_s):
+        return replace(memory, recommendations=())
+    if gap_s == 0.0:
+        return memory
+    seen_until, last_active_at = now - gap_s, memory.last_active_at
+    if last_active_at is not None and seen_until < last_active_at + pool.cooldown_s:
+        last_active_at += gap_s
+    is_warm = memory.since + window_s <= seen_until
+    return replace(
+        memory,
+        since=memory.since if is_warm else memory.since + gap_s,
+        last_active_at=last_active_at,
+        recommendations=tuple(
+            run
+            if run.last_at is None
+            else replace(run, first_at=run.first_at + gap_s, last_at=run.last_at + gap_s)
+            for run in memory.recommendations
+        ),
+    )
 
 
-def _last_seen(memory: PoolMemory, pool: Pool, now: float) -> float:
-    """The latest time at which the previous process can have planned the pool: at the latest then
-    it would have changed the memory. Unix seconds, never after `now`.
-    """
-    runs = memory.recommendations
-    if runs[-1].last_at is not None:
-        return runs[-1].last_at
-    windows = pool.behavior.scale_up, pool.behavior.scale_down
-    window_s = max(each.stabilization_window_s for each in windows)
-    ends = [run.last_at + window_s for run in runs if run.last_at is not None]
-    if (end := _scale_to_zero_due_at(memory, pool)) is not None:
-        ends.append(end)
-    return min([now, *ends])
+def _after(own: PoolMemory, since: float) -> Iterator[RecommendationRun]:
+    """What this process has recommended itself from this moment on."""
+    for run in own.recommendations:
+        if run.last_at is None or run.last_at > since:
+            yield replace(run, first_at=max(run.first_at, since))
 
 
-def _scale_to_zero_due_at(memory: PoolMemory, pool: Pool) -> float | None:
-    """The latest time at which an idle pool had to begin to scale to zero, also with a rate policy
-    that slows it. None if the pool cannot go to zero, is active, or has begun.
-    """
-    if pool.min > 0 or memory.own_zero or memory.active_since is not None:
-        return None
-    if memory.last_active_at is None:
-        return None
-    cooled = memory.last_active_at + pool.cooldown_s
-    changes = [change.at for change in memory.scaled_down]
-    if memory.asked is not None:
-        changes.append(memory.asked.at)
-    if any(at >= cooled for at in changes):
-        return None
-    return cooled + longest_period_s(pool.behavior.scale_down)
+def _watched(
+    left: PoolMemory, own: PoolMemory, later: tuple[RecommendationRun, ...], since: float
+) -> PoolMemory:
+    """The memory as it was `left`, and since that moment what this process has seen itself."""
+    earlier = (
+        run if run.last_at is not None and run.last_at <= since else replace(run, last_at=since)
+        for run in left.recommendations
+    )
+    saw_work = own.active_since is not None or (own.last_active_at or 0.0) > since
+    last_active_at = left.last_active_at if left.active_since is None else since
+    if saw_work:
+        last_active_at = own.last_active_at
+    return replace(
+        left,
+        active_since=own.active_since if saw_work else None,
+        last_active_at=last_active_at,
+        recommendations=(*earlier, *later),
+    )

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from nats.aio.client import Client
@@ -23,6 +24,7 @@ from controller.model.settings import NatsSettings
 from controller.model.snapshot import Role
 from support.live import Daemon, daemon, fleet_text, streams, until
 from support.nats_server import RealNats
+from support.tcp_proxy import TcpProxy
 
 NAMESPACE = "tenant-acme"
 NAMES = ["research"]
@@ -145,6 +147,58 @@ async def test_a_follower_writes_nothing_but_its_look_at_the_lease(fleet: Fleet)
             assert await fleet.stored() == stored
         finally:
             both.leader.process.send_signal(signal.SIGCONT)
+
+
+async def test_a_leader_that_alone_cannot_see_nats_gives_way_to_one_that_can(fleet: Fleet) -> None:
+    address = urlsplit(fleet.server.url)
+    assert address.hostname is not None
+    assert address.port is not None
+    async with TcpProxy(address.hostname, address.port) as proxy, AsyncExitStack() as stack:
+        path = fleet.file(SHORT, "proxied.yaml")
+        near = path.read_text("utf-8").replace(str(address.port), str(proxy.port))
+        path.write_text(near, "utf-8")
+        blind = await stack.enter_async_context(daemon(path, fleet.kubeconfig))
+        await until(lambda: blind.said("leading"))
+        other = await stack.enter_async_context(daemon(fleet.file(SHORT), fleet.kubeconfig))
+        await until(lambda: other.said("following"))
+        await proxy.cut()
+        await fleet.publish(6)
+        await until(lambda: fleet.replicas() == 6)
+        await until(lambda: scaled(other) == [(1, 6)])
+        [line] = [each for each in blind.lines if "lease is given up" in str(each["message"])]
+        assert "no queue can be read" in str(line["message"])
+        await proxy.open()
+        await blind.ready()
+        assert "follower" in (await blind.get("/readyz"))[1]
+
+
+async def test_a_leader_with_a_full_journal_gives_way_to_one_that_can_write(fleet: Fleet) -> None:
+    path, file = fleet.file(SHORT), fleet.folder / "no-folder"
+    file.touch()
+    async with AsyncExitStack() as stack:
+        journal = ("--journal", str(file / "journal.jsonl"))
+        full = await stack.enter_async_context(daemon(path, fleet.kubeconfig, *journal))
+        await until(lambda: full.said("leading"))
+        other = await stack.enter_async_context(daemon(path, fleet.kubeconfig))
+        await fleet.publish(6)
+        await until(lambda: fleet.replicas() == 6)
+        await until(lambda: scaled(other) == [(1, 6)])
+        await full.not_ready("journal_down: ")
+
+
+async def test_a_lone_leader_that_could_not_see_nats_scales_as_soon_as_it_can(
+    fleet: Fleet,
+) -> None:
+    async with daemon(fleet.file(SHORT), fleet.kubeconfig) as running:
+        await until(lambda: running.said("leading"))
+        fleet.server.kill()
+        await until(lambda: any("given up" in str(each["message"]) for each in running.lines))
+        fleet.server.start()
+        await running.ready()
+        back = time.monotonic()
+        await fleet.publish(6)
+        await until(lambda: fleet.replicas() == 6)
+        assert time.monotonic() - back < DURATION_S
 
 
 async def test_a_stopped_leader_is_replaced_at_once_and_ends_well(fleet: Fleet) -> None:

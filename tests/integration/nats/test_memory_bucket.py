@@ -58,6 +58,42 @@ async def test_the_age_of_a_memory_is_by_the_servers_clock(
     assert 0.0 <= loaded.age_s < 10.0
 
 
+async def test_until_when_a_memory_was_all_there_is_and_whether_it_is_partial(
+    server: RealNats, connect: Connect
+) -> None:
+    kv = bucket(await connect(server.url))
+    store = MemoryBucket(kv)
+    await store.save(memory(), NOW)
+    loaded = await MemoryBucket(kv).load()
+    assert loaded is not None
+    assert (loaded.seen_s, loaded.is_partial) == (None, False)
+    for is_partial in (False, True):
+        await store.seen(is_partial=is_partial)
+        loaded = await MemoryBucket(kv).load()
+        assert loaded is not None
+        assert loaded.seen_s is not None
+        assert loaded.age_s is not None
+        assert loaded.seen_s < loaded.age_s
+        assert loaded.is_partial is is_partial
+    await store.save(memory(), NOW + 1)
+    loaded = await MemoryBucket(kv).load()
+    assert loaded is not None
+    assert not loaded.is_partial, "what was said of the memory before says nothing of this one"
+
+
+async def test_another_process_that_notes_too_is_a_conflict(
+    server: RealNats, connect: Connect
+) -> None:
+    one = MemoryBucket(bucket(await connect(server.url)))
+    await one.save(memory(), NOW)
+    await one.seen(is_partial=False)
+    two = MemoryBucket(bucket(await connect(server.url)))
+    await two.load()
+    await two.seen(is_partial=False)
+    with pytest.raises(StoreConflictError):
+        await one.seen(is_partial=False)
+
+
 async def test_nothing_was_ever_saved(server: RealNats, connect: Connect) -> None:
     kv = bucket(await connect(server.url))
     assert await MemoryBucket(kv).load() is None

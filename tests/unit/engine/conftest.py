@@ -51,7 +51,7 @@ class Harness:
         self.cluster = FakeCluster(self.clock, pools, replicas)
         self.link = FakeLink("nats")
         self.hub = Hub()
-        self.memories = FakeMemories()
+        self.memories = FakeMemories(self.clock)
         self.intents = FakeIntents()
         self.past = FakePast()
         self.last = FakeSnapshots()

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from controller.engine.elector import Elector
+from controller.engine.elector import LEAST_PATIENCE_S, LEFT_TO_OTHERS_S, Elector
 from controller.engine.write_right import WriteRight
 from controller.model.lease import LeaseTimes
 from controller.ports import LeaseAwayError, LeaseRefusedError
@@ -31,11 +31,18 @@ class Candidate:
         *,
         skew_s: float = 0.0,
         jitter: float = 0.0,
+        interval_s: float = 1.0,
     ) -> None:
         self.name = name
         self.right = WriteRight(clock.now)
         self.elector = Elector(
-            lease, name, times, self.right, SkewedClock(clock, skew_s), random=lambda: jitter
+            lease,
+            name,
+            times,
+            self.right,
+            SkewedClock(clock, skew_s),
+            interval_s=interval_s,
+            random=lambda: jitter,
         )
         self.heard: list[bool] = []
         self.elector.on_change(self.heard.append)
@@ -227,6 +234,98 @@ async def test_while_the_store_is_away_the_right_ends_and_comes_back_without_a_n
     await world.clock.advance(3.0)
     assert one.writes
     assert one.heard == [True]
+
+
+BLIND = "no queue can be read: disconnected"
+
+
+async def test_a_leader_that_cannot_decide_gives_the_lease_to_one_that_can(world: World) -> None:
+    one = await world.join("one")
+    two = await world.join("two")
+    await world.clock.advance(20.0)
+    one.elector.unable(BLIND)
+    await world.clock.advance(LEAST_PATIENCE_S - 0.1)
+    assert world.writers() == ["one"]
+    await world.clock.advance(TIMES.retry_s + 0.2)
+    assert world.writers() == ["two"]
+    assert (one.heard, two.heard) == ([True, False], [True])
+    one.elector.unable("")
+    await world.clock.advance(120.0)
+    assert world.writers() == ["two"], "it is not taken back"
+
+
+async def test_a_moment_without_sight_changes_nothing(world: World) -> None:
+    one = await world.join("one")
+    await world.join("two")
+    for _ in range(20):
+        one.elector.unable(BLIND)
+        await world.clock.advance(LEAST_PATIENCE_S - 1.0)
+        one.elector.unable("")
+        await world.clock.advance(1.0)
+        assert world.writers() == ["one"]
+
+
+async def test_slow_ticks_are_given_three_intervals(world: World) -> None:
+    one = Candidate(world.lease, world.clock, "one", interval_s=10.0)
+    world.candidates.append(one)
+    one.start()
+    await settle()
+    one.elector.unable(BLIND)
+    await world.clock.advance(29.0)
+    assert one.writes
+    await world.clock.advance(TIMES.retry_s + 1.0)
+    assert not one.writes
+
+
+async def test_the_only_process_leads_again_as_soon_as_it_can_decide(world: World) -> None:
+    one = await world.join("one")
+    await world.clock.advance(20.0)
+    one.elector.unable(BLIND)
+    await world.clock.advance(10.0)
+    assert not one.writes
+    assert world.lease.now is not None
+    assert world.lease.now.is_released
+    one.elector.unable("")
+    await settle()
+    assert one.writes
+    assert one.heard == [True, False, True]
+
+
+async def test_a_lease_that_none_can_use_is_left_to_others_for_half_a_minute(world: World) -> None:
+    one = await world.join("one")
+    two = await world.join("two")
+    await world.clock.advance(20.0)
+    one.elector.unable(BLIND)
+    two.elector.unable(BLIND)
+    gave_up = LEAST_PATIENCE_S + TIMES.retry_s
+    await world.clock.advance(gave_up)
+    for _ in range(int(LEFT_TO_OTHERS_S - gave_up)):
+        assert world.writers() == []
+        await world.clock.advance(1.0)
+    await world.first_writer_after(gave_up + 2 * TIMES.retry_s)
+
+
+async def test_while_none_can_decide_the_first_that_can_leads_at_once(world: World) -> None:
+    one = await world.join("one")
+    two = await world.join("two")
+    one.elector.unable(BLIND)
+    two.elector.unable(BLIND)
+    await world.clock.advance(15.0)
+    two.elector.unable("")
+    await settle()
+    assert world.writers() == ["two"]
+
+
+async def test_a_lease_that_cannot_be_given_back_is_no_longer_used(world: World) -> None:
+    one = await world.join("one")
+    await world.join("two")
+    await world.clock.advance(20.0)
+    one.elector.unable(BLIND)
+    async with without_answers(world.lease):
+        await world.clock.advance(LEAST_PATIENCE_S + TIMES.retry_s)
+        assert not one.writes
+    await world.clock.advance(TIMES.retry_s)
+    assert world.writers() == ["two"]
 
 
 @pytest.mark.parametrize("skew_s", [DAY_S, -DAY_S])

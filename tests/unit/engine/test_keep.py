@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from itertools import pairwise
 
 import pytest
 from msgspec.structs import replace
 
-from controller.engine.keep import SAVE_EVERY_S, SAVE_MILESTONES_EVERY_S
+from controller.engine.keep import SAVE_EVERY_S, SAVE_MILESTONES_EVERY_S, SEEN_EVERY_S
 from controller.model.decision import Code, Condition
 from controller.model.fleet import Behavior, ScalingRules
 from controller.model.intents import Cap, DayBudget, Freeze, Intents, NoGrowth, Pause, Pin, Scope
@@ -88,6 +89,73 @@ async def test_without_a_memory_one_whole_window_is_held() -> None:
         assert Code.HELD_WARM_UP in await reasons(world)
         await world.clock.advance(3.0)
         assert world.cluster.writes == [(POOL.key, 1, False)]
+
+
+SHORT_S = 15.0
+BUSY = make_pool(
+    "research",
+    minimum=1,
+    maximum=20,
+    behavior=Behavior(
+        scale_up=ScalingRules(stabilization_window_s=0),
+        scale_down=ScalingRules(stabilization_window_s=int(SHORT_S)),
+    ),
+)
+QUEUE = (10, 10, 10, 10, 10, 6, 7, 6, 8, 6, 6, 10, 6, 7, 6, 6, 6, 9, 6, 10, 8, 6)
+"""Of each of two seconds; ten is never gone for as long as the window."""
+
+
+async def moving_queue(world: Harness) -> AsyncIterator[tuple[float, int]]:
+    """The queue moves again and again, second by second."""
+    for pending in QUEUE * 2:
+        world.queue(BUSY, pending)
+        for _ in range(2):
+            await world.clock.advance(1.0)
+            yield world.clock.now(), pending
+
+
+@pytest.mark.parametrize("slow", [False, True], ids=["prompt", "slow"])
+@pytest.mark.parametrize("down_s", [0.5, 2.7])
+async def test_what_stood_in_the_window_before_a_kill_is_not_lowered_by_the_next_process(
+    down_s: float, *, slow: bool
+) -> None:
+    """It is killed at some second; the next process begins so much later, with six."""
+    before = Harness(BUSY, replicas=10)
+    if slow:
+        before.memories.gate = asyncio.Event()
+    killed: list[tuple[float, float, SavedMemory]] = []
+    async with before.running():
+        last_ten_at = START
+        async for at, pending in moving_queue(before):
+            last_ten_at = at if pending == 10 else last_ten_at
+            if slow and int(at - START) % 5 == 0:
+                before.memories.gate.set()
+                await settle()
+                before.memories.gate.clear()
+            if (kept := before.memories.kept) is not None:
+                killed.append((at, last_ten_at, kept))
+    for at, last_ten_at, kept in killed[::5]:
+        by_s = START - down_s - at
+        world = Harness(BUSY, replicas=10)
+        world.queue(BUSY, pending=6)
+        memory = follow_clock(kept.memory, by_s)
+        world.memories.kept = replace(kept, memory=memory, saved_at=kept.saved_at + by_s)
+        async with world.running():
+            await world.clock.advance(max(0.0, last_ten_at + by_s + SHORT_S - START - 1.0))
+            assert world.cluster.writes == [], (at, last_ten_at)
+            await world.clock.advance(2 * SHORT_S + down_s)
+            assert world.cluster.writes[-1][:2] == (BUSY.key, 6), "it is not held for ever"
+
+
+async def test_while_nothing_changes_it_is_noted_until_when_it_was_watched() -> None:
+    world = Harness(POOL, replicas=1)
+    world.queue(POOL, pending=1)
+    async with world.running():
+        await world.clock.advance(600.0)
+        kept = world.memories.kept
+        assert kept is not None
+        assert world.clock.now() - kept.saved_at <= SEEN_EVERY_S + 1.0
+        assert len(world.memories.saves) <= 2
 
 
 async def test_a_memory_older_than_its_window_is_none() -> None:

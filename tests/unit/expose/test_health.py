@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from controller.expose.server import TickWatch, readiness
+from controller.expose.server import TickWatch, readiness, unable_to_decide
+from controller.model.metrics import Figure
 from controller.model.observation import PoolObservation, QueueDepth, Workload
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.snapshot import (
@@ -129,3 +130,28 @@ def test_a_process_whose_writes_fail_is_not_ready_and_says_why(kind: str) -> Non
     )
     assert readiness(snapshot(findings=(finding,))).causes == ("kubernetes: no",)
     assert readiness(snapshot(findings=(replace(finding, kind="link"),))).ok
+
+
+def test_a_process_that_its_own_journal_or_freeze_file_stops_is_not_ready() -> None:
+    frozen = ("journal: disk full", "freeze file /etc/agentdash/freeze: moving")
+    found = snapshot(pool_view("research"), frozen_by=frozen)
+    causes = ("journal_down: disk full", "frozen by freeze file /etc/agentdash/freeze: moving")
+    assert readiness(found).causes == causes
+    assert unable_to_decide(found) == "; ".join(causes)
+
+
+def test_a_process_that_a_person_has_frozen_by_a_signal_is_ready_and_goes_on_leading() -> None:
+    found = snapshot(pool_view("research"), frozen_by=("SIGUSR1: a signal",))
+    assert readiness(found).ok
+    assert unable_to_decide(found) == ""
+
+
+def test_a_process_that_can_read_something_can_decide() -> None:
+    blind = Absent(why=Why.DISCONNECTED, at=START)
+    assert unable_to_decide(snapshot(pool_view("a", queue=blind))).startswith("no queue")
+    assert unable_to_decide(snapshot(pool_view("a", workload=blind))).startswith("no workload")
+    assert unable_to_decide(snapshot(pool_view("a", queue=blind), pool_view("b"))) == ""
+    cpu = {"cpu": Fresh(value=Figure(value_milli=1), at=START)}
+    measured = pool_view("a", queue=blind)
+    measured = replace(measured, observation=replace(measured.observation, metrics=cpu))
+    assert unable_to_decide(snapshot(measured)) == "", "it may still grow by its metrics"

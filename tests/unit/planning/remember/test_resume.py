@@ -2,111 +2,186 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
 from controller.model.decision import Code
 from controller.model.fleet import Behavior, Fleet, Pool, ScalingRules
+from controller.model.ids import PoolKey
 from controller.model.memory import Memory, PendingWrite, PoolMemory, RecommendationRun, SetBack
-from controller.planning.remember.resume import doubted, resumed
+from controller.model.tick import SavedMemory
+from controller.planning.remember.resume import doubted, resumed, saw_more
 from support.world import START, make_fleet, make_pool
 from unit.planning.story import Story, behavior, codes, pods
 from unit.planning.story import make_pool as a_pool
 
+POOL = PoolKey("acme/research")
+
 
 def with_window(window_s: int) -> Pool:
     rules = ScalingRules(stabilization_window_s=window_s)
-    return make_pool(behavior=Behavior(scale_up=rules, scale_down=rules))
+    return make_pool(behavior=Behavior(scale_up=rules, scale_down=rules), cooldown_s=300.0)
 
 
-def left(window_s: int, gap_s: float) -> tuple[Memory, Memory]:
+def steady(gap_s: float, window_s: float) -> PoolMemory:
+    """The memory of a pool that asked for nine until half a window before this gap, then for four;
+    it was idle since then.
+    """
+    ended = START - gap_s - window_s / 2
+    return PoolMemory(
+        since=START - 9000,
+        last_active_at=ended,
+        recommendations=(
+            RecommendationRun(replicas=9, first_at=ended - 30, last_at=ended),
+            RecommendationRun(replicas=4, first_at=ended),
+        ),
+        own_zero=True,
+    )
+
+
+def after_gap(window_s: int, gap_s: float, **more: Any) -> tuple[PoolMemory, PoolMemory]:
     """The memory of a pool with such a window, and what is used of it after so long."""
     pool = with_window(window_s)
-    run = RecommendationRun(replicas=4, first_at=START - gap_s - 30, last_at=START - gap_s)
-    memory = Memory(
-        pools={
-            pool.key: PoolMemory(
-                since=START - 9000,
-                last_active_at=START - gap_s,
-                recommendations=(run,),
-                own_zero=True,
-            )
-        }
-    )
-    return memory, resumed(memory, make_fleet(pool), START)
+    left = steady(gap_s, window_s)
+    saved = SavedMemory(memory=Memory(pools={pool.key: left}), saved_at=START - gap_s, **more)
+    after = resumed(saved, make_fleet(pool), START)
+    assert after.planned_at == START
+    return left, after.pools[pool.key]
 
 
 @pytest.mark.parametrize(("window_s", "gap_s"), [(300, 5.0), (300, 299.0), (0, 5.0), (10, 59.0)])
-def test_after_a_restart_nothing_is_forgotten(window_s: int, gap_s: float) -> None:
-    memory, after = left(window_s, gap_s)
-    assert after.pools == memory.pools
+def test_time_that_no_process_has_watched_ends_no_window_and_no_cooldown(
+    window_s: int, gap_s: float
+) -> None:
+    left, found = after_gap(window_s, gap_s)
+    assert len(found.recommendations) == 2
+    higher, open_run = found.recommendations
+    assert (higher.replicas, higher.last_at) == (9, START - window_s / 2)
+    assert (open_run.replicas, open_run.last_at) == (4, None)
+    assert found.last_active_at == START - window_s / 2
+    assert found.since == left.since
 
 
 @pytest.mark.parametrize(("window_s", "gap_s"), [(300, 300.0), (0, 60.0), (10, 7200.0)])
 def test_after_a_gap_as_long_as_the_window_it_begins_again_and_the_rest_stays(
     window_s: int, gap_s: float
 ) -> None:
-    _, after = left(window_s, gap_s)
-    [pool] = after.pools.values()
-    assert pool.recommendations == ()
-    assert pool.own_zero
+    _, found = after_gap(window_s, gap_s)
+    assert found.recommendations == ()
+    assert found.own_zero
+
+
+def test_a_pool_that_was_not_watched_for_a_window_is_warm_as_much_later() -> None:
+    young = PoolMemory(since=START - 105, recommendations=(SAW.recommendations[1],))
+    pool = with_window(300)
+    saved = SavedMemory(memory=Memory(pools={pool.key: young}), saved_at=START - 5)
+    assert resumed(saved, make_fleet(pool), START).pools[pool.key].since == START - 100
+
+
+def test_where_more_was_seen_than_was_saved_the_window_begins_again() -> None:
+    assert after_gap(300, 5.0, is_partial=True)[1].recommendations == ()
+
+
+def test_what_was_so_until_now_has_no_gap_however_long_ago_it_was_saved() -> None:
+    """Nothing happens for an hour, so nothing is saved for an hour; then the process restarts."""
+    left, found = after_gap(300, 3600.0, seen_s=0.0)
+    assert found == left
 
 
 def test_a_pool_that_the_fleet_no_longer_has_is_no_error() -> None:
-    memory, _ = left(300, 5.0)
-    assert resumed(memory, make_fleet(), START).pools == memory.pools
+    memory = Memory(pools={POOL: PoolMemory(since=START - 9000)})
+    assert resumed(SavedMemory(memory=memory, saved_at=START), make_fleet(), START).pools == (
+        memory.pools
+    )
 
 
-def test_what_is_still_so_counts_until_the_memory_is_used_again() -> None:
-    """Nothing happens for an hour, so nothing is saved for an hour; then the process restarts."""
-    pool = with_window(300)
-    run = RecommendationRun(replicas=4, first_at=START - 3600)
-    steady = PoolMemory(since=START - 9000, active_since=START - 3600, recommendations=(run,))
-    memory = Memory(pools={pool.key: steady}, planned_at=START - 3600)
-    after = resumed(memory, make_fleet(pool), START)
-    assert after.planned_at == START
-    assert after.pools == memory.pools
-
-
-@pytest.mark.parametrize(("gap_s", "kept"), [(599.0, True), (600.0, False)])
-def test_where_an_older_recommendation_had_to_end_the_process_was_gone_by_then(
-    gap_s: float, kept: bool
-) -> None:
-    """A recommendation of 9 would have left the window of 300 s: then the memory would have been
-    saved. It was not, so the process ended before, and the gap counts from that time.
+def followed(later: tuple[RecommendationRun, ...], watched_s: float = 100.0) -> PoolMemory:
+    """What a follower that has looked on for so long, and has recommended this, goes on from; the
+    leader was seen last 20 s ago, and had recommended four for an hour.
     """
     pool = with_window(300)
-    older = RecommendationRun(replicas=9, first_at=START - 50, last_at=START - 1)
-    memory = Memory(
-        pools={
-            pool.key: PoolMemory(
-                since=START - 9000,
-                active_since=START - 900,
-                recommendations=(older, RecommendationRun(replicas=4, first_at=START)),
-            )
-        },
-        planned_at=START,
-    )
-    # the recommendation of 9 leaves its window at START + 299
-    after = resumed(memory, make_fleet(pool), START + gap_s - 1)
-    [found] = after.pools.values()
-    assert bool(found.recommendations) is kept
+    run = RecommendationRun(replicas=4, first_at=START - 3600)
+    left = PoolMemory(since=START - 9000, active_since=START - 3600, recommendations=(run,), ours=4)
+    own = PoolMemory(since=START - watched_s, last_active_at=START - 9, recommendations=later)
+    saved = SavedMemory(memory=Memory(pools={pool.key: left}), saved_at=START - 20, is_partial=True)
+    watched = Memory(pools={pool.key: own})
+    return resumed(saved, make_fleet(pool), START, watched, watched_s).pools[pool.key]
+
+
+def test_what_a_follower_has_seen_itself_is_no_gap() -> None:
+    higher = RecommendationRun(replicas=7, first_at=START - 15, last_at=START - 10)
+    low = RecommendationRun(replicas=2, first_at=START - 10)
+    found = followed((higher, low))
+    saved = RecommendationRun(replicas=4, first_at=START - 3600, last_at=START - 20)
+    assert found.recommendations == (saved, higher, low)
+    assert (found.since, found.ours) == (START - 9000, 4)
+    assert (found.active_since, found.last_active_at) == (None, START - 9)
+
+
+def test_a_follower_that_could_not_see_the_pool_has_not_watched_it() -> None:
+    earlier = RecommendationRun(replicas=7, first_at=START - 90, last_at=START - 30)
+    assert followed((earlier,)).recommendations == ()
+
+
+def test_a_follower_that_began_after_the_leader_was_gone_has_not_seen_all() -> None:
+    low = RecommendationRun(replicas=2, first_at=START - 5)
+    assert followed((low,), watched_s=5.0).recommendations == (low,)
+
+
+SAW = PoolMemory(
+    since=0.0,
+    last_active_at=50.0,
+    recommendations=(
+        RecommendationRun(replicas=9, first_at=10.0, last_at=20.0),
+        RecommendationRun(replicas=4, first_at=20.0),
+    ),
+)
+ENDED = RecommendationRun(replicas=4, first_at=20.0, last_at=60.0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "matters"),
+    [
+        ({}, False),
+        ({"recommendations": (SAW.recommendations[1],)}, False),
+        ({"recommendations": (ENDED, RecommendationRun(replicas=2, first_at=60.0))}, False),
+        ({"recommendations": (ENDED, RecommendationRun(replicas=5, first_at=60.0))}, True),
+        ({"ours": 3}, False),
+        ({"active_since": 60.0}, True),
+        ({"last_active_at": 60.0}, True),
+    ],
+)
+def test_what_keeps_a_size_is_more_than_was_saved(
+    changes: dict[str, Any], *, matters: bool
+) -> None:
+    latest = msgspec.structs.replace(SAW, **changes)
+    assert saw_more(Memory(pools={POOL: SAW}), Memory(pools={POOL: latest})) is matters
+
+
+def test_a_recommendation_that_came_after_blindness_is_more_than_was_saved() -> None:
+    blind = msgspec.structs.replace(SAW, recommendations=(ENDED,))
+    again = msgspec.structs.replace(SAW, recommendations=(SAW.recommendations[1],))
+    assert saw_more(Memory(pools={POOL: blind}), Memory(pools={POOL: again}))
 
 
 def restarted(story: Story, after_s: float = 5.0) -> None:
     """Another process goes on with the memory as it was saved."""
     saved = msgspec.json.decode(msgspec.json.encode(story.memory), type=Memory)
+    left = SavedMemory(memory=saved, saved_at=story.now - 1.0)  # of the last tick
     story.wait(after_s)
-    story.memory = resumed(saved, Fleet(pools=(story.pool,)), story.now)
+    story.memory = resumed(left, Fleet(pools=(story.pool,)), story.now)
 
 
 def test_a_restart_begins_no_window_again() -> None:
     story = Story(a_pool(), replicas=8).warmed_up(pending=8)
     story.ticks(200, pending=2)
     restarted(story)
-    # eight were recommended last at START + 300, and the first tick here is at START + 506
-    sizes = story.ticks(100, pending=2)
-    assert sizes.index(2) == 94
+    # eight were recommended last at START + 300, and the first tick here is at START + 506; of the
+    # window, nobody has watched six seconds
+    sizes = story.ticks(110, pending=2)
+    assert sizes.index(2) == 94 + 6
 
 
 def test_a_restart_after_a_long_quiet_time_begins_no_window_again() -> None:
