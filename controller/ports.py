@@ -362,7 +362,7 @@ class QueueHistories(Protocol):
 
 
 class MetricKey(NamedTuple):
-    """One metric or signal of one pool, with a name of planning/demand/metrics/names.py."""
+    """One metric or signal of one pool, with a name of planning/demand/hpa_metrics.py."""
 
     pool: PoolKey
     name: str

@@ -181,7 +181,7 @@ class PoolObservation(Value):
       of each; else empty.
     - `woken_at`: at this time (Unix seconds) at least one message was published.
     - `metrics`: the readings of its metrics and signals, with names of
-      planning/demand/metrics/names.py. `measured_pods`: its pods as the HPA sees them.
+      planning/demand/hpa_metrics.py. `measured_pods`: its pods as the HPA sees them.
     - `task_usage`: the measured usage of one task; None until enough tasks are known.
     - `workers`: None if no states of workers can be read at all. `unmarkable`: why its pods cannot
       be given a deletion cost; empty if they can, as far as is known. `unfreezable`: why it is not

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from math import inf, nextafter
 from types import MappingProxyType
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypedDict, TypeVar, Unpack
 
 from msgspec.structs import replace
 
@@ -39,6 +39,16 @@ World: TypeAlias = tuple[Observation, Fleet, Intents]
 V = TypeVar("V", bound=Value)
 
 
+class Inputs(TypedDict):
+    """What a plan is made of; `now` in Unix seconds."""
+
+    observation: Observation
+    fleet: Fleet
+    intents: Intents
+    memory: Memory
+    now: float
+
+
 class Counterfactual(Value):
     """A pool's target and next size (replicas) without the rule `lifted`, and the bound and gate
     that apply then.
@@ -51,25 +61,18 @@ class Counterfactual(Value):
     gate: Gate | None = None
 
 
-def counterfactuals(
-    decision: Decision,
-    *,
-    observation: Observation,
-    fleet: Fleet,
-    intents: Intents,
-    memory: Memory,
-    now: float,
-) -> tuple[Counterfactual, ...]:
+def counterfactuals(decision: Decision, **made_of: Unpack[Inputs]) -> tuple[Counterfactual, ...]:
     """The counterfactual of each rule that matters to this decision, in the order of `Bound`.
 
-    The keyword arguments are the inputs of the plan that made `decision`; `now` in Unix seconds. A
-    rule matters if the target or `next` would differ without it. The decision's bound always
-    matters: if nothing differs without it, another rule limits just as much.
+    The keyword arguments are the inputs of the plan that made `decision`. A rule matters if the
+    target or `next` would differ without it. The decision's bound always matters: if nothing
+    differs without it, another rule limits just as much.
     """
+    fleet, memory, now = made_of["fleet"], made_of["memory"], made_of["now"]
     pool = next((pool for pool in fleet.pools if pool.key == decision.pool), None)
     if pool is None or decision.target is None:
         return ()
-    world, found = (observation, fleet, intents), []
+    world, found = (made_of["observation"], fleet, made_of["intents"]), []
     for bound in Bound:
         without = lifted(bound, pool, *world)
         seen, changed_fleet, asked = without
@@ -251,21 +254,14 @@ class NextChange(Value):
     ends: Code | None = None
 
 
-def next_change(
-    pool: Pool,
-    *,
-    observation: Observation,
-    fleet: Fleet,
-    intents: Intents,
-    memory: Memory,
-    now: float,
-) -> NextChange | None:
+def next_change(pool: Pool, **made_of: Unpack[Inputs]) -> NextChange | None:
     """The next change of a pool that stays as it is now; None for one that changes now, cannot be
     known, or does not change at any of the next times.
 
-    The keyword arguments are the inputs of a plan; `now` in Unix seconds.
+    The keyword arguments are the inputs of a plan.
     """
-    terms = compile_fleet(fleet)
+    terms, intents, now = compile_fleet(made_of["fleet"]), made_of["intents"], made_of["now"]
+    observation, memory = made_of["observation"], made_of["memory"]
     planned = plan(observation, terms, intents, memory, now)
     held = planned.plan.decisions.get(pool.key)
     if held is None or held.next is None or held.next != held.current:
@@ -276,10 +272,17 @@ def next_change(
         if at == inf:
             break
         planned = plan(observation, terms, intents, planned.memory, at)
-        found = _changed(planned, held, at)
-        if found is not None:
+        if (found := _changed(planned, held, at)) is not None:
             return found
-    return _after_an_end(held, pool.tenant, observation, terms, intents, memory, now)
+    # an intent ends, or the tenant's day does, which may be hours away
+    day_ends = local_day(now, terms.pools[held.pool].zone).end
+    intents_end = {each.until for each in intents if each.until is not None and each.until > now}
+    for at in sorted({day_ends, *intents_end}):
+        later = nextafter(at, inf)
+        seen = _new_day(observation, pool.tenant, later) if at >= day_ends else observation
+        if (found := _changed(plan(seen, terms, intents, memory, later), held, at)) is not None:
+            return found
+    return None
 
 
 def _changes_at(planned: Planned, terms: FleetTerms, pool: Pool) -> float:
@@ -313,30 +316,8 @@ def _changed(planned: Planned, held: Decision, at: float) -> NextChange | None:
     return NextChange(at=at, before=held.next, after=other.next, ends=ends)
 
 
-def _after_an_end(  # noqa: PLR0917 - what a plan is a function of
-    held: Decision,
-    tenant: str,
-    observation: Observation,
-    terms: FleetTerms,
-    intents: Intents,
-    memory: Memory,
-    now: float,
-) -> NextChange | None:
-    """The change when an intent ends or the tenant's day does, which may be hours away: with the
-    day its tokens begin anew.
-    """
-    day_ends = local_day(now, terms.pools[held.pool].zone).end
-    intents_end = {each.until for each in intents if each.until is not None and each.until > now}
-    for at in sorted({day_ends, *intents_end}):
-        later = nextafter(at, inf)
-        seen = _new_day(observation, tenant, later) if at >= day_ends else observation
-        found = _changed(plan(seen, terms, intents, memory, later), held, at)
-        if found is not None:
-            return found
-    return None
-
-
 def _new_day(observation: Observation, tenant: str, at: float) -> Observation:
+    """With a new day the tenant's tokens begin anew."""
     seen = observation.tenants.get(tenant, TenantObservation())
     usage = Fresh(value=TokenUsage(used=Decimal(0)), at=at)
     return replace(observation, tenants={**observation.tenants, tenant: replace(seen, usage=usage)})
@@ -364,32 +345,23 @@ class Outlook(Value):
     starting: Starting | None = None
 
 
-def outlook_of(
-    key: PoolKey,
-    *,
-    observation: Observation,
-    fleet: Fleet,
-    intents: Intents,
-    memory: Memory,
-    now: float,
-) -> Outlook | None:
+def outlook_of(key: PoolKey, **made_of: Unpack[Inputs]) -> Outlook | None:
     """The outlook of one pool; None for a pool that the fleet does not have, or that was not seen.
 
     The keyword arguments are the inputs of a plan.
     """
+    fleet, observation, memory = made_of["fleet"], made_of["observation"], made_of["memory"]
     pool = next((pool for pool in fleet.pools if pool.key == key), None)
-    planned = plan(observation, compile_fleet(fleet), intents, memory, now)
+    planned = plan(observation, compile_fleet(fleet), made_of["intents"], memory, made_of["now"])
     decision = planned.plan.decisions.get(key)
     if pool is None or decision is None:
         return None
-    without = counterfactuals(
-        decision, observation=observation, fleet=fleet, intents=intents, memory=memory, now=now
+    return Outlook(
+        now=made_of["now"],
+        without=counterfactuals(decision, **made_of),
+        next=next_change(pool, **made_of),
+        starting=starting_of(decision, observation.pools[key], memory.pools.get(key)),
     )
-    change = next_change(
-        pool, observation=observation, fleet=fleet, intents=intents, memory=memory, now=now
-    )
-    starting = starting_of(decision, observation.pools[key], memory.pools.get(key))
-    return Outlook(now=now, without=without, next=change, starting=starting)
 
 
 def starting_of(
@@ -478,20 +450,12 @@ def changed_intents(intents: Intents, key: IntentKey, intent: Intent | None) -> 
     return gathered(others if intent is None else [*others, intent])
 
 
-def effect_of(
-    key: IntentKey,
-    intent: Intent | None,
-    *,
-    observation: Observation,
-    fleet: Fleet,
-    intents: Intents,
-    memory: Memory,
-    now: float,
-) -> Effect:
+def effect_of(key: IntentKey, intent: Intent | None, **made_of: Unpack[Inputs]) -> Effect:
     """What changes now if `intent` is put at `key`, or taken away from there if it is None; all
     others are what a plan is made of.
     """
-    terms = compile_fleet(fleet)
+    fleet, observation, intents = made_of["fleet"], made_of["observation"], made_of["intents"]
+    terms, memory, now = compile_fleet(fleet), made_of["memory"], made_of["now"]
     asked = changed_intents(intents, key, intent)
     without = plan(observation, terms, intents, memory, now).plan.decisions
     within = plan(observation, terms, asked, memory, now).plan.decisions
