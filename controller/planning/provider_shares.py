@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from math import floor, inf
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Any, Final
 
 from controller.model.fleet import Fleet
 from controller.model.ids import PoolKey
@@ -35,7 +35,17 @@ def pool_terms(fleet: Fleet) -> dict[PoolKey, WorkerTerms]:
     """The terms of every pool: the limits of a session, its models and their prices, and the most
     that a workflow of its tenant may cost.
     """
-    models = {model.name: _model_terms(model) for model in fleet.models}
+    models = {
+        model.name: ModelTerms(
+            name=model.name,
+            tier=model.tier,
+            context_tokens=model.context_tokens,
+            input_price=None if model.price is None else model.price.input,
+            cached_input_price=None if model.price is None else model.price.cached_input,
+            output_price=None if model.price is None else model.price.output,
+        )
+        for model in fleet.models
+    }
     tenants = {tenant.name: tenant for tenant in fleet.tenants}
     return {
         pool.key: WorkerTerms(
@@ -46,18 +56,6 @@ def pool_terms(fleet: Fleet) -> dict[PoolKey, WorkerTerms]:
         )
         for pool in fleet.pools
     }
-
-
-def _model_terms(model: LlmModel) -> ModelTerms:
-    price = model.price
-    return ModelTerms(
-        name=model.name,
-        tier=model.tier,
-        context_tokens=model.context_tokens,
-        input_price=None if price is None else price.input,
-        cached_input_price=None if price is None else price.cached_input,
-        output_price=None if price is None else price.output,
-    )
 
 
 GROWTH: Final = 1.25
@@ -77,14 +75,6 @@ _PER_MINUTE: Final = (
 )
 
 
-class _User(NamedTuple):
-    """A worker that uses a model."""
-
-    pool: PoolKey
-    worker: str
-    demand: ModelDemand
-
-
 def provider_shares(
     fleet: Fleet,
     workers: Mapping[PoolKey, Iterable[WorkerState]],
@@ -101,19 +91,19 @@ def provider_shares(
     for model, pools in _pools_by_key(fleet):
         if model.limits is None:
             continue
-        users = [
-            _User(pool, state.worker, _demand(state, model.name))
+        demands = {
+            (pool, state.worker): _demand(state, model.name)
             for pool in pools
             for state in workers.get(pool, ())
-        ]
-        parts = _divided(model.limits, users, turn)
-        sharing = len(users) + max(1, sum(coming.get(pool, 0) for pool in pools))
+        }
+        parts = _divided(model.limits, list(demands.values()), turn)
+        sharing = len(demands) + max(1, sum(coming.get(pool, 0) for pool in pools))
         newcomer = _equal_part(model.limits, sharing)
         # stored for pools without workers, too: it must not change with each worker of another one
         first = _equal_part(model.limits, 1 << (sharing - 1).bit_length())
         of_pool: dict[PoolKey, dict[str, RateShare]] = defaultdict(dict)
-        for user, part in zip(users, parts, strict=True):
-            of_pool[user.pool][user.worker] = part
+        for (pool, worker), part in zip(demands, parts, strict=True):
+            of_pool[pool][worker] = part
         for pool in pools:
             shares[pool].append(
                 ModelShare(
@@ -142,39 +132,25 @@ def _demand(state: WorkerState, model: str) -> ModelDemand:
     return next(found, ModelDemand(model=model))
 
 
-def _divided(limits: RateLimits, users: Sequence[_User], turn: int) -> list[RateShare]:
-    """Each user's part of each limit, in the order of the users."""
-    if not users:
-        return []
-    columns: dict[str, list[float]] = {}
-    for name in _PER_MINUTE:
-        usable = _usable_milli(limits, name)
-        if usable is not None:
-            columns[name] = [
-                part / MILLI for part in _filled(usable, _needs(name, usable, users, MILLI), turn)
-            ]
-    parallel: list[int | None] = [None] * len(users)
+def _divided(limits: RateLimits, demands: Sequence[ModelDemand], turn: int) -> list[RateShare]:
+    """Each worker's part of each limit, in the order of the demands."""
+    shares: list[dict[str, Any]] = [{"burst": _burst(limits, len(demands))} for _ in demands]
+    for name, usable in _usable_milli(limits).items():
+        needs = _needs(name, usable, demands, MILLI)
+        for share, part in zip(shares, _filled(usable, needs, turn), strict=True):
+            share[name] = part / MILLI
     if limits.parallel is not None:
-        needs = [max(1.0, need) for need in _needs(PARALLEL, limits.parallel, users, 1)]
-        parallel[:] = _filled(limits.parallel, needs, turn)
-    burst = _burst(limits, len(users))
-    return [
-        RateShare(
-            **{name: parts[index] for name, parts in columns.items()},
-            parallel=parallel[index],
-            burst=burst,
-        )
-        for index in range(len(users))
-    ]
+        needs = [max(1.0, need) for need in _needs(PARALLEL, limits.parallel, demands, 1)]
+        for share, part in zip(shares, _filled(limits.parallel, needs, turn), strict=True):
+            share[PARALLEL] = part
+    return [RateShare(**share) for share in shares]
 
 
-def _needs(name: str, usable: int, users: Sequence[_User], unit: int) -> list[float]:
-    least = IDLE_PART * usable / len(users)
+def _needs(name: str, usable: int, demands: Sequence[ModelDemand], unit: int) -> list[float]:
+    least = IDLE_PART * usable / max(len(demands), 1)
     return [
-        inf
-        if name in user.demand.short_of
-        else max(least, GROWTH * getattr(user.demand, name) * unit)
-        for user in users
+        inf if name in each.short_of else max(least, GROWTH * getattr(each, name) * unit)
+        for each in demands
     ]
 
 
@@ -197,18 +173,16 @@ def _filled(usable: int, needs: Sequence[float], turn: int) -> list[int]:
     return parts
 
 
-def _usable_milli(limits: RateLimits, name: str) -> int | None:
-    limit = getattr(limits, name)
-    return None if limit is None else floor(limit * (1 - Fraction(limits.headroom)) * MILLI)
+def _usable_milli(limits: RateLimits) -> dict[str, int]:
+    """What may be used of each limit per minute, in thousandths."""
+    part = 1 - Fraction(limits.headroom)
+    found = ((name, getattr(limits, name)) for name in _PER_MINUTE)
+    return {name: floor(limit * part * MILLI) for name, limit in found if limit is not None}
 
 
 def _equal_part(limits: RateLimits, count: int) -> RateShare:
     """One of `count` equal parts of each limit."""
-    parts: dict[str, float] = {}
-    for name in _PER_MINUTE:
-        usable = _usable_milli(limits, name)
-        if usable is not None:
-            parts[name] = usable // count / MILLI
+    parts = {name: usable // count / MILLI for name, usable in _usable_milli(limits).items()}
     parallel = None if limits.parallel is None else max(1, limits.parallel // count)
     return RateShare(**parts, parallel=parallel, burst=_burst(limits, count))
 
