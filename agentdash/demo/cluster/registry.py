@@ -6,7 +6,6 @@ import copy
 import random
 import time
 import uuid
-from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
@@ -301,7 +300,6 @@ def _set(target: Object, **defaults: Any) -> None:
 
 
 _KEPT_EVENTS: Final = 10_000  # the real server forgets them after an hour
-_KEPT_REPEATS: Final = 4096
 _IN_V1: Final = {
     "involvedObject": "regarding",
     "message": "note",
@@ -349,8 +347,7 @@ class EventRecorder:
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
-        self._known: OrderedDict[tuple[str, str, str], Key] = OrderedDict()
-        self._written: deque[Key] = deque()
+        self._known: dict[tuple[str, str, str], Key] = {}
         self._last_ns = 0
 
     def say(
@@ -403,11 +400,8 @@ class EventRecorder:
 
     def _keep(self, words: tuple[str, str, str], key: Key) -> None:
         self._known[words] = key
-        self._written.append(key)
-        if len(self._known) > _KEPT_REPEATS:
-            self._known.popitem(last=False)
-        if len(self._written) > _KEPT_EVENTS:
-            oldest = self._registry.store.get(EVENTS, *self._written.popleft())
+        if len(self._known) > _KEPT_EVENTS:
+            oldest = self._registry.store.get(EVENTS, *self._known.pop(next(iter(self._known))))
             if oldest is not None:
                 self._registry.store.delete(oldest)
 

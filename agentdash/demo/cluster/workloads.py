@@ -39,7 +39,6 @@ HASH_LABEL: Final = "pod-template-hash"
 DELETION_COST: Final = "controller.kubernetes.io/pod-deletion-cost"
 _REVISION: Final = "deployment.kubernetes.io/revision"
 _REVISION_LABEL: Final = "controller-revision-hash"
-_COLLISIONS: Final = 10
 _BATCH: Final = 50  # pods created or deleted before other work gets a turn
 _RETRY_FIRST_S, _RETRY_MOST_S = 0.5, 60.0
 _SETS: Final = "replicaset-controller"
@@ -114,6 +113,8 @@ class Workloads:
     def _sync_deployment(self, stored: StoredObject) -> None:
         wanted = stored.object["spec"]["replicas"]
         newest = self._newest_set(stored)
+        if newest is None:
+            return
         ready = newest.object["status"].get("readyReplicas", 0)
         for each in self._store.owned(stored.uid, REPLICA_SETS):
             size = wanted
@@ -125,25 +126,21 @@ class Workloads:
         present = self._registry.read(DEPLOYMENTS, *stored.key)
         self._registry.set_status(present, _deployment_status(present, newest, sets))
 
-    def _newest_set(self, stored: StoredObject) -> StoredObject:
-        """The ReplicaSet of the present template; it is made where there is none."""
+    def _newest_set(self, stored: StoredObject) -> StoredObject | None:
+        """The ReplicaSet of the present template; it is made where there is none. None while that
+        of an earlier Deployment of this name is still there: its end is a change of this one.
+        """
         spec = stored.object["spec"]
-        digests = [template_hash(spec["template"], collisions) for collisions in range(_COLLISIONS)]
-        for each in self._store.owned(stored.uid, REPLICA_SETS):
-            if each.object["metadata"]["labels"][HASH_LABEL] in digests:
-                return each
-        # a set of an earlier Deployment of this name stays until its pods are gone
-        free = (
-            digest
-            for digest in digests
-            if self._store.get(REPLICA_SETS, stored.key[0], f"{stored.key[1]}-{digest}") is None
-        )
-        digest = next(free, digests[-1])
+        digest = template_hash(spec["template"])
+        name = f"{stored.key[1]}-{digest}"
+        known = self._store.get(REPLICA_SETS, stored.key[0], name)
+        if known is not None:
+            owner = controller_of(known) or {}
+            return known if owner.get("uid") == stored.uid else None
         template = copy.deepcopy(spec["template"])
         labels = (template["metadata"].get("labels") or {}) | {HASH_LABEL: digest}
         template["metadata"]["labels"] = labels
         matched = (spec["selector"].get("matchLabels") or {}) | {HASH_LABEL: digest}
-        name = f"{stored.key[1]}-{digest}"
         metadata = {"name": name, "labels": dict(labels), "ownerReferences": [_owner(stored)]}
         body = {
             "replicas": 0,
@@ -273,13 +270,12 @@ class Workloads:
         self._recorder.say(stored, f"Successful{did}", words, _STATEFUL)
 
 
-def template_hash(template: Mapping[str, Any], collisions: int = 0) -> str:
+def template_hash(template: Mapping[str, Any]) -> str:
     """The hash in a ReplicaSet's name: its digits as letters that form no words.
 
     The real server hashes what Go prints of the struct, so the values differ; the form is the same.
-    `collisions` is how many such names were found to be another's.
     """
-    value = zlib.crc32(msgspec.json.encode(template, order="sorted"), collisions)
+    value = zlib.crc32(msgspec.json.encode(template, order="sorted"))
     return "".join(SUFFIX_LETTERS[ord(digit) % len(SUFFIX_LETTERS)] for digit in f"{value:08d}")
 
 
