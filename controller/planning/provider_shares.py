@@ -92,7 +92,10 @@ def provider_shares(
         if model.limits is None:
             continue
         demands = {
-            (pool, state.worker): _demand(state, model.name)
+            (pool, state.worker): next(
+                (each for each in state.demand if each.model == model.name),
+                ModelDemand(model=model.name),
+            )
             for pool in pools
             for state in workers.get(pool, ())
         }
@@ -125,11 +128,6 @@ def _pools_by_key(fleet: Fleet) -> list[tuple[LlmModel, list[PoolKey]]]:
             if model is not None:
                 pools.setdefault(rate_key(model, pool.tenant), (model, []))[1].append(pool.key)
     return list(pools.values())
-
-
-def _demand(state: WorkerState, model: str) -> ModelDemand:
-    found = (each for each in state.demand if each.model == model)
-    return next(found, ModelDemand(model=model))
 
 
 def _divided(limits: RateLimits, demands: Sequence[ModelDemand], turn: int) -> list[RateShare]:

@@ -114,8 +114,11 @@ def _idle(
     cooling, counted = not moment.passed(until), demand.work.counted
     reasons = _inactive(given, demand)
     if current < low and (cooling or not counted or current <= rest):
-        if counted:
-            reasons += _below_min(given, until, cooling=cooling)
+        if counted and cooling:  # why it is not raised to min
+            reasons += (because(Code.COOLDOWN, current, until=until),)
+        elif counted:
+            cooldown_s = given.terms.pool.cooldown_s
+            reasons += (because(Code.RESTING, current, cooldown_s=cooldown_s),)
         reasons += _unusable(demand)
         floor = _floor_at_rest(given, rest)
         return unchanged(given, memory, current, *reasons, minimum=floor)
@@ -215,10 +218,3 @@ def _unusable(demand: Demand) -> tuple[Reason, ...]:
     if demand.unusable is None:
         return ()
     return (Reason(code=Code.METRIC_UNKNOWN, numbers=demand.unusable.numbers),)
-
-
-def _below_min(given: PoolInput, until: float, *, cooling: bool) -> tuple[Reason, ...]:
-    """Why an idle pool with fewer replicas than min is not raised to min."""
-    if cooling:
-        return (because(Code.COOLDOWN, given.current, until=until),)
-    return (because(Code.RESTING, given.current, cooldown_s=given.terms.pool.cooldown_s),)

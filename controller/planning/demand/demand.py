@@ -58,8 +58,16 @@ def demand_of(given: PoolInput, moment: Moment) -> Demand:
     if not terms.has_metrics:
         return demand
     measured = measure(terms, given.seen, work, current=given.current, failures=memory.failures)
+    # the same object while the counts are the same, so that an unchanged memory is kept
+    is_same = measured.failures == memory.failures
+    demand = replace(
+        demand,
+        activator=measured.activator,
+        failures=memory.failures if is_same else measured.failures,
+        reasons=demand.reasons + measured.reasons,
+    )
     by_metrics = _by_hpa if terms.pool.rule is Rule.HPA else _beside_the_queue
-    return by_metrics(given, _with_measured(demand, measured), measured, moment)
+    return by_metrics(given, demand, measured, moment)
 
 
 def blind_demand_of(
@@ -81,17 +89,6 @@ def blind_demand_of(
 def is_active(terms: PoolTerms, work: Work) -> bool:
     """Whether more messages than the activation are known (KEDA: strictly more)."""
     return work.messages is not None and work.messages > terms.pool.activation
-
-
-def _with_measured(demand: Demand, measured: Measured) -> Demand:
-    # the same object while the counts are the same, so that an unchanged memory is kept
-    is_same = measured.failures == demand.failures
-    return replace(
-        demand,
-        activator=measured.activator,
-        failures=demand.failures if is_same else measured.failures,
-        reasons=demand.reasons + measured.reasons,
-    )
 
 
 def _beside_the_queue(

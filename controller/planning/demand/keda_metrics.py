@@ -207,7 +207,8 @@ class _Measuring:
         modifiers, their target must be a positive integer.
         """
         fallback = self._pool.fallback
-        if fallback is None or (modifiers is not None and not _is_whole(modifiers.target_milli)):
+        units, rest = divmod(MILLI if modifiers is None else modifiers.target_milli, MILLI)
+        if fallback is None or rest or not 0 < units <= INT64_MAX:
             return None, False
         failures = self._failures_before.get(name, 0) + 1
         self._failures[name] = min(failures, fallback.failure_threshold + 1)
@@ -253,20 +254,15 @@ class _Measuring:
 
 def _fallback_replicas(fallback: Fallback, current: int | None) -> int | None:
     """The replicas of the fallback; None if they depend on the present size and it is unknown."""
-    if fallback.behavior is FallbackBehavior.STATIC or current is None:
-        return fallback.replicas if fallback.behavior is FallbackBehavior.STATIC else None
     match fallback.behavior:
-        case FallbackBehavior.CURRENT_IF_HIGHER:
+        case FallbackBehavior.STATIC:
+            return fallback.replicas
+        case FallbackBehavior.CURRENT_IF_HIGHER if current is not None:
             return max(current, fallback.replicas)
-        case FallbackBehavior.CURRENT_IF_LOWER:
+        case FallbackBehavior.CURRENT_IF_LOWER if current is not None:
             return min(current, fallback.replicas)
         case _:
             return current
-
-
-def _is_whole(milli: int) -> bool:
-    units, rest = divmod(milli, MILLI)
-    return not rest and 0 < units <= INT64_MAX
 
 
 def _read(spec: ExternalMetric | ObjectMetric, milli: int) -> Fresh[MetricValue]:
