@@ -55,9 +55,8 @@ from controller.nats.usage import TokenUsageSource
 from controller.nats.wake import WakeSubscriptions
 from controller.nats.workers import WorkerBuckets
 from controller.planning.compile import compile_fleet
-from controller.planning.memory import on_this_clock
 from controller.planning.planner import plan
-from controller.planning.remember.resume import doubted, resumed
+from controller.planning.resume import doubted, on_this_clock, resumed
 from controller.ports import Foreseen, IntentDesk, Lease, NoEffectError, Person
 from controller.record.journal_files import JournalFiles, JournalWriter
 

@@ -21,8 +21,7 @@ from controller.model.intents import Intents, Scope
 from controller.model.memory import Memory
 from controller.model.snapshot import Severity
 from controller.model.tick import SavedMemory
-from controller.planning.memory import on_this_clock
-from controller.planning.remember.resume import resumed, saw_more
+from controller.planning.resume import on_this_clock, resumed, saw_more
 from controller.ports import (
     Clock,
     IntentStore,

@@ -37,8 +37,7 @@ from controller.model.readings import Fresh
 from controller.model.tick import TICK_VERSION, Tick
 from controller.planning.compile import FleetTerms, compile_fleet
 from controller.planning.memo import Kept, Planned
-from controller.planning.remember.joined import joined
-from controller.planning.remember.resume import doubted
+from controller.planning.resume import doubted, joined
 from controller.planning.share.rows import spends_budget
 from controller.ports import (
     Actuator,

@@ -29,7 +29,6 @@ from controller.model.memory import (
 )
 from controller.model.observation import Workload
 from controller.model.rights import writer
-from controller.model.tick import SavedMemory
 from controller.model.value import Value
 from controller.planning.inputs import Moment, PoolInput
 from controller.planning.values import Demand, Gated
@@ -66,16 +65,6 @@ def follow_clock(memory: Memory, step_s: float) -> Memory:
         pools={key: _moved(pool, step_s) for key, pool in memory.pools.items()},
         planned_at=None if planned_at is None else planned_at + step_s,
     )
-
-
-def on_this_clock(saved: SavedMemory, now: float) -> Memory:
-    """The memory with its times by the clock that says `now` (Unix seconds); the process that saved
-    it may have had a clock that was ahead or behind, and only the store knows its true age.
-    """
-    if saved.age_s is None:
-        return saved.memory
-    behind_s = now - saved.age_s - saved.saved_at
-    return follow_clock(saved.memory, behind_s) if abs(behind_s) > STEP_S else saved.memory
 
 
 def not_ahead(memory: PoolMemory, now: float) -> PoolMemory:

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from controller.model.ids import PoolKey
 from controller.model.memory import Memory, PoolMemory, RecommendationRun, ScaleChange
-from controller.planning.remember.joined import joined
+from controller.planning.resume import joined
 
 KEY = PoolKey("acme/research")
 BEGAN = 1000.0

@@ -12,7 +12,7 @@ from controller.model.fleet import Behavior, Fleet, Pool, ScalingRules
 from controller.model.ids import PoolKey
 from controller.model.memory import Memory, PendingWrite, PoolMemory, RecommendationRun, SetBack
 from controller.model.tick import SavedMemory
-from controller.planning.remember.resume import doubted, resumed, saw_more
+from controller.planning.resume import doubted, resumed, saw_more
 from support.world import START, make_fleet, make_pool
 from unit.planning.story import Story, behavior, codes, pods
 from unit.planning.story import make_pool as a_pool

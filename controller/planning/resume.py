@@ -2,7 +2,8 @@
 
 Time that no process has watched does not count. Every recommendation lives on by it, an idle pool
 cools down as much later, and a pool is warm as much later. Where more was seen than was saved, or
-nothing for a whole window, the window begins again, as for a pool whose memory was lost.
+nothing for a whole window, the window begins again, as for a pool whose memory was lost. What a
+process without that memory has seen meanwhile comes after it.
 """
 
 from __future__ import annotations
@@ -16,9 +17,20 @@ from controller.model.fleet import Fleet, Pool
 from controller.model.ids import PoolKey
 from controller.model.memory import Memory, PoolMemory, RecommendationRun
 from controller.model.tick import SavedMemory
+from controller.planning.memory import STEP_S, follow_clock
 
 RESTART_S: Final = 60.0
 """The longest gap that counts as a restart or a fail-over; after it, windows begin again."""
+
+
+def on_this_clock(saved: SavedMemory, now: float) -> Memory:
+    """The memory with its times by the clock that says `now` (Unix seconds); the process that saved
+    it may have had a clock that was ahead or behind, and only the store knows its true age.
+    """
+    if saved.age_s is None:
+        return saved.memory
+    behind_s = now - saved.age_s - saved.saved_at
+    return follow_clock(saved.memory, behind_s) if abs(behind_s) > STEP_S else saved.memory
 
 
 def resumed(
@@ -159,3 +171,53 @@ def _watched(
         last_active_at=last_active_at,
         recommendations=(*earlier, *later),
     )
+
+
+def joined(left: Memory, own: Memory) -> Memory:
+    """The memory of this process, after what was `left` of the time before it began. Pools that it
+    has not planned yet are as they were left.
+    """
+    pools = {
+        key: _joined(found, own.pools[key]) if key in own.pools else found
+        for key, found in left.pools.items()
+    }
+    return Memory(pools={**own.pools, **pools}, planned_at=own.planned_at)
+
+
+def _joined(left: PoolMemory, own: PoolMemory) -> PoolMemory:
+    """What lasts or is summed up over time is of both; what holds now is this process's, if it
+    knows it. Without recommendations there is no window to go on with.
+
+    A memory begins with the size that the pool had, as if it had been asked for and worked then
+    (`seeded`, `initial_memory`): what was left says better what was so.
+    """
+    began = own.since
+    runs = tuple(_before(left, began))
+    later = tuple(each for each in own.recommendations if each.last_at != began)
+    was_active = own.active_since is not None or (own.last_active_at or began) > began
+    has_written = own.ours is not None or own.asked is not None
+    present, active = own if has_written else left, own if was_active else left
+    return replace(
+        own,
+        since=min(left.since, began) if runs else began,
+        active_since=active.active_since,
+        last_active_at=active.last_active_at,
+        recommendations=(*runs, *later) if runs else own.recommendations,
+        scaled_up=(*(each for each in left.scaled_up if each.at < began), *own.scaled_up),
+        scaled_down=(*(each for each in left.scaled_down if each.at < began), *own.scaled_down),
+        asked=present.asked,
+        own_zero=present.own_zero,
+        ours=present.ours,
+        set_back=(*(each for each in left.set_back if each.at < began), *own.set_back),
+        native=left.native if own.native is None else own.native,
+    )
+
+
+def _before(left: PoolMemory, began: float) -> Iterator[RecommendationRun]:
+    """The recommendations from before this moment (Unix seconds). One that was in force holds until
+    then.
+    """
+    for run in left.recommendations:
+        if run.first_at < began:
+            ended = began if run.last_at is None else min(run.last_at, began)
+            yield replace(run, last_at=ended)

@@ -1,1 +1,0 @@
-"""What the planner remembers about each pool from one plan to the next."""
