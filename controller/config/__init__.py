@@ -9,7 +9,7 @@ import msgspec
 from pydantic import ValidationError
 
 from controller.config import document as documents
-from controller.config import effects, messages, references, resolve, windows
+from controller.config import effects, messages, references, windows
 from controller.config.document import Document, FleetFileError, Problem
 from controller.config.schema import FleetFile
 from controller.model.settings import Settings
@@ -69,17 +69,21 @@ def _settings(document: Document) -> Settings:
         file = FleetFile.model_validate(document.data)
     except ValidationError as error:
         raise FleetFileError([*found, *messages.problems(error, document)]) from None
-    found += windows.problems(file, document)
+    found += windows.problems([pool.schedules for pool in file.pools], document)
     if found:
         raise FleetFileError(found)
-    return resolve.settings(file)
+    return file.value()
 
 
 def json_schema() -> dict[str, Any]:
     """The fleet file's JSON Schema (draft 2020-12), for editors and other checkers."""
+    schema = FleetFile.model_json_schema(by_alias=True)
+    for section in (schema, *schema["$defs"].values()):
+        for field in section["properties"].values():  # their texts are wrapped in the source
+            field["description"] = " ".join(field["description"].split())
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **FleetFile.model_json_schema(by_alias=True),
+        **schema,
         "title": "agentdash fleet file",
         "description": "Pools of agents: their tenants, their queues and how they scale.",
     }

@@ -4,45 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self, get_args
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from controller.config.scalars import (
+    Formula,
     FreeText,
     LabelKey,
     LabelValue,
     MetricQuantity,
     MetricTarget,
+    Percent,
     PromQuery,
+    Replicas,
 )
-from controller.config.schema.section import NO_OTHER_NAMES, Replicas, Section
+from controller.config.schema.section import (
+    NO_OTHER_NAMES,
+    KubernetesSection,
+    Section,
+    exactly_one,
+    value_of,
+)
+from controller.model.fleet import ExternalSeries, PrometheusQuery, SignalSource
+from controller.model.metrics import MetricSpec
 from controller.model.value import INT32_MAX
-from controller.notation.formula_syntax import FormulaError, check
-
-Percent = Annotated[int, Field(ge=1, le=INT32_MAX)]
 
 
-def _formula(text: str) -> str:
-    try:
-        check(text)
-    except FormulaError as error:
-        raise ValueError(f"cannot be read: {error}") from None
-    return text
-
-
-class RequirementEntry(Section):
+class RequirementEntry(KubernetesSection):
     """LabelSelectorRequirement of meta/v1."""
 
     looks_like = "{key: app, operator: In, values: [a, b]}"
 
-    key: LabelKey = Field(description="The label.")
-    operator: Literal["In", "NotIn", "Exists", "DoesNotExist"] = Field(
-        description="How the label must relate to the values."
-    )
-    values: list[LabelValue] = Field(
-        default_factory=list, description="At least one for In and NotIn, none for the others."
-    )
+    key: LabelKey
+    """The label."""
+    operator: Literal["In", "NotIn", "Exists", "DoesNotExist"]
+    """How the label must relate to the values."""
+    values: list[LabelValue] = Field(default_factory=list)
+    """At least one for In and NotIn, none for the others."""
 
     @model_validator(mode="after")
     def _values_fit(self) -> Self:
@@ -51,38 +50,70 @@ class RequirementEntry(Section):
             raise ValueError(f"operator {self.operator} {wants}")
         return self
 
+    def __str__(self) -> str:
+        match self.operator:
+            case "In":
+                return f"{self.key} in ({','.join(sorted(self.values))})"
+            case "NotIn":
+                return f"{self.key} notin ({','.join(sorted(self.values))})"
+            case "Exists":
+                return self.key
+            case "DoesNotExist":
+                return f"!{self.key}"
 
-class MetricSelectorEntry(Section):
+
+class MetricSelectorEntry(KubernetesSection):
     """LabelSelector of meta/v1."""
 
     looks_like = "{matchLabels: {team: globex}}"
 
     match_labels: dict[LabelKey, LabelValue] = Field(
-        default_factory=dict,
-        alias="matchLabels",
-        description="Labels and their values.",
-        json_schema_extra=NO_OTHER_NAMES,
+        default_factory=dict, json_schema_extra=NO_OTHER_NAMES
     )
-    match_expressions: list[RequirementEntry] = Field(
-        default_factory=list, alias="matchExpressions", description="Requirements on labels."
-    )
+    """Labels and their values."""
+    match_expressions: list[RequirementEntry] = Field(default_factory=list)
+    """Requirements on labels."""
+
+    def __str__(self) -> str:
+        """The label selector as text, its requirements in the order of their labels (meta/v1,
+        LabelSelectorAsSelector).
+        """
+        requirements = [(label, f"{label}={value}") for label, value in self.match_labels.items()]
+        requirements += [(one.key, str(one)) for one in self.match_expressions]
+        return ",".join(text for _, text in sorted(requirements))
 
 
-class MetricNameEntry(Section):
+class MetricNameEntry(KubernetesSection):
     """MetricIdentifier of autoscaling/v2."""
 
     looks_like = "{name: queue}"
 
-    name: FreeText = Field(
-        description="The metric's name. For type External: one of the pool's signals, or queue, "
-        "which is its pending + in flight."
-    )
-    selector: MetricSelectorEntry | None = Field(
-        default=None, description="Selects among its series; they are added up. Default: all."
-    )
+    name: FreeText
+    """The metric's name. For type External: one of the pool's signals, or queue, which is its
+    pending + in flight.
+    """
+    selector: MetricSelectorEntry | None = None
+    """Selects among its series; they are added up. Default: all."""
 
 
-class TypedEntry(Section):
+class NamedEntry(KubernetesSection):
+    """A section with the name of a metric and a selector of its series."""
+
+    if TYPE_CHECKING:  # where it stands among the keys is for the sections to say
+        metric: MetricNameEntry
+
+    @property
+    def name(self) -> str:
+        """The metric's name."""
+        return self.metric.name
+
+    @property
+    def selector(self) -> str:
+        """The label selector as text, empty for none."""
+        return str(self.metric.selector or "")
+
+
+class TypedEntry(KubernetesSection):
     """A section whose `type` says which other key it has."""
 
     key_of_type: ClassVar[Mapping[str, str]] = {}
@@ -111,19 +142,23 @@ class TargetEntry(TypedEntry):
         }
     )
 
+    @property
+    def milli(self) -> int | None:
+        """The quantity, in thousandths."""
+        return getattr(self, "value", None) or getattr(self, "average_value", None)
+
 
 class FigureTargetEntry(TargetEntry):
     """The target of an External or Object metric."""
 
     looks_like = '{type: AverageValue, averageValue: "5"}'
 
-    type: Literal["Value", "AverageValue"] = Field(
-        description="Value compares the metric itself, AverageValue the metric per replica."
-    )
-    value: MetricTarget | None = Field(default=None, description='A quantity: "30", "500m".')
-    average_value: MetricTarget | None = Field(
-        default=None, alias="averageValue", description='A quantity per replica: "5", "500m".'
-    )
+    type: Literal["Value", "AverageValue"]
+    """Value compares the metric itself, AverageValue the metric per replica."""
+    value: MetricTarget | None = None
+    """A quantity: "30", "500m"."""
+    average_value: MetricTarget | None = None
+    """A quantity per replica: "5", "500m"."""
 
 
 class PodsTargetEntry(TargetEntry):
@@ -131,12 +166,10 @@ class PodsTargetEntry(TargetEntry):
 
     looks_like = '{type: AverageValue, averageValue: "5"}'
 
-    type: Literal["AverageValue"] = Field(
-        description="AverageValue, which compares the metric per pod."
-    )
-    average_value: MetricTarget | None = Field(
-        default=None, alias="averageValue", description='A quantity per pod: "5", "500m".'
-    )
+    type: Literal["AverageValue"]
+    """AverageValue, which compares the metric per pod."""
+    average_value: MetricTarget | None = None
+    """A quantity per pod: "5", "500m"."""
 
 
 class ResourceTargetEntry(TargetEntry):
@@ -144,76 +177,99 @@ class ResourceTargetEntry(TargetEntry):
 
     looks_like = "{type: Utilization, averageUtilization: 75}"
 
-    type: Literal["Utilization", "AverageValue"] = Field(
-        description="Utilization compares the share of the requests, AverageValue the amount."
-    )
-    average_utilization: Percent | None = Field(
-        default=None, alias="averageUtilization", description="Percent of the pods' requests."
-    )
-    average_value: MetricTarget | None = Field(
-        default=None, alias="averageValue", description='A quantity per pod: "500m", "1Gi".'
-    )
+    type: Literal["Utilization", "AverageValue"]
+    """Utilization compares the share of the requests, AverageValue the amount."""
+    percent: Percent | None = Field(default=None, alias="averageUtilization")
+    """Percent of the pods' requests."""
+    average_value: MetricTarget | None = None
+    """A quantity per pod: "500m", "1Gi"."""
 
 
-class ExternalEntry(Section):
+class ExternalEntry(NamedEntry):
     """ExternalMetricSource of autoscaling/v2."""
 
     looks_like = '{metric: {name: queue}, target: {type: AverageValue, averageValue: "5"}}'
 
-    metric: MetricNameEntry = Field(description="The metric.")
-    target: FigureTargetEntry = Field(description="Its target.")
+    metric: MetricNameEntry
+    """The metric."""
+    target: FigureTargetEntry
+    """Its target."""
 
 
-class DescribedObjectEntry(Section):
+class DescribedObjectEntry(KubernetesSection):
     """CrossVersionObjectReference of autoscaling/v2."""
 
     looks_like = "{kind: Service, name: web, apiVersion: v1}"
 
-    kind: FreeText = Field(description="The object's kind.")
-    name: FreeText = Field(description="The object's name.")
-    api_version: FreeText | None = Field(
-        default=None, alias="apiVersion", description="Its API group and version. Default: v1."
-    )
+    kind: FreeText
+    """The object's kind."""
+    name: FreeText
+    """The object's name."""
+    api_version: FreeText | None = None
+    """Its API group and version. Default: v1."""
 
 
-class ObjectEntry(Section):
+class ObjectEntry(NamedEntry):
     """ObjectMetricSource of autoscaling/v2."""
 
     looks_like = "{describedObject: {...}, metric: {name: ...}, target: {...}}"
 
-    described_object: DescribedObjectEntry = Field(
-        alias="describedObject", description="The object that the metric describes."
-    )
-    metric: MetricNameEntry = Field(description="The metric.")
-    target: FigureTargetEntry = Field(description="Its target.")
+    described_object: DescribedObjectEntry
+    """The object that the metric describes."""
+    metric: MetricNameEntry
+    """The metric."""
+    target: FigureTargetEntry
+    """Its target."""
+
+    @property
+    def kind(self) -> str:
+        """The object's kind."""
+        return self.described_object.kind
+
+    @property
+    def object_name(self) -> str:
+        """The object's name."""
+        return self.described_object.name
+
+    @property
+    def api_version(self) -> str:
+        """Its API group and version, empty for the core group."""
+        return self.described_object.api_version or ""
 
 
-class PodsEntry(Section):
+class PodsEntry(NamedEntry):
     """PodsMetricSource of autoscaling/v2."""
 
     looks_like = '{metric: {name: ...}, target: {type: AverageValue, averageValue: "5"}}'
 
-    metric: MetricNameEntry = Field(description="The metric.")
-    target: PodsTargetEntry = Field(description="Its target.")
+    metric: MetricNameEntry
+    """The metric."""
+    target: PodsTargetEntry
+    """Its target."""
 
 
-class ResourceEntry(Section):
+class ResourceEntry(KubernetesSection):
     """ResourceMetricSource of autoscaling/v2."""
 
     looks_like = "{name: cpu, target: {type: Utilization, averageUtilization: 75}}"
 
-    name: Literal["cpu", "memory"] = Field(description="cpu or memory.")
-    target: ResourceTargetEntry = Field(description="The target of its use.")
+    resource: Literal["cpu", "memory"] = Field(alias="name")
+    """cpu or memory."""
+    target: ResourceTargetEntry
+    """The target of its use."""
 
 
-class ContainerResourceEntry(Section):
+class ContainerResourceEntry(KubernetesSection):
     """ContainerResourceMetricSource of autoscaling/v2."""
 
     looks_like = "{name: cpu, container: app, target: {...}}"
 
-    name: Literal["cpu", "memory"] = Field(description="cpu or memory.")
-    container: FreeText = Field(description="The container's name.")
-    target: ResourceTargetEntry = Field(description="The target of its use.")
+    resource: Literal["cpu", "memory"] = Field(alias="name")
+    """cpu or memory."""
+    container: FreeText
+    """The container's name."""
+    target: ResourceTargetEntry
+    """The target of its use."""
 
 
 class MetricEntry(TypedEntry):
@@ -230,74 +286,68 @@ class MetricEntry(TypedEntry):
         }
     )
 
-    type: Literal["External", "Object", "Pods", "Resource", "ContainerResource"] = Field(
-        description="Which of the other keys it has."
-    )
-    external: ExternalEntry | None = Field(
-        default=None, description="A metric that belongs to no Kubernetes object."
-    )
-    object: ObjectEntry | None = Field(
-        default=None, description="A metric of one Kubernetes object."
-    )
-    pods: PodsEntry | None = Field(default=None, description="A metric that each pod has.")
-    resource: ResourceEntry | None = Field(default=None, description="CPU or memory of the pods.")
-    container_resource: ContainerResourceEntry | None = Field(
-        default=None,
-        alias="containerResource",
-        description="CPU or memory of one container in each pod.",
-    )
+    type: Literal["External", "Object", "Pods", "Resource", "ContainerResource"]
+    """Which of the other keys it has."""
+    external: ExternalEntry | None = None
+    """A metric that belongs to no Kubernetes object."""
+    object: ObjectEntry | None = None
+    """A metric of one Kubernetes object."""
+    pods: PodsEntry | None = None
+    """A metric that each pod has."""
+    resource: ResourceEntry | None = None
+    """CPU or memory of the pods."""
+    container_resource: ContainerResourceEntry | None = Field(default=None)
+    """CPU or memory of one container in each pod."""
 
     @property
     def is_of_pods(self) -> bool:
         """Whether it is of CPU or memory."""
         return self.resource is not None or self.container_resource is not None
 
+    @property
+    def value(self) -> MetricSpec:
+        """The metric that it is."""
+        blocks = (self.external, self.object, self.pods, self.resource, self.container_resource)
+        for block, kind in zip(blocks, get_args(MetricSpec), strict=True):
+            if block is not None:
+                metric: MetricSpec = value_of(block, kind)
+                return metric
+        raise AssertionError(f"a checked metric has the block of its type: {self.type}")
 
-class ModifiersEntry(Section):
+
+class ModifiersEntry(KubernetesSection):
     """KEDA's scalingModifiers: a formula that makes one number of several."""
 
     looks_like = '{formula: "queue / 2", target: "5"}'
 
-    formula: Annotated[str, Field(min_length=1), AfterValidator(_formula)] = Field(
-        description="A formula over signals and queue. It replaces the metrics that it names."
-    )
-    target: MetricTarget = Field(description="Its target: a quantity.")
-    metric_type: Literal["AverageValue", "Value"] = Field(
-        default="AverageValue",
-        alias="metricType",
-        description="AverageValue compares the number per replica, Value the number itself. "
-        "Default AverageValue.",
-    )
-    activation_target: MetricQuantity = Field(
-        default=0,
-        alias="activationTarget",
-        description="The pool is active while the formula gives more than this. Default 0.",
-    )
+    formula: Formula
+    """A formula over signals and queue. It replaces the metrics that it names."""
+    target_milli: MetricTarget = Field(alias="target")
+    """Its target: a quantity."""
+    metric_type: Literal["AverageValue", "Value"] = Field(default="AverageValue")
+    """AverageValue compares the number per replica, Value the number itself. Default AverageValue.
+    """
+    activation_milli: MetricQuantity = Field(default=0, alias="activationTarget")
+    """The pool is active while the formula gives more than this. Default 0."""
 
 
-class FallbackEntry(Section):
+class FallbackEntry(KubernetesSection):
     """KEDA's fallback: the replicas that stand in for metrics that cannot be read."""
 
     looks_like = "{failureThreshold: 3, replicas: 4}"
 
-    failure_threshold: int = Field(
-        alias="failureThreshold",
-        ge=0,
-        le=INT32_MAX,
-        description="The fallback is used once a metric has failed more often than this in a row.",
-    )
-    replicas: Replicas = Field(description="The replicas that a failing metric asks for.")
+    failure_threshold: int = Field(ge=0, le=INT32_MAX)
+    """The fallback is used once a metric has failed more often than this in a row."""
+    replicas: Replicas
+    """The replicas that a failing metric asks for."""
     behavior: Literal[
         "static",
         "currentReplicas",
         "currentReplicasIfHigher",
         "currentReplicasIfLower",
         "scalingModifiers",
-    ] = Field(
-        default="static",
-        description="static: replicas counts; the others: the current number may count. Default "
-        "static.",
-    )
+    ] = "static"
+    """static: replicas counts; the others: the current number may count. Default static."""
 
 
 class ExternalSignalEntry(Section):
@@ -305,10 +355,10 @@ class ExternalSignalEntry(Section):
 
     looks_like = "{name: firestore_active, selector: {matchLabels: {team: globex}}}"
 
-    name: FreeText = Field(description="The metric's name in that API.")
-    selector: MetricSelectorEntry | None = Field(
-        default=None, description="Selects among its series; they are added up. Default: all."
-    )
+    name: FreeText
+    """The metric's name in that API."""
+    selector: MetricSelectorEntry | None = None
+    """Selects among its series; they are added up. Default: all."""
 
 
 class SignalEntry(Section):
@@ -316,18 +366,17 @@ class SignalEntry(Section):
 
     looks_like = '{prometheus: "sum(agent_backlog)"} or {external: {name: ...}}'
 
-    prometheus: PromQuery | None = Field(
-        default=None,
-        description="A PromQL query whose result is one number; the server of prometheus.url "
-        "answers it.",
-    )
-    external: ExternalSignalEntry | None = Field(
-        default=None,
-        description="A metric of the external metrics API, such as one of a KEDA scaler.",
-    )
+    prometheus: PromQuery | None = None
+    """A PromQL query whose result is one number; the server of prometheus.url answers it."""
+    external: ExternalSignalEntry | None = None
+    """A metric of the external metrics API, such as one of a KEDA scaler."""
 
-    @model_validator(mode="after")
-    def _one(self) -> Self:
-        if (self.prometheus is None) == (self.external is None):
-            raise ValueError("give exactly one of prometheus and external")
-        return self
+    _one = exactly_one("prometheus", "external")
+
+    @property
+    def source(self) -> SignalSource:
+        """Where it is read."""
+        if self.external is not None:
+            selector = str(self.external.selector or "")
+            return ExternalSeries(name=self.external.name, selector=selector)
+        return PrometheusQuery(query=self.prometheus or "")

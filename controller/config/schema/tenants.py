@@ -8,28 +8,26 @@ from typing import Annotated, Final, Literal
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 from pydantic.config import JsonDict
 
+from controller.config.prices import table_price
 from controller.config.scalars import (
     Cpu,
     DnsLabel,
     Factor,
     LabelSelector,
     Memory,
+    PositiveCount,
+    Replicas,
     Share,
     ShareBelowOne,
     TimeZone,
     Usd,
     Wait,
     Weight,
-)
-from controller.config.schema.section import (
-    NO_OTHER_NAMES,
-    PositiveCount,
-    Replicas,
-    Section,
     WholeCount,
-    bounds_in_order,
 )
-from controller.model.scarcity import ONE
+from controller.config.schema.section import NO_OTHER_NAMES, Section, max_not_below_min, value_of
+from controller.model.fleet import Tenant, Tier
+from controller.model.scarcity import ONE, Capacity, LlmModel, NodeClass, Resources
 
 MAX_PRIORITY: Final = 1_000_000_000
 """The highest that Kubernetes allows a PriorityClass of a user."""
@@ -40,10 +38,10 @@ class BlindEntry(Section):
 
     looks_like = "hold, or {after: 10m, replicas: 2}"
 
-    after: Wait = Field(description="How long the queue was not read: a duration.")
-    replicas: Replicas = Field(
-        description="The pool is then raised to at least this many replicas, never lowered."
-    )
+    after_s: Wait = Field(alias="after")
+    """How long the queue was not read: a duration."""
+    replicas: Replicas
+    """The pool is then raised to at least this many replicas, never lowered."""
 
 
 def _or_hold(schema: JsonDict) -> None:
@@ -57,19 +55,14 @@ class TierEntry(Section):
 
     looks_like = "{priority: 500}"
 
-    priority: int = Field(
-        ge=-MAX_PRIORITY,
-        le=MAX_PRIORITY,
-        description="The tier with the higher priority is served first.",
-    )
+    priority: int = Field(ge=-MAX_PRIORITY, le=MAX_PRIORITY)
+    """The tier with the higher priority is served first."""
     blind: Annotated[
         BlindEntry | None, BeforeValidator(lambda written: None if written == "hold" else written)
-    ] = Field(
-        default=None,
-        description="What happens to a pool while its queue cannot be read: hold keeps its size; "
-        "{after, replicas} raises it. Default hold.",
-        json_schema_extra=_or_hold,
-    )
+    ] = Field(default=None, json_schema_extra=_or_hold)
+    """What happens to a pool while its queue cannot be read: hold keeps its size; {after, replicas}
+    raises it. Default hold.
+    """
 
 
 class QuotaEntry(Section):
@@ -77,14 +70,12 @@ class QuotaEntry(Section):
 
     looks_like = '{replicas: 20, cpu: "16", memory: 64Gi}'
 
-    replicas: Replicas | None = Field(default=None, description="Replicas. Default: no limit.")
-    cpu: Cpu | None = Field(
-        default=None,
-        description='Cores as Kubernetes writes them: "16", "500m". Default: no limit.',
-    )
-    memory: Memory | None = Field(
-        default=None, description='Memory as Kubernetes writes it: "64Gi". Default: no limit.'
-    )
+    replicas: Replicas | None = None
+    """Replicas. Default: no limit."""
+    cpu_milli: Cpu | None = Field(default=None, alias="cpu")
+    """Cores as Kubernetes writes them: "16", "500m". Default: no limit."""
+    memory_bytes: Memory | None = Field(default=None, alias="memory")
+    """Memory as Kubernetes writes it: "64Gi". Default: no limit."""
 
 
 class TokenCountEntry(Section):
@@ -92,11 +83,12 @@ class TokenCountEntry(Section):
 
     looks_like = "{input: 1, output: 1, cached_input: 0.1}"
 
-    input: Factor = Field(default=ONE, description="An input token. Default 1.")
-    output: Factor = Field(default=ONE, description="An output token. Default 1.")
-    cached_input: Factor = Field(
-        default=Decimal("0.1"), description="An input token read from the cache. Default 0.1."
-    )
+    input: Factor = ONE
+    """An input token. Default 1."""
+    output: Factor = ONE
+    """An output token. Default 1."""
+    cached_input: Factor = Decimal("0.1")
+    """An input token read from the cache. Default 0.1."""
 
 
 class BudgetEntry(Section):
@@ -104,35 +96,22 @@ class BudgetEntry(Section):
 
     looks_like = "{tokens_per_day: 5000000}"
 
-    tokens_per_day: WholeCount | None = Field(
-        default=None, description="Tokens from midnight to midnight, local time. Default: no limit."
-    )
-    count: TokenCountEntry = Field(
-        default_factory=TokenCountEntry,
-        description="How much a token of each kind counts against them. Default: 1, 1, 0.1.",
-    )
-    warn: Share = Field(
-        default=Decimal("0.8"),
-        description="Share of the day's tokens at which to warn. Default 0.8.",
-    )
-    hard: bool = Field(
-        default=True, description="true: at 100 % the target is 0; false: warn only. Default true."
-    )
-    pacing: Literal["never", "on_warning", "always"] = Field(
-        default="on_warning",
-        description="When the tenant is slowed down so that its tokens last the day. Default "
-        "on_warning.",
-    )
-    usd_per_hour: Usd | None = Field(
-        default=None, description="The most that its replicas may cost. Default: no limit."
-    )
-    usd_alert: Usd | None = Field(
-        default=None,
-        description="USD per hour at which to alert, at most usd_per_hour. Default: none.",
-    )
-    usd_per_workflow: Usd | None = Field(
-        default=None, description="The most that one workflow may cost. Default: no limit."
-    )
+    tokens_per_day: WholeCount | None = None
+    """Tokens from midnight to midnight, local time. Default: no limit."""
+    count: TokenCountEntry = Field(default_factory=TokenCountEntry)
+    """How much a token of each kind counts against them. Default: 1, 1, 0.1."""
+    warn: Share = Decimal("0.8")
+    """Share of the day's tokens at which to warn. Default 0.8."""
+    hard: bool = True
+    """true: at 100 % the target is 0; false: warn only. Default true."""
+    pacing: Literal["never", "on_warning", "always"] = "on_warning"
+    """When the tenant is slowed down so that its tokens last the day. Default on_warning."""
+    usd_per_hour: Usd | None = None
+    """The most that its replicas may cost. Default: no limit."""
+    usd_alert: Usd | None = None
+    """USD per hour at which to alert, at most usd_per_hour. Default: none."""
+    usd_per_workflow: Usd | None = None
+    """The most that one workflow may cost. Default: no limit."""
 
     @field_validator("usd_alert")
     @classmethod
@@ -148,24 +127,24 @@ class TenantEntry(Section):
 
     looks_like = "{tier: growth}"
 
-    tier: str = Field(description="The name of one of the tiers.")
-    namespace: DnsLabel | None = Field(
-        default=None, description="The namespace of its Deployments. Default: the tenant's name."
-    )
-    weight: Weight = Field(
-        default=ONE, description="Its share inside its tier, relative to other weights. Default 1."
-    )
-    timezone: TimeZone = Field(
-        default="UTC", description="IANA name of its time zone. Default UTC."
-    )
-    quota: QuotaEntry = Field(
-        default_factory=QuotaEntry,
-        description="The most that its pools may use together; the ResourceQuota of its namespace "
-        "is a limit too. Default: no limit.",
-    )
-    budget: BudgetEntry = Field(
-        default_factory=BudgetEntry, description="Its tokens and its money. Default: no limit."
-    )
+    tier: str
+    """The name of one of the tiers."""
+    namespace: DnsLabel | None = None
+    """The namespace of its Deployments. Default: the tenant's name."""
+    weight: Weight = ONE
+    """Its share inside its tier, relative to other weights. Default 1."""
+    timezone: TimeZone = "UTC"
+    """IANA name of its time zone. Default UTC."""
+    quota: QuotaEntry = Field(default_factory=QuotaEntry)
+    """The most that its pools may use together; the ResourceQuota of its namespace is a limit too.
+    Default: no limit.
+    """
+    budget: BudgetEntry = Field(default_factory=BudgetEntry)
+    """Its tokens and its money. Default: no limit."""
+
+    def value(self, name: str, tier: Tier) -> Tenant:
+        """The tenant of this name; the tier is the one that it names."""
+        return value_of(self, Tenant, name=name, tier=tier, namespace=self.namespace or name)
 
 
 def default_tiers() -> dict[str, TierEntry]:
@@ -179,31 +158,21 @@ class RateLimitsEntry(Section):
 
     looks_like = "{requests_per_minute: 600}"
 
-    requests_per_minute: PositiveCount | None = Field(
-        default=None, description="Requests per minute. Default: no limit."
-    )
-    tokens_per_minute: PositiveCount | None = Field(
-        default=None,
-        description="Input and output tokens per minute together, where the provider counts so. "
-        "Default: no limit.",
-    )
-    input_tokens_per_minute: PositiveCount | None = Field(
-        default=None, description="Input tokens per minute. Default: no limit."
-    )
-    output_tokens_per_minute: PositiveCount | None = Field(
-        default=None, description="Output tokens per minute. Default: no limit."
-    )
-    parallel: PositiveCount | None = Field(
-        default=None, description="Requests at the same time. Default: no limit."
-    )
-    burst: PositiveCount | None = Field(
-        default=None,
-        description="Requests at once after a pause. Default: they are spread evenly.",
-    )
-    headroom: ShareBelowOne = Field(
-        default=Decimal(0),
-        description="Share of the limits per minute that is left unused. Default 0.",
-    )
+    requests_per_minute: PositiveCount | None = None
+    """Requests per minute. Default: no limit."""
+    tokens_per_minute: PositiveCount | None = None
+    """Input and output tokens per minute together, where the provider counts so. Default: no limit.
+    """
+    input_tokens_per_minute: PositiveCount | None = None
+    """Input tokens per minute. Default: no limit."""
+    output_tokens_per_minute: PositiveCount | None = None
+    """Output tokens per minute. Default: no limit."""
+    parallel: PositiveCount | None = None
+    """Requests at the same time. Default: no limit."""
+    burst: PositiveCount | None = None
+    """Requests at once after a pause. Default: they are spread evenly."""
+    headroom: ShareBelowOne = Decimal(0)
+    """Share of the limits per minute that is left unused. Default 0."""
 
 
 class PriceEntry(Section):
@@ -211,12 +180,12 @@ class PriceEntry(Section):
 
     looks_like = "{input: 2.50, output: 10.00}"
 
-    input: Usd = Field(description="USD per million input tokens.")
-    output: Usd = Field(description="USD per million output tokens.")
-    cached_input: Usd | None = Field(
-        default=None,
-        description="USD per million input tokens read from the cache. Default: as input.",
-    )
+    input: Usd
+    """USD per million input tokens."""
+    output: Usd
+    """USD per million output tokens."""
+    cached_input: Usd | None = None
+    """USD per million input tokens read from the cache. Default: as input."""
 
 
 class ModelEntry(Section):
@@ -224,24 +193,23 @@ class ModelEntry(Section):
 
     looks_like = "{tier: standard}"
 
-    tier: Literal["nano", "standard", "premium"] = Field(
-        default="standard", description="How capable it is. Default standard."
-    )
-    context: PositiveCount | None = Field(
-        default=None, description="Tokens that its context window holds. Default: not known."
-    )
-    limits: RateLimitsEntry | None = Field(
-        default=None, description="The provider's limits. Default: none is known."
-    )
-    shared: bool = Field(
-        default=True,
-        description="true: all pools that use it share its limits; false: each tenant has the "
-        "limits for itself. Default true.",
-    )
-    price: PriceEntry | None = Field(
-        default=None,
-        description="Its price. Default: the price of this name in the maintained table.",
-    )
+    tier: Literal["nano", "standard", "premium"] = "standard"
+    """How capable it is. Default standard."""
+    context_tokens: PositiveCount | None = Field(default=None, alias="context")
+    """Tokens that its context window holds. Default: not known."""
+    limits: RateLimitsEntry | None = None
+    """The provider's limits. Default: none is known."""
+    shared: bool = True
+    """true: all pools that use it share its limits; false: each tenant has the limits for itself.
+    Default true.
+    """
+    price: PriceEntry | None = None
+    """Its price. Default: the price of this name in the maintained table."""
+
+    def value(self, name: str) -> LlmModel:
+        """The model of this name. Without a price in the file it has the maintained table's."""
+        price = self.price or table_price(name)
+        return value_of(self, LlmModel, name=name, price=price)
 
 
 class NodesEntry(Section):
@@ -249,16 +217,12 @@ class NodesEntry(Section):
 
     looks_like = "{min: 1, max: 25}"
 
-    min: Replicas = Field(default=0, description="Never fewer nodes. Default 0.")
-    max: Replicas | None = Field(
-        default=None,
-        description="The most that the node autoscaler may make. Default: it adds none.",
-    )
+    min: Replicas = 0
+    """Never fewer nodes. Default 0."""
+    max: Replicas | None = None
+    """The most that the node autoscaler may make. Default: it adds none."""
 
-    @field_validator("max")
-    @classmethod
-    def _not_below_min(cls, most: int | None, info: ValidationInfo) -> int | None:
-        return bounds_in_order(most, info.data.get("min", 0))
+    _order = max_not_below_min(default_min=0)
 
 
 class NodeClassEntry(Section):
@@ -266,13 +230,16 @@ class NodeClassEntry(Section):
 
     looks_like = "{selector: cloud.google.com/gke-spot=true, nodes: {max: 25}}"
 
-    selector: LabelSelector | None = Field(
-        default=None, description="Labels of its nodes. Default: all nodes of no other class."
-    )
-    nodes: NodesEntry = Field(
-        default_factory=NodesEntry,
-        description="How many there may be. Default: as many as there are.",
-    )
+    selector: LabelSelector | None = None
+    """Labels of its nodes. Default: all nodes of no other class."""
+    nodes: NodesEntry = Field(default_factory=NodesEntry)
+    """How many there may be. Default: as many as there are."""
+
+    def value(self, name: str) -> NodeClass:
+        """The class of this name."""
+        return value_of(
+            self, NodeClass, name=name, min_nodes=self.nodes.min, max_nodes=self.nodes.max
+        )
 
 
 class CapacityEntry(Section):
@@ -282,18 +249,20 @@ class CapacityEntry(Section):
 
     looks_like = '{replicas: 100, cpu: "96", memory: 400Gi}'
 
-    replicas: Replicas | None = Field(default=None, description="Replicas. Default: no limit.")
-    cpu: Cpu | None = Field(
-        default=None, description='Cores as Kubernetes writes them: "96". Default: no limit.'
-    )
-    memory: Memory | None = Field(
-        default=None, description='Memory as Kubernetes writes it: "400Gi". Default: no limit.'
-    )
-    usd_per_hour: Usd | None = Field(
-        default=None, description="The most that all replicas may cost. Default: no limit."
-    )
+    replicas: Replicas | None = None
+    """Replicas. Default: no limit."""
+    cpu_milli: Cpu | None = Field(default=None, alias="cpu")
+    """Cores as Kubernetes writes them: "96". Default: no limit."""
+    memory_bytes: Memory | None = Field(default=None, alias="memory")
+    """Memory as Kubernetes writes it: "400Gi". Default: no limit."""
+    usd_per_hour: Usd | None = None
+    """The most that all replicas may cost. Default: no limit."""
     node_classes: dict[DnsLabel, NodeClassEntry] = Field(
-        default_factory=dict,
-        description="Kinds of nodes by name; a pool's nodes names them.",
-        json_schema_extra=NO_OTHER_NAMES,
+        default_factory=dict, json_schema_extra=NO_OTHER_NAMES
     )
+    """Kinds of nodes by name; a pool's nodes names them."""
+
+    def value(self) -> Capacity:
+        """What the whole fleet may use."""
+        classes = tuple(one.value(name) for name, one in self.node_classes.items())
+        return value_of(self, Capacity, resources=value_of(self, Resources), node_classes=classes)

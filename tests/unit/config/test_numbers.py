@@ -9,17 +9,17 @@ from pydantic import TypeAdapter, ValidationError
 
 from controller.config.scalars import (
     Cpu,
-    DecimalReader,
     Memory,
     MetricQuantity,
     MetricTarget,
-    QuantityReader,
+    Number,
+    Quantity,
     Tolerance,
     Usd,
     Weight,
 )
 
-ANY = DecimalReader(-1000, 10**12)
+ANY = Number(-1000, 10**12)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_memory_becomes_bytes(written: object, bytes_: int) -> None:
 )
 def test_what_is_no_memory_is_refused(written: object, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
-        QuantityReader(1, "bytes", '"16Gi"')(written)
+        Quantity(1, "bytes", '"16Gi"')(written)
 
 
 def test_a_target_is_in_thousandths_and_more_than_0() -> None:

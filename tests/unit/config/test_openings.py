@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.config.openings import FIRST_DAY, first_common, opening
+from controller.config.windows import FIRST_DAY, first_common
 from controller.model.fleet import CronWindow, Schedule, WeeklyWindow
 from controller.planning.inputs import Moment, bounds_now
 
@@ -46,8 +46,8 @@ def is_open(window: WeeklyWindow | CronWindow, now: float) -> bool:
 def test_the_first_minute_in_which_two_windows_meet(
     one: WeeklyWindow | CronWindow, other: WeeklyWindow | CronWindow, minutes: list[int]
 ) -> None:
-    found = first_common(opening(one), opening(other))
-    meeting = None if found is None else START + 60.0 * (1440 * found.day + found.minute)
+    found = first_common(one, other)
+    meeting = None if found is None else START + 60.0 * (1440 * found[0] + found[1])
     # a window of the year before may still be open in the first days; the cycle wraps it round
     tried = [START + 60.0 * minute for minute in minutes if minute > 2 * 1440]
     both = [now for now in tried if is_open(one, now) and is_open(other, now)]

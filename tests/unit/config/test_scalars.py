@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from controller.config.scalars import DurationReader, LabelSelector, ServerUrl
+from controller.config.scalars import Duration, LabelSelector, ServerUrl
 from controller.notation.quantity import spell_duration
 
 
@@ -26,7 +26,7 @@ from controller.notation.quantity import spell_duration
     ],
 )
 def test_durations_are_seconds_or_gos_spelling(written: object, seconds: float) -> None:
-    assert DurationReader(0.0, 2_592_000.0)(written) == seconds
+    assert Duration(0.0, 2_592_000.0)(written) == seconds
 
 
 @pytest.mark.parametrize(
@@ -39,13 +39,13 @@ def test_durations_are_seconds_or_gos_spelling(written: object, seconds: float) 
 )
 def test_what_is_no_duration_is_refused(written: object) -> None:
     with pytest.raises(ValueError, match="must be a duration"):
-        DurationReader(0.0, 1e9)(written)
+        Duration(0.0, 1e9)(written)
 
 
 @pytest.mark.parametrize("written", [-1, "99ms", 301, "1h", 10**17, "9" * 30 + "h"])
 def test_a_duration_has_bounds(written: object) -> None:
     with pytest.raises(ValueError, match=r"must be between 100ms and 5m|is too long a duration"):
-        DurationReader(0.1, 300.0)(written)
+        Duration(0.1, 300.0)(written)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from controller.config import parse
-from controller.config.weekdays import days_of_week, end_of_window, minute_of_day
+from controller.config.windows import days_of_week, end_of_window, minute_of_day
 from controller.model.fleet import CronWindow, Schedule, WeeklyWindow
 
 Complain = Callable[[str], list[str]]
