@@ -15,8 +15,7 @@ from controller.doctor.report import Findings, Patient
 from controller.kube import wire
 from controller.kube.client import Client
 from controller.kube.errors import ApiError
-from controller.kube.objects import requested
-from controller.kube.quotas import QuotaView
+from controller.kube.quotas import QuotaView, requested
 from controller.kube.rivals import RivalView
 from controller.kube.watch import Listing, ListLimits, WatchTarget
 from controller.model.decoding import UndecodableError, decoded
@@ -275,7 +274,7 @@ async def _list(
         path=f"{root}/namespaces/{quote(namespace, safe='')}/{plural}",
         label_selector=selector,
     )
-    listing = Listing(client, target, ListLimits())
+    listing = Listing(client, target, ListLimits(), lambda raw: raw)
     await listing.read(_PAGE)
     return listing.objects
 

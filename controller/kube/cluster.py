@@ -14,10 +14,9 @@ import msgspec
 from controller.kube.access import Access
 from controller.kube.client import Client, LinkTracker, Pauses, WriteGate
 from controller.kube.errors import ApiError, KubeError
-from controller.kube.events import EventWriter
 from controller.kube.nodes import ClusterSupply
 from controller.kube.workloads import ClusterWorkloads
-from controller.kube.writes import WRITE_TIMEOUT_S, ClusterActuator
+from controller.kube.writes import WRITE_TIMEOUT_S, ClusterActuator, EventWriter
 from controller.model.settings import KubernetesSettings
 from controller.model.snapshot import Link, PodLog
 from controller.model.text import clean

@@ -6,7 +6,6 @@ import logging
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -14,6 +13,7 @@ import msgspec
 
 from controller.kube.client import MERGE_PATCH, Client
 from controller.kube.errors import ApiError, ConfigError, KubeError
+from controller.kube.wire import micro_time
 from controller.model.lease import LeaseRecord, SeenLease
 from controller.model.rights import FIELD_MANAGER
 from controller.model.servers import Backoff
@@ -179,12 +179,7 @@ def _spec(record: LeaseRecord) -> dict[str, object]:
     return {
         "holderIdentity": record.holder,
         "leaseDurationSeconds": math.ceil(record.duration_s),
-        "acquireTime": _micro_time(record.acquired_at),
-        "renewTime": _micro_time(record.renewed_at),
+        "acquireTime": micro_time(record.acquired_at),
+        "renewTime": micro_time(record.renewed_at),
         "leaseTransitions": record.transitions,
     }
-
-
-def _micro_time(at: float) -> str:
-    """A metav1.MicroTime."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -26,8 +26,7 @@ import msgspec
 from controller.kube import wire
 from controller.kube.client import Client
 from controller.kube.errors import ApiError, KubeError, UnreadableError
-from controller.kube.objects import unix_seconds
-from controller.kube.wire import WireQuantity
+from controller.kube.wire import WireQuantity, unix_seconds
 from controller.model.decoding import UndecodableError, decoded
 from controller.model.fleet import ExternalSeries, Pool
 from controller.model.metrics import (

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Final
 
 import msgspec
 
 from controller.kube import wire
 from controller.kube.client import Client, LinkTracker
-from controller.kube.objects import RefusedObject, object_name
 from controller.kube.quotas import added
-from controller.kube.watch import Freshness, Reflector, Trust, WatchTarget, parsed
+from controller.kube.watch import (
+    Freshness,
+    ReadingOf,
+    Reflector,
+    RefusedObject,
+    Seen,
+    View,
+    WatchTarget,
+    parsed,
+    seen,
+)
 from controller.kube.workloads import ClusterWorkloads
-from controller.kube.writes import ending_taint
-from controller.model.decoding import UndecodableError, decoded
+from controller.model.decoding import UndecodableError
 from controller.model.ids import WorkloadName
 from controller.model.observation import ClusterRoom, NodeState
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
@@ -56,7 +64,7 @@ class NodeRoom(Value):
         return None if self.state.closed else self.state.holds
 
 
-class NodeView:
+class NodeView(View[Seen[wire.WireNode]]):
     """All nodes by name. A node is open when it is Ready, not cordoned, and has no taint of
     Kubernetes itself.
 
@@ -98,31 +106,18 @@ class NodeView:
             self._classes = classes
         return self._room
 
-    def count(self) -> int:
-        """How many nodes it has."""
-        return len(self._nodes)
+    def names(self) -> Collection[str]:
+        """The names of all nodes."""
+        return self._nodes.keys()
 
-    def replace(self, objects: Sequence[msgspec.Raw]) -> None:
-        """These are all there are."""
-        names = {self._take(found) for found in objects}
-        for name in self._nodes.keys() - names:
-            self._drop(name)
+    def read(self, raw: msgspec.Raw) -> Seen[wire.WireNode] | None:
+        """What we read of a node."""
+        return seen(wire.NODE, raw)
 
-    def put(self, found: msgspec.Raw) -> None:
+    def take(self, record: Seen[wire.WireNode]) -> None:
         """One was added or changed."""
-        self._take(found)
-
-    def remove(self, gone: msgspec.Raw) -> None:
-        """One was deleted."""
-        if (name := object_name(gone)) is not None:
-            self._drop(name)
-
-    def _take(self, found: msgspec.Raw) -> str | None:
-        name = object_name(found)
-        if name is None:
-            return None
-        known = self._nodes.get(name)
-        node, refused = _node(name, found, known, self._ending_taints)
+        name, known = record.name, self._nodes.get(record.name)
+        node, refused = _node(record, known, self._ending_taints)
         if refused is None:
             self._refused.pop(name, None)
         elif refused != self._refused.get(name):
@@ -130,9 +125,9 @@ class NodeView:
         if known != node:
             self._nodes[name] = node
             self._classes = None
-        return name
 
-    def _drop(self, name: str) -> None:
+    def drop(self, name: str) -> None:
+        """One is gone."""
         self._refused.pop(name, None)
         if self._nodes.pop(name, None) is not None:
             self._classes = None
@@ -217,31 +212,28 @@ def _smallest(sizes: Sequence[Resources]) -> Resources:
 
 
 def _node(
-    name: str, raw: msgspec.Raw, known: NodeRoom | None, ending_taints: Sequence[str]
+    record: Seen[wire.WireNode], known: NodeRoom | None, ending_taints: Sequence[str]
 ) -> tuple[NodeRoom, RefusedObject | None]:
     """A node, and what is wrong with it. Unreadable parts are taken from the `known` node."""
-    try:
-        found = decoded(wire.NODE, raw)
-    except UndecodableError as error:
+    name, found = record
+    if isinstance(found, UndecodableError):
         closed = NodeRoom(labels={}, state=NodeState(closed="it cannot be read"))
-        return known or closed, _refused(name, Why.UNREADABLE, error)
+        return known or closed, _refused(name, found)
     status, spec = found.status or wire.WireNodeStatus(), found.spec or wire.WireNodeSpec()
     holds, refused = None if known is None else known.state.holds, None
     try:
         holds = _allocatable(status)
-    except ImplausibleAmountError as error:
-        refused = _refused(name, Why.IMPLAUSIBLE, error)
     except ValueError as error:
-        refused = _refused(name, Why.UNREADABLE, error)
-    labels, spec = found.metadata.labels or {}, found.spec or wire.WireNodeSpec()
+        refused = _refused(name, error)
+    labels, taints = found.metadata.labels or {}, spec.taints or ()
     node = NodeRoom(
         labels={clean_name(key): clean_name(value) for key, value in labels.items()},
         state=NodeState(
             holds=holds,
-            taints=tuple(_taint(each) for each in (spec.taints or ())[:_MOST_TAINTS]),
+            taints=tuple(map(_taint, taints[:_MOST_TAINTS])),
             closed=_closed(spec, status),
         ),
-        ends=ending_taint(spec.taints or (), ending_taints),
+        ends=ending_taint(taints, ending_taints),
     )
     return node, refused
 
@@ -256,7 +248,9 @@ def _allocatable(status: wire.WireNodeStatus) -> Resources:
     )
 
 
-def _refused(name: str, why: Why, error: Exception) -> RefusedObject:
+def _refused(name: str, error: ValueError) -> RefusedObject:
+    implausible = isinstance(error, ImplausibleAmountError)
+    why = Why.IMPLAUSIBLE if implausible else Why.UNREADABLE
     return RefusedObject(why=why, detail=clean(f"node {name}: {error}"))
 
 
@@ -279,13 +273,36 @@ def _closes(taint: wire.WireTaint) -> bool:
     return taint.effect in _KEEPS_AWAY and taint.key.startswith(_CLOSED_BY)
 
 
-class _KeptRoom(NamedTuple):
-    """A reading with its inputs: it is up to date while they are the same objects."""
+ENDING_TAINTS: Final = (
+    # the cluster autoscaler, just before it drains and deletes the node
+    "ToBeDeletedByClusterAutoscaler",
+    # Karpenter, before it drains the node: since v1, and before
+    "karpenter.sh/disrupted",
+    "karpenter.sh/disruption",
+    # AWS node termination handler: spot interruption, scheduled event, end of its scaling group
+    "aws-node-termination-handler/",
+    # GKE: the machine is preempted or shut down
+    "cloud.google.com/impending-node-termination",
+    # Kubernetes and its cloud controllers: the machine is down
+    "node.kubernetes.io/out-of-service",
+    "node.cloudprovider.kubernetes.io/shutdown",
+)
+"""Keys, or with `/` at their end the beginnings of keys. Taints of whole groups of nodes, such as
+`kubernetes.azure.com/scalesetpriority`, say only that a node may end some day.
+"""
 
-    room: ClusterRoom
-    refused: RefusedObject | None
-    trust: Trust
-    reading: Reading[ClusterRoom]
+
+def ending_taint(taints: Iterable[wire.WireTaint], further: Iterable[str]) -> str:
+    """The key of the first taint that says that its node ends soon; empty if there is none.
+    `further` are keys beside those above.
+    """
+    signs = (*ENDING_TAINTS, *further)
+    keys = (taint.key for taint in taints if any(_matches(taint.key, sign) for sign in signs))
+    return clean_name(next(keys, ""))
+
+
+def _matches(key: str, sign: str) -> bool:
+    return key.startswith(sign) if sign.endswith("/") else key == sign
 
 
 class ClusterSupply:
@@ -307,7 +324,7 @@ class ClusterSupply:
         self._nodes = NodeView(ending_taints)
         self._answer = asyncio.Event()
         self._freshness = Freshness(clock, link, on_answer=self._answer.set)
-        self._kept: _KeptRoom | None = None
+        self._kept: ReadingOf[ClusterRoom] = ReadingOf()
         self._reflector = Reflector(
             client,
             WatchTarget(kind="nodes", path="/api/v1/nodes"),
@@ -325,17 +342,12 @@ class ClusterSupply:
         list nodes.
         """
         room, refused = self._nodes.room(tuple(classes)), self._nodes.refused
-        trust, kept = self._freshness.trust(), self._kept
-        if (
-            kept is None
-            or kept.room is not room
-            or kept.refused is not refused
-            or kept.trust is not trust
-        ):
+
+        def make() -> Reading[ClusterRoom]:
             judged = self._freshness.judge(room)
-            reading = room_reading(judged, refused, known=self._nodes.is_known)
-            kept = self._kept = _KeptRoom(room, refused, trust, reading)
-        return kept.reading
+            return room_reading(judged, refused, known=self._nodes.is_known)
+
+        return self._kept.get(make, room, refused, self._freshness.trust())
 
     async def run(self) -> None:
         """Watch the nodes until cancelled."""

@@ -1,21 +1,27 @@
-"""The ResourceQuotas of one namespace, and what they leave for some of its Deployments."""
+"""What pods request, what the ResourceQuotas of their namespace allow, and what these leave."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections.abc import Callable, Collection, Iterable, KeysView
+from fractions import Fraction
+from typing import Final, TypeAlias
 
 import msgspec
 
 from controller.kube import wire
-from controller.kube.objects import RefusedObject, object_name
-from controller.model.decoding import UndecodableError, decoded
+from controller.kube.watch import RefusedObject, Seen, View, seen
+from controller.model.decoding import UndecodableError
 from controller.model.ids import WorkloadName
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.scarcity import Resources
 from controller.model.text import clean
 from controller.model.value import CPU, INT64_MAX, MEMORY, MILLI
-from controller.notation.quantity import ImplausibleAmountError, exact_amount, rounded_down
+from controller.notation.quantity import (
+    ImplausibleAmountError,
+    exact_amount,
+    rounded_down,
+    rounded_up,
+)
 
 # core/v1 ResourceName: different names for the same amount in a quota
 _REPLICA_NAMES: Final = ("pods", "count/pods")
@@ -24,7 +30,71 @@ _MEMORY_NAMES: Final = ("requests.memory", MEMORY)
 _NO_LIMIT: Final = Resources()
 
 
-class QuotaView:
+_Amount: TypeAlias = Callable[[wire.WireAmounts], wire.WireQuantity | None]
+
+
+def requested(spec: wire.WirePodSpec) -> Resources:
+    """A pod's requests of CPU and memory; None for a resource that no container requests.
+
+    It is the sum over containers and sidecars, or the need of the init containers if that is more,
+    plus the overhead of the runtime class (PodRequests in k8s.io/component-helpers). Defaults that
+    a LimitRange would add are not included. Raises ValueError for an amount that cannot be read.
+    """
+    cpu = _of_pod(spec, lambda amounts: amounts.cpu)
+    memory = _of_pod(spec, lambda amounts: amounts.memory)
+    return Resources(
+        cpu_milli=None if cpu is None else rounded_up(cpu, MILLI),
+        memory_bytes=None if memory is None else rounded_up(memory),
+    )
+
+
+def _of_pod(spec: wire.WirePodSpec, amount: _Amount) -> Fraction | None:
+    # requests of the pod as a whole (Kubernetes 1.34) replace those of its containers
+    whole = spec.resources or wire.WireResourceRequirements()
+    asked = _stated(whole.requests, amount)
+    if asked is None:
+        asked = _of_containers(spec, amount)
+    if asked is None:
+        asked = _stated(whole.limits, amount)
+    overhead = _stated(spec.overhead, amount)
+    return overhead if asked is None else asked + (overhead or 0)
+
+
+def _of_containers(spec: wire.WirePodSpec, amount: _Amount) -> Fraction | None:
+    """The containers' requests: the larger of the need at start and the need while running.
+
+    At start, init containers run one after the other, each beside the sidecars before it. Then all
+    containers run beside all sidecars.
+    """
+    sidecars = start = Fraction(0)
+    stated = False
+    for container in spec.init_containers or ():
+        own = _of_container(container, amount)
+        stated = stated or own is not None
+        if container.restart_policy == wire.SIDECAR_RESTART_POLICY:
+            sidecars += own or 0
+            start = max(start, sidecars)
+        else:
+            start = max(start, sidecars + (own or 0))
+    running = [_of_container(container, amount) for container in spec.containers or ()]
+    if not stated and all(own is None for own in running):
+        return None
+    return max(start, sidecars + sum(own for own in running if own is not None))
+
+
+def _of_container(container: wire.WireContainer, amount: _Amount) -> Fraction | None:
+    """A limit without a request counts as the request (SetDefaults_Pod in core/v1)."""
+    resources = container.resources or wire.WireResourceRequirements()
+    asked = _stated(resources.requests, amount)
+    return _stated(resources.limits, amount) if asked is None else asked
+
+
+def _stated(amounts: wire.WireAmounts | None, amount: _Amount) -> Fraction | None:
+    written = None if amounts is None else amount(amounts)
+    return None if written is None else exact_amount(written)
+
+
+class QuotaView(View[Seen[wire.WireQuota]]):
     """The quotas of one namespace. All of them apply, so the least of each amount counts. Quotas of
     `limits.*` and of other kinds of objects are ignored, because they do not limit replicas by
     their requests.
@@ -50,46 +120,36 @@ class QuotaView:
         """What is wrong with the first implausible or unreadable quota; None if there is none."""
         return next(iter(self._refused.values()), None)
 
-    def count(self) -> int:
-        """How many quotas it has."""
-        return len(self._amounts)
+    def names(self) -> Collection[str]:
+        """The names of all quotas."""
+        return self._amounts.keys()
 
-    def replace(self, objects: Sequence[msgspec.Raw]) -> None:
-        """These are all there are."""
-        names = {self._take(found) for found in objects}
-        for name in self._amounts.keys() - names:
-            self._drop(name)
-        self._add_up()
+    def read(self, raw: msgspec.Raw) -> Seen[wire.WireQuota]:
+        """A quota; those without a readable name are one, whose name is empty."""
+        unnamed = UndecodableError("its name cannot be read")
+        return seen(wire.QUOTA, raw) or Seen("", unnamed)
 
-    def put(self, found: msgspec.Raw) -> None:
+    def take(self, record: Seen[wire.WireQuota]) -> None:
         """One was added or changed."""
-        self._take(found)
-        self._add_up()
-
-    def remove(self, gone: msgspec.Raw) -> None:
-        """One was deleted."""
-        self._drop(_name(gone))
-        self._add_up()
-
-    def _take(self, found: msgspec.Raw) -> str:
-        name = _name(found)
-        known = self._amounts.get(name, _NO_LIMIT)
-        faults = _Faults()
-        try:
-            self._amounts[name] = _amounts(decoded(wire.QUOTA, found), known, faults)
-        except UndecodableError as error:
+        name, found = record
+        known, faults = self._amounts.get(name, _NO_LIMIT), _Faults()
+        if isinstance(found, UndecodableError):
             self._amounts[name] = known
-            faults.note(error)
+            faults.note(found)
+        else:
+            self._amounts[name] = _amounts(found, known, faults)
         refused = faults.refusal(name)
         if refused is None:
             self._refused.pop(name, None)
         elif refused != self._refused.get(name):
             self._refused[name] = refused
-        return name
+        self._add_up()
 
-    def _drop(self, name: str) -> None:
+    def drop(self, name: str) -> None:
+        """One is gone."""
         self._amounts.pop(name, None)
         self._refused.pop(name, None)
+        self._add_up()
 
     def _add_up(self) -> None:
         amounts = self._amounts.values()
@@ -209,11 +269,6 @@ def _minus(limit: int | None, taken: int | None) -> int | None:
     return None if limit is None else max(0, limit - (taken or 0))
 
 
-def _name(raw: msgspec.Raw) -> str:
-    """The quota's name; an empty one for all quotas without a readable name."""
-    return object_name(raw) or ""
-
-
 class NamespaceUsage:
     """The quota usage of each pod of the namespace. A sum is computed on demand, and kept until a
     pod that counts in it changes.
@@ -241,10 +296,9 @@ class NamespaceUsage:
         if known is not None:
             self._forget_sums(known[0])
 
-    def keep(self, pods: set[str | None]) -> None:
-        """Remove all pods except these."""
-        for name in self._takes.keys() - pods:
-            self.drop(name)
+    def pods(self) -> KeysView[str]:
+        """The pods that use something."""
+        return self._takes.keys()
 
     def of_others(self, workloads: frozenset[WorkloadName]) -> Resources:
         """The total usage of the pods that belong to none of these workloads."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import random
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Hashable, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable, Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, Generic, Protocol, TypeAlias, TypeVar
+from operator import is_not
+from typing import Final, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
@@ -26,7 +28,7 @@ from controller.kube.errors import (
 from controller.model.decoding import UndecodableError, decoded
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.servers import Backoff
-from controller.model.text import clean
+from controller.model.text import clean, clean_name
 from controller.model.value import Value
 from controller.ports import Clock
 
@@ -64,29 +66,42 @@ class ListLimits(Value):
     size_bytes: int = 512 * 2**20
 
 
-class Listing:
-    """One list of a target. `objects` are those of the pages that were read so far."""
+T = TypeVar("T")
+R = TypeVar("R")
 
-    def __init__(self, client: Client, target: WatchTarget, limits: ListLimits) -> None:
-        self.objects: list[msgspec.Raw] = []
+
+class Listing(Generic[R]):
+    """One list of a target. `objects` has what `keep` reads of each object, page by page: the pages
+    themselves are not kept, so that the longest list takes little memory.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        target: WatchTarget,
+        limits: ListLimits,
+        keep: Callable[[msgspec.Raw], R],
+    ) -> None:
+        self.objects: list[R] = []
+        self.version = ""
+        self._keep = keep
         self._client = client
         self._target = target
         self._limits = limits
         self._pages = 0
         self._size_bytes = 0
 
-    async def read(self, page_size: int) -> str:
-        """Read all pages, or one without a limit for a `page_size` of 0; returns the list's
-        version. Raises KubeError.
-        """
+    async def read(self, page_size: int) -> None:
+        """Read all pages, or one without a limit for a `page_size` of 0. Raises KubeError."""
         token = ""
         while True:
             page = await self._page(page_size, token)
-            self.objects += page.items or ()
-            self._check()
+            self._check(len(page.items or ()))
+            self.objects += map(self._keep, page.items or ())
             token = page.metadata.continue_
             if not token:
-                return page.metadata.resource_version
+                self.version = page.metadata.resource_version
+                return
 
     async def _page(self, size: int, token: str) -> wire.WirePage:
         answer = await self._client.call(
@@ -103,12 +118,12 @@ class Listing:
         except UndecodableError as error:
             raise UnreadableError(f"the answer is no list: {error}") from error
 
-    def _check(self) -> None:
-        """Raises TooLargeError above a limit."""
+    def _check(self, more: int) -> None:
+        """Raises TooLargeError above a limit, with `more` objects on the last page."""
         limits = self._limits
         for found, most, of in (
             (self._pages, limits.pages, "pages"),
-            (len(self.objects), limits.objects, "objects"),
+            (len(self.objects) + more, limits.objects, "objects"),
             (self._size_bytes, limits.size_bytes, "bytes"),
         ):
             if found > most:
@@ -117,8 +132,6 @@ class Listing:
                     "read; does a proxy answer in the API server's place?"
                 )
 
-
-T = TypeVar("T")
 
 WATCH_GRACE_S: Final = 15.0
 """A watch may be down for this long before its view counts as stale."""
@@ -302,34 +315,109 @@ SECOND_LOOK_S: Final = 2.0
 """The wait before an empty list is read again; a server that has just started knows more then."""
 
 
-class ObjectView(Protocol):
-    """Keeps the objects. It does not raise for an object that it cannot read."""
+class RefusedObject(Value):
+    """An object that exists but is implausible or unreadable, and why."""
+
+    why: Why
+    detail: str
+
+
+class Named(Protocol):
+    """An object of which only what we keep was read."""
+
+    @property
+    def name(self) -> str:
+        """Its name in its namespace."""
+        ...
+
+
+N = TypeVar("N", bound=Named)
+
+
+class Seen(NamedTuple, Generic[T]):
+    """An object by name: what was read of it, or why it cannot be read."""
+
+    name: str
+    found: T | UndecodableError
+
+
+def seen(decoder: msgspec.json.Decoder[T], raw: msgspec.Raw | bytes) -> Seen[T] | None:
+    """An object as its decoder reads it; None without a readable name."""
+    name = object_name(raw)
+    if name is None:
+        return None
+    try:
+        return Seen(name, decoded(decoder, raw))
+    except UndecodableError as error:
+        return Seen(name, error)
+
+
+def object_name(raw: msgspec.Raw | bytes) -> str | None:
+    """An object's name; None if it cannot be read."""
+    try:
+        return clean_name(decoded(wire.IDENTIFIED, raw).metadata.name)
+    except UndecodableError:
+        return None
+
+
+class View(ABC, Generic[N]):
+    """Keeps the objects of one kind by name. An object that it cannot read hides no other, and one
+    without a readable name is ignored.
+    """
+
+    @abstractmethod
+    def read(self, raw: msgspec.Raw) -> N | None:
+        """What is kept of an object; None if it is ignored. Changes nothing."""
+
+    @abstractmethod
+    def take(self, record: N) -> None:
+        """One was added or changed."""
+
+    @abstractmethod
+    def drop(self, name: str) -> None:
+        """The object of this name is gone, if it was there."""
+
+    @abstractmethod
+    def names(self) -> Collection[str]:
+        """The names of all that it keeps."""
 
     def count(self) -> int:
         """How many it keeps; 0 if it is usual that they all end at once."""
-        ...
+        return len(self.names())
 
-    def replace(self, objects: Sequence[msgspec.Raw]) -> None:
+    def adopt(self, records: Iterable[N | None]) -> None:
         """These are all there are."""
-        ...
+        names = set()
+        for record in records:
+            if record is not None:
+                self.take(record)
+                names.add(record.name)
+        for name in set(self.names()) - names:
+            self.drop(name)
+
+    def replace(self, objects: Iterable[msgspec.Raw]) -> None:
+        """These are all there are, as the server wrote them."""
+        self.adopt(map(self.read, objects))
 
     def put(self, found: msgspec.Raw) -> None:
         """One was added or changed."""
-        ...
+        if (record := self.read(found)) is not None:
+            self.take(record)
 
     def remove(self, gone: msgspec.Raw) -> None:
         """One was deleted, or left the selection."""
-        ...
+        if (name := object_name(gone)) is not None:
+            self.drop(name)
 
 
-class Reflector:
+class Reflector(Generic[N]):
     """Lists and watches one kind of object until it is cancelled."""
 
     def __init__(
         self,
         client: Client,
         target: WatchTarget,
-        view: ObjectView,
+        view: View[N],
         freshness: Freshness,
         clock: Clock,
         *,
@@ -375,20 +463,20 @@ class Reflector:
         object is read a second time if the view has some and no deletion was seen: a server that
         answers from an empty store must not empty the view.
         """
-        objects, version = await self._complete()
+        listing = await self._complete()
         known = self._view.count()
-        if known and not objects:
+        if known and not listing.objects:
             self.freshness.missed(
                 f"the list of {self._target.kind} came back empty, and {known} were known; it is "
                 "read again"
             )
             await self._clock.sleep(SECOND_LOOK_S)
-            objects, version = await self._complete()
-        self._view.replace(objects)
+            listing = await self._complete()
+        self._view.adopt(listing.objects)
         self.freshness.completed()
-        return version
+        return listing.version
 
-    async def _complete(self) -> tuple[list[msgspec.Raw], str]:
+    async def _complete(self) -> Listing[N | None]:
         try:
             return await self._listed(self._page_size)
         except ApiError as error:
@@ -396,15 +484,15 @@ class Reflector:
                 raise
             return await self._listed(0)
 
-    async def _listed(self, page_size: int) -> tuple[list[msgspec.Raw], str]:
-        listing = Listing(self._client, self._target, self._limits)
+    async def _listed(self, page_size: int) -> Listing[N | None]:
+        listing = Listing(self._client, self._target, self._limits, self._view.read)
         try:
-            version = await listing.read(page_size)
+            await listing.read(page_size)
         except KubeError:
             if listing.objects:
                 self.freshness.missed()
             raise
-        return listing.objects, version
+        return listing
 
     async def _watch(self, version: str) -> float:
         """Follow the changes since that version until the watch ends; returns the seconds to wait
@@ -462,7 +550,7 @@ class Reflector:
             self._require_list()
             raise UnreadableError(f"a watch brought a line that cannot be read: {error}") from error
         if change.type == "BOOKMARK":
-            if _older(version, than=self._version):
+            if self._version and is_older(version, self._version):
                 # the server's store was restored from a backup, so its history has changed
                 self._require_list()
                 raise UnreadableError(f"the versions went back to {clean(version, 40)}")
@@ -495,9 +583,9 @@ class Reflector:
         self.freshness.missed(detail)
 
 
-def _older(version: str, than: str | None) -> bool:
-    """Whether a version is older; versions are opaque, so only numbers are compared."""
-    return bool(than and version.isdecimal() and than.isdecimal() and int(version) < int(than))
+def is_older(version: str, other: str) -> bool:
+    """Whether a version is older than the other; they are opaque, so only numbers are compared."""
+    return version.isdecimal() and other.isdecimal() and int(version) < int(other)
 
 
 K = TypeVar("K", bound=Hashable)
@@ -528,6 +616,20 @@ class KeptReadings(Generic[K, T]):
     def forget(self, key: K) -> None:
         """The object changed: make its reading anew."""
         self._readings.pop(key, None)
+
+
+class ReadingOf(Generic[T]):
+    """The reading that was made of some objects: the same one while these are the same objects."""
+
+    def __init__(self) -> None:
+        self._inputs: tuple[object, ...] = ()
+        self._reading: Reading[T] | None = None
+
+    def get(self, make: Callable[[], Reading[T]], *inputs: object) -> Reading[T]:
+        """The reading of these inputs."""
+        if self._reading is None or any(map(is_not, self._inputs, inputs)):
+            self._inputs, self._reading = inputs, make()
+        return self._reading
 
 
 Labels: TypeAlias = Mapping[str, str]

@@ -5,6 +5,7 @@ A field may be missing or null, as Go writes it. An object that does not fit is 
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Final, TypeAlias
 
 import msgspec
@@ -15,6 +16,22 @@ DELETION_COST: Final = "controller.kubernetes.io/pod-deletion-cost"
 """The annotation of a pod that says how much is lost with it, as an int32."""
 SIDECAR_RESTART_POLICY: Final = "Always"
 """The restart policy that makes an init container a sidecar."""
+
+
+def unix_seconds(time: str | None) -> float | None:
+    """An RFC 3339 time in Unix seconds; None if there is none or it cannot be read."""
+    if not time:
+        return None
+    try:
+        parsed = datetime.fromisoformat(time)
+    except ValueError:
+        return None
+    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
+
+
+def micro_time(at: float) -> str:
+    """Unix seconds as a metav1.MicroTime."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 class WireObject(msgspec.Struct, rename="camel"):
@@ -49,16 +66,16 @@ class WireIdentified(WireObject):
     metadata: WireMetadata
 
 
-class WireVersioned(WireObject):
-    """The version from which a watch can resume after this object; a bookmark has nothing else."""
-
-    metadata: WireVersionMetadata
-
-
 class WireVersionMetadata(WireObject):
     """The version alone."""
 
     resource_version: str
+
+
+class WireVersioned(WireObject):
+    """The version from which a watch can resume after this object; a bookmark has nothing else."""
+
+    metadata: WireVersionMetadata
 
 
 class WireCondition(WireObject):
@@ -141,16 +158,52 @@ class WireDeploymentMetadata(WireMetadata):
     managed_fields: list[WireManagedEntry] | None = None
 
 
+class WireOrdinals(WireObject):
+    """apps/v1 StatefulSetOrdinals: the number of the first pod."""
+
+    start: int = 0
+
+
+class WireAnnotated(WireObject):
+    """v1 Namespace, or any object of which only the metadata matters."""
+
+    metadata: WireDeploymentMetadata
+
+
+class WireTarget(WireObject):
+    """autoscaling/v2 CrossVersionObjectReference, and KEDA's ScaleTarget."""
+
+    name: str
+    kind: str | None = None
+
+
+class WireScalingSpec(WireObject):
+    """The part of the specification that both kinds of autoscalers share."""
+
+    scale_target_ref: WireTarget
+
+
+class WireAutoscaler(WireObject):
+    """autoscaling/v2 HorizontalPodAutoscaler, keda.sh/v1alpha1 ScaledObject."""
+
+    metadata: WireDeploymentMetadata
+    spec: WireScalingSpec
+
+
 class WireDeploymentSpec(WireObject):
-    """apps/v1 DeploymentSpec. No `replicas` means one (apps/v1 defaults)."""
+    """apps/v1 DeploymentSpec or StatefulSetSpec. No `replicas` means one, and a StatefulSet without
+    `pod_management_policy` is OrderedReady (apps/v1 defaults).
+    """
 
     replicas: int | None = None
     paused: bool | None = None
     template: WirePodTemplate | None = None
+    ordinals: WireOrdinals | None = None
+    pod_management_policy: str | None = None
 
 
 class WireDeploymentStatus(WireObject):
-    """apps/v1 DeploymentStatus."""
+    """apps/v1 DeploymentStatus or StatefulSetStatus."""
 
     replicas: int | None = None
     updated_replicas: int | None = None
@@ -161,61 +214,28 @@ class WireDeploymentStatus(WireObject):
 
 
 class WireDeployment(WireObject):
-    """apps/v1 Deployment."""
+    """apps/v1 Deployment or StatefulSet: what we read of both is in the same places."""
 
     metadata: WireDeploymentMetadata
     spec: WireDeploymentSpec | None = None
     status: WireDeploymentStatus | None = None
 
 
-class WireOrdinals(WireObject):
-    """apps/v1 StatefulSetOrdinals: the number of the first pod."""
+class WireStateDetails(WireObject):
+    """core/v1 ContainerStateRunning, ContainerStateWaiting or ContainerStateTerminated."""
 
-    start: int = 0
-
-
-class WireStatefulSetSpec(WireDeploymentSpec):
-    """apps/v1 StatefulSetSpec. No `replicas` means one, no `pod_management_policy` OrderedReady
-    (apps/v1 defaults).
-    """
-
-    ordinals: WireOrdinals | None = None
-    pod_management_policy: str | None = None
-
-
-class WireStatefulSet(WireDeployment):
-    """apps/v1 StatefulSet: it has all that we read of a Deployment, in the same places."""
-
-    spec: WireStatefulSetSpec | None = None
-
-
-class WireWaiting(WireObject):
-    """Why a container does not run yet."""
-
-    reason: str | None = None
-    message: str | None = None
-
-
-class WireTerminated(WireObject):
-    """How a container ended."""
-
+    started_at: str | None = None
     exit_code: int = 0
     reason: str | None = None
     message: str | None = None
 
 
-class WireRunning(WireObject):
-    """core/v1 ContainerStateRunning."""
-
-    started_at: str | None = None
-
-
 class WireContainerState(WireObject):
     """core/v1 ContainerState: one of these; none of them means that it waits."""
 
-    running: WireRunning | None = None
-    waiting: WireWaiting | None = None
-    terminated: WireTerminated | None = None
+    running: WireStateDetails | None = None
+    waiting: WireStateDetails | None = None
+    terminated: WireStateDetails | None = None
 
 
 class WireContainerStatus(WireObject):
@@ -303,7 +323,7 @@ class WireNode(WireObject):
 
 
 class WireObjectReference(WireObject):
-    """core/v1 ObjectReference: the object that an event is about."""
+    """core/v1 ObjectReference: the object that an event or a metric is about."""
 
     kind: str = ""
     name: str = ""
@@ -350,6 +370,12 @@ class WireListMeta(WireObject):
     continue_: str = msgspec.field(name="continue", default="")
 
 
+class WireItems(WireObject):
+    """A list of any of these, of which only the items matter."""
+
+    items: list[msgspec.Raw]
+
+
 class WirePage(WireObject):
     """One page of a list. Its objects are decoded one by one, so that an unreadable one does not
     hide the others.
@@ -364,27 +390,6 @@ class WireWatchLine(WireObject):
 
     type: str
     object: msgspec.Raw
-
-
-PAGE: Final = msgspec.json.Decoder(WirePage)
-WATCH_LINE: Final = msgspec.json.Decoder(WireWatchLine)
-VERSIONED: Final = msgspec.json.Decoder(WireVersioned)
-IDENTIFIED: Final = msgspec.json.Decoder(WireIdentified)
-DEPLOYMENT: Final = msgspec.json.Decoder(WireDeployment)
-STATEFUL_SET: Final = msgspec.json.Decoder(WireStatefulSet)
-POD: Final = msgspec.json.Decoder(WirePod)
-QUOTA: Final = msgspec.json.Decoder(WireQuota)
-NODE: Final = msgspec.json.Decoder(WireNode)
-EVENT: Final = msgspec.json.Decoder(WireEvent)
-SCALE: Final = msgspec.json.Decoder(WireScale)
-
-
-class WireItems(WireObject):
-    """A list of any of these. Its items are decoded one by one, so that an unreadable one does not
-    hide the others.
-    """
-
-    items: list[msgspec.Raw]
 
 
 class WireContainerUsage(WireObject):
@@ -409,17 +414,10 @@ class WireExternalValue(WireObject):
     value: WireQuantity
 
 
-class WireDescribedObject(WireObject):
-    """core/v1 ObjectReference."""
-
-    kind: str = ""
-    name: str = ""
-
-
 class WireMetricValue(WireObject):
     """custom.metrics.k8s.io MetricValue; its two versions name the window differently."""
 
-    described_object: WireDescribedObject
+    described_object: WireObjectReference
     timestamp: str
     value: WireQuantity
     window_seconds: int | None = None
@@ -451,6 +449,18 @@ class WireResourceList(WireObject):
     resources: list[WireApiResource]
 
 
+PAGE: Final = msgspec.json.Decoder(WirePage)
+WATCH_LINE: Final = msgspec.json.Decoder(WireWatchLine)
+VERSIONED: Final = msgspec.json.Decoder(WireVersioned)
+IDENTIFIED: Final = msgspec.json.Decoder(WireIdentified)
+DEPLOYMENT: Final = msgspec.json.Decoder(WireDeployment)
+POD: Final = msgspec.json.Decoder(WirePod)
+QUOTA: Final = msgspec.json.Decoder(WireQuota)
+NODE: Final = msgspec.json.Decoder(WireNode)
+EVENT: Final = msgspec.json.Decoder(WireEvent)
+ANNOTATED: Final = msgspec.json.Decoder(WireAnnotated)
+AUTOSCALER: Final = msgspec.json.Decoder(WireAutoscaler)
+SCALE: Final = msgspec.json.Decoder(WireScale)
 ITEMS: Final = msgspec.json.Decoder(WireItems)
 POD_METRICS: Final = msgspec.json.Decoder(WirePodMetrics)
 EXTERNAL_VALUE: Final = msgspec.json.Decoder(WireExternalValue)

@@ -1,23 +1,29 @@
-"""The writes to the cluster: spec.replicas, if the workload has not changed since, and the
-deletion cost of its pods.
+"""The writes to the cluster: spec.replicas, if the workload has not changed since, the deletion
+cost of its pods, and events that tell of our decisions.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
-from typing import Final, Protocol
+import logging
+from collections.abc import Callable
+from typing import Final, NamedTuple, Protocol
 from urllib.parse import quote
 
 from controller.kube import wire
 from controller.kube.client import MERGE_PATCH, Client, WriteGate
 from controller.kube.errors import ApiError, ConfigError, HeldBackError, KubeError, UnreachableError
-from controller.model.decision import Outcome, OutcomeKind
+from controller.model.decision import Announcement, Outcome, OutcomeKind
 from controller.model.decoding import UndecodableError, decoded
 from controller.model.fleet import Pool
+from controller.model.ids import PoolKey
 from controller.model.lease import LONGEST_WRITE_S
+from controller.model.readings import last_known
 from controller.model.rights import FIELD_MANAGER
-from controller.model.text import clean_name
+from controller.model.text import clean, clean_name
+from controller.ports import Clock, Workloads
+
+log = logging.getLogger(__name__)
 
 WRITE_TIMEOUT_S: Final = LONGEST_WRITE_S
 TURN_TIMEOUT_S: Final = 5.0
@@ -180,33 +186,159 @@ def outcome(failure: KubeError) -> Outcome:
     )
 
 
-ENDING_TAINTS: Final = (
-    # the cluster autoscaler, just before it drains and deletes the node
-    "ToBeDeletedByClusterAutoscaler",
-    # Karpenter, before it drains the node: since v1, and before
-    "karpenter.sh/disrupted",
-    "karpenter.sh/disruption",
-    # AWS node termination handler: spot interruption, scheduled event, end of its scaling group
-    "aws-node-termination-handler/",
-    # GKE: the machine is preempted or shut down
-    "cloud.google.com/impending-node-termination",
-    # Kubernetes and its cloud controllers: the machine is down
-    "node.kubernetes.io/out-of-service",
-    "node.cloudprovider.kubernetes.io/shutdown",
-)
-"""Keys, or with `/` at their end the beginnings of keys. Taints of whole groups of nodes, such as
-`kubernetes.azure.com/scalesetpriority`, say only that a node may end some day.
-"""
+REPORTER: Final = "agentdash.dev/controller"
+EVENT_EVERY_S: Final = 60.0
+"""The least time between two events about the same pool with the same reason."""
+SERIES_S: Final = 1800.0
+"""After so long without it, a repeated note is a new event, not one more of a series."""
+REFUSED_FOR_S: Final = 300.0
+_BETWEEN_S: Final = 0.2
+_TIMEOUT_S: Final = 5.0
+_MOST_WAITING: Final = 1000
+_MOST_NOTE_BYTES: Final = 1024
+_NAME_LETTERS: Final = 200
+_Key = tuple[PoolKey, str]
 
 
-def ending_taint(taints: Iterable[wire.WireTaint], further: Iterable[str]) -> str:
-    """The key of the first taint that says that its node ends soon; empty if there is none.
-    `further` are keys beside those above.
+class _NewsWaiting(NamedTuple):
+    pool: Pool
+    news: Announcement
+    times: int
+
+
+class _LastEvent(NamedTuple):
+    """The last event of a key: where it is, its note, how often it happened, and when (seconds of
+    the monotonic clock).
     """
-    signs = (*ENDING_TAINTS, *further)
-    keys = (taint.key for taint in taints if any(_matches(taint.key, sign) for sign in signs))
-    return clean_name(next(keys, ""))
+
+    path: str
+    note: str
+    times: int
+    at: float
 
 
-def _matches(key: str, sign: str) -> bool:
-    return key.startswith(sign) if sign.endswith("/") else key == sign
+class EventWriter:
+    """Writes the newest announcement of each pool and reason, at most five events a second and one
+    a minute of the same kind, on connections of its own: no scale write waits for an event.
+
+    An event that cannot be written is left out.
+    """
+
+    def __init__(self, client: Client, workloads: Workloads, clock: Clock, process: str) -> None:
+        """`client` is used for nothing else; `process` names this process."""
+        self._client = client
+        self._workloads = workloads
+        self._clock = clock
+        self._process = clean(process, 128) or "agentdash"
+        self._waiting: dict[_Key, _NewsWaiting] = {}
+        self._written: dict[_Key, _LastEvent] = {}
+        self._wake = asyncio.Event()
+        self._refused_until = 0.0
+        self._refusal = ""
+
+    def announce(self, pool: Pool, news: Announcement) -> None:
+        """Have it written. Called on the event loop; never waits."""
+        key = (pool.key, news.reason)
+        known = self._waiting.pop(key, None)
+        if known is None and len(self._waiting) >= _MOST_WAITING:
+            return
+        times = 1 if known is None or known.news.note != news.note else known.times + 1
+        self._waiting[key] = _NewsWaiting(pool, news, times)
+        self._wake.set()
+
+    def refusal(self) -> str:
+        """Why no events are written, in words; empty if they are, as far as is known."""
+        return self._refusal
+
+    async def run(self) -> None:
+        """Write until cancelled."""
+        while True:
+            key = self._next_due()
+            if key is None:
+                await self._pause()
+                continue
+            await self._write(key, self._waiting.pop(key))
+            await self._clock.sleep(_BETWEEN_S)
+
+    def _next_due(self) -> _Key | None:
+        now = self._clock.monotonic()
+        if now < self._refused_until:
+            return None
+        for key in self._waiting:
+            written = self._written.get(key)
+            if written is None or now - written.at >= EVENT_EVERY_S:
+                return key
+        return None
+
+    async def _pause(self) -> None:
+        """Until something new is announced, at most for a second if something waits already."""
+        if not self._waiting:
+            self._wake.clear()
+            await self._wake.wait()
+        else:
+            await self._clock.sleep(1.0)
+
+    async def _write(self, key: _Key, waiting: _NewsWaiting) -> None:
+        now, written = self._clock.monotonic(), self._written.get(key)
+        goes_on = written is not None and written.note == waiting.news.note
+        try:
+            if written is not None and goes_on and now - written.at < SERIES_S:
+                times = written.times + waiting.times
+                await self._repeat(written.path, times)
+                self._written[key] = written._replace(times=times, at=now)
+            else:
+                path = await self._create(waiting)
+                self._written[key] = _LastEvent(path, waiting.news.note, waiting.times, now)
+        except KubeError as error:
+            self._failed(error, now)
+            # not at once again, whatever it was
+            self._written[key] = _LastEvent("", "", 0, now)
+        else:
+            self._refusal = ""
+
+    async def _create(self, waiting: _NewsWaiting) -> str:
+        pool, news, at = waiting.pool, waiting.news, self._clock.now()
+        namespace = quote(pool.namespace, safe="")
+        path = f"/apis/events.k8s.io/v1/namespaces/{namespace}/events"
+        name = f"{pool.workload.name[:_NAME_LETTERS]}.{int(at * 1e9):x}"
+        workload = last_known(self._workloads.workload(pool))
+        body: dict[str, object] = {
+            "apiVersion": "events.k8s.io/v1",
+            "kind": "Event",
+            "metadata": {"name": name, "namespace": pool.namespace},
+            "eventTime": wire.micro_time(at),
+            "reportingController": REPORTER,
+            "reportingInstance": self._process,
+            "action": "Scale",
+            "reason": news.reason,
+            "type": "Warning" if news.is_warning else "Normal",
+            "note": news.note.encode()[:_MOST_NOTE_BYTES].decode("utf-8", "ignore"),
+            "regarding": {
+                "apiVersion": "apps/v1",
+                "kind": pool.workload.kind,
+                "namespace": pool.namespace,
+                "name": pool.workload.name,
+                "uid": "" if workload is None else workload.uid,
+            },
+        }
+        if waiting.times > 1:
+            body["series"] = {"count": waiting.times, "lastObservedTime": wire.micro_time(at)}
+        await self._client.call("POST", path, kind="events", body=body, timeout_s=_TIMEOUT_S)
+        return f"{path}/{quote(name, safe='')}"
+
+    async def _repeat(self, path: str, times: int) -> None:
+        series = {"count": times, "lastObservedTime": wire.micro_time(self._clock.now())}
+        await self._client.call(
+            "PATCH",
+            path,
+            kind="events",
+            body={"series": series},
+            content_type=MERGE_PATCH,
+            timeout_s=_TIMEOUT_S,
+        )
+
+    def _failed(self, error: KubeError, now: float) -> None:
+        if isinstance(error, ApiError) and error.status in {401, 403}:
+            self._refusal, self._refused_until = error.detail, now + REFUSED_FOR_S
+            self._waiting.clear()
+        log.debug("an event was not written: %s", error)

@@ -12,8 +12,8 @@ import pytest
 
 from controller.kube import wire
 from controller.kube.cluster import Cluster
-from controller.kube.views import WorkloadView
 from controller.kube.watch import Freshness, Reflector, WatchTarget
+from controller.kube.workloads import WorkloadView
 from controller.model.decision import OutcomeKind
 from controller.model.fleet import Pool
 from controller.model.observation import PodPhase, Pods, Workload

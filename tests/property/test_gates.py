@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from controller.kube.objects import RefusedObject, deployment_record
+from controller.kube.watch import RefusedObject
+from controller.kube.workloads import workload_record
 from controller.model.decision import Code, Decision, Gate
 from controller.model.fleet import BlindPolicy, Fleet, Pool, Tenant, Tier
 from controller.model.intents import Freeze, Intents, Pause, Pin, Scope
@@ -182,7 +183,7 @@ def deployment(replicas: int | None, *, named: bool = True) -> bytes:
 
 
 def reading(raw: bytes, now: float) -> Reading[Workload]:
-    record = deployment_record(raw)
+    record = workload_record(raw)
     found = getattr(record, "found", None)
     if isinstance(found, RefusedObject):
         return Absent(why=found.why, at=now, detail=found.detail)

@@ -127,7 +127,7 @@ async def test_an_answer_without_end_is_cut_off_at_the_limit(
     api.always["list pods"] = endless
     client = await client_of(api, kit, quick)
     with pytest.raises(TooLargeError, match="67,108,864 are read at most"):
-        await Listing(client, PODS, ListLimits()).read(500)
+        await Listing(client, PODS, ListLimits(), len).read(500)
     async with asyncio.timeout(5):
         await ended.wait()
     assert sent < MOST_ANSWER_BYTES + 32 * 2**20
@@ -155,7 +155,7 @@ async def test_a_list_without_end_is_left_at_a_limit_that_is_named(
     api.always["list pods"] = endless
     client = await client_of(api, kit, quick)
     with pytest.raises(TooLargeError, match=words):
-        await Listing(client, PODS, limits).read(500)
+        await Listing(client, PODS, limits, len).read(500)
     assert api.count("list pods") <= 50
     await client.close()
 

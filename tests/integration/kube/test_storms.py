@@ -11,7 +11,6 @@ from aiohttp import web
 
 from controller.kube.access import Access
 from controller.kube.client import Client, LinkTracker, Pauses
-from controller.kube.views import WorkloadView
 from controller.kube.watch import (
     REFUSED_WAIT_S,
     WATCH_RETRY_MOST_S,
@@ -19,6 +18,7 @@ from controller.kube.watch import (
     Reflector,
     WatchTarget,
 )
+from controller.kube.workloads import WorkloadView
 from controller.model.readings import Fresh, Stale, Why
 
 PATH = "/apis/apps/v1/namespaces/tenant-a/deployments"

@@ -21,9 +21,9 @@ from controller.config import parse
 from controller.engine.clock import SystemClock
 from controller.kube.cluster import Cluster
 from controller.kube.errors import ApiError
-from controller.kube.events import EventWriter
 from controller.kube.lease import KubernetesLease
 from controller.kube.metrics import metric_sources
+from controller.kube.writes import EventWriter
 from controller.manifests.dockerfile import Installation
 from controller.manifests.objects import manifests
 from controller.model.decision import Announcement

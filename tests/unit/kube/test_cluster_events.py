@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from controller.kube.events import KEPT_PER_POOL, WARNING_KEPT_S, WarningView
+from controller.kube.rivals import KEPT_PER_POOL, WARNING_KEPT_S, WarningView
 from controller.model.ids import WorkloadKind, WorkloadName
 
 RESEARCH = WorkloadName("research")

@@ -7,7 +7,7 @@ from typing import Any
 
 from controller.kube.client import Client
 from controller.kube.errors import ApiError
-from controller.kube.events import EVENT_EVERY_S, SERIES_S, EventWriter
+from controller.kube.writes import EVENT_EVERY_S, SERIES_S, EventWriter
 from controller.model.decision import Announcement
 from support.world import FakeCluster, VirtualClock, make_pool, settle
 

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from controller.kube.measured_pods import MeasuredPods, measured_pod, measured_workloads
+from controller.kube.pods import MeasuredPods, measured_pod, measured_workloads
 from controller.model import metrics
 from controller.model.fleet import Pool
 from controller.model.ids import WorkloadName
@@ -118,13 +118,13 @@ ODD = raw("odd", spec={"containers": [{"name": "a", "resources": {"requests": {"
 
 def test_one_pod_that_cannot_be_read_leaves_its_deployment_without_any() -> None:
     pods = MeasuredPods({WorkloadName("research"), WorkloadName("etl")})
-    pods.put("b", WorkloadName("research"), raw("b"))
-    pods.put("a", WorkloadName("research"), raw("a"))
-    pods.put("c", WorkloadName("etl"), raw("c"))
-    pods.put("d", WorkloadName("plain"), raw("d"))
+    pods.put("b", WorkloadName("research"), measured_pod(raw("b")))
+    pods.put("a", WorkloadName("research"), measured_pod(raw("a")))
+    pods.put("c", WorkloadName("etl"), measured_pod(raw("c")))
+    pods.put("d", WorkloadName("plain"), measured_pod(raw("d")))
     assert [pod.name for pod in pods.of(WorkloadName("research"))] == ["a", "b"]
     assert pods.of(WorkloadName("plain")) == ()
-    pods.put("odd", WorkloadName("research"), ODD)
+    pods.put("odd", WorkloadName("research"), measured_pod(ODD))
     assert pods.of(WorkloadName("research")) == ()
     assert [pod.name for pod in pods.of(WorkloadName("etl"))] == ["c"]
     pods.drop("odd", WorkloadName("research"))

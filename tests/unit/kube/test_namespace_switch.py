@@ -4,7 +4,7 @@ import json
 
 import msgspec
 
-from controller.kube.namespace import NamespaceSwitch
+from controller.kube.rivals import NamespaceSwitch
 
 
 def namespace(**annotations: str) -> msgspec.Raw:

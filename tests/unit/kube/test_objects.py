@@ -7,16 +7,10 @@ from typing import Any
 
 import pytest
 
-from controller.kube.objects import (
-    RefusedObject,
-    SuspectWorkload,
-    UnnamedObject,
-    counted,
-    deployment_record,
-    pod_record,
-    statefulset_record,
-    unix_seconds,
-)
+from controller.kube.pods import counted, pod_record
+from controller.kube.watch import RefusedObject
+from controller.kube.wire import unix_seconds
+from controller.kube.workloads import SuspectWorkload, workload_record
 from controller.model.ids import WorkloadKind, WorkloadName
 from controller.model.observation import Pod, PodPhase, Workload
 from controller.model.readings import Why
@@ -50,14 +44,14 @@ def pod(*, meta: dict[str, Any] | None = None, node: str = "node-0", **status: A
 
 def phase_of(raw: bytes) -> tuple[PodPhase, str, str]:
     record = pod_record(raw)
-    assert not isinstance(record, UnnamedObject)
+    assert record is not None
     assert isinstance(record.found, Pod)
     return record.found.phase, record.found.reason, record.found.message
 
 
 def workload_of(raw: bytes) -> Workload:
-    record = deployment_record(raw)
-    assert not isinstance(record, UnnamedObject)
+    record = workload_record(raw)
+    assert record is not None
     assert isinstance(record.found, Workload)
     return record.found
 
@@ -83,16 +77,16 @@ def test_zero_replicas_stay_zero() -> None:
 @pytest.mark.parametrize("replicas", [-1, 2**31, 10**12, 2**63])
 @pytest.mark.parametrize("part", ["spec", "status"])
 def test_an_absurd_number_of_replicas_is_refused(part: str, replicas: int) -> None:
-    record = deployment_record(deployment(**{part: {"replicas": replicas}}))
-    assert not isinstance(record, UnnamedObject)
+    record = workload_record(deployment(**{part: {"replicas": replicas}}))
+    assert record is not None
     assert isinstance(record.found, RefusedObject)
     assert record.found.why is Why.IMPLAUSIBLE
     assert str(replicas) in record.found.detail
 
 
 def test_replicas_of_another_type_are_refused_by_name() -> None:
-    record = deployment_record(deployment(spec={"replicas": "ten"}))
-    assert not isinstance(record, UnnamedObject)
+    record = workload_record(deployment(spec={"replicas": "ten"}))
+    assert record is not None
     assert record.name == "research"
     assert isinstance(record.found, RefusedObject)
     assert record.found.why is Why.UNREADABLE
@@ -100,13 +94,13 @@ def test_replicas_of_another_type_are_refused_by_name() -> None:
 
 @pytest.mark.parametrize("raw", [b"{}", b"null", b'{"metadata":null}', b'"x"', b"[", b"\xff"])
 def test_an_object_without_a_name_is_unnamed_and_raises_nothing(raw: bytes) -> None:
-    assert isinstance(deployment_record(raw), UnnamedObject)
-    assert isinstance(pod_record(raw), UnnamedObject)
+    assert workload_record(raw) is None
+    assert pod_record(raw) is None
 
 
 def test_a_deployment_that_is_being_deleted_is_no_target() -> None:
-    record = deployment_record(deployment(metadata={"deletionTimestamp": WHEN}))
-    assert not isinstance(record, UnnamedObject)
+    record = workload_record(deployment(metadata={"deletionTimestamp": WHEN}))
+    assert record is not None
     assert record.found is None
 
 
@@ -121,8 +115,8 @@ def test_what_the_template_requests_is_what_a_replica_takes() -> None:
 @pytest.mark.parametrize("cpu", ["-1", "lots", "9223372036854775.808", str(2**63)])
 def test_requests_that_cannot_be_believed_make_their_deployment_suspect(cpu: str) -> None:
     template = {"spec": {"containers": [{"resources": {"requests": {"cpu": cpu}}}]}}
-    record = deployment_record(deployment(spec={"template": template}))
-    assert not isinstance(record, UnnamedObject)
+    record = workload_record(deployment(spec={"template": template}))
+    assert record is not None
     assert isinstance(record.found, SuspectWorkload)
     assert record.found.why is Why.IMPLAUSIBLE
     assert record.found.detail.startswith("spec.template requests: ")
@@ -132,10 +126,8 @@ def test_requests_that_cannot_be_believed_make_their_deployment_suspect(cpu: str
 
 def test_requests_that_only_together_are_too_much_are_suspect() -> None:
     half = {"resources": {"requests": {"memory": str(2**62)}}}
-    record = deployment_record(
-        deployment(spec={"template": {"spec": {"containers": [half, half]}}})
-    )
-    assert not isinstance(record, UnnamedObject)
+    record = workload_record(deployment(spec={"template": {"spec": {"containers": [half, half]}}}))
+    assert record is not None
     assert isinstance(record.found, SuspectWorkload)
 
 
@@ -143,7 +135,7 @@ def test_a_pod_whose_requests_cannot_be_believed_counts_as_one_pod() -> None:
     found = json.loads(pod(phase="Pending"))
     found["spec"]["containers"] = [{"resources": {"requests": {"cpu": str(2**63)}}}]
     record = pod_record(json.dumps(found).encode())
-    assert not isinstance(record, UnnamedObject)
+    assert record is not None
     assert record.takes == Resources(replicas=1)
 
 
@@ -227,7 +219,7 @@ def test_text_from_outside_is_cleaned() -> None:
     starting = pod(phase="Pending", containerStatuses=waiting(evil, evil))
     assert "\x1b" not in "".join(phase_of(starting)[1:])
     named = pod_record(pod(meta={"name": evil}, phase="Pending"))
-    assert not isinstance(named, UnnamedObject)
+    assert named is not None
     assert "\x1b" not in named.name
 
 
@@ -302,7 +294,7 @@ def test_restarts_in_the_past_do_not_make_a_ready_pod_crash() -> None:
     running = {"name": "a", "restartCount": 3, "state": {"running": {}}}
     ready = condition("Ready", "True")
     record = pod_record(pod(phase="Running", conditions=[ready], containerStatuses=[running]))
-    assert not isinstance(record, UnnamedObject)
+    assert record is not None
     assert isinstance(record.found, Pod)
     assert (record.found.phase, record.found.restarts) == (PodPhase.READY, 3)
     assert record.found.ready_at == unix_seconds(WHEN)
@@ -330,7 +322,7 @@ def test_failed_and_deleted_pods() -> None:
 
 def test_a_pod_belongs_to_the_deployment_that_named_its_replica_set() -> None:
     record = pod_record(pod(phase="Pending"))
-    assert not isinstance(record, UnnamedObject)
+    assert record is not None
     assert record.workload == WorkloadName("research")
 
 
@@ -346,7 +338,7 @@ def test_a_pod_belongs_to_the_deployment_that_named_its_replica_set() -> None:
 )
 def test_other_pods_belong_to_no_deployment(meta: dict[str, Any]) -> None:
     record = pod_record(pod(meta=meta, phase="Pending"))
-    assert not isinstance(record, UnnamedObject)
+    assert record is not None
     assert record.workload is None
 
 
@@ -358,7 +350,7 @@ def test_a_pod_of_a_stateful_set_belongs_to_it_and_has_an_ordinal() -> None:
         "ownerReferences": [owner],
     }
     record = pod_record(pod(meta=meta, phase="Pending"))
-    assert not isinstance(record, UnnamedObject)
+    assert record is not None
     assert record.workload == WorkloadName("research-v2", WorkloadKind.STATEFUL_SET)
     assert isinstance(record.found, Pod)
     assert (record.found.ordinal, record.found.generation) == (12, "research-v2-77d4")
@@ -375,8 +367,8 @@ def test_a_stateful_set_is_read_like_a_deployment_and_has_a_first_ordinal(
         "spec": {"replicas": 5, **more},
         "status": {"replicas": 4, "readyReplicas": 3, "observedGeneration": 2},
     }
-    record = statefulset_record(json.dumps(body).encode())
-    assert not isinstance(record, UnnamedObject)
+    record = workload_record(json.dumps(body).encode(), WorkloadKind.STATEFUL_SET)
+    assert record is not None
     found = record.found
     assert isinstance(found, Workload)
     assert (found.replicas, found.current, found.ready) == (5, 4, 3)
@@ -396,23 +388,23 @@ def test_a_stateful_set_says_whether_its_pods_start_one_after_the_other(
     policy: dict[str, Any], one_by_one: bool
 ) -> None:
     body = {"metadata": {"name": "research", "uid": "u"}, "spec": {"replicas": 5, **policy}}
-    record = statefulset_record(json.dumps(body).encode())
-    assert not isinstance(record, UnnamedObject)
+    record = workload_record(json.dumps(body).encode(), WorkloadKind.STATEFUL_SET)
+    assert record is not None
     assert isinstance(record.found, Workload)
     assert record.found.one_by_one is one_by_one
 
 
 def test_a_stateful_set_with_an_impossible_first_ordinal_is_refused() -> None:
     body = {"metadata": {"name": "research"}, "spec": {"ordinals": {"start": -1}}}
-    record = statefulset_record(json.dumps(body).encode())
-    assert not isinstance(record, UnnamedObject)
+    record = workload_record(json.dumps(body).encode(), WorkloadKind.STATEFUL_SET)
+    assert record is not None
     assert isinstance(record.found, RefusedObject)
     assert record.found.detail == "spec.ordinals.start is -1"
 
 
 def test_a_pod_that_cannot_be_read_is_refused_in_its_own_pool() -> None:
     record = pod_record(pod(phase=3))
-    assert not isinstance(record, UnnamedObject)
+    assert record is not None
     assert record.workload == WorkloadName("research")
     assert isinstance(record.found, RefusedObject)
 

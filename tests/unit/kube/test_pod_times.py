@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
-import msgspec
 import pytest
 
-from controller.kube import wire
-from controller.kube.objects import PodTimes, pod_times, unix_seconds
-from controller.model.observation import PodPhase
+from controller.kube.pods import pod_record
+from controller.kube.wire import unix_seconds
+from controller.model.observation import Pod, PodPhase
 
 CREATED = 1_772_452_800.0
 
@@ -22,15 +22,41 @@ def condition(kind: str, status: str, after_s: int) -> dict[str, Any]:
     return {"type": kind, "status": status, "lastTransitionTime": stamp(after_s)}
 
 
+PHASES: dict[PodPhase, dict[str, Any]] = {
+    PodPhase.UNSCHEDULED: {"spec": {}},
+    PodPhase.STARTING: {"status": {"phase": "Pending"}},
+    PodPhase.CRASHING: {
+        "status": {
+            "phase": "Running",
+            "initContainerStatuses": [{"name": "i", "state": {"terminated": {"exitCode": 1}}}],
+        }
+    },
+    PodPhase.FAILED: {"status": {"phase": "Failed"}},
+    PodPhase.READY: {"status": {"phase": "Running"}},
+    PodPhase.TERMINATING: {},
+}
+
+
 def times(
     phase: PodPhase, *conditions: dict[str, Any], states: tuple[Any, ...] = (), **meta: Any
-) -> PodTimes:
-    found = msgspec.convert({"name": "a", "creationTimestamp": stamp(0), **meta}, wire.WireMetadata)
-    known = msgspec.convert(list(conditions), list[wire.WireCondition])
-    statuses = msgspec.convert(
-        [{"name": "c", "state": each} for each in states], list[wire.WireContainerStatus]
-    )
-    return pod_times(found, phase, {each.type: each for each in known}, statuses)
+) -> Pod:
+    """The pod in this phase, as the API server writes it."""
+    parts = PHASES[phase]
+    status = {
+        **parts.get("status", {}),
+        "conditions": list(conditions),
+        "containerStatuses": [{"name": "c", "state": each} for each in states],
+    }
+    found = {
+        "metadata": {"name": "a", "creationTimestamp": stamp(0), **meta},
+        "spec": parts.get("spec", {"nodeName": "n"}),
+        "status": status,
+    }
+    record = pod_record(json.dumps(found).encode())
+    assert record is not None
+    assert isinstance(record.found, Pod)
+    assert record.found.phase is phase
+    return record.found
 
 
 def since(phase: PodPhase, *conditions: dict[str, Any], **more: Any) -> float:
@@ -49,12 +75,8 @@ def test_each_step_has_its_time() -> None:
         condition("Ready", "True", 19),
         states=({"running": {"startedAt": stamp(7)}}, {"running": {"startedAt": stamp(11)}}),
     )
-    assert found == PodTimes(
-        scheduled_at=CREATED + 2,
-        started_at=CREATED + 11,
-        ready_at=CREATED + 19,
-        since=CREATED + 19,
-    )
+    steps = (found.scheduled_at, found.started_at, found.ready_at, found.since)
+    assert steps == (CREATED + 2, CREATED + 11, CREATED + 19, CREATED + 19)
 
 
 def test_a_pod_has_not_started_while_one_of_its_containers_waits() -> None:

@@ -185,7 +185,7 @@ def test_usage_is_summed_by_owner_and_follows_every_change() -> None:
     assert usage.of_others(ours).cpu_milli == 0
     usage.drop("job")
     assert usage.of_others(ours) == NONE
-    usage.keep(set())
+    usage.drop("r-1")
     assert usage.of_others(frozenset()) == NONE
 
 

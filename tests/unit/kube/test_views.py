@@ -8,9 +8,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from controller.kube.objects import RefusedObject, SuspectWorkload
-from controller.kube.views import PodView, WorkloadView
+from controller.kube.pods import PodView
+from controller.kube.watch import RefusedObject
 from controller.kube.wire import DELETION_COST
+from controller.kube.workloads import SuspectWorkload, WorkloadView
 from controller.model.ids import WorkloadName
 from controller.model.observation import Pods, Workload
 from controller.model.readings import Why

@@ -12,9 +12,8 @@ import msgspec
 import pytest
 
 from controller.kube.client import Client, LinkTracker
-from controller.kube.namespace import NamespaceWorkloads
 from controller.kube.watch import WATCH_GRACE_S
-from controller.kube.workloads import ClusterWorkloads
+from controller.kube.workloads import ClusterWorkloads, Namespace
 from controller.model.fleet import Pool
 from controller.model.ids import WorkloadKind, WorkloadName
 from controller.model.intents import Intents
@@ -58,15 +57,15 @@ class Watched:
         self.workloads = ClusterWorkloads(SilentClient(), clock, self.link, tasks, None)
 
     @property
-    def namespace(self) -> NamespaceWorkloads:
+    def namespace(self) -> Namespace:
         return self.workloads._namespaces[NAMESPACE]
 
     def watch(self) -> None:
         """Lists and watches have begun, and are complete."""
         self.workloads.set_namespaces(frozenset({NAMESPACE}))
         here = self.namespace
-        workloads = here.kinds[WorkloadKind.DEPLOYMENT].reflector
-        for reflector in (workloads, here.pods_reflector, here.quotas_reflector):
+        for kind in ("deployments", "pods", "resourcequotas"):
+            reflector = here.reflectors[kind]
             reflector.freshness.completed()
             reflector.freshness.opened()
             reflector.freshness.confirmed()
@@ -75,7 +74,7 @@ class Watched:
         self, replicas: int = 8, cpu: str = "250m", version: str = "10", name: str = "research"
     ) -> None:
         template = {"spec": {"containers": [{"resources": {"requests": {"cpu": cpu}}}]}}
-        self.namespace.kinds[WorkloadKind.DEPLOYMENT].view.put(
+        self.namespace.views[WorkloadKind.DEPLOYMENT].put(
             raw(
                 {
                     "metadata": {"name": name, "uid": "u", "resourceVersion": version},
@@ -169,7 +168,7 @@ async def test_an_unchanged_pool_returns_the_same_objects(watched: Watched) -> N
     watched.pod()
     watched.quota(pods="10")
     watched.warning(600)
-    watched.namespace.kinds[WorkloadKind.DEPLOYMENT].reflector.freshness.completed()
+    watched.namespace.reflectors["deployments"].freshness.completed()
     watched.namespace.warnings.replace([watched.warning_event(600)])
     assert same(before, watched.seen()) == [True] * 5
 
@@ -273,9 +272,7 @@ async def test_a_watch_that_is_down_is_stale_after_the_grace(watched: Watched) -
     watched.watch()
     watched.deployment()
     fresh = watched.workloads.workload(RESEARCH)
-    watched.namespace.kinds[WorkloadKind.DEPLOYMENT].reflector.freshness.broke(
-        Why.DISCONNECTED, "reset"
-    )
+    watched.namespace.reflectors["deployments"].freshness.broke(Why.DISCONNECTED, "reset")
     watched.clock.advance(WATCH_GRACE_S)
     assert watched.workloads.workload(RESEARCH) is fresh
     watched.clock.advance(0.1)
