@@ -28,8 +28,9 @@ from controller.planning.demand.queue import blindness
 from controller.planning.inputs import Moment, PoolInput, PoolTerms
 from controller.planning.memory import after_plan, blind_after_plan, fleet_memory
 from controller.planning.room import Grown, Occupancy, Room, occupancy_of, room_of
+from controller.planning.share.bids import GRANTED
 from controller.planning.share.claims import Entry, KnownUses, Sharer, entry_of, fixed_sharer
-from controller.planning.share.divide import GRANTED, Divider, Division
+from controller.planning.share.divide import Divider, Division
 from controller.planning.share.reasons import CostAlert, cost_alerts, target_of, with_alert
 from controller.planning.share.rows import Scarcity, scarcity_of
 from controller.planning.values import Demand, Gated, Limits, Next, Target

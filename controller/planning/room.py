@@ -12,7 +12,9 @@ from controller.model.observation import PodPhase
 from controller.model.readings import last_known
 from controller.planning.amounts import Claim, ReplicaUses, Row
 from controller.planning.inputs import PoolInput
-from controller.planning.share.divide import GRANTED, Divider, Field
+from controller.planning.share.bids import GRANTED
+from controller.planning.share.divide import Divider
+from controller.planning.share.units import Field
 
 _NOT_ACTIVE: Final = frozenset({PodPhase.TERMINATING, PodPhase.FAILED})
 

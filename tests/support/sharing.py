@@ -21,7 +21,9 @@ from controller.planning.amounts import (
     SharingError,
     WeightError,
 )
-from controller.planning.share.divide import GRANTED, Divider, Field, field_of
+from controller.planning.share.bids import GRANTED
+from controller.planning.share.divide import Divider
+from controller.planning.share.units import Field, field_of
 
 __all__ = [
     "HALF_FED",

@@ -31,7 +31,7 @@ from controller.planning.amounts import (
     exact,
 )
 from controller.planning.inputs import Moment
-from controller.planning.share.divide import Field, field_of
+from controller.planning.share.units import Field, field_of
 
 
 class Day(NamedTuple):
