@@ -118,35 +118,43 @@ def _name(row: Row) -> str:
 
 def _grow(field: Field, room: Room) -> dict[int, Grown]:
     """The growing pools that cannot have their target yet. Free room goes to the highest tier
-    first, and there by shares that begin with the present sizes.
+    first, and there by shares that begin with the present sizes. A pool for which there is no room
+    now is refused at once: room only becomes less.
     """
     occupancy, taken = room.occupancy, dict(room.now)
-    growing = {
-        field.tenant_of[number]
-        for number, each in enumerate(occupancy)
-        if each is not None and each.target > each.current
-    }
+    free = [(row.name, int(row.capacity) - taken[row.name]) for row in room.rows]
+    found: dict[int, Grown] = {}
+    fitting: set[int] = set()
+    for number, each in enumerate(occupancy):
+        if each is not None and each.target > each.current:
+            uses = room.uses[number].everywhere
+            full = next((name for name, left in free if uses.get(name, 0) > left), None)
+            if full is None:
+                fitting.add(number)
+            else:
+                found[number] = Grown(each.current, full)
+    if not fitting:
+        return found
     claims: list[Claim | None] = [None] * len(occupancy)
-    uses = [_NO_USES] * len(occupancy)
-    if len(room.drawn) > 4 * len(uses) + 4:
+    parts = [_NO_USES] * len(occupancy)
+    if len(room.drawn) > 4 * len(parts) + 4:
         room.drawn.clear()  # measured uses change all the time
-    for number in [number for tenant in growing for number in field.pools_of[tenant]]:
+    for number in [n for t in {field.tenant_of[n] for n in fitting} for n in field.pools_of[t]]:
         each, used = occupancy[number], room.uses[number]
         if each is None:
             continue
-        claims[number] = _grown_claim(each.current, max(each.target, each.current))
+        claims[number] = _grown_claim(each.current, each.target if number in fitting else 0)
         if id(used) not in room.drawn:
             drawn = {name: used.everywhere[name] for name in taken if name in used.everywhere}
             room.drawn[id(used)] = used, ReplicaUses(drawn)
-        uses[number] = room.drawn[id(used)][1]
-        for name, use in uses[number].everywhere.items():
+        parts[number] = room.drawn[id(used)][1]
+        for name, use in parts[number].everywhere.items():
             taken[name] -= int(use) * each.current
-    division = room.divider.divide(room.rows, claims, uses, taken)
-    return {
-        number: Grown(division.have[number], room.rows[refused].name)
-        for number, refused in enumerate(division.refused_by)
-        if refused != GRANTED
-    }
+    division = room.divider.divide(room.rows, claims, parts, taken)
+    for number in fitting:
+        if (refused := division.refused_by[number]) != GRANTED:
+            found[number] = Grown(division.have[number], room.rows[refused].name)
+    return found
 
 
 _NO_USES: Final = ReplicaUses(MappingProxyType({}))
@@ -157,7 +165,7 @@ def _grown_claim(current: int, target: int) -> Claim:
     return Claim(
         floor=current,
         need=current,
-        want=target,
+        want=max(target, current),
         asked=target,
         demand=target,
         min=0,

@@ -12,6 +12,9 @@ window and brings the pools to their targets. Nothing changed: each plan sees wh
 1 % changed: pools take turns in which their queue has changed, and in which what was decided for
 them last has been written. All changed: every pool has its turn at every plan.
 
+The naive heap is the division of the scarce fleet's last plan by its definition, in the same run:
+one replica after the other, nothing kept, granted at once or known before.
+
 The bound is what this machine needs, in the same run, merely to find which observations are other
 objects and to make the decisions of those pools.
 """
@@ -26,6 +29,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from enum import StrEnum
+from heapq import heapify, heappop, heapreplace
 from itertools import compress, cycle, pairwise
 from operator import is_not
 from typing import NamedTuple
@@ -69,6 +73,7 @@ from controller.model.scarcity import (
 from controller.planning.compile import compile_fleet
 from controller.planning.memo import Kept, Planned
 from controller.planning.planner import plan
+from controller.planning.share.units import Units
 
 START = 1_700_000_000.0
 SIZES = (1_000, 10_000)
@@ -103,35 +108,38 @@ class Kind(StrEnum):
 
 
 class Case(NamedTuple):
-    """A kind of fleet and the share of its pools that change from plan to plan; the milliseconds
-    that a plan of 1,000 and of 10,000 pools may take.
+    """A kind of fleet and the share of its pools that change from plan to plan. What a plan of
+    1,000 and of 10,000 pools may take: in milliseconds, or `heaps` times the naive heap.
     """
 
     kind: Kind
     changed: float
-    target_ms: tuple[float, float] | None
+    target_ms: tuple[float, float] | None = None
+    heaps: float | None = None
 
     @property
     def name(self) -> str:
         changes = {0.0: "nothing changed", 1.0: "all changed"}
         return f"{self.kind}, {changes.get(self.changed, f'{self.changed:.0%} changed')}"
 
-    def target(self, size: int) -> str:
+    def target(self, size: int, heap_ms: float) -> str:
+        if self.heaps is not None:
+            return f"target {self.heaps * heap_ms:.2f} ms, {self.heaps} naive heaps"
         if self.target_ms is None or size not in SIZES:
             return "no target"
         return f"target {self.target_ms[SIZES.index(size)]:g} ms"
 
 
 CASES = (
-    Case(Kind.PLENTY, 0.0, (1.0, 8.0)),
-    Case(Kind.SCARCE, 0.0, (1.0, 8.0)),
-    Case(Kind.LEARNED, 0.0, None),
-    Case(Kind.PLENTY, 0.01, None),
-    Case(Kind.SCARCE, 0.01, (3.0, 30.0)),
+    Case(Kind.PLENTY, 0.0, (0.3, 3.0)),
+    Case(Kind.SCARCE, 0.0, (0.3, 3.0)),
+    Case(Kind.LEARNED, 0.0),
+    Case(Kind.PLENTY, 0.01),
+    Case(Kind.SCARCE, 0.01, heaps=0.8),
     Case(Kind.LEARNED, 0.01, (4.0, 40.0)),
-    Case(Kind.PLENTY, 1.0, (11.0, 130.0)),
-    Case(Kind.SCARCE, 1.0, (20.0, 220.0)),
-    Case(Kind.LEARNED, 1.0, None),
+    Case(Kind.PLENTY, 1.0, heaps=2.2),
+    Case(Kind.SCARCE, 1.0, heaps=4.0),
+    Case(Kind.LEARNED, 1.0),
 )
 
 
@@ -376,14 +384,72 @@ def _timed(work: Callable[[], None]) -> float:
     return (time.process_time() - began) * 1000
 
 
+def naive_heap(size: int) -> float:
+    """Milliseconds of dividing the rows of a scarce fleet by the definition."""
+    world = World(size, Kind.SCARCE)
+    world.live(2, range(size), PAST_S)
+    assert world.kept is not None
+    assert world.kept.shared is not None
+    rows, _, _, claims, uses, divider, _ = world.kept.shared
+    field, units = divider.field, Units(rows)
+    for pool, each in enumerate(uses):
+        units.admit(field.names[pool], each)
+    draws = [units.profile(each).everywhere for each in uses]
+    shares = [
+        max(part * dict(draw.takes).get(row, 0) for row, part in units.fair) for draw in draws
+    ]
+
+    def divide() -> None:
+        left, have = list(units.left), [0] * size
+        for goal in ("floor", "need", "want"):
+            for tenants in field.tiers:
+                heap, bids = [], {}
+                for tenant in tenants:
+                    multiply, by = field.tenant_divisors[tenant]
+                    own = []
+                    for pool in field.pools_of[tenant]:
+                        claim = claims[pool]
+                        most = 0 if claim is None else getattr(claim, goal)
+                        step, under = field.divisors[pool]
+                        own += [(n * step // under, pool) for n in range(have[pool], most)]
+                    if own:
+                        own.sort(reverse=True)
+                        level = sum(have[pool] * shares[pool] for pool in field.pools_of[tenant])
+                        bids[tenant] = own
+                        heap.append((level * multiply // by, tenant, level))
+                heapify(heap)
+                closed: set[int] = set()
+                while heap:
+                    _, tenant, level = heap[0]
+                    multiply, by = field.tenant_divisors[tenant]
+                    pool = bids[tenant].pop()[1]
+                    if pool not in closed:
+                        takes, strict, _ = draws[pool]
+                        if any(left[row] < need for row, need in strict):
+                            closed.add(pool)
+                        else:
+                            for row, use in takes:
+                                left[row] -= use
+                            have[pool] += 1
+                            level += shares[pool]
+                    if bids[tenant]:
+                        heapreplace(heap, (level * multiply // by, tenant, level))
+                    else:
+                        heappop(heap)
+
+    return min(_timed(divide) for _ in range(5))
+
+
 def report(size: int) -> None:
+    heap_ms = naive_heap(size)
+    print(f"naive heap {size:>6,} pools: {heap_ms:.2f} ms", flush=True)
     for case in CASES:
         figures = measure(size, case)
         print(
             f"plan {size:>6,} pools, {case.name}:"
             f" median {statistics.median(figures.times_ms):7.2f} ms,"
             f" least {min(figures.times_ms):7.2f} ms, most {max(figures.times_ms):7.2f} ms"
-            f" ({case.target(size)}, bound {bound(size, case.changed):.2f} ms);"
+            f" ({case.target(size, heap_ms)}, bound {bound(size, case.changed):.2f} ms);"
             f" {figures.targets:,} replicas;"
             f" {figures.blocks / size:5.1f} blocks a pool (target {TARGET_BLOCKS_PER_POOL});"
             f" memory {figures.memory_bytes / size:4.0f} B a pool"
@@ -396,7 +462,7 @@ def report(size: int) -> None:
 def slopes(sizes: Sequence[int] = DOUBLINGS) -> None:
     """How much more than twice the time twice the pools take, where all of them change."""
     for kind in Kind:
-        case = Case(kind, 1.0, None)
+        case = Case(kind, 1.0)
         taken = {size: min(measure(size, case, ticks=7).times_ms) for size in sizes}
         least = {size: bound(size, case.changed) for size in sizes}
         for size, twice in pairwise(sizes):
