@@ -84,23 +84,29 @@ class Tenant:
       nodes, `elsewhere` on the others.
     - `draws`: by pool, its uses of rows that may refuse. `shares`: what a replica adds to the
       tenant's part of each fair row that can be its largest.
-    - `start`: the state with fixed pools alone. `held`: by shared row, what those take; `placed`:
-      those that use classes of nodes, with their replicas there.
+    - `fixed`: the replicas of fixed pools, `start`: the state with those alone. `held`: by shared
+      row, what they take; `placed`: those that use classes of nodes, with their replicas there.
+    - `own`: by own row that is short, what a replica of each pool that is not fixed takes.
+    - `asks`: by phase, whether a pool wants more than in the one before.
     - `baseline`: the pool that gets it, `closed`: those that own rows refused it. `bids`: by phase.
     """
 
     __slots__ = (
         "_field",
         "_made_of",
+        "_own_wants",
         "_units",
+        "asks",
         "baseline",
         "bids",
         "claims",
         "closed",
         "draws",
         "elsewhere",
+        "fixed",
         "held",
         "number",
+        "own",
         "placed",
         "pools",
         "shares",
@@ -130,6 +136,12 @@ class Tenant:
                 for place, draw in enumerate((everywhere, *flavors)):
                     for row, use in draw.takes:
                         (self.wants if place < 2 else self.elsewhere)[row] += use * claim.want
+        rows = units.rows
+        self._own_wants = [each for each in self.wants.items() if rows[each[0]].tenant]
+        goals = [(0, each.floor, each.need, each.want) for each in self.pools.values()]
+        self.asks = [any(each[phase] < each[phase + 1] for each in goals) for phase in range(3)]
+        self.fixed = {p: claim.current for p, claim in self.pools.items() if claim.fixed}
+        self.own: dict[int, dict[int, int]] = {}
         self.draws: dict[int, Profile] = {}
         self.shares: dict[int, tuple[int, ...]] = {}
         self.start = State({}, {}, {}, set())
@@ -146,8 +158,8 @@ class Tenant:
         rows, left = self._units.rows, self._units.left
         own = [
             (row, left[row], rows[row].first_passes)
-            for row, wanted in self.wants.items()
-            if rows[row].tenant and wanted > left[row]
+            for row, wanted in self._own_wants
+            if wanted > left[row]
         ]
         if self._made_of[0] is context and self._made_of[1] == own:
             return
@@ -167,10 +179,14 @@ class Tenant:
             {row: units for row, units, _ in own},
             {row for row, _, first_passes in own if first_passes},
         )
+        self.own = {row: {} for row, _, _ in own}
+        for pool in self.pools.keys() - self.fixed.keys() if own else ():
+            for row, use in self.draws[pool].everywhere.takes:
+                if row in self.own:
+                    self.own[row][pool] = use
         self.held, self.placed = defaultdict(int), []
-        for pool, claim in self.pools.items():
-            if claim.fixed:
-                self._hold(pool, claim.current)
+        for pool, replicas in self.fixed.items():
+            self._hold(pool, replicas)
         state = self.start.copy()
         self.baseline = self._grant_baseline(state)
         self.closed = dict(state.closed)

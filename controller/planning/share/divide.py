@@ -168,7 +168,7 @@ class _Merge:
         left = self._left
         placed: list[tuple[int, int, Profile]] = []
         for tenant in self._tenants.values():
-            for pool, replicas in tenant.start.have.items():
+            for pool, replicas in tenant.fixed.items():
                 self._have[pool] = replicas
             for row, units in tenant.held.items():
                 left[row] -= units
@@ -225,18 +225,19 @@ class _Merge:
         if tenant.number in self._others:
             return
         self._others.add(tenant.number)
-        state = tenant.start.copy()
-        for pool, profile in tenant.draws.items():
-            if not tenant.pools[pool].fixed:
-                state.take(profile.everywhere.takes, self._have[pool])
-        for row, units in state.left.items():
-            self._left[row] = units
-        self._passes |= state.passes
+        have, start = self._have, tenant.start
+        for row, uses in tenant.own.items():
+            taken = sum([have[pool] * use for pool, use in uses.items()])
+            self._left[row] = start.left[row] - taken
+            if row in start.passes and not taken:
+                self._passes.add(row)
         self._draws.update(tenant.draws)
 
     def _bids(self, tenant: Tenant, phase: int) -> Bids | None:
         if tenant.number not in self._others:
             return tenant.bids[phase]
+        if not tenant.asks[phase]:
+            return None
         have, refused_by = self._have, self._refused_by
         state = State(
             {pool: have[pool] for pool in tenant.pools},
