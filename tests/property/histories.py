@@ -5,6 +5,7 @@ what stays the same object, as an engine hands it over.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from decimal import Decimal
 from math import inf, nextafter
 from random import Random
@@ -298,7 +299,7 @@ class Fleeting:
                 face.woken_at = self.now if change.woken else None
             case Again(later=False):
                 seen = self._seen[pool.key]
-                copied = msgspec.json.decode(msgspec.json.encode(seen), type=PoolObservation)
+                copied = deepcopy(seen)
                 self._seen[pool.key] = copied
                 return
             case Blind():
