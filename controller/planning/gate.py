@@ -48,23 +48,24 @@ def gated(  # noqa: PLR0917 - the values of all steps before
     moment: Moment,
 ) -> Gated:
     """The size of step 4 (`following`), or the present size if a gate holds the pool."""
-    current, is_free = given.current, not limits.left_alone
-    held = is_free and (
-        _left_to_others(given)
-        or _blind(given, demand, limits, target)
-        or _warming_up(given, limits, target, moment)
-    )
+    current, held = given.current, None
+    if not limits.left_alone:
+        held = (
+            _left_to_others(given)
+            or _blind(given, demand, limits, target)
+            or _warming_up(given, limits, target, moment)
+        )
     memory, contest = judged(
         limits.memory,
         current,
         moment,
-        disagrees=not held and following.replicas != current,
+        disagrees=held is None and following.replicas != current,
         agrees=not limits.is_moving,
     )
-    if is_free and not held:
+    if held is None and not limits.left_alone:
         contested = None if contest is None else (Gate.CONTESTED, contest)
         held = contested or _not_becoming_ready(given, following)
-    if not held:
+    if held is None:
         return Gated(following.replicas, following.gate, memory, drain=following.drain)
     gate, reason = held
     return Gated(current, gate, memory, (reason,), _told(given, following, gate))
