@@ -8,8 +8,8 @@ from typing import Any, Final
 import msgspec
 from pydantic import ValidationError
 
+from controller.config import checks, messages, windows
 from controller.config import document as documents
-from controller.config import effects, messages, references, windows
 from controller.config.document import Document, FleetFileError, Problem
 from controller.config.schema import FleetFile
 from controller.model.settings import Settings
@@ -45,7 +45,7 @@ def parse(text: str, name: str) -> Settings:
     """
     document = _document(text, name)
     settings = _settings(document)
-    notices = effects.notices(document, settings.fleet)
+    notices = checks.notices(document, settings.fleet)
     return msgspec.structs.replace(settings, notices=tuple(notices))
 
 
@@ -62,8 +62,7 @@ def _document(text: str, name: str) -> Document:
 def _settings(document: Document) -> Settings:
     found = [
         *document.problems,
-        *references.problems(document),
-        *effects.problems(document),
+        *checks.problems(document),
     ]
     try:
         file = FleetFile.model_validate(document.data)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final, get_args, get_origin
 
@@ -21,12 +21,6 @@ def problems(error: ValidationError, document: Document) -> list[Problem]:
     return [_problem(details, document) for details in error.errors(include_url=False)]
 
 
-def did_you_mean(word: str, known: Collection[str]) -> str:
-    """`; did you mean "x"?` with the most similar known word, or an empty text."""
-    near = nearest(word, known)
-    return f"; did you mean {quote(near[0])}?" if near else ""
-
-
 def _problem(details: ErrorDetails, document: Document) -> Problem:
     path, kind = details["loc"], details["type"]
     if kind == "extra_forbidden":
@@ -41,8 +35,8 @@ def _problem(details: ErrorDetails, document: Document) -> Problem:
 
 
 def _unknown_key(section: type[Section], key: str) -> str:
-    if advice := did_you_mean(key, keys_of(section)):
-        return f"unknown key{advice}"
+    if near := nearest(key, keys_of(section)):
+        return f"unknown key; did you mean {quote(near[0])}?"
     for name, field in section.model_fields.items():
         inner, _ = _content(field.annotation)
         if inner is not None and key in keys_of(inner):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -18,7 +18,6 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
-from controller.config.document import Document, KeyPath
 from controller.model import ids
 from controller.model.lease import LONGEST_DURATION_S
 from controller.model.metrics import QUEUE
@@ -387,23 +386,3 @@ MetricQuantity = Annotated[int, Quantity(MILLI, "thousandths", _METRIC_EXAMPLE)]
 """Thousandths of the metric's unit."""
 MetricTarget = Annotated[int, Quantity(MILLI, "thousandths", _METRIC_EXAMPLE, open_low=True)]
 """Thousandths of the metric's unit, more than 0."""
-
-
-PlainPools = Sequence[tuple[KeyPath, Mapping[str, Any]]]
-"""The pools of a document, each with its path."""
-
-
-def pools_of(document: Document) -> PlainPools:
-    """The pools with their paths; an empty mapping for each entry that is not a mapping."""
-    entries = as_list(as_mapping(document.data).get("pools"))
-    return [(("pools", index), as_mapping(entry)) for index, entry in enumerate(entries)]
-
-
-def as_mapping(value: object) -> Mapping[str, Any]:
-    """The value, if it is a mapping, else an empty one."""
-    return value if isinstance(value, dict) else {}
-
-
-def as_list(value: object) -> Sequence[Any]:
-    """The value, if it is a list, else an empty one."""
-    return value if isinstance(value, list) else ()
