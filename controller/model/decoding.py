@@ -256,86 +256,57 @@ the decoder refuses it.
 
 
 def cut_for(kind: Any) -> Cut:
-    """What leaves only the fields that a type of msgspec has, at any depth."""
-    return _Cuts().of(inspect.type_info(kind))
-
-
-class _Cuts:
-    """The cuts of all types inside of one. The fields of a struct are found once, so that it may
-    contain itself.
+    """What leaves only the fields that a type of msgspec has, at any depth: data of a newer version
+    without the fields that this version does not know.
     """
+    fields: dict[int, dict[str, inspect.Type]] = {}
 
-    def __init__(self) -> None:
-        self._fields: dict[int, dict[str, Cut]] = {}
-
-    def of(self, kind: inspect.Type) -> Cut:
-        match kind:
-            case inspect.StructType():
-                return self._of_struct(kind)
+    def cut(plain: Any, of: inspect.Type) -> Any:
+        match of:
+            case inspect.StructType() if isinstance(plain, dict):
+                if id(of) not in fields:
+                    fields[id(of)] = {field.encode_name: field.type for field in of.fields}
+                    if of.tag_field is not None:
+                        fields[id(of)][of.tag_field] = inspect.AnyType()
+                known = fields[id(of)]
+                return {
+                    name: cut(each, known[name]) for name, each in plain.items() if name in known
+                }
             case inspect.UnionType():
-                return self._of_union(kind)
-            case inspect.VarTupleType() | inspect.ListType():
-                each = self.of(kind.item_type)
-                return lambda plain: list(map(each, plain)) if isinstance(plain, list) else plain
-            case inspect.TupleType():
-                return _of_places([self.of(each) for each in kind.item_types])
-            case inspect.DictType():
-                return _of_values(self.of(kind.value_type))
-        return _unchanged
+                return cut(plain, _chosen(of.types, plain))
+            case inspect.VarTupleType() | inspect.ListType() if isinstance(plain, list):
+                return [cut(each, of.item_type) for each in plain]
+            case inspect.TupleType() if isinstance(plain, list) and len(plain) == len(
+                of.item_types
+            ):
+                return [cut(*each) for each in zip(plain, of.item_types, strict=True)]
+            case inspect.DictType() if isinstance(plain, dict):
+                return {name: cut(each, of.value_type) for name, each in plain.items()}
+        return plain
 
-    def _of_struct(self, kind: inspect.StructType) -> Cut:
-        if id(kind) in self._fields:
-            fields = self._fields[id(kind)]
-        else:
-            fields = self._fields[id(kind)] = {}
-            fields |= {field.encode_name: self.of(field.type) for field in kind.fields}
-            if kind.tag_field is not None:
-                fields[kind.tag_field] = _unchanged
-
-        def cut(plain: Any) -> Any:
-            if not isinstance(plain, dict):
-                return plain
-            return {name: fields[name](each) for name, each in plain.items() if name in fields}
-
-        return cut
-
-    def _of_union(self, kind: inspect.UnionType) -> Cut:
-        structs = [each for each in kind.types if isinstance(each, inspect.StructType)]
-        if not structs:
-            others = [self.of(each) for each in kind.types]
-            return next((each for each in others if each is not _unchanged), _unchanged)
-        by_tag = {(each.tag_field, each.tag): self.of(each) for each in structs}
-
-        def cut(plain: Any) -> Any:
-            if isinstance(plain, dict):
-                for (field, tag), each in by_tag.items():
-                    if field is None or plain.get(field) == tag:
-                        return each(plain)
-            return plain
-
-        return cut
+    whole = inspect.type_info(kind)
+    return lambda plain: cut(plain, whole)
 
 
-def _of_places(cuts: list[Cut]) -> Cut:
-    def cut(plain: Any) -> Any:
-        if not isinstance(plain, list) or len(plain) != len(cuts):
-            return plain
-        return [each(value) for each, value in zip(cuts, plain, strict=True)]
-
-    return cut
-
-
-def _of_values(of_value: Cut) -> Cut:
-    def cut(plain: Any) -> Any:
-        if not isinstance(plain, dict):
-            return plain
-        return {name: of_value(each) for name, each in plain.items()}
-
-    return cut
+_HOLDERS: Final = (
+    inspect.VarTupleType,
+    inspect.ListType,
+    inspect.TupleType,
+    inspect.DictType,
+)
 
 
-def _unchanged(plain: Any) -> Any:
-    return plain
+def _chosen(types: Iterable[inspect.Type], plain: Any) -> inspect.Type:
+    """The type of a union that this plain data is of, by its tag."""
+    for each in types:
+        if isinstance(each, inspect.StructType):
+            if isinstance(plain, dict) and each.tag_field is None:
+                return each
+            if isinstance(plain, dict) and plain.get(each.tag_field) == each.tag:
+                return each
+        elif isinstance(each, _HOLDERS):
+            return each
+    return inspect.AnyType()
 
 
 _TWICE: Final = "stands here twice: keep one"

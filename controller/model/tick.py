@@ -33,7 +33,7 @@ from controller.model.decoding import (
 )
 from controller.model.fleet import Fleet, Pool
 from controller.model.ids import PoolKey
-from controller.model.intents import Intent, Intents, Scope, gathered
+from controller.model.intents import Intent, Intents, Scope, gathered, key_of
 from controller.model.memory import (
     Memory,
 )
@@ -94,13 +94,7 @@ def unknown_names(
         for name in sorted(room.classes.keys() - known):
             path = member("observation.capacity.value.classes", name)
             yield UnknownName(path, NameKind.NODE_CLASS, name)
-    for path, key in _pools_of(intents):
-        if key not in pools:
-            yield UnknownName(path, NameKind.POOL, key)
-    for index, budget in enumerate(intents.budgets):
-        if budget.tenant not in tenants:
-            yield UnknownName(f"intents.budgets[{index}].tenant", NameKind.TENANT, budget.tenant)
-    for path, scope in scopes_of(intents):
+    for path, scope in _scopes(intents):
         if scope.pool is not None and scope.pool not in pools:
             yield UnknownName(f"{path}.pool", NameKind.POOL, scope.pool)
         if scope.tenant is not None and scope.tenant not in tenants:
@@ -124,22 +118,12 @@ def _of_pools(
         yield UnknownName(member("observation.under_way", key), NameKind.POOL, key)
 
 
-def _pools_of(intents: Intents) -> Iterator[tuple[str, str]]:
-    """The pool of each intent that is always about one pool, with its path."""
-    for index, pin in enumerate(intents.pins):
-        yield f"intents.pins[{index}].pool", pin.pool
-    for index, cap in enumerate(intents.caps):
-        yield f"intents.caps[{index}].pool", cap.pool
-
-
-def scopes_of(intents: Intents) -> Iterator[tuple[str, Scope]]:
-    """The scope of each intent that may be about a pool, a tenant or the fleet, with its path."""
-    for index, pause in enumerate(intents.pauses):
-        yield f"intents.pauses[{index}].scope", pause.scope
-    for index, freeze in enumerate(intents.freezes):
-        yield f"intents.freezes[{index}].scope", freeze.scope
-    for index, held in enumerate(intents.no_growths):
-        yield f"intents.no_growths[{index}].scope", held.scope
+def _scopes(intents: Intents) -> Iterator[tuple[str, Scope]]:
+    """What each intent is for, with the path of its names."""
+    for kind in Intents.__struct_fields__:
+        for index, intent in enumerate(getattr(intents, kind)):
+            path = f"intents.{kind}[{index}]"
+            yield (f"{path}.scope" if hasattr(intent, "scope") else path), key_of(intent).scope
 
 
 def metric_names(pool: Pool, reading_name: Callable[[MetricSpec], str]) -> set[str]:
@@ -339,7 +323,7 @@ def _impossible(tick: Tick, plain: Mapping[str, Any]) -> Iterator[InputFault]:
 
 def _ambiguous(intents: Intents) -> Iterator[InputFault]:
     """Scopes that name both a pool and a tenant."""
-    for path, scope in scopes_of(intents):
+    for path, scope in _scopes(intents):
         if scope.tenant is not None and scope.pool is not None:
             yield InputFault(path, "names a tenant and a pool: take one of them out")
 
