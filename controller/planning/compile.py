@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import chain
 from types import MappingProxyType
 from typing import Final, NamedTuple
 from zlib import crc32
@@ -22,14 +23,17 @@ from controller.model.fleet import (
 )
 from controller.model.ids import PoolKey
 from controller.model.metrics import QUEUE, AverageValueTarget, ExternalMetric, MetricSpec
+from controller.model.scarcity import LlmModel, RateLimits, Resources
 from controller.model.value import MILLI
 from controller.notation.formula_syntax import FormulaError
+from controller.planning.amounts import Row, SharingError
 from controller.planning.demand.formula import Formula, compile_formula
 from controller.planning.demand.learned import ASK_EVERY_S
 from controller.planning.demand.native import CALM, PROMPT, THRIFTY
 from controller.planning.inputs import Override, PoolTerms, ScheduledBounds, Tolerance
 from controller.planning.share.reasons import CostTerms, cost_terms_of
-from controller.planning.share.rows import SharingTerms, sharing_terms_of
+from controller.planning.share.rows import SharingTerms, rate_key, rate_rows
+from controller.planning.share.units import Field, field_of
 
 COSTS: Final[Mapping[NativePreset, NativeCosts]] = MappingProxyType(
     {NativePreset.PROMPT: PROMPT, NativePreset.THRIFTY: THRIFTY, NativePreset.CALM: CALM}
@@ -61,7 +65,7 @@ def compile_fleet(fleet: Fleet) -> FleetTerms:
         pool.key: _pool_terms(pool, tenants.get(pool.tenant), zones.get(pool.tenant, _UTC))
         for pool in fleet.pools
     }
-    sharing = sharing_terms_of(fleet)
+    sharing = _sharing_terms(fleet)
     return FleetTerms(
         fleet=fleet,
         pools=pools,
@@ -133,3 +137,54 @@ def _zone(name: str) -> ZoneInfo:
     except (ZoneInfoNotFoundError, ValueError):
         # the fleet file's reader refuses such a name; a fleet built in code gets UTC
         return _UTC
+
+
+def _sharing_terms(fleet: Fleet) -> SharingTerms:
+    pools = tuple(sorted(fleet.pools, key=lambda pool: pool.key))
+    tenants = {tenant.name: tenant for tenant in fleet.tenants}
+    models = {model.name: model for model in fleet.models}
+    return SharingTerms(
+        pools=pools,
+        number_of={pool.key: number for number, pool in enumerate(pools)},
+        tenants=tenants,
+        models=models,
+        capacity=fleet.capacity,
+        field=_field(pools, tenants),
+        rate_rows=_rate_rows(pools, models),
+        limited=frozenset(name for name, tenant in tenants.items() if _is_limited(tenant)),
+    )
+
+
+def _is_limited(tenant: Tenant) -> bool:
+    tokens, usd = tenant.budget.tokens_per_day, tenant.budget.usd_per_hour
+    return tenant.quota != Resources() or tokens is not None or usd is not None
+
+
+def _field(pools: Sequence[Pool], tenants: Mapping[str, Tenant]) -> Field | SharingError:
+    weights = [pool.weight for pool in pools]
+    try:
+        return field_of(
+            [pool.key for pool in pools],
+            [pool.tenant for pool in pools],
+            [int(each) if each.is_finite() and each == int(each) else each for each in weights],
+            tiers={name: tenant.tier.priority for name, tenant in tenants.items()},
+            tenant_weights={name: tenant.weight for name, tenant in tenants.items()},
+        )
+    except SharingError as error:
+        return error
+
+
+def _rate_rows(
+    pools: Sequence[Pool], models: Mapping[str, LlmModel]
+) -> tuple[Row, ...] | SharingError:
+    drawn: dict[str, tuple[RateLimits, str]] = {}
+    for pool in pools:
+        model = models.get(pool.model or "")
+        if model is not None and model.limits is not None:
+            tenant = "" if model.shared else pool.tenant
+            drawn[rate_key(model, pool.tenant)] = model.limits, tenant
+    try:
+        found = [rate_rows(key, each, tenant=name) for key, (each, name) in sorted(drawn.items())]
+    except SharingError as error:
+        return error
+    return tuple(chain.from_iterable(found))

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import compress
 from math import inf
 from operator import is_not, ne
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
@@ -21,21 +21,25 @@ from controller.model.memory import Memory, PoolMemory
 from controller.model.observation import Observation, PoolObservation
 from controller.model.readings import last_known
 from controller.model.value import INT32_MAX
-from controller.planning.amounts import Claim, ReplicaUses, Row, SharingError
+from controller.planning.amounts import SharingError
 from controller.planning.compile import FleetTerms
 from controller.planning.demand.demand import blind_demand_of
 from controller.planning.demand.queue import blindness
-from controller.planning.inputs import Moment, PoolInput, PoolTerms
+from controller.planning.inputs import Moment, PoolInput
 from controller.planning.memory import after_plan, blind_after_plan, fleet_memory
 from controller.planning.room import Grown, Occupancy, Room, occupancy_of, room_of
 from controller.planning.share.bids import GRANTED
-from controller.planning.share.claims import Entry, KnownUses, Sharer, entry_of, fixed_sharer
-from controller.planning.share.divide import Divider, Division
+from controller.planning.share.claims import (
+    Entry,
+    Shared,
+    Sharer,
+    entry_of,
+    fixed_sharer,
+    shared_of,
+)
 from controller.planning.share.reasons import CostAlert, cost_alerts, target_of, with_alert
 from controller.planning.share.rows import Scarcity, scarcity_of
 from controller.planning.values import Demand, Gated, Limits, Next, Target
-
-_NO_USES: Final = ReplicaUses({})
 
 
 class Planned(NamedTuple):
@@ -81,25 +85,6 @@ class Result(msgspec.Struct, frozen=True, gc=False):
         """The last known size of a Deployment that is not known now; None if not plausible."""
         current = self.decision.current
         return current if current is not None and 0 <= current <= INT32_MAX else None
-
-
-class Shared(NamedTuple):
-    """One division of all rows. Lists are by pool number; `sharers` has None for a pool that takes
-    no part.
-    """
-
-    rows: tuple[Row, ...]
-    known: KnownUses
-    sharers: list[Sharer | None]
-    claims: list[Claim | None]
-    uses: list[ReplicaUses]
-    divider: Divider
-    division: Division
-
-    def refused_by(self, number: int) -> Row | None:
-        """The row that refused a pool more."""
-        row = self.division.refused_by[number]
-        return None if row == GRANTED else self.rows[row]
 
 
 class Kept(NamedTuple):
@@ -239,9 +224,25 @@ class Tick:
 
     def unknown(self, number: int, seen: PoolObservation, before: PoolMemory | None) -> None:
         """Take a pool whose Deployment is not known: its demand is shown, nothing is written."""
-        terms = self.terms.numbered[number]
-        result = _unknown_result(terms, seen, before, self.planned_at, self.now)
-        self.results[number], self._unknown[number] = result, result.last_size
+        terms, workload = self.terms.numbered[number], last_known(seen.workload)
+        demand = blind_demand_of(terms, seen, before)
+        reason = Reason(code=Code.WORKLOAD_UNKNOWN, numbers=blindness(seen.workload))
+        decision = Decision(
+            pool=terms.pool.key,
+            current=None if workload is None else workload.replicas,
+            demand=demand.work.demand,
+            recommendation=None,
+            target=None,
+            next=None,
+            gate=Gate.BLIND,
+            reasons=(*demand.reasons, reason),
+        )
+        if before is not None:
+            before = blind_after_plan(
+                before, active=demand.active, planned_at=self.planned_at, now=self.now
+            )
+        result = self.results[number] = Result(decision, before, inf)
+        self._unknown[number] = result.last_size
 
     # 3. share
 
@@ -272,7 +273,8 @@ class Tick:
                 scarcity=scarcity,
             )
         if scarcity.rows:
-            self._shared = self._divided(scarcity, self._sharers())
+            known = None if kept is None else kept.shared
+            self._shared = shared_of(terms, scarcity, self._sharers(), known)
         shared, division = self._shared, self._shared and self._shared.division
         for number in {*self._moved(scarcity), *self._entries}:
             entry, result = self._entries.get(number), kept and kept.results[number]
@@ -351,56 +353,6 @@ class Tick:
         if replicas is None:
             return None
         return fixed_sharer(self.terms.numbered[number].pool, self.seen[number], replicas)
-
-    def _divided(self, scarcity: Scarcity, sharers: Mapping[int, Sharer | None]) -> Shared:
-        """The division, with these sharers in place of the previous ones."""
-        terms, before = self.terms.sharing, None if self.kept is None else self.kept.shared
-        if isinstance(terms.field, SharingError):
-            raise terms.field
-        rows, names = tuple(scarcity.rows.values()), tuple(scarcity.rows)
-        if before is None:
-            count = len(terms.pools)
-            known = KnownUses(names, scarcity.classes)
-            before = Shared(
-                (),
-                known,
-                [None] * count,
-                [None] * count,
-                [_NO_USES] * count,
-                Divider(terms.field),
-                Division([], []),
-            )
-            changed = dict(sharers)
-        else:
-            changed = {
-                number: each for number, each in sharers.items() if each != before.sharers[number]
-            }
-            if not changed and rows == before.rows:
-                return before
-        known, all_sharers, claims = before.known, list(before.sharers), list(before.claims)
-        uses = list(before.uses)
-        all_sharers_changed = changed
-        for number, sharer in changed.items():
-            all_sharers[number] = sharer
-            claims[number] = None if sharer is None else sharer.claim
-        if (known.names, known.classes) != (names, scarcity.classes):
-            known = KnownUses(names, scarcity.classes)
-            all_sharers_changed = dict(enumerate(all_sharers))
-        for number, sharer in all_sharers_changed.items():
-            pool = terms.pools[number]
-            uses[number] = (
-                _NO_USES
-                if sharer is None
-                else known.of(
-                    pool,
-                    sharer.requests,
-                    sharer.usage,
-                    tenant=terms.tenants.get(pool.tenant),
-                    model=terms.models.get(pool.model or ""),
-                )
-            )
-        division = before.divider.divide(rows, claims, uses)
-        return Shared(rows, known, all_sharers, claims, uses, before.divider, division)
 
     def _moved(self, scarcity: Scarcity) -> Iterable[int]:
         """The pools whose size or reason in the division may differ from the previous one."""
@@ -647,34 +599,6 @@ def _differing(intents: Intents, before: Intents) -> set[Scope]:
         if now != then:
             scopes.update(key_of(each).scope for each in (*now, *then))
     return scopes
-
-
-def _unknown_result(
-    terms: PoolTerms,
-    seen: PoolObservation,
-    memory: PoolMemory | None,
-    planned_at: float,
-    now: float,
-) -> Result:
-    """The result of a pool whose Deployment is not known; `planned_at` is the time of the previous
-    plan.
-    """
-    demand = blind_demand_of(terms, seen, memory)
-    reason = Reason(code=Code.WORKLOAD_UNKNOWN, numbers=blindness(seen.workload))
-    workload = last_known(seen.workload)
-    decision = Decision(
-        pool=terms.pool.key,
-        current=None if workload is None else workload.replicas,
-        demand=demand.work.demand,
-        recommendation=None,
-        target=None,
-        next=None,
-        gate=Gate.BLIND,
-        reasons=(*demand.reasons, reason),
-    )
-    if memory is not None:
-        memory = blind_after_plan(memory, active=demand.active, planned_at=planned_at, now=now)
-    return Result(decision, memory, inf)
 
 
 def _alerted(

@@ -390,7 +390,7 @@ def naive_heap(size: int) -> float:
     world.live(2, range(size), PAST_S)
     assert world.kept is not None
     assert world.kept.shared is not None
-    rows, _, _, claims, uses, divider, _ = world.kept.shared
+    rows, _, claims, uses, *_, divider = world.kept.shared
     field, units = divider.field, Units(rows)
     for pool, each in enumerate(uses):
         units.admit(field.names[pool], each)

@@ -18,12 +18,23 @@ from controller.model.observation import PoolObservation
 from controller.model.readings import last_known
 from controller.model.scarcity import LlmModel, Price, Resources, TaskUsage, TokenCount
 from controller.model.value import CPU, MEMORY
-from controller.planning.amounts import REPLICAS, Amount, Ceiling, Claim, ReplicaUses, SharingError
+from controller.planning.amounts import (
+    REPLICAS,
+    Amount,
+    Ceiling,
+    Claim,
+    ReplicaUses,
+    Row,
+    SharingError,
+)
+from controller.planning.share.bids import GRANTED
+from controller.planning.share.divide import Divider, Division
 from controller.planning.share.rows import (
     FLEET_ROW,
     BudgetState,
     CallRate,
     Scarcity,
+    SharingTerms,
     calls_per_minute,
     rate_key,
     rate_uses,
@@ -256,24 +267,21 @@ def _are_possible(requests: Resources) -> bool:
 
 MILLION: Final = 1_000_000
 _FINE, _FINEST = 1_000, 1_000_000_000
-_MOST_ALIKE: Final = 4
+_MOST_ALIKE: Final = 4_096
+_NO_USES: Final = ReplicaUses(MappingProxyType({}))
 _Pairs = tuple[tuple[str, Amount], ...]
 
 
 class KnownUses:
-    """A cache of the uses of one replica of each pool, for rows and classes of nodes with these
-    names.
-
-    A pool's uses are computed again only if its requests or its tasks' usage change. Pools with
-    equal uses get the same object.
+    """The uses of one replica for rows and classes of nodes with these names; equal uses are the
+    same object.
     """
 
-    __slots__ = ("_alike", "_existing", "_of", "classes", "names")
+    __slots__ = ("_alike", "_existing", "classes", "names")
 
     def __init__(self, names: tuple[str, ...], classes: tuple[str, ...]) -> None:
         self.names, self.classes = names, classes
         self._existing = frozenset(names)
-        self._of: dict[PoolKey, tuple[Pool, Resources | None, TaskUsage | None, ReplicaUses]] = {}
         self._alike: dict[tuple[_Pairs, ...], ReplicaUses] = {}
 
     def of(
@@ -288,20 +296,6 @@ class KnownUses:
         """The uses of one replica of the pool, with these requests of its pod and this usage of one
         task. Raises SharingError if a task takes no time.
         """
-        found = self._of.get(pool.key)
-        if found is None or found[0] is not pool or found[1] != requests or found[2] != usage:
-            uses = self._worked_out(pool, requests, usage, tenant, model)
-            found = self._of[pool.key] = pool, requests, usage, uses
-        return found[3]
-
-    def _worked_out(
-        self,
-        pool: Pool,
-        requests: Resources | None,
-        usage: TaskUsage | None,
-        tenant: Tenant | None,
-        model: LlmModel | None,
-    ) -> ReplicaUses:
         room = room_of(requests)
         everywhere = dict(room)
         for name, amount in room.items():
@@ -316,7 +310,7 @@ class KnownUses:
                 if each in self.classes
             ),
         )
-        if len(self._alike) > _MOST_ALIKE * (len(self._of) + 1):
+        if len(self._alike) > _MOST_ALIKE:
             self._alike.clear()  # a limit on its size, as measured uses change all the time
         alike = self._alike.get(parts)
         if alike is None:
@@ -458,3 +452,59 @@ def _replica_draw(
         slots=pool.slots,
         usd_per_hour=usd,
     )
+
+
+class Shared(NamedTuple):
+    """One division of all rows. Lists are by pool number; `sharers` and `claims` have None for a
+    pool that takes no part. `known` and `divider` only save time.
+    """
+
+    rows: tuple[Row, ...]
+    sharers: list[Sharer | None]
+    claims: list[Claim | None]
+    uses: list[ReplicaUses]
+    division: Division
+    known: KnownUses
+    divider: Divider
+
+    def refused_by(self, number: int) -> Row | None:
+        """The row that refused a pool more."""
+        row = self.division.refused_by[number]
+        return None if row == GRANTED else self.rows[row]
+
+
+def shared_of(
+    terms: SharingTerms,
+    scarcity: Scarcity,
+    sharers: Mapping[int, Sharer | None],
+    before: Shared | None,
+) -> Shared:
+    """The division with these sharers in place of those `before`, by number; without it, of these
+    alone. `before` itself if nothing has changed. Raises SharingError if an input cannot be used.
+    """
+    if isinstance(terms.field, SharingError):
+        raise terms.field
+    rows, names, classes = tuple(scarcity.rows.values()), tuple(scarcity.rows), scarcity.classes
+    all_sharers: list[Sharer | None] = [None] * len(terms.pools)
+    claims: list[Claim | None] = [None] * len(terms.pools)
+    uses, divider = [_NO_USES] * len(terms.pools), Divider(terms.field)
+    known, changed = KnownUses(names, classes), sharers
+    if before is not None:
+        changed = {number: s for number, s in sharers.items() if s != before.sharers[number]}
+        if not changed and rows == before.rows:
+            return before
+        all_sharers, claims, divider = list(before.sharers), list(before.claims), before.divider
+        if (before.known.names, before.known.classes) == (names, classes):
+            known, uses = before.known, list(before.uses)
+        else:
+            changed = {**dict(enumerate(all_sharers)), **changed}
+    for number, sharer in changed.items():
+        pool = terms.pools[number]
+        all_sharers[number], uses[number], claims[number] = sharer, _NO_USES, None
+        if sharer is not None:
+            tenant, model = terms.tenants.get(pool.tenant), terms.models.get(pool.model or "")
+            requests, usage = sharer.requests, sharer.usage
+            uses[number] = known.of(pool, requests, usage, tenant=tenant, model=model)
+            claims[number] = sharer.claim
+    division = divider.divide(rows, claims, uses)
+    return Shared(rows, all_sharers, claims, uses, division, known, divider)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from msgspec.structs import replace
 
 from controller.model.decision import Bound
-from controller.model.fleet import Fleet, Pool, Tenant
+from controller.model.fleet import Pool, Tenant
 from controller.model.ids import PoolKey
 from controller.model.intents import DayBudget
 from controller.model.observation import ClusterRoom, Observation, TenantObservation, TokenUsage
@@ -31,7 +31,7 @@ from controller.planning.amounts import (
     exact,
 )
 from controller.planning.inputs import Moment
-from controller.planning.share.units import Field, field_of
+from controller.planning.share.units import Field
 
 
 class Day(NamedTuple):
@@ -284,74 +284,6 @@ class SharingTerms(NamedTuple):
                 (found := seen.get(name)) is not None and not isinstance(found.quota, Absent)
             ):
                 yield tenant
-
-
-def sharing_terms_of(fleet: Fleet) -> SharingTerms:
-    """The sharing terms of this fleet. Never raises: an error becomes a field's value."""
-    pools = tuple(sorted(fleet.pools, key=_key))
-    tenants = {tenant.name: tenant for tenant in fleet.tenants}
-    models = {model.name: model for model in fleet.models}
-    return SharingTerms(
-        pools=pools,
-        number_of={pool.key: number for number, pool in enumerate(pools)},
-        tenants=tenants,
-        models=models,
-        capacity=fleet.capacity,
-        field=_field(pools, tenants),
-        rate_rows=_rate_rows(pools, models),
-        limited=frozenset(name for name, tenant in tenants.items() if _is_limited(tenant)),
-    )
-
-
-def _is_limited(tenant: Tenant) -> bool:
-    budget = tenant.budget
-    return (
-        tenant.quota != _UNLIMITED
-        or budget.tokens_per_day is not None
-        or budget.usd_per_hour is not None
-    )
-
-
-def _key(pool: Pool) -> PoolKey:
-    return pool.key
-
-
-def _field(pools: Sequence[Pool], tenants: Mapping[str, Tenant]) -> Field | SharingError:
-    try:
-        return field_of(
-            [pool.key for pool in pools],
-            [pool.tenant for pool in pools],
-            [_plain_weight(pool.weight) for pool in pools],
-            tiers={name: tenant.tier.priority for name, tenant in tenants.items()},
-            tenant_weights={name: tenant.weight for name, tenant in tenants.items()},
-        )
-    except SharingError as error:
-        return error
-
-
-def _rate_rows(
-    pools: Sequence[Pool], models: Mapping[str, LlmModel]
-) -> tuple[Row, ...] | SharingError:
-    drawn: set[tuple[str, str, str]] = set()
-    for pool in pools:
-        model = models.get(pool.model or "")
-        if model is not None and model.limits is not None:
-            tenant = "" if model.shared else pool.tenant
-            drawn.add((rate_key(model, pool.tenant), model.name, tenant))
-    rows: list[Row] = []
-    try:
-        for key, name, tenant in sorted(drawn):
-            rows.extend(rate_rows(key, models[name].limits or RateLimits(), tenant=tenant))
-    except SharingError as error:
-        return error
-    return tuple(rows)
-
-
-def _plain_weight(weight: Decimal) -> Amount:
-    """A whole positive weight as an int; any other weight unchanged, even if it is not valid."""
-    if weight.is_finite() and weight > 0 and weight == weight.to_integral_value():
-        return int(weight)
-    return weight
 
 
 LEDGER_LIMIT_S: Final = 600.0
