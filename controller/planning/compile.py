@@ -27,9 +27,9 @@ from controller.model.scarcity import LlmModel, RateLimits, Resources
 from controller.model.value import MILLI
 from controller.notation.formula_syntax import FormulaError
 from controller.planning.amounts import Row, SharingError
-from controller.planning.demand.formula import Formula, compile_formula
 from controller.planning.demand.learned import ASK_EVERY_S
 from controller.planning.demand.native import CALM, PROMPT, THRIFTY
+from controller.planning.formula import Formula, compile_formula
 from controller.planning.inputs import Override, PoolTerms, ScheduledBounds, Tolerance
 from controller.planning.share.reasons import CostTerms, cost_terms_of
 from controller.planning.share.rows import SharingTerms, rate_key, rate_rows

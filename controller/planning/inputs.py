@@ -44,7 +44,7 @@ from controller.model.metrics import MetricSpec
 from controller.model.observation import PoolObservation, Workload
 from controller.notation.cron import CronError, last_firing, read_cron
 from controller.notation.formula_syntax import FormulaError
-from controller.planning.demand.formula import Formula
+from controller.planning.formula import Formula
 
 
 class Moment:

@@ -51,7 +51,6 @@ from controller.model.observation import (
 )
 from controller.model.readings import Absent, Fresh, Reading, Why
 from controller.notation.formula_syntax import FormulaError
-from controller.planning.demand.formula import compile_formula
 from controller.planning.demand.hpa_metrics import (
     MetricError,
     Sample,
@@ -59,6 +58,7 @@ from controller.planning.demand.hpa_metrics import (
     pods_average_value,
     resource_utilization,
 )
+from controller.planning.formula import compile_formula
 from controller.planning.inputs import Moment, Tolerance
 from property.fleets import BY_DEFAULT, member
 from property.worlds import as_bytes

@@ -38,9 +38,9 @@ from controller.model.observation import PoolObservation
 from controller.model.readings import Absent, Fresh, Reading, Why
 from controller.model.value import INT64_MAX, MILLI
 from controller.notation.formula_syntax import FormulaError
-from controller.planning.demand.formula import Formula, composite_milli
 from controller.planning.demand.hpa_metrics import MetricFault, reading_name, serving_pods
 from controller.planning.demand.queue import blindness
+from controller.planning.formula import Formula, composite_milli
 from controller.planning.inputs import PoolTerms
 from controller.planning.values import Activator, UnusableMetric, Work
 

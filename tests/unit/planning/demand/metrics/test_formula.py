@@ -12,7 +12,7 @@ from controller.notation.formula_syntax import (
     FormulaError,
     FormulaFault,
 )
-from controller.planning.demand.formula import compile_formula, composite_milli
+from controller.planning.formula import compile_formula, composite_milli
 
 TRIGGERS = {"queue": 2.0, "backlog": 5.0, "gone": None}
 
