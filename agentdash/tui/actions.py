@@ -9,36 +9,22 @@ from typing import Final, NamedTuple
 
 from agentdash.danger import Danger
 from agentdash.tui.requests import VERBS, reach_of
-from agentdash.tui.tables import SORT_LETTERS
+from agentdash.tui.tables import views
 from agentdash.tui.view_state import Step
 from controller.model.intents import Scope
 
 
 class KeyScope(StrEnum):
-    """Where a key works: everywhere, above the overview, in every table, or in one view."""
+    """Where a key works: everywhere, above the overview, in every table, on the overview, on the
+    page of a pool, or among the intents.
+    """
 
     GLOBAL = "global"
     ABOVE = "above"
     TABLE = "table"
     OVERVIEW = "overview"
-    POOLS = "pools"
-    QUEUES = "queues"
-    TENANTS = "tenants"
-    PODS = "pods"
-    NODES = "nodes"
-    CLASS = "class"
-    NODE = "node"
-    MODELS = "models"
-    EVENTS = "events"
-    AUDIT = "audit"
-    DOCTOR = "doctor"
-    WHY = "why"
-    HELP = "help"
-    DETAIL = "detail"
-    LOGS = "logs"
-    HISTORY = "history"
-    INFO = "info"
-    ATTENTION = "attention"
+    PAGE = "page"
+    INTENTS = "intents"
 
 
 class KeyContext(NamedTuple):
@@ -50,9 +36,12 @@ class KeyContext(NamedTuple):
     scope: Scope | None = None
     pool: str | None = None
     has_pod: bool = False
+    has_row: bool = False
 
 
 OPERATE: Final = "operate"
+PAGE_TABS: Final = ("why", "queues", "pods", "events", "history")
+"""The tabs of a pool's page, in their order."""
 # what keys that only look are about
 _ABOUT: Final = {"why": "pool", "logs": "pod"}
 
@@ -91,6 +80,8 @@ class UserAction:
             return None if found else f"no {_ABOUT[self.id]} under the cursor"
         if context.refusal is not None:
             return context.refusal
+        if self.id == "end":
+            return None if context.has_row else "nothing stands here"
         if self.id != OPERATE:
             return None
         verb = VERBS[self.argument]
@@ -137,6 +128,12 @@ def _step(key: str, step: Step, title: str, text: str) -> UserAction:
     return UserAction("step", (key,), title, text, "time", argument=step.value)
 
 
+def _letters() -> dict[str, str]:
+    """The letters that sort by a column of some table, each with the title of one."""
+    columns = (each for view in views().values() for table in view.tables for each in table.columns)
+    return {each.letter: each.title for each in reversed([*columns]) if each.letter}
+
+
 # terminals send a capital letter in one of two ways, so both are bound: `G,shift+g`
 _TABLE: Final = (
     UserAction("open", ("enter",), "open", "open the row", "look", KeyScope.TABLE, hint=4),
@@ -159,7 +156,7 @@ _TABLE: Final = (
             KeyScope.TABLE,
             argument=letter,
         )
-        for letter, title in SORT_LETTERS.items()
+        for letter, title in sorted(_letters().items())
     ),
 )
 
@@ -188,6 +185,26 @@ ACTIONS: Final = (
     UserAction("copy", ("c",), "copy", "copy the pool's key", "look"),
     UserAction("copy_row", ("C,shift+c",), "copy row", "copy the whole row", "look"),
     UserAction("save", ("ctrl+s",), "save", "save the view as a file", "screen"),
+    UserAction("scope", ("0",), "all tenants", "show all tenants", "look"),
+    UserAction("zoom", ("f",), "zoom", "the panel in full", "look", hint=8),
+    *(
+        UserAction("tab", (str(number),), each, f"its {each}", "look", KeyScope.PAGE, argument=each)
+        for number, each in enumerate(PAGE_TABS, 1)
+    ),
+    UserAction(
+        "turn", ("left",), "tab before", "the tab before", "look", KeyScope.PAGE, argument="-1"
+    ),
+    UserAction("turn", ("right",), "next tab", "the next tab", "look", KeyScope.PAGE, argument="1"),
+    UserAction(
+        "end",
+        ("e",),
+        "end",
+        "end what stands",
+        "operate",
+        KeyScope.INTENTS,
+        hint=4,
+        danger=Danger.POOL,
+    ),
     UserAction("next_panel", ("tab",), "panel", "next panel", "move", hint=7),
     UserAction("previous_panel", ("shift+tab",), "previous panel", "previous panel", "move"),
     UserAction("header", ("ctrl+e",), "fold header", "fold the header", "screen"),

@@ -1,8 +1,8 @@
 """The dashboard: takes snapshots from a feed, shows the newest one, and answers keys.
 
 Each subject has a file of its own, and this one only binds them to Textual: view_stack.py (which
-view opens which), command_line.py, operations.py (what changes the fleet), audit_asking.py,
-doctor_asking.py, time_travel.py, exports.py (files and clipboard), leaving.py. They stand on
+view opens which), command_line.py, operations.py (what changes the fleet), asking.py (what no
+snapshot brings), time_travel.py, exports.py (files and clipboard), leaving.py. They stand on
 shown_app.py (what is shown, and how it is drawn) and terminal_app.py (what is written), never on
 this one.
 """
@@ -22,19 +22,16 @@ from textual.screen import Screen
 from textual.widgets import Input
 
 from agentdash.tui import header
-from agentdash.tui.actions import KeyScope, UserAction, key_name
-from agentdash.tui.ahead_asking import AheadAsking
-from agentdash.tui.audit_asking import AuditAsking
+from agentdash.tui.actions import PAGE_TABS, KeyScope, UserAction, key_name
+from agentdash.tui.asking import Asking
 from agentdash.tui.bindings import OPENS_PROMPT
 from agentdash.tui.command_line import CommandLine
 from agentdash.tui.commands import ParsedCommand
-from agentdash.tui.doctor_asking import DoctorAsking
 from agentdash.tui.exports import Exports
 from agentdash.tui.glyphs import ASCII, UNICODE
 from agentdash.tui.keymap import DEFAULT_KEYS, Keymap
 from agentdash.tui.leaving import Leaving
 from agentdash.tui.lines import Tone
-from agentdash.tui.log_asking import LogAsking
 from agentdash.tui.mailbox import Mailbox
 from agentdash.tui.names import THEME_NAMES
 from agentdash.tui.operating import Operating
@@ -43,16 +40,21 @@ from agentdash.tui.pool_provider import PoolChosen, PoolProvider
 from agentdash.tui.screens.base import ViewScreen
 from agentdash.tui.screens.overview import OverviewScreen
 from agentdash.tui.shown_app import FLASH_S, ShownApp
+from agentdash.tui.table import Need
+from agentdash.tui.tables import views
 from agentdash.tui.theme import THEMES, stylesheet
 from agentdash.tui.time_travel import TimeTravel
 from agentdash.tui.view import OWN_FIRST_SNAPSHOT
 from agentdash.tui.view_stack import ViewStack
 from agentdash.tui.view_state import Step, ViewState
 from agentdash.tui.widgets.live_table import LiveTable
+from controller.model.intents import IntentChange, Scope
 from controller.model.snapshot import Snapshot
 from controller.ports import Feed, Past
 
 _REDRAW_S: Final = 1.0
+OF_SOME_VIEWS: Final = frozenset({"zoom", "tab", "turn", "end"})
+"""Actions whose keys are those of some views alone."""
 
 
 class SnapshotReady(Message):
@@ -129,12 +131,10 @@ class Dashboard(ShownApp):
         self._mailbox = Mailbox(self._post_snapshot_ready)
         self._unsubscribe: Callable[[], None] | None = None
         self._filter_history: list[str] = []
+        self.operates = operator is not None
         self.views = ViewStack(self, before_change=self._leave_question)
-        self._log_asking = LogAsking(self, self.views, operator)
-        self._audit_asking = AuditAsking(self, self.views, operator)
-        self._doctor_asking = DoctorAsking(self, self.views, operator)
-        self._ahead_asking = AheadAsking(self, self.views, operator)
-        self.operations = Operations(self, self.views, operator, on_done=self._audit_asking.changed)
+        self._asking = Asking(self, operator)
+        self.operations = Operations(self, operator, on_done=self._asking.changed)
         self._time_travel = TimeTravel(self, self._view_state)
         self._command_line = CommandLine(
             self,
@@ -156,7 +156,6 @@ class Dashboard(ShownApp):
 
     def on_mount(self) -> None:
         """Subscribe to the feed, and show the latest snapshot."""
-        self.views.install(operates=self.operations.is_possible)
         self.app_resume_signal.subscribe(self, lambda _: self.leaving.resumed())
         self._unsubscribe = self._feed.subscribe(self._mailbox.put)
         latest = self._feed.latest()
@@ -201,8 +200,7 @@ class Dashboard(ShownApp):
         """Called once a second: ages grow, and a snapshot may have become stale."""
         if not self.views.stack:  # while the app ends, its screens end first
             return
-        self._audit_asking.if_old()
-        self._ahead_asking.if_old()
+        self._asking.if_old()
         self.draw_ages()
 
     # -- what is shown ------------------------------------------------------------------------
@@ -210,7 +208,13 @@ class Dashboard(ShownApp):
     def draw(self) -> None:
         """Draw the top view as of now, and ask for what belongs to it."""
         super().draw()
-        self._ahead_asking.if_old()
+        self._asking.if_old()
+
+    def keep(self, **asked: object) -> None:
+        """Show from now on what was asked for and no snapshot brings, by its name in the frame."""
+        self._view_state.keep(**asked)
+        if self.views.stack:
+            super().draw()
 
     def flash(self, text: str, tone: Tone = Tone.WARN, seconds: float | None = None) -> None:
         """Show a message in the last line. In place of the question whether to leave, it ends that
@@ -290,7 +294,9 @@ class Dashboard(ShownApp):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """While a prompt is open, the keys that open one are characters."""
         del parameters
-        if action in {"operate", "undo"} and not self.operations.is_possible:
+        if action in {"operate", "undo", "end"} and not self.operations.is_possible:
+            return False
+        if action in OF_SOME_VIEWS and self.views.stack and not self.view.has_key(action):
             return False
         return not (action in OPENS_PROMPT and self.views.stack and self.view.prompt.mode)
 
@@ -319,11 +325,28 @@ class Dashboard(ShownApp):
         if not pool:
             self.flash("no pool under the cursor")
             return
-        await self.views.explain(pool)
+        await self.views.show_page(pool)
+
+    async def action_tab(self, tab: str) -> None:
+        """Show this tab of the pool's page."""
+        await self.views.show_page(self.view.pool, tab)
+
+    async def action_turn(self, steps: str) -> None:
+        """Show the tab before or after this one."""
+        await self.views.turn(int(steps))
+
+    async def action_zoom(self) -> None:
+        """Show the panel that has the focus in full."""
+        await self.views.zoom()
+
+    def action_scope(self) -> None:
+        """Show all tenants again."""
+        self._view_state.show_only(Scope())
+        self.draw()
 
     async def action_logs(self) -> None:
         """Show the last lines of the pod under the cursor, or read them again."""
-        await self._log_asking.ask(self.view.pod_under_cursor)
+        await self._asking.ask_log(self.view.pod_under_cursor)
 
     async def action_history(self) -> None:
         """Show how it went: the pool or the tenant under the cursor, else the fleet."""
@@ -395,6 +418,12 @@ class Dashboard(ShownApp):
         """Ask for something for what is under the cursor; another key takes it back."""
         self.operations.by_key(verb)
 
+    def action_end(self) -> None:
+        """End what stands under the cursor."""
+        row = self.view.row_under_cursor
+        if isinstance(row, IntentChange):
+            self.operations.end(row.key)
+
     def action_undo(self) -> None:
         """Take back the person's own change: in the audit the one under the cursor, else the last
         one.
@@ -421,22 +450,33 @@ class Dashboard(ShownApp):
                 await self.action_help()
             case "live":
                 self._time_travel.go_live()
-            case "why":
-                await self.views.explain(command.pool)
+            case "pool":
+                await self.views.show_page(command.pool)
+            case "tenant":
+                self._view_state.show_only(Scope(tenant=command.tenant))
+                self.draw()
             case "history":
                 await self.action_history()
             case "undo":
                 self.action_undo()
-            case "audit":
-                self._audit_asking.ask()
-                await self.views.above_overview(self.views.audit)
-            case "doctor":
-                self._doctor_asking.ask()
-                await self.views.above_overview(self.views.doctor)
             case "theme":
                 self._use_theme(command.choice)
-            case name:
-                await self.views.show(name)
+            case _:
+                await self._show_view(command)
+
+    async def _show_view(self, command: ParsedCommand) -> None:
+        """Show a view, of one tenant or pool if the command names it."""
+        if command.tenant:
+            self._view_state.show_only(Scope(tenant=command.tenant))
+        if command.pool and command.name in PAGE_TABS:
+            await self.views.show_page(command.pool, command.name)
+        elif command.pool:
+            await self.views.show_page(command.pool)
+        else:
+            view = views()[command.name]
+            await self.views.show(view.screen or view.name)
+            if Need.DOCTOR in view.needs:
+                self._asking.ask_doctor()
 
     # -- the command palette ------------------------------------------------------------------
 
@@ -455,7 +495,7 @@ class Dashboard(ShownApp):
 
     async def on_pool_chosen(self, message: PoolChosen) -> None:
         """Explain the pool that a person has found in the palette."""
-        await self.views.explain(message.pool)
+        await self.views.show_page(message.pool)
 
 
 def _stop_blinking(screen: Screen[object]) -> None:

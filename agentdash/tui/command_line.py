@@ -15,13 +15,13 @@ from agentdash.tui.requests import AnswerError
 
 if TYPE_CHECKING:
     from agentdash.tui.actions import UserAction
+    from agentdash.tui.app import Dashboard
     from agentdash.tui.operations import Operations
-    from agentdash.tui.shown_app import ShownApp
     from agentdash.tui.time_travel import TimeTravel
     from agentdash.tui.view_stack import ViewStack
 
 _LOOKS: Final = frozenset(
-    each.name for each in commands.COMMANDS if not each.takes_pool and not each.operates
+    each.name for each in commands.COMMANDS if each.listed and each.takes in {"", "NAME"}
 )
 
 
@@ -32,7 +32,7 @@ class CommandLine:
 
     def __init__(
         self,
-        app: ShownApp,
+        app: Dashboard,
         views: ViewStack,
         operations: Operations,
         time_travel: TimeTravel,
@@ -61,7 +61,9 @@ class CommandLine:
         """Run a command, or say in the prompt what is wrong with it."""
         view = self._views.top
         try:
-            command = commands.parse(text, self._app.pool_keys, view.subject or "")
+            command = commands.parse(
+                text, self._app.pool_keys, view.subject or "", self._app.tenants
+            )
             if command.time:
                 self._time_travel.go_to(command.time)
         except ValueError as error:
@@ -117,8 +119,9 @@ class CommandLine:
             is_possible = self._operations.is_possible or not command.operates
             if (
                 is_possible
-                and command.name in {*_LOOKS, "audit"}
-                and not (command.takes_time or command.choices)
+                and command.name in _LOOKS
+                and not command.choices
+                and command.name not in commands.REQUESTS
             ):
                 parsed = ParsedCommand(command.name)
                 yield SystemCommand(

@@ -6,20 +6,46 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from agentdash.tui.names import ONCE_VIEWS, THEME_NAMES, VIEWS, Command
+from agentdash.tui.names import HELP_VIEW, ONCE_VIEWS, THEME_NAMES
 from agentdash.tui.requests import EVERYTHING, VERBS, Reach, Verb, reach_of, usage
+from agentdash.tui.table import View
+from agentdash.tui.tables import views
+from controller.model.ids import PoolKey
 from controller.model.intents import Scope
 
-_REQUESTS: Final = {
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command. `takes` is what follows it: NAME of a pool or tenant, POOL, TENANT, TIME, or one
+    of its `choices`. `operates`: it is for people who may change something. What is not `listed` is
+    an old name.
+    """
+
+    name: str
+    aliases: tuple[str, ...]
+    help: str
+    takes: str = ""
+    operates: bool = False
+    choices: tuple[str, ...] = ()
+    listed: bool = True
+
+
+def _command_of(view: View) -> Command:
+    return Command(view.name, view.aliases, view.help, takes="NAME", listed=view.listed)
+
+
+REQUESTS: Final = {
     name: (verb, name == verb.back)
     for verb in VERBS.values()
     for name in (verb.name, verb.back)
     if name
 }
+_VIEWS: Final = tuple(each for each in views().values() if each.help and each.name != "why")
 COMMANDS: Final = (
-    *VIEWS,
-    Command("audit", ("au",), "who asked for what", operates=True),
-    Command("doctor", ("doc",), "check everything"),
+    *(_command_of(each) for each in _VIEWS if each.listed),
+    Command("pool", ("why", "describe"), "its page: why, queues, pods", takes="POOL"),
+    Command("history", ("hi",), "15 min and 24 h of it"),
+    Command("tenant", (), "show only this tenant; 0: all", takes="TENANT"),
     Command("undo", (), "take back your last change", operates=True),
     *(
         Command(
@@ -28,17 +54,16 @@ COMMANDS: Final = (
             f"{usage(verb, takes_back=back).partition(' ')[2]}",
             operates=True,
         )
-        for name, (verb, back) in _REQUESTS.items()
+        for name, (verb, back) in REQUESTS.items()
     ),
-    Command("history", ("hi",), "15 min and 24 h of it"),
-    Command("why", ("describe",), "explain its number", takes_pool=True),
-    Command("at", (), "11:50, -15m", takes_time=True),
+    Command("at", (), "11:50, -15m", takes="TIME"),
     Command("live", (), "back from the past"),
-    Command("theme", ("skin",), "other colours", choices=THEME_NAMES),
+    Command("theme", ("skin",), "other colours", takes="NAME", choices=THEME_NAMES),
     Command("help", ("h",), "keys of the view"),
     Command("quit", ("q", "q!"), "leave"),
+    *(_command_of(each) for each in _VIEWS if not each.listed),
 )
-# views that are of now and here alone, and what says the same
+# what is of now and here alone, and what says the same
 _NOT_PRINTED: Final = {
     "logs": "`kubectl logs` prints those of a pod",
     "history": "--once pools --json has the last 15 minutes of each pool",
@@ -51,13 +76,14 @@ _PART_ENDS: Final = "/-_."
 
 @dataclass(frozen=True, slots=True)
 class ParsedCommand:
-    """What a line says: the command's name, the key of the pool, the time or the choice if it takes
-    one, and the filter for the table it opens, if the line has one. A command that asks for
-    something has the `words` that follow it.
+    """What a line says: the command's name, the key of the pool or the name of the tenant, the time
+    or the choice if it takes one, and the filter for the table it opens, if the line has one. A
+    command that asks for something has the `words` that follow it.
     """
 
     name: str
     pool: str = ""
+    tenant: str = ""
     filter: str | None = None
     choice: str = ""
     time: str = ""
@@ -66,64 +92,97 @@ class ParsedCommand:
     @property
     def request(self) -> tuple[Verb, bool] | None:
         """What it asks for, and whether it takes that back; None for a command that only looks."""
-        return _REQUESTS.get(self.name)
+        return REQUESTS.get(self.name)
 
 
 class OnceView(NamedTuple):
-    """A view to be printed once; `pool` is what was typed for the pool that it is of, if it was."""
+    """A view to be printed once; `of` is what was typed for the pool or tenant that it is of, if
+    anything was.
+    """
 
     name: str
-    pool: str = ""
+    of: str = ""
 
 
 class UnknownCommandError(ValueError):
     """The line is no command. The message names the nearest command or pool."""
 
 
-def parse(text: str, pools: Sequence[str], selected: str = "") -> ParsedCommand:
+def parse(  # noqa: PLR0911 - one for each thing that a command takes
+    text: str, pools: Sequence[str], selected: str = "", tenants: Sequence[str] = ()
+) -> ParsedCommand:
     """Parse a line. A command that takes a pool is about `selected` if the line names none.
 
     Raises UnknownCommandError.
     """
     words, slash, tail = text.strip().partition("/")
     filter_text = tail.strip() if slash else None
-    # the key of a pool contains a slash too: `why acme/coder`
+    # the key of a pool contains a slash too: `pods acme/coder`
     first, *rest = words.split() or [""]
     command = _command(first)
     if command is None:
         raise UnknownCommandError(f"no command {first!r}{_nearest(first, _names())}")
-    if command.name in _REQUESTS:
+    if command.name in REQUESTS:
         return ParsedCommand(command.name, words=tuple(text.split()[1:]))
-    if command.takes_time:
-        if not rest:
-            raise UnknownCommandError(f"which time? :{command.name} 11:50, :{command.name} -15m")
-        return ParsedCommand(command.name, time=" ".join(rest))
     if command.choices:
         return ParsedCommand(command.name, choice=_choice(command, " ".join(rest)))
-    if not command.takes_pool:
-        return ParsedCommand(command.name, filter=filter_text)
-    wanted = " ".join(rest) + (slash + tail if slash else "")
-    return ParsedCommand(command.name, pool=_pool(wanted.strip() or selected, pools))
+    named = " ".join(rest) + (slash + tail if slash and not words.endswith(" ") else "")
+    match command.takes:
+        case "TIME":
+            if not rest:
+                raise UnknownCommandError(
+                    f"which time? :{command.name} 11:50, :{command.name} -15m"
+                )
+            return ParsedCommand(command.name, time=" ".join(rest))
+        case "POOL":
+            pool = _pool(named.strip() or selected, pools)
+            return ParsedCommand("pool", pool=pool)
+        case "TENANT":
+            return _of_tenant(command, named.strip(), tenants)
+        case "NAME" if rest:
+            tenant, pool = _named(named.strip(), tenants, pools)
+            return ParsedCommand(command.name, pool=pool, tenant=tenant)
+    return ParsedCommand(command.name, filter=filter_text)
+
+
+def _of_tenant(command: Command, name: str, tenants: Sequence[str]) -> ParsedCommand:
+    if not name:
+        return ParsedCommand("tenants")
+    if name not in tenants:
+        raise UnknownCommandError(f"no tenant {name!r}{_nearest(name, tenants, 'there is none')}")
+    return ParsedCommand(command.name, tenant=name)
+
+
+def _named(wanted: str, tenants: Sequence[str], pools: Sequence[str]) -> tuple[str, str]:
+    """The tenant of this name, else the pool that is meant. Raises UnknownCommandError."""
+    if wanted in tenants:
+        return wanted, ""
+    try:
+        return "", _pool(wanted, pools)
+    except UnknownCommandError:
+        near = _nearest(wanted, [*tenants, *pools], "there is none")
+        raise UnknownCommandError(f"no pool or tenant {wanted!r}{near}") from None
 
 
 def once_view(text: str) -> OnceView:
     """The view of this name or alias, to be printed once. Raises UnknownCommandError."""
-    word, _, pool = text.strip().partition(" ")
+    word, _, name = text.strip().partition(" ")
     if instead := _NOT_PRINTED.get(word):
         raise UnknownCommandError(f"no view {word!r} is printed: {instead}")
-    for command in COMMANDS:
-        if command.name in ONCE_VIEWS and word in (command.name, *command.aliases):
-            if pool and not command.takes_pool:
-                raise UnknownCommandError(f"no view {text!r}; try {command.name}")
-            return OnceView(command.name, pool.strip())
+    for view in views().values():
+        if view.printed and word in {view.name, *view.aliases}:
+            return OnceView(view.name, name.strip())
+    if word in {HELP_VIEW, "h"} and not name:
+        return OnceView(HELP_VIEW)
     raise UnknownCommandError(f"no view {text!r}{_nearest(text, ONCE_VIEWS, ' '.join(ONCE_VIEWS))}")
 
 
-def pool_named(wanted: str, pools: Sequence[str]) -> str:
-    """The key of the pool that is meant: by its key, its name, or a part of the key that no other
-    has. Raises UnknownCommandError.
+def scope_named(wanted: str, tenants: Sequence[str], pools: Sequence[str]) -> Scope:
+    """The tenant of this name; else the pool that is meant: by its key, its name, or a part of the
+    key that no other has. Raises UnknownCommandError.
     """
-    return _pool(wanted, pools)
+    tenant, pool = _named(wanted, tenants, pools)
+    return Scope(tenant=tenant) if tenant else Scope(pool=PoolKey(pool))
 
 
 def scope_asked(
@@ -170,7 +229,8 @@ def complete(
         found = [
             command
             for command in COMMANDS
-            if command.name.startswith(first) and (operates or not command.operates)
+            if command.name.startswith(first) and command.listed
+            if operates or not command.operates
         ]
         found.sort(key=lambda command: first not in {command.name, *command.aliases})
         return tuple(command.name for command in found)
@@ -178,11 +238,13 @@ def complete(
     if command is not None and command.choices:
         start = rest.strip().lower()
         return tuple(f"{first} {each}" for each in command.choices if each.startswith(start))
-    if command is None or not (command.takes_pool or command.name in _REQUESTS):
+    if command is None or not (command.takes or command.name in REQUESTS):
         return ()
-    names = list(pools)
-    if command.name in _REQUESTS:
-        reach = _REQUESTS[command.name][0].reach
+    names = {"TENANT": list(tenants), "POOL": list(pools), "TIME": []}.get(
+        command.takes, [*tenants, *pools]
+    )
+    if command.name in REQUESTS:
+        reach = REQUESTS[command.name][0].reach
         names = list(pools) if Reach.POOL in reach else []
         names += tenants if Reach.TENANT in reach else ()
         names += [EVERYTHING] if Reach.FLEET in reach else []
@@ -201,8 +263,11 @@ def _has_part(key: str, start: str) -> bool:
 
 def _command(word: str) -> Command | None:
     """The command of this name, or the only one that begins so."""
-    named = [each for each in COMMANDS if word == each.name or word in each.aliases]
-    begun = [each for each in COMMANDS if word and each.name.startswith(word)]
+    named = [each for each in COMMANDS if word == each.name]
+    named = named or [each for each in COMMANDS if word in each.aliases]
+    others = [each for each in COMMANDS if word and each.listed and each.takes != "TENANT"]
+    begun = [each for each in others if each.name.startswith(word)]
+    begun = begun or [each for each in others if any(a.startswith(word) for a in each.aliases)]
     found = named or (begun if len(begun) == 1 else [])
     return found[0] if found else None
 
@@ -237,7 +302,7 @@ def _pool(wanted: str, pools: Sequence[str]) -> str:
     if wanted in pools:
         return wanted
     if not wanted:
-        raise UnknownCommandError("which pool? :why NAME")
+        raise UnknownCommandError("which pool? :pool NAME")
     named = [key for key in pools if key.rpartition("/")[2] == wanted]
     inside = named or [key for key in pools if wanted.lower() in key.lower()]
     if len(inside) == 1:

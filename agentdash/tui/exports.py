@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from agentdash.tui.clipboard import MOST_BYTES, TooLongError, clipboard_sequence
 from agentdash.tui.lines import Tone
@@ -16,31 +16,32 @@ from agentdash.tui.saving import (
     proposed_name,
     write_new,
 )
-from agentdash.tui.sheets import Sheets, as_plain, sheets_of, written
+from agentdash.tui.sheets import Sheet, Sheets, as_plain, written
 from agentdash.tui.widgets.live_table import LiveTable
 from controller.model.text import clean
 
 if TYPE_CHECKING:
-    from agentdash.tui.shown_app import ShownApp
+    from agentdash.tui.app import Dashboard
 
 
 class Exports:
     """Saves and copies what the top view shows."""
 
-    def __init__(self, app: ShownApp) -> None:
+    def __init__(self, app: Dashboard) -> None:
         self._app = app
         self._names: list[str] = []
 
-    def _sheets(self) -> Sheets:
-        """The tables of this view, with the rows that pass the filters, in their order."""
+    def _sheets(self, *, of_row: bool = False) -> Sheets:
+        """The tables of this view with the rows that pass the filters, in their order; `of_row`:
+        the row under the cursor alone.
+        """
         view = self._app.view
-        if not view.COPIES_ROWS:
-            return ()
-        shown = sheets_of(view.VIEW, self._app.frame)
-        tables = list(view.query(LiveTable))
-        return tuple(
-            sheet.only(table.visible_keys) for sheet, table in zip(shown, tables, strict=False)
-        )
+        table = view.filtered
+        if of_row:
+            keys = () if table is None or table.cursor_key is None else (table.cursor_key,)
+            return () if table is None else (_sheet(table).only(keys),)
+        tables = [each for each in view.query(LiveTable) if each.spec.copies and each.display]
+        return tuple(_sheet(each).only(each.visible_keys) for each in tables)
 
     # -- files --------------------------------------------------------------------------------
 
@@ -97,12 +98,8 @@ class Exports:
 
     def copy_row(self) -> None:
         """Copy the row under the cursor, its cells between tabs."""
-        view, frame, found = self._app.view, self._app.frame, None
-        tables = list(view.query(LiveTable))
-        for sheet, table in zip(sheets_of(view.VIEW, frame), tables, strict=False):
-            if table is view.filtered and table.cursor_key is not None:
-                found = as_plain((sheet.only((table.cursor_key,)),), frame).partition("\n")[2]
-        self._copy(found)
+        text = as_plain(self._sheets(of_row=True), self._app.frame)
+        self._copy(text.partition("\n")[2])
 
     def _copy(self, text: str | None) -> None:
         """Hand a text to the clipboard of the person's terminal, which gives no answer."""
@@ -117,3 +114,7 @@ class Exports:
             return
         self._app.write_raw(sequence)
         self._app.flash(f"copied {clean(text)}", Tone.OK)
+
+
+def _sheet(table: LiveTable[Any]) -> Sheet:
+    return Sheet(table.spec, table.shown_rows)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from agentdash.tui import figures, words
-from agentdash.tui.actions import UserAction, key_name
+from agentdash.tui.actions import PAGE_TABS, UserAction, key_name
 from agentdash.tui.lines import Line, Span, Tone, cut, cut_middle, left_and_right, line, line_width
 from agentdash.tui.roles import ROLE_LABELS
 from agentdash.tui.view import Frame, ShownMoment
@@ -26,6 +26,7 @@ _NAMES_OF_ATTACHED: Final = ((100, 24, 24), (80, 12, 14), (0, 10, 12))
 _LONGEST_NAME: Final = 24
 _SHORT_LINK_NAMES: Final = {"kubernetes": "k8s"}
 _MOST_BANNERS: Final = 3
+_LAST_HINTS: Final = frozenset({"help", "back"})
 _BETWEEN_CRUMBS: Final = " > "
 
 
@@ -60,6 +61,9 @@ def _fleet_line(frame: Frame, width: int) -> Line:
     name = cut(snapshot.context or snapshot.fleet or TITLE, longest, frame.glyphs.ellipsis)
     tone = Tone.OK if writes else Tone.WARN
     left: list[Span | str] = [" ", Span(name, Tone.TITLE)]
+    if frame.scope.tenant:
+        tenant = cut(frame.scope.tenant, longest, frame.glyphs.ellipsis)
+        left.append(Span(f" tenant {tenant}", Tone.BUSY))
     left += [" ", Span(f"[{access}]", tone), f" {word}"]
     if width >= WIDE:
         left += ["   fleet ", cut(snapshot.fleet, 24, frame.glyphs.ellipsis)]
@@ -234,16 +238,19 @@ def hint_at(actions: Iterable[UserAction], width: int, cell: int) -> UserAction 
 def _hints(
     actions: Iterable[UserAction], width: int
 ) -> Iterator[tuple[UserAction, tuple[Span, Span]]]:
-    room = width - 1
-    for action in sorted((each for each in actions if each.hint), key=lambda each: each.hint):
-        hint = (
-            Span(f"<{key_name(action.keys[0])}>", Tone.HEADING),
-            Span(f"{action.title} ", Tone.DIM),
-        )
-        room -= line_width(line(*hint))
-        if room < 0:
-            return
-        yield action, hint
+    """As many as fit in their order; help and the way back are the last to go."""
+    shown = sorted((each for each in actions if each.hint), key=lambda each: each.hint)
+    hints = {each: _hint(each) for each in shown}
+    while shown and sum(line_width(line(*hints[each])) for each in shown) >= width:
+        others = [each for each in shown if each.id not in _LAST_HINTS]
+        shown.remove((others or shown)[-1])
+    for each in shown:
+        yield each, hints[each]
+
+
+def _hint(action: UserAction) -> tuple[Span, Span]:
+    key = Span(f"<{key_name(action.keys[0])}>", Tone.HEADING)
+    return key, Span(f"{action.title} ", Tone.DIM)
 
 
 def crumb_line(
@@ -272,6 +279,30 @@ def crumb_at(crumbs: Sequence[str], cell: int) -> int | None:
         if start <= cell < start + len(crumb):
             return index
         start += len(crumb) + len(_BETWEEN_CRUMBS)
+    return None
+
+
+def tab_line(tab: str, pool: str, frame: Frame, width: int) -> Line:
+    """The tabs of the page of a pool, each with its key, and the pool."""
+    tabs: list[Span] = []
+    for number, each in enumerate(PAGE_TABS, 1):
+        tabs += [
+            Span(f" {number}", Tone.DIM),
+            Span(f" {each} ", Tone.SORTED if each == tab else Tone.PLAIN),
+        ]
+    room = width - line_width(line(*tabs)) - 2
+    name = Span(cut_middle(pool, room, frame.glyphs.ellipsis), Tone.TITLE)
+    return left_and_right(tabs, (name, " "), width)
+
+
+def tab_at(tab: str, cell: int) -> str | None:
+    """Which other tab is at this cell of that line."""
+    start = 0
+    for each in PAGE_TABS:
+        end = start + len(each) + 4
+        if start <= cell < end:
+            return None if each == tab else each
+        start = end
     return None
 
 

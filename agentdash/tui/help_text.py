@@ -7,22 +7,25 @@ Panel and 6.9 kB in a VerticalScroll of Textual's.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final, NamedTuple, TypeAlias
 
 from agentdash.tui import legend
 from agentdash.tui.actions import UserAction, key_name
-from agentdash.tui.commands import COMMANDS
+from agentdash.tui.commands import COMMANDS, Command
 from agentdash.tui.glyphs import UNICODE, Glyphs
 from agentdash.tui.lines import BLANK, Line, Span, Tone, fit, line, width_of, wrap
-from agentdash.tui.names import Command
 from agentdash.tui.roles import ROLE_LABELS
+from agentdash.tui.table import Column, Table
+from agentdash.tui.tables import views
 from agentdash.tui.words import as_words
 from controller.model.snapshot import Role
 
 _Entry: TypeAlias = tuple[str, str]
 """A key, role or command, and its text."""
 
+NO_COLUMNS: Final[Mapping[str, str]] = MappingProxyType({})
 _ENTRY_WIDTH: Final = 11
 _COLUMN_WIDTH: Final = 39
 _GROUP_ORDER: Final = (
@@ -46,7 +49,7 @@ def help_lines(
     actions: Iterable[UserAction],
     width: int,
     glyphs: Glyphs = UNICODE,
-    columns: Iterable[str] = (),
+    columns: Mapping[str, str] = NO_COLUMNS,
     off: str | None = None,
 ) -> list[Line]:
     """Groups of keys, roles and commands, and what the `columns` of the view, words and marks mean;
@@ -57,6 +60,12 @@ def help_lines(
     groups = _groups(tuple(actions), glyphs, columns, off)
     blocks = [_block(group, entries, each) for group, entries in groups if entries]
     return _side_by_side(_into_columns(blocks, beside), each)
+
+
+def every_column() -> Mapping[str, str]:
+    """The titles of the columns of all tables, each with what it means."""
+    tables = (table for view in views().values() for table in view.tables)
+    return {column.title: column.legend for table in tables for column in table.columns}
 
 
 class HelpEntry(NamedTuple):
@@ -71,13 +80,13 @@ def help_entries(actions: Iterable[UserAction], glyphs: Glyphs = UNICODE) -> lis
     """All that can be explained: these keys, every role, command, column, word and mark."""
     return [
         HelpEntry(group, " ".join(name.split()), text)
-        for group, entries in _groups(tuple(actions), glyphs, legend.COLUMNS, None)
+        for group, entries in _groups(tuple(actions), glyphs, every_column(), None)
         for name, text in entries
     ]
 
 
 def _groups(
-    actions: Sequence[UserAction], glyphs: Glyphs, columns: Iterable[str], off: str | None
+    actions: Sequence[UserAction], glyphs: Glyphs, columns: Mapping[str, str], off: str | None
 ) -> list[tuple[str, list[_Entry]]]:
     groups: dict[str, list[_Entry]] = {group: [] for group in _GROUP_ORDER}
     for action in actions:
@@ -90,12 +99,11 @@ def _groups(
     groups["commands"] = [
         (f":{command.name}", _about(command))
         for command in COMMANDS
-        if operates or not command.operates
+        if command.listed and (operates or not command.operates)
     ]
     groups["columns"] = [
-        (title.replace("→", glyphs.arrow), legend.COLUMNS[title])
-        for title in dict.fromkeys(columns)
-        if title in legend.COLUMNS
+        (title.replace("→", glyphs.arrow), text.replace("→", glyphs.arrow))
+        for title, text in columns.items()
     ]
     groups["states"] = [
         (f"{state.mark:<2} {state.word}", text) for state, text in legend.STATES.items()
@@ -111,10 +119,8 @@ def _block(group: str, entries: Iterable[_Entry], width: int) -> list[Line]:
 
 
 def _about(command: Command) -> str:
-    if command.takes_pool or command.choices:
-        return f"NAME: {command.help}"
-    if command.takes_time:
-        return f"TIME: {command.help}"
+    if command.takes and (command.takes != "NAME" or command.choices):
+        return f"{command.takes}: {command.help}"
     if not command.aliases:
         return command.help
     return f"{command.help} (:{command.aliases[0]})"
@@ -162,3 +168,18 @@ def _side_by_side(columns: Sequence[list[Line]], width: int) -> list[Line]:
             spans += (row if row.spans else blank).spans
         rows.append(Line(tuple(spans)))
     return rows
+
+
+_Column = Column[HelpEntry]
+HELP: Final = Table[HelpEntry](
+    "help",
+    "keys, words and marks",
+    (
+        _Column("GROUP", 8, "what it belongs to", "group", lambda entry: entry.group, rank=1),
+        _Column("NAME", 12, "how it is written", "name", lambda entry: entry.name),
+        _Column("MEANS", 18, "what it means", "means", lambda entry: entry.text, fill=True),
+    ),
+    lambda _: (),
+    key=lambda entry: f"{entry.group} {entry.name}",
+    nothing=lambda _: [],
+)

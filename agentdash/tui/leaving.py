@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from agentdash.tui import figures
 
 if TYPE_CHECKING:
-    from agentdash.tui.shown_app import ShownApp
+    from agentdash.tui.app import Dashboard
     from controller.model.snapshot import Snapshot
 
 TWICE_WITHIN_S: Final = 4.0
@@ -21,7 +21,7 @@ TWICE_WITHIN_S: Final = 4.0
 class Leaving:
     """`stops` gives the newest snapshot of the controller that ends with this process, if any."""
 
-    def __init__(self, app: ShownApp, stops: Callable[[], Snapshot | None]) -> None:
+    def __init__(self, app: Dashboard, stops: Callable[[], Snapshot | None]) -> None:
         self._app = app
         self._stops = stops
         self.asked_at = float("-inf")

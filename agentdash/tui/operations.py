@@ -20,6 +20,7 @@ from agentdash.tui.requests import (
     Verb,
     parse_request,
 )
+from agentdash.tui.tables.log import LogRow, is_mine
 from controller.model.intents import (
     IntentChange,
     IntentKey,
@@ -34,9 +35,8 @@ from controller.model.intents import (
 )
 
 if TYPE_CHECKING:
+    from agentdash.tui.app import Dashboard
     from agentdash.tui.screens.base import ViewScreen
-    from agentdash.tui.shown_app import ShownApp
-    from agentdash.tui.view_stack import ViewStack
 
 UNDO_S: Final = 30.0
 _SHOW_WAITING_AFTER_S: Final = 0.2
@@ -66,14 +66,12 @@ class Operations:
 
     def __init__(
         self,
-        app: ShownApp,
-        views: ViewStack,
+        app: Dashboard,
         operator: Operating | None,
         *,
         on_done: Callable[[], None],
     ) -> None:
         self._app = app
-        self._views = views
         self._on_done = on_done
         self._operator = operator
         self._close()
@@ -150,9 +148,9 @@ class Operations:
         if not self.is_possible:
             self._app.flash("nothing can be asked for in this dashboard", Tone.DIM)
             return
-        audit = self._views.audit
-        change = audit.change if self._app.view is audit else None
-        if change is not None and not audit.is_mine(change):
+        row = self._app.view.row_under_cursor
+        change = row.change if isinstance(row, LogRow) else None
+        if change is not None and not is_mine(change, self._app.frame):
             self._app.flash("only your own changes that stand can be taken back")
             return
         if self.refusal is not None:
@@ -160,6 +158,14 @@ class Operations:
             return
         self._open()
         self._look(self._find_undo(change))
+
+    def end(self, key: IntentKey) -> None:
+        """End what stands here."""
+        if self.refusal is not None:
+            self._app.flash(f"end is off: {self.refusal}")
+            return
+        verb = next(each for each in VERBS.values() if each.kind is key.kind)
+        self._begin(Form(verb, key.scope, takes_back=True))
 
     def _new_form(self, verb: Verb, scope: Scope) -> Form:
         if verb.kind is not IntentKind.BUDGET:

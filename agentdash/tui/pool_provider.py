@@ -11,7 +11,7 @@ from textual.message import Message
 from controller.model.text import clean
 
 if TYPE_CHECKING:
-    from agentdash.tui.shown_app import ShownApp
+    from agentdash.tui.app import Dashboard
 
 
 class PoolChosen(Message):
@@ -28,7 +28,7 @@ class PoolProvider(Provider):
     async def search(self, query: str) -> Hits:
         """The pools that match."""
         matcher = self.matcher(query)
-        app: ShownApp = self.app  # type: ignore[assignment]
+        app: Dashboard = self.app  # type: ignore[assignment]
         for key in app.pool_keys:
             name = clean(key)
             score = matcher.match(name)

@@ -1,53 +1,20 @@
-"""Every view as tables of rows without a screen, and as text: aligned, plain, JSON, CSV."""
+"""The tables of a view without a screen, as text: aligned, plain, JSON, CSV."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from enum import StrEnum
-from typing import Any, Final, Generic, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
-from agentdash.tui import values
-from agentdash.tui.attention import ATTENTION_COLUMNS, attention_rows
-from agentdash.tui.columns import Column, PlacedColumn, R, place_columns, sort_rows
-from agentdash.tui.events import NEWEST_FIRST, TIMELINE_COLUMNS
 from agentdash.tui.header import banner_lines, header_lines
-from agentdash.tui.info import FACT_COLUMNS, fact_key, facts
 from agentdash.tui.lines import Line, cut, fit, width_of
-from agentdash.tui.models import BY_LIMIT_SHARE, MODEL_COLUMNS
-from agentdash.tui.nodes import (
-    CLASS_COLUMNS,
-    UNPLACED_COLUMNS,
-    class_name,
-    nobody_waits,
-    unplaced_pods,
-)
-from agentdash.tui.pods import POD_ROW_COLUMNS, WORST_FIRST, PodRows
-from agentdash.tui.queues import BY_PENDING, QUEUE_COLUMNS, queue_rows
-from agentdash.tui.rule_rows import RULE_COLUMNS, RULE_FIELDS, rule_rows
-from agentdash.tui.single_nodes import NODE_COLUMNS, NODE_POD_COLUMNS, NodeRows
-from agentdash.tui.tables import (
-    BY_PRESSURE,
-    EVENT_COLUMNS,
-    FINDING_COLUMNS,
-    POOL_COLUMNS,
-    POOL_COLUMNS_SHORT,
-    event_key,
-    finding_key,
-)
-from agentdash.tui.tenants import BY_SHARE, TENANT_COLUMNS
-from agentdash.tui.values import PlainValue, ValueField
-from agentdash.tui.view import Frame, findings_by_severity
-from controller.model.snapshot import Snapshot
+from agentdash.tui.table import PlacedColumn, PlainValue, Table, View, place_columns
+from agentdash.tui.view import Frame
 from controller.model.text import clean
 
-# columns that draw with blocks what another column or the values say in numbers
-_DRAWINGS: Final = frozenset(
-    {"LAST 15 MIN", "READY  TARGET", "WAIT, 15 MIN", "TOK/m, 15 MIN", "BUDGET"}
-)
 # what a spreadsheet takes for the beginning of a formula
 _BEGINS_FORMULA: Final = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 _EMPTY: Final = "-"
@@ -64,253 +31,24 @@ class SheetForm(StrEnum):
     CSV = "csv"
 
 
-@dataclass(frozen=True)
-class Sheet(Generic[R]):
-    """One table of a view. `name` is its name in JSON, `key` identifies a row, and `nothing` is
-    what is said where it has no rows.
-    """
+class Sheet(NamedTuple):
+    """A table and its rows of one moment."""
 
-    name: str
-    title: str
-    columns: Sequence[Column[R]]
-    fields: Sequence[ValueField[R]]
-    rows: Sequence[R]
-    key: Callable[[R], str]
-    nothing: str
+    table: Table[Any]
+    rows: Sequence[Any]
 
-    def only(self, keys: Sequence[str]) -> Sheet[R]:
+    def only(self, keys: Sequence[str]) -> Sheet:
         """The rows with these keys, in their order."""
-        rows = {self.key(row): row for row in self.rows}
-        return replace(self, rows=[rows[key] for key in keys if key in rows])
+        rows = {self.table.key(row): row for row in self.rows}
+        return Sheet(self.table, [rows[key] for key in keys if key in rows])
 
 
-Sheets: TypeAlias = tuple[Sheet[Any], ...]
+Sheets: TypeAlias = tuple[Sheet, ...]
 
 
-def sheets_of(view: str, frame: Frame) -> Sheets:
-    """The tables of a view, its rows in the order in which the screen begins; () for a view
-    without tables, or before the first snapshot.
-    """
-    make = _VIEWS.get(view)
-    return () if make is None or frame.snapshot is None else make(frame, frame.snapshot)
-
-
-def _pools(frame: Frame, columns: Sequence[Column[Any]], title: str) -> Sheet[Any]:
-    rows = sort_rows(frame.rows, columns, BY_PRESSURE, lambda row: row.key)
-    nothing = "no pools: the fleet file names none"
-    return Sheet("pools", title, columns, values.POOL_FIELDS, rows, lambda row: row.key, nothing)
-
-
-def _attention(snapshot: Snapshot) -> Sheet[Any]:
-    return Sheet(
-        "attention",
-        "attention",
-        FINDING_COLUMNS,
-        values.FINDING_FIELDS,
-        findings_by_severity(snapshot.findings),
-        finding_key,
-        "nothing needs attention",
-    )
-
-
-def _attention_sheets(frame: Frame, snapshot: Snapshot) -> Sheets:
-    del snapshot
-    return (
-        Sheet(
-            "attention",
-            "attention",
-            ATTENTION_COLUMNS,
-            values.ATTENTION_FIELDS,
-            attention_rows(frame),
-            lambda row: row.key,
-            "nothing needs attention",
-        ),
-    )
-
-
-def _events(snapshot: Snapshot, columns: Sequence[Column[Any]]) -> Sheet[Any]:
-    return Sheet(
-        "events",
-        "scale events",
-        columns,
-        values.EVENT_FIELDS,
-        sort_rows(snapshot.events, TIMELINE_COLUMNS, NEWEST_FIRST, event_key),
-        event_key,
-        "nothing has been scaled yet",
-    )
-
-
-def _overview_sheets(frame: Frame, snapshot: Snapshot) -> Sheets:
-    pools = _pools(frame, POOL_COLUMNS_SHORT, "pools, the worst first")
-    return pools, _attention(snapshot), _events(snapshot, EVENT_COLUMNS)
-
-
-def _queue_sheets(frame: Frame, snapshot: Snapshot) -> Sheets:
-    del snapshot
-    rows = sort_rows(queue_rows(frame, ()), QUEUE_COLUMNS, BY_PENDING, lambda row: row.key)
-    nothing = "no pools, so no queues"
-    return (
-        Sheet(
-            "queues",
-            "queues",
-            QUEUE_COLUMNS,
-            values.QUEUE_FIELDS,
-            rows,
-            lambda row: row.key,
-            nothing,
-        ),
-    )
-
-
-def _tenant_sheets(frame: Frame, snapshot: Snapshot) -> Sheets:
-    del frame
-    rows = sort_rows(snapshot.tenants, TENANT_COLUMNS, BY_SHARE, lambda view: view.name)
-    return (
-        Sheet(
-            "tenants",
-            "tenants",
-            TENANT_COLUMNS,
-            values.TENANT_FIELDS,
-            rows,
-            lambda view: view.name,
-            "no tenants: the fleet file names none",
-        ),
-    )
-
-
-def _pod_sheets(frame: Frame, snapshot: Snapshot) -> Sheets:
-    del snapshot
-    rows = sort_rows(PodRows().rows(frame), POD_ROW_COLUMNS, WORST_FIRST, lambda row: row.key)
-    return (
-        Sheet(
-            "pods",
-            "pods",
-            POD_ROW_COLUMNS,
-            values.POD_FIELDS,
-            rows,
-            lambda row: row.key,
-            "no pods: every pool is at zero",
-        ),
-    )
-
-
-def _node_sheets(frame: Frame, snapshot: Snapshot) -> Sheets:
-    why = snapshot.room.why or "nothing has been read yet"
-    waits = "".join(span.text for span in nobody_waits(frame.rows).spans).strip()
-    return (
-        Sheet(
-            "classes",
-            "room",
-            CLASS_COLUMNS,
-            values.CLASS_FIELDS,
-            snapshot.room.classes,
-            class_name,
-            f"no nodes are known, so they set no limit: {why}",
-        ),
-        Sheet(
-            "unplaced",
-            "pods that fit nowhere",
-            UNPLACED_COLUMNS,
-            values.UNPLACED_FIELDS,
-            unplaced_pods(frame.rows),
-            lambda row: row.key,
-            waits,
-        ),
-        *_single_node_sheets(frame, snapshot),
-    )
-
-
-def _single_node_sheets(frame: Frame, snapshot: Snapshot) -> Sheets:
-    del snapshot
-    return (
-        Sheet(
-            "nodes",
-            "nodes",
-            NODE_COLUMNS,
-            values.NODE_FIELDS,
-            NodeRows().rows(frame),
-            lambda row: row.key,
-            "no nodes are known",
-        ),
-    )
-
-
-def _node_pod_sheets(frame: Frame, snapshot: Snapshot) -> Sheets:
-    del snapshot
-    return (
-        Sheet(
-            "pods",
-            "pods on the node",
-            NODE_POD_COLUMNS,
-            values.NODE_POD_FIELDS,
-            [pod for row in NodeRows().rows(frame) for pod in row.pods],
-            lambda row: row.key,
-            "no pods of this fleet",
-        ),
-    )
-
-
-def _model_sheets(frame: Frame, snapshot: Snapshot) -> Sheets:
-    del frame
-    rows = sort_rows(snapshot.models, MODEL_COLUMNS, BY_LIMIT_SHARE, lambda view: view.key)
-    return (
-        Sheet(
-            "models",
-            "models",
-            MODEL_COLUMNS,
-            values.MODEL_FIELDS,
-            rows,
-            lambda view: view.key,
-            "no models: the fleet file names none",
-        ),
-    )
-
-
-def _info_sheets(frame: Frame, snapshot: Snapshot) -> Sheets:
-    del snapshot
-    return (
-        Sheet(
-            "info",
-            "info",
-            FACT_COLUMNS,
-            values.FACT_FIELDS,
-            facts(frame),
-            fact_key,
-            "nothing is known yet",
-        ),
-    )
-
-
-def _why_sheets(frame: Frame, snapshot: Snapshot) -> Sheets:
-    del snapshot
-    return (
-        Sheet(
-            "rules",
-            "why: the rules in the order in which they were applied",
-            RULE_COLUMNS,
-            RULE_FIELDS,
-            rule_rows(frame),
-            lambda row: row.key,
-            "no pools, so no decisions",
-        ),
-    )
-
-
-_VIEWS: Final[Mapping[str, Callable[[Frame, Snapshot], Sheets]]] = {
-    "overview": _overview_sheets,
-    "pools": lambda frame, _: (_pools(frame, POOL_COLUMNS, "pools"),),
-    "queues": _queue_sheets,
-    "tenants": _tenant_sheets,
-    "pods": _pod_sheets,
-    "nodes": _node_sheets,
-    "class": _single_node_sheets,
-    "node": _node_pod_sheets,
-    "models": _model_sheets,
-    "events": lambda _, snapshot: (_events(snapshot, TIMELINE_COLUMNS),),
-    "info": _info_sheets,
-    "attention": _attention_sheets,
-    "why": _why_sheets,
-}
+def sheets_of(view: View, frame: Frame) -> Sheets:
+    """The tables of a view, its rows in the order in which the screen begins."""
+    return tuple(Sheet(table, table.sorted_rows(frame)) for table in view.tables)
 
 
 def written(
@@ -338,7 +76,7 @@ def as_text(sheets: Sheets, frame: Frame, width: int | None = None) -> str:
         above = (*header_lines(frame, room, 2), *banner_lines(frame, room))
         lines = [_plain_text(each) for each in above]
     for sheet in sheets:
-        title = f" {sheet.title} [{len(sheet.rows)}]"
+        title = f" {sheet.table.title} [{len(sheet.rows)}]"
         title = title if width is None else cut(title, width, frame.glyphs.ellipsis)
         lines += [*([""] if lines else []), title, *_aligned(sheet, frame, width)]
     return "\n".join(each.rstrip() for each in lines)
@@ -349,12 +87,12 @@ def as_plain(sheets: Sheets, frame: Frame) -> str:
     of several tables, each line begins with the name of its table.
     """
     lines: list[str] = []
-    for sheet in sheets:
-        columns = [each for each in sheet.columns if each.title not in _DRAWINGS]
-        name = (sheet.name,) if len(sheets) > 1 else ()
-        lines.append("\t".join((*name, *(_title(each, frame) for each in columns))))
-        for row in sheet.rows:
-            cells = (" ".join(clean(each.cell(row, frame).text).split()) for each in columns)
+    for table, rows in sheets:
+        columns = [each for each in table.columns if not each.drawn]
+        name = (table.name,) if len(sheets) > 1 else ()
+        lines.append("\t".join((*name, *(_title(each.title, frame) for each in columns))))
+        for row in rows:
+            cells = (" ".join(clean(each.span(row, frame).text).split()) for each in columns)
             lines.append("\t".join((*name, *(cell or _EMPTY for cell in cells))))
     return "\n".join(lines)
 
@@ -372,10 +110,14 @@ def as_json(view: str, sheets: Sheets, frame: Frame) -> str:
             "process": clean(snapshot.process),
             "stale": frame.stale,
         }
-    for sheet in sheets:
-        whole[sheet.name] = [
-            {field.name: _cleaned(field.value(row, frame)) for field in sheet.fields}
-            for row in sheet.rows
+    for table, rows in sheets:
+        whole[table.name] = [
+            {
+                name: _cleaned(value)
+                for column in table.columns
+                for name, value in column.values(row, frame).items()
+            }
+            for row in rows
         ]
     return json.dumps(whole, ensure_ascii=False)
 
@@ -386,14 +128,14 @@ def as_csv(sheets: Sheets, frame: Frame) -> str:
     """
     out = io.StringIO()
     writer = csv.writer(out, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
-    for sheet in sheets:
-        name = (sheet.name,) if len(sheets) > 1 else ()
-        heading = ("table",) if len(sheets) > 1 else ()
-        fields = [field for field in sheet.fields if field.column not in _DRAWINGS]
-        writer.writerow((*heading, *(field.name for field in fields)))
-        for row in sheet.rows:
-            found = (_in_csv(_cleaned(field.value(row, frame))) for field in fields)
-            writer.writerow((*name, *found))
+    for table, rows in sheets:
+        first = (table.name,) if len(sheets) > 1 else ()
+        columns = [each for each in table.columns if not each.drawn]
+        names = (name for column in columns for name in column.names_of_values)
+        writer.writerow((*(["table"] if first else []), *names))
+        for row in rows:
+            values = (value for each in columns for value in each.values(row, frame).values())
+            writer.writerow((*first, *(_in_csv(_cleaned(value)) for value in values)))
     return out.getvalue().removesuffix("\n")
 
 
@@ -421,14 +163,15 @@ def _cleaned(value: PlainValue) -> PlainValue:
     return value
 
 
-def _aligned(sheet: Sheet[Any], frame: Frame, width: int | None) -> list[str]:
+def _aligned(sheet: Sheet, frame: Frame, width: int | None) -> list[str]:
     """The headings and the rows of one table, cut to the width."""
     if not sheet.rows:
-        text = f"  {clean(sheet.nothing)}"
+        text = "  " + clean(": ".join(span.text for span in sheet.table.nothing(frame)))
         return [text if width is None else cut(text, width, frame.glyphs.ellipsis)]
     placed = _placed(sheet, frame, width)
     headings = [
-        fit(_title(each.column, frame), each.width, right=each.column.right) for each in placed
+        fit(_title(each.column.title, frame), each.width, right=each.column.right)
+        for each in placed
     ]
     rows = [[_cell(each, row, frame) for each in placed] for row in sheet.rows]
     return [f"  {' '.join(cells)}" for cells in (headings, *rows)]
@@ -436,26 +179,24 @@ def _aligned(sheet: Sheet[Any], frame: Frame, width: int | None) -> list[str]:
 
 def _cell(placed: PlacedColumn[Any], row: Any, frame: Frame) -> str:
     column = placed.column
-    text = column.cell(row, frame).text
+    text = column.span(row, frame).text
     ellipsis = frame.glyphs.ellipsis
     return fit(text, placed.width, right=column.right, name=column.names, ellipsis=ellipsis)
 
 
-def _placed(sheet: Sheet[Any], frame: Frame, width: int | None) -> Sequence[PlacedColumn[Any]]:
+def _placed(sheet: Sheet, frame: Frame, width: int | None) -> Sequence[PlacedColumn[Any]]:
+    columns = sheet.table.columns
     longest = {
-        column.title: max(width_of(clean(column.cell(row, frame).text)) for row in sheet.rows)
-        for column in sheet.columns
+        column.title: max(width_of(clean(column.span(row, frame).text)) for row in sheet.rows)
+        for column in columns
     }
     if width is not None:
-        return place_columns(sheet.columns, width - 2, longest)
-    return [
-        PlacedColumn(column, max(longest[column.title], len(column.title)))
-        for column in sheet.columns
-    ]
+        return place_columns(columns, width - 2, longest)
+    return [PlacedColumn(each, max(longest[each.title], len(each.title))) for each in columns]
 
 
-def _title(column: Column[Any], frame: Frame) -> str:
-    return column.title.replace("→", frame.glyphs.arrow)
+def _title(title: str, frame: Frame) -> str:
+    return title.replace("→", frame.glyphs.arrow)
 
 
 def _plain_text(row: Line) -> str:

@@ -86,12 +86,12 @@ class ShownApp(TerminalApp):
     @property
     def pool_keys(self) -> tuple[str, ...]:
         """The keys of all pools, in the order of the fleet."""
-        return tuple(row.key for row in self.frame.rows)
+        return self._state.all_pools
 
     @property
     def tenants(self) -> tuple[str, ...]:
         """The names of all tenants, in the order of the fleet."""
-        return () if self.snapshot is None else tuple(each.name for each in self.snapshot.tenants)
+        return self._state.all_tenants
 
     # -- drawing ------------------------------------------------------------------------------
 

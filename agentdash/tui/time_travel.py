@@ -9,13 +9,13 @@ from agentdash.tui.moments import read_past_moment
 from agentdash.tui.view_state import Step, ViewState
 
 if TYPE_CHECKING:
-    from agentdash.tui.shown_app import ShownApp
+    from agentdash.tui.app import Dashboard
 
 
 class TimeTravel:
     """Which moment is shown, as a person asks for it."""
 
-    def __init__(self, app: ShownApp, state: ViewState) -> None:
+    def __init__(self, app: Dashboard, state: ViewState) -> None:
         self._app = app
         self._state = state
         self._told_notes = 0

@@ -8,19 +8,23 @@ from enum import Enum
 from operator import is_
 from typing import Final, NamedTuple
 
+from msgspec import structs
+
 from agentdash.tui.glyphs import UNICODE, Glyphs
 from agentdash.tui.lines import Tone
+from agentdash.tui.operating import Ahead
 from agentdash.tui.words import as_words
 from controller.model.decision import Code, Condition
-from controller.model.observation import Pod, PodPhase, Pods, QueueDepth, Workload
+from controller.model.intents import Audit, Scope
+from controller.model.observation import PodPhase, Pods, QueueDepth, Workload
 from controller.model.readings import Fresh, Reading, Stale, last_known
 from controller.model.snapshot import (
-    Finding,
     History,
     Link,
     LinkState,
+    PodLog,
     PoolView,
-    Severity,
+    Progress,
     Snapshot,
     condition_of,
 )
@@ -29,7 +33,7 @@ STALE_INTERVALS: Final = 2.0
 OWN_FIRST_SNAPSHOT: Final = "the first snapshot: queues and Deployments are read"
 """What a dashboard waits for whose controller runs in the same process."""
 NO_HISTORY: Final = History()
-_WORST_FIRST: Final = tuple(reversed(Severity))
+EVERYTHING: Final = Scope()
 
 
 class PoolState(Enum):
@@ -288,6 +292,24 @@ class ShownMoment(NamedTuple):
     end_at: float
 
 
+class Asked(NamedTuple):
+    """What a person has asked for and no snapshot brings: None while it is not known yet, a text
+    that says why it cannot be known. `who` is the person. `checked_at`: when all checks had ended
+    (Unix seconds). `ahead` is of `ahead_of`, the key of a pool.
+    """
+
+    audit: Audit | str | None = None
+    who: str = ""
+    checks: Progress | str | None = None
+    checked_at: float | None = None
+    log: PodLog | str | None = None
+    ahead: Ahead | str = ""
+    ahead_of: str = ""
+
+
+NOTHING_ASKED: Final = Asked()
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """Everything that a screen is drawn from at one moment; times are Unix seconds.
@@ -298,7 +320,8 @@ class Frame:
     does not run; None while it runs. `feed_problem` says why nothing comes from a controller
     elsewhere. `moment` is set while the past is shown; `now` is then the time of the snapshot.
     `resume_key` is the key that ends a still picture, `top_key` the one that goes to the first row.
-    `waits_for` says what brings the first snapshot.
+    `waits_for` says what brings the first snapshot. `scope`: what is shown belongs to this
+    tenant or pool, where it names one.
     """
 
     now: float
@@ -315,6 +338,8 @@ class Frame:
     resume_key: str = "."
     top_key: str = "g"
     waits_for: str = OWN_FIRST_SNAPSHOT
+    asked: Asked = NOTHING_ASKED
+    scope: Scope = EVERYTHING
 
     @property
     def at(self) -> float:
@@ -366,18 +391,29 @@ def is_newer(candidate: Snapshot, shown: Snapshot | None) -> bool:
     return (candidate.epoch, candidate.sequence) > (shown.epoch, shown.sequence)
 
 
-def unready_pods(pods: Pods | None) -> tuple[Pod, ...]:
-    """The pods that are not ready, the worst first."""
-    if pods is None:
-        return ()
-    waiting = (pod for pod in pods.items if pod.phase is not PodPhase.READY)
-    return tuple(sorted(waiting, key=lambda pod: (PHASE_ORDER.index(pod.phase), pod.name)))
-
-
-def findings_by_severity(findings: Sequence[Finding]) -> list[Finding]:
-    """The findings, the worst first, then the oldest first."""
-    return sorted(
-        findings, key=lambda finding: (_WORST_FIRST.index(finding.severity), finding.since)
+def of_scope(snapshot: Snapshot, scope: Scope) -> Snapshot:
+    """What of the snapshot belongs to this tenant or pool: its pools, and what is about them or
+    about no pool.
+    """
+    pool, tenant = scope.pool, scope.tenant or (scope.pool or "").partition("/")[0]
+    pools = tuple(
+        each for each in snapshot.pools if each.tenant == tenant and pool in {None, each.key}
+    )
+    keys = {each.key for each in pools}
+    others: set[str] = {each.key for each in snapshot.pools if each.key not in keys}
+    others |= {each.name for each in snapshot.tenants} - {tenant}
+    histories, of_tenants = snapshot.histories, snapshot.tenant_histories
+    draws = ((each, tuple(d for d in each.draws if d.pool in keys)) for each in snapshot.models)
+    return structs.replace(
+        snapshot,
+        pools=pools,
+        queues=tuple(each for each in snapshot.queues if each.pool in keys),
+        tenants=tuple(each for each in snapshot.tenants if each.name == tenant),
+        models=tuple(structs.replace(each, draws=own) for each, own in draws if own),
+        events=tuple(each for each in snapshot.events if each.pool in keys),
+        findings=tuple(each for each in snapshot.findings if each.subject not in others),
+        histories={key: each for key, each in histories.items() if key in keys},
+        tenant_histories={key: each for key, each in of_tenants.items() if key == tenant},
     )
 
 

@@ -7,12 +7,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 from agentdash.tui import figures
 from agentdash.tui.glyphs import Glyphs
 from agentdash.tui.recent_past import RecentPast
-from agentdash.tui.view import OWN_FIRST_SNAPSHOT, Frame, ShownMoment, is_newer, pool_rows, totals
+from agentdash.tui.view import (
+    EVERYTHING,
+    OWN_FIRST_SNAPSHOT,
+    Frame,
+    ShownMoment,
+    is_newer,
+    of_scope,
+    pool_rows,
+    totals,
+)
+from controller.model.intents import Scope
 from controller.model.snapshot import Snapshot
 from controller.ports import Past, PastMoment, Place
 
@@ -55,6 +65,7 @@ class ViewState:
             waits_for=waits_for,
         )
         self._newest: Snapshot | None = None
+        self._whole: Snapshot | None = None
         self._timed: Snapshot | None = None
         self._came_at = started_at
         self._waiting: int | None = None
@@ -101,7 +112,7 @@ class ViewState:
                 self._travel(last)
             return
         self._waiting = self._place = None
-        if self._newest is not None and self._newest is not self.frame.snapshot:
+        if self._newest is not None and self._newest is not self._whole:
             self._show(self._newest)
 
     def step(self, step: Step) -> str:
@@ -198,8 +209,30 @@ class ViewState:
         self._waiting = self._waiting or 0
         self._show(moment.snapshot)
 
+    def keep(self, **asked: Any) -> None:
+        """Show with the frame what was asked for and no snapshot brings, by its name."""
+        self.frame = replace(self.frame, asked=self.frame.asked._replace(**asked))
+
+    def show_only(self, scope: Scope) -> None:
+        """Show from now on what belongs to this tenant or pool alone."""
+        self.frame = replace(self.frame, scope=scope)
+        if self._whole is not None:
+            self._show(self._whole)
+
+    @property
+    def all_pools(self) -> tuple[str, ...]:
+        """The keys of all pools, those too that belong to other tenants than the one shown."""
+        return () if self._whole is None else tuple(each.key for each in self._whole.pools)
+
+    @property
+    def all_tenants(self) -> tuple[str, ...]:
+        """The names of all tenants."""
+        return () if self._whole is None else tuple(each.name for each in self._whole.tenants)
+
     def _show(self, snapshot: Snapshot) -> None:
-        shown = self.frame
+        shown, self._whole = self.frame, snapshot
+        if shown.scope != EVERYTHING:
+            snapshot = of_scope(snapshot, shown.scope)
         rows = pool_rows(snapshot, shown.rows)
         sums = totals(rows, shown.rows, shown.totals)
         self.frame = replace(shown, snapshot=snapshot, rows=rows, totals=sums)

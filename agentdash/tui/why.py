@@ -7,6 +7,7 @@ from typing import Final
 
 from agentdash.tui import figures, words
 from agentdash.tui.ahead import next_words
+from agentdash.tui.cells import change_text
 from agentdash.tui.lines import (
     BLANK,
     Line,
@@ -21,7 +22,6 @@ from agentdash.tui.lines import (
     wrap,
 )
 from agentdash.tui.operating import Ahead
-from agentdash.tui.tables import change_text
 from agentdash.tui.view import Frame, PoolRow, freshness
 from controller.model.decision import HARMLESS, Decision, Outcome, OutcomeKind, Reason
 from controller.model.observation import Pods, QueueDepth, WakeWatch, Workload

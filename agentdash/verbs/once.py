@@ -5,18 +5,18 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from agentdash.output import by_default, note, tell
 from agentdash.tui.actions import ACTIONS
-from agentdash.tui.asked_sheets import audit_sheets, doctor_sheets, help_sheets
-from agentdash.tui.commands import OnceView, UnknownCommandError, pool_named
+from agentdash.tui.commands import OnceView, UnknownCommandError, scope_named
 from agentdash.tui.glyphs import ASCII, UNICODE
-from agentdash.tui.help_text import help_entries
+from agentdash.tui.help_text import HELP, help_entries
 from agentdash.tui.keymap import Keymap
-from agentdash.tui.names import ASKED_VIEWS, HELP_VIEW
-from agentdash.tui.sheets import SheetForm, Sheets, sheets_of, written
+from agentdash.tui.names import HELP_VIEW
+from agentdash.tui.sheets import Sheet, SheetForm, Sheets, sheets_of, written
+from agentdash.tui.table import Need
+from agentdash.tui.tables import views
 from agentdash.tui.view import Frame
 from agentdash.tui.view_state import ViewState
 from agentdash.verbs.doctor import find_faults
@@ -24,6 +24,7 @@ from agentdash.verbs.intent_lists import AuditError, read_audit
 from agentdash.verbs.live import snapshot_now
 from controller.engine.clock import SystemClock
 from controller.exit_codes import ExitCode
+from controller.model.snapshot import Progress
 
 if TYPE_CHECKING:
     from controller.model.settings import Settings
@@ -58,10 +59,7 @@ def show_once(
     with by_default(signal.SIGINT):
         state = ViewState(SystemClock().now(), ASCII if ascii_only else UNICODE)
         try:
-            if view.name in ASKED_VIEWS:
-                shown = _asked(settings, view.name, state)
-            else:
-                shown = _of_snapshot(settings, view, name, state)
+            shown = _look(settings, view, name, state)
         except _NothingShownError as nothing:
             return nothing.code
         room = width or _terminal_width()
@@ -72,44 +70,54 @@ def show_once(
 def show_help_once(keys: Keymap, *, form: str, width: int | None, ascii_only: bool) -> ExitCode:
     """Print every key, column, word and mark of the dashboard. Raises OutputError."""
     glyphs = ASCII if ascii_only else UNICODE
-    sheets = help_sheets(help_entries(keys.applied(ACTIONS), glyphs))
+    sheets = (Sheet(HELP, help_entries(keys.applied(ACTIONS), glyphs)),)
     with by_default(signal.SIGINT):
         frame = _now(ViewState(SystemClock().now(), glyphs))
         tell(written(HELP_VIEW, sheets, frame, SheetForm(form), width or _terminal_width()))
     return ExitCode.OK
 
 
-def _of_snapshot(settings: Settings, view: OnceView, name: str, state: ViewState) -> _Shown:
-    """The tables of a view of the fleet. Raises _NothingShownError."""
+def _look(settings: Settings, asked: OnceView, name: str, state: ViewState) -> _Shown:
+    """The tables of a view, with what they need. Raises _NothingShownError."""
+    view, clock, codes = views()[asked.name], SystemClock(), [ExitCode.OK]
+    if Need.AUDIT in view.needs:
+        codes.append(_keep_audit(settings, state, clock))
+    if Need.SNAPSHOT in view.needs:
+        codes.append(_keep_snapshot(settings, asked, name, state))
+    if Need.DOCTOR in view.needs:
+        report = find_faults(settings)
+        found = len(report.lines)
+        state.keep(checks=Progress(lines=report.lines, ended=found, checks=found))
+        codes.append(ExitCode.FAILED if report.has_failure else ExitCode.OK)
+    snapshot = state.newest
+    now = clock.now() if snapshot is None else max(clock.now(), snapshot.at)
+    return _Shown(sheets_of(view, state.refresh(now, None)), state.frame, max(codes))
+
+
+def _keep_snapshot(settings: Settings, asked: OnceView, name: str, state: ViewState) -> ExitCode:
     seen = snapshot_now(settings, name)
     for text in seen.notes:
         note(text)
     if seen.snapshot is None:
         raise _NothingShownError(seen.code)
     state.accept(seen.snapshot)
-    frame = state.refresh(max(SystemClock().now(), seen.snapshot.at), None)
-    if view.pool:
+    if asked.of:
         try:
-            key = pool_named(view.pool, [row.key for row in frame.rows])
+            scope = scope_named(asked.of, state.all_tenants, state.all_pools)
         except UnknownCommandError as error:
             note(str(error))
             raise _NothingShownError(ExitCode.USAGE) from None
-        frame = replace(frame, rows=tuple(row for row in frame.rows if row.key == key))
-    return _Shown(sheets_of(view.name, frame), frame, seen.code)
+        state.show_only(scope)
+    return seen.code
 
 
-def _asked(settings: Settings, view: str, state: ViewState) -> _Shown:
-    """The table of a view that comes with no snapshot. Raises _NothingShownError."""
-    if view == "doctor":
-        report = find_faults(settings)
-        code = ExitCode.FAILED if report.has_failure else ExitCode.OK
-        return _Shown(doctor_sheets(report.lines), _now(state), code)
+def _keep_audit(settings: Settings, state: ViewState, clock: SystemClock) -> ExitCode:
     try:
-        audit = read_audit(settings, SystemClock())
+        state.keep(audit=read_audit(settings, clock))
     except AuditError as error:
         note(str(error))
         raise _NothingShownError(error.code) from None
-    return _Shown(audit_sheets(audit.changes), _now(state), ExitCode.OK)
+    return ExitCode.OK
 
 
 def _now(state: ViewState) -> Frame:

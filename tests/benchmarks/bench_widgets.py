@@ -30,13 +30,13 @@ from agentdash.tui.header import header_lines, hint_line
 from agentdash.tui.help_text import help_lines
 from agentdash.tui.lines import Line, Span, Tone, line
 from agentdash.tui.sparkline import sparkline
-from agentdash.tui.tables import BY_PRESSURE, POOL_COLUMNS
+from agentdash.tui.tables.pools import POOLS
 from agentdash.tui.terminal_app import TerminalApp
 from agentdash.tui.theme import THEMES
 from agentdash.tui.view import Frame
 from agentdash.tui.view_state import ViewState
 from agentdash.tui.widgets.lines_widget import LinesWidget
-from agentdash.tui.widgets.live_table import LiveTable, TableSpec
+from agentdash.tui.widgets.live_table import LiveTable
 from agentdash.tui.widgets.panel import Panel
 from support.measure import report
 from tui import scenarios
@@ -150,7 +150,7 @@ def frame_of(sequence: int, *, pools: int = 50, changed: int = 10) -> Frame:
 def texts(frame: Frame) -> list[list[Text]]:
     return [
         [Text(span.text, _STYLES.get(span.tone, "")) for span in cells]
-        for cells in ([each.cell(row, frame) for each in POOL_COLUMNS] for row in frame.rows)
+        for cells in ([each.span(row, frame) for each in POOLS.columns] for row in frame.rows)
     ]
 
 
@@ -158,10 +158,7 @@ def texts(frame: Frame) -> list[list[Text]]:
 
 
 def our_table(pools: int = 50) -> tuple[Sequence[Widget], Step]:
-    spec = TableSpec(
-        "pools", POOL_COLUMNS, lambda row: row.key, lambda row: row.key, sort=BY_PRESSURE
-    )
-    table = LiveTable(spec, id="pools")
+    table = LiveTable(POOLS, id="pools")
     frames = [frame_of(number + 1, pools=pools) for number in range(STEPS + 1)]
 
     def step(number: int) -> None:
@@ -180,12 +177,12 @@ def own_table(pools: int = 50) -> tuple[Sequence[Widget], Step]:
     def step(number: int) -> None:
         found = rows[number]
         if not table.columns:
-            for column in POOL_COLUMNS:
+            for column in POOLS.columns:
                 table.add_column(column.title, width=column.width, key=column.title)
             for place, cells in enumerate(found):
                 table.add_row(*cells, key=str(place))
         for place, (before, after) in enumerate(zip(shown, found, strict=False)):
-            for column, old, new in zip(POOL_COLUMNS, before, after, strict=True):
+            for column, old, new in zip(POOLS.columns, before, after, strict=True):
                 if old != new:
                     table.update_cell(str(place), column.title, new)
         shown[:] = found

@@ -110,7 +110,7 @@ async def test_the_rules_of_one_pool_are_printed(place: Place) -> None:
     assert (rows[0]["replicas"], rows[-1]["step"], rows[-1]["replicas"]) == ("7", "decided", "4")
     unknown = await place.once("why nosuch")
     assert (unknown.code, unknown.out) == (ExitCode.USAGE, "")
-    assert "no pool 'nosuch'" in unknown.err
+    assert "no pool or tenant 'nosuch'" in unknown.err
 
 
 async def test_help_is_printed_without_a_fleet_and_with_the_keys_that_a_person_chose(
@@ -176,7 +176,7 @@ async def test_a_server_that_cannot_be_reached_is_named(place: Place) -> None:
         (("--once", "pools", "--json", "--csv"), "--json and --csv do not go together"),
         (("--once", "pools", "--csv", "--width", "80"), "--csv and --width do not go"),
         (("--once", "pools", "--width", "7"), "from 40 to 10000"),
-        (("--once", "pools acme/research"), "no view 'pools acme/research'; try pools"),
+        (("--once", "polls"), "no view 'polls'; try pools"),
         (("--once", "pools", "plan"), "it takes no verb"),
         (("--once", "pools", "--controller-only"), "use one of them"),
     ],

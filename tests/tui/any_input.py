@@ -349,7 +349,7 @@ class Watched:
         await self._settle()
         await self._leave_everything()
         await self._press("question_mark")
-        assert self.app.view is self.app.views.help
+        assert self.app.view is self.app.views.view("help")
         await self._press("escape")
         assert self.app.view is self.app.views.overview
         await self._press("colon", "e")

@@ -7,13 +7,7 @@ from msgspec.structs import replace
 from controller.model.decision import Bound, Code, Reason
 from controller.model.ids import PoolKey
 from controller.model.intents import DayBudget, Freeze, Pause, Scope
-from controller.model.observation import (
-    ModelTokens,
-    QueueDepth,
-    TierUsage,
-    TokensByModel,
-    Workers,
-)
+from controller.model.observation import ModelTokens, QueueDepth, TierUsage, TokensByModel, Workers
 from controller.model.readings import Absent, Fresh, Why, last_known
 from controller.model.scarcity import ModelTier, Resources
 from controller.model.snapshot import (

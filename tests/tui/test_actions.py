@@ -14,11 +14,11 @@ from agentdash.tui.app import Dashboard
 from agentdash.tui.header import hint_line
 from agentdash.tui.help_text import help_lines
 from agentdash.tui.lines import line_width
-from agentdash.tui.names import VIEWS as VIEWS_BY_NAME
+from agentdash.tui.tables import views
 from agentdash.tui.widgets.live_table import LiveTable
 
 README = Path(__file__).parents[2] / "docs/pages/console.md"
-VIEWS = (KeyScope.OVERVIEW, KeyScope.POOLS, KeyScope.WHY, KeyScope.HELP, KeyScope.DETAIL)
+VIEWS = (KeyScope.OVERVIEW, KeyScope.ABOVE, KeyScope.PAGE, KeyScope.INTENTS)
 
 
 def each_key(action: UserAction) -> tuple[str, ...]:
@@ -46,7 +46,7 @@ def test_no_key_has_two_meanings_in_a_view() -> None:
 
 
 def test_a_second_meaning_in_a_view_would_be_found() -> None:
-    doubled = (*ACTIONS, UserAction("twice", ("d",), "twice", "twice", "look", KeyScope.POOLS))
+    doubled = (*ACTIONS, UserAction("twice", ("d",), "twice", "twice", "look", KeyScope.PAGE))
     assert clashes(doubled) == ["d: both why and twice"]
 
 
@@ -111,12 +111,13 @@ def test_each_key_that_readme_tells_to_press_is_a_key_of_the_table() -> None:
     pressed = {key for row in table_of_readme("| to | press | or type |") for key in quoted(row[1])}
     known = {key_name(key) for action in ACTIONS for key in each_key(action)}
     # a number and an answer are typed into a form
-    assert pressed - known == {"3", "y"}
+    assert pressed - known == {"y"}
 
 
 def test_readme_lists_every_view_with_its_names_and_no_other() -> None:
     rows = table_of_readme("| view | opens by | shows | enter opens |")
     opened = {row[0]: set(quoted(row[1])) for row in rows}
-    for view in VIEWS_BY_NAME:
+    listed = {view.name: view for view in views().values() if view.listed}
+    for view in listed.values():
         assert opened[view.name] >= {f":{name}" for name in (view.name, view.aliases[0])}
-    assert opened.keys() - {view.name for view in VIEWS_BY_NAME} == {"why", "doctor", "history"}
+    assert opened.keys() - listed.keys() == {"pool", "history", "help"}

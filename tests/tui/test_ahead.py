@@ -105,18 +105,6 @@ async def test_it_is_asked_again_for_another_decision_but_not_in_every_tick() ->
         assert len(operator.looked_ahead) == 2
 
 
-def test_why_ahead_80x24(picture: Picture) -> None:
-    """The rules; below, when the number changes next and why, and what it would be without
-    max; then the last write.
-    """
-    assert picture(_app(), press=[*typed(f":why {POOL}"), "enter"], terminal_size=(80, 24))
-
-
-def test_why_ahead_120x36(picture: Picture) -> None:
-    """The same with what is there now, the readings, and the last 15 minutes below."""
-    assert picture(_app(), press=[*typed(f":why {POOL}"), "enter"], terminal_size=(120, 36))
-
-
 def _app() -> object:
     ahead = Ahead(("without max: 95",), "88 → 60", NOW + 42, "held blind")
     return dashboard(scenarios.FakeFeed(fleet_scenarios.burst()), operator=asked(ahead))

@@ -67,9 +67,9 @@ CONFIRMING = presses("s", "why", "[enter]", "[enter]")
 async def test_a_click_on_a_panel_leaves_the_keyboard_with_the_open_prompt() -> None:
     async with watched("burst", "pool") as running:
         await do_all(running, (*presses(":p"), Mouse("move", 0.5, 0.6), *presses("l", "[enter]")))
-        assert running.app.view is running.app.views.pools
+        assert running.app.view is running.app.views.view("pools")
         await do_all(running, (*presses(":p"), Mouse("move", 0.5, 0.6), *presses("[escape]")))
-        assert running.app.view is running.app.views.pools
+        assert running.app.view is running.app.views.view("pools")
         assert not running.app.view.prompt.mode
 
 

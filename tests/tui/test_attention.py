@@ -38,18 +38,18 @@ async def test_the_worst_comes_first_with_what_it_leads_to() -> None:
     first = next(number for number, text in enumerate(lines) if "LEADS TO" in text)
     rows = [" ".join(text.strip("│> ").split()) for text in lines[first + 1 : first + 5]]
     assert rows == [
-        "!! critical nats 12:03 the connection is lost info",
-        "!! critical globex/canary 12:03 its queue is not known why",
-        "! warning globex 11:59 the day's tokens are nearly spent its pools",
-        "i info fleet file 11:49 an earlier one is in force: line 3 names no tier all of it",
+        "!! nats the connection is lost 12:03 health",
+        "!! globex/canary its queue is not known 12:03 why",
+        "! globex the day's tokens are nearly spent 11:59 its pools",
+        "i fleet file an earlier one is in force: line 3 names no tier 11:49 all of it",
     ]
 
 
 @pytest.mark.parametrize(
     ("down", "stack"),
     [
-        (0, ["overview", "attention", "info"]),
-        (1, ["overview", "attention", "why"]),
+        (0, ["overview", "attention", "health"]),
+        (1, ["overview", "attention", "pool"]),
         (2, ["overview", "attention", "pools"]),
         (3, ["overview", "attention", "detail"]),
     ],
@@ -63,7 +63,7 @@ async def test_every_finding_leads_somewhere(down: int, stack: list[str]) -> Non
 async def test_a_tenants_finding_opens_the_pools_of_that_tenant_only() -> None:
     async with session(troubled()) as running:
         await running.keys(*typed(":attention"), "enter", "j", "j", "enter")
-        pools = running.app.views.pools.pools.visible_keys
+        pools = running.app.view.table.visible_keys
         assert pools
         assert all(key.startswith("globex/") for key in pools)
 
@@ -71,25 +71,3 @@ async def test_a_tenants_finding_opens_the_pools_of_that_tenant_only() -> None:
 def same(picture: Picture, snapshot: Snapshot, size: tuple[int, int], *keys: str) -> bool:
     app = dashboard(scenarios.FakeFeed(snapshot))
     return picture(app, press=[*typed(":att"), "enter", *keys], terminal_size=size)
-
-
-def test_attention_80x24(picture: Picture) -> None:
-    """Critical findings first, in words and marks; each with since when, what is wrong, and what
-    enter shows; below, the one under the cursor in full.
-    """
-    assert same(picture, troubled(), (80, 24), "j")
-
-
-def test_attention_120x36(picture: Picture) -> None:
-    """The same with room for the whole text."""
-    assert same(picture, fleet_scenarios.over_budget(), (120, 36))
-
-
-def test_attention_160x45(picture: Picture) -> None:
-    """A fleet under a burst: a blind pool, a crashing one, refused writes."""
-    assert same(picture, fleet_scenarios.burst(), (160, 45), "j")
-
-
-def test_attention_empty_80x24(picture: Picture) -> None:
-    """Nothing needs attention, and it says so."""
-    assert same(picture, replace(fleet_scenarios.calm(), findings=()), (80, 24))

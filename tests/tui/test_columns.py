@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from agentdash.tui.columns import Sort, place_columns, sort_rows
-from agentdash.tui.tables import BY_PRESSURE, POOL_COLUMNS, POOL_COLUMNS_SHORT, SORT_LETTERS
+from agentdash.tui.table import Sort, place_columns, sort_rows
+from agentdash.tui.tables.pools import POOL_COLUMNS, POOLS
 from agentdash.tui.view import PoolRow, pool_rows
 from tui import scenarios
 
@@ -26,7 +26,7 @@ def test_columns_are_dropped_by_rank_and_never_made_narrower() -> None:
 
 
 def test_the_most_important_columns_fit_a_screen_of_eighty_cells() -> None:
-    titles = [each.column.title for each in place_columns(POOL_COLUMNS_SHORT, 76)]
+    titles = [each.column.title for each in place_columns(POOL_COLUMNS, 76)]
     assert titles == ["POOL", "STATE", "SINCE", "READY", "NOW→NEXT", "PENDING", "PRESS", "BOUND"]
 
 
@@ -47,7 +47,7 @@ def test_the_last_15_minutes_are_shown_from_120_cells_on() -> None:
 
 def test_trouble_comes_first_and_then_the_greatest_pressure() -> None:
     rows = sort_rows(
-        pool_rows(scenarios.mixed_fleet()), POOL_COLUMNS, BY_PRESSURE, lambda row: row.key
+        pool_rows(scenarios.mixed_fleet()), POOL_COLUMNS, POOLS.sort, lambda row: row.key
     )
     troubles = [row.state.trouble for row in rows]
     assert troubles == sorted(troubles, reverse=True)
@@ -64,7 +64,10 @@ def test_equal_rows_have_one_order_for_every_order_of_the_snapshot() -> None:
     assert keys(one) == keys(other)
 
 
-@pytest.mark.parametrize("title", SORT_LETTERS.values())
+LETTERS = sorted({each.title for each in POOL_COLUMNS if each.letter})
+
+
+@pytest.mark.parametrize("title", LETTERS)
 def test_every_sort_letter_belongs_to_a_column_that_sorts(title: str) -> None:
     rows = sort_rows(
         pool_rows(scenarios.mixed_fleet()),

@@ -24,14 +24,18 @@ POOLS = ["acme/coder", "acme/browser", "globex/coder"]
         ("pulses", ParsedCommand("overview")),
         ("pl", ParsedCommand("pools")),
         ("pools /cold", ParsedCommand("pools", filter="cold")),
-        ("why browser", ParsedCommand("why", pool="acme/browser")),
-        ("why acme/coder", ParsedCommand("why", pool="acme/coder")),
-        ("why glob", ParsedCommand("why", pool="globex/coder")),
-        ("why", ParsedCommand("why", pool="acme/browser")),
+        ("why browser", ParsedCommand("pool", pool="acme/browser")),
+        ("why acme/coder", ParsedCommand("pool", pool="acme/coder")),
+        ("why glob", ParsedCommand("pool", pool="globex/coder")),
+        ("why", ParsedCommand("pool", pool="acme/browser")),
+        ("pods acme/coder", ParsedCommand("pods", pool="acme/coder")),
+        ("pods acme", ParsedCommand("pods", tenant="acme")),
+        ("tenant acme", ParsedCommand("tenant", tenant="acme")),
+        ("tenant", ParsedCommand("tenants")),
         ("q", ParsedCommand("quit")),
         ("po", ParsedCommand("pods")),
         ("ten", ParsedCommand("tenants")),
-        ("w browser", ParsedCommand("why", pool="acme/browser")),
+        ("w browser", ParsedCommand("pool", pool="acme/browser")),
         ("?", None),
     ],
 )
@@ -40,7 +44,7 @@ def test_a_line_is_parsed(text: str, command: ParsedCommand | None) -> None:
         with pytest.raises(UnknownCommandError):
             parse(text, POOLS)
     else:
-        assert parse(text, POOLS, selected="acme/browser") == command
+        assert parse(text, POOLS, "acme/browser", ["acme", "globex"]) == command
 
 
 @pytest.mark.parametrize(
@@ -67,32 +71,34 @@ def test_an_error_names_the_nearest_command_or_pool(text: str, said: str) -> Non
         ("why", ("why", "")),
         ("describe", ("why", "")),
         ("why acme/coder", ("why", "acme/coder")),
+        ("pods acme", ("pods", "acme")),
     ],
 )
 def test_a_view_is_printed_once_by_its_name_or_alias(text: str, view: tuple[str, str]) -> None:
     assert once_view(text) == view
 
 
-@pytest.mark.parametrize(
-    "text", ["pools acme/coder", "undo", "pin", "help me", "logs", "history", ""]
-)
+@pytest.mark.parametrize("text", ["undo", "pin", "help me", "logs", "history", ""])
 def test_what_is_no_view_is_not_printed(text: str) -> None:
     with pytest.raises(UnknownCommandError, match="no view"):
         once_view(text)
 
 
 def test_commands_and_pools_are_completed() -> None:
-    assert complete("po", POOLS) == ("pods", "pools")
+    assert complete("po", POOLS) == ("pods", "pools", "pool")
     assert complete("why br", POOLS) == ("why acme/browser",)
     assert complete("why coder", POOLS) == ("why acme/coder", "why globex/coder")
-    assert complete("pools x", POOLS) == ()
+    assert complete("at x", POOLS) == ()
 
 
 def test_the_first_completion_is_what_enter_runs() -> None:
     typed = {
         word[:end]
         for command in COMMANDS
-        if not command.operates and not command.takes_time and not command.choices
+        if not command.operates
+        and command.listed
+        and command.takes in {"", "NAME", "POOL"}
+        and not command.choices
         for word in (command.name, *command.aliases)
         for end in range(1, len(word) + 1)
     }

@@ -11,22 +11,65 @@ from agentdash.tui.lines import Line, Span, Tone, line
 from agentdash.tui.screens.why import WhyScreen
 from agentdash.tui.widgets.lines_widget import changed_cells
 from controller.model.ids import PoolKey
-from controller.model.observation import Pods
-from controller.model.readings import Stale, Why
-from tui import scenarios
+from tui import fleet_scenarios, scenarios
 from tui.sessions import session
 
 
-async def test_enter_opens_the_pools_then_why_and_escape_goes_back() -> None:
-    async with session(scenarios.mixed_fleet()) as running:
+async def test_enter_opens_the_page_of_a_pool_and_escape_goes_back() -> None:
+    async with session(scenarios.read_only()) as running:
         await running.keys("j", "j", "enter")
-        assert running.stack == ["overview", "pools"]
-        assert running.app.views.pools.pools.cursor_key == "initech/etl"
-        await running.keys("enter")
-        assert running.stack == ["overview", "pools", "why"]
-        assert running.app.views.why.pool == "initech/etl"
-        await running.keys("escape", "q")
+        assert running.stack == ["overview", "pool"]
+        assert running.app.view.pool == "initech/etl"
+        await running.keys("escape", "enter", "q")
         assert running.stack == ["overview"]
+        assert running.app.return_code is None
+
+
+async def test_the_page_of_a_pool_has_tabs_which_take_each_others_place() -> None:
+    async with session(scenarios.mixed_fleet()) as running:
+        await running.keys("j", "enter")
+        for key, tab in (("2", "queues"), ("right", "pods"), ("4", "events"), ("5", "history")):
+            await running.keys(key)
+            assert (running.app.view.tab, running.stack) == (tab, ["overview", "pool"])
+            assert running.app.view.subject == "acme/browser-gpu"
+        await running.keys("right")
+        assert running.app.view.tab == "why"
+        await running.keys("left", "d", "escape")
+        assert running.stack == ["overview"]
+
+
+@pytest.mark.parametrize(("tabs", "view"), [(0, "pools"), (1, "attention"), (2, "events")])
+async def test_a_panel_of_the_overview_is_shown_in_full_on_the_same_row(
+    tabs: int, view: str
+) -> None:
+    async with session(scenarios.mixed_fleet()) as running:
+        await running.keys(*["tab"] * tabs, "j")
+        chosen = running.app.view.filtered.cursor_key
+        await running.keys("f")
+        assert running.stack == ["overview", view]
+        assert running.app.view.filtered.cursor_key == chosen
+        await running.keys("f")
+        assert "does nothing here" in running.text("#crumbs")
+
+
+async def test_one_tenant_scopes_every_panel_and_sum_and_stands_in_the_header() -> None:
+    async with session(fleet_scenarios.burst(), (120, 36)) as running:
+        await running.type(":tenant acme")
+        await running.keys("enter")
+        assert running.stack == ["overview"]
+        assert running.pools == ["acme/browser-gpu", "acme/coder-large"]
+        assert "tenant acme" in running.text("#header")
+        assert "pods 73/" in running.text("#header")
+        for panel in ("#events", "#attention"):
+            assert "globex" not in running.text(panel)
+        await running.publish(fleet_scenarios.burst(9000))
+        assert len(running.pools) == 2
+        await running.type(":pods globex")
+        await running.keys("enter")
+        assert "acme" not in running.text("#pods")
+        await running.keys("0")
+        assert "acme" in running.text("#pods")
+        assert "tenant" not in running.text("#header")
 
 
 async def test_escape_never_ends_the_session() -> None:
@@ -79,26 +122,17 @@ async def test_a_dashboard_that_stops_nothing_is_left_at_once(key: str) -> None:
         assert running.app.return_code == 0
 
 
-async def test_q_in_a_view_goes_back() -> None:
-    async with session(scenarios.read_only()) as running:
-        await running.keys("enter", "d", "q")
-        assert running.stack == ["overview", "pools"]
-        await running.keys("q")
-        assert running.stack == ["overview"]
-        assert running.app.return_code is None
-
-
 async def test_commands_open_views_and_go_back_to_views_on_the_stack() -> None:
     async with session(scenarios.mixed_fleet()) as running:
         await running.type(":pl")
         await running.keys("enter")
         await running.type(":why voice")
         await running.keys("enter")
-        assert running.stack == ["overview", "pools", "why"]
+        assert running.stack == ["overview", "pools", "pool"]
         await running.type(":pools /globex")
         await running.keys("enter")
         assert running.stack == ["overview", "pools"]
-        assert len(running.app.views.pools.pools.visible_keys) == 4
+        assert len(running.app.view.table.visible_keys) == 4
         await running.type(":ov")
         await running.keys("enter")
         assert running.stack == ["overview"]
@@ -157,13 +191,15 @@ async def test_an_unknown_key_says_so() -> None:
 
 async def test_hints_and_breadcrumbs_can_be_clicked() -> None:
     async with session(scenarios.mixed_fleet()) as running:
-        await running.keys("enter")
+        await running.keys("f")
         await running.click("#hints", "<d>")
-        assert running.stack == ["overview", "pools", "why"]
+        assert running.stack == ["overview", "pools", "pool"]
+        await running.click("#tabs", "queues")
+        assert running.app.view.tab == "queues"
         await running.click("#crumbs", "pools")
         assert running.stack == ["overview", "pools"]
         await running.click("#hints", "<enter>")
-        assert running.stack == ["overview", "pools", "why"]
+        assert running.stack == ["overview", "pools", "pool"]
 
 
 async def test_every_character_goes_to_the_prompt_while_it_is_open() -> None:
@@ -198,7 +234,7 @@ async def test_escape_clears_the_filter_before_it_goes_back() -> None:
         await running.keys("enter")
         await running.type("/acme")
         await running.keys("enter", "escape")
-        assert len(running.app.views.pools.pools.visible_keys) == 9
+        assert len(running.app.view.table.visible_keys) == 9
         assert running.stack == ["overview", "pools"]
 
 
@@ -214,7 +250,7 @@ async def test_the_cursor_stays_on_its_pool_when_rows_move() -> None:
         assert table.cursor_key == chosen
         assert table.visible_keys[0] == "zz/new"
         await running.keys("d")
-        assert running.app.views.why.pool == chosen
+        assert running.app.view.pool == chosen
 
 
 async def test_the_cursor_keeps_its_place_when_its_pool_is_gone() -> None:
@@ -257,7 +293,7 @@ async def test_a_sort_key_in_a_table_with_a_fixed_order_says_so() -> None:
 
 async def test_the_sort_is_kept_while_another_view_is_shown() -> None:
     async with session(scenarios.mixed_fleet()) as running:
-        await running.keys("enter", "N", "escape", "enter")
+        await running.keys("f", "N", "escape", "f")
         assert "sort POOL" in running.text("#pools")
 
 
@@ -284,7 +320,7 @@ async def test_enter_on_an_event_shows_the_decision_of_that_moment_not_todays() 
         assert "bound by max" in shown
         assert "applied (200)" in shown
         await running.keys("d")
-        assert running.app.views.why.pool == "acme/coder-large"
+        assert running.app.view.pool == "acme/coder-large"
         assert "1,240 pending" not in running.text("#decision")
 
 
@@ -296,15 +332,15 @@ async def test_an_event_without_its_decision_shows_its_whole_reason() -> None:
         assert "last write" in said
 
 
-async def test_a_finding_that_is_no_pools_opens_in_full_with_its_pools() -> None:
+async def test_a_finding_that_is_no_pools_opens_in_full() -> None:
     text = "planned at 51.20 USD per hour, at or above its alert of 40; " + "and so on " * 20
-    finding = replace(scenarios.findings()[1], subject="globex", kind="cost", text=text + "end.")
+    finding = replace(
+        scenarios.findings()[1], subject="fleet file", kind="cost", text=text + "end."
+    )
     async with session(replace(scenarios.mixed_fleet(), findings=(finding,))) as running:
         await running.keys("tab", "enter")
         shown = running.text("#detail")
         assert "end." in shown
-        assert "pools: 4" in shown
-        assert "globex/canary" in shown
         await running.keys("escape")
         assert running.stack == ["overview"]
 
@@ -312,7 +348,7 @@ async def test_a_finding_that_is_no_pools_opens_in_full_with_its_pools() -> None
 async def test_enter_on_a_finding_explains_its_pool() -> None:
     async with session(scenarios.mixed_fleet()) as running:
         await running.keys("tab", "enter")
-        assert running.app.views.why.pool == "globex/canary"
+        assert running.app.view.pool == "globex/canary"
 
 
 async def test_older_snapshots_are_ignored() -> None:
@@ -351,38 +387,6 @@ async def test_a_still_picture_is_not_stale_while_snapshots_come() -> None:
         running.app._redraw()
         await running.pilot.pause()
         assert "STALE" in running.text("#header")
-
-
-async def test_enter_on_a_pod_shows_all_that_is_known_of_it() -> None:
-    async with session(scenarios.mixed_fleet()) as running:
-        await running.keys("j", "d", "tab", "tab", "tab", "enter")
-        shown = " ".join(running.text("#detail").replace("│", " ").split())
-        assert "tool server handshake failed: exit code 3" in shown
-        assert "gpu-a10-02" in shown
-
-
-async def test_every_pod_is_ready_is_said_of_fresh_pods_that_exist_only() -> None:
-    ready = scenarios.pool("a", "ready")
-    none = scenarios.pool("a", "none", ready=0, current=0, pods=Pods())
-    old = replace(
-        ready,
-        key=PoolKey("a/old"),
-        observation=replace(
-            ready.observation,
-            pods=Stale(value=Pods(ready=4), at=scenarios.NOW - 9, why=Why.DISCONNECTED),
-        ),
-    )
-    fleet = replace(scenarios.mixed_fleet(), pools=(ready, none, old))
-    for name, said in (
-        ("ready", "every pod is ready"),
-        ("none", "there is no pod"),
-        ("old", "none when the pods were seen last"),
-    ):
-        async with session(fleet, (120, 36)) as running:
-            await running.type(f":why {name}")
-            await running.keys("enter")
-            assert said in running.text("#pods")
-            assert ("every pod is ready" in running.text("#pods")) is (name == "ready")
 
 
 async def test_an_old_snapshot_is_stale_until_a_new_one_comes() -> None:

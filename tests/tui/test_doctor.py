@@ -6,9 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from agentdash.engine_operator import NO_FLEET_FILE
-from agentdash.tui.columns import sort_rows
-from agentdash.tui.doctor import DOCTOR_COLUMNS, WORST_FIRST, diagnosis_key
+from agentdash.tui.table import sort_rows
+from agentdash.tui.tables.health import DOCTOR
 from controller.model.snapshot import Level
 from tui import fleet_scenarios, operators, scenarios
 from tui.dashboards import dashboard
@@ -29,6 +28,7 @@ def checked() -> operators.FakeOperator:
 async def ask(running: Session) -> str:
     await running.type(":doctor")
     await running.keys("enter")
+    await running.pilot.pause()
     return "\n".join(screen_lines(running.app))
 
 
@@ -46,7 +46,7 @@ async def test_the_picture_of_the_checks_has_a_twin_in_plain_lines() -> None:
 
 def test_what_does_not_work_comes_first() -> None:
     lines = operators.some_checks()[-1].lines
-    levels = [each.level for each in sort_rows(lines, DOCTOR_COLUMNS, WORST_FIRST, diagnosis_key)]
+    levels = [each.level for each in sort_rows(lines, DOCTOR.columns, DOCTOR.sort, DOCTOR.key)]
     fail, skip, warn, ok = Level.FAIL, Level.SKIP, Level.WARN, Level.OK
     assert levels == [fail, fail, skip, warn, ok, ok, ok]
 
@@ -94,33 +94,6 @@ async def test_the_checks_are_shown_before_there_is_any_snapshot() -> None:
         await app.workers.wait_for_complete()
         await pilot.pause()
         assert "research-hpa scales research-agent" in "\n".join(screen_lines(app))
-
-
-def test_the_doctor_80x24(picture: Picture) -> None:
-    """What does not work first, then what could not be looked at; every level as a word; below,
-    one line in full with what to do.
-    """
-    assert same(picture, checked(), (80, 24))
-
-
-def test_the_doctor_120x36(picture: Picture) -> None:
-    """Two checks of seven have ended: the title counts them, and their lines are there."""
-    operator = checked()
-    operator.progress = operator.progress[:1]
-    operator.gate.clear()
-    assert same(picture, operator, (120, 36))
-
-
-def test_the_doctor_160x45(picture: Picture) -> None:
-    """The same as in the small one, with room for the whole of each line."""
-    assert same(picture, checked(), (160, 45), "j")
-
-
-def test_the_doctor_away_80x24(picture: Picture) -> None:
-    """An attached dashboard has no fleet file: it says so, and where the checks can be made."""
-    operator = operators.FakeOperator()
-    operator.failure = operators.refused(NO_FLEET_FILE)
-    assert same(picture, operator, (80, 24))
 
 
 def same(

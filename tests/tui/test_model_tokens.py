@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from agentdash.tui.glyphs import UNICODE
-from agentdash.tui.tenants import tenant_lines
+from agentdash.tui.tables.tenants import tenant_lines
 from agentdash.tui.view import Frame
 from controller.model.snapshot import History, Snapshot, TenantView, Timeline
 from tui import fleet_scenarios

@@ -7,20 +7,20 @@ import re
 import pytest
 from msgspec.structs import replace
 
-from agentdash.tui.actions import UserAction
-from agentdash.tui.names import VIEWS
+from agentdash.tui.actions import PAGE_TABS, UserAction
 from controller.model.snapshot import Snapshot
 from tui import fleet_scenarios
+from tui.all_views import VIEWS
 from tui.operators import FakeOperator, some_changes
 from tui.plain import typed
 from tui.sessions import Session, session
 
-READY, UNREADY = "globex/support-chat", "acme/browser-gpu"
+UNREADY = "acme/browser-gpu"
+TABS = [*enumerate(PAGE_TABS, 1)]
 WAYS = {
     **{view.name: [*typed(f":{view.name}"), "enter"] for view in VIEWS},
-    "why": [*typed(f":why {UNREADY}"), "enter"],
-    "why without a pod to show": [*typed(f":why {READY}"), "enter"],
-    "history": ["t"],
+    **{f"pool at {tab}": [*typed(f":pool {UNREADY}"), "enter", str(n)] for n, tab in TABS},
+    "history": [*typed(":tn"), "enter", "t"],
     "audit": [*typed(":audit"), "enter"],
     "detail": [*typed(":audit"), "enter", "enter"],
     "logs": [*typed(":po/00001"), "enter", "l"],
@@ -56,24 +56,17 @@ async def test_each_key_that_a_view_offers_does_something_there(way: str) -> Non
         for action in offered:
             assert not await refusal(running, action), f"{action.id} {action.argument} in {way}"
             if running.app.view is not view:
-                await running.app.views.go_back()
+                await running.app.views.go_to(running.app.views.overview)
+                await running.keys(*WAYS[way])
                 running.app.flash("")
 
 
 async def test_a_fact_opens_nothing_and_its_name_is_copied_not_a_pools_key() -> None:
     async with session(burst()) as running:
-        await running.keys(*WAYS["info"])
+        await running.keys(*WAYS["health"], "tab")
         offered = {action.id: action.help for action in running.app.view.actions}
         assert "open" not in offered
         assert offered["copy"] == "copy the name of the row"
-
-
-async def test_why_offers_to_open_a_pod_only_where_one_is_not_ready() -> None:
-    async with session(burst()) as running:
-        await running.keys(*WAYS["why"])
-        assert "open" in {action.id for action in running.app.view.actions}
-        await running.keys("escape", *WAYS["why without a pod to show"])
-        assert {"open", "filter"}.isdisjoint(each.id for each in running.app.view.actions)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +94,7 @@ async def test_the_hints_follow_the_cursor_to_a_pool_and_away_from_it() -> None:
     async with session(burst(), size=(120, 36), operator=FakeOperator()) as running:
         await running.keys(*typed(":nodes"), "enter")
         assert "<d>why" not in running.text("#hints")
-        await running.keys("tab", "tab")
+        await running.keys("tab")
         assert "<d>why" in running.text("#hints")
         assert "why" in {action.id for action in running.app.view.actions}
 

@@ -38,7 +38,7 @@ async def operating(
     async with session(scenarios.mixed_fleet(), size, operator) as running:
         await running.type(":pools")
         await running.keys("enter")
-        running.app.views.pools.pools.select(CODER)
+        running.app.view.table.select(CODER)
         await running.pilot.pause()
         yield running
 
@@ -184,7 +184,7 @@ async def test_the_request_stays_with_its_pool_while_rows_move() -> None:
         await fill(running, "3", "load")
         snapshot = scenarios.many_pools(40, 5000, at=NOW)
         await running.publish(snapshot)
-        assert running.app.views.pools.pools.cursor_key != CODER
+        assert running.app.view.table.cursor_key != CODER
         await fill(running, "", "y")
         assert [key.scope.pool for key, _ in operator.written] == [CODER]
 
@@ -195,7 +195,7 @@ async def test_a_tenant_is_paused_from_the_tenants_with_the_numbers_of_all_its_p
     async with session(fleet_scenarios.over_budget(), operator=operator) as running:
         await running.type(":tn")
         await running.keys("enter")
-        tenant = running.app.views.tables["tenants"].table.cursor_key
+        tenant = running.app.view.table.cursor_key
         await running.keys("s")
         await fill(running, "OPS-902", "")
         assert "3 pools, 11 replicas idle now go, 4 replicas busy now finish first" in bar(running)

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import pytest
 
-from controller.model.intents import Pin
 from tui import fleet_scenarios, operators, scenarios
 from tui.dashboards import dashboard
 from tui.plain import typed
@@ -37,30 +36,9 @@ def test_operating_form_80x24(picture: Picture) -> None:
     assert same(picture, asked(), SMALL, *PIN)
 
 
-def test_operating_form_160x45(picture: Picture) -> None:
-    """The same; the rows above stay where they are."""
-    assert same(picture, asked(), WIDE, *PIN)
-
-
 def test_operating_pool_80x24(picture: Picture) -> None:
     """What the pin changes now, what is asked for, until when and why; then y/N."""
     assert same(picture, asked(), SMALL, *PIN, "enter")
-
-
-def test_operating_replaced_160x45(picture: Picture) -> None:
-    """Somebody has pinned the pool already: who, since when, why; the question says replace."""
-    operator = asked()
-    operator.stands(
-        Pin(pool="acme/browser-gpu", replicas=2, who=operators.MARA, why="demo for a customer")
-    )
-    keys = typed(":pin acme/browser-gpu 5 until 1h why load test")
-    assert same(picture, operator, WIDE, *keys, "enter")
-
-
-def test_operating_tenant_80x24(picture: Picture) -> None:
-    """A tenant: how many of its pools, how many idle replicas go and busy ones finish; y/N."""
-    keys = (*typed(":tn"), "enter", "s", *typed("OPS-902"), "enter", "enter")
-    assert same(picture, asked("TENANT"), SMALL, *keys)
 
 
 def test_operating_everything_160x45(picture: Picture) -> None:
@@ -74,26 +52,6 @@ def test_operating_off_80x24(picture: Picture) -> None:
     operator = asked()
     operator.off = "read-only (--read-only)"
     assert same(picture, operator, SMALL, "p")
-
-
-def test_audit_80x24(picture: Picture) -> None:
-    """Every change, the newest first: who, what, of what, before and after; below, one in full."""
-    assert same(picture, asked(), SMALL, *typed(":au"), "enter", "j")
-
-
-def test_audit_120x36(picture: Picture) -> None:
-    """Who asked for what, for which pool or tenant, and until when; below, the change in words."""
-    assert same(picture, asked(), MIDDLE, *typed(":au"), "enter")
-
-
-def test_audit_160x45(picture: Picture) -> None:
-    """The same with age, end and reason; an intent that ended by itself is dim."""
-    assert same(picture, asked(), WIDE, *typed(":au"), "enter")
-
-
-def test_audit_empty_80x24(picture: Picture) -> None:
-    """Nobody has ever asked for anything."""
-    assert same(picture, operators.FakeOperator(), SMALL, *typed(":au"), "enter")
 
 
 @pytest.mark.parametrize("size", [SMALL, WIDE])

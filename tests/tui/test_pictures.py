@@ -7,20 +7,10 @@ from pathlib import Path
 
 from agentdash.tui.app import Dashboard
 from controller.model.snapshot import Snapshot
-from tui import (
-    scenarios,
-    test_ahead,
-    test_attention,
-    test_doctor,
-    test_history,
-    test_logs,
-    test_operating_pictures,
-    test_scenario_pictures,
-    test_themes,
-    test_time_travel,
-    test_view_pictures,
-)
+from tui import fleet_scenarios, operators, scenarios
 from tui.dashboards import dashboard
+from tui.test_logs import LINES, reading
+from tui.test_views import two_queues
 
 SCREENSHOTS = Path(__file__).parents[2] / "screenshots"
 SMALL = (80, 24)
@@ -69,69 +59,157 @@ def test_overview_120x36(picture: Picture) -> None:
     assert picture(showing(scenarios.mixed_fleet()), terminal_size=MIDDLE)
 
 
-def test_pools_80x24(picture: Picture) -> None:
-    """The most important columns; the last line explains the row under the cursor."""
-    assert picture(
-        showing(scenarios.mixed_fleet()), press=[*typed(":pl"), "enter", "j"], terminal_size=SMALL
-    )
+def view(
+    picture: Picture,
+    snapshot: Snapshot | None,
+    size: tuple[int, int],
+    *keys: str,
+    operator: operators.FakeOperator | None = None,
+) -> bool:
+    """Whether what these keys open is as in its picture; a text with a colon is a command."""
+    app = dashboard(scenarios.FakeFeed(snapshot), operator=operator)
+    press = [each for key in keys for each in (_command(key) if ":" in key else [key])]
+    return picture(app, press=press, terminal_size=size)
 
 
-def test_pools_120x36(picture: Picture) -> None:
-    """More columns than at 80, with the last 15 minutes as bars."""
-    assert picture(
-        showing(scenarios.mixed_fleet()), press=[*typed(":pl"), "enter", "j"], terminal_size=MIDDLE
-    )
+def _command(text: str) -> Sequence[str]:
+    return [*typed(text), "enter"]
+
+
+def asked() -> operators.FakeOperator:
+    operator = operators.FakeOperator()
+    operator.changes = operators.some_changes()
+    operator.progress = operators.some_checks()
+    return operator
 
 
 def test_pools_160x45(picture: Picture) -> None:
-    """Every column, WHY as a sentence at the right."""
-    assert picture(
-        showing(scenarios.mixed_fleet()), press=[*typed(":pl"), "enter", "j"], terminal_size=WIDE
-    )
+    """The panel of the overview in full: nearly every column, WHY as a sentence at the right."""
+    assert view(picture, scenarios.mixed_fleet(), WIDE, "j", "f")
 
 
 def test_why_80x24(picture: Picture) -> None:
-    """The four numbers, the rules in order, the state now, the readings, two pods not ready."""
-    assert picture(showing(scenarios.mixed_fleet()), press=["j", "d"], terminal_size=SMALL)
-
-
-def test_why_120x36(picture: Picture) -> None:
-    """The rules in order, and below them the readings and the pods that are not ready."""
-    assert picture(showing(scenarios.mixed_fleet()), press=["j", "d"], terminal_size=MIDDLE)
+    """The tabs of the page, the four numbers, the rules in order, the state now, the readings."""
+    assert view(picture, scenarios.mixed_fleet(), SMALL, "j", "d")
 
 
 def test_why_160x45(picture: Picture) -> None:
-    """Rules, Deployment with labels, finding, readings, three pods that are not ready."""
-    assert picture(showing(scenarios.mixed_fleet()), press=["j", "d"], terminal_size=WIDE)
+    """Rules, Deployment with labels, finding, readings, and how the pool went."""
+    assert view(picture, scenarios.mixed_fleet(), WIDE, "j", "d")
 
 
-def test_why_blind_160x45(picture: Picture) -> None:
-    """A pool without its consumer: its numbers are ?, the reading is absent with the reason."""
-    assert picture(
-        showing(scenarios.mixed_fleet()),
-        press=[*typed(":why canary"), "enter"],
-        terminal_size=WIDE,
+def test_hostile_why_160x45(picture: Picture) -> None:
+    """Escapes, markup and bidi marks in every field: plain text or replacement characters."""
+    assert view(picture, scenarios.hostile_fleet(), WIDE, "d")
+
+
+def test_pool_queues_120x36(picture: Picture) -> None:
+    """The second tab: the queues of the pool, the one of high priority and the other apart."""
+    assert view(
+        picture,
+        two_queues(fleet_scenarios.burst(), "acme/coder-large"),
+        MIDDLE,
+        ":pool coder-large",
+        "2",
+        "j",
     )
+
+
+def test_pool_pods_80x24(picture: Picture) -> None:
+    """The third tab: the pods of the pool alone, the worst first."""
+    assert view(picture, fleet_scenarios.burst(), SMALL, ":pool browser-gpu", "3")
+
+
+def test_pool_history_120x36(picture: Picture) -> None:
+    """The last tab: 15 minutes and 24 hours, bars several lines high."""
+    assert view(picture, fleet_scenarios.burst(), MIDDLE, ":pool browser-gpu", "5")
+
+
+def test_queues_80x24(picture: Picture) -> None:
+    """The longest queue first; a stale one with ~, a blind one with ?, one paused in NATS, one held
+    by a pause; below, how the queue under the cursor moves and how long its messages wait.
+    """
+    assert view(picture, fleet_scenarios.burst(), SMALL, ":queues")
+
+
+def test_tenants_80x24(picture: Picture) -> None:
+    """Nobody near a limit: every share small, every budget lasts the day, no alarming colour."""
+    assert view(picture, fleet_scenarios.calm(), SMALL, ":tn")
+
+
+def test_tenants_160x45(picture: Picture) -> None:
+    """Over budget: one tenant stopped, one held to its pace, one whose ledger is silent;
+    bars, quotas and who paused; below, all of the last tenant.
+    """
+    assert view(picture, fleet_scenarios.over_budget(), WIDE, ":tn", "G")
+
+
+def test_one_tenant_120x36(picture: Picture) -> None:
+    """The overview of one tenant: its pools, findings, events, sums and charts, and no others."""
+    assert view(picture, fleet_scenarios.over_budget(), MIDDLE, ":tenant acme")
+
+
+def test_models_80x24(picture: Picture) -> None:
+    """The model that refuses calls first, with !!; the calls that are made before what the targets
+    could draw; below, each limit and the pools that draw on it.
+    """
+    assert view(picture, fleet_scenarios.burst(), SMALL, ":mo")
+
+
+def test_models_160x45(picture: Picture) -> None:
+    """Every column; below, a model that no pool uses and that has no limits."""
+    assert view(picture, fleet_scenarios.burst(), WIDE, ":mo", "G")
+
+
+def test_pods_120x36(picture: Picture) -> None:
+    """A pool whose pods cannot be read first, then the worst phase; below, where the pod under the
+    cursor is on its way beside the others of its pool, and the cluster's warning about it.
+    """
+    assert view(picture, fleet_scenarios.burst(), MIDDLE, ":po", "j", "j")
+
+
+def test_nodes_80x24(picture: Picture) -> None:
+    """The room of each class, the pool with a pod that no node takes, and each node: open, tainted
+    or closed.
+    """
+    assert view(picture, fleet_scenarios.placed(), SMALL, ":no", "j")
+
+
+def test_nodes_160x45(picture: Picture) -> None:
+    """The same with the focus on a node: its room, its taints, and which pools are on it."""
+    assert view(picture, fleet_scenarios.placed(), WIDE, ":no", "tab", "tab", "j", "j", "j", "j")
+
+
+def test_intents_120x36(picture: Picture) -> None:
+    """What stands now, what ends first on top, with how long it stands still and who asked; <e>."""
+    assert view(picture, fleet_scenarios.over_budget(), MIDDLE, ":intents", operator=asked())
+
+
+def test_log_160x45(picture: Picture) -> None:
+    """Scale events and what people changed in one list, the newest first; below, one in full."""
+    assert view(picture, fleet_scenarios.over_budget(), WIDE, ":log", "j", operator=asked())
+
+
+def test_attention_120x36(picture: Picture) -> None:
+    """Every finding, the worst first, with what enter shows; below, one in full."""
+    assert view(picture, fleet_scenarios.over_budget(), MIDDLE, "tab", "f")
+
+
+def test_health_120x36(picture: Picture) -> None:
+    """What does not work first, and what to do about it; below, who decides here."""
+    assert view(picture, fleet_scenarios.burst(), MIDDLE, ":health", operator=asked())
+
+
+def test_logs_80x24(picture: Picture) -> None:
+    """The pod's name in the title, the cursor on the newest line, and that line in full below."""
+    operator = reading(*LINES)
+    keys = (":pods", "j", "l")
+    assert view(picture, fleet_scenarios.burst(), SMALL, *keys, operator=operator)
 
 
 def test_loading_80x24(picture: Picture) -> None:
     """No snapshot yet: what the dashboard waits for, and for how long. Nothing moves."""
     assert picture(showing(None, waited=3.0), terminal_size=SMALL)
-
-
-def test_loading_160x45(picture: Picture) -> None:
-    """No snapshot yet, on the wide layout."""
-    assert picture(showing(None, waited=3.0), terminal_size=WIDE)
-
-
-def test_empty_80x24(picture: Picture) -> None:
-    """A fleet without pools: what to do about it. No finding and no event."""
-    assert picture(showing(scenarios.empty_fleet()), terminal_size=SMALL)
-
-
-def test_empty_160x45(picture: Picture) -> None:
-    """The same on the wide layout."""
-    assert picture(showing(scenarios.empty_fleet()), terminal_size=WIDE)
 
 
 ENGINE_ERROR = "cannot read fleet.yaml: line 12: unknown key 'polls'; next try in 8 s"
@@ -142,54 +220,14 @@ def test_error_80x24(picture: Picture) -> None:
     assert picture(showing(None, waited=12.0, engine_error=ENGINE_ERROR), terminal_size=SMALL)
 
 
-def test_error_160x45(picture: Picture) -> None:
-    """The engine stopped later: a banner above the last snapshot."""
-    assert picture(showing(scenarios.mixed_fleet(), engine_error=ENGINE_ERROR), terminal_size=WIDE)
-
-
 def test_stale_80x24(picture: Picture) -> None:
     """No news for 47 s: banner, STALE in the header, ~ after every value, the same order."""
     assert picture(showing(scenarios.stale_fleet()), terminal_size=SMALL)
 
 
-def test_stale_160x45(picture: Picture) -> None:
-    """The same on the wide layout."""
-    assert picture(showing(scenarios.stale_fleet()), terminal_size=WIDE)
-
-
-def test_disconnected_80x24(picture: Picture) -> None:
-    """NATS lost for 47 s, Kubernetes connected: named in the header and in a banner."""
-    assert picture(showing(scenarios.nats_lost()), terminal_size=SMALL)
-
-
 def test_disconnected_160x45(picture: Picture) -> None:
     """The same on the wide layout; the engine panel says when the last good answer came."""
     assert picture(showing(scenarios.nats_lost()), terminal_size=WIDE)
-
-
-def test_still_80x24(picture: Picture) -> None:
-    """The picture is still: a banner says how many updates wait, and which key resumes."""
-    assert picture(showing(scenarios.mixed_fleet()), press=["."], terminal_size=SMALL)
-
-
-def test_read_only_80x24(picture: Picture) -> None:
-    """[RO] READ-ONLY in the header."""
-    assert picture(showing(scenarios.read_only()), terminal_size=SMALL)
-
-
-def test_too_small_50x12(picture: Picture) -> None:
-    """The size that is needed, and the size that there is."""
-    assert picture(showing(scenarios.mixed_fleet()), terminal_size=(50, 12))
-
-
-def test_help_80x24(picture: Picture) -> None:
-    """Keys in two columns; the last line counts the lines that do not fit."""
-    assert picture(showing(scenarios.mixed_fleet()), press=["?"], terminal_size=SMALL)
-
-
-def test_help_120x36(picture: Picture) -> None:
-    """Keys in columns, and the beginning of the legend."""
-    assert picture(showing(scenarios.mixed_fleet()), press=["?"], terminal_size=MIDDLE)
 
 
 def test_help_160x45(picture: Picture) -> None:
@@ -202,28 +240,9 @@ def test_filter_80x24(picture: Picture) -> None:
     assert picture(showing(scenarios.mixed_fleet()), press=typed("/acme|etl"), terminal_size=SMALL)
 
 
-def test_filter_none_80x24(picture: Picture) -> None:
-    """No row matches: the filter, and the key that clears it."""
-    assert picture(
-        showing(scenarios.mixed_fleet()), press=[*typed("/nowhere"), "enter"], terminal_size=SMALL
-    )
-
-
 def test_command_line_80x24(picture: Picture) -> None:
     """Half a command: its completion in grey, all completions at the right."""
     assert picture(showing(scenarios.mixed_fleet()), press=typed(":why acme/"), terminal_size=SMALL)
-
-
-def test_unknown_command_80x24(picture: Picture) -> None:
-    """An unknown command stays in the prompt, with the nearest one as a note."""
-    assert picture(
-        showing(scenarios.mixed_fleet()), press=[*typed(":pols"), "enter"], terminal_size=SMALL
-    )
-
-
-def test_folded_header_80x24(picture: Picture) -> None:
-    """One header line; the table has one line more."""
-    assert picture(showing(scenarios.mixed_fleet()), press=["ctrl+e"], terminal_size=SMALL)
 
 
 def test_ascii_80x24(picture: Picture) -> None:
@@ -234,31 +253,3 @@ def test_ascii_80x24(picture: Picture) -> None:
 def test_hostile_80x24(picture: Picture) -> None:
     """Escapes, markup and bidi marks as names: shown as plain text or as replacement characters."""
     assert picture(showing(scenarios.hostile_fleet()), terminal_size=SMALL)
-
-
-def test_hostile_why_160x45(picture: Picture) -> None:
-    """The same in every field of the why view."""
-    assert picture(showing(scenarios.hostile_fleet()), press=["d"], terminal_size=WIDE)
-
-
-def test_every_picture_in_the_folder_belongs_to_a_test() -> None:
-    kept = {path.stem.replace("-", "_") for path in SCREENSHOTS.glob("*.svg")}
-    assert kept == {
-        name.removeprefix("test_")
-        for name in (
-            *globals(),
-            *vars(test_view_pictures),
-            *vars(test_time_travel),
-            *vars(test_operating_pictures),
-            *vars(test_scenario_pictures),
-            *vars(test_logs),
-            *vars(test_ahead),
-            *vars(test_attention),
-            *vars(test_doctor),
-            *vars(test_history),
-            *vars(test_ahead),
-            *vars(test_attention),
-            *vars(test_themes),
-        )
-        if name[-1].isdigit() and name.startswith("test_")
-    }

@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from agentdash.tui import doctor, events, legend, models, nodes, pods, queues, tables, tenants
+from agentdash.tui import legend
 from agentdash.tui.glyphs import ASCII
-from agentdash.tui.help_text import help_lines
+from agentdash.tui.help_text import every_column, help_lines
 from agentdash.tui.view import PoolState
 from controller.model.decision import Bound, Gate
 from tui import scenarios
@@ -16,21 +16,6 @@ from tui.dashboards import dashboard
 from tui.recording import recorded, screen_of
 from tui.sessions import session
 
-EVERY_TABLE = (
-    tables.POOL_COLUMNS,
-    tables.POOL_COLUMNS_SHORT,
-    tables.EVENT_COLUMNS,
-    tables.FINDING_COLUMNS,
-    tables.POD_COLUMNS,
-    queues.QUEUE_COLUMNS,
-    tenants.TENANT_COLUMNS,
-    pods.POD_ROW_COLUMNS,
-    nodes.CLASS_COLUMNS,
-    nodes.UNPLACED_COLUMNS,
-    models.MODEL_COLUMNS,
-    events.TIMELINE_COLUMNS,
-    doctor.DOCTOR_COLUMNS,
-)
 KEYS = {
     "overview": (),
     "pools": ("enter",),
@@ -102,8 +87,8 @@ async def test_the_palette_has_every_action_with_its_keys_every_view_and_every_p
         await running.pilot.pause()
         await running.keys("enter")
         await running.pilot.pause()
-        assert running.stack == ["overview", "why"]
-        assert running.app.views.why.pool == "globex/eval-batch"
+        assert running.stack == ["overview", "pool"]
+        assert running.app.view.pool == "globex/eval-batch"
 
 
 async def test_help_lists_only_keys_that_do_something_in_the_view() -> None:
@@ -113,10 +98,10 @@ async def test_help_lists_only_keys_that_do_something_in_the_view() -> None:
             return {action.id for action in running.app.view.actions}
 
         assert {"sort_turn", "open", "next_panel", "why"} <= ids()
-        await running.keys("enter")
+        await running.keys("f")
         assert "next_panel" not in ids()
         await running.keys("enter")
-        assert running.stack[-1] == "why"
+        assert running.stack[-1] == "pool"
         assert "next_panel" in ids()
         assert not {"open", "filter", "sort_turn", "sort_by", "why"} & ids(), "no pod is shown"
         await running.keys("?")
@@ -125,17 +110,14 @@ async def test_help_lists_only_keys_that_do_something_in_the_view() -> None:
 
 
 def test_the_legend_explains_every_column_state_bound_and_gate() -> None:
-    for columns in EVERY_TABLE:
-        for column in columns:
-            assert legend.COLUMNS[column.title]
+    assert all(every_column().values())
     assert set(legend.STATES) == set(PoolState)
     assert set(legend.BOUNDS) == {*Bound, *Gate}
 
 
 def test_the_legend_is_part_of_the_help_and_fits_every_width() -> None:
-    titles = [column.title for column in tables.POOL_COLUMNS]
     for width in (39, 78, 156):
-        rows = help_lines((), width, ASCII, titles)
+        rows = help_lines((), width, ASCII, every_column())
         shown = ["".join(span.text for span in row.spans) for row in rows]
         text = " ".join(" ".join(shown).split())
         assert "NOW>NEXT" in text

@@ -37,7 +37,7 @@ def saying(busy: int | None, sequence: int = 0, *, stale: bool = False, lost: in
 
 
 def row_and_details(running: Session) -> tuple[str, str]:
-    table = running.text("#table").splitlines()
+    table = running.text("#pods").splitlines()
     row = next(text for text in table if "browser-gp" in text and "ready" in text)
     return row, running.text("#details")
 

@@ -78,8 +78,8 @@ async def test_the_cursor_is_seen_after_every_change_of_view_and_size() -> None:
             return any(end in row and ">" in row for row in running.text("#pools").splitlines())
 
         assert is_seen()
-        await running.keys("enter")
-        assert running.app.views.pools.pools.cursor_key == chosen
+        await running.keys("f")
+        assert running.app.view.table.cursor_key == chosen
         assert is_seen()
         await running.keys("escape")
         assert is_seen()
@@ -100,7 +100,7 @@ async def test_after_too_small_and_back_the_keyboard_works() -> None:
         await running.pilot.pause()
         assert running.app.focused is running.app.views.overview.events
         await running.keys("j", "d")
-        assert running.app.views.why.pool == "acme/coder-large"
+        assert running.app.view.pool == "acme/coder-large"
 
 
 async def test_the_wheel_takes_the_cursor_along() -> None:

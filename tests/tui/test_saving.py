@@ -57,7 +57,7 @@ async def test_only_the_rows_that_are_shown_are_saved_in_their_order(folder: Pat
     async with session(scenarios.mixed_fleet(), WIDE) as running:
         await running.type(":pools /acme")
         await running.keys("enter")
-        shown = list(running.app.views.pools.pools.visible_keys)
+        shown = list(running.app.view.table.visible_keys)
         await save_as(running, "acme.json")
     saved = json.loads((folder / "acme.json").read_text())
     assert [row["pool"] for row in saved["pools"]] == shown
@@ -75,7 +75,7 @@ async def test_text_and_picture_are_without_the_prompt(folder: Path) -> None:
     assert picture.startswith("<svg")
     assert "esc&#160;leaves" not in picture
     why = (folder / "why.txt").read_text()
-    assert "overview > why" in why
+    assert "overview > pool" in why
     assert "esc leaves" not in why
 
 

@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 
 import pytest
 from msgspec.structs import replace
 
-from agentdash.tui import legend
 from agentdash.tui.actions import ACTIONS
-from agentdash.tui.asked_sheets import audit_sheets, doctor_sheets, help_sheets
 from agentdash.tui.glyphs import ASCII, UNICODE, Glyphs
-from agentdash.tui.help_text import help_entries
+from agentdash.tui.help_text import HELP, every_column, help_entries
 from agentdash.tui.lines import width_of
-from agentdash.tui.names import ASKED_VIEWS, HELP_VIEW, ONCE_VIEWS, SNAPSHOT_VIEWS
-from agentdash.tui.sheets import SheetForm, Sheets, sheets_of, written
+from agentdash.tui.names import HELP_VIEW, ONCE_VIEWS
+from agentdash.tui.sheets import Sheet, SheetForm, Sheets, sheets_of, written
+from agentdash.tui.table import Need
+from agentdash.tui.tables import views
 from agentdash.tui.view import Frame
 from agentdash.tui.view_state import ViewState
 from controller.model.ids import PoolKey
-from controller.model.intents import IntentChange, Pin, key_of
-from controller.model.snapshot import Diagnosis, Level, Snapshot
+from controller.model.intents import Audit, IntentChange, Pin, key_of
+from controller.model.snapshot import Diagnosis, Level, Progress, Snapshot
 from tui import fleet_scenarios, operators, scenarios
 
-# of the column BUDGET: the share in numbers says the same
-WITHOUT_A_VALUE = {"BUDGET"}
+SNAPSHOT_VIEWS = [name for name, each in views().items() if Need.SNAPSHOT in each.needs]
+ASKED_VIEWS = ["audit", "doctor", "intents", "log", "health"]
 
 
 def frame(snapshot: Snapshot | None = None, glyphs: Glyphs = UNICODE) -> Frame:
@@ -42,54 +43,50 @@ def printed(
     width: int | None = None,
     glyphs: Glyphs = UNICODE,
 ) -> str:
-    seen = frame(snapshot, glyphs) if view in SNAPSHOT_VIEWS else asked_frame(glyphs)
+    seen = asked(frame(snapshot, glyphs))
     return written(view, sheets(view, seen), seen, form, width)
 
 
-def asked(view: str, text: str = "OPS-902") -> Sheets:
-    """The tables of a view that comes with no snapshot, with this text in its values."""
-    if view == "doctor":
-        found = Diagnosis(check="streams", level=Level.FAIL, subject=text, text=text, todo=text)
-        return doctor_sheets([*operators.some_checks()[-1].lines, found])
+def asked(seen: Frame, text: str = "OPS-902") -> Frame:
+    """The frame with what no snapshot brings, which has this text in its values."""
+    found = Diagnosis(check="streams", level=Level.FAIL, subject=text, text=text, todo=text)
+    checks = Progress(lines=(*operators.some_checks()[-1].lines, found), ended=1, checks=1)
     pool = PoolKey(text)
     pin = Pin(pool=pool, replicas=3, who=text, why=text, until=scenarios.NOW + 60)
     made = IntentChange(
         revision=8, at=scenarios.NOW - 70, key=key_of(pin), who=text, origin=text, why=text
     )
-    ended = replace(made, revision=9, expired=True)
-    return audit_sheets([made, ended, replace(made, revision=10, after=pin)])
+    ended = replace(made, revision=9, at=scenarios.NOW - 69, expired=True)
+    newest = replace(made, revision=10, at=scenarios.NOW - 60, after=pin)
+    audit = Audit(changes=(made, ended, newest))
+    return dataclasses.replace(seen, asked=seen.asked._replace(audit=audit, checks=checks))
 
 
 def sheets(view: str, seen: Frame) -> Sheets:
     if view == HELP_VIEW:
-        return help_sheets(help_entries(ACTIONS, seen.glyphs))
-    return asked(view) if view in ASKED_VIEWS else sheets_of(view, seen)
-
-
-def asked_frame(glyphs: Glyphs = UNICODE) -> Frame:
-    return ViewState(scenarios.NOW, glyphs).refresh(scenarios.NOW, None)
+        return (Sheet(HELP, help_entries(ACTIONS, seen.glyphs)),)
+    return sheets_of(views()[view], seen)
 
 
 def test_every_view_that_can_be_named_has_tables() -> None:
     assert all(sheets(view, frame()) for view in ONCE_VIEWS)
-    assert set(ASKED_VIEWS) < set(ONCE_VIEWS)
 
 
 def test_the_printed_help_has_every_key_and_explains_every_column() -> None:
     entries = json.loads(printed("help", SheetForm.JSON))["help"]
     assert {"group": "look", "name": "d", "means": "explain the pool's number"} in entries
     columns = {each["name"] for each in entries if each["group"] == "columns"}
-    assert columns == {" ".join(title.split()) for title in legend.COLUMNS}
+    assert columns == {" ".join(title.split()) for title in every_column()}
     assert all(each["means"] for each in entries)
 
 
 @pytest.mark.parametrize("view", ONCE_VIEWS)
 def test_every_column_of_the_screen_has_values(view: str) -> None:
-    for sheet in sheets(view, frame()):
-        titles = {column.title for column in sheet.columns}
-        assert titles - WITHOUT_A_VALUE <= {field.column for field in sheet.fields}
-        names = [field.name for field in sheet.fields]
+    for table, _ in sheets(view, frame()):
+        names = [name for column in table.columns for name in column.names_of_values]
         assert len(set(names)) == len(names)
+        said = {"BUDGET", "UNTIL", "!"}  # SHARE, LEFT and 429/m say the same in numbers
+        assert {each.title for each in table.columns if not each.names_of_values} <= said
 
 
 @pytest.mark.parametrize("view", ONCE_VIEWS)
@@ -123,12 +120,12 @@ def test_text_says_what_is_old_and_what_is_unknown() -> None:
 
 @pytest.mark.parametrize("view", ONCE_VIEWS)
 def test_plain_has_a_line_for_each_row_and_as_many_cells_as_titles(view: str) -> None:
-    tables = sheets(view, frame())
+    tables = sheets(view, asked(frame()))
     lines = [line.split("\t") for line in printed(view, SheetForm.PLAIN).splitlines()]
     assert len(lines) == sum(1 + len(sheet.rows) for sheet in tables)
     several = len(tables) > 1
     for sheet in tables:
-        own = [line for line in lines if not several or line[0] == sheet.name]
+        own = [line for line in lines if not several or line[0] == sheet.table.name]
         assert len({len(line) for line in own}) == 1
         assert all(cell for line in own for cell in line)
 
@@ -200,7 +197,8 @@ def test_an_empty_fleet_says_that_it_is_empty(view: str) -> None:
 @pytest.mark.parametrize("form", SheetForm)
 def test_no_hostile_text_comes_through_what_is_asked_for(view: str, form: SheetForm) -> None:
     hostile = "=evil\x1b[31m\u202e\u200b\x07"
-    text = written(view, asked(view, hostile), asked_frame(), form)
+    seen = asked(frame(), hostile)
+    text = written(view, sheets(view, seen), seen, form)
     assert "evil" in text
     assert not {"\x1b", "\x9b", "\u202e", "\u200b", "\x07"} & set(text)
     if form is SheetForm.CSV:
@@ -210,8 +208,13 @@ def test_no_hostile_text_comes_through_what_is_asked_for(view: str, form: SheetF
 
 
 def test_nothing_asked_for_and_nothing_checked_are_said() -> None:
-    for found, said in ((audit_sheets(()), "nothing was ever"), (doctor_sheets(()), "nothing was")):
-        assert said in written("any", found, asked_frame(), SheetForm.TEXT, 80)
+    seen = frame()
+    nothing = dataclasses.replace(seen, asked=seen.asked._replace(audit=Audit()))
+    for view, said in (("audit", "nothing was ever"), ("intents", "nothing stands")):
+        assert said in written(view, sheets(view, nothing), nothing, SheetForm.TEXT, 80)
+    away = dataclasses.replace(seen, asked=seen.asked._replace(checks="no fleet file; name one"))
+    text = written("doctor", sheets("doctor", away), away, SheetForm.TEXT, 80)
+    assert "nothing was checked: no fleet file: name one" in text
 
 
 def test_why_has_the_rules_of_each_pool_in_their_order_and_what_was_decided() -> None:
@@ -236,7 +239,7 @@ def test_the_audit_has_who_what_and_why_newest_first() -> None:
         "3 spares kept ready",
         "OPS-902",
     )
-    assert (newest["until"], newest["age_s"]) == (scenarios.NOW + 60, 70)
+    assert (newest["until"], newest["age_s"]) == (scenarios.NOW + 60, 60)
     assert (changes[1]["after"], changes[1]["expired"]) == ("ended", True)
 
 
@@ -244,3 +247,18 @@ def test_the_doctor_has_the_worst_first_and_what_to_do() -> None:
     found = json.loads(printed("doctor", SheetForm.JSON))["doctor"]
     assert found[0]["level"] == "fail"
     assert any(each["todo"] for each in found)
+
+
+def test_what_stands_now_is_the_newest_of_each_with_its_end() -> None:
+    [stands] = json.loads(printed("intents", SheetForm.JSON))["intents"]
+    assert (stands["asked"], stands["until"]) == ("3 spares kept ready", scenarios.NOW + 60)
+
+
+def test_the_log_has_scale_events_and_what_people_changed_in_one_order() -> None:
+    rows = json.loads(printed("log", SheetForm.JSON))["log"]
+    times = [each["at"] for each in rows]
+    assert times == sorted(times, reverse=True)
+    assert {"12→20 +8", "nothing → 3 spares kept ready"} <= set(
+        printed("log", SheetForm.PLAIN).replace("\n", "\t").split("\t")
+    )
+    assert {each["revision"] for each in rows} == {None, 8, 9, 10}

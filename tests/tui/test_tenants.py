@@ -5,8 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from agentdash.tui.lines import Span, Tone
-from agentdash.tui.tenants import TenantState, asked_for, tenant_lines, tenant_state
-from agentdash.tui.tier_shares import saved_span, shares_span
+from agentdash.tui.tables.tenants import TENANTS, TenantState, asked_for, tenant_lines, tenant_state
 from agentdash.tui.view import Frame
 from controller.model.intents import DayBudget, Freeze, NoGrowth, Pause, Scope
 from controller.model.observation import TierUsage
@@ -18,6 +17,11 @@ ACME = TenantView(name="acme", tier="growth", namespace="acme", pools=3)
 FREEZE = Freeze(scope=Scope(tenant="acme"), until=NOW + 3311, who="jon", why="upgrade")
 HOLD = NoGrowth(scope=Scope(), who="mara")
 BUDGET = DayBudget(tenant="acme", tokens=8_000_000, who="eve")
+
+
+def cell(title: str, view: TenantView) -> Span:
+    column = next(each for each in TENANTS.columns if each.title == title)
+    return column.span(view, Frame(NOW, NOW))
 
 
 def said(view: TenantView) -> str:
@@ -56,13 +60,13 @@ def test_the_details_say_the_share_of_each_tier_and_what_was_saved() -> None:
 def test_a_router_that_costs_more_than_the_best_model_alone_says_so() -> None:
     view = of_tiers(-0.4)
     assert "cost 0.40 USD today more than premium alone" in said(view)
-    span = saved_span(view, Frame(NOW, NOW))
+    span = cell("SAVED", view)
     assert (span.text, span.tone) == ("-0.40", Tone.WARN)
 
 
 def test_shares_that_may_miss_events_are_marked() -> None:
     view = of_tiers(4.1, is_old=True)
-    assert shares_span(view, Frame(NOW, NOW)) == Span("62/30/8~", Tone.WARN)
-    assert saved_span(view, Frame(NOW, NOW)) == Span("4.10~", Tone.WARN)
+    assert cell("N/S/P %", view) == Span("62/30/8~", Tone.WARN)
+    assert cell("SAVED", view) == Span("4.10~", Tone.WARN)
     assert "some of today's may be missing" in said(view)
-    assert shares_span(ACME, Frame(NOW, NOW)).text == "-"
+    assert cell("N/S/P %", ACME).text == "-"

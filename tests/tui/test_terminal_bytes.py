@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from agentdash.tui.names import VIEWS
+from tui.all_views import VIEWS
 from tui.counted import Counted, counted
 from tui.paced import CHANGED
 
@@ -83,9 +83,9 @@ def test_a_change_of_view_there_and_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("view", "keys", "sight"),
     [
-        ("why", "d", "overview > why"),
+        ("pool", "d", "overview > pool"),
         ("help", "?", "LOOK"),
-        ("doctor", ":doctor\r", "overview > doctor"),
+        ("doctor", ":doctor\r", "checked at"),
         ("audit", ":audit\r", "overview > audit"),
     ],
 )

@@ -237,12 +237,6 @@ def replaying(tmp_path: Path) -> JournalPast:
     return JournalPast(tmp_path / "journal.jsonl")
 
 
-def test_replay_80x24(picture: Picture, tmp_path: Path) -> None:
-    """A moment of a journal: the banner says which and how far from the end, no number is stale."""
-    app = dashboard(scenarios.FakeFeed(None), journal=replaying(tmp_path))
-    assert picture(app, press=[*typed(":at -12m"), "enter"], terminal_size=(80, 24))
-
-
 def test_replay_160x45(picture: Picture, tmp_path: Path) -> None:
     """The same on a wide screen, with all keys in the banner."""
     app = dashboard(scenarios.FakeFeed(None), journal=replaying(tmp_path))
@@ -260,16 +254,3 @@ def test_past_80x24(picture: Picture) -> None:
             await pilot.pause()  # type: ignore[attr-defined]
 
     assert picture(app, run_before=step_back, press=["<", "<"], terminal_size=(80, 24))
-
-
-def test_past_160x45(picture: Picture) -> None:
-    """The same on a wide screen."""
-    feed = scenarios.FakeFeed(recorded()[-20])
-    app = dashboard(feed)
-
-    async def step_back(pilot: object) -> None:
-        for snapshot in recorded()[-9:]:
-            feed.publish(snapshot)
-            await pilot.pause()  # type: ignore[attr-defined]
-
-    assert picture(app, run_before=step_back, press=["<", "<"], terminal_size=(160, 45))

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentdash.tui.header import banner_lines, header_lines
-from agentdash.tui.names import SNAPSHOT_VIEWS
 from agentdash.tui.sheets import SheetForm, sheets_of, written
-from agentdash.tui.tenants import tenant_lines
+from agentdash.tui.tables import views
+from agentdash.tui.tables.tenants import tenant_lines
 from agentdash.tui.view import Frame, pool_rows, totals
 from agentdash.tui.why import now_decided_lines, now_lines, reading_lines
 from controller.model.snapshot import Snapshot
@@ -43,9 +43,9 @@ def show(snapshot: Snapshot) -> None:
     frame = Frame(snapshot.at, snapshot.at, snapshot, rows, totals(rows))
     header_lines(frame, 160, 2)
     banner_lines(frame, 80)
-    for view in SNAPSHOT_VIEWS:
+    for view in views():
         for form in SheetForm:
-            written(view, sheets_of(view, frame), frame, form)
+            written(view, sheets_of(views()[view], frame), frame, form)
     for row in rows:
         now_decided_lines(row, frame, 120, 40)
         now_lines(row, frame, 120)

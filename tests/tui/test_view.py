@@ -21,12 +21,11 @@ from agentdash.tui.view import (
     pool_row,
     pool_rows,
     totals,
-    unready_pods,
 )
 from agentdash.tui.view_state import ViewState
 from controller.model.decision import Bound, Code, Gate, Outcome, OutcomeKind, Reason
 from controller.model.lease import LeaseView
-from controller.model.observation import PodPhase, Workload
+from controller.model.observation import Workload
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why, last_known
 from controller.model.snapshot import History, PoolView, Role, Snapshot
 from tui import scenarios
@@ -160,12 +159,6 @@ def test_a_snapshot_is_stale_after_two_intervals() -> None:
     assert not frame(1.9).stale
     assert frame(2.1).stale
     assert not frame(-3.0).stale
-
-
-def test_pods_that_are_not_ready_come_worst_first() -> None:
-    row = pool_row(scenarios.over_max())
-    phases = [pod.phase for pod in unready_pods(row.pods)]
-    assert phases == [PodPhase.CRASHING, PodPhase.UNSCHEDULED, PodPhase.STARTING]
 
 
 def test_a_gate_is_shown_instead_of_the_bound() -> None:

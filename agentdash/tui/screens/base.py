@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar, Final
 
@@ -14,14 +15,7 @@ from textual.screen import Screen
 from textual.widgets import Input
 
 from agentdash.danger import Danger
-from agentdash.tui.actions import (
-    OPERATE,
-    KeyContext,
-    KeyScope,
-    UserAction,
-    actions_in,
-    scopes_of,
-)
+from agentdash.tui.actions import KeyContext, KeyScope, UserAction, actions_in, scopes_of
 from agentdash.tui.bindings import bindings_for
 from agentdash.tui.header import (
     WIDE,
@@ -32,12 +26,13 @@ from agentdash.tui.header import (
     hint_at,
     hint_line,
     rule_line,
+    tab_at,
+    tab_line,
 )
 from agentdash.tui.keymap import DEFAULT_KEYS, Keymap
 from agentdash.tui.lines import Line, Span, Tone, line
-from agentdash.tui.pod_log import PodRef
-from agentdash.tui.requests import VERBS, Reach
 from agentdash.tui.saving import SAVE_NOTE
+from agentdash.tui.table import PodRef
 from agentdash.tui.view import Frame
 from agentdash.tui.widgets.lines_widget import TONE_CLASSES, ClickedLine, LinesBuilder, LinesWidget
 from agentdash.tui.widgets.live_table import LiveTable
@@ -60,7 +55,7 @@ NO_FLASH: Final = Span("")
 _OTHER_LINES: Final = 4
 _MORE_LINES: Final = 2
 # what only rows and only several panels have
-_OF_ROWS: Final = frozenset({"open", "filter", "copy_row"})
+_OF_ROWS: Final = frozenset({"open", "copy_row"})
 _COPIES_A_NAME: Final = "copy the name of the row"
 _OF_PANELS: Final = frozenset({"next_panel", "previous_panel"})
 
@@ -80,10 +75,12 @@ class Chrome:
 
 
 class ViewScreen(Screen[None]):
-    """One view. It is told what to draw; it keeps only the cursors, sorts and filters."""
+    """One view, or one `tab` of the page of a `pool`, by its key. It is told what to draw; it keeps
+    only the cursors, sorts and filters.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = bindings_for(
-        KeyScope.GLOBAL, KeyScope.ABOVE, target="app"
+        KeyScope.GLOBAL, KeyScope.ABOVE, KeyScope.PAGE, KeyScope.INTENTS, target="app"
     )
     HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012 - Textual declares it without ClassVar
         (0, "-narrowest"),
@@ -98,19 +95,9 @@ class ViewScreen(Screen[None]):
     ]
     COMPONENT_CLASSES: ClassVar[set[str]] = {*TONE_CLASSES}
     AUTO_FOCUS = "Panel"
-    VIEW: ClassVar[str] = ""
-    SCOPE: ClassVar[KeyScope] = KeyScope.OVERVIEW
-    OPENS: ClassVar[bool] = True
-    """Whether enter opens the rows of its tables."""
-
-    COPIES_ROWS: ClassVar[bool] = True
-    """Whether the rows of its tables can be copied and saved as values."""
-
+    SCOPE: ClassVar[KeyScope] = KeyScope.ABOVE
     COUNTS_SECONDS: ClassVar[bool] = False
     """Whether its text counts seconds, so that it is drawn each second."""
-
-    REACH: ClassVar[Reach | None] = Reach.POOL
-    """What the view can have under its cursor that an operator can change."""
 
     class AnswerEntered(Message):
         """A person answered a question of `ask`."""
@@ -156,8 +143,12 @@ class ViewScreen(Screen[None]):
             super().__init__()
             self.index = index
 
-    def __init__(self) -> None:
+    def __init__(self, view: str, *, tab: str = "") -> None:
         super().__init__()
+        self.VIEW = "pool" if tab else view
+        self.tab = tab
+        self.pool = ""
+        self._tabs = ClickedLine(id="tabs")
         self._crumb_names: tuple[str, ...] = ()
         self._header = LinesWidget(id="header")
         self._hints_above = ClickedLine(id="hints-above")
@@ -182,6 +173,8 @@ class ViewScreen(Screen[None]):
         yield self._rule
         yield self._banner
         with Container(id="body"):
+            if self.tab:
+                yield self._tabs
             yield from self.compose_body()
         yield self._asking
         yield self.prompt
@@ -217,7 +210,12 @@ class ViewScreen(Screen[None]):
         """How many lines the body of a view has, also before it has been laid out."""
         banners = self._banner.styles.height
         is_folded = self.has_class("-folded")
-        others = _OTHER_LINES - is_folded + (_MORE_LINES if self.is_wide and not is_folded else 0)
+        others = (
+            bool(self.tab)
+            + _OTHER_LINES
+            - is_folded
+            + (_MORE_LINES if self.is_wide and not is_folded else 0)
+        )
         return max(self.app.size.height - others - int(banners.value if banners else 0), 0)
 
     def compose_body(self) -> ComposeResult:
@@ -246,6 +244,8 @@ class ViewScreen(Screen[None]):
             lambda width, _: [crumb_line(chrome.crumbs, self.subject, chrome.flash, frame, width)]
         )
         self._crumb_names = chrome.crumbs
+        pool = self.pool
+        self._tabs.show(lambda width, _: [tab_line(self.tab, pool, frame, width)])
         self._too_small.show(lambda *_: _too_small_lines(*self.size))
         self._show_banners(frame)
 
@@ -263,31 +263,37 @@ class ViewScreen(Screen[None]):
         """
         context = self.key_context(None)
         # once, and not for each action: a query walks over all widgets of the view
-        tables, panels = list(self.query(LiveTable)), list(self.query(Panel))
-        has_rows, subject = self.has_rows, self.subject
-        letters = {letter for table in tables for letter in table.sort_letters}
-        sorts = any(table.sort is not None for table in tables)
-        found = tuple(
-            each if each.id != "copy" or subject else replace(each, help=_COPIES_A_NAME)
-            for each in self._keys.applied(actions_in(scopes_of(self.SCOPE)))
-        )
+        tables = list(self.query(LiveTable))
+        panels = [each for each in self.query(Panel) if each.display]
+        table, subject = self.filtered, self.subject
+        row = self.row_under_cursor
+        titles = {} if table is None else table.sort_letters
+        scopes = scopes_of(KeyScope.PAGE if self.tab else self.SCOPE)
+        found = (_named(each, subject, titles) for each in self._keys.applied(actions_in(scopes)))
         return tuple(
             action
             for action in found
-            if (has_rows or action.id not in _OF_ROWS)
-            and (action.id != "open" or self.OPENS)
-            and (action.id != "copy_row" or self.COPIES_ROWS)
-            and (action.id != "sort_by" or action.argument in letters)
-            and (action.id != "copy" or has_rows or subject)
-            and (action.id != "why" or self.SCOPE is not KeyScope.WHY)
-            and (sorts or action.group != "sort")
+            if (table is not None or action.id != "filter")
+            and (action.id not in _OF_ROWS or row is not None)
+            and (action.id != "open" or (table is not None and table.spec.can_open))
+            and (action.id != "copy_row" or (table is not None and table.spec.copies))
+            and (action.id != "sort_by" or action.argument in titles)
+            and (action.id != "copy" or row is not None or subject)
+            and (action.id != "why" or self.tab != "why")
+            and (action.id != "zoom" or self.SCOPE is KeyScope.OVERVIEW)
+            and (any(each.sort is not None for each in tables) or action.group != "sort")
             and (len(panels) > 1 or action.id not in _OF_PANELS)
-            and (not action.danger or self._can(action))
+            and (not action.danger or self.operates)
             and (
                 action.enabled(context) is None
                 or (self._operating_is_off and action.danger is not Danger.NONE)
             )
         )
+
+    def has_key(self, action: str) -> bool:
+        """Whether this action that belongs to some views alone is one of this view."""
+        own = {"zoom": KeyScope.OVERVIEW, "end": KeyScope.INTENTS}.get(action, self.SCOPE)
+        return bool(self.tab) if action in {"tab", "turn"} else own is self.SCOPE
 
     def key_context(self, refusal: str | None) -> KeyContext:
         """What decides here whether a key is on; `refusal`: why nothing can be asked for now."""
@@ -296,18 +302,8 @@ class ViewScreen(Screen[None]):
             self.scope_under_cursor,
             pool=self.subject,
             has_pod=self.pod_under_cursor is not None,
+            has_row=self.filtered is not None and self.filtered.cursor_row is not None,
         )
-
-    @property
-    def has_rows(self) -> bool:
-        """Whether it shows a table, the rows of which have a cursor."""
-        return bool(list(self.query(LiveTable)))
-
-    def _can(self, action: UserAction) -> bool:
-        """Whether this key that changes something can ever be about a row of this view."""
-        if not self.operates or action.id != OPERATE:
-            return self.operates
-        return self.REACH in VERBS[action.argument].reach
 
     @property
     def is_too_small(self) -> bool:
@@ -316,26 +312,36 @@ class ViewScreen(Screen[None]):
         return width < SMALLEST_SIZE[0] or height < SMALLEST_SIZE[1]
 
     @property
-    def columns(self) -> tuple[str, ...]:
-        """The titles of all columns of its tables."""
-        return tuple(title for table in self.query(LiveTable) for title in table.column_titles)
+    def columns(self) -> dict[str, str]:
+        """The titles of all columns of its tables, each with what it means."""
+        columns = (each for table in self.query(LiveTable) for each in table.spec.columns)
+        return {each.title: each.legend for each in columns}
 
     @property
     def subject(self) -> str | None:
         """The key of the pool that `why` would explain; None without a pool."""
-        return None
+        scope = self.scope_under_cursor
+        return self.pool or (None if scope is None else scope.pool)
 
     @property
     def pod_under_cursor(self) -> PodRef | None:
         """The pod whose last lines can be shown; None without one."""
-        return None
+        table, row = self.filtered, self.row_under_cursor
+        return None if table is None or row is None else table.spec.pod(row)
+
+    @property
+    def row_under_cursor(self) -> object:
+        """The row that a key is about: of the table that has the focus or had it last."""
+        table = self.filtered
+        return None if table is None else table.cursor_row
 
     @property
     def scope_under_cursor(self) -> Scope | None:
         """What a key that changes something is about; None if nothing can be."""
-        if self.REACH is None or self.subject is None:
-            return None
-        return Scope(pool=self.subject)
+        if self.pool:
+            return Scope(pool=self.pool)
+        table, row = self.filtered, self.row_under_cursor
+        return None if table is None or row is None else table.spec.about(row)
 
     @property
     def about(self) -> Scope:
@@ -346,8 +352,10 @@ class ViewScreen(Screen[None]):
     def filtered(self) -> LiveTable[object] | None:
         """The table that `/` filters: the one that has the focus or had it last, else the first."""
         tables = [each for each in self.query(LiveTable) if each.display]
-        if isinstance(self._panel, LiveTable) and self._panel in tables:
-            return self._panel
+        # the focus moves before its message comes
+        for panel in (self.focused, self._panel):
+            if isinstance(panel, LiveTable) and panel in tables:
+                return panel
         return tables[0] if tables else None
 
     def clear_filter(self) -> bool:
@@ -431,7 +439,12 @@ class ViewScreen(Screen[None]):
             (self._panel if self._panel in panels else panels[0]).focus()
 
     def on_clicked_line_clicked(self, message: ClickedLine.Clicked) -> None:
-        """Say which hint or which view of the path was clicked."""
+        """Say which hint, which tab or which view of the path was clicked."""
+        if message.widget is self._tabs:
+            tabs = {each.argument: each for each in self.actions if each.id == "tab"}
+            if tab := tab_at(self.tab, message.cell):
+                self.post_message(self.HintClicked(tabs[tab]))
+            return
         if message.widget is self._crumbs:
             index = crumb_at(self._crumb_names, message.cell)
             if index is not None:
@@ -478,6 +491,15 @@ class ViewScreen(Screen[None]):
         if self.prompt.mode == FILTER and table is not None:
             table.set_filter(self._filter_before)
         self.close_prompt()
+
+
+def _named(action: UserAction, subject: str | None, titles: Mapping[str, str]) -> UserAction:
+    """The action with the words that it has in this view."""
+    if action.id == "copy" and not subject:
+        return replace(action, help=_COPIES_A_NAME)
+    if action.id == "sort_by" and action.argument in titles:
+        return replace(action, help=f"sort by {titles[action.argument]}")
+    return action
 
 
 def _is_seen(panel: Panel) -> bool:

@@ -1,47 +1,41 @@
-"""One row in full: a scale event with the decision of that moment, a finding, a pod."""
+"""One row in full: a scale event with the decision of its moment, a finding, a person's change."""
 
 from __future__ import annotations
 
-from typing import ClassVar, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from textual.app import ComposeResult
 
-from agentdash.tui import figures
-from agentdash.tui.actions import KeyScope
-from agentdash.tui.audit import audit_lines
-from agentdash.tui.details import event_lines, finding_lines, pod_lines
+from agentdash.tui import figures, words
+from agentdash.tui.cells import change_text, when_parts
+from agentdash.tui.labels import labelled, labelled_text
 from agentdash.tui.lines import Line, Span, Tone, cut_middle
-from agentdash.tui.pod_log import PodRef
-from agentdash.tui.requests import Reach
 from agentdash.tui.screens.base import ViewScreen
+from agentdash.tui.tables.attention import finding_lines
+from agentdash.tui.tables.log import change_lines
 from agentdash.tui.view import Frame
+from agentdash.tui.why import decision_lines, outcome_lines
 from agentdash.tui.widgets.panel import Panel
-from controller.model.intents import IntentChange
-from controller.model.observation import Pod
+from controller.model.intents import IntentChange, Scope
 from controller.model.snapshot import Finding, ScaleEvent
 
-Opened: TypeAlias = ScaleEvent | Finding | Pod | IntentChange
+Opened: TypeAlias = ScaleEvent | Finding | IntentChange
 """What can be shown in full."""
-
 _TITLE_WIDTH: Final = 48
 
 
 class DetailScreen(ViewScreen):
     """One panel. It shows the row as it was when it was opened, however the tables change."""
 
-    VIEW: ClassVar[str] = "detail"
-    SCOPE: ClassVar[KeyScope] = KeyScope.DETAIL
-    REACH: ClassVar[Reach | None] = None
-
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__("detail")
         self._opened: Opened | None = None
-        self._pool: str | None = None
+        self._about: str | None = None
         self.panel = Panel(id="detail")
 
-    def open(self, row: Opened, pool: str | None) -> None:
+    def open(self, row: Opened, pool: str) -> None:
         """Show this row from the next draw on; `pool` is the pool that it belongs to."""
-        self._opened, self._pool = row, pool
+        self._opened, self._about = row, pool or None
         self.panel.scroll_by(-self.panel.offset_lines)
 
     def compose_body(self) -> ComposeResult:
@@ -51,26 +45,23 @@ class DetailScreen(ViewScreen):
     @property
     def subject(self) -> str | None:
         """The pool that the row belongs to."""
-        return self._pool
+        return self._about
 
     @property
-    def pod_under_cursor(self) -> PodRef | None:
-        """The pod that is shown, if it is one."""
-        if self._pool is None or not isinstance(self._opened, Pod):
-            return None
-        return PodRef(self._pool, self._opened.name)
+    def scope_under_cursor(self) -> Scope | None:
+        """Nothing is changed from here."""
+        return None
 
     def draw_body(self, frame: Frame) -> None:
         """Fill the panel."""
         row = self._opened
         if row is None:
             return
+        then = (Span("as decided then; d: as it is now", Tone.DIM),)
         self.panel.show_titled(
             lambda width, height: _lines(row, frame, width, height),
             title=(Span(_title(row, frame), Tone.TITLE),),
-            note=(Span("as decided then; d: as it is now", Tone.DIM),)
-            if isinstance(row, ScaleEvent)
-            else (),
+            note=then if isinstance(row, ScaleEvent) else (),
             glyphs=frame.glyphs,
         )
 
@@ -82,8 +73,6 @@ def _title(row: Opened, frame: Frame) -> str:
             return f"{name} at {figures.time_of_day(row.at)}"
         case Finding():
             return cut_middle(f"attention: {row.subject}", _TITLE_WIDTH, frame.glyphs.ellipsis)
-        case Pod():
-            return cut_middle(f"pod {row.name}", _TITLE_WIDTH, frame.glyphs.ellipsis)
         case IntentChange():
             return f"change {row.revision}"
 
@@ -94,7 +83,19 @@ def _lines(row: Opened, frame: Frame, width: int, height: int) -> list[Line]:
             return event_lines(row, frame, width, height)
         case Finding():
             return finding_lines(row, frame, width)
-        case Pod():
-            return pod_lines(row, frame, width)
         case IntentChange():
-            return audit_lines(row, frame, width, mine=False)
+            return change_lines(row, frame, width)
+
+
+def event_lines(event: ScaleEvent, frame: Frame, width: int, height: int) -> list[Line]:
+    """What was decided at that moment, rule by rule, and what became of it."""
+    lines = labelled("when", when_parts(event.at, frame), width)
+    if event.decision is None:
+        change = change_text(event.before, event.after, frame)
+        lines += labelled("change", (f"{change}, bound by {event.bound}",), width)
+        because = words.reason_sentence(event.reason, event.at)
+        lines += labelled_text("because", because, width)
+        return lines + outcome_lines(event.outcome, width)
+    return lines + decision_lines(
+        event.decision, event.outcome, frame, width, max(height - 1, 1), at=event.at
+    )

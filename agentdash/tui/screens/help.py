@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
 
 from textual.app import ComposeResult
 
-from agentdash.tui.actions import KeyScope, UserAction
+from agentdash.tui.actions import UserAction
 from agentdash.tui.help_text import help_lines
 from agentdash.tui.lines import Span, Tone
-from agentdash.tui.requests import Reach
 from agentdash.tui.screens.base import ViewScreen
 from agentdash.tui.view import Frame
 from agentdash.tui.widgets.panel import Panel
@@ -18,15 +17,11 @@ from agentdash.tui.widgets.panel import Panel
 class HelpScreen(ViewScreen):
     """One panel with the help page of another view."""
 
-    VIEW: ClassVar[str] = "help"
-    SCOPE: ClassVar[KeyScope] = KeyScope.HELP
-    REACH: ClassVar[Reach | None] = None
-
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__("help")
         self._about = ""
         self._about_actions: tuple[UserAction, ...] = ()
-        self._about_columns: tuple[str, ...] = ()
+        self._about_columns: Mapping[str, str] = {}
         self._off: str | None = None
         self._page = Panel(id="help")
 

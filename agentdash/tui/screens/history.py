@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from typing import Final
 
 from textual.app import ComposeResult
 
-from agentdash.tui.actions import KeyScope
 from agentdash.tui.fleet_history import FleetHistory
 from agentdash.tui.history_chart import history_lines, token_history_lines
 from agentdash.tui.lines import Line, Span, Tone, cut_middle, line
 from agentdash.tui.screens.base import ViewScreen
-from agentdash.tui.tenants import tenant_history
+from agentdash.tui.tables.tenants import tenant_history
 from agentdash.tui.view import Frame
 from agentdash.tui.widgets.panel import Panel
 from controller.model.intents import Scope
@@ -22,11 +21,8 @@ _TITLE_WIDTH: Final = 48
 class HistoryScreen(ViewScreen):
     """The last 15 minutes and 24 hours of one pool, of one tenant, or of all pools together."""
 
-    VIEW: ClassVar[str] = "history"
-    SCOPE: ClassVar[KeyScope] = KeyScope.HISTORY
-
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, *, tab: str = "") -> None:
+        super().__init__("history", tab=tab)
         self._of = Scope()
         self._fleet_history = FleetHistory()
         self.panel = Panel(id="history")
@@ -40,14 +36,9 @@ class HistoryScreen(ViewScreen):
         """The panel."""
         yield self.panel
 
-    @property
-    def subject(self) -> str | None:
-        """The pool, if it is one's history."""
-        return self._of.pool
-
     def draw_body(self, frame: Frame) -> None:
         """Fill the panel."""
-        scope = self._of
+        scope = Scope(pool=self.pool) if self.pool else self._of
         name = scope.pool or scope.tenant or "the fleet"
         self.panel.show_titled(
             lambda width, height: self._lines(scope, frame, width, height),

@@ -9,17 +9,16 @@ dropped but scrolled. (tests/benchmarks/bench_widgets.py, 160x45, true colour)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Final, Generic
+from collections.abc import Sequence
+from typing import Any, Final, Generic
 
 from textual.events import Click
 from textual.message import Message
 
-from agentdash.tui.columns import Column, PlacedColumn, R, Sort, place_columns, sort_rows
 from agentdash.tui.cursor import Cursor
 from agentdash.tui.filters import RowFilter, parse_filter
 from agentdash.tui.lines import Line, Span, Tone, cut, fit, line, width_of, wrap
+from agentdash.tui.table import Column, PlacedColumn, R, Sort, Table, place_columns, sort_rows
 from agentdash.tui.view import Frame
 from agentdash.tui.widgets.panel import Panel
 from controller.model.text import clean
@@ -33,29 +32,6 @@ _READING_S: Final = 10.0
 _REORDER_S: Final = 5.0
 
 
-@dataclass(frozen=True)
-class TableSpec(Generic[R]):
-    """What a table shows.
-
-    `title` stands in its border. `key` identifies a row. A filter searches what the columns on the
-    screen show, and `filter_text`. Without `sort`, the rows stay in the order in which they come.
-    On a narrow panel, each row may have the `narrow` columns instead, and its `details` on the
-    lines below; on a wider one, the row under the cursor goes on below if it has details. `name` is
-    how a row is called elsewhere, where that is not its key. A table of fewer lines than
-    `headings_from` has no headings, unless a line is left over.
-    """
-
-    title: str
-    columns: Sequence[Column[R]]
-    key: Callable[[R], str]
-    filter_text: Callable[[R], str]
-    sort: Sort | None = None
-    narrow: Sequence[Column[R]] = ()
-    details: Callable[[R], str] | None = None
-    name: Callable[[R], str] | None = None
-    headings_from: int = 3
-
-
 class LiveTable(Panel, Generic[R]):
     """A table of a snapshot's rows. A new snapshot never moves the cursor to another row.
 
@@ -66,7 +42,7 @@ class LiveTable(Panel, Generic[R]):
     class RowOpened(Message):
         """A person asked to open a row."""
 
-        def __init__(self, table: Panel, row: object) -> None:
+        def __init__(self, table: LiveTable[Any], row: object) -> None:
             super().__init__()
             self.table = table
             self.row = row
@@ -81,11 +57,11 @@ class LiveTable(Panel, Generic[R]):
             super().__init__()
             self.text = text
 
-    def __init__(self, spec: TableSpec[R], *, id: str) -> None:  # noqa: A002 - Textual's name
+    def __init__(self, spec: Table[R], *, id: str) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id)
-        self._spec = spec
+        self.spec = spec
         self._frame: Frame | None = None
-        self._rows: Sequence[R] = ()
+        self._rows: list[R] = []
         self._visible: list[R] = []
         self._keys: list[str] = []
         self._placeholder: Sequence[Line] = ()
@@ -114,19 +90,21 @@ class LiveTable(Panel, Generic[R]):
         return self._visible[self._cursor.index] if self._visible else None
 
     @property
-    def sort_letters(self) -> tuple[str, ...]:
-        """The letters that sort by one of its columns."""
-        return tuple(column.letter for column in self._spec.columns if column.letter)
+    def shown_rows(self) -> Sequence[R]:
+        """The rows that it was given last."""
+        return self._rows
 
     @property
-    def column_titles(self) -> tuple[str, ...]:
-        """The titles of all its columns, those too that do not fit the screen."""
-        return tuple(column.title for column in self._spec.columns)
+    def sort_letters(self) -> dict[str, str]:
+        """The letters that sort by one of its columns, each with the title of that."""
+        if self.sort is None:
+            return {}
+        return {each.letter: each.title for each in self.spec.columns if each.letter}
 
     @property
     def title(self) -> str:
         """What the table shows, as its border says it."""
-        return self._spec.title
+        return self.spec.title
 
     @property
     def visible_keys(self) -> tuple[str, ...]:
@@ -136,10 +114,13 @@ class LiveTable(Panel, Generic[R]):
     def set_rows(self, rows: Sequence[R], frame: Frame, placeholder: Sequence[Line] = ()) -> None:
         """Show these rows; if there are none, show `placeholder`.
 
-        Rows never change in place. The same sequence again needs no sorting.
+        Rows never change in place. Equal ones again need no sorting.
         """
-        changed = rows is not self._rows
-        self._rows, self._frame, self._placeholder = rows, frame, placeholder
+        changed = list(rows) != self._rows
+        if changed:
+            self._rows = list(rows)
+        self._frame, self._placeholder = frame, placeholder
+        self.state = self.spec.state(frame)
         self.glyphs = frame.glyphs
         settled = self._may_reorder(frame.now)
         if changed or (settled and self._order_is_old):
@@ -185,7 +166,7 @@ class LiveTable(Panel, Generic[R]):
         """Filter and sort the rows, and find the cursor's row again. Unless they are put `in_order`
         now, rows that were there before keep their places, and new ones come last.
         """
-        spec = self._spec
+        spec = self.spec
         rows = list(self._rows)
         if self.sort is not None:
             rows = sort_rows(rows, spec.columns, self.sort, spec.key)
@@ -197,7 +178,7 @@ class LiveTable(Panel, Generic[R]):
         self._cursor.place(self._keys, keep=bool(self.filter))
 
     def _keep_order(self, rows: list[R], *, in_order: bool) -> None:
-        key, places = self._spec.key, self._order
+        key, places = self.spec.key, self._order
         self._order_is_old = not in_order
         if in_order:
             self._ordered_at = self._frame.now if self._frame is not None else self._ordered_at
@@ -207,15 +188,15 @@ class LiveTable(Panel, Generic[R]):
 
     def _text_of(self, row: R) -> str:
         """What a filter searches. Each value is a line, so that ^ and $ find its ends."""
-        frame, columns = self._frame, [each.column for each in self._placed] or self._spec.columns
-        shown = () if frame is None else (column.cell(row, frame).text for column in columns)
-        return "\n".join((self._spec.filter_text(row), *shown))
+        frame, columns = self._frame, [each.column for each in self._placed] or self.spec.columns
+        shown = () if frame is None else (column.span(row, frame).text for column in columns)
+        return "\n".join((self.spec.text(row), *shown))
 
     def _set_titles(self) -> None:
         shown, total = len(self._visible), len(self._rows)
         counted = f" [{shown}/{total}]" if self.filter else f" [{total}]"
         known = self._frame is not None and self._frame.snapshot is not None
-        name = f"{self._spec.title} of {cut(self.of, 40)}" if self.of else self._spec.title
+        name = f"{self.spec.title} of {cut(self.of, 40)}" if self.of else self.spec.title
         title: list[Span | str] = [Span(name + (counted if known else ""), Tone.TITLE)]
         if self.state:
             title.append(Span(f" {self.state}", Tone.DIM))
@@ -238,10 +219,10 @@ class LiveTable(Panel, Generic[R]):
         if self._frame is None or not self._visible:
             self._foot = ()
             return self._no_row_lines(width, height)
-        tall = bool(self._spec.narrow) and width < _NARROW
+        tall = bool(self.spec.narrow) and width < _NARROW
         self._heading_lines = int(self._has_headings(height) and not tall)
         self._lines_per_row = _LINES_OF_TALL_ROW if tall else 1
-        columns = self._spec.narrow if tall else self._spec.columns
+        columns = [each for each in self.spec.columns if not tall or each.title in self.spec.narrow]
         room = height - self._heading_lines
         self._more = () if tall else self._rest_of_cursor_row(width - 2, room - 1, self._frame)
         rows_on_screen = max((room - len(self._more)) // self._lines_per_row, 1)
@@ -261,22 +242,22 @@ class LiveTable(Panel, Generic[R]):
 
     def _has_headings(self, height: int) -> bool:
         """Whether there is room for them: enough, or a line that no row needs."""
-        spare = len(self._visible) < height and self._spec.details is None
-        return spare or height >= self._spec.headings_from
+        spare = len(self._visible) < height and self.spec.unfolds is None
+        return spare or height >= self.spec.headings_from
 
     def _rest_of_cursor_row(self, width: int, most: int, frame: Frame) -> Sequence[Line]:
         """What does not fit the column that fills the line, in at most `most` lines below it: of
         the row under the cursor, in a table whose rows have details.
         """
         row = self.cursor_row
-        if self._spec.details is None or row is None or most < 1:
+        if self.spec.unfolds is None or row is None or most < 1:
             return ()
         start, offset = 1, self._cursor.offset
         nearby = self._visible[offset : offset + most + 1]
-        placed, _ = self._cells([row, *nearby], self._spec.columns, width, frame)
+        placed, _ = self._cells([row, *nearby], self.spec.columns, width, frame)
         for each in placed:
             if each.column.fill:
-                parts = wrap(each.column.cell(row, frame).text, each.width)
+                parts = wrap(each.column.span(row, frame).text, each.width)
                 break
             start += each.width + 1
         else:
@@ -292,7 +273,7 @@ class LiveTable(Panel, Generic[R]):
     ) -> tuple[Sequence[PlacedColumn[R]], list[list[Span]]]:
         """The columns as wide as the longest value that was on the screen, and the rows' cells."""
         placed = place_columns(columns, width, self._longest)
-        cells = [[each.column.cell(row, frame) for each in placed] for row in rows]
+        cells = [[each.column.span(row, frame) for each in placed] for row in rows]
         for number, each in enumerate(placed):
             longest = max((width_of(clean(row[number].text)) for row in cells), default=0)
             if longest > self._longest.get(each.column.title, each.column.width):
@@ -300,7 +281,7 @@ class LiveTable(Panel, Generic[R]):
         return place_columns(columns, width, self._longest), cells
 
     def _detail_lines(self, row: R, width: int) -> list[Line]:
-        details = self._spec.details
+        details = self.spec.unfolds
         texts = wrap(details(row), width - 6) if details is not None else []
         most = _LINES_OF_TALL_ROW - 1
         if len(texts) > most:
@@ -376,8 +357,8 @@ class LiveTable(Panel, Generic[R]):
 
     def _sort_by(self, title: str, *, turn: bool) -> None:
         """Sort by this column. `turn` reverses the order if it is sorted by this column already."""
-        column = next((each for each in self._spec.columns if each.title == title), None)
-        if column is None or column.sort_key is None:
+        column = next((each for each in self.spec.columns if each.title == title), None)
+        if column is None or not column.sorts:
             self.post_message(self.KeyIgnored(f"this table cannot be sorted by {title}"))
             return
         descending = column.descending
@@ -387,7 +368,7 @@ class LiveTable(Panel, Generic[R]):
         self._rearrange()
 
     def _sort_by_neighbour(self, distance: int) -> None:
-        titles = [column.title for column in self._spec.columns if column.sort_key is not None]
+        titles = [column.title for column in self.spec.columns if column.sorts]
         if self.sort is None or not titles:
             self._say_order_is_fixed()
             return
@@ -445,7 +426,7 @@ class LiveTable(Panel, Generic[R]):
 
     def action_sort_by(self, letter: str) -> None:
         """Sort by the column with this letter; if it is sorted by it already, reverse the order."""
-        column = next((each for each in self._spec.columns if each.letter == letter), None)
+        column = next((each for each in self.spec.columns if each.letter == letter), None)
         if column is None:
             self.post_message(self.KeyIgnored(f"shift-{letter} sorts by no column of this table"))
             return

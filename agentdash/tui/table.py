@@ -1,0 +1,241 @@
+"""A table as data. From one `Table` follow its panel, what is printed, saved and copied of it, its
+sort keys, and what the help page says of its columns; from a `View` its command and its screen.
+
+To add a view, add a file to the folder `tables` that defines `VIEWS`; to add a column, add a
+`Column` to its table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, Final, Generic, NamedTuple, TypeAlias, TypeVar
+
+from agentdash.tui.lines import Line, Span, Tone
+from agentdash.tui.view import Frame
+from controller.model.intents import IntentChange, Scope
+from controller.model.snapshot import Finding, ScaleEvent
+
+R = TypeVar("R")
+PlainValue: TypeAlias = str | int | float | bool | list[str] | list[int | None] | None
+"""What JSON and CSV have: units are in the names, times are Unix seconds, None is not known."""
+SortValue: TypeAlias = str | float | tuple[str | float, ...]
+NOTHING_LONGER: Final[Mapping[str, int]] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Column(Generic[R]):
+    """One column.
+
+    - `legend` is what the help page says of it. `cell` is what it shows, by default its `value`.
+    - JSON and CSV have the `value` under `name`, and what `more` has under its names.
+    - It is sorted by `sort`, else by the value; None comes last in both directions. Shift and
+      `letter` sort by it, `descending` first if that is set. What is `drawn` has no text: it is not
+      sorted, printed plain or written as CSV.
+    - `width` and `widest` are in cells: what is left over on a line goes to the columns with longer
+      values, up to `widest`, and then to the one that `fill`s the line. Where the line is too
+      narrow, the column with the highest `rank` goes first. Long `names` are cut in the middle.
+    """
+
+    title: str
+    width: int
+    legend: str
+    name: str = ""
+    value: Callable[[R], PlainValue] | None = None
+    cell: Callable[[R, Frame], Span] | None = None
+    sort: Callable[[R], SortValue | None] | None = None
+    more: Mapping[str, Callable[[R, Frame], PlainValue]] = field(default_factory=dict)
+    rank: int = 0
+    widest: int = 24
+    fill: bool = False
+    right: bool = False
+    names: bool = False
+    letter: str = ""
+    descending: bool = False
+    drawn: bool = False
+
+    def span(self, row: R, frame: Frame) -> Span:
+        """What the column shows of a row."""
+        if self.cell is not None:
+            return self.cell(row, frame)
+        value = None if self.value is None else self.value(row)
+        return Span(frame.glyphs.none, Tone.DIM) if value is None else Span(str(value))
+
+    @property
+    def sorts(self) -> bool:
+        """Whether a table can be sorted by it."""
+        return not self.drawn and (self.sort is not None or self.value is not None)
+
+    def sort_key(self, row: R) -> SortValue | None:
+        """What a row is sorted by; None comes last."""
+        if self.sort is not None:
+            return self.sort(row)
+        value = None if self.value is None else self.value(row)
+        return None if value is None or isinstance(value, list) else value
+
+    def values(self, row: R, frame: Frame) -> dict[str, PlainValue]:
+        """What JSON and CSV have of a row."""
+        own = {self.name: self.value(row)} if self.name and self.value is not None else {}
+        return own | {name: value(row, frame) for name, value in self.more.items()}
+
+    @property
+    def names_of_values(self) -> tuple[str, ...]:
+        """The names of these values."""
+        own = (self.name,) if self.name and self.value is not None else ()
+        return (*own, *self.more)
+
+
+class Sort(NamedTuple):
+    """The title of the column to sort by, and the direction."""
+
+    title: str
+    descending: bool
+
+
+class PodRef(NamedTuple):
+    """A pod by its name, and the key of its pool."""
+
+    pool: str
+    name: str
+
+
+class Opening(NamedTuple):
+    """What opens with a row: a view by its name; of a `pool`, the page with this tab; or the `row`
+    itself in full. `where` says which rows the view has, and `of` stands in its title.
+    """
+
+    view: str
+    pool: str = ""
+    of: str = ""
+    where: Callable[[Any], bool] | None = None
+    row: ScaleEvent | Finding | IntentChange | None = None
+
+
+def _opens_nothing(row: object, frame: Frame) -> Opening | None:
+    del row, frame
+    return None
+
+
+@dataclass(frozen=True)
+class Table(Generic[R]):
+    """One table: its name in JSON, its title, its columns, and how rows come from what is shown.
+
+    - `key` identifies a row, `called` is how the panel of its `details` calls it. `nothing` is said
+      where there are no rows.
+    - A filter searches `text` and what the columns on the screen show.
+    - Without `sort`, the rows stay in the order in which they come.
+    - `opens` says what opens with a row, `about` what it is about that can be explained or changed,
+      `pod` whose log it can show.
+    - `unfolds` is the text that the row under the cursor goes on with below, where the columns that
+      `fill` have no room; on a narrow panel, each row has the columns with the titles in `narrow`
+      and that text on the lines below. A panel of fewer lines than `headings_from` has no headings.
+    - `state` stands after the title, where there is more to say of the rows than their number.
+      `copies`: its rows can be copied and saved as values. `asked`: they come with no snapshot.
+    """
+
+    name: str
+    title: str
+    columns: Sequence[Column[R]]
+    rows: Callable[[Frame], Sequence[R]]
+    key: Callable[[R], str]
+    nothing: Callable[[Frame], Sequence[Span]]
+    text: Callable[[R], str] = lambda _: ""
+    sort: Sort | None = None
+    details: Callable[[R, Frame, int], Sequence[Line]] | None = None
+    called: Callable[[R], str] | None = None
+    opens: Callable[[R, Frame], Opening | None] = _opens_nothing
+    about: Callable[[R], Scope | None] = lambda _: None
+    pod: Callable[[R], PodRef | None] = lambda _: None
+    unfolds: Callable[[R], str] | None = None
+    narrow: Sequence[str] = ()
+    headings_from: int = 3
+    state: Callable[[Frame], str] = lambda _: ""
+    copies: bool = True
+    asked: bool = False
+
+    @property
+    def can_open(self) -> bool:
+        """Whether enter opens its rows."""
+        return self.opens is not _opens_nothing
+
+    def sorted_rows(self, frame: Frame) -> Sequence[R]:
+        """Its rows in the order in which the screen begins."""
+        rows = self.rows(frame)
+        return rows if self.sort is None else sort_rows(rows, self.columns, self.sort, self.key)
+
+
+class Need(StrEnum):
+    """What a view is made of, which is asked for where it is shown or printed."""
+
+    SNAPSHOT = "snapshot"
+    AUDIT = "audit"
+    DOCTOR = "doctor"
+
+
+@dataclass(frozen=True)
+class View:
+    """One view: its name and `aliases` in the command line, what it is, and its tables, the first
+    with most room. `screen` is the view that the command opens, where that is another one. What is
+    not `listed` is an old name, or opens from a row.
+    """
+
+    name: str
+    tables: tuple[Table[Any], ...]
+    help: str = ""
+    aliases: tuple[str, ...] = ()
+    screen: str = ""
+    needs: tuple[Need, ...] = (Need.SNAPSHOT,)
+    listed: bool = True
+    printed: bool = True
+    counts_seconds: bool = False
+
+
+class PlacedColumn(NamedTuple, Generic[R]):
+    """A column and the width it gets on the screen."""
+
+    column: Column[R]
+    width: int
+
+
+def place_columns(
+    columns: Sequence[Column[R]], width: int, longest: Mapping[str, int] = NOTHING_LONGER
+) -> tuple[PlacedColumn[R], ...]:
+    """The columns that fit in `width` cells, with one blank between them.
+
+    Columns are dropped by rank, never made narrower than their width. `longest` is the width of the
+    longest value of a column, by its title.
+    """
+    kept = list(columns)
+    while len(kept) > 1 and _needed(kept) > width:
+        kept.remove(max(reversed(kept), key=lambda column: column.rank))
+    spare = max(width - _needed(kept), 0)
+    placed: list[PlacedColumn[R]] = []
+    for column in kept:
+        more = min(spare, max(min(longest.get(column.title, 0), column.widest) - column.width, 0))
+        spare -= more
+        placed.append(PlacedColumn(column, column.width + more))
+    for index, each in enumerate(placed):
+        if each.column.fill:
+            placed[index] = PlacedColumn(each.column, each.width + spare)
+            break
+    return tuple(placed)
+
+
+def _needed(columns: Sequence[Column[R]]) -> int:
+    return sum(column.width for column in columns) + len(columns) - 1
+
+
+def sort_rows(
+    rows: Iterable[R], columns: Sequence[Column[R]], sort: Sort, key: Callable[[R], str]
+) -> list[R]:
+    """The rows, sorted. Equal rows are sorted by key, so that they never swap places."""
+    found = sorted(rows, key=key)
+    column = next((each for each in columns if each.title == sort.title), None)
+    if column is None:
+        return found
+    keys = [(column.sort_key(row), row) for row in found]
+    known: list[tuple[Any, R]] = [pair for pair in keys if pair[0] is not None]
+    known.sort(key=lambda pair: pair[0], reverse=sort.descending)
+    return [row for _, row in known] + [row for value, row in keys if value is None]

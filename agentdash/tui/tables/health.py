@@ -1,0 +1,275 @@
+"""The health: which controller is shown, what it may not do, what the checks find."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, NamedTuple
+
+from agentdash import __version__
+from agentdash.tui import figures
+from agentdash.tui.cells import since_column
+from agentdash.tui.labels import labelled_text
+from agentdash.tui.lines import Line, Span, Tone
+from agentdash.tui.roles import ROLE_LABELS
+from agentdash.tui.table import Column, Need, Sort, Table, View
+from agentdash.tui.tables.pools import nothing_seen
+from agentdash.tui.view import Frame
+from controller.model.decision import OutcomeKind
+from controller.model.ids import WorkloadKind
+from controller.model.readings import Fresh, Why
+from controller.model.snapshot import (
+    Diagnosis,
+    Level,
+    Link,
+    LinkState,
+    PoolView,
+    Progress,
+    Role,
+    Severity,
+    Snapshot,
+)
+
+_ROLES: Final = {
+    Role.ACTIVE: "writes without a lease (store: none): run one controller at a time",
+    Role.LEADER: "holds the lease and writes",
+    Role.FOLLOWER: "writes nothing: another process holds the lease",
+    Role.READ_ONLY: "never writes",
+}
+_REFUSED: Final = frozenset({OutcomeKind.FORBIDDEN, OutcomeKind.UNAUTHORIZED})
+_NAMED: Final = 3
+_LACKS: Final = "no right to"
+
+
+class Fact(NamedTuple):
+    """One thing that is so, and since when where that is known (Unix seconds)."""
+
+    name: str
+    text: str
+    since: float | None = None
+    tone: Tone = Tone.PLAIN
+
+
+def facts(frame: Frame) -> Sequence[Fact]:
+    """All facts; () before the first snapshot."""
+    snapshot = frame.snapshot
+    if snapshot is None:
+        return ()
+    return (
+        _version(snapshot),
+        Fact("fleet", _fleet(snapshot)),
+        Fact("controller", _controller(snapshot, frame), snapshot.epoch),
+        Fact("role", f"{ROLE_LABELS[snapshot.role].word}: {_ROLES[snapshot.role]}"),
+        Fact("epoch", f"{snapshot.epoch:.3f}, sequence {snapshot.sequence}"),
+        Fact("tick", _tick(snapshot)),
+        *(_link(link, frame) for link in snapshot.links),
+        Fact("journal", snapshot.journal or "none; --journal FILE keeps one"),
+        Fact("history", _history(snapshot)),
+        *_rights(snapshot),
+    )
+
+
+def _version(snapshot: Snapshot) -> Fact:
+    here, there = f"agentdash {__version__}", snapshot.version
+    if not there:
+        return Fact("version", f"{here}, this dashboard")
+    if there == __version__:
+        return Fact("version", f"{here}, this dashboard and the controller")
+    return Fact("version", f"{here} here, {there} in the controller", tone=Tone.WARN)
+
+
+def _fleet(snapshot: Snapshot) -> str:
+    context = f", context {snapshot.context}" if snapshot.context else ""
+    pools = figures.amount(len(snapshot.pools), "pool")
+    return f"{snapshot.fleet}{context}: {pools}, {figures.amount(len(snapshot.tenants), 'tenant')}"
+
+
+def _controller(snapshot: Snapshot, frame: Frame) -> str:
+    where = "in this process"
+    if frame.moment is not None and frame.moment.is_replay:
+        where = "as a journal has it"
+    elif snapshot.recalled:
+        where = "the last that ran; this is what it has kept"
+    elif snapshot.attached:
+        where = "elsewhere, this dashboard is attached"
+    return f"{snapshot.process or 'not known'}, {where}"
+
+
+def _tick(snapshot: Snapshot) -> str:
+    loop = snapshot.loop
+    took = figures.milliseconds(loop.last_tick_s)
+    return f"every {snapshot.interval_s:g} s, the last in {took}, {loop.late_ticks} late"
+
+
+def _link(link: Link, frame: Frame) -> Fact:
+    detail = f": {link.detail}" if link.detail else ""
+    good = ""
+    if link.state is not LinkState.CONNECTED and link.last_good_at is not None:
+        good = f"; last good answer {figures.age(frame.now - link.last_good_at)} ago"
+    tone = Tone.OK if link.state is LinkState.CONNECTED else Tone.CRIT
+    return Fact(link.name, f"{link.state}{detail}{good}", link.since, tone)
+
+
+def _history(snapshot: Snapshot) -> str:
+    kept = figures.amount(len(snapshot.histories), "pool")
+    return f"15 minutes and 24 hours of {kept}; saved every minute by the controller that writes"
+
+
+def _rights(snapshot: Snapshot) -> Iterator[Fact]:
+    """What our users at Kubernetes and NATS may not do, as far as it was tried."""
+    lacks: list[str] = []
+    for kind in WorkloadKind:
+        refused = [view for view in snapshot.pools if _is_write_refused(view, kind)]
+        lacks += _pools(f"{kind.plural}/scale", refused)
+    unread = [view for view in snapshot.pools if _is_reading_refused(view)]
+    lacks += _pools("their queue, workload or pods", unread)
+    lacks += [
+        finding.text
+        for finding in snapshot.findings
+        if finding.subject == "kubernetes" and finding.severity is Severity.INFO
+    ]
+    for text in lacks:
+        yield Fact(_LACKS, text, tone=Tone.WARN)
+    if not lacks:
+        yield Fact("rights", "none is seen to be missing", tone=Tone.OK)
+
+
+def _pools(what: str, views: Iterable[PoolView]) -> list[str]:
+    keys = [view.key for view in views]
+    if not keys:
+        return []
+    more = f" and {len(keys) - _NAMED} more" if len(keys) > _NAMED else ""
+    return [f"{what}: {', '.join(keys[:_NAMED])}{more}"]
+
+
+def _is_write_refused(view: PoolView, kind: WorkloadKind) -> bool:
+    outcome = view.outcome if view.workload.kind is kind else None
+    return outcome is not None and outcome.kind in _REFUSED
+
+
+def _is_reading_refused(view: PoolView) -> bool:
+    seen = view.observation
+    readings = (seen.queue, seen.workload, seen.pods)
+    return any(not isinstance(each, Fresh) and each.why is Why.REFUSED for each in readings)
+
+
+def fact_lines(fact: Fact, frame: Frame, width: int) -> list[Line]:
+    """The fact in full."""
+    lines = labelled_text(fact.name, fact.text, width, fact.tone)
+    if fact.since is not None:
+        ago = figures.age(frame.now - fact.since)
+        text = f"{figures.date_and_time(fact.since)}, {ago} ago"
+        lines += labelled_text("since", text, width, Tone.PLAIN)
+    return lines
+
+
+FACTS: Final = Table[Fact](
+    "info",
+    "info",
+    (
+        Column[Fact](
+            "FACT", 11, "what it is about", "fact", lambda fact: fact.name,
+            lambda fact, _: Span(fact.name, Tone.DIM),
+        ),
+        since_column(lambda fact: fact.since),
+        Column[Fact](
+            "IS", 30, "what is so now", "is", lambda fact: fact.text,
+            lambda fact, _: Span(fact.text, fact.tone), widest=400, fill=True,
+        ),
+    ),
+    facts,
+    key=lambda fact: f"{fact.name} {fact.text}" if fact.name == _LACKS else fact.name,
+    nothing=nothing_seen,
+    details=fact_lines,
+    called=lambda fact: fact.name,
+)  # fmt: skip
+
+
+# -- the doctor -------------------------------------------------------------------------------
+
+_LEVELS: Final = {
+    Level.FAIL: (0, Tone.CRIT, "it does not work"),
+    Level.SKIP: (1, Tone.CRIT, "it could not be looked at"),
+    Level.WARN: (2, Tone.WARN, "it works worse than it could"),
+    Level.OK: (3, Tone.OK, "as it should be"),
+}
+
+
+def diagnosis_lines(found: Diagnosis, frame: Frame, width: int) -> list[Line]:
+    """One line in full, and what to do about it."""
+    del frame
+    _, tone, meaning = _LEVELS[found.level]
+    lines = labelled_text("result", f"{found.level}: {meaning}", width, tone)
+    for label, text in (("of", found.subject), ("found", found.text), ("to do", found.todo)):
+        if text:
+            lines += labelled_text(label, text, width)
+    return lines
+
+
+def _checks(frame: Frame) -> Sequence[Diagnosis]:
+    checks = frame.asked.checks
+    return checks.lines if isinstance(checks, Progress) else ()
+
+
+def _nothing_checked(frame: Frame) -> list[Span]:
+    """No check has ended yet, or none can be made."""
+    checks = frame.asked.checks
+    if isinstance(checks, str):
+        why, *to_do = checks.split("; ")
+        first = Span(f"nothing was checked: {why}", Tone.WARN)
+        return [first, *(Span(each, Tone.DIM) for each in to_do)]
+    return [Span(f"looking at NATS and Kubernetes {frame.glyphs.ellipsis}", Tone.DIM)]
+
+
+def how_far(frame: Frame) -> str:
+    """How far the checks are, for the title of their table."""
+    checks, at = frame.asked.checks, frame.asked.checked_at
+    if at is not None:
+        return f"checked at {figures.time_of_day(at)}Z; :doctor again"
+    if not isinstance(checks, Progress):
+        return ""
+    return f"{checks.ended} of {checks.checks} checks have ended"
+
+
+_Found = Column[Diagnosis]
+DOCTOR: Final = Table[Diagnosis](
+    "doctor",
+    "doctor",
+    (
+        _Found(
+            "RESULT", 6, "whether it works: fail, skip (not looked at), warn, ok", "level",
+            lambda found: str(found.level),
+            lambda found, _: Span(str(found.level), _LEVELS[found.level][1]),
+            sort=lambda found: _LEVELS[found.level][0], letter="A",
+        ),
+        _Found(
+            "CHECK", 12, "what was looked at", "check", lambda found: found.check,
+            lambda found, _: Span(found.check, Tone.HEADING), widest=20, letter="T",
+        ),
+        _Found(
+            "OF", 14, "the pool or tenant that it is about", "subject",
+            lambda found: found.subject or None, widest=32, letter="N", names=True, rank=1,
+        ),
+        _Found(
+            "FOUND", 20, "what was found; below, what to do about it", "text",
+            lambda found: found.text, more={"todo": lambda found, _: found.todo or None}, fill=True,
+        ),
+    ),
+    _checks,
+    key=lambda found: f"{found.check} {found.subject} {found.text}",
+    nothing=_nothing_checked,
+    text=lambda found: f"{found.level} {found.check} {found.subject} {found.text} {found.todo}",
+    sort=Sort("RESULT", descending=False),
+    details=diagnosis_lines,
+    called=lambda found: f"{found.check} {found.subject}".rstrip(),
+    state=how_far,
+    asked=True,
+)  # fmt: skip
+_BOTH: Final = (Need.SNAPSHOT, Need.DOCTOR)
+VIEWS: Final = (
+    View("health", (DOCTOR, FACTS), "whether all works, who decides", ("he",), needs=_BOTH),
+    View("info", (FACTS,), "who decides here", screen="health", listed=False),
+    View(
+        "doctor", (DOCTOR,), "check everything", ("doc",), screen="health",
+        needs=(Need.DOCTOR,), listed=False,
+    ),
+)  # fmt: skip

@@ -1,0 +1,100 @@
+"""The intents: what people ask for that stands now, until when, and who asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from agentdash.tui import figures
+from agentdash.tui.cells import none_span, since_column
+from agentdash.tui.lines import Span, Tone
+from agentdash.tui.table import Column, Need, Opening, Table, View
+from agentdash.tui.tables.log import NAMELESS, change_lines, changes_of, no_change
+from agentdash.tui.view import Frame
+from controller.model.intents import Audit, IntentChange, IntentKey, Scope, asked_words, scope_name
+
+
+def standing(frame: Frame) -> Sequence[IntentChange]:
+    """The changes that made what stands now: what ends first, first."""
+    newest: dict[IntentKey, IntentChange] = {each.key: each for each in changes_of(frame)}
+    stands = [each for each in newest.values() if each.after is not None and not each.expired]
+    found = [each for each in stands if (until := _until(each)) is None or until > frame.now]
+    return sorted(found, key=lambda each: (_until(each) or float("inf"), each.revision))
+
+
+def _until(change: IntentChange) -> float | None:
+    return None if change.after is None else change.after.until
+
+
+def _left(change: IntentChange, frame: Frame) -> Span:
+    """How long it stands still, in whole minutes until the last one."""
+    until = _until(change)
+    if until is None:
+        return Span("no end", Tone.DIM)
+    left = until - frame.now
+    return Span(figures.whole_age(left), Tone.WARN if left < 600 else Tone.PLAIN)
+
+
+def _asked(change: IntentChange) -> str:
+    return "" if change.after is None else asked_words(change.after)
+
+
+def _nothing(frame: Frame) -> list[Span]:
+    if not isinstance(frame.asked.audit, Audit):
+        return no_change(frame)
+    return [
+        Span("nothing stands: no pin, pause, freeze, cap, hold or budget", Tone.OK),
+        Span(":log has what people asked for before", Tone.DIM),
+    ]
+
+
+_Column = Column[IntentChange]
+_COLUMNS: Final[Sequence[Column[IntentChange]]] = (
+    _Column(
+        "OF", 16, "the pool or tenant that it is for, or the fleet", "scope",
+        lambda change: scope_name(change.key.scope), widest=30, letter="N", names=True,
+    ),
+    _Column(
+        "WHAT", 9, "the kind of request: pin, pause, freeze, cap, no-growth, budget", "kind",
+        lambda change: str(change.key.kind), letter="B",
+    ),
+    _Column(
+        "ASKED FOR", 16, "what is asked for", "asked", _asked, widest=34, rank=2,
+    ),
+    _Column(
+        "LEFT", 7, "how long it stands still", "until", _until, _left, right=True, letter="A",
+    ),
+    _Column(
+        "UNTIL", 6, "when it ends, in UTC", cell=lambda change, frame: (
+            none_span(frame) if (until := _until(change)) is None
+            else Span(f"{figures.time_of_day(until)[:5]}Z", Tone.DIM)
+        ),
+        rank=4,
+    ),
+    _Column(
+        "WHO", 10, "who asked for it", "who", lambda change: change.who or None,
+        lambda change, _: Span(change.who or NAMELESS, Tone.HEADING), letter="T",
+        more={"origin": lambda change, _: change.origin or None},
+    ),
+    since_column(lambda change: change.at, name="set_at", rank=3),
+    _Column(
+        "WHY", 14, "why, in the author's words", "why", lambda change: change.why or None,
+        more={"revision": lambda change, _: change.revision}, rank=1, fill=True,
+    ),
+)  # fmt: skip
+INTENTS: Final = Table[IntentChange](
+    "intents",
+    "what stands now",
+    _COLUMNS,
+    standing,
+    key=lambda change: f"{change.key.kind} {scope_name(change.key.scope)}",
+    nothing=_nothing,
+    text=_asked,
+    details=change_lines,
+    opens=lambda change, _: Opening("detail", row=change),
+    asked=True,
+    about=lambda change: change.key.scope if change.key.scope != Scope() else None,
+)
+VIEWS: Final = (
+    View("intents", (INTENTS,), "what stands now", ("int", "intent"), needs=(Need.AUDIT,)),
+)

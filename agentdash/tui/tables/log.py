@@ -1,0 +1,356 @@
+"""The log: every scale event that the controller remembers and every change that people asked for,
+the newest first; either of them alone by its old name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Final, NamedTuple
+
+from agentdash.tui import figures, words
+from agentdash.tui.cells import change_text, none_span, time_columns, when_parts
+from agentdash.tui.labels import labelled, labelled_text
+from agentdash.tui.lines import Line, Span, Tone
+from agentdash.tui.table import Column, Need, Opening, PlainValue, Sort, Table, View
+from agentdash.tui.view import Frame
+from controller.model.decision import HARMLESS, Code, OutcomeKind
+from controller.model.intents import (
+    Audit,
+    Intent,
+    IntentChange,
+    Scope,
+    asked_words,
+    can_be_undone,
+    key_words,
+    scope_name,
+    until_words,
+)
+from controller.model.snapshot import ScaleEvent
+
+CONTROLLER: Final = "auto"
+NAMELESS: Final = "a writer without a name"
+_ASKED_FOR: Final = frozenset({Code.PAUSED, Code.KEPT_WHILE_PAUSED, Code.PINNED})
+
+
+class LogRow(NamedTuple):
+    """A scale event, or what a person changed."""
+
+    event: ScaleEvent | None = None
+    change: IntentChange | None = None
+
+    @property
+    def key(self) -> str:
+        """Identifies the row."""
+        event = self.event
+        if event is None:
+            return str(0 if self.change is None else self.change.revision)
+        return f"{event.at:.6f} {event.pool} {event.before} {event.after}"
+
+    @property
+    def at(self) -> float:
+        """When it was (Unix seconds)."""
+        found = self.event or self.change
+        return 0.0 if found is None else found.at
+
+    @property
+    def scope(self) -> Scope:
+        """What it is about."""
+        if self.change is not None:
+            return self.change.key.scope
+        return Scope() if self.event is None else Scope(pool=self.event.pool)
+
+    @property
+    def author(self) -> str:
+        """The person who asked for it or whose pin or pause decided the number; else `auto`, the
+        controller by itself.
+        """
+        return self.change.who or "?" if self.change is not None else _author(self.event)
+
+    @property
+    def number(self) -> int | None:
+        """By how many replicas a pool was scaled."""
+        return None if self.event is None else self.event.after - self.event.before
+
+    @property
+    def kind(self) -> str:
+        """The rule that decided, or the kind of what was asked for."""
+        if self.change is not None:
+            return str(self.change.key.kind)
+        return "" if self.event is None else self.event.bound
+
+    @property
+    def outcome(self) -> str:
+        """What became of it, or until when it is."""
+        if self.event is not None:
+            return words.as_words(self.event.outcome.kind)
+        change = self.change
+        until = None if change is None or change.after is None else change.after.until
+        return "" if until is None else f"until {figures.time_of_day(until)[:5]}Z"
+
+
+def _author(event: ScaleEvent | None) -> str:
+    if event is None or event.reason.code not in {*_ASKED_FOR, Code.KEPT_BY_ANNOTATION}:
+        return CONTROLLER
+    if event.reason.code is Code.KEPT_BY_ANNOTATION:
+        return "annotation"
+    return str(event.reason.numbers.get("who") or "someone")
+
+
+def before_text(change: IntentChange) -> str:
+    """What was asked for before; `?` where that is not kept any longer."""
+    return _asked(change.before) if change.is_whole else "?"
+
+
+def after_text(change: IntentChange) -> str:
+    """What is asked for since."""
+    return "ended" if change.expired else _asked(change.after)
+
+
+def _asked(intent: Intent | None) -> str:
+    return "nothing" if intent is None else asked_words(intent)
+
+
+def changes_of(frame: Frame) -> Sequence[IntentChange]:
+    """The changes that people made, as far as they are known; where one tenant is shown, those for
+    it or for the fleet.
+    """
+    audit = frame.asked.audit
+    changes = audit.changes if isinstance(audit, Audit) else ()
+    return [each for each in changes if _is_seen(each.key.scope, frame.scope)]
+
+
+def _is_seen(scope: Scope, shown: Scope) -> bool:
+    """Whether what is for `scope` concerns what is shown."""
+    tenant = scope.tenant if scope.pool is None else scope.pool.partition("/")[0]
+    is_shown = shown.tenant or (shown.pool or "").partition("/")[0] or tenant
+    return tenant in {None, is_shown} and (scope.pool is None or shown.pool in {None, scope.pool})
+
+
+def is_mine(change: IntentChange, frame: Frame) -> bool:
+    """Whether the person at the dashboard made this change and can take it back."""
+    return change.who == frame.asked.who and can_be_undone(change, changes_of(frame))
+
+
+def _event_rows(frame: Frame) -> list[LogRow]:
+    return [] if frame.snapshot is None else [LogRow(event=each) for each in frame.snapshot.events]
+
+
+def _change_rows(frame: Frame) -> list[LogRow]:
+    return [LogRow(change=each) for each in changes_of(frame)]
+
+
+def _change(row: LogRow, frame: Frame) -> Span:
+    event, change = row.event, row.change
+    if event is not None:
+        difference = event.after - event.before
+        text = f"{change_text(event.before, event.after, frame)} {difference:+d}"
+        return Span(text, Tone.BUSY)
+    if change is None:
+        return none_span(frame)
+    text = f"{before_text(change)} {frame.glyphs.arrow} {after_text(change)}"
+    return Span(text, Tone.DIM if change.expired else Tone.PLAIN)
+
+
+def _outcome(row: LogRow, frame: Frame) -> Span:
+    if row.event is None:
+        return Span(row.outcome) if row.outcome else none_span(frame)
+    kind = row.event.outcome.kind
+    tone = Tone.OK if kind is OutcomeKind.APPLIED else Tone.CRIT
+    return Span(row.outcome, Tone.WARN if tone is Tone.CRIT and kind in HARMLESS else tone)
+
+
+def _because(row: LogRow, frame: Frame) -> Span:
+    """Why the number was changed, or why it was not written; why a person asked."""
+    event = row.event
+    if event is None:
+        why = "" if row.change is None else row.change.why
+        return Span(why or frame.glyphs.none, Tone.DIM)
+    if event.outcome.kind is not OutcomeKind.APPLIED:
+        kind = words.as_words(event.outcome.kind)
+        return Span(f"not written, {kind}: {event.outcome.detail}", Tone.CRIT)
+    return Span(words.reason_sentence(event.reason, event.at))
+
+
+def _reason(row: LogRow) -> str | None:
+    if row.event is None:
+        return row.change.why or None if row.change is not None else None
+    return words.reason_sentence(row.event.reason, row.event.at)
+
+
+def _of_change(
+    find: Callable[[IntentChange], PlainValue],
+) -> Callable[[LogRow, Frame], PlainValue]:
+    return lambda row, _: None if row.change is None else find(row.change)
+
+
+def _sides(row: LogRow) -> tuple[PlainValue, PlainValue]:
+    """Replicas before and after; of a person's change, what was asked for."""
+    if row.change is not None:
+        return before_text(row.change), after_text(row.change)
+    return (None, None) if row.event is None else (row.event.before, row.event.after)
+
+
+_Column = Column[LogRow]
+_COLUMNS: Final[Sequence[Column[LogRow]]] = (
+    *time_columns(lambda row: row.at, lambda row: row.at),
+    _Column(
+        "OF", 17, "the pool or tenant that it is about, or the fleet", "scope",
+        lambda row: scope_name(row.scope), more={"pool": lambda row, _: row.scope.pool},
+        widest=28, letter="N", names=True,
+    ),
+    _Column(
+        "BY", 6, "who: the controller, or the person who asked", "by", lambda row: row.author,
+        lambda row, _: Span(row.author, Tone.DIM if row.author == CONTROLLER else Tone.HEADING),
+        more={
+            "who": _of_change(lambda change: change.who or None),
+            "origin": _of_change(lambda change: change.origin or None),
+        },
+        widest=16, letter="T",
+    ),
+    _Column(
+        "CHANGE", 10, "replicas before and after; or what was asked for before, and since",
+        cell=_change, sort=lambda row: row.number,
+        more={
+            "before": lambda row, _: _sides(row)[0],
+            "after": lambda row, _: _sides(row)[1],
+            "expired": _of_change(lambda change: change.expired),
+            "undoes": _of_change(lambda change: change.undoes),
+            "revision": _of_change(lambda change: change.revision),
+        },
+        widest=44, letter="X", descending=True,
+    ),
+    _Column(
+        "BOUND", 8, "the rule that decided; or what was asked for: pin, pause, freeze, cap,"
+        " no-growth, budget", "bound", lambda row: row.kind or None,
+        more={"kind": _of_change(lambda change: str(change.key.kind))}, rank=1, letter="B",
+    ),
+    _Column(
+        "OUTCOME", 12, "what became of the write; or when it ends, in UTC", "outcome",
+        lambda row: None if row.event is None else str(row.event.outcome.kind), _outcome,
+        sort=lambda row: row.outcome,
+        more={
+            "outcome_detail": lambda row, _: (
+                None if row.event is None else row.event.outcome.detail
+            ),
+            "until": _of_change(lambda change: getattr(change.after, "until", None)),
+        },
+        rank=3, widest=12, letter="S",
+    ),
+    _Column(
+        "BECAUSE", 20, "the rule that moved the number, or why a person asked; enter shows all of"
+        " it", "because", _reason, _because,
+        more={"why": _of_change(lambda change: change.why or None)}, rank=2, fill=True,
+    ),
+)  # fmt: skip
+
+
+def _lines(row: LogRow, frame: Frame, width: int) -> list[Line]:
+    if row.change is not None:
+        return change_lines(row.change, frame, width)
+    return [] if row.event is None else _event_lines(row, row.event, frame, width)
+
+
+def _event_lines(row: LogRow, event: ScaleEvent, frame: Frame, width: int) -> list[Line]:
+    """One event in full: when, who, what, why, its outcome, and how the pool is now."""
+    who = "the controller by itself" if row.author == CONTROLLER else f"asked for by {row.author}"
+    outcome, span = event.outcome, _outcome(row, frame)
+    status = f" ({outcome.status})" if outcome.status else ""
+    detail = f": {outcome.detail}" if outcome.detail else ""
+    lines = [
+        *labelled("when", (*when_parts(event.at, frame), who), width),
+        *labelled("change", (_change(row, frame), f"bound by {event.bound}"), width),
+        *labelled_text("because", words.reason_sentence(event.reason, event.at), width),
+        *labelled_text("outcome", f"{span.text}{status}{detail}", width, span.tone),
+    ]
+    pool = frame.row(event.pool)
+    if pool is not None and pool.ready is not None:
+        old = frame.glyphs.stale if pool.workload_is_old or frame.stale else ""
+        now = f"{pool.ready} of {pool.current} replicas ready{old}"
+        lines += labelled("now", (now,), width)
+    return lines
+
+
+def change_lines(change: IntentChange, frame: Frame, width: int) -> list[Line]:
+    """One change in full: when, who from where, what, why, until when, before and after."""
+    origin = f"from {change.origin}" if change.origin else ""
+    who = Span(change.who or NAMELESS, Tone.HEADING)
+    parts = (*when_parts(change.at, frame), who, Span(origin, Tone.DIM))
+    what = f"{key_words(change.key)}, revision {change.revision}"
+    lines = [
+        *labelled("when", parts, width),
+        *labelled_text("what", what, width),
+        *labelled_text("why", change.why or "no reason given", width),
+        *labelled_text("before", _in_full(change.before, before_text(change), frame), width),
+        *labelled_text("after", _in_full(change.after, after_text(change), frame), width),
+    ]
+    if is_mine(change, frame):
+        lines += labelled_text("undo", "u takes it back", width, Tone.DIM)
+    return lines
+
+
+def _in_full(intent: Intent | None, text: str, frame: Frame) -> str:
+    return text if intent is None else f"{text}, {until_words(intent.until, frame.now)}"
+
+
+def _filter_text(row: LogRow) -> str:
+    change, event = row.change, row.event
+    if change is not None:
+        return f"person {change.who} {key_words(change.key)} {change.why} {change.revision}"
+    way = "" if event is None else "up" if event.after > event.before else "down"
+    return f"scaled {way} {row.author} {row.kind} {row.outcome}"
+
+
+def _opens(row: LogRow, frame: Frame) -> Opening:
+    """All of it, an event with the decision of its moment."""
+    del frame
+    pool = "" if row.event is None else row.event.pool
+    return Opening("detail", pool=pool, row=row.event or row.change)
+
+
+def _no_event(frame: Frame) -> list[Span]:
+    del frame
+    return [
+        Span("nothing has been scaled yet", Tone.DIM),
+        Span("each write since the controller began appears here", Tone.DIM),
+    ]
+
+
+def no_change(frame: Frame) -> list[Span]:
+    """What is said where no change is known."""
+    audit = frame.asked.audit
+    if isinstance(audit, str):
+        return [Span(f"the audit is not known: {audit}", Tone.WARN)]
+    if audit is None:
+        return [Span(f"asking {frame.glyphs.ellipsis}", Tone.DIM)]
+    return [
+        Span("nothing was ever asked for", Tone.DIM),
+        Span("each pin, pause and freeze appears here, with its author", Tone.DIM),
+    ]
+
+
+LOG: Final = Table[LogRow](
+    "log",
+    "log",
+    _COLUMNS,
+    lambda frame: [*_event_rows(frame), *_change_rows(frame)],
+    key=lambda row: row.key,
+    nothing=_no_event,
+    text=_filter_text,
+    sort=Sort("TIME", descending=True),
+    details=_lines,
+    called=lambda row: (
+        row.scope.pool or "" if row.change is None else f"revision {row.change.revision}"
+    ),
+    opens=_opens,
+    about=lambda row: None if row.scope.pool is None else Scope(pool=row.scope.pool),
+)
+EVENTS: Final = replace(LOG, name="events", title="scale events", rows=_event_rows)
+AUDIT: Final = replace(
+    LOG, name="audit", title="audit", rows=_change_rows, nothing=no_change, asked=True
+)
+VIEWS: Final = (
+    View("log", (LOG,), "scale events and people's acts", ("lo",), needs=(*Need,)[:2]),
+    View("events", (EVENTS,), "what was scaled", ("ev", "event"), listed=False),
+    View("audit", (AUDIT,), "who asked for what", ("au",), needs=(Need.AUDIT,), listed=False),
+)

@@ -1,0 +1,71 @@
+"""The last lines that a pod has written, the newest at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from agentdash.tui.labels import labelled_text
+from agentdash.tui.lines import Line, Span, Tone
+from agentdash.tui.table import Column, Table, View
+from agentdash.tui.view import Frame
+from controller.model.snapshot import PodLog
+
+
+class LogLine(NamedTuple):
+    """One line; `number` counts from the oldest that was read."""
+
+    number: int
+    text: str
+
+
+def _rows(frame: Frame) -> Sequence[LogLine]:
+    log = frame.asked.log
+    return [LogLine(*each) for each in enumerate(log.lines, 1)] if isinstance(log, PodLog) else []
+
+
+def _nothing(frame: Frame) -> list[Span]:
+    log = frame.asked.log
+    if log is None:
+        return [Span(f"reading {frame.glyphs.ellipsis}", Tone.DIM)]
+    return [Span(log, Tone.WARN) if isinstance(log, str) else Span("it has written nothing")]
+
+
+def _whole(row: LogLine, frame: Frame, width: int) -> list[Line]:
+    del frame
+    return labelled_text(f"line {row.number}", row.text, width)
+
+
+def _how_much(frame: Frame) -> str:
+    log = frame.asked.log
+    if not isinstance(log, PodLog):
+        return ""
+    container = f"container {log.container}" if log.container else ""
+    return ", ".join(filter(None, (container, "cut: newer lines are missing" * log.is_cut)))
+
+
+_Column = Column[LogLine]
+LINES: Final = Table[LogLine](
+    "lines",
+    "last lines",
+    (
+        _Column(
+            "#", 4, "the line's number, from the oldest that was read", "number",
+            lambda row: row.number, lambda row, _: Span(str(row.number), Tone.DIM),
+            right=True, rank=1,
+        ),
+        _Column(
+            "LINE", 30, "what the pod has written", "text", lambda row: row.text,
+            widest=4_000, fill=True,
+        ),
+    ),
+    _rows,
+    key=lambda row: str(row.number),
+    nothing=_nothing,
+    details=_whole,
+    called=lambda row: f"line {row.number}",
+    state=_how_much,
+    copies=False,
+    asked=True,
+)  # fmt: skip
+VIEWS: Final = (View("logs", (LINES,), needs=(), listed=False, printed=False),)

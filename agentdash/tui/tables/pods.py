@@ -1,0 +1,390 @@
+"""The pods: where each is on its way, what its worker does, and why it waits; the worst first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, NamedTuple
+
+from agentdash.tui import figures, words
+from agentdash.tui.cells import none_span, since_column, value_span
+from agentdash.tui.labels import labelled, labelled_text
+from agentdash.tui.lines import Line, Span, Tone
+from agentdash.tui.table import Column, Opening, PlainValue, PodRef, Sort, SortValue, Table, View
+from agentdash.tui.view import PHASE_ORDER, Frame, PoolRow
+from controller.model.intents import Scope
+from controller.model.observation import Pod, PodPhase, Pods
+from controller.model.readings import Fresh, Stale, last_known
+from controller.model.scarcity import Resources
+from controller.model.worker_messages import WorkerState
+
+_ON_THE_WAY: Final = frozenset(
+    {PodPhase.UNSCHEDULED, PodPhase.STARTING, PodPhase.RUNNING, PodPhase.CRASHING}
+)
+_PHASE_TONES: Final = {
+    PodPhase.CRASHING: Tone.CRIT,
+    PodPhase.FAILED: Tone.CRIT,
+    PodPhase.UNSCHEDULED: Tone.WARN,
+    PodPhase.STARTING: Tone.BUSY,
+    PodPhase.RUNNING: Tone.BUSY,
+    PodPhase.TERMINATING: Tone.DIM,
+    PodPhase.READY: Tone.OK,
+}
+
+
+class PodRow(NamedTuple):
+    """One pod of a pool; `pod` is None for a pool whose pods are not known, which is `unread` for
+    this reason. `is_old`: only its last known pods can be shown; `work_is_old` the same of its
+    workers. `worker` is what the worker in it said last.
+    """
+
+    pool: str
+    pod: Pod | None
+    is_old: bool = False
+    worker: WorkerState | None = None
+    work_is_old: bool = False
+    unread: str = ""
+    requests: Resources = Resources()
+
+    @property
+    def key(self) -> str:
+        """The pod's name, which is unique in its namespace."""
+        return f"{self.pool} {'pods not known' if self.pod is None else self.pod.name}"
+
+    @property
+    def why(self) -> str:
+        """That its node ends, and why it waits."""
+        taint = "" if self.pod is None else self.pod.node_ends
+        ends = f"node ends: {taint}" if taint else ""
+        return "; ".join(part for part in (ends, self.waits) if part)
+
+    @property
+    def waits(self) -> str:
+        """Why it waits, in the cluster's own words."""
+        if self.pod is None:
+            return self.unread
+        return ": ".join(part for part in (self.pod.reason, self.pod.message) if part)
+
+    @property
+    def phase(self) -> str:
+        """In one word."""
+        return "unknown" if self.pod is None else str(self.pod.phase)
+
+    @property
+    def is_on_the_way(self) -> bool:
+        """Whether it is not ready for the first time yet."""
+        pod = self.pod
+        return pod is not None and pod.ready_at is None and pod.phase in _ON_THE_WAY
+
+
+def _rows(frame: Frame) -> Sequence[PodRow]:
+    return [each for row in frame.rows for each in pods_of(row)]
+
+
+def pods_of(row: PoolRow) -> Iterator[PodRow]:
+    """The pods of one pool; one row that says why, where they are not known."""
+    reading, told = row.view.observation.pods, row.view.observation.workers
+    pods, workers = last_known(reading), None if told is None else last_known(told)
+    if pods is None:
+        parts = () if isinstance(reading, Fresh) else (words.as_words(reading.why), reading.detail)
+        yield PodRow(row.key, None, unread=": ".join(part for part in parts if part))
+        return
+    said = {} if workers is None else {state.worker: state for state in workers.states}
+    requests = requests_of_replica(row)
+    is_old, work_is_old = isinstance(reading, Stale), isinstance(told, Stale)
+    for pod in pods.items:
+        yield PodRow(row.key, pod, is_old, said.get(pod.name), work_is_old, requests=requests)
+
+
+def requests_of_replica(row: PoolRow) -> Resources:
+    """What one replica requests: by the fleet file, else by the Deployment's pod template."""
+    if row.view.requests is not None:
+        return row.view.requests
+    return Resources() if row.workload is None else row.workload.requests
+
+
+def cold_start_s(pod: Pod, now: float) -> float | None:
+    """Seconds from its creation until it was ready, or until now while it is on the way."""
+    if not pod.created_at:
+        return None
+    if pod.ready_at is not None and pod.ready_at >= pod.created_at:
+        return pod.ready_at - pod.created_at
+    return max(now - pod.created_at, 0.0) if pod.phase in _ON_THE_WAY else None
+
+
+def cold_start_steps(pod: Pod) -> tuple[float | None, float | None, float | None]:
+    """Seconds until it had a node, from then until its containers ran, and from then until it was
+    ready. None for a step that is not done, and where a restart made the times those of another
+    start.
+    """
+    steps: list[float | None] = []
+    last: float | None = pod.created_at or None
+    for at in (pod.scheduled_at, pod.started_at, pod.ready_at):
+        known = last is not None and at is not None and at >= last and not pod.restarts
+        steps.append(at - last if known and at is not None and last is not None else None)
+        last = at if known else None
+    to_node, to_start, to_ready = steps
+    return to_node, to_start, to_ready
+
+
+def p90_ready_s(pods: Pods | None) -> float | None:
+    """The seconds within which nine of ten of these pods were ready after their creation; None if
+    none is known.
+    """
+    starts = sorted(
+        pod.ready_at - pod.created_at
+        for pod in (() if pods is None else pods.items)
+        if pod.ready_at is not None and pod.created_at and pod.ready_at >= pod.created_at
+    )
+    return starts[-(-9 * len(starts) // 10) - 1] if starts else None
+
+
+def _phase(row: PodRow, frame: Frame) -> Span:
+    if row.pod is None:
+        return Span("unknown", Tone.CRIT)
+    return value_span(row.phase, frame, old=row.is_old, tone=_PHASE_TONES[row.pod.phase])
+
+
+def _rank(row: PodRow) -> int:
+    """The worst first: a pool whose pods are not known, then by phase."""
+    return 0 if row.pod is None else PHASE_ORDER.index(row.pod.phase) + 1
+
+
+def _cold(row: PodRow, frame: Frame) -> Span:
+    seconds = None if row.pod is None else cold_start_s(row.pod, frame.now)
+    if seconds is None:
+        return none_span(frame)
+    if row.is_on_the_way:
+        return Span(f"{figures.age(seconds)}{frame.glyphs.ellipsis}", Tone.BUSY)
+    return Span(figures.age(seconds), Tone.DIM)
+
+
+def _started_later(row: PodRow) -> float | None:
+    """Sorts by the cold start: that of pods on the way grows alike, the longest first."""
+    if row.pod is None or not row.pod.created_at:
+        return None
+    return 1e12 - row.pod.created_at if row.is_on_the_way else cold_start_s(row.pod, 0.0)
+
+
+def _cold_steps(row: PodRow, frame: Frame) -> Span:
+    """`2+9+8s`; `?` for a step of which nothing is known."""
+    steps = (None,) * 3 if row.pod is None else cold_start_steps(row.pod)
+    if all(step is None for step in steps):
+        return none_span(frame)
+    parts = (frame.glyphs.unknown if step is None else f"{step:.0f}" for step in steps)
+    return Span(f"{'+'.join(parts)}s", Tone.DIM)
+
+
+def _restarts(row: PodRow, frame: Frame) -> Span:
+    if row.pod is None:
+        return none_span(frame)
+    return Span(str(row.pod.restarts), Tone.WARN if row.pod.restarts else Tone.DIM)
+
+
+def _work(row: PodRow, frame: Frame) -> Span:
+    """`busy 2/4`: how many of its slots work; `idle`; `lost 1/4`: so many are held by agents that
+    were cut and do not end; `?` where the worker of a pod that is ready says nothing.
+    """
+    state, pod = row.worker, row.pod
+    if state is None:
+        is_asked = pod is None or pod.phase is PodPhase.READY
+        return Span(frame.glyphs.unknown, Tone.DIM) if is_asked else none_span(frame)
+    text = f"busy {state.busy}/{state.slots}" if state.busy else "idle"
+    tone = Tone.BUSY if state.busy else Tone.DIM
+    if state.lost:
+        text, tone = f"lost {state.lost}/{state.slots}", Tone.CRIT
+    return value_span(text, frame, old=row.work_is_old, tone=tone)
+
+
+def _of_pod(field: str) -> Callable[[PodRow], PlainValue]:
+    return lambda row: None if row.pod is None else getattr(row.pod, field) or None
+
+
+def _value_of_pod(field: str) -> Callable[[PodRow, Frame], PlainValue]:
+    return lambda row, _: _of_pod(field)(row)
+
+
+def _at(row: PodRow) -> float | None:
+    return None if row.pod is None else row.pod.created_at or None
+
+
+def _age(at: float | None, frame: Frame) -> Span:
+    """In whole minutes from the first one on: else each row would be written each second."""
+    return none_span(frame) if at is None else Span(figures.whole_age(frame.now - at))
+
+
+def _younger(row: PodRow) -> SortValue | None:
+    at = _at(row)
+    return None if at is None else -at
+
+
+_Column = Column[PodRow]
+_COLUMNS: Final[Sequence[Column[PodRow]]] = (
+    _Column(
+        "POD", 20, "the pod's name", "name", _of_pod("name"),
+        lambda row, _: (
+            Span("pods not known", Tone.WARN) if row.pod is None else Span(row.pod.name)
+        ),
+        sort=lambda row: row.key, widest=27, letter="N", names=True,
+    ),
+    _Column(
+        "POOL", 17, "tenant and name of the pool", "pool", lambda row: row.pool,
+        widest=20, letter="P", names=True,
+    ),
+    _Column(
+        "PHASE", 11, "where the pod is on its way", "phase", lambda row: row.phase, _phase,
+        sort=_rank, more={"is_old": lambda row, _: row.is_old}, letter="S",
+    ),
+    since_column(lambda row: None if row.pod is None else row.pod.since, rank=5),
+    _Column(
+        "WORK", 8, "how many of its slots are at work, as its worker says", "busy_slots",
+        lambda row: None if row.worker is None else row.worker.busy, _work,
+        sort=lambda row: None if row.worker is None else (row.worker.lost, row.worker.busy),
+        more={"lost_slots": lambda row, _: None if row.worker is None else row.worker.lost},
+        descending=True,
+    ),
+    _Column(
+        "AGE", 6, "since it was created", "created_at", _at,
+        lambda row, frame: _age(_at(row), frame), sort=_younger,
+        rank=4, right=True, letter="A",
+    ),
+    _Column(
+        "COLD", 7, "from its creation until it was ready", cell=_cold, sort=_started_later,
+        more={
+            "cold_start_s": lambda row, frame: (
+                cold_start_s(row.pod, frame.now) if row.pod is not None else None
+            ),
+        },
+        rank=1, right=True, letter="W", descending=True,
+    ),
+    _Column(
+        "STEPS", 10, "seconds to a node, until its containers ran, until it was ready",
+        cell=_cold_steps,
+        more={
+            name: _value_of_pod(name) for name in ("scheduled_at", "started_at", "ready_at")
+        },
+        rank=6, right=True,
+    ),
+    _Column(
+        "RST", 3, "how often its containers were started again", "restarts",
+        lambda row: None if row.pod is None else row.pod.restarts, _restarts,
+        rank=2, right=True, letter="R", descending=True,
+    ),
+    _Column(
+        "NODE", 14, "the node that it runs on", "node", _of_pod("node"),
+        more={
+            "cpu_milli": lambda row, _: row.requests.cpu_milli,
+            "memory_bytes": lambda row, _: row.requests.memory_bytes,
+        },
+        rank=3, widest=16, letter="X",
+    ),
+    _Column(
+        "WHY IT WAITS", 16, "the scheduler's or the container's own words; the taint of a node that"
+        " ends", "why_it_waits", lambda row: row.why or None, lambda row, _: Span(row.why),
+        widest=200,
+    ),
+)  # fmt: skip
+
+
+def pod_lines(row: PodRow, frame: Frame, width: int) -> list[Line]:
+    """Where a pod is on its way, beside the other pods of its pool, and why it waits."""
+    pod, pool = row.pod, frame.row(row.pool)
+    if pod is None:
+        return labelled_text("unknown", row.why or "never read", width, Tone.WARN)
+    phase = _phase(row, frame)
+    restarts = figures.amount(pod.restarts, "restart") if pod.restarts else ""
+    node = f"on {pod.node}" if pod.node else "on no node yet"
+    if pod.since is not None:
+        phase = phase._replace(text=f"{phase.text} since {figures.since(pod.since, frame.now)}")
+    work = _work(row, frame)
+    told = {frame.glyphs.unknown: "busy or idle is not told", frame.glyphs.none: ""}
+    work = work._replace(text=told.get(work.text, work.text))
+    lines = labelled("now", (phase, work, node, Span(restarts, Tone.WARN)), width)
+    lines += labelled("cold start", _steps(row, pod, frame), width)
+    if marks := _worker_marks(row, pod):
+        lines += labelled("its worker", marks, width)
+    if pod.node_ends:
+        text = f"taint {pod.node_ends}: its worker hands its tasks back"
+        lines += labelled_text("node ends", text, width, Tone.WARN)
+    if row.waits:
+        lines += labelled_text("waits", row.waits, width, Tone.WARN)
+    if pool is None:
+        return lines
+    lines += labelled("its pool", _others(pool.pods), width)
+    for warning in pool.view.observation.warnings:
+        if warning.object_name == pod.name:
+            since = figures.age(frame.now - warning.at)
+            times = f" x{warning.count}" if warning.count > 1 else ""
+            text = f"{warning.reason}{times}, {since} ago: {warning.message}"
+            lines += labelled_text("cluster", text, width, Tone.WARN)
+    return lines
+
+
+def _steps(row: PodRow, pod: Pod, frame: Frame) -> list[Span]:
+    if not pod.created_at:
+        return [Span("not known", Tone.DIM)]
+    since = figures.age(frame.now - pod.created_at)
+    parts = [Span(f"created {figures.time_of_day(pod.created_at)}Z, {since} ago")]
+    ends = ("to a node", "to start", "to be ready")
+    for took, end in zip(cold_start_steps(pod), ends, strict=True):
+        if took is not None:
+            parts.append(Span(f"{_took(took)} {end}"))
+    if pod.ready_at is not None:
+        parts.append(Span(f"ready after {_took(pod.ready_at - pod.created_at)}", Tone.OK))
+    elif row.is_on_the_way:
+        parts.append(Span("not ready yet", Tone.BUSY))
+    return parts
+
+
+def _worker_marks(row: PodRow, pod: Pod) -> list[Span]:
+    """When its worker reached the steps of its start, each after the one before; empty if it has
+    none, or does not say.
+    """
+    marks = {} if row.worker is None else row.worker.marks
+    parts: list[Span] = []
+    last = pod.started_at
+    for name, at in sorted(marks.items(), key=lambda mark: mark[1]):
+        if at < pod.created_at:
+            continue  # the process serves several pods, as in the demo
+        took = "" if last is None or at < last else f" after {_took(at - last)}"
+        parts.append(Span(f"{name}{took}"))
+        last = at
+    return parts
+
+
+def _took(seconds: float) -> str:
+    return "<1s" if seconds < 1 else figures.age(seconds)
+
+
+def _others(pods: Pods | None) -> list[Span]:
+    parts = [Span("not known", Tone.DIM)]
+    if pods is not None:
+        parts = [Span(f"{figures.amount(len(pods.items), 'pod')}, {pods.ready} ready")]
+    slowest = p90_ready_s(pods)
+    if slowest is not None:
+        parts.append(Span(f"9 of 10 were ready within {figures.age(slowest)}", Tone.DIM))
+    return parts
+
+
+def _filter_text(row: PodRow) -> str:
+    node = "" if row.pod is None else row.pod.node
+    return f"{row.key} {row.phase} {node} {row.why}"
+
+
+PODS: Final = Table[PodRow](
+    "pods",
+    "pods",
+    _COLUMNS,
+    _rows,
+    key=lambda row: row.key,
+    nothing=lambda _: [
+        Span("no pods", Tone.DIM),
+        Span("every pool that is shown here is at zero", Tone.DIM),
+    ],
+    text=_filter_text,
+    sort=Sort("PHASE", descending=False),
+    details=pod_lines,
+    opens=lambda row, _: Opening("why", row.pool),
+    about=lambda row: Scope(pool=row.pool),
+    pod=lambda row: None if row.pod is None else PodRef(row.pool, row.pod.name),
+)
+VIEWS: Final = (View("pods", (PODS,), "every pod", ("po", "pod")),)

@@ -1,0 +1,241 @@
+"""The pools: what each has, what it is given next, and why."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Final
+
+from agentdash.tui import figures, words
+from agentdash.tui.cells import (
+    RECENT_CELLS,
+    change_text,
+    none_span,
+    number_span,
+    recent_span,
+    series,
+    since_column,
+    state_span,
+    unknown_span,
+    value_span,
+)
+from agentdash.tui.lines import Span, Tone
+from agentdash.tui.sparkline import sparkline
+from agentdash.tui.table import Column, Opening, Sort, SortValue, Table, View
+from agentdash.tui.view import Frame, PoolRow, PoolState
+from controller.model.intents import Scope
+from controller.model.observation import WakeWatch
+
+_REPLICA_CELLS: Final = 6
+
+
+def _ready(row: PoolRow, frame: Frame) -> Span:
+    return number_span(row.ready, frame, old=row.workload_is_old, width=5)
+
+
+def _next(row: PoolRow, frame: Frame) -> Span:
+    tone = Tone.DIM if row.current == row.next == 0 else Tone.PLAIN
+    tone = Tone.BUSY if row.current != row.next else tone
+    text = change_text(row.current, row.next, frame)
+    return value_span(text, frame, old=row.workload_is_old, tone=tone)
+
+
+def _target(row: PoolRow, frame: Frame) -> Span:
+    old = row.queue_is_old or row.workload_is_old
+    return number_span(row.target, frame, old=old, width=6)
+
+
+def _demand(row: PoolRow, frame: Frame) -> Span:
+    return number_span(row.demand, frame, old=row.queue_is_old, width=4)
+
+
+def _waiting(row: PoolRow) -> int | None:
+    return None if row.queue is None else row.queue.pending
+
+
+def _in_flight(row: PoolRow) -> int | None:
+    return None if row.queue is None else row.queue.in_flight
+
+
+def _pending(row: PoolRow, frame: Frame) -> Span:
+    span = number_span(_waiting(row), frame, old=row.queue_is_old, width=6)
+    if row.queue_is_old or frame.stale:
+        return span
+    trend = {1: frame.glyphs.up, -1: frame.glyphs.down}.get(row.trend, "")
+    return Span(trend + span.text, span.tone)
+
+
+def _pressure(row: PoolRow, frame: Frame) -> Span:
+    if row.pressure is None or row.state is PoolState.BLIND:
+        return unknown_span(frame)
+    tone = Tone.WARN if row.pressure > 1 else Tone.DIM if row.pressure == 0 else Tone.PLAIN
+    old = row.queue_is_old or row.workload_is_old
+    return value_span(figures.ratio(row.pressure), frame, old=old, tone=tone)
+
+
+def _trouble_then_pressure(row: PoolRow) -> SortValue:
+    """A pool that cannot work comes before one that only has much to do."""
+    return (row.state.trouble, math.inf if row.pressure is None else row.pressure)
+
+
+def _bound(row: PoolRow, frame: Frame) -> Span:
+    decision = row.view.decision
+    if decision is None:
+        return none_span(frame)
+    if row.not_woken_below is not None and decision.gate is None:
+        return Span(f"activation {row.not_woken_below}")
+    return Span(row.bound, Tone.WARN if decision.gate else Tone.PLAIN)
+
+
+def _wake(row: PoolRow, frame: Frame) -> Span:
+    wake = row.view.observation.wake
+    if wake is WakeWatch.OFF:
+        return none_span(frame)
+    return Span(str(wake), Tone.WARN if wake is WakeWatch.POLLED else Tone.OK)
+
+
+def _why(row: PoolRow, frame: Frame) -> str | None:
+    decision = row.view.decision
+    return None if decision is None else words.last_sentence(decision, frame.at)
+
+
+def _why_cell(row: PoolRow, frame: Frame) -> Span:
+    why = _why(row, frame)
+    return Span("no decision yet", Tone.DIM) if why is None else Span(why)
+
+
+def _replicas(row: PoolRow, frame: Frame) -> Span:
+    """Those that were ready, and the target, on one scale."""
+    recent = row.history.recent
+    most = max((*recent.ready, *recent.target), default=0)
+    drawn = (
+        sparkline(numbers, _REPLICA_CELLS, frame.glyphs, most)
+        for numbers in (recent.ready, recent.target)
+    )
+    return Span(" ".join(f"{each:<{_REPLICA_CELLS}}" for each in drawn), Tone.DIM)
+
+
+_Column = Column[PoolRow]
+POOL_COLUMNS: Final[Sequence[Column[PoolRow]]] = (
+    _Column(
+        "POOL", 18, "tenant and name of the pool", "pool", lambda row: row.key,
+        widest=40, letter="N", names=True,
+    ),
+    _Column(
+        "STATE", 9, "the worst that is true of it", "state", lambda row: row.state.word,
+        lambda row, _: state_span(row.state),
+        sort=lambda row: row.state.rank, letter="S", descending=True,
+    ),
+    since_column(lambda row: row.since),
+    _Column(
+        "READY", 6, "replicas that are ready", "ready", lambda row: row.ready, _ready,
+        more={"workload_is_old": lambda row, _: row.workload_is_old},
+        right=True, letter="R", descending=True,
+    ),
+    _Column(
+        "NOW→NEXT", 8, "spec.replicas now, and what is written next", "next",
+        lambda row: row.next, _next, more={"replicas": lambda row, _: row.current},
+        right=True, letter="X", descending=True,
+    ),
+    _Column(
+        "TARGET", 7, "what it should have, after every limit", "target", lambda row: row.target,
+        _target, rank=6, right=True, letter="A", descending=True,
+    ),
+    _Column(
+        "WANT", 5, "what its work asks for, before any limit", "demand", lambda row: row.demand,
+        _demand, rank=4, right=True, letter="W", descending=True,
+    ),
+    _Column(
+        "PENDING", 8, "messages not delivered yet; an arrow says that the queue grows or shrinks",
+        "pending", _waiting, _pending, more={"queue_is_old": lambda row, _: row.queue_is_old},
+        right=True, letter="Q", descending=True,
+    ),
+    _Column(
+        "IN FLIGHT", 9, "messages delivered, not yet acknowledged", "in_flight", _in_flight,
+        lambda row, frame: number_span(_in_flight(row), frame, old=row.queue_is_old, width=6),
+        rank=7, right=True, letter="F", descending=True,
+    ),
+    _Column(
+        "PRESS", 6, "wanted replicas for each ready one; pools in trouble come before it",
+        "pressure", lambda row: row.pressure, _pressure, sort=_trouble_then_pressure,
+        right=True, letter="P", descending=True,
+    ),
+    _Column(
+        "BOUND", 8, "the rule that decided the target, or the gate that holds next; activation: too"
+        " little work to wake it", "bound", lambda row: row.bound or None, _bound,
+        rank=3, letter="B",
+    ),
+    _Column(
+        "TIER", 10, "the tenant's tier", "tier", lambda row: row.view.tier, rank=10, letter="T",
+    ),
+    _Column(
+        "LAST 15 MIN", RECENT_CELLS, "the most messages that waited, one minute to a bar; a dot is"
+        " not known", cell=lambda row, frame: recent_span(row.history.recent.pending, frame),
+        more={"pending_last_15_min": lambda row, _: series(row.history.recent.pending)},
+        rank=5, drawn=True,
+    ),
+    _Column(
+        "RDY 15 TGT 15", 2 * _REPLICA_CELLS + 1, "replicas over the last 15 minutes, on one scale:"
+        " ready ones, and the target", cell=_replicas,
+        more={
+            "ready_last_15_min": lambda row, _: series(row.history.recent.ready),
+            "target_last_15_min": lambda row, _: series(row.history.recent.target),
+        },
+        rank=5, drawn=True,
+    ),
+    _Column(
+        "MIN/MAX", 8, "limits of the fleet file",
+        cell=lambda row, _: Span(f"{row.view.min}/{row.view.max}", Tone.DIM),
+        more={"min": lambda row, _: row.view.min, "max": lambda row, _: row.view.max},
+        rank=10, right=True,
+    ),
+    _Column(
+        "WAKE", 6, "how a pool at zero notices its first message", "wake",
+        lambda row: str(row.view.observation.wake), _wake, rank=11,
+    ),
+    _Column(
+        "WHY", 24, "the last rule of the decision, in words", cell=_why_cell, more={"why": _why},
+        rank=9, fill=True,
+    ),
+)  # fmt: skip
+
+
+def nothing_seen(frame: Frame) -> list[Span]:
+    """What a table of the fleet says before there is a snapshot, or without pools."""
+    if frame.snapshot is not None:
+        return [
+            Span("no pools", Tone.WARN),
+            Span("the fleet file names none; add one and it appears here", Tone.DIM),
+        ]
+    waited = figures.age(frame.waited_s)
+    if problem := frame.engine_error or frame.feed_problem:
+        heading = ("the engine has stopped", "the dashboard goes on waiting")
+        if not frame.engine_error:
+            heading = (
+                "the controller runs elsewhere and cannot be seen from here",
+                "it may well go on",
+            )
+        return [
+            Span(heading[0], Tone.CRIT),
+            Span(problem),
+            Span(f"no snapshot for {waited}; {heading[1]}", Tone.DIM),
+        ]
+    return [
+        Span(f"loading  {waited}", Tone.TITLE),
+        Span(f"waiting for {frame.waits_for}", Tone.DIM),
+    ]
+
+
+POOLS: Final = Table[PoolRow](
+    "pools",
+    "pools",
+    POOL_COLUMNS,
+    lambda frame: frame.rows,
+    key=lambda row: row.key,
+    nothing=nothing_seen,
+    text=lambda row: row.filter_text,
+    sort=Sort("PRESS", descending=True),
+    opens=lambda row, _: Opening("why", row.key),
+    about=lambda row: Scope(pool=row.key),
+)
+VIEWS: Final = (View("pools", (POOLS,), "all pools", ("pl",)),)

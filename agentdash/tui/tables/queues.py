@@ -1,0 +1,351 @@
+"""The queues: one row for each stream and consumer of a pool, how much waits, and for how long."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from enum import Enum
+from typing import Final, NamedTuple
+
+from agentdash.tui import amounts, figures, words
+from agentdash.tui.cells import (
+    RECENT_CELLS,
+    measured_span,
+    none_span,
+    number_span,
+    recent_span,
+    series,
+    since_column,
+    state_span,
+)
+from agentdash.tui.labels import labelled, labelled_text
+from agentdash.tui.lines import Line, Span, Tone
+from agentdash.tui.table import Column, Opening, Sort, Table, View
+from agentdash.tui.tables.pools import nothing_seen
+from agentdash.tui.view import Frame, PoolRow
+from controller.model.decision import Bound, Code, Reason
+from controller.model.ids import QueueName
+from controller.model.intents import Scope
+from controller.model.observation import QueueDepth
+from controller.model.readings import Absent, Reading, Stale, last_known
+from controller.model.snapshot import Finding, QueueRates
+
+_PAUSES: Final = frozenset({Code.PAUSED, Code.KEPT_WHILE_PAUSED, Code.PAUSE_UNREADABLE})
+
+
+class QueueState(Enum):
+    """The state of a queue in one word, the worst first. The other fields are as in PoolState."""
+
+    BLIND = ("blind", "!!", Tone.CRIT, 6)
+    POISON = ("poison", "!!", Tone.CRIT, 5)
+    STALE = ("stale", "~", Tone.WARN, 4)
+    PAUSED = ("paused", "!", Tone.WARN, 3)
+    HELD = ("held", "!", Tone.WARN, 2)
+    OK = ("ok", "", Tone.OK, 1)
+    EMPTY = ("empty", "", Tone.DIM, 0)
+
+    def __init__(self, word: str, mark: str, tone: Tone, rank: int) -> None:
+        self.word = word
+        self.mark = mark
+        self.tone = tone
+        self.rank = rank
+
+
+class QueueRow(NamedTuple):
+    """One of a pool's queues; `number` is its place among them, 0 for the highest priority.
+    `since` is when its state began (Unix seconds), None where that is not known.
+    """
+
+    pool: PoolRow
+    number: int
+    rates: QueueRates
+    state: QueueState
+    since: float | None = None
+
+    @property
+    def key(self) -> str:
+        """The pool's key; for its lower queues with their place behind it."""
+        return f"{self.pool.key} {self.number + 1}" if self.number else self.pool.key
+
+    @property
+    def name(self) -> QueueName:
+        """Its stream and consumer."""
+        return self.pool.view.queues[self.number]
+
+    @property
+    def reading(self) -> Reading[QueueDepth]:
+        """What is known of its messages."""
+        return _reading(self.pool, self.number)
+
+    @property
+    def depth(self) -> QueueDepth | None:
+        """Its messages as last known."""
+        return last_known(self.reading)
+
+    @property
+    def oldest_at(self) -> float | None:
+        """When the oldest waiting message came, None where none waits or that is not known."""
+        depth = self.depth
+        return None if depth is None or depth.pending == 0 else self.rates.oldest_at
+
+
+def _rows(frame: Frame) -> Sequence[QueueRow]:
+    """One row for each queue."""
+    snapshot = frame.snapshot
+    if snapshot is None:
+        return ()
+    rates = {(each.pool, each.number): each for each in snapshot.queues}
+    found: list[QueueRow] = []
+    for pool in frame.rows:
+        for number in range(len(pool.view.queues)):
+            moving = rates.get((pool.view.key, number))
+            moving = moving or QueueRates(pool=pool.view.key, number=number)
+            state = queue_state(pool, number)
+            found.append(QueueRow(pool, number, moving, state, _since(state, pool, moving, frame)))
+    return found
+
+
+def _reading(pool: PoolRow, number: int) -> Reading[QueueDepth]:
+    """The reading of one of the pool's queues. Where there is none of each, as before the first
+    reading, it is that of all.
+    """
+    seen = pool.view.observation
+    return seen.queues[number] if number < len(seen.queues) else seen.queue
+
+
+def queue_state(pool: PoolRow, number: int = 0) -> QueueState:
+    """The worst state that applies to one of the pool's queues."""
+    reading, decision = _reading(pool, number), pool.view.decision
+    queue = last_known(reading)
+    if isinstance(reading, Absent) or queue is None:
+        return QueueState.BLIND
+    if decision is not None and any(_poisons(each, pool, number) for each in decision.reasons):
+        return QueueState.POISON
+    if isinstance(reading, Stale):
+        return QueueState.STALE
+    if queue.paused:
+        return QueueState.PAUSED
+    if decision is not None and decision.bound is Bound.PAUSE and queue.total:
+        return QueueState.HELD
+    return QueueState.OK if queue.total else QueueState.EMPTY
+
+
+def _since(state: QueueState, pool: PoolRow, rates: QueueRates, frame: Frame) -> float | None:
+    """When this state began: of a reading that failed, when that was; of a pause and of messages
+    that come back again and again, what the controller remembers of the pool.
+    """
+    if state in {QueueState.BLIND, QueueState.STALE}:
+        return _reading(pool, rates.number).at or None
+    if state is QueueState.HELD:
+        return None if pool.view.standing is None else pool.view.standing.bound_since
+    if state is QueueState.POISON:
+        findings = () if frame.snapshot is None else frame.snapshot.findings
+        times = (each.since for each in findings if _is_poison(each, pool, rates.number))
+        return next(times, None)
+    return rates.since
+
+
+def _poisons(reason: Reason, pool: PoolRow, number: int) -> bool:
+    """Whether this reason is about messages of this queue that come back again and again."""
+    queue = reason.numbers.get("queue")
+    return reason.code is Code.POISON and queue in {None, str(pool.view.queues[number])}
+
+
+def _is_poison(finding: Finding, pool: PoolRow, number: int) -> bool:
+    kinds = {Code.POISON.value, f"{Code.POISON.value} {pool.view.queues[number]}"}
+    return finding.subject == pool.view.key and finding.kind in kinds
+
+
+def _depth_column(
+    title: str, width: int, name: str, legend: str, *, letter: str = "", rank: int = 0
+) -> Column[QueueRow]:
+    def value(row: QueueRow) -> int | None:
+        return None if row.depth is None else getattr(row.depth, name)
+
+    def cell(row: QueueRow, frame: Frame) -> Span:
+        old = isinstance(row.reading, Stale)
+        return number_span(value(row), frame, old=old, width=width - 1)
+
+    return Column[QueueRow](
+        title, width, legend, name, value, cell,
+        right=True, letter=letter, rank=rank, descending=True,
+    )  # fmt: skip
+
+
+def _rate_column(title: str, name: str, legend: str) -> Column[QueueRow]:
+    def cell(row: QueueRow, frame: Frame) -> Span:
+        rate: float | None = getattr(row.rates, name)
+        return measured_span(None if rate is None else amounts.rate(rate), frame, zero=rate == 0)
+
+    return Column[QueueRow](
+        title, 6, legend, name, lambda row: getattr(row.rates, name), cell,
+        right=True, descending=True,
+    )  # fmt: skip
+
+
+def _wait_column(
+    title: str, name: str, legend: str, *, rank: int, letter: str = ""
+) -> Column[QueueRow]:
+    return Column[QueueRow](
+        title, 6, legend, name, lambda row: getattr(row.rates, name),
+        lambda row, frame: _wait(getattr(row.rates, name), frame),
+        rank=rank, right=True, letter=letter, descending=True,
+    )  # fmt: skip
+
+
+def _wait(value: float | None, frame: Frame) -> Span:
+    interval_s = 1.0 if frame.snapshot is None else frame.snapshot.interval_s
+    return measured_span(None if value is None else amounts.wait(value, interval_s), frame)
+
+
+def _oldest(row: QueueRow, frame: Frame) -> Span:
+    at = row.oldest_at
+    if at is None:
+        return none_span(frame)
+    age = figures.age(frame.now - at)
+    return measured_span(f">{age}" if row.rates.oldest_is_older else age, frame)
+
+
+def _of_name(field: str) -> Callable[[QueueRow], str]:
+    return lambda row: getattr(row.name, field)
+
+
+_Column = Column[QueueRow]
+_COLUMNS: Final[Sequence[Column[QueueRow]]] = (
+    _Column(
+        "POOL", 16, "tenant and name of the pool", "pool", lambda row: row.pool.key,
+        sort=lambda row: row.key, widest=34, letter="N", names=True,
+    ),
+    _Column(
+        "STATE", 9, "the worst that is true of it", "state", lambda row: row.state.word,
+        lambda row, _: state_span(row.state),
+        sort=lambda row: row.state.rank, letter="S", descending=True,
+    ),
+    since_column(lambda row: row.since),
+    _depth_column("PENDING", 7, "pending", "messages not delivered yet", letter="Q"),
+    _depth_column(
+        "FLIGHT", 6, "in_flight", "messages delivered, not yet acknowledged", letter="F"
+    ),
+    _depth_column("REDEL", 5, "redelivered", "messages delivered more than once", letter="R"),
+    _Column(
+        "OLDEST", 7, "how long the oldest message waits; > where it was there at the first look",
+        "oldest_at", lambda row: row.oldest_at, _oldest,
+        more={
+            "oldest_is_older": lambda row, _: row.rates.oldest_is_older,
+            "is_old": lambda row, _: isinstance(row.reading, Stale),
+        },
+        right=True, letter="A",
+    ),
+    _rate_column("IN/m", "arrivals_per_minute", "messages that arrive in a minute"),
+    _rate_column(
+        "DONE/m", "completions_per_minute", "messages that end in a minute, given up ones too"
+    ),
+    _wait_column("P50", "waited_p50_s", "half of the messages waited no longer", rank=2),
+    _wait_column(
+        "P95", "waited_p95_s", "19 of 20 messages waited no longer", rank=1, letter="W"
+    ),
+    _Column(
+        "WAIT, 15 MIN", RECENT_CELLS, "the longest that a message had waited, one minute to a bar",
+        cell=lambda row, frame: recent_span(row.pool.history.recent.wait_s, frame),
+        more={"wait_s_last_15_min": lambda row, _: series(row.pool.history.recent.wait_s)},
+        rank=3, drawn=True,
+    ),
+    _depth_column(
+        "PULLS", 6, "waiting_pulls", "requests of workers that wait for a message", rank=6
+    ),
+    _Column(
+        "STREAM", 10, "the JetStream stream", "stream", _of_name("stream"), rank=5, widest=20
+    ),
+    _Column(
+        "CONSUMER", 18, "the durable consumer", "consumer", _of_name("consumer"),
+        rank=4, widest=32,
+    ),
+)  # fmt: skip
+
+
+def queue_lines(row: QueueRow, frame: Frame, width: int) -> list[Line]:
+    """Where the queue is, how it moves, how long messages wait, and what holds them."""
+    queue, place = row.depth, f"{row.name.stream} > {row.name.consumer}"
+    pulls = "" if queue is None else f"{figures.count(queue.waiting_pulls)} pulls wait for work"
+    return [
+        *_trouble(row, frame, width),
+        *labelled("queue", (place, *_rank_parts(row), Span(pulls, Tone.DIM)), width),
+        *labelled("moving", _moving(row, frame), width),
+        *labelled("waits", _waits(row, frame), width),
+    ]
+
+
+def _rank_parts(row: QueueRow) -> list[Span]:
+    """Which of the pool's several queues it is."""
+    count = len(row.pool.view.queues)
+    if count == 1:
+        return []
+    rank = {0: ", pulled first", count - 1: ", pulled last"}.get(row.number, "")
+    return [Span(f"queue {row.number + 1} of {count}{rank}")]
+
+
+def _trouble(row: QueueRow, frame: Frame, width: int) -> list[Line]:
+    """What is wrong with the queue, or holds its messages."""
+    queue, reading, decision = row.depth, row.reading, row.pool.view.decision
+    lines: list[Line] = []
+    if isinstance(reading, Absent | Stale):
+        detail = f": {reading.detail}" if reading.detail else ""
+        since = figures.age(frame.now - reading.at)
+        text = f"{words.as_words(reading.why)} for {since}{detail}"
+        lines += labelled_text("unknown" if queue is None else "old", text, width, Tone.WARN)
+    if queue is None:
+        return lines
+    if queue.paused:
+        text = "the consumer is paused in NATS: it delivers nothing until it is resumed there"
+        lines += labelled_text("paused", text, width, Tone.WARN)
+    for reason in () if decision is None else decision.reasons:
+        text = words.reason_sentence(reason, frame.at)
+        if _poisons(reason, row.pool, row.number):
+            lines += labelled_text("poison", text, width, Tone.CRIT)
+        elif reason.code in _PAUSES and decision is not None and decision.bound is Bound.PAUSE:
+            kept = f"{figures.count(queue.pending)} messages stay in the queue: "
+            lines += labelled_text("held", kept + text, width, Tone.WARN)
+    return lines
+
+
+def _moving(row: QueueRow, frame: Frame) -> list[Span]:
+    arrivals, done = row.rates.arrivals_per_minute, row.rates.completions_per_minute
+    if arrivals is None or done is None:
+        return [Span("not known before ten seconds of good readings", Tone.DIM)]
+    old = frame.glyphs.stale if frame.stale else ""
+    parts = [
+        Span(f"{amounts.rate(arrivals)}{old} a minute arrive"),
+        Span(f"{amounts.rate(done)}{old} a minute are done"),
+    ]
+    queue = row.depth
+    if queue is not None and queue.total and done > arrivals and not old:
+        left_s = 60 * queue.total / (done - arrivals)
+        parts.append(Span(f"at this pace empty in {figures.age(left_s)}", Tone.DIM))
+    return parts
+
+
+def _waits(row: QueueRow, frame: Frame) -> list[Span]:
+    parts = [Span("not known for the last 5 minutes", Tone.DIM)]
+    if row.rates.waited_p50_s is not None:
+        p50, p95 = _wait(row.rates.waited_p50_s, frame), _wait(row.rates.waited_p95_s, frame)
+        parts = [Span(f"half within {p50.text}"), Span(f"95% within {p95.text}")]
+        parts.append(Span("in 5 minutes", Tone.DIM))
+    if row.oldest_at is not None:
+        age = _oldest(row, frame).text.replace(">", "more than ")
+        parts.append(Span(f"oldest {age}"))
+    return parts
+
+
+QUEUES: Final = Table[QueueRow](
+    "queues",
+    "queues",
+    _COLUMNS,
+    _rows,
+    key=lambda row: row.key,
+    nothing=nothing_seen,
+    text=lambda row: f"{row.key} {row.state.word} {row.name.stream} {row.name.consumer}",
+    sort=Sort("PENDING", descending=True),
+    details=queue_lines,
+    opens=lambda row, _: Opening("why", row.pool.key),
+    about=lambda row: Scope(pool=row.pool.key),
+)
+VIEWS: Final = (View("queues", (QUEUES,), "work that waits", ("qu", "queue")),)

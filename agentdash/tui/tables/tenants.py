@@ -1,0 +1,607 @@
+"""The tenants: budgets, time left, money, tiers, quota, and what operators asked for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from enum import Enum
+from typing import Final, NamedTuple
+
+from agentdash.tui import amounts, figures
+from agentdash.tui.cells import (
+    RECENT_CELLS,
+    measured_span,
+    none_span,
+    recent_span,
+    series,
+    since_column,
+    state_span,
+    unknown_span,
+    value_span,
+)
+from agentdash.tui.labels import labelled, labelled_text
+from agentdash.tui.lines import Line, Span, Tone, fit
+from agentdash.tui.sparkline import sparkline
+from agentdash.tui.table import Column, Opening, PlainValue, Sort, Table, View
+from agentdash.tui.view import NO_HISTORY, Frame
+from controller.model.intents import DayBudget, Freeze, Intent, NoGrowth, Pause, Scope, asked_words
+from controller.model.observation import ModelTokens
+from controller.model.scarcity import ModelTier
+from controller.model.snapshot import NOT_KNOWN, History, TenantTokens, TenantView, TokenState
+
+_BAR_WIDTH: Final = 8
+_LONGEST_NAME: Final = 20
+# from this width on, there is room for the number of calls
+_ROOM_FOR_CALLS: Final = 96
+# cells of a line beside its bars: the label, and the most of the pace
+_BESIDE_BARS: Final = 32
+
+
+class TenantState(Enum):
+    """The state of a tenant in one word, the worst first. The other fields are as in PoolState."""
+
+    HARD = ("hard", "!!", Tone.CRIT, 5)
+    UNKNOWN = ("unknown", "!!", Tone.CRIT, 4)
+    FROZEN = ("frozen", "!", Tone.WARN, 3)
+    PAUSED = ("paused", "!", Tone.WARN, 3)
+    HELD = ("held", "!", Tone.WARN, 2)
+    PACED = ("paced", "!", Tone.WARN, 2)
+    WARNED = ("warned", "!", Tone.WARN, 1)
+    OK = ("ok", "", Tone.OK, 0)
+
+    def __init__(self, word: str, mark: str, tone: Tone, rank: int) -> None:
+        self.word = word
+        self.mark = mark
+        self.tone = tone
+        self.rank = rank
+
+
+_SENTENCES: Final = {
+    TokenState.OK: "below the warning",
+    TokenState.WARNED: "the warning is reached{since}",
+    TokenState.PACED: "held to a pace{since}",
+    TokenState.HARD: "spent{since}: the targets are 0 until the reset",
+    TokenState.UNKNOWN: "the ledger is not known{since}: with a hard budget nothing grows",
+}
+
+
+class AskedFor(NamedTuple):
+    """One thing that an operator asked for all of a tenant: its word, and what it makes of the
+    tenant's state, None where that stays as it is.
+    """
+
+    label: str
+    intent: Pause | Freeze | NoGrowth | DayBudget
+    state: TenantState | None = None
+
+    @property
+    def words(self) -> str:
+        """Who, and until when: `mara until 13:00Z`, `the whole fleet by mara`."""
+        intent = self.intent
+        of_fleet = not isinstance(intent, DayBudget) and intent.scope.tenant is None
+        parts = ["the whole fleet"] if of_fleet else []
+        if intent.who:
+            parts.append(f"by {intent.who}" if of_fleet else intent.who)
+        if intent.until is not None:
+            parts.append(f"until {figures.time_of_day(intent.until)[:5]}Z")
+        return " ".join(parts)
+
+
+def asked_for(view: TenantView) -> list[AskedFor]:
+    """What operators asked for the whole tenant, the strongest first."""
+    found = (
+        ("frozen", view.freeze, TenantState.FROZEN),
+        ("paused", view.pause, TenantState.PAUSED),
+        ("held", view.no_growth, TenantState.HELD),
+        ("budget", view.day_budget, None),
+    )
+    return [AskedFor(label, intent, state) for label, intent, state in found if intent is not None]
+
+
+def tenant_state(view: TenantView) -> TenantState:
+    """The worst state that applies to the tenant."""
+    states = [each.state for each in asked_for(view) if each.state is not None]
+    return max([_by_tokens(view), *states], key=lambda state: state.rank)
+
+
+def _by_tokens(view: TenantView) -> TenantState:
+    return TenantState.OK if view.tokens is None else TenantState[view.tokens.state.name]
+
+
+def _since(view: TenantView) -> float | None:
+    """When the state that is shown began (Unix seconds), where the controller says it."""
+    state, tokens = tenant_state(view), view.tokens
+    if state is TenantState.PAUSED:
+        return view.pause_since
+    return None if tokens is None or _by_tokens(view) is not state else tokens.since
+
+
+def _filter_text(view: TenantView) -> str:
+    asked = " ".join(f"{each.label} {each.intent.who}" for each in asked_for(view))
+    return f"{view.name} {view.tier} {view.namespace} {tenant_state(view).word} {asked}"
+
+
+def tenant_history(tenant: str, frame: Frame) -> History:
+    """How the tokens of the tenant with this name went."""
+    histories = {} if frame.snapshot is None else frame.snapshot.tenant_histories
+    return histories.get(tenant, NO_HISTORY)
+
+
+# -- tokens -----------------------------------------------------------------------------------
+
+
+def _used(view: TenantView) -> int | None:
+    """The tokens of today as the budget counts them; without one, of all models and kinds."""
+    if view.tokens is not None:
+        return view.tokens.used
+    return None if view.by_model is None else view.by_model.total
+
+
+def _pace(view: TenantView) -> float | None:
+    """Tokens a minute: as the budget counts them, without one all of them."""
+    if view.tokens is not None:
+        return view.tokens.burn_per_minute
+    return None if view.by_model is None else view.by_model.per_minute
+
+
+def used_share(view: TenantView) -> float | None:
+    """The part of the day's tokens that is used; None without a budget or its ledger."""
+    tokens = view.tokens
+    if tokens is None or tokens.used is None:
+        return None
+    return tokens.used / tokens.cap if tokens.cap else 1.0
+
+
+def _tokens_cell(view: TenantView, frame: Frame) -> Span:
+    tokens, used = view.tokens, _used(view)
+    if tokens is None:
+        is_old = view.by_model is not None and view.by_model.is_old and not frame.stale
+        old = frame.glyphs.stale if is_old else ""
+        text = None if used is None else figures.count(used, 5) + old
+        return measured_span(text, frame, zero=used == 0)
+    cap = figures.count(tokens.cap, 5)
+    if used is None:
+        return Span(f"{frame.glyphs.unknown}/{cap}", Tone.WARN)
+    return value_span(f"{figures.count(used, 5)}/{cap}", frame, old=tokens.is_old)
+
+
+def _share_cell(view: TenantView, frame: Frame) -> Span:
+    share = used_share(view)
+    if view.tokens is None:
+        return none_span(frame)
+    if share is None:
+        return unknown_span(frame)
+    return value_span(amounts.percent(share), frame, old=view.tokens.is_old, tone=_share_tone(view))
+
+
+def _share_tone(view: TenantView) -> Tone:
+    state = _by_tokens(view)
+    return Tone.PLAIN if state is TenantState.OK else state.tone
+
+
+def _bar(view: TenantView, frame: Frame) -> Span:
+    share = used_share(view)
+    text = "" if share is None else amounts.bar(share, _BAR_WIDTH, frame.glyphs)
+    return Span(text, _share_tone(view))
+
+
+def _pace_cell(view: TenantView, frame: Frame) -> Span:
+    pace = _pace(view)
+    return measured_span(None if pace is None else amounts.rate(pace), frame, zero=pace == 0)
+
+
+def _runs_out(view: TenantView, frame: Frame) -> Span:
+    tokens = view.tokens
+    if tokens is None:
+        return none_span(frame)
+    if tokens.state is TokenState.UNKNOWN:
+        return unknown_span(frame)
+    at = tokens.runs_out_at
+    if tokens.state is TokenState.HARD or (at is not None and at <= frame.at):
+        return Span("spent", Tone.CRIT)
+    if at is None:
+        return value_span("lasts the day", frame, old=tokens.is_old)
+    return Span(f"{figures.time_of_day(at)}Z", Tone.WARN)
+
+
+def _of_tokens(field: str) -> Callable[[TenantView, Frame], PlainValue]:
+    return lambda view, _: None if view.tokens is None else getattr(view.tokens, field)
+
+
+def _of_kind(kind: str) -> Callable[[TenantView, Frame], PlainValue]:
+    """The tokens of today of one kind, of all models."""
+
+    def value(view: TenantView, frame: Frame) -> PlainValue:
+        del frame
+        used = view.by_model
+        return None if used is None else sum(getattr(each, kind) for each in used.models)
+
+    return value
+
+
+def _by_model(view: TenantView) -> PlainValue:
+    """Each model with its tokens, for scripts: `demo input=12 cached_input=0 output=3 calls=1`."""
+    if view.by_model is None:
+        return None
+    return [
+        f"{_model_name(each)} input={each.input} cached_input={each.cached_input}"
+        f" output={each.output} calls={each.calls}"
+        for each in view.by_model.models
+    ]
+
+
+# -- money, tiers, quota ----------------------------------------------------------------------
+
+
+def _usd(view: TenantView, frame: Frame) -> Span:
+    if view.usd_per_hour is None:
+        return none_span(frame)
+    limit = view.usd_limit
+    text = amounts.usd(view.usd_per_hour)
+    text = text if limit is None else f"{text}/{amounts.usd(limit)}"
+    span = measured_span(text, frame, zero=not view.usd_per_hour)
+    over = limit is not None and view.usd_per_hour > limit
+    return span._replace(tone=Tone.WARN) if over else span
+
+
+def tier_share(view: TenantView, tier: ModelTier) -> float | None:
+    """The tier's part of the tokens of today, 0 to 1; None before any are known."""
+    used = view.tiers
+    total = 0 if used is None else sum(used.tokens.values())
+    return None if used is None or not total else used.tokens.get(tier, 0) / total
+
+
+def _of_tier(tier: ModelTier) -> Callable[[TenantView, Frame], PlainValue]:
+    return lambda view, _: tier_share(view, tier)
+
+
+def _saved(view: TenantView) -> float | None:
+    """What routers saved today against the best model alone; None before that is known."""
+    return None if view.tiers is None else view.tiers.saved_usd
+
+
+def _tiers_cell(text: str, view: TenantView, frame: Frame) -> Span:
+    is_old = view.tiers is not None and view.tiers.is_old
+    return value_span(text, frame, old=is_old) if text else none_span(frame)
+
+
+def _shares_cell(view: TenantView, frame: Frame) -> Span:
+    """`62/30/8`: the percentage of each tier, the smallest models first."""
+    shares = [tier_share(view, tier) for tier in ModelTier]
+    known = [amounts.percent(share).rstrip("%") for share in shares if share is not None]
+    return _tiers_cell("/".join(known), view, frame)
+
+
+def _saved_cell(view: TenantView, frame: Frame) -> Span:
+    """`4.10` USD; less than 0 where it would have been cheaper to ask the best model at once."""
+    saved = _saved(view)
+    span = _tiers_cell("" if saved is None else amounts.usd(saved), view, frame)
+    return span._replace(tone=Tone.WARN) if saved is not None and saved < 0 else span
+
+
+def _quota_span(view: TenantView, frame: Frame, field: str, text: Callable[[int], str]) -> Span:
+    """`4/40`, or what is used alone where nothing limits it."""
+    used, hard = getattr(view.used, field), getattr(view.quota, field)
+    shown = frame.glyphs.unknown if used is None else text(used)
+    if hard is None:
+        return Span(shown, Tone.DIM)
+    old = frame.glyphs.stale if view.is_quota_old or frame.stale else ""
+    tone = Tone.WARN if old or used is None or used >= hard else Tone.PLAIN
+    return Span(f"{shown}/{text(hard)}{old}", tone)
+
+
+def _quota(
+    title: str, width: int, field: str, text: Callable[[int], str], *, legend: str, rank: int
+) -> Column[TenantView]:
+    """What the replicas there request of a resource, of the quota where there is one."""
+    name = field if field != "replicas" else "pods"
+    return Column[TenantView](
+        title,
+        width,
+        f"{legend}, of the quota where there is one",
+        f"{name}_used",
+        lambda view: getattr(view.used, field),
+        lambda view, frame: _quota_span(view, frame, field, text),
+        more={f"{name}_limit": lambda view, _: getattr(view.quota, field)},
+        rank=rank,
+        right=True,
+    )
+
+
+def _asked(view: TenantView, frame: Frame) -> Span:
+    found = asked_for(view)
+    if not found:
+        return none_span(frame)
+    more = f" +{len(found) - 1}" if len(found) > 1 else ""
+    return Span(f"{found[0].label} {found[0].words}{more}", Tone.WARN)
+
+
+def _of_intent(
+    name: str, find: Callable[[TenantView], Intent | None]
+) -> Iterator[tuple[str, Callable[[TenantView, Frame], PlainValue]]]:
+    """Who asked for it, why and until when (Unix seconds)."""
+
+    def of(part: str) -> Callable[[TenantView, Frame], PlainValue]:
+        return lambda view, _: getattr(find(view), part, None)
+
+    for title, part in (("by", "who"), ("why", "why"), ("until", "until")):
+        yield f"{name}_{title}", of(part)
+
+
+_Column = Column[TenantView]
+_COLUMNS: Final = (
+    _Column(
+        "TENANT", 12, "the tenant's name", "tenant", lambda view: view.name, letter="N",
+        more={"namespace": lambda view, _: view.namespace},
+    ),
+    _Column(
+        "TIER", 10, "the tenant's tier", "tier", lambda view: view.tier, rank=12, letter="T"
+    ),
+    _Column(
+        "STATE", 10, "the worst that is true of it", "state", lambda view: tenant_state(view).word,
+        lambda view, _: state_span(tenant_state(view)),
+        sort=lambda view: tenant_state(view).rank, letter="S", descending=True,
+    ),
+    since_column(_since),
+    _Column(
+        "BUDGET", _BAR_WIDTH, "how it stands to its tokens per day", cell=_bar, rank=8, drawn=True
+    ),
+    _Column(
+        "TOKENS/DAY", 12, "used today, of the day's budget; without one, of all models and kinds",
+        "tokens_used", _used, _tokens_cell, right=True, descending=True,
+        more={
+            "tokens_limit": _of_tokens("cap"),
+            "tokens_reserved": _of_tokens("reserved"),
+            "tokens_are_old": _of_tokens("is_old"),
+            "tokens_reset_at": _of_tokens("resets_at"),
+            **{
+                f"{kind}_tokens_today": _of_kind(kind)
+                for kind in ("input", "cached_input", "output")
+            },
+            "tokens_by_model": lambda view, _: _by_model(view),
+        },
+    ),
+    _Column(
+        "SHARE", 5, "how much of the limit is used", "share", used_share, _share_cell,
+        right=True, letter="P", descending=True,
+    ),
+    _Column(
+        "TOK/m", 6, "tokens used in a minute, lately", "tokens_per_minute", _pace, _pace_cell,
+        right=True, letter="R", descending=True,
+    ),
+    _Column(
+        "TOK/m, 15 MIN", RECENT_CELLS, "the fastest pace of tokens, one minute to a bar",
+        cell=lambda view, frame: recent_span(tenant_history(view.name, frame).recent.tokens, frame),
+        more={
+            "tokens_per_minute_last_15_min": lambda view, frame: series(
+                tenant_history(view.name, frame).recent.tokens
+            )
+        },
+        rank=6, drawn=True,
+    ),
+    _Column(
+        "RUNS OUT", 14, "when nothing is left at this pace; else the day lasts",
+        "tokens_run_out_at", lambda view: None if view.tokens is None else view.tokens.runs_out_at,
+        _runs_out, right=True, letter="X",
+    ),
+    _Column(
+        "POOLS", 5, "how many pools", "pools", lambda view: view.pools,
+        rank=1, right=True, descending=True,
+    ),
+    _Column(
+        "USD/h", 11, "what the targets cost at work, of the limit",
+        "usd_per_hour", lambda view: view.usd_per_hour, _usd,
+        more={"usd_per_hour_limit": lambda view, _: view.usd_limit},
+        rank=2, right=True, letter="W", descending=True,
+    ),
+    _Column(
+        "N/S/P %", 9, "the parts of today's tokens that went to nano, standard and premium models",
+        cell=_shares_cell,
+        more={
+            **{f"share_{tier.value}": _of_tier(tier) for tier in ModelTier},
+            "tiers_are_old": lambda view, _: None if view.tiers is None else view.tiers.is_old,
+        },
+        rank=5, right=True,
+    ),
+    _Column(
+        "SAVED", 6, "USD that routers saved today against the best model alone",
+        "saved_usd_today", _saved, _saved_cell, rank=5, right=True, descending=True,
+    ),
+    _quota("PODS", 7, "replicas", str, legend="how many pods", rank=6),
+    _quota("CPU", 9, "cpu_milli", amounts.cores, legend="cores that pods request", rank=10),
+    _quota("MEMORY", 12, "memory_bytes", amounts.memory, legend="the same of memory", rank=11),
+    _Column(
+        "OPERATORS", 15, "what they asked for all of it", cell=_asked, rank=9, widest=60,
+        more={
+            **dict(_of_intent("paused", lambda view: view.pause)),
+            **dict(_of_intent("frozen", lambda view: view.freeze)),
+            **dict(_of_intent("held", lambda view: view.no_growth)),
+            "budget_tokens": lambda view, _: (
+                None if view.day_budget is None else view.day_budget.tokens
+            ),
+            **dict(_of_intent("budget", lambda view: view.day_budget)),
+        },
+    ),
+)  # fmt: skip
+
+
+# -- details ----------------------------------------------------------------------------------
+
+
+def tenant_lines(view: TenantView, frame: Frame, width: int) -> list[Line]:
+    """What operators asked for, the day's tokens, money, tiers, quota and pools of one tenant."""
+    return [
+        *_asked_lines(view, frame, width),
+        *_token_lines(view, frame, width),
+        *_pace_lines(tenant_history(view.name, frame), frame, width),
+        *_model_lines(view, frame, width),
+        *_cost_lines(view, frame, width),
+        *_tier_lines(view, frame, width),
+        *_place_lines(view, frame, width),
+    ]
+
+
+def _asked_lines(view: TenantView, frame: Frame, width: int) -> list[Line]:
+    """Each in full, with why."""
+    lines: list[Line] = []
+    for each in asked_for(view):
+        intent, text = each.intent, each.words
+        if isinstance(intent, Pause):
+            kept = "" if intent.keep is None else f", keeping {intent.keep} replicas a pool"
+            by = "by " if intent.who and intent.scope.tenant is not None else ""
+            at = view.pause_since
+            since = "" if at is None else f"since {figures.since(at, frame.now)} "
+            text = f"{since}{by}{text}{kept}"
+        if isinstance(intent, DayBudget):
+            text = f"{asked_words(intent)}, {text}"
+        why = f": {intent.why}" if intent.why else ""
+        lines += labelled_text(each.label, f"{text}{why}", width, Tone.WARN)
+    return lines
+
+
+def _token_lines(view: TenantView, frame: Frame, width: int) -> list[Line]:
+    tokens = view.tokens
+    if tokens is None:
+        none = Span("no daily budget", Tone.DIM)
+        pace = _pace_cell(view, frame)
+        paced = (_tokens_cell(view, frame), none, pace._replace(text=f"{pace.text}/m"))
+        return labelled("tokens", (none,) if view.by_model is None else paced, width)
+    since = f" since {figures.since(tokens.since, frame.now)}" if tokens.since else ""
+    parts = [_tokens_cell(view, frame)]
+    if tokens.reserved:
+        parts.append(Span(f"{figures.count(tokens.reserved)} reserved", Tone.DIM))
+    parts.append(Span(_SENTENCES[tokens.state].format(since=since), _by_tokens(view).tone))
+    return labelled("tokens", parts, width) + _end_lines(tokens, view, frame, width)
+
+
+def _end_lines(tokens: TenantTokens, view: TenantView, frame: Frame, width: int) -> list[Line]:
+    """How fast they go, and when they end."""
+    pace = [Span("not known", Tone.DIM)]
+    if tokens.burn_per_minute is not None:
+        old = frame.glyphs.stale if tokens.is_old or frame.stale else ""
+        pace = [Span(f"{amounts.rate(tokens.burn_per_minute)}{old}/m")]
+    if tokens.pace_per_minute is not None:
+        pace.append(Span(f"held to {amounts.rate(tokens.pace_per_minute)}/m", Tone.WARN))
+    runs_out = _runs_out(view, frame)
+    if runs_out.text[0].isdigit():
+        runs_out = runs_out._replace(text=f"runs out {runs_out.text}")
+    resets = Span(f"reset {figures.time_of_day(tokens.resets_at)[:5]}Z", Tone.DIM)
+    return labelled("pace", (*pace, runs_out, resets), width)
+
+
+def _pace_lines(history: History, frame: Frame, width: int) -> list[Line]:
+    """How the pace of the tokens went, over 15 minutes and over 24 hours, as far as it is known."""
+    lines: list[Line] = []
+    for label, numbers in (
+        ("last 15 min", history.recent.tokens),
+        ("last 24 h", history.day.tokens),
+    ):
+        most = max(numbers, default=NOT_KNOWN)
+        cells = min(width - _BESIDE_BARS, len(numbers))
+        if most == NOT_KNOWN or cells < 1:
+            continue
+        bars = Span(sparkline(numbers, cells, frame.glyphs), Tone.BUSY)
+        lines += labelled(label, (bars, Span(f"most {amounts.rate(most)}/m", Tone.DIM)), width)
+    return lines
+
+
+def _model_lines(view: TenantView, frame: Frame, width: int) -> list[Line]:
+    """One line for each model with its tokens by kind, the most used first, and one for their sum;
+    nothing where none are counted.
+    """
+    used = view.by_model
+    if used is None or not used.models:
+        return []
+    old = frame.glyphs.stale if used.is_old or frame.stale else ""
+    total = ModelTokens(
+        model="all models",
+        input=sum(each.input for each in used.models),
+        cached_input=sum(each.cached_input for each in used.models),
+        output=sum(each.output for each in used.models),
+        calls=sum(each.calls for each in used.models),
+    )
+    counted = [*used.models, total] if len(used.models) > 1 else list(used.models)
+    cells = min(max(len(_model_name(each)) for each in counted), _LONGEST_NAME)
+    lines: list[Line] = []
+    for each in counted:
+        tone = Tone.DIM if each is total else Tone.PLAIN
+        shown = fit(_model_name(each), cells, name=True, ellipsis=frame.glyphs.ellipsis)
+        parts = [Span(text, tone) for text in (shown, *_kinds(each, old, width))]
+        lines += labelled("" if lines else "used today", parts, width)
+    return lines
+
+
+def _model_name(used: ModelTokens) -> str:
+    return used.model or "other models"
+
+
+def _kinds(used: ModelTokens, old: str, width: int) -> list[str]:
+    """The tokens of each kind, in columns."""
+    kinds = [("in", used.input), ("cached", used.cached_input), ("out", used.output)]
+    if width >= _ROOM_FOR_CALLS:
+        kinds.append(("calls", used.calls))
+    return [f"{name} {figures.count(number, 5) + old:>6}" for name, number in kinds]
+
+
+def _cost_lines(view: TenantView, frame: Frame, width: int) -> list[Line]:
+    if view.usd_per_hour is None:
+        nothing = Span("not known: no pool has a model with a price", Tone.DIM)
+        return labelled("cost", (nothing,), width)
+    usd = _usd(view, frame)
+    unpriced = f"without {figures.amount(view.unpriced, 'pool')} of unknown cost"
+    planned = usd._replace(text=f"{usd.text} USD an hour planned")
+    return labelled("cost", (planned, Span(unpriced if view.unpriced else "", Tone.DIM)), width)
+
+
+def _tier_lines(view: TenantView, frame: Frame, width: int) -> list[Line]:
+    """The share of each tier that was used, and the saving; nothing before any are known."""
+    used, shares = view.tiers, {tier: tier_share(view, tier) for tier in ModelTier}
+    if used is None or None in shares.values():
+        return []
+    parts = [f"{tier.value} {amounts.percent(share or 0)}" for tier, share in shares.items()]
+    saved = f"{amounts.usd(abs(used.saved_usd))} USD today"
+    saving = Span(f"saved {saved}")
+    if used.saved_usd < 0:
+        saving = Span(f"cost {saved} more than premium alone", Tone.WARN)
+    missing = "some of today's may be missing" if used.is_old or frame.stale else ""
+    return labelled("tiers", (*parts, saving, Span(missing, Tone.WARN)), width)
+
+
+def _place_lines(view: TenantView, frame: Frame, width: int) -> list[Line]:
+    """What its pods request of the quota, and its pools."""
+    requested: list[Span] = []
+    for name, field, text in (
+        ("pods", "replicas", str),
+        ("cpu", "cpu_milli", amounts.cores),
+        ("memory", "memory_bytes", amounts.memory),
+    ):
+        span = _quota_span(view, frame, field, text)
+        requested.append(span._replace(text=f"{name} {span.text}"))
+    paused = f"{view.paused_pools} held by a pause" if view.paused_pools else ""
+    pools = (
+        f"{figures.amount(view.pools, 'pool')} in {view.namespace}, tier {view.tier}",
+        Span(paused, Tone.WARN),
+    )
+    limited = any(getattr(view.quota, field) is not None for field in view.quota.__struct_fields__)
+    label = "of quota" if limited else "requested"
+    return [*labelled(label, requested, width), *labelled("serves", pools, width)]
+
+
+TENANTS: Final = Table[TenantView](
+    "tenants",
+    "tenants",
+    _COLUMNS,
+    lambda frame: () if frame.snapshot is None else frame.snapshot.tenants,
+    key=lambda view: view.name,
+    nothing=lambda _: [
+        Span("no tenants", Tone.WARN),
+        Span("the fleet file names none; add one and it appears here", Tone.DIM),
+    ],
+    text=_filter_text,
+    sort=Sort("SHARE", descending=True),
+    details=tenant_lines,
+    opens=lambda view, _: Opening(
+        "pools", of=view.name, where=lambda row: row.view.tenant == view.name
+    ),
+    about=lambda view: Scope(tenant=view.name),
+)
+VIEWS: Final = (View("tenants", (TENANTS,), "budgets, pauses", ("tn", "tenant")),)
