@@ -23,8 +23,8 @@ from controller.attach import Attachment, find_writer
 from controller.config import load
 from controller.engine.clock import SystemClock
 from controller.engine.hub import Hub
+from controller.engine.intents import SignalSwitch, freeze_by_signals
 from controller.engine.supervise import EngineThread, FatalError, Main
-from controller.engine.switches import SignalSwitch, freeze_by_signals
 from controller.exit_codes import ExitCode
 from controller.logs import log_nowhere
 from controller.ports import Person

@@ -11,20 +11,20 @@ from importlib import metadata
 from typing import Final, NamedTuple
 
 from controller.engine.clock import SystemClock
-from controller.engine.elector import Elector
-from controller.engine.findings import Found
 from controller.engine.fleet_file import FleetFileWatch
 from controller.engine.hub import Hub
-from controller.engine.keep import Keeper
+from controller.engine.intents import Switches
 from controller.engine.last_snapshot import LastKeeper
+from controller.engine.lead import Elector
 from controller.engine.loop import Engine, Handover
-from controller.engine.metric_polls import MetricPolls
+from controller.engine.memory import Keeper
+from controller.engine.observe import MetricPolls
 from controller.engine.past import PastKeeper
-from controller.engine.pauses import spare_what_lasts
 from controller.engine.publish import stream_findings
 from controller.engine.record import Recorder
-from controller.engine.snapshots import SnapshotBuilder
-from controller.engine.switches import Switches
+from controller.engine.show.findings import Found
+from controller.engine.show.snapshot import SnapshotBuilder
+from controller.engine.supervise import spare_what_lasts
 from controller.kube.cluster import Cluster
 from controller.kube.metrics import metric_sources
 from controller.model.fleet import Fleet

@@ -173,7 +173,7 @@ class LeaseConflictError(LeaseError):
 class Lease(Protocol):
     """The record of the process that leads a fleet, replaced by compare-and-set.
 
-    It only stores: who may take it and when is decided by `engine/elector.py`.
+    It only stores: who may take it and when is decided by `engine/lead.py`.
     """
 
     @property

@@ -16,15 +16,14 @@ from msgspec.structs import replace
 from controller.attach import UnsupportedServerError
 from controller.config.document import FleetSource
 from controller.engine.clock import SystemClock
-from controller.engine.elector import Elector
 from controller.engine.fleet_file import FleetFileWatch
 from controller.engine.hub import Hub
+from controller.engine.intents import SignalSwitch, Switches
+from controller.engine.lead import Elector, WriteRight
 from controller.engine.observe import Observer
 from controller.engine.record import Recorder
-from controller.engine.snapshots import SnapshotBuilder
+from controller.engine.show.snapshot import SnapshotBuilder
 from controller.engine.supervise import FatalError
-from controller.engine.switches import SignalSwitch, Switches
-from controller.engine.write_right import WriteRight
 from controller.engines import FIRST_SIGHT_S, Lasting, metric_polls, run_engines, watch_pools
 from controller.expose.server import TickWatch, serving, unable_to_decide
 from controller.kube.cluster import Cluster

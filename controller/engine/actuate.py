@@ -1,18 +1,83 @@
-"""Step 3 of a tick: carry out the plan's changes, each pool's in a task of its own."""
+"""Step 3 of a tick: carry out the plan's changes, each pool's in a task of its own.
+
+Here too: when a failed write is tried again, and whether writes succeed at all.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from controller.engine.crews import Crews
-from controller.engine.write_backoff import WriteBackoff
+from controller.engine.show.findings import Found, listed
+from controller.engine.workers import Crews
 from controller.model.decision import Decision, Outcome, OutcomeKind
 from controller.model.fleet import Pool
 from controller.model.ids import PoolKey
+from controller.model.servers import Backoff, no_jitter
+from controller.model.snapshot import NO_WRITE, OVERTAKEN, Severity
 from controller.model.value import Value
 from controller.ports import Actuator, Clock
+
+WRITE_RETRY_FIRST_S: Final = 1.0
+WRITE_RETRY_MOST_S: Final = 60.0
+
+FREE_CONFLICTS: Final = 2
+"""After a conflict the pool is decided again at once: another writer was faster, and the API server
+works. After more than these in a row, without news from the watch, our view of it is outdated."""
+_NO_WAIT: Final = frozenset({OutcomeKind.APPLIED, OutcomeKind.READ_ONLY})
+
+
+class WriteBackoff:
+    """For each pool, the time from which the next write may be tried (Unix seconds).
+
+    The waits have no jitter: only one process writes, so no others retry at the same moment.
+    """
+
+    def __init__(self) -> None:
+        self._backoffs: dict[PoolKey, Backoff] = {}
+        self._until: dict[PoolKey, float] = {}
+        self._conflicts: dict[PoolKey, int] = {}
+
+    def learn(self, pool: PoolKey, outcome: Outcome, now: float) -> None:
+        """Set the pool's wait after an outcome: the backoff or the server's Retry-After, whichever
+        is longer. A write that was applied or not sent (read-only) ends the wait, and the first
+        conflicts do.
+        """
+        if outcome.kind is OutcomeKind.CONFLICT:
+            self._conflicts[pool] = self._conflicts.get(pool, 0) + 1
+        is_free = outcome.kind is OutcomeKind.CONFLICT and not self.is_outdated(pool)
+        if outcome.kind in _NO_WAIT or is_free:
+            self._backoffs.pop(pool, None)
+            self._until.pop(pool, None)
+            return
+        backoff = self._backoffs.get(pool)
+        if backoff is None:
+            backoff = self._backoffs[pool] = Backoff(
+                WRITE_RETRY_FIRST_S, WRITE_RETRY_MOST_S, random=no_jitter
+            )
+        self._until[pool] = now + max(backoff.next_s(), outcome.retry_after_s or 0.0)
+
+    def holds(self, pool: PoolKey, now: float) -> bool:
+        """Whether it is too early to write for this pool."""
+        return now < self._until.get(pool, 0.0)
+
+    def heard_of(self, pool: PoolKey) -> None:
+        """A watch reported a change of this pool: its next conflict is the first one."""
+        self._conflicts.pop(pool, None)
+
+    def is_outdated(self, pool: PoolKey) -> bool:
+        """Whether the view of this pool lags behind the changes that its writes lose against."""
+        return self._conflicts.get(pool, 0) > FREE_CONFLICTS
+
+    def outdated(self) -> list[PoolKey]:
+        """The pools that are so, sorted."""
+        return sorted(pool for pool in self._conflicts if self.is_outdated(pool))
+
+    def shift(self, seconds: float) -> None:
+        """Add a step of the clock to all remembered times."""
+        self._until = {pool: until + seconds for pool, until in self._until.items()}
+
 
 IN_FLIGHT_LIMIT: Final = 50
 """The most writes at the same time, equal to the client's burst. Further changes do not wait in a
@@ -166,3 +231,63 @@ class WriteDispatcher:
         at = self._clock.now()
         self.backoff.learn(decision.pool, outcome, at)
         return Write(decision=decision, outcome=outcome, at=at)
+
+
+LEAST_PATIENCE_S: Final = 10.0
+INTERVALS_OF_PATIENCE: Final = 5
+
+_FAILURES: Final = frozenset(
+    {
+        OutcomeKind.UNAUTHORIZED,
+        OutcomeKind.FORBIDDEN,
+        OutcomeKind.THROTTLED,
+        OutcomeKind.FAILED,
+        OutcomeKind.UNREACHABLE,
+        OutcomeKind.UNKNOWN,
+    }
+)
+"""The outcomes that a write to another workload would probably have too."""
+_ADVICE: Final[Mapping[OutcomeKind, str]] = {
+    OutcomeKind.UNAUTHORIZED: "; see that the ServiceAccount or user of this process still exists",
+    OutcomeKind.FORBIDDEN: "; grant this process `patch` on deployments/scale or "
+    "statefulsets/scale",
+}
+
+
+class WriteHealth:
+    """Since when every write fails. Times are monotonic seconds."""
+
+    def __init__(self, interval_s: float) -> None:
+        self._patience_s = max(LEAST_PATIENCE_S, INTERVALS_OF_PATIENCE * interval_s)
+        self._failing_since: float | None = None
+        self._last = Outcome(kind=OutcomeKind.APPLIED)
+
+    def ended(self, outcome: Outcome, now: float) -> None:
+        """Take the outcome of a write."""
+        if outcome.kind not in _FAILURES:
+            self._failing_since = None
+            return
+        self._last = outcome
+        if self._failing_since is None:
+            self._failing_since = now
+
+    def nothing_to_write(self) -> None:
+        """No pool is to be changed, so no write can succeed."""
+        self._failing_since = None
+
+    def findings(self, now: float) -> Iterator[Found]:
+        """One, if no write has succeeded for several intervals although some were tried."""
+        if self._failing_since is not None and now - self._failing_since > self._patience_s:
+            words = self._last.detail or self._last.kind.value
+            text = f"no write succeeds: {words}{_ADVICE.get(self._last.kind, '')}"
+            yield Severity.CRITICAL, "kubernetes", NO_WRITE, text
+
+
+def overtaken_findings(pools: Sequence[PoolKey]) -> Iterator[Found]:
+    """One about all pools whose writes lose against changes that no watch reports."""
+    if pools:
+        text = (
+            f"{listed(pools)}: writes lose against changes that no watch reports, so each "
+            "workload is read by itself; does a proxy before the API server hold watches back?"
+        )
+        yield Severity.WARNING, "kubernetes", OVERTAKEN, text

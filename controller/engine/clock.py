@@ -1,4 +1,4 @@
-"""The engine's one clock: the wall clock at start plus monotonic time since."""
+"""The engine's one clock: wall time at start plus monotonic time since; and slots of full ticks."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 from controller.planning.memory import STEP_S
+from controller.ports import Clock
 
 
 class SystemClock:
@@ -45,3 +46,23 @@ class SystemClock:
     async def sleep(self, seconds: float) -> None:
         """Return after `seconds`; a negative number counts as 0."""
         await asyncio.sleep(max(0.0, seconds))
+
+
+def next_slot(slot: float, now: float, interval_s: float) -> tuple[float, int]:
+    """The first slot after `slot` that is not past at `now`, and how many slots were skipped."""
+    following = slot + interval_s
+    if now <= following:
+        return following, 0
+    late = int((now - following) // interval_s) + 1
+    return following + late * interval_s, late
+
+
+async def until(slot: float, clock: Clock, stopping: asyncio.Event) -> None:
+    """Sleep until the slot (monotonic seconds), or until asked to stop."""
+    sleep = asyncio.ensure_future(clock.sleep(slot - clock.monotonic()))
+    stop = asyncio.ensure_future(stopping.wait())
+    try:
+        await asyncio.wait({sleep, stop}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        sleep.cancel()
+        stop.cancel()

@@ -10,8 +10,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from controller.config.document import FleetFileError, FleetSource, file_state
-from controller.engine.findings import Found, listed
-from controller.engine.fleet_findings import FLEET_FILE
+from controller.engine.show.findings import FLEET_FILE, Found, listed
 from controller.model.settings import Settings
 from controller.model.snapshot import INVALID_FILE, Severity
 from controller.ports import Clock

@@ -10,7 +10,7 @@ from typing import Final
 
 from controller.engine.record import Recorder
 from controller.engine.saving import SavePlan, SnapshotSaver
-from controller.engine.snapshots import SnapshotBuilder
+from controller.engine.show.snapshot import SnapshotBuilder
 from controller.model.snapshot import Snapshot
 from controller.ports import Clock, SnapshotStore, StoreError
 

@@ -8,25 +8,21 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from decimal import Decimal
 from typing import Final, NamedTuple
 
-from controller.engine.actuate import Write, WriteDispatcher
-from controller.engine.allot import Allotment
-from controller.engine.announce import announcement, event_findings
-from controller.engine.crews import Crews
+from controller.engine.actuate import Write, WriteDispatcher, WriteHealth, overtaken_findings
+from controller.engine.clock import next_slot, until
 from controller.engine.early import EarlyTicks
-from controller.engine.findings import Found
 from controller.engine.hub import Hub
-from controller.engine.keep import Keeper
+from controller.engine.intents import Switches
 from controller.engine.last_snapshot import LastKeeper
 from controller.engine.lead import Lead
-from controller.engine.metric_polls import MetricPolls
-from controller.engine.observe import Observer
+from controller.engine.memory import Keeper
+from controller.engine.observe import MetricPolls, Observer
 from controller.engine.past import PastKeeper
 from controller.engine.publish import Publisher, journal_findings
-from controller.engine.record import Recorder
-from controller.engine.slots import next_slot, until
-from controller.engine.snapshots import SnapshotBuilder
-from controller.engine.switches import Switches
-from controller.engine.write_health import WriteHealth, overtaken_findings
+from controller.engine.record import Recorder, announcement, event_findings
+from controller.engine.show.findings import Found
+from controller.engine.show.snapshot import SnapshotBuilder
+from controller.engine.workers import Allotment, Crews
 from controller.model.decision import Decision, OutcomeKind
 from controller.model.fleet import Fleet, Pool
 from controller.model.ids import PoolKey

@@ -8,8 +8,8 @@ import asyncio
 import logging
 from typing import Final
 
-from controller.engine.keep import FINISH_S, SAVE_LIMIT_S
-from controller.engine.snapshots import SnapshotBuilder
+from controller.engine.memory import FINISH_S, SAVE_LIMIT_S
+from controller.engine.show.snapshot import SnapshotBuilder
 from controller.model.snapshot import Snapshot
 from controller.model.tick import FindingSince, ShownPast, TenantSince
 from controller.ports import Clock, PastStore, StoreConflictError, StoreError

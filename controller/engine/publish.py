@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Final
 
-from controller.engine.findings import Found
 from controller.engine.hub import Hub
+from controller.engine.intents import Switches
 from controller.engine.lead import Lead
 from controller.engine.record import Recorder
-from controller.engine.snapshots import SnapshotBuilder
-from controller.engine.switches import Switches
+from controller.engine.show.findings import Found
+from controller.engine.show.snapshot import SnapshotBuilder
 from controller.model.snapshot import Severity
 from controller.ports import Clock, Journal, LinkStatus
 

@@ -8,15 +8,25 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from controller.engine.actuate import Write
-from controller.engine.decision_findings import decision_findings
-from controller.model.decision import Bound, Code, Decision, Outcome, OutcomeKind, Reason
+from controller.engine.show.findings import Found, decision_findings, failed_write
+from controller.model.decision import (
+    HARMLESS,
+    Announcement,
+    Bound,
+    Code,
+    Decision,
+    Outcome,
+    OutcomeKind,
+    Reason,
+)
 from controller.model.ids import PoolKey
-from controller.model.snapshot import ScaleEvent
+from controller.model.snapshot import ScaleEvent, Severity
 from controller.planning.explain import headline, sentence
+from controller.ports import Announcer
 
 log = logging.getLogger(__name__)
 
@@ -159,3 +169,26 @@ def _fields(decision: Decision, at: float) -> dict[str, object]:
         "why": sentence(deciding(decision), at),
         "summary": headline(decision, at),
     }
+
+
+def announcement(write: Write) -> Announcement | None:
+    """The news of a write: a size that changed, or was refused; None if there is none."""
+    decision, outcome = write.decision, write.outcome
+    sizes = f"from {decision.current} to {decision.next}"
+    why = sentence(deciding(decision), write.at)
+    if outcome.kind is OutcomeKind.APPLIED:
+        is_up = (decision.next or 0) > (decision.current or 0)
+        reason = "ScaledUp" if is_up else "ScaledDown"
+        return Announcement(reason=reason, note=f"scaled {sizes}: {why}")
+    if outcome.kind in HARMLESS:
+        return None
+    note = f"not scaled {sizes} ({why}): {failed_write(outcome)}"
+    return Announcement(reason="ScaleRefused", note=note, is_warning=True)
+
+
+def event_findings(announcer: Announcer | None) -> Iterator[Found]:
+    """One, if Events cannot be written."""
+    refusal = "" if announcer is None else announcer.refusal()
+    if refusal:
+        text = f"no events are written: {refusal}; allow us to create and patch events"
+        yield Severity.INFO, "kubernetes", "events", text

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
-from controller.engine.keep import FINISH_S, SAVE_LIMIT_S
+from controller.engine.memory import FINISH_S, SAVE_LIMIT_S
 from controller.model.snapshot import Snapshot
 from controller.ports import Clock, StoreError
 

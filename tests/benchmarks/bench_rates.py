@@ -25,8 +25,8 @@ from agentdash.demo.provider import DemoProvider, ProviderModel
 from agentdash.worker.link import NatsLink
 from agentdash.worker.settings import NatsLogin
 from controller.config import parse
-from controller.engine.allot import Allotment
 from controller.engine.clock import SystemClock
+from controller.engine.workers import Allotment
 from controller.model.ids import PoolKey
 from controller.model.readings import last_known
 from controller.model.settings import NatsSettings

@@ -15,7 +15,7 @@ import pytest
 
 from agentdash.demo.cluster import ApiFault, SimCluster
 from controller.engine.clock import SystemClock
-from controller.engine.metric_polls import MetricPolls
+from controller.engine.observe import MetricPolls
 from controller.kube.cluster import Cluster
 from controller.kube.metrics import metric_sources
 from controller.model import metrics

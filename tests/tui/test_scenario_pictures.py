@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pytest
 from msgspec.structs import replace
 
-from controller.engine.findings import by_cause, findings, pool_findings
+from controller.engine.show.findings import by_cause, findings, pool_findings
 from controller.model.observation import ClusterRoom, PoolObservation
 from controller.model.readings import Absent, Fresh, Why
 from controller.model.snapshot import Link, LinkState, Snapshot

@@ -9,8 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from controller.engine.clock import SystemClock
-from controller.engine.elector import Elector
-from controller.engine.write_right import WriteRight
+from controller.engine.lead import Elector, WriteRight
 from controller.model.lease import LeaseRecord, LeaseTimes
 from controller.model.settings import NatsSettings
 from controller.nats.bucket import Bucket

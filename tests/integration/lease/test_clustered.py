@@ -14,8 +14,7 @@ import pytest
 from nats.aio.client import Client
 
 from controller.engine.clock import SystemClock
-from controller.engine.elector import Elector
-from controller.engine.write_right import WriteRight
+from controller.engine.lead import Elector, WriteRight
 from controller.model.lease import LeaseTimes
 from controller.model.settings import NatsSettings
 from controller.nats.bucket import Bucket

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import msgspec
 
 from controller.engine.clock import SystemClock
-from controller.engine.metric_polls import MetricPolls
+from controller.engine.observe import MetricPolls
 from controller.model.fleet import PrometheusQuery, Signal
 from controller.model.metrics import MetricValue, Series
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why

@@ -8,14 +8,13 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from controller.engine.clock import SystemClock
-from controller.engine.elector import Elector
 from controller.engine.hub import Hub
-from controller.engine.keep import Keeper
+from controller.engine.intents import SignalSwitch, Switches
+from controller.engine.lead import Elector, WriteRight
 from controller.engine.loop import Engine, Planner
+from controller.engine.memory import Keeper
 from controller.engine.record import Recorder
-from controller.engine.snapshots import SnapshotBuilder
-from controller.engine.switches import SignalSwitch, Switches
-from controller.engine.write_right import WriteRight
+from controller.engine.show.snapshot import SnapshotBuilder
 from controller.kube.client import WriteGate
 from controller.kube.lease import KubernetesLease
 from controller.kube.writes import ClusterActuator

@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from controller.engine.hub import Hub
-from controller.engine.keep import Keeper
+from controller.engine.intents import SignalSwitch, Switches
 from controller.engine.last_snapshot import LastKeeper
 from controller.engine.loop import Engine
+from controller.engine.memory import Keeper
 from controller.engine.past import PastKeeper
 from controller.engine.record import Recorder
-from controller.engine.snapshots import SnapshotBuilder
-from controller.engine.switches import SignalSwitch, Switches
+from controller.engine.show.snapshot import SnapshotBuilder
 from controller.model.fleet import Pool
 from controller.model.observation import QueueDepth
 from controller.model.snapshot import Snapshot

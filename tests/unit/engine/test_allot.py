@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from msgspec.structs import replace
 
-from controller.engine.allot import Allotment
+from controller.engine.workers import Allotment
 from controller.model.fleet import Tenant, Tier
 from controller.model.ids import PoolKey, pool_key
 from controller.model.observation import Workers

@@ -6,8 +6,8 @@ import logging
 
 import pytest
 
-from controller.engine.decision_findings import decision_findings
 from controller.engine.record import Recorder
+from controller.engine.show.findings import decision_findings
 from controller.model.decision import Code, Decision, Number, Reason
 from controller.model.snapshot import Severity
 from support.world import START, make_pool

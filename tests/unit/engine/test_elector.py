@@ -8,8 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from controller.engine.elector import LEAST_PATIENCE_S, LEFT_TO_OTHERS_S, Elector
-from controller.engine.write_right import WriteRight
+from controller.engine.lead import LEFT_TO_OTHERS_S, UNABLE_LEAST_S, Elector, WriteRight
 from controller.model.lease import LeaseTimes
 from controller.ports import LeaseAwayError, LeaseRefusedError
 from support.lease import FakeLease
@@ -244,7 +243,7 @@ async def test_a_leader_that_cannot_decide_gives_the_lease_to_one_that_can(world
     two = await world.join("two")
     await world.clock.advance(20.0)
     one.elector.unable(BLIND)
-    await world.clock.advance(LEAST_PATIENCE_S - 0.1)
+    await world.clock.advance(UNABLE_LEAST_S - 0.1)
     assert world.writers() == ["one"]
     await world.clock.advance(TIMES.retry_s + 0.2)
     assert world.writers() == ["two"]
@@ -259,7 +258,7 @@ async def test_a_moment_without_sight_changes_nothing(world: World) -> None:
     await world.join("two")
     for _ in range(20):
         one.elector.unable(BLIND)
-        await world.clock.advance(LEAST_PATIENCE_S - 1.0)
+        await world.clock.advance(UNABLE_LEAST_S - 1.0)
         one.elector.unable("")
         await world.clock.advance(1.0)
         assert world.writers() == ["one"]
@@ -297,7 +296,7 @@ async def test_a_lease_that_none_can_use_is_left_to_others_for_half_a_minute(wor
     await world.clock.advance(20.0)
     one.elector.unable(BLIND)
     two.elector.unable(BLIND)
-    gave_up = LEAST_PATIENCE_S + TIMES.retry_s
+    gave_up = UNABLE_LEAST_S + TIMES.retry_s
     await world.clock.advance(gave_up)
     for _ in range(int(LEFT_TO_OTHERS_S - gave_up)):
         assert world.writers() == []
@@ -322,7 +321,7 @@ async def test_a_lease_that_cannot_be_given_back_is_no_longer_used(world: World)
     await world.clock.advance(20.0)
     one.elector.unable(BLIND)
     async with without_answers(world.lease):
-        await world.clock.advance(LEAST_PATIENCE_S + TIMES.retry_s)
+        await world.clock.advance(UNABLE_LEAST_S + TIMES.retry_s)
         assert not one.writes
     await world.clock.advance(TIMES.retry_s)
     assert world.writers() == ["two"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from controller.engine.ending_pods import EndingPods
+from controller.engine.observe import EndingPods
 from controller.model.ids import PoolKey
 from controller.model.observation import Pod, PodPhase, Pods
 from controller.model.readings import Absent, Fresh, Stale, Why, last_known

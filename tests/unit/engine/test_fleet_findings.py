@@ -6,9 +6,9 @@ from decimal import Decimal
 
 from msgspec.structs import replace
 
-from controller.engine.fleet_findings import cost_findings, file_findings
 from controller.engine.record import Recorder
-from controller.engine.snapshots import SnapshotBuilder
+from controller.engine.show.findings import cost_findings, file_findings
+from controller.engine.show.snapshot import SnapshotBuilder
 from controller.model.decision import Decision
 from controller.model.fleet import Fleet, Tenant, Tier
 from controller.model.ids import PoolKey

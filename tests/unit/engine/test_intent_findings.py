@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from controller.engine.intent_findings import SHOWN, IntentFindings
+from controller.engine.intents import SHOWN, IntentFindings
 from controller.model.intents import Intents, Pin
 from controller.model.tick import StoredIntents
 from tests.unit.nats.usage_world import fleet, tenant

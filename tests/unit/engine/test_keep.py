@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 from msgspec.structs import replace
 
-from controller.engine.keep import SAVE_EVERY_S, SAVE_MILESTONES_EVERY_S, SEEN_EVERY_S
+from controller.engine.memory import SAVE_EVERY_S, SAVE_MILESTONES_EVERY_S, SEEN_EVERY_S
 from controller.model.decision import Code, Condition
 from controller.model.fleet import Behavior, ScalingRules
 from controller.model.intents import Cap, DayBudget, Freeze, Intents, NoGrowth, Pause, Pin, Scope
@@ -243,7 +243,7 @@ async def test_an_empty_store_that_answers_late_is_saved_to() -> None:
 async def test_a_store_that_never_answers_delays_the_first_tick_by_seconds_only(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("controller.engine.keep.RECALL_S", 0.05)
+    monkeypatch.setattr("controller.engine.memory.RECALL_S", 0.05)
     world = Harness(POOL, replicas=1)
     world.queue(POOL, pending=5)
 

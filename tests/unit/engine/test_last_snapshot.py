@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from controller.engine.last_snapshot import LAST_AGAIN_S, LAST_EVERY_S, LastKeeper
-from controller.engine.snapshots import MOST_AHEAD_S
+from controller.engine.show.snapshot import MOST_AHEAD_S
 from controller.model.snapshot import Snapshot
 from controller.ports import StoreAwayError
 from support.past import busy_tick, quiet_tick

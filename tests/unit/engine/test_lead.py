@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from controller.engine.keep import SAVE_EVERY_S
+from controller.engine.memory import SAVE_EVERY_S
 from controller.model.decision import Code, Decision, Gate, Outcome, OutcomeKind
 from controller.model.fleet import Behavior, ScalingRules
 from controller.model.memory import Memory, PoolMemory, RecommendationRun

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from controller.engine.slots import next_slot
+from controller.engine.clock import next_slot
 from controller.model.decision import Bound, Code, Decision, Gate, Outcome, OutcomeKind
 from controller.model.fleet import Behavior, PolicyType, ScalingPolicy, ScalingRules
 from controller.model.intents import Cap, Intents, Scope

@@ -6,8 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
-from controller.engine.metric_polls import MetricPolls
-from controller.engine.observe import Observer
+from controller.engine.observe import MetricPolls, Observer
 from controller.model.ids import PoolKey
 from controller.model.metrics import MetricValue, Series
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why

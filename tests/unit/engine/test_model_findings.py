@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from msgspec.structs import replace
 
-from controller.engine.model_findings import model_findings
+from controller.engine.show.findings import model_findings
 from controller.model.fleet import Fleet, Pool, Tenant, Tier
 from controller.model.observation import PoolObservation
 from controller.model.scarcity import Budget, Capacity, LlmModel, Price, RateLimits, TaskUsage

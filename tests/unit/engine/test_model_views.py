@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 from msgspec.structs import replace
 
-from controller.engine.model_views import ModelViews
+from controller.engine.show.models import ModelViews
 from controller.model.decision import Bound, Code, Decision, Reason
 from controller.model.fleet import Fleet, Pool
 from controller.model.observation import PoolObservation, Workers

@@ -4,10 +4,10 @@ import asyncio
 import threading
 import time
 
+from controller.engine.actuate import WRITE_RETRY_MOST_S, WriteBackoff
 from controller.engine.clock import SystemClock
 from controller.engine.hub import Hub
 from controller.engine.supervise import EngineThread, FatalError
-from controller.engine.write_backoff import WRITE_RETRY_MOST_S, WriteBackoff
 from controller.model.decision import Outcome, OutcomeKind
 from controller.model.ids import PoolKey
 from controller.model.snapshot import Role, Snapshot

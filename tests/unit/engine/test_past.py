@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from controller.engine.memory import LEFT_FOR_S
 from controller.engine.past import PAST_EVERY_S, every_s
-from controller.engine.standings import LEFT_FOR_S
-from controller.engine.tenant_views import dated
+from controller.engine.show.tenants import dated
 from controller.model.intents import Pause, Scope
 from controller.model.readings import Absent, Why
 from controller.model.snapshot import Finding, Snapshot, TenantTokens, TenantView, TokenState

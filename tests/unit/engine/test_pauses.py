@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from controller.engine.pauses import spare_what_lasts
+from controller.engine.supervise import spare_what_lasts
 
 
 @pytest.fixture

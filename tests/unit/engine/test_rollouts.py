@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from controller.engine.findings import pool_findings
+from controller.engine.show.findings import pool_findings
 from controller.model.decision import Condition, Decision
 from controller.model.observation import Pods, PoolObservation, QueueDepth, Workload
 from controller.model.readings import Fresh

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from controller.engine.room_views import RoomViews
+from controller.engine.show.room import RoomViews
 from controller.model.fleet import Fleet, Pool
 from controller.model.ids import PoolKey
 from controller.model.observation import (

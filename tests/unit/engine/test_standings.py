@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from controller.engine.standings import LEFT_FOR_S, Standings, to_plan_with
+from controller.engine.memory import LEFT_FOR_S, Standings, to_plan_with
 from controller.model.decision import Bound, Condition, Gate
 from controller.model.memory import Memory, PoolMemory
 from controller.model.observation import PoolObservation

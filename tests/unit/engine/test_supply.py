@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from controller.engine.findings import findings
+from controller.engine.show.findings import findings
 from controller.model.decision import Bound, Outcome, OutcomeKind
 from controller.model.observation import ClusterRoom, TenantObservation
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why

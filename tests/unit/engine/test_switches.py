@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.engine.switches import (
+from controller.engine.intents import (
     LOOK_LIMIT_S,
     SignalSwitch,
     Switches,

@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from controller.engine.record import Recorder
-from controller.engine.snapshots import SnapshotBuilder
+from controller.engine.show.snapshot import SnapshotBuilder
 from controller.model.decision import Bound, Decision
 from controller.model.fleet import Fleet, Pool, Tenant, Tier
 from controller.model.ids import PoolKey

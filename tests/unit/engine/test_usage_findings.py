@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from controller.engine.usage_findings import usage_findings
+from controller.engine.show.findings import usage_findings
 from controller.model.observation import RefusedEvents, TenantObservation, TokenUsage
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.snapshot import Severity

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from controller.engine.wait_findings import aims_of, wait_findings
+from controller.engine.show.findings import aims_of, wait_findings
 from controller.model.decision import Bound, Decision
 from controller.model.fleet import Fleet
 from controller.model.ids import PoolKey

@@ -7,10 +7,9 @@ from decimal import Decimal
 import pytest
 from msgspec.structs import replace
 
-from controller.engine.findings import by_cause
 from controller.engine.record import Recorder
-from controller.engine.snapshots import SnapshotBuilder
-from controller.engine.work_findings import WorkFindings
+from controller.engine.show.findings import WorkFindings, by_cause
+from controller.engine.show.snapshot import SnapshotBuilder
 from controller.model.decision import Bound, Code, Decision, Gate, Reason
 from controller.model.fleet import Fleet, Tenant, Tier
 from controller.model.observation import TenantObservation, TokenUsage

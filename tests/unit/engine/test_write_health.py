@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from controller.engine.write_health import WriteHealth
+from controller.engine.actuate import WriteHealth
 from controller.model.decision import Outcome, OutcomeKind
 from controller.model.snapshot import NO_WRITE, Severity
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from agentdash.cli import main
-from controller.engine.wait_findings import WAITS
+from controller.engine.show.findings import WAITS
 from controller.manifests.alerts import ALERTS, prometheus_rule, rule_file
 from controller.manifests.dockerfile import Installation
 from controller.model.decision import Code

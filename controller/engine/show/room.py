@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
-from controller.engine.tenant_views import lesser, requested, total_of
+from controller.engine.show.tenants import lesser, requested, total_of
 from controller.model.fleet import Fleet, Pool
 from controller.model.ids import PoolKey
 from controller.model.observation import ClusterRoom, NodeState, PodPhase, PoolObservation

@@ -13,20 +13,28 @@ from typing import Final
 from msgspec.structs import replace
 
 from controller.engine.actuate import Write
-from controller.engine.decision_findings import decision_findings, needs_attention
-from controller.engine.findings import Found, by_cause, findings, pool_findings
-from controller.engine.fleet_findings import cost_findings, file_findings
 from controller.engine.history import HistoryRecorder
-from controller.engine.model_findings import model_findings
-from controller.engine.model_views import ModelViews
-from controller.engine.queue_rates import QueueMeters
+from controller.engine.memory import LEFT_FOR_S, Standings
 from controller.engine.record import Recorder
-from controller.engine.room_views import RoomViews
-from controller.engine.standings import LEFT_FOR_S, Standings
-from controller.engine.tenant_views import TenantViews, UsedToday
-from controller.engine.usage_findings import usage_findings
-from controller.engine.wait_findings import aims_of, wait_findings
-from controller.engine.work_findings import WorkFindings
+from controller.engine.show.findings import (
+    Found,
+    WorkFindings,
+    aims_of,
+    by_cause,
+    cost_findings,
+    decision_findings,
+    file_findings,
+    findings,
+    model_findings,
+    needs_attention,
+    pool_findings,
+    usage_findings,
+    wait_findings,
+)
+from controller.engine.show.models import ModelViews
+from controller.engine.show.rates import QueueMeters
+from controller.engine.show.room import RoomViews
+from controller.engine.show.tenants import TenantViews, UsedToday
 from controller.model.decision import Decision, Outcome
 from controller.model.fleet import Fleet, Pool
 from controller.model.ids import PoolKey

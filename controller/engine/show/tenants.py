@@ -49,7 +49,7 @@ class _PoolPart(NamedTuple):
     is_paused: bool
 
 
-class _Asked(NamedTuple):
+class _TenantIntents(NamedTuple):
     """What operators asked for all of a tenant."""
 
     pause: Pause | None = None
@@ -58,7 +58,7 @@ class _Asked(NamedTuple):
     budget: DayBudget | None = None
 
 
-_NOTHING_ASKED: Final = _Asked()
+_NOTHING_ASKED: Final = _TenantIntents()
 
 
 class UsedToday(NamedTuple):
@@ -76,7 +76,7 @@ class _Inputs(NamedTuple):
     set_by: DayBudget | None
     tiers: TierUsage | None
     by_model: TokensByModel | None
-    asked: _Asked
+    asked: _TenantIntents
     day: Day
 
 
@@ -220,9 +220,9 @@ def _earlier(one: float | None, other: float | None) -> float | None:
     return min((each for each in (one, other) if each is not None), default=None)
 
 
-def _asked_of(tenant: str, intents: Intents, now: float) -> _Asked:
+def _asked_of(tenant: str, intents: Intents, now: float) -> _TenantIntents:
     budgets = (each for each in intents.budgets if each.tenant == tenant)
-    return _Asked(
+    return _TenantIntents(
         pause=_first_of(tenant, intents.pauses, now),
         freeze=_first_of(tenant, intents.freezes, now),
         no_growth=_first_of(tenant, intents.no_growths, now),

@@ -1,0 +1,1 @@
+"""What a tick shows: the views and findings of a snapshot."""
