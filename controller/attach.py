@@ -23,7 +23,7 @@ from controller.nats.intent_desk import BucketDesk
 from controller.nats.session import NatsSession
 from controller.planning.whatif import Outlook, estimate_of
 from controller.ports import Foreseen, NoEffectError, OpenDesk, Person, StoreError
-from controller.record.snapshot_changes import OtherVersionError
+from controller.record.frames import OtherVersionError
 
 LOOK_EVERY_S: Final = 0.5
 ANSWERS_WITHIN_S: Final = 2.0

@@ -14,12 +14,11 @@ from controller.engine.clock import SystemClock
 from controller.engine.fleet_file import FleetFileWatch
 from controller.engine.hub import Hub
 from controller.engine.intents import Switches
-from controller.engine.last_snapshot import LastKeeper
+from controller.engine.kept_frame import FrameKeeper
 from controller.engine.lead import Elector
 from controller.engine.loop import Engine, Handover
 from controller.engine.memory import Keeper
 from controller.engine.observe import MetricPolls
-from controller.engine.past import PastKeeper
 from controller.engine.publish import stream_findings
 from controller.engine.record import Recorder
 from controller.engine.show.findings import Found
@@ -40,7 +39,6 @@ from controller.nats.intents import IntentBucket
 from controller.nats.journal_stream import JournalStream
 from controller.nats.lag import QueueReader
 from controller.nats.memory import MemoryBucket
-from controller.nats.past import PastBucket
 from controller.nats.session import NatsSession
 from controller.nats.usage import TokenUsageSource
 from controller.nats.wake import WakeSubscriptions
@@ -71,8 +69,7 @@ class Lasting(NamedTuple):
     bucket: Bucket
     intents: IntentBucket
     memories: MemoryBucket
-    past: PastBucket
-    last: SnapshotBucket
+    frames: SnapshotBucket
     queues: QueueReader
     wakes: WakeSubscriptions
     journal: JournalWriter | None
@@ -217,8 +214,7 @@ def _engine(
             writes=not lasting.read_only,
             histories=lasting.queues,
         ),
-        past=PastKeeper(lasting.past, clock),
-        last=LastKeeper(lasting.last, clock),
+        frames=FrameKeeper(lasting.frames, clock),
         switches=lasting.switches,
         links=[lasting.session, cluster],
         more_failures=cluster.failures,

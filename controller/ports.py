@@ -37,7 +37,7 @@ from controller.model.observation import (
 from controller.model.readings import Absent, Fresh, Reading
 from controller.model.scarcity import NodeClass, Resources, TaskUsage
 from controller.model.snapshot import Link, PodLog, Snapshot
-from controller.model.tick import SavedMemory, ShownPast, StoredIntents
+from controller.model.tick import SavedMemory, StoredIntents
 from controller.model.worker_messages import PoolAllowance, PoolOrders
 
 if TYPE_CHECKING:
@@ -282,18 +282,6 @@ class MemoryStore(Protocol):
         """Note that the saved memory is all there is to know until now, or that it `is_partial`:
         what was seen since then and matters is not saved yet. Raises StoreError.
         """
-        ...
-
-
-class PastStore(Protocol):
-    """Stores what people have seen of the fleet beyond restarts."""
-
-    async def load(self) -> tuple[ShownPast, ...]:
-        """What was saved last, in parts that each stand for themselves. Raises StoreError."""
-        ...
-
-    async def save(self, past: ShownPast) -> None:
-        """Replace what was saved. Raises StoreError."""
         ...
 
 

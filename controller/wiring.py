@@ -46,7 +46,6 @@ from controller.nats.journal_stream import JournalStream
 from controller.nats.lag import QueueReader
 from controller.nats.lease import BucketLease
 from controller.nats.memory import MemoryBucket
-from controller.nats.past import PastBucket
 from controller.nats.session import NatsSession
 from controller.nats.stored_state import StoredState, read_stored_state
 from controller.nats.subjects import Subjects
@@ -357,8 +356,7 @@ async def _run(
                 bucket=bucket,
                 intents=IntentBucket(session, bucket, clock),
                 memories=MemoryBucket(bucket),
-                past=PastBucket(bucket),
-                last=SnapshotBucket(bucket),
+                frames=SnapshotBucket(bucket),
                 queues=queues,
                 wakes=WakeSubscriptions(session, Subjects(session, clock, queues.filters)),
                 journal=journal,

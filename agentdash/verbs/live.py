@@ -24,7 +24,7 @@ from controller.model.snapshot import LinkState, Snapshot
 from controller.model.tick import Tick
 from controller.nats.stored_state import StoredState
 from controller.ports import StoreError
-from controller.record.snapshot_changes import OtherVersionError
+from controller.record.frames import OtherVersionError
 from controller.wiring import Look, look_once, snapshot_of
 
 _ANSWERS_WITHIN_S: Final = 0.7

@@ -7,8 +7,7 @@ from typing import Final, NamedTuple
 
 from controller.model.ids import PoolKey
 from controller.model.readings import Fresh
-from controller.model.snapshot import NOT_KNOWN, History, PoolView, TenantView, Timeline
-from controller.model.tick import ShownPast
+from controller.model.snapshot import NOT_KNOWN, History, PoolView, Snapshot, TenantView, Timeline
 from controller.model.value import INT32_MAX
 
 RECENT_SLOT_S: Final = 15.0
@@ -167,7 +166,7 @@ class HistoryRecorder:
             {name: kept.history for name, kept in self._tenants.items()},
         )
 
-    def begin_with(self, past: ShownPast, now: float) -> None:
+    def begin_with(self, past: Snapshot, now: float) -> None:
         """Go on from the histories of another process at `now` (Unix seconds): what is not known
         here is as it was there, and of the time between nothing is known.
         """

@@ -13,11 +13,10 @@ from controller.engine.clock import next_slot, until
 from controller.engine.early import EarlyTicks
 from controller.engine.hub import Hub
 from controller.engine.intents import Switches
-from controller.engine.last_snapshot import LastKeeper
+from controller.engine.kept_frame import FrameKeeper
 from controller.engine.lead import Lead
 from controller.engine.memory import Keeper
 from controller.engine.observe import MetricPolls, Observer
-from controller.engine.past import PastKeeper
 from controller.engine.publish import Publisher, journal_findings
 from controller.engine.record import Recorder, announcement, event_findings
 from controller.engine.show.findings import Found
@@ -61,14 +60,14 @@ SETTLE_S: Final = 5.0
 class Handover(NamedTuple):
     """What an engine leaves to the next one in the same process, which has another fleet. `leads`:
     its memory is the fleet's. `unread`: why an earlier process's is not read yet, else empty.
-    `snapshots` made its snapshots; `past_unread`: an earlier process's past is not read yet.
+    `snapshots` made its snapshots; `frame_unread`: an earlier process's last one is not read yet.
     """
 
     memory: Memory
     leads: bool
     unread: str
     snapshots: SnapshotBuilder
-    past_unread: bool
+    frame_unread: bool
 
 
 Planner = Callable[[Observation, FleetTerms, Intents, Memory, float, Kept | None], Planned]
@@ -106,8 +105,7 @@ class Engine:
         more_findings: Callable[[], Iterable[Found]] = tuple,
         more_failures: Callable[[], Iterable[tuple[str, int]]] = tuple,
         announcer: Announcer | None = None,
-        past: PastKeeper | None = None,
-        last: LastKeeper | None = None,
+        frames: FrameKeeper | None = None,
         before: Handover | None = None,
     ) -> None:
         """Without an actuator the engine only plans and never writes; with a leadership it writes
@@ -154,8 +152,7 @@ class Engine:
         self._more_findings = more_findings
         self._more_failures = more_failures
         self._announcer = announcer
-        self._past = past
-        self._last = last
+        self._frames = frames
         self._before = before
         self._memory = Memory()
         self._kept: Kept | None = None
@@ -240,17 +237,13 @@ class Engine:
                 await until(slot, self._clock, self._stopping)
             await self._writes.settle(SETTLE_S)
             self._publisher.now()
-            await asyncio.gather(self._keeper.finish(), self._finish_past(), self._finish_last())
+            await asyncio.gather(self._keeper.finish(), self._finish_frames())
         self._publisher.now()
 
-    async def _finish_past(self) -> None:
-        if self._past is not None:
-            await self._past.finish(self._hub.latest())
-
-    async def _finish_last(self) -> None:
+    async def _finish_frames(self) -> None:
         """Save what is shown last, if this process leads."""
-        if self._last is not None:
-            await self._last.finish(self._hub.latest() if self._lead.may_write() else None)
+        if self._frames is not None:
+            await self._frames.finish(self._hub.latest() if self._lead.may_write() else None)
 
     def handover(self) -> Handover:
         """What the next engine in this process goes on from. To be called when `run` has ended."""
@@ -259,22 +252,20 @@ class Engine:
             self._lead.has_memory,
             self._keeper.unread,
             self._snapshots,
-            self._past is not None and self._past.is_unread,
+            self._frames is not None and self._frames.is_unread,
         )
 
     async def _begin_with(self, before: Handover | None) -> Memory:
         """The memory to begin with: of the engine before in this process, else the stored one."""
         if before is None:
             memory = self._doubted(await self._keeper.recall(self._snapshots.standings))
-            if self._past is not None:
-                await self._past.recall(self._snapshots)
-            if self._last is not None:
-                await self._last.recall(self._snapshots, self._recorder)
+            if self._frames is not None:
+                await self._frames.recall(self._snapshots, self._recorder)
             return memory
         self._snapshots.go_on_from(before.snapshots)
         self._keeper.go_on_with(self._snapshots.standings, before.unread)
-        if self._past is not None:
-            self._past.go_on_with(self._snapshots, is_unread=before.past_unread)
+        if self._frames is not None:
+            self._frames.go_on_with(self._snapshots, self._recorder, is_unread=before.frame_unread)
         return before.memory
 
     def _doubted(self, memory: Memory) -> Memory:
@@ -298,10 +289,8 @@ class Engine:
             self._allotment.begin(self._tasks, self._sizes())
         self._snapshots.ticked(self._clock.monotonic() - began)
         latest = self._hub.latest()
-        if self._past is not None and latest is not None and self._lead.may_write():
-            self._past.remember(latest, self._tasks)
-        if self._last is not None and latest is not None and self._lead.may_write():
-            self._last.remember(latest, self._tasks)
+        if self._frames is not None and latest is not None and self._lead.may_write():
+            self._frames.remember(latest, self._tasks)
 
     async def _early_tick(self) -> None:
         """Tick between two slots, for the pools that are due only."""
@@ -389,8 +378,8 @@ class Engine:
             return
         self._lead.has_memory = False
         self._keeper.follow()
-        if self._past is not None:
-            self._past.follow()
+        if self._frames is not None:
+            self._frames.follow()
         self._decide_anew()
 
     def _begin_to_lead(self) -> None:
@@ -410,10 +399,8 @@ class Engine:
         self._lead.has_memory = True
         self._snapshots.epoch = self._clock.now()
         self._decide_anew()
-        if self._past is not None:
-            await self._past.recall(self._snapshots)
-        if self._last is not None:
-            await self._last.recall(self._snapshots, self._recorder)
+        if self._frames is not None:
+            await self._frames.recall(self._snapshots, self._recorder)
         await self._release_workers()
 
     def _found(self, left: Memory) -> None:

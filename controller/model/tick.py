@@ -40,7 +40,6 @@ from controller.model.memory import (
 from controller.model.metrics import QUEUE, MetricSpec
 from controller.model.observation import Observation
 from controller.model.readings import last_known
-from controller.model.snapshot import History, TokenState
 from controller.model.text import clean_name, nearest
 from controller.model.value import CPU, END_OF_TIME, INT64_MAX, MEMORY, MILLI, Time, Value
 
@@ -369,36 +368,6 @@ class SavedMemory(Value):
         """The time up to `now` (Unix seconds) of which this memory knows nothing, in seconds."""
         age_s = now - self.saved_at if self.age_s is None else self.age_s
         return max(0.0, age_s if self.seen_s is None else min(age_s, self.seen_s))
-
-
-class FindingSince(Value):
-    """Since when a finding is there (Unix seconds)."""
-
-    subject: str
-    kind: str
-    since: Time
-
-
-class TenantSince(Value):
-    """Since when a tenant's tokens are in this state, and since when it is paused by this author
-    (Unix seconds); None for what is not so.
-    """
-
-    name: str
-    tokens: TokenState | None = None
-    tokens_since: Time | None = None
-    paused_by: str = ""
-    pause_since: Time | None = None
-
-
-class ShownPast(Value):
-    """What the snapshot of `at` (Unix seconds) says of the time before it, of all pools or some."""
-
-    at: Time
-    findings: tuple[FindingSince, ...] = ()
-    tenants: tuple[TenantSince, ...] = ()
-    histories: Mapping[PoolKey, History] = {}
-    tenant_histories: Mapping[str, History] = {}
 
 
 class IntentFault(Value):

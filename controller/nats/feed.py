@@ -1,168 +1,112 @@
-"""Snapshots over NATS: who publishes them, who reads them, their frames, and the last one kept."""
+"""Snapshots over NATS: who publishes their frames, who reads them, and the last one kept."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import struct
-import zlib
 from collections.abc import Callable
-from functools import cache
 from typing import Final, NamedTuple
 
-import msgspec
 from msgspec.structs import replace
 from nats.aio.msg import Msg
 
-from controller.model.decoding import Cut, UndecodableError, cut_for, decoded
-from controller.model.ids import PoolKey
-from controller.model.snapshot import History, Snapshot
-from controller.model.text import clean
+from controller.model.snapshot import Snapshot
 from controller.nats.bucket import Bucket
 from controller.nats.errors import NatsError
 from controller.nats.parted import PART_BYTES, PartedValue
-from controller.nats.past import PastBucket
 from controller.nats.session import NatsSession
 from controller.ports import Clock, StoreError, StoreUnreadableError
-from controller.record.snapshot_changes import (
+from controller.record.chain import Assembly, Chain, line_of, pieces
+from controller.record.frames import (
     SNAPSHOT_VERSION,
     MissedSnapshotError,
     OtherVersionError,
-    SnapshotChange,
     SnapshotVersion,
-    changed,
-    difference,
-    whole,
+    is_whole_line,
+    read_line,
+    whole_line,
     words_for_controller,
 )
 
-MOST_SNAPSHOT_BYTES: Final = 256 * 2**20
-"""A change is never larger than this before it is compressed: 10,000 pools are 7 MB."""
-MOST_PARTS: Final = 4096
+log = logging.getLogger(__name__)
 
+MOST_PARTS: Final = 4096
 # the magic and the version begin the messages of every version
 _VERSION: Final = struct.Struct(">4sHH")
-_HEADER: Final = struct.Struct(">4sHHdQHH")
+_HEADER: Final = struct.Struct(">4sHHdQHHQ")
+_FIRST: Final = SnapshotVersion(1, 4)
+"""The versions before it have no frames; they can read a header up to the number of parts."""
 _MAGIC: Final = b"AGDS"
-_LEVEL: Final = 1
-_DECODER: Final = msgspec.msgpack.Decoder(SnapshotChange)
+_PLAIN_BYTES: Final = 1024
 
 
 class FrameError(Exception):
-    """A message that is no part of a snapshot; the text says why."""
+    """A message that is no part of a frame; the text says why."""
 
 
 class Part(NamedTuple):
-    """One message: part `number` of `parts`, of the snapshot (`epoch`, `sequence`)."""
+    """Part `number` of `parts`, of the frame with this epoch and sequence. The frame continues the
+    one with the sequence `base`; it is a key frame where that is 0.
+    """
 
     version: SnapshotVersion
     epoch: float
     sequence: int
+    base: int
     number: int
     parts: int
     data: bytes
 
 
-def frames(change: SnapshotChange, most: int) -> list[bytes]:
-    """The messages, none of them larger than `most` bytes. Raises FrameError for too many."""
-    data = zlib.compress(msgspec.msgpack.encode(change), _LEVEL)
-    room = most - _HEADER.size
-    parts = [data[start : start + room] for start in range(0, len(data), room)]
+def messages_of(line: bytes, snapshot: Snapshot, base: int, most: int) -> list[bytes]:
+    """The messages of the snapshot's frame, none of them larger than `most` bytes. Raises
+    FrameError for too many.
+    """
+    parts = pieces(line, most - _HEADER.size, plain=_PLAIN_BYTES)
     if len(parts) > MOST_PARTS:
-        raise FrameError(f"a snapshot of {len(data):,} bytes does not fit {MOST_PARTS} messages")
-    head = change.head
+        raise FrameError(f"a frame of {len(line):,} bytes does not fit {MOST_PARTS} messages")
+    place = (_MAGIC, *SNAPSHOT_VERSION, snapshot.epoch, snapshot.sequence)
     return [
-        _HEADER.pack(_MAGIC, *SNAPSHOT_VERSION, head.epoch, head.sequence, number, len(parts))
-        + part
-        for number, part in enumerate(parts)
+        _HEADER.pack(*place, number, len(parts), base) + part for number, part in enumerate(parts)
     ]
 
 
 def read_part(message: bytes) -> Part:
     """What a message is a part of. Raises FrameError, and OtherVersionError where its version is
-    another major one.
+    another major one, or before frames.
     """
     if len(message) < _VERSION.size or not message.startswith(_MAGIC):
-        raise FrameError("not a part of a snapshot")
+        raise FrameError("not a part of a frame")
     _, *numbers = _VERSION.unpack_from(message)
     version = SnapshotVersion(*numbers)
-    if not version.is_readable:
+    if not version.is_readable or version < _FIRST:
         raise OtherVersionError(words_for_controller(version))
     if len(message) < _HEADER.size:
         raise FrameError("a part that is cut")
-    _, _, _, epoch, sequence, number, count = _HEADER.unpack_from(message)
+    _, _, _, epoch, sequence, number, count, base = _HEADER.unpack_from(message)
     if not 0 <= number < count <= MOST_PARTS:
         raise FrameError(f"part {number} of {count}")
-    return Part(version, epoch, sequence, number, count, message[_HEADER.size :])
+    return Part(version, epoch, sequence, base, number, count, message[_HEADER.size :])
 
 
-class Assembly:
-    """Puts parts together. Parts of one change come in order, on one connection."""
-
-    def __init__(self) -> None:
-        self._parts: list[Part] = []
-
-    def add(self, part: Part) -> SnapshotChange | None:
-        """The change, once its last part is there. Raises FrameError, and OtherVersionError where
-        the change cannot be read because it is of another version.
-        """
-        if part.number == 0:
-            self._parts = []
-        elif not self._is_next(part):
-            self._parts = []
-            raise FrameError(f"part {part.number} without the one before it")
-        self._parts.append(part)
-        if len(self._parts) < part.parts:
-            return None
-        data, self._parts = b"".join(each.data for each in self._parts), []
-        return _decoded(data, part.version)
-
-    def _is_next(self, part: Part) -> bool:
-        if not self._parts:
-            return False
-        last = self._parts[-1]
-        return last[:3] == part[:3] and last.parts == part.parts and last.number + 1 == part.number
-
-
-def _decoded(data: bytes, version: SnapshotVersion) -> SnapshotChange:
+def snapshot_of(data: bytes, part: Part, before: Snapshot | None) -> Snapshot:
+    """The snapshot of a frame whose last part this is. Raises FrameError, OtherVersionError and
+    MissedSnapshotError.
+    """
+    place = None if before is None else (before.epoch, before.sequence)
+    if part.base and place != (part.epoch, part.base):
+        raise MissedSnapshotError(f"a change of snapshot {part.base}, which is not there")
     try:
-        unpacker = zlib.decompressobj()
-        content = unpacker.decompress(data, MOST_SNAPSHOT_BYTES)
-        if not unpacker.eof:
-            raise FrameError(
-                f"a snapshot that is cut, or of more than {MOST_SNAPSHOT_BYTES:,} bytes"
-            )
-        return _change(content, version)
-    except (zlib.error, UndecodableError) as error:
-        if version != SNAPSHOT_VERSION:
-            raise OtherVersionError(words_for_controller(version)) from None
-        raise FrameError(f"cannot be read: {clean(error, 120)}") from None
+        line, base = line_of(data), before if part.base else None
+        return read_line(line, base, part.version, is_clean=True).snapshot
+    except MissedSnapshotError:
+        raise
+    except ValueError as error:
+        if part.version != SNAPSHOT_VERSION:
+            raise OtherVersionError(words_for_controller(part.version)) from None
+        raise FrameError(f"cannot be read: it {error}") from None
 
-
-def _change(content: bytes, version: SnapshotVersion) -> SnapshotChange:
-    """Raises UndecodableError."""
-    try:
-        return decoded(_DECODER, content)
-    except UndecodableError:
-        if not version.is_newer:
-            raise
-    return decoded(_NewerDecoder(), content)
-
-
-class _NewerDecoder:
-    """Reads what a newer version has written, but for the fields that are unknown here."""
-
-    def decode(self, data: bytes | msgspec.Raw, /) -> SnapshotChange:
-        """The change. Raises as msgspec's decoders do."""
-        return msgspec.convert(_known_fields()(msgspec.msgpack.decode(data)), SnapshotChange)
-
-
-@cache
-def _known_fields() -> Cut:
-    return cut_for(SnapshotChange)
-
-
-log = logging.getLogger(__name__)
 
 LISTENS_FOR_S: Final = 15.0
 """A dashboard that has said nothing for so long is gone."""
@@ -186,8 +130,8 @@ def watchers_subject(bucket: str) -> str:
 class SnapshotPublisher:
     """Publishes the latest snapshot as what differs from the one before, once for all listeners.
 
-    Without a listener nothing is encoded. What could not be sent is not sent again: the next whole
-    snapshot makes up for it.
+    Without a listener nothing is encoded. What could not be sent is not sent again: the next key
+    frame makes up for it.
     """
 
     def __init__(self, session: NatsSession, bucket: str, clock: Clock) -> None:
@@ -198,7 +142,7 @@ class SnapshotPublisher:
         self._wake = asyncio.Event()
         self._connected = asyncio.Event()
         self._latest: Snapshot | None = None
-        self._sent: Snapshot | None = None
+        self._chain = Chain(WHOLE_EVERY_S)
         self._whole_at = float("-inf")
         self._whole_is_wanted = False
         self._heard_at: float | None = None
@@ -242,29 +186,31 @@ class SnapshotPublisher:
             self._wake.clear()
             snapshot, now = self._latest, self._clock.monotonic()
             if snapshot is None or self._heard_at is None or now - self._heard_at > LISTENS_FOR_S:
-                self._sent = None
+                self._chain.last = None
                 continue
             if self._whole_is_wanted and now - self._whole_at < WHOLE_AT_MOST_EVERY_S:
                 await self._clock.sleep(WHOLE_AT_MOST_EVERY_S - (now - self._whole_at))
                 self._wake.set()
                 continue
-            if snapshot is self._sent and not self._whole_is_wanted:
+            if snapshot is self._chain.last and not self._whole_is_wanted:
                 continue
             await self._send(snapshot, now)
 
     async def _send(self, snapshot: Snapshot, now: float) -> None:
-        before = self._sent
-        if before is None or self._whole_is_wanted or now - self._whole_at >= WHOLE_EVERY_S:
-            change, self._whole_at = whole(snapshot), now
-        else:
-            change = difference(before, snapshot)
-        self._whole_is_wanted, self._sent = False, snapshot
+        before, line = self._chain.last, self._chain.line(snapshot, whole=self._whole_is_wanted)
+        base = 0
+        if is_whole_line(line):
+            self._whole_at = now
+        elif before is not None:
+            base = before.sequence
+        self._whole_is_wanted = False
+        self._chain.added(line, snapshot)
         try:
-            for message in frames(change, self._session.max_payload):
+            for message in messages_of(line, snapshot, base, self._session.max_payload):
                 await self._session.send(self._snapshots, message)
         except (NatsError, FrameError) as error:
             log.debug("snapshot %d was not published: %s", snapshot.sequence, error)
-            self._sent = None
+            self._chain.last = None
 
 
 _ASK_AGAIN_S: Final = 1.0
@@ -276,7 +222,7 @@ class SnapshotReader:
     """Hands every snapshot to `on_snapshot`. One that is older than the last is ignored, unless the
     process of the last has been silent: the clock of the next leader may be behind.
 
-    Where a change cannot be used, because one before it was lost, a whole snapshot is asked for.
+    Where a frame cannot be used, because one before it was lost, a key frame is asked for.
     `on_other_version` is called with the words for each one that is of a version which cannot be
     read; nothing is asked for then, until the process that wrote it is another one.
     """
@@ -338,19 +284,19 @@ class SnapshotReader:
         try:
             part = read_part(message.data)
             epoch = part.epoch
-            change = self._assembly.add(part)
-            if change is None:
+            data = self._assembly.add(part[:4], part.number, part.parts, part.data)
+            if data is None:
                 return
-            if self._is_older(change.head):
-                self._needs_whole &= change.base is not None
+            if self._is_older(part):
+                self._needs_whole &= bool(part.base)
                 return
-            snapshot = changed(self._latest, change)
+            snapshot = snapshot_of(data, part, self._latest)
         except OtherVersionError as error:
             self._needs_whole, self._refused_epoch = False, epoch
             self._on_other_version(str(error))
             return
         except (FrameError, MissedSnapshotError) as error:
-            log.debug("a whole snapshot is needed: %s", error)
+            log.debug("a key frame is needed: %s", error)
             if not self._needs_whole and (epoch is None or epoch != self._refused_epoch):
                 self._needs_whole = True
                 self._wake.set()
@@ -359,31 +305,34 @@ class SnapshotReader:
         self._latest, self._latest_at = snapshot, asyncio.get_running_loop().time()
         self._on_snapshot(snapshot)
 
-    def _is_older(self, head: Snapshot) -> bool:
+    def _is_older(self, part: Part) -> bool:
         latest = self._latest
         if latest is None:
             return False
-        if head.process != latest.process and head.epoch < latest.epoch:
+        if part.epoch < latest.epoch:
             silent_s = asyncio.get_running_loop().time() - self._latest_at
             return silent_s < SILENT_INTERVALS * latest.interval_s
-        return (head.epoch, head.sequence) <= (latest.epoch, latest.sequence)
+        return (part.epoch, part.sequence) <= (latest.epoch, latest.sequence)
 
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 MOST_KEPT_BYTES: Final = 16 * 2**20
-"""Compressed; 10,000 pools have about 1 MB."""
+"""Compressed; 10,000 pools with 24 hours of histories have about 6 MB."""
 _NAME: Final = "snapshot"
+_BEFORE: Final = "past"
+"""Where the version before kept histories."""
 
 
 class SnapshotBucket:
-    """Loads and saves the last snapshot; one save at a time."""
+    """Loads and saves the last key frame; one save at a time."""
 
     def __init__(self, bucket: Bucket) -> None:
         self._bucket = bucket
         self._value = PartedValue(bucket, _NAME, version=FORMAT)
+        self._is_first = True
 
     async def load(self) -> Snapshot | None:
-        """The last one that was saved, without histories; None if there is none.
+        """The last one that was saved; None if there is none.
 
         Raises StoreUnreadableError for what is damaged or was written by another version;
         StoreError.
@@ -391,48 +340,29 @@ class SnapshotBucket:
         found = await self._value.load()
         if found is None:
             return None
-        assembly, change = Assembly(), None
         try:
-            for part in found.parts:
-                change = assembly.add(read_part(part))
-            if change is None:
-                raise StoreUnreadableError("parts of it are missing")
-            snapshot = changed(None, change)
-        except (FrameError, MissedSnapshotError, OtherVersionError) as error:
-            raise StoreUnreadableError(str(error)) from None
-        return snapshot
+            return read_line(line_of(b"".join(found.parts)), None, is_clean=True).snapshot
+        except ValueError as error:
+            raise StoreUnreadableError(f"it {error}") from None
 
     async def save(self, snapshot: Snapshot) -> None:
         """Replace what was saved, all of it or nothing. Raises StoreError, also for a snapshot
         larger than `MOST_KEPT_BYTES`.
         """
-        plain = replace(snapshot, histories={}, tenant_histories={})
         most = min(PART_BYTES, self._bucket.most_value_bytes())
-        try:
-            # beside the ticks: of 10,000 pools it takes a part of a second
-            parts = await asyncio.to_thread(frames, whole(plain), most)
-        except FrameError as error:
-            raise StoreError(str(error)) from None
+        # beside the ticks: of 10,000 pools it takes a part of a second
+        parts = await asyncio.to_thread(lambda: pieces(whole_line(snapshot, None), most, plain=0))
         if (size := sum(map(len, parts))) > MOST_KEPT_BYTES:
             raise StoreError(f"it has {size:,} bytes, more than the {MOST_KEPT_BYTES:,} kept")
-        await self._value.save(parts, snapshot.at)
+        head = await self._value.save(parts, snapshot.at)
+        if self._is_first:
+            await self._bucket.purge(_BEFORE, before=head)
+        self._is_first = False
 
 
 async def recall_snapshot(bucket: Bucket) -> Snapshot | None:
-    """The last snapshot that a leader has saved, `recalled` and with its histories as far as they
-    can be read; None if there is none. Raises StoreError.
+    """The last snapshot that a leader has saved, `recalled`; None if there is none. Raises
+    StoreError.
     """
     snapshot = await SnapshotBucket(bucket).load()
-    if snapshot is None:
-        return None
-    histories: dict[PoolKey, History] = {}
-    of_tenants: dict[str, History] = {}
-    try:
-        for part in await PastBucket(bucket).load():
-            histories.update(part.histories)
-            of_tenants.update(part.tenant_histories)
-    except StoreError as error:
-        log.debug("the last snapshot is shown without histories: %s", error)
-    return replace(
-        snapshot, attached=True, recalled=True, histories=histories, tenant_histories=of_tenants
-    )
+    return None if snapshot is None else replace(snapshot, attached=True, recalled=True)

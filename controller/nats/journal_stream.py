@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-import zlib
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -40,19 +39,10 @@ from controller.nats.follower import Follower
 from controller.nats.jetstream import StreamInfo, typed_errors
 from controller.nats.session import NatsSession
 from controller.ports import Clock
-from controller.record.journal_files import hash_of, linked
-from controller.record.journal_lines import (
-    MOST_LINE_BYTES,
-    change_line,
-    is_tick_line,
-    line_start,
-    whole_line,
-)
+from controller.record.chain import Assembly, Chain, hash_of, line_of, linked, pieces
+from controller.record.frames import is_tick_line, line_start
 
-PLAIN_BYTES: Final = 64 * 1024
-"""A longer line is compressed."""
 MESSAGE_BYTES: Final = 512 * 1024
-_LEVEL: Final = 1
 _ID: Final = re.compile(r"([0-9a-f]{32})-([0-9]{1,5})-([0-9]{1,5})")
 
 
@@ -81,12 +71,8 @@ class LinePart(NamedTuple):
 
 def parts_of(line: bytes, most: int) -> list[LinePart]:
     """The messages of a line, none of them larger than `most` bytes."""
-    pieces = [line]
-    if len(line) > min(PLAIN_BYTES, most):
-        data, room = zlib.compress(line, _LEVEL), min(MESSAGE_BYTES, most)
-        pieces = [data[start : start + room] for start in range(0, len(data), room)]
-    name = hash_of(line)
-    return [LinePart(PartId(name, number, len(pieces)), data) for number, data in enumerate(pieces)]
+    name, found = hash_of(line), pieces(line, min(MESSAGE_BYTES, most))
+    return [LinePart(PartId(name, number, len(found)), data) for number, data in enumerate(found)]
 
 
 def part_id(headers: Mapping[str, str] | None) -> PartId | None:
@@ -98,37 +84,13 @@ def part_id(headers: Mapping[str, str] | None) -> PartId | None:
     return part if part.number < part.parts else None
 
 
-class LineAssembly:
-    """Puts parts together, as they come in order. What a writer has left unfinished is dropped."""
-
-    def __init__(self) -> None:
-        self._id: PartId | None = None
-        self._data: list[bytes] = []
-
-    def add(self, part: LinePart) -> bytes | None:
-        """The line, once its last part is there and its hash is right; else None."""
-        if part.id.number == 0:
-            self._data = []
-        elif self._id is None or part.id != self._id._replace(number=self._id.number + 1):
-            self._id, self._data = None, []
-            return None
-        self._id = part.id
-        self._data.append(part.data)
-        if not part.id.is_last:
-            return None
-        data, self._id, self._data = b"".join(self._data), None, []
-        line = data if data.startswith(b"{") else _unpacked(data)
-        return line if hash_of(line) == part.id.line else None
-
-
-def _unpacked(data: bytes) -> bytes:
-    """What was compressed; nothing if it is damaged or longer than a line may be."""
-    unpacker = zlib.decompressobj()
+def line_with(name: str, data: bytes) -> bytes | None:
+    """The line that was sent in these bytes; None if it does not have this hash."""
     try:
-        line = unpacker.decompress(data, MOST_LINE_BYTES)
-    except zlib.error:
-        return b""
-    return line if unpacker.eof else b""
+        line = line_of(data)
+    except ValueError:
+        return None
+    return line if hash_of(line) == name else None
 
 
 log = logging.getLogger(__name__)
@@ -140,10 +102,6 @@ MOST_LINES_BYTES: Final = 16 * 2**20
 TICK_EVERY_S: Final = 60.0
 """A moment in which nothing but time went on is written so often."""
 STREAM_WHOLE_EVERY_S: Final = 900.0
-WHOLE_AFTER_BYTES: Final = 8 * 2**20
-"""A whole snapshot is written after so much time, or after changes of so many bytes and of twice
-the size of the last whole one.
-"""
 TELL_S: Final = 60.0
 FINISH_S: Final = 2.0
 _RETRY_FIRST_S: Final = 0.5
@@ -201,11 +159,8 @@ class JournalStream:
         self._lines: deque[bytes] = deque()
         self._lines_bytes = 0
         self._beginnings = 0
-        self._encoded: Snapshot | None = None
+        self._chain = Chain(STREAM_WHOLE_EVERY_S)
         self._latest: Snapshot | None = None
-        self._whole_at = 0.0
-        self._whole_bytes = 0
-        self._bytes_since = 0
         self._tail: _Tail | None = None
         self._pending: _Pending | None = None
         self._wake = asyncio.Event()
@@ -301,32 +256,15 @@ class JournalStream:
         if self._lines_bytes > MOST_LINES_BYTES:
             self._leave_out()
             return
-        before, beginning = self._encoded, self._beginnings
+        before, beginning = self._chain.last, self._beginnings
         # beside the ticks: a whole snapshot of a large fleet takes a part of a second
-        line = await asyncio.to_thread(self._line, before, snapshot)
-        if line and self._beginnings == beginning:
+        line = await asyncio.to_thread(self._chain.line, snapshot)
+        if before is not None and is_tick_line(line) and snapshot.at - before.at < TICK_EVERY_S:
+            return
+        if self._beginnings == beginning:
             self._lines.append(line)
             self._lines_bytes += len(line)
-            self._encoded = snapshot
-
-    def _line(self, before: Snapshot | None, snapshot: Snapshot) -> bytes:
-        """The snapshot's line without a link; empty if none is due."""
-        if before is not None and not self._is_whole_due(before, snapshot):
-            line = change_line(before, snapshot)
-            if is_tick_line(line) and snapshot.at - before.at < TICK_EVERY_S:
-                return b""
-            self._bytes_since += len(line)
-            return line
-        line = whole_line(snapshot, before)
-        self._whole_at, self._whole_bytes, self._bytes_since = snapshot.at, len(line), 0
-        return line
-
-    def _is_whole_due(self, before: Snapshot, snapshot: Snapshot) -> bool:
-        return (
-            before.epoch != snapshot.epoch
-            or not 0 <= snapshot.at - self._whole_at < STREAM_WHOLE_EVERY_S
-            or self._bytes_since >= max(WHOLE_AFTER_BYTES, 2 * self._whole_bytes)
-        )
+            self._chain.added(line, snapshot)
 
     def _begin_anew(self) -> None:
         """Go on with a whole snapshot, at the end that the stream has then."""
@@ -334,7 +272,7 @@ class JournalStream:
         self._snapshots.clear()
         self._lines.clear()
         self._lines_bytes = 0
-        self._encoded = self._tail = self._pending = None
+        self._chain.last = self._tail = self._pending = None
 
     def _leave_out(self) -> None:
         self._left_out += 1
@@ -491,7 +429,7 @@ class JournalReading:
         """`since` (Unix seconds): the lines after it, and those before it up to a whole one."""
         self._on_line = on_line
         self._since = since
-        self._assembly = LineAssembly()
+        self._assembly = Assembly()
         self._last = 0
         self._is_begun = False
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -519,7 +457,8 @@ class JournalReading:
         """One message of the stream."""
         self._last = metadata.sequence.stream
         part = part_id(message.headers)
-        line = None if part is None else self._assembly.add(LinePart(part, message.data))
+        data = None if part is None else self._assembly.add(*part, message.data)
+        line = None if part is None or data is None else line_with(part.line, data)
         if line is None:
             self.unread += part is None or part.is_last
             return

@@ -99,9 +99,9 @@ class PartedValue:
                 return Parted(head.saved_at, entry.at, parts)
         raise StoreUnreadableError("parts of it are missing")
 
-    async def save(self, parts: Iterable[bytes], now: float) -> None:
+    async def save(self, parts: Iterable[bytes], now: float) -> int:
         """Replace what was saved, all of it or nothing; `now` is Unix seconds. Each part is taken
-        when the one before has been written.
+        when the one before has been written. The revision that it has then.
 
         Raises StoreConflictError when another process has saved since this one last read the head;
         the next save replaces that. Raises StoreError.
@@ -119,7 +119,9 @@ class PartedValue:
         expected, self._head = self._head, None
         try:
             # after any failure it is not known whose head is stored, so the next save reads it
-            self._head = await self._bucket.put(head_key(self._name), head, expected=expected)
+            saved = self._head = await self._bucket.put(
+                head_key(self._name), head, expected=expected
+            )
         except StoreConflictError:
             raise StoreConflictError(
                 f"another {self._name} is stored: another controller runs, or the store was"
@@ -127,8 +129,9 @@ class PartedValue:
             ) from None
         # the previous set, and parts left by interrupted saves
         await self._bucket.purge(
-            parts_prefix(self._name), before=revisions[0] if revisions else self._head
+            parts_prefix(self._name), before=revisions[0] if revisions else saved
         )
+        return saved
 
     async def _latest_head(self) -> int:
         try:

@@ -10,48 +10,18 @@ import contextlib
 import fcntl
 import logging
 import os
-import re
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from hashlib import blake2b
 from pathlib import Path
 from typing import Final
 
 from controller.model.settings import JournalSettings
 from controller.model.snapshot import Snapshot
 from controller.ports import Clock
-from controller.record.journal_lines import change_line, whole_line
-
-_DIGEST_BYTES: Final = 16
-_LINK: Final = re.compile(rb',"follows":"([0-9a-f]{32})"\}\n?\Z')
-
-
-def linked(line: bytes, before: str) -> bytes:
-    """The line with the hash of the one before it; the same if that is not known (empty)."""
-    if not before:
-        return line
-    return line.removesuffix(b"}\n") + b',"follows":"' + before.encode() + b'"}\n'
-
-
-def link_of(line: bytes) -> str:
-    """The hash that the line carries; empty if it carries none."""
-    found = _LINK.search(line, max(0, len(line) - 64))
-    return "" if found is None else found[1].decode()
-
-
-def without_link(line: bytes) -> bytes:
-    """The line as it was before it was linked, without its end of line."""
-    found = _LINK.search(line, max(0, len(line) - 64))
-    return line.removesuffix(b"\n") if found is None else line[: found.start()] + b"}"
-
-
-def hash_of(line: bytes) -> str:
-    """The hash of a whole line, with what it carries and its end of line."""
-    return blake2b(line, digest_size=_DIGEST_BYTES).hexdigest()
-
+from controller.record.chain import Chain, hash_of, linked
 
 _PARTS: Final = 8
 """The journal is kept in about so many files, and is cut by whole files."""
@@ -249,10 +219,6 @@ log = logging.getLogger(__name__)
 _MOST_WAITING: Final = 64
 """So many snapshots wait for a slow disk; after them, the oldest are left out."""
 _WHOLE_EVERY_S: Final = 300.0
-_WHOLE_AFTER_BYTES: Final = 8 * 2**20
-"""A whole snapshot is written after so much time, or after changes of so many bytes and of twice
-the size of the last whole one. So a moment is found quickly, however busy the fleet is.
-"""
 _TELL_S: Final = 60.0
 _FINISH_S: Final = 5.0
 
@@ -269,10 +235,7 @@ class JournalWriter:
         self._waiting: deque[Snapshot] = deque()
         self._wake = asyncio.Event()
         self._ending = False
-        self._written: Snapshot | None = None
-        self._whole_at = 0.0
-        self._whole_bytes = 0
-        self._bytes_since = 0
+        self._chain = Chain(_WHOLE_EVERY_S)
         self._problem: str | None = None
         self._left_out = 0
         self._told_until = 0.0
@@ -346,30 +309,15 @@ class JournalWriter:
 
     def _write(self, snapshot: Snapshot) -> str | None:
         """Write it in the thread; why it cannot be written, in words."""
-        before = self._written
+        before = self._chain.last
         try:
-            if self._files.is_new(snapshot.at) or before is None or self._is_whole_due(snapshot):
-                line = whole_line(snapshot, before)
-                self._files.append(line, snapshot.at, to_disk=_has_acted(before, snapshot))
-                self._whole_at, self._whole_bytes = snapshot.at, len(line)
-                self._bytes_since = 0
-            else:
-                line = change_line(before, snapshot)
-                self._files.append(line, snapshot.at, to_disk=_has_acted(before, snapshot))
-                self._bytes_since += len(line)
+            is_new = self._files.is_new(snapshot.at)
+            line = self._chain.line(snapshot, whole=is_new)
+            self._files.append(line, snapshot.at, to_disk=_has_acted(before, snapshot))
         except JournalError as error:
             return str(error)
-        self._written = snapshot
+        self._chain.added(line, snapshot)
         return None
-
-    def _is_whole_due(self, snapshot: Snapshot) -> bool:
-        before = self._written
-        return (
-            before is None
-            or before.epoch != snapshot.epoch
-            or not 0 <= snapshot.at - self._whole_at < _WHOLE_EVERY_S
-            or self._bytes_since >= max(_WHOLE_AFTER_BYTES, 2 * self._whole_bytes)
-        )
 
     def _close(self) -> None:
         try:

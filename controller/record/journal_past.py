@@ -17,22 +17,17 @@ from typing import BinaryIO, Final, NamedTuple
 from controller.model.snapshot import Snapshot
 from controller.model.text import clean
 from controller.ports import PastMoment, Place
-from controller.record.journal_files import (
-    JournalError,
-    earlier_files,
-    hash_of,
-    in_words,
-    link_of,
-    without_link,
-)
-from controller.record.journal_lines import (
+from controller.record.chain import hash_of, link_of, without_link
+from controller.record.frames import (
     MOST_LINE_BYTES,
     ReadSnapshot,
+    SnapshotVersion,
     UnreadableLineError,
     line_start,
     read_line,
+    words_for_journal,
 )
-from controller.record.snapshot_changes import SnapshotVersion, words_for_journal
+from controller.record.journal_files import JournalError, earlier_files, in_words
 
 _READ_KEPT: Final = 4
 _BUFFER_BYTES: Final = 2**20

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from controller.exit_codes import ExitCode
-from controller.record.journal_files import hash_of, link_of
+from controller.record.chain import hash_of, link_of
 from controller.record.journal_past import JournalPast
 from integration.test_once import Printed, agentdash
 from support.live import daemon, fleet_text, until

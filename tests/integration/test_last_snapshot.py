@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from nats.aio.client import Client
-from nats.js.errors import NotFoundError
+from nats.aio.msg import Msg
 
 from agentdash.demo.cluster import SimCluster
 from agentdash.engine_operator import EngineOperator
@@ -18,6 +18,7 @@ from agentdash.tui.widgets.lines_widget import LinesWidget
 from controller.attach import Attachment, find_last_snapshot
 from controller.engine.clock import SystemClock
 from controller.engine.hub import Hub
+from controller.engine.kept_frame import KEPT_EVERY_S
 from controller.engine.supervise import EngineThread
 from controller.exit_codes import ExitCode
 from controller.model.intents import Operator
@@ -197,27 +198,26 @@ async def test_with_the_cluster_a_look_is_of_now_and_has_the_events_that_were_ke
 
 
 @pytest.mark.timeout(180)
-async def test_a_quiet_daemon_writes_nothing_but_histories_into_its_bucket(place: Place) -> None:
+async def test_a_quiet_daemon_writes_nothing_into_its_bucket_but_its_histories_every_15_s(
+    place: Place,
+) -> None:
     async with daemon(place.fleet, place.kubeconfig) as running:
         await running.ready()
-        stream = place.client.jetstream()
         while await place.kept() is None:
             await asyncio.sleep(0.05)
 
-        async def number(name: str) -> int | None:
-            """The number of its last message; None before the first."""
-            try:
-                found = await stream.get_last_msg("KV_agentdash", f"$KV.agentdash.{head_key(name)}")
-            except NotFoundError:
-                return None
-            return found.seq
+        written: list[str] = []
 
-        async def written() -> tuple[int | None, int | None]:
-            return await number("snapshot"), await number("memory")
+        async def note(message: Msg) -> None:
+            written.append(message.subject.removeprefix("$KV.agentdash."))
 
-        before, quiet = await written(), 0
+        await place.client.subscribe("$KV.agentdash.>", cb=note)
+        quiet = 0
         while quiet < 100:  # memory and snapshot of the first ticks are saved within seconds
-            await running.pass_ticks(20)
-            after = await written()
-            quiet = quiet + 20 if after == before else 0
-            before = after
+            began = asyncio.get_running_loop().time()
+            written.clear()
+            await running.pass_ticks(50)
+            saves_at_most = 1 + (asyncio.get_running_loop().time() - began) / KEPT_EVERY_S
+            others = [key for key in written if not key.startswith("snapshot.")]
+            is_quiet = not others and written.count(head_key("snapshot")) <= saves_at_most
+            quiet = quiet + 50 if is_quiet else 0

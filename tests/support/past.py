@@ -20,8 +20,8 @@ from controller.model.snapshot import (
     TenantView,
     Timeline,
 )
+from controller.record.frames import change_line, whole_line
 from controller.record.journal_files import JournalFiles
-from controller.record.journal_lines import change_line, whole_line
 from tui import scenarios
 
 

@@ -11,7 +11,7 @@ from controller.model.ids import QueueName
 from controller.model.intents import Intents, Scope
 from controller.model.memory import Memory, QueueMark
 from controller.model.snapshot import Snapshot
-from controller.model.tick import SavedMemory, ShownPast, StoredIntents
+from controller.model.tick import SavedMemory, StoredIntents
 from controller.ports import Clock, StoreError
 
 
@@ -61,39 +61,19 @@ class FakeHistories:
         self.given += marks
 
 
-class FakePast:
-    """What of the snapshots was saved; `error` is raised by all, `load_error` by a load alone."""
-
-    def __init__(self) -> None:
-        self.kept: tuple[ShownPast, ...] = ()
-        self.error: StoreError | None = None
-        self.load_error: StoreError | None = None
-        self.saves = 0
-
-    async def load(self) -> tuple[ShownPast, ...]:
-        error = self.error or self.load_error
-        if error is not None:
-            raise error
-        return self.kept
-
-    async def save(self, past: ShownPast) -> None:
-        if self.error is not None:
-            raise self.error
-        self.kept = (past,)
-        self.saves += 1
-
-
 class FakeSnapshots:
-    """The last snapshot that was saved; `error` is raised by all."""
+    """The last snapshot that was saved; `error` is raised by all, `load_error` by a load alone."""
 
     def __init__(self) -> None:
         self.kept: Snapshot | None = None
         self.error: StoreError | None = None
+        self.load_error: StoreError | None = None
         self.saves = 0
 
     async def load(self) -> Snapshot | None:
-        if self.error is not None:
-            raise self.error
+        error = self.error or self.load_error
+        if error is not None:
+            raise error
         return self.kept
 
     async def save(self, snapshot: Snapshot) -> None:

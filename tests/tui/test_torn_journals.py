@@ -20,7 +20,7 @@ from agentdash.tui.tables.tenants import tenant_lines
 from agentdash.tui.view import Frame, pool_rows, totals
 from agentdash.tui.why import now_decided_lines, now_lines, reading_lines
 from controller.model.snapshot import Snapshot
-from controller.record.journal_lines import (
+from controller.record.frames import (
     UnreadableLineError,
     change_line,
     is_time,

@@ -52,7 +52,6 @@ from controller.model.observation import (
 from controller.model.readings import Absent, Reading, Why
 from controller.model.settings import Notice
 from controller.model.snapshot import Finding, Link, LoopStats, PoolView, Role, Snapshot
-from controller.model.tick import ShownPast
 from controller.planning.memo import Kept
 from controller.planning.share.claims import KnownDraws
 from controller.planning.share.reasons import cost_terms_of
@@ -144,8 +143,8 @@ class SnapshotBuilder:
         self._ticks, self._late, self._took_s = before._ticks, before._late, before._took_s
         self._findings = before._findings
 
-    def begin_with(self, past: ShownPast, now: float) -> None:
-        """Go on from what the process before this one has shown, which may be a part of it. Its
+    def begin_with(self, past: Snapshot, now: float) -> None:
+        """Go on from what the process before this one has shown last. Its
         findings and states go on if they are there within `LEFT_FOR_S` of `now` (Unix seconds).
         """
         known = {(each.subject, each.kind) for each in self._findings}

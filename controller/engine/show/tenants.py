@@ -21,7 +21,6 @@ from controller.model.observation import (
 from controller.model.readings import Stale, last_known
 from controller.model.scarcity import Resources
 from controller.model.snapshot import PoolView, TenantTokens, TenantView, TokenState
-from controller.model.tick import TenantSince
 from controller.planning.share.claims import KnownDraws, requests_of
 from controller.planning.share.reasons import planned_replicas
 from controller.planning.share.rows import (
@@ -97,10 +96,10 @@ class TenantViews:
         self._inputs: dict[str, _Inputs] = {}
         self._views: dict[str, TenantView] = {}
         self._shown: tuple[TenantView, ...] = ()
-        self._left: dict[str, TenantSince] = {}
+        self._left: dict[str, TenantView] = {}
         self._left_until = 0.0
 
-    def begin_with(self, left: Iterable[TenantSince], until: float) -> None:
+    def begin_with(self, left: Iterable[TenantView], until: float) -> None:
         """Since when the process before this one has seen each tenant as it was. Where a tenant is
         seen so before `until` (Unix seconds), that goes on.
         """
@@ -194,7 +193,7 @@ class TenantViews:
 
 
 def dated(
-    view: TenantView, before: TenantView | None, now: float, left: TenantSince | None = None
+    view: TenantView, before: TenantView | None, now: float, left: TenantView | None = None
 ) -> TenantView:
     """The view, with since when its tokens and its pause are as they are: as `before` or as the
     process before this one has `left` it, where they were the same, else since `now`.
@@ -204,14 +203,14 @@ def dated(
         known = None if before is None else before.tokens
         is_same = known is not None and known.state is tokens.state
         since = known.since if known is not None and is_same else now
-        if left is not None and left.tokens is tokens.state:
-            since = _earlier(since, left.tokens_since)
+        if left is not None and left.tokens is not None and left.tokens.state is tokens.state:
+            since = _earlier(since, left.tokens.since)
         tokens = replace(tokens, since=since)
     if view.pause is not None:
         known_pause = None if before is None else before.pause
         is_same = known_pause is not None and known_pause.who == view.pause.who
         pause_since = before.pause_since if before is not None and is_same else now
-        if left is not None and left.paused_by == view.pause.who:
+        if left is not None and left.pause is not None and left.pause.who == view.pause.who:
             pause_since = _earlier(pause_since, left.pause_since)
     return replace(view, tokens=tokens, pause_since=pause_since)
 

@@ -19,7 +19,7 @@ from controller.nats import journal_stream
 from controller.nats.errors import NatsDisconnectedError, NatsRefusedError, StreamMissingError
 from controller.nats.journal_stream import JournalStream, _Pending, _Tail, parts_of, read_journal
 from controller.nats.session import NatsSession
-from controller.record.journal_files import hash_of, link_of
+from controller.record.chain import hash_of, link_of
 from controller.record.journal_past import JournalPast
 from tests.integration.nats.conftest import Connect, Until
 from tests.integration.nats.kept import BUCKET
@@ -64,7 +64,7 @@ def is_one_chain(lines: Sequence[bytes]) -> bool:
 
 def has_written_all(stream: JournalStream) -> bool:
     """Whether each snapshot that it was offered is made into a line, and each line stored."""
-    return stream._encoded is stream._latest and not stream._lines
+    return stream._chain.last is stream._latest and not stream._lines
 
 
 def days(first: Snapshot, ticks: int, seed: int = 1) -> list[Snapshot]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import struct
+import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,21 +16,19 @@ from agentdash.tui.view import is_newer
 from controller.attach import Attachment
 from controller.engine.clock import SystemClock
 from controller.engine.hub import Hub
-from controller.engine.past import past_of
 from controller.model.settings import NatsCredentials, NatsSettings, SecretRef
-from controller.model.snapshot import History, Snapshot, Timeline
+from controller.model.snapshot import History, Timeline
 from controller.nats import feed
 from controller.nats.bucket import Bucket
 from controller.nats.feed import FORMAT, SnapshotBucket, recall_snapshot
 from controller.nats.parted import head_key
-from controller.nats.past import PastBucket
 from controller.ports import (
     StoreAwayError,
     StoreConflictError,
     StoreError,
     StoreUnreadableError,
 )
-from controller.record.snapshot_changes import SNAPSHOT_VERSION
+from controller.record.frames import SNAPSHOT_VERSION, whole_line
 from tests.integration.nats.conftest import Connect, Until
 from tests.integration.nats.kept import BUCKET, bucket
 from tests.integration.nats.test_snapshots import SMALL_MESSAGES, Controller, running
@@ -41,11 +39,7 @@ FLEET = replace(scenarios.mixed_fleet(), process="host/4711")
 READS = "$JS.API.STREAM.MSG.GET.KV_agentdash"
 
 
-def plain(snapshot: Snapshot) -> Snapshot:
-    return replace(snapshot, histories={}, tenant_histories={})
-
-
-async def test_what_was_saved_is_recalled_with_the_histories_of_the_past(
+async def test_what_was_saved_is_recalled_with_its_histories(
     server: RealNats, connect: Connect
 ) -> None:
     histories = {
@@ -53,13 +47,12 @@ async def test_what_was_saved_is_recalled_with_the_histories_of_the_past(
     }
     saved = replace(FLEET, histories=histories)
     kv = bucket(await connect(server.url))
+    await kv.create()
+    await kv.put("past.0", b"histories of the version before", expected=0)
     await SnapshotBucket(kv).save(saved)
-    reader = bucket(await connect(server.url))
-    assert await SnapshotBucket(reader).load() == plain(saved)
-    await PastBucket(kv).save(past_of(saved))
-    recalled = await recall_snapshot(reader)
-    tenants = saved.tenant_histories
-    assert recalled == replace(saved, attached=True, recalled=True, tenant_histories=tenants)
+    assert await kv.get("past.0") is None
+    recalled = await recall_snapshot(bucket(await connect(server.url)))
+    assert recalled == replace(saved, attached=True, recalled=True)
 
 
 async def test_nothing_was_ever_saved(server: RealNats, connect: Connect) -> None:
@@ -77,7 +70,7 @@ async def test_a_large_fleet_is_saved_in_messages_that_a_small_server_takes(
         for number in (300, 200):
             saved = scenarios.many_pools(number)
             await SnapshotBucket(kv).save(saved)
-        assert await SnapshotBucket(kv).load() == plain(saved)
+        assert await SnapshotBucket(kv).load() == saved
         sets = {each.key.rpartition(".")[0] for each in await kv.entries("snapshot.set")}
         assert len(sets) == 1, "the parts of the first are gone"
 
@@ -92,7 +85,7 @@ async def test_a_save_that_is_cut_short_leaves_the_one_before(
         for writes in range(3):
             with pytest.raises(StoreAwayError, match="cut"):
                 await SnapshotBucket(Dying(kv, writes)).save(other)
-            assert await SnapshotBucket(kv).load() == plain(FLEET)
+            assert await SnapshotBucket(kv).load() == FLEET
 
 
 async def test_another_controller_that_saves_is_noticed_once_and_then_replaced(
@@ -118,22 +111,20 @@ async def test_one_that_is_too_large_is_not_kept_and_says_its_size(
     monkeypatch.setattr(feed, "MOST_KEPT_BYTES", 1000)
     with pytest.raises(StoreError, match="more than the 1,000 kept"):
         await store.save(scenarios.many_pools(100))
-    assert await store.load() == plain(FLEET)
+    assert await store.load() == FLEET
 
 
-PART = struct.pack(">4sHHdQHH", b"AGDS", *SNAPSHOT_VERSION, 1.0, 1, 0, 1)
+LINE = whole_line(FLEET, None)
+OURS = b'"version":%d,' % SNAPSHOT_VERSION.major
 DAMAGES = {
-    "another format": (b'{"version": 99, "saved_at": 1}', b"", "format 99, this program reads 1"),
+    "the format before": (b'{"version": 1, "saved_at": 1}', b"", "format 1, this program reads 2"),
     "no head": (b"{", b"", "cannot be understood"),
-    "nested head": (b'{"version": 1, "parts": ' + b"[" * 100_000, b"", "nested too deeply"),
-    "a part that is none": (b"", b"AGD0 something else", "not a part of a snapshot"),
-    "a part of another version": (
-        b"",
-        b"AGDS" + bytes([0, 99, 0, 0]),
-        "speaks snapshot version 99",
-    ),
-    "a part that cannot be unpacked": (b"", PART + b"junk", "cannot be read"),
-    "too many parts": (b'{"version":1,"saved_at":1,"parts":[%s1]}' % (b"1," * 5000), b"", "5,001"),
+    "nested head": (b'{"version": 2, "parts": ' + b"[" * 100_000, b"", "nested too deeply"),
+    "no frame": (b"", b"{}", "it is no line of a journal"),
+    "another version": (b"", LINE.replace(OURS, b'"version":99,'), "is of snapshot version 99"),
+    "cannot be unpacked": (b"", b"junk", "cannot be unpacked"),
+    "cut": (b"", zlib.compress(LINE)[:-9], "is cut"),
+    "too many parts": (b'{"version":2,"saved_at":1,"parts":[%s1]}' % (b"1," * 5000), b"", "5,001"),
 }
 
 
@@ -154,7 +145,7 @@ async def test_what_cannot_be_read_is_refused_in_words_and_replaced_by_the_next_
         assert hub.latest() is None
     store = SnapshotBucket(kv)
     await store.save(FLEET)
-    assert await store.load() == plain(FLEET)
+    assert await store.load() == FLEET
 
 
 async def test_a_fleet_of_another_program_is_refused_in_words(
@@ -162,9 +153,9 @@ async def test_a_fleet_of_another_program_is_refused_in_words(
 ) -> None:
     kv = bucket(await connect(server.url))
     store = SnapshotBucket(kv)
-    odd = replace(FLEET, at="yesterday")  # type: ignore[arg-type]
+    odd = replace(FLEET, fleet=7)  # type: ignore[arg-type]
     await store.save(odd)
-    with pytest.raises(StoreUnreadableError, match=r"Expected `float`, got `str`"):
+    with pytest.raises(StoreUnreadableError, match=r"is no line of a journal"):
         await store.load()
     for value, words in (
         ({"at": 1e300}, "head.at must be at most 32,503,680,000"),
@@ -188,7 +179,7 @@ async def test_while_no_controller_runs_the_last_one_is_shown_as_the_past(
     async with attached(NatsSettings(servers=(server.url,))) as (hub, attachment):
         await until(lambda: hub.latest() is not None)
         shown = hub.latest()
-        assert shown == replace(plain(FLEET), attached=True, recalled=True)
+        assert shown == replace(FLEET, attached=True, recalled=True)
         at = "2026-03-02 12:04:48Z"
         words = f"no controller runs; this is what host/4711 saw at {at}"
         await until(lambda: attachment.problem() == words)
@@ -267,7 +258,7 @@ async def test_the_rights_that_the_readme_names_are_enough(
         settings = NatsSettings(servers=(server.url,), credentials=credentials)
         async with attached(settings) as (hub, _):
             await until(lambda: hub.latest() is not None)
-            assert hub.latest() == replace(plain(FLEET), attached=True, recalled=True)
+            assert hub.latest() == replace(FLEET, attached=True, recalled=True)
 
 
 @asynccontextmanager

@@ -21,7 +21,7 @@ from controller.model.settings import NatsCredentials, NatsSettings, SecretRef
 from controller.model.snapshot import Role, Snapshot
 from controller.nats.feed import WHOLE, SnapshotPublisher, SnapshotReader
 from controller.nats.session import NatsSession
-from controller.record.snapshot_changes import SNAPSHOT_VERSION, OtherVersionError
+from controller.record.frames import SNAPSHOT_VERSION, OtherVersionError
 from support.live import PATIENCE_S
 from tests.integration.nats.conftest import Connect, Until
 from tests.support.nats_server import RealNats
@@ -130,7 +130,7 @@ async def test_a_dashboard_that_missed_a_change_asks_for_the_whole(
     async with running(controller.publisher, reader):
         await until(lambda: seen)
         await forger.publish(
-            f"{BUCKET}.snapshots", b"AGDS\0\1\0\0 and something that is no snapshot"
+            f"{BUCKET}.snapshots", b"AGDS\0\1\0\4 and something that is no snapshot"
         )
         await forger.flush()
         after = controller.tick(fleet="another")

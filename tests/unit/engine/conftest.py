@@ -8,10 +8,9 @@ from contextlib import asynccontextmanager
 
 from controller.engine.hub import Hub
 from controller.engine.intents import SignalSwitch, Switches
-from controller.engine.last_snapshot import LastKeeper
+from controller.engine.kept_frame import FrameKeeper
 from controller.engine.loop import Engine
 from controller.engine.memory import Keeper
-from controller.engine.past import PastKeeper
 from controller.engine.record import Recorder
 from controller.engine.show.snapshot import SnapshotBuilder
 from controller.model.fleet import Pool
@@ -19,7 +18,7 @@ from controller.model.observation import QueueDepth
 from controller.model.snapshot import Snapshot
 from controller.planning.planner import plan
 from controller.ports import Leadership, WorkerSource
-from support.stores import FakeHistories, FakeIntents, FakeMemories, FakePast, FakeSnapshots
+from support.stores import FakeHistories, FakeIntents, FakeMemories, FakeSnapshots
 from support.world import (
     START,
     FakeCluster,
@@ -53,8 +52,7 @@ class Harness:
         self.hub = Hub()
         self.memories = FakeMemories(self.clock)
         self.intents = FakeIntents()
-        self.past = FakePast()
-        self.last = FakeSnapshots()
+        self.frames = FakeSnapshots()
         self.histories = FakeHistories()
         self.signals = SignalSwitch()
         self.switches = Switches(None, self.signals, self.clock, interval_s=interval_s)
@@ -76,8 +74,7 @@ class Harness:
                 writes=writes,
                 histories=self.histories,
             ),
-            past=PastKeeper(self.past, self.clock),
-            last=LastKeeper(self.last, self.clock),
+            frames=FrameKeeper(self.frames, self.clock),
             switches=self.switches,
             links=[self.link],
             clock=self.clock,

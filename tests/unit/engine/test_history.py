@@ -27,12 +27,13 @@ from controller.model.snapshot import (
     NOT_KNOWN,
     History,
     PoolView,
+    Snapshot,
     TenantTokens,
     TenantView,
     Timeline,
     TokenState,
 )
-from controller.model.tick import ShownPast
+from tui import scenarios
 
 KEY = pool_key("acme", "research")
 BEGIN = 1_700_000_100.0 // DAY_SLOT_S * DAY_SLOT_S
@@ -242,13 +243,17 @@ def test_a_pool_takes_less_than_20_kb() -> None:
     assert used / len(keys) < 20_000
 
 
+def a_past(at: float, history: History) -> Snapshot:
+    return replace(scenarios.mixed_fleet(), at=at, histories={KEY: history}, tenant_histories={})
+
+
 def test_what_another_process_left_fills_what_is_not_known_here() -> None:
     first, second = HistoryRecorder([KEY]), HistoryRecorder([KEY])
     first.pass_time(BEGIN)
     for slot in range(1, 5):
         first.saw(a_view(10 * slot), BEGIN, BEGIN)
         left = first.pass_time(BEGIN + slot * RECENT_SLOT_S).pools[KEY]
-    past = ShownPast(at=BEGIN + 4 * RECENT_SLOT_S, histories={KEY: left})
+    past = a_past(BEGIN + 4 * RECENT_SLOT_S, left)
     second.begin_with(past, BEGIN + 6 * RECENT_SLOT_S + 1)
     second.saw(a_view(7), BEGIN, BEGIN)
     found = second.pass_time(BEGIN + 7 * RECENT_SLOT_S).pools[KEY]
@@ -261,9 +266,9 @@ def test_what_another_process_left_fills_what_is_not_known_here() -> None:
 def test_a_history_with_numbers_that_cannot_be_or_of_a_later_time_is_not_taken() -> None:
     recorder = HistoryRecorder([KEY])
     absurd = History(recent=Timeline(pending=(2**40, -7, 5)))
-    recorder.begin_with(ShownPast(at=BEGIN + 3600, histories={KEY: absurd}), BEGIN)
+    recorder.begin_with(a_past(BEGIN + 3600, absurd), BEGIN)
     assert recorder.pass_time(BEGIN).pools == {}
-    recorder.begin_with(ShownPast(at=BEGIN, histories={KEY: absurd}), BEGIN)
+    recorder.begin_with(a_past(BEGIN, absurd), BEGIN)
     recent = recorder.pass_time(BEGIN).pools[KEY].recent
     assert recent.pending[-3:] == (NOT_KNOWN, NOT_KNOWN, 5)
     assert recent.ready == (NOT_KNOWN,) * RECENT_SLOTS

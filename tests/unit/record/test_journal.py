@@ -19,15 +19,11 @@ from controller.engine.history import HistoryRecorder
 from controller.model.lease import LeaseView
 from controller.model.settings import JournalSettings
 from controller.model.snapshot import Snapshot
-from controller.record.journal_files import (
-    JournalError,
-    JournalFiles,
-    JournalWriter,
-    earlier_files,
-    without_link,
-)
-from controller.record.journal_lines import (
+from controller.record.chain import without_link
+from controller.record.frames import (
+    SNAPSHOT_VERSION,
     ChangeLine,
+    SnapshotVersion,
     TickLine,
     UnreadableLineError,
     WholeLine,
@@ -35,8 +31,13 @@ from controller.record.journal_lines import (
     read_line,
     whole_line,
 )
+from controller.record.journal_files import (
+    JournalError,
+    JournalFiles,
+    JournalWriter,
+    earlier_files,
+)
 from controller.record.journal_past import JournalPast
-from controller.record.snapshot_changes import SNAPSHOT_VERSION, SnapshotVersion
 from support.newer import grown
 from support.past import busy_tick, next_snapshot, quiet_tick, write_journal
 from tui import fleet_scenarios, scenarios

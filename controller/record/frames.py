@@ -1,0 +1,625 @@
+"""A snapshot as one line of JSON, its frame, and a snapshot made from frames again. The live feed,
+what outlasts a process, the journal's stream and its file are made of these lines.
+
+UnreadableLineError        the line cannot be read
+└── MissedSnapshotError    it continues a snapshot that is not there
+OtherVersionError          a controller's frames are of a version that cannot be read
+
+A `whole` line, a key frame, has all of a snapshot and its histories, a `change` line what differs
+from the line before, and a `tick` line stands where nothing but time went on.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
+from operator import attrgetter
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
+
+import msgspec
+from msgspec import UNSET, UnsetType
+from msgspec.structs import replace
+
+from controller.model.decoding import Cut, NotJsonError, cut_for, read_json_line
+from controller.model.ids import PoolKey
+from controller.model.lease import LeaseView
+from controller.model.snapshot import (
+    ClusterNode,
+    Finding,
+    History,
+    Link,
+    LoopStats,
+    ModelView,
+    PoolView,
+    QueueRates,
+    Role,
+    RoomView,
+    ScaleEvent,
+    Snapshot,
+    TenantView,
+    Timeline,
+)
+from controller.model.text import clean
+from controller.model.value import INT64_MAX, Interval, Moment, Value, is_within
+
+MOST_LINE_BYTES: Final = 64 * 2**20
+"""A longer line is refused: a whole snapshot of 10,000 pools has 15 MB."""
+
+
+class UnreadableLineError(ValueError):
+    """The line cannot be read; the text says why."""
+
+
+class MissedSnapshotError(UnreadableLineError):
+    """The line continues a snapshot that is not there: a whole one is needed."""
+
+
+class OtherVersionError(Exception):
+    """A snapshot of another version, which this one cannot read."""
+
+
+# -- versions -----------------------------------------------------------------------------------
+
+
+class SnapshotVersion(NamedTuple):
+    """Each part is from 0 to 65,535."""
+
+    major: int
+    minor: int
+
+    def __str__(self) -> str:
+        """`4.2`."""
+        return f"{self.major}.{self.minor}"
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether this version can read it, as far as the number says."""
+        return self.major == SNAPSHOT_VERSION.major
+
+    @property
+    def is_newer(self) -> bool:
+        """Whether it may have fields that this version does not know."""
+        return self > SNAPSHOT_VERSION
+
+
+SNAPSHOT_VERSION: Final = SnapshotVersion(1, 4)
+"""The minor number goes up with each new field, the major one when older lines cannot be read."""
+
+
+def words_for_controller(theirs: SnapshotVersion) -> str:
+    """Why a controller's snapshots cannot be shown, and what to do."""
+    todo = "update this agentdash" if theirs > SNAPSHOT_VERSION else "update the controller"
+    return (
+        f"this controller speaks snapshot version {theirs}, this dashboard {SNAPSHOT_VERSION}:"
+        f" {todo}"
+    )
+
+
+def words_for_journal(theirs: SnapshotVersion) -> str:
+    """Why a journal's snapshots cannot be shown, and what to do."""
+    todo = "update agentdash" if theirs > SNAPSHOT_VERSION else "an older agentdash reads it"
+    return f"is of snapshot version {theirs}, this agentdash reads {SNAPSHOT_VERSION}: {todo}"
+
+
+# -- lines --------------------------------------------------------------------------------------
+
+_LinkTimes: TypeAlias = tuple[tuple[Moment, Moment | None], ...]
+
+
+class HeadChange(Value):
+    """The fields of a snapshot that differ, of those that have no place of their own in a line."""
+
+    interval_s: Interval | UnsetType = UNSET
+    fleet: str | UnsetType = UNSET
+    context: str | UnsetType = UNSET
+    role: Role | UnsetType = UNSET
+    links: tuple[Link, ...] | UnsetType = UNSET
+    models: tuple[ModelView, ...] | UnsetType = UNSET
+    room: RoomView | UnsetType = UNSET
+    findings: tuple[Finding, ...] | UnsetType = UNSET
+    process: str | UnsetType = UNSET
+    attached: bool | UnsetType = UNSET
+    journal: str | UnsetType = UNSET
+    frozen_by: tuple[str, ...] | UnsetType = UNSET
+    lease: LeaseView | UnsetType | None = UNSET
+
+
+class HistoryTail(Value):
+    """What a history has at its end that it had not before; as much is gone in front."""
+
+    recent: Timeline = Timeline()
+    day: Timeline = Timeline()
+
+
+class WholeParts(Value):
+    """A snapshot: its `head` has all but the others. `keys` stands in lines before version 1.4."""
+
+    head: Snapshot
+    pools: tuple[PoolView, ...] = ()
+    keys: tuple[PoolKey, ...] | None = None
+    queues: tuple[QueueRates, ...] = ()
+    tenants: tuple[TenantView, ...] | None = None
+    nodes: tuple[ClusterNode, ...] = ()
+    histories: Mapping[PoolKey, History] = {}
+    tenant_histories: Mapping[str, History] = {}
+    events: tuple[ScaleEvent, ...] = ()
+
+
+class WholeLine(Value, tag_field="kind", tag="whole"):
+    """All of a snapshot. `changed` is False if it differs from the one before in its time only.
+    `version` and `minor` are those of snapshots.
+    """
+
+    version: int
+    at: Moment
+    change: WholeParts
+    changed: bool = True
+    minor: int = 0
+
+
+class TickLine(Value, tag_field="kind", tag="tick"):
+    """A tick in which nothing but time went on. `link_times` are the links' `since` and
+    `last_good_at`, in their order; empty where all are the same.
+    """
+
+    sequence: int
+    at: Moment
+    loop: LoopStats = LoopStats()
+    link_times: _LinkTimes = ()
+
+
+class ChangeLine(Value, tag_field="kind", tag="change"):
+    """What differs from the line before.
+
+    - `pools`, `queues`, `tenants`, `nodes`: those that differ. `keys`, `tenant_names` and
+      `node_names`: all of them in order, None where they are the same ones.
+    - `tails` are of histories that went on, `histories` those that became others; and so for
+      tenants.
+    - `events`: those that are new; of the ones before, the newest `events_kept` remain.
+    """
+
+    sequence: int
+    at: Moment
+    loop: LoopStats = LoopStats()
+    link_times: _LinkTimes = ()
+    head: HeadChange = HeadChange()
+    pools: tuple[PoolView, ...] = ()
+    keys: tuple[PoolKey, ...] | None = None
+    queues: tuple[QueueRates, ...] = ()
+    tenants: tuple[TenantView, ...] | None = None
+    tenant_names: tuple[str, ...] | None = None
+    nodes: tuple[ClusterNode, ...] = ()
+    node_names: tuple[str, ...] | None = None
+    histories: Mapping[PoolKey, History] = {}
+    tails: Mapping[PoolKey, HistoryTail] = {}
+    tenant_histories: Mapping[str, History] = {}
+    tenant_tails: Mapping[str, HistoryTail] = {}
+    events: tuple[ScaleEvent, ...] = ()
+    events_kept: int = 0
+
+
+AnyLine: TypeAlias = WholeLine | ChangeLine | TickLine
+_DECODER: Final = msgspec.json.Decoder(AnyLine)
+_ENCODER: Final = msgspec.json.Encoder()
+_HEAD_FIELDS: Final = HeadChange.__struct_fields__
+_SERIES: Final = Timeline.__struct_fields__
+_MOST_SHIFT: Final = 4
+_AT_A_TIME: Final = 100
+_Each = TypeVar("_Each")
+_Name = TypeVar("_Name", bound=str)
+_key_of: Final[Callable[[PoolView], PoolKey]] = attrgetter("key")
+_name_of: Final[Callable[[Any], str]] = attrgetter("name")
+_place_of: Final[Callable[[QueueRates], tuple[PoolKey, int]]] = attrgetter("pool", "number")
+
+
+# -- from snapshots to lines --------------------------------------------------------------------
+
+
+def whole_line(snapshot: Snapshot, before: Snapshot | None) -> bytes:
+    """The line with all of the snapshot. Pools are encoded some at a time, so that other threads
+    may run in between.
+    """
+    encode, pools = _ENCODER.encode, snapshot.pools
+    parts = (pools[at : at + _AT_A_TIME] for at in range(0, len(pools), _AT_A_TIME))
+    is_changed = before is None or not isinstance(_difference(before, snapshot), TickLine)
+    change = {
+        "head": replace(
+            snapshot,
+            pools=(),
+            queues=(),
+            tenants=(),
+            nodes=(),
+            events=(),
+            histories={},
+            tenant_histories={},
+        ),
+        "pools": msgspec.Raw(b"[%s]" % b",".join(encode(part)[1:-1] for part in parts)),
+        "queues": snapshot.queues,
+        "tenants": snapshot.tenants,
+        "nodes": snapshot.nodes,
+        "histories": {key: msgspec.Raw(encode(each)) for key, each in snapshot.histories.items()},
+        "tenant_histories": snapshot.tenant_histories,
+        "events": snapshot.events,
+    }
+    # the index finds these lines, and their times, by how they begin
+    major, minor = SNAPSHOT_VERSION
+    begin = {"kind": "whole", "version": major, "minor": minor, "at": float(snapshot.at)}
+    return encode(begin | {"changed": is_changed, "change": change}) + b"\n"
+
+
+def change_line(before: Snapshot, after: Snapshot) -> bytes:
+    """The line with what differs between two snapshots of one process. What is the same object is
+    the same.
+    """
+    line = _difference(before, after)
+    return whole_line(after, None) if line is None else _ENCODER.encode(line) + b"\n"
+
+
+def is_tick_line(line: bytes) -> bool:
+    """Whether nothing but time went on."""
+    return line.startswith(b'{"kind":"tick",')
+
+
+def is_whole_line(line: bytes) -> bool:
+    """Whether it has all of a snapshot."""
+    return line.startswith(b'{"kind":"whole",')
+
+
+def _difference(before: Snapshot, after: Snapshot) -> ChangeLine | TickLine | None:
+    """None where the snapshots are of different processes."""
+    if before.epoch != after.epoch:
+        return None
+    known, times = _link_times(before), _link_times(after)
+    timeless = replace(after, links=_with_times(after.links, known))
+    differing = {
+        name: getattr(after, name)
+        for name in _HEAD_FIELDS
+        if getattr(timeless, name) != getattr(before, name)
+    }
+    pools, keys = _differing(before.pools, after.pools, _key_of)
+    tenants, tenant_names = _differing(before.tenants, after.tenants, _name_of)
+    nodes, node_names = _differing(before.nodes, after.nodes, _name_of)
+    histories, tails = _new_histories(before.histories, after.histories)
+    of_tenants, tenant_tails = _new_histories(before.tenant_histories, after.tenant_histories)
+    events, events_kept = _new_events(before.events, after.events)
+    tick = TickLine(
+        sequence=after.sequence,
+        at=after.at,
+        loop=after.loop,
+        link_times=() if times == known else times,
+    )
+    quiet = ChangeLine(**msgspec.structs.asdict(tick), events_kept=len(before.events))
+    line = replace(
+        quiet,
+        head=HeadChange(**differing),
+        pools=pools,
+        keys=keys,
+        queues=_differing(before.queues, after.queues, _place_of)[0],
+        tenants=tenants or None,
+        tenant_names=tenant_names,
+        nodes=nodes,
+        node_names=node_names,
+        histories=histories,
+        tails=tails,
+        tenant_histories=of_tenants,
+        tenant_tails=tenant_tails,
+        events=events,
+        events_kept=events_kept,
+    )
+    return tick if line == quiet else line
+
+
+def _differing(
+    before: tuple[_Each, ...], after: tuple[_Each, ...], key: Callable[[_Each], Any]
+) -> tuple[tuple[_Each, ...], tuple[Any, ...] | None]:
+    """Those that differ, and the keys of all in order; None where they are the same ones."""
+    if after is before:
+        return (), None
+    known = {key(each): each for each in before}
+    keys = tuple(map(key, after))
+    found = (
+        each
+        for name, each in zip(keys, after, strict=True)
+        if (had := known.get(name)) is not each and had != each
+    )
+    return tuple(found), None if keys == tuple(known) else keys
+
+
+def _new_events(
+    before: tuple[ScaleEvent, ...], after: tuple[ScaleEvent, ...]
+) -> tuple[tuple[ScaleEvent, ...], int]:
+    """The events at the front that are new, and how many of the others remain. Newest first."""
+    if before is after:
+        return (), len(before)
+    for number, event in enumerate(after):
+        if before and event is before[0]:
+            kept = len(after) - number
+            if all(map(lambda one, other: one is other, after[number:], before)):
+                return after[:number], kept
+            break
+    return after, 0
+
+
+def _new_histories(
+    before: Mapping[_Name, History], after: Mapping[_Name, History]
+) -> tuple[dict[_Name, History], dict[_Name, HistoryTail]]:
+    """Of the histories that differ, those that became others, and the tails of those that went
+    on.
+    """
+    others: dict[_Name, History] = {}
+    tails: dict[_Name, HistoryTail] = {}
+    for key, history in after.items() if after is not before else ():
+        had = before.get(key)
+        if had is history:
+            continue
+        recent = None if had is None else _tail(had.recent, history.recent)
+        day = None if had is None else _tail(had.day, history.day)
+        if recent is None or day is None:
+            others[key] = history
+        else:
+            tails[key] = HistoryTail(recent=recent, day=day)
+    return others, tails
+
+
+def _tail(before: Timeline, after: Timeline) -> Timeline | None:
+    """The few numbers that came at the end of each series, as many as went in front; None where
+    the series is another one.
+    """
+    if before == after:
+        return Timeline()
+    pairs = {name: (getattr(before, name), getattr(after, name)) for name in _SERIES}
+    kept = {name: pair for name, pair in pairs.items() if pair[0] or pair[1]}
+    lengths = {len(series) for pair in kept.values() for series in pair}
+    if len(lengths) != 1:
+        return None
+    for shift in range(1, min(_MOST_SHIFT, *lengths) + 1):
+        if all(had[shift:] == has[:-shift] for had, has in kept.values()):
+            return Timeline(**{name: has[-shift:] for name, (_, has) in kept.items()})
+    return None
+
+
+def _link_times(snapshot: Snapshot) -> _LinkTimes:
+    return tuple((link.since, link.last_good_at) for link in snapshot.links)
+
+
+def _with_times(links: tuple[Link, ...], times: _LinkTimes) -> tuple[Link, ...]:
+    """The links with these times; the same, where there are not as many."""
+    if len(times) != len(links):
+        return links
+    return tuple(
+        replace(link, since=since, last_good_at=good)
+        for link, (since, good) in zip(links, times, strict=True)
+    )
+
+
+# -- from lines to snapshots --------------------------------------------------------------------
+
+# what a line from outside may have that has to be looked at: characters beyond plain ASCII, escaped
+# characters, and numbers of 17 digits or with an exponent
+_PLAIN: Final = bytes(range(32, 127)).replace(b"\\", b"")
+_ESCAPES: Final = re.compile(rb"\\[^\"\\/]")
+_LARGE_NUMBERS: Final = re.compile(rb"(?<![0-9.])[0-9]{17}|[0-9][eE]\+?[0-9]")
+# a time beyond the year 3000, whose name says that it is one: `"at":`, `"oldest_at":`
+_LARGE_TIMES: Final = re.compile(rb'(?:at|since|until|epoch)"\s*:\s*-?[0-9]{11}')
+_TIMES: Final = frozenset({"at", "since", "until", "epoch"})
+_NO_TIME: Final = "has a time that is none"
+_AS_ZEROS: Final = bytes.maketrans(b"123456789E", b"000000000e")
+_WHOLE: Final = re.compile(
+    rb'\{"kind":"whole","version":([0-9]{1,9}),(?:"minor":([0-9]{1,9}),)?"at":([0-9.e+-]{1,32}),'
+)
+
+
+class ReadSnapshot(NamedTuple):
+    """The snapshot of a line; `changed` is False if only time went on since the one before."""
+
+    snapshot: Snapshot
+    changed: bool
+
+
+class LineStart(NamedTuple):
+    """How the line of a whole snapshot begins."""
+
+    version: SnapshotVersion
+    at: float
+
+
+def line_start(line: bytes) -> LineStart | None:
+    """The version and the time of a whole snapshot's line, of any version; None for any other
+    line.
+    """
+    found = _WHOLE.match(line)
+    if found is None:
+        return None
+    try:
+        at = float(found[3])
+    except ValueError:
+        return None
+    version = SnapshotVersion(int(found[1]), int(found[2] or 0))
+    return LineStart(version, at) if is_within(at, Moment) else None
+
+
+def read_line(
+    line: bytes,
+    before: Snapshot | None,
+    version: SnapshotVersion = SNAPSHOT_VERSION,
+    *,
+    is_clean: bool = False,
+) -> ReadSnapshot:
+    """The snapshot of a line, which follows the line of `before`. `version` is that of the whole
+    snapshot on which they stand. `is_clean`: a controller of ours has written it, so its texts and
+    numbers are not looked at; a file may have come from anywhere. Raises UnreadableLineError.
+    """
+    try:
+        return _snapshot_of(_read(line.removesuffix(b"\n"), version, is_clean=is_clean), before)
+    except NotJsonError as error:
+        raise UnreadableLineError(str(error)) from None
+    except UnicodeDecodeError:
+        raise UnreadableLineError("is not UTF-8") from None
+    except RecursionError:
+        raise UnreadableLineError("is nested too deeply") from None
+    except msgspec.ValidationError as error:
+        if version != SNAPSHOT_VERSION:
+            raise UnreadableLineError(words_for_journal(version)) from None
+        raise UnreadableLineError(f"is no line of a journal: {clean(error, 160)}") from None
+    except msgspec.DecodeError as error:
+        raise UnreadableLineError(f"is not JSON: {clean(error, 160)}") from None
+
+
+def _read(line: bytes, version: SnapshotVersion, *, is_clean: bool) -> AnyLine:
+    if not is_clean and _has_odd_characters(line):
+        plain, _ = read_json_line(line)
+    elif version.is_newer or (not is_clean and _has_large_numbers(line)):
+        plain = msgspec.json.decode(line)
+    else:
+        read: AnyLine = _DECODER.decode(line)
+        return read
+    if version.is_newer:
+        plain = _known_fields()(plain)
+    _refuse_absurd(plain)
+    converted: AnyLine = msgspec.convert(plain, AnyLine)
+    return converted
+
+
+@cache
+def _known_fields() -> Cut:
+    return cut_for(AnyLine)
+
+
+# the quick looks come first: a step in time reads megabytes
+def _has_odd_characters(line: bytes) -> bool:
+    if not (rest := line.translate(None, _PLAIN)):
+        return False
+    if rest.strip(b"\\") and any(clean(each) != each for each in set(rest.decode("utf-8"))):
+        return True
+    return _ESCAPES.search(line) is not None
+
+
+def _has_large_numbers(line: bytes) -> bool:
+    digits = line.translate(_AS_ZEROS, b"+")
+    if b"0e0" not in digits and b"0" * 11 not in digits:
+        return False
+    return _LARGE_NUMBERS.search(line) is not None or _LARGE_TIMES.search(line) is not None
+
+
+def _refuse_absurd(plain: Any) -> None:
+    match plain:
+        case dict():
+            for name, each in plain.items():
+                if isinstance(each, int | float) and is_time(name) and not is_within(each, Moment):
+                    raise UnreadableLineError(_NO_TIME)
+                _refuse_absurd(each)
+        case list():
+            for each in plain:
+                _refuse_absurd(each)
+        case int() | float() if not -INT64_MAX <= plain <= INT64_MAX:
+            raise UnreadableLineError("has a number that no fleet has")
+
+
+def is_time(name: str) -> bool:
+    """Whether a value of this name is a time in Unix seconds."""
+    return name in _TIMES or name.endswith("_at")
+
+
+def _snapshot_of(line: AnyLine, before: Snapshot | None) -> ReadSnapshot:
+    if isinstance(line, WholeLine):
+        version = SnapshotVersion(line.version, line.minor)
+        if not version.is_readable:
+            raise UnreadableLineError(words_for_journal(version))
+        snapshot, is_changed = _after_whole(line.change), line.changed
+    elif before is None:
+        raise MissedSnapshotError("continues a snapshot that is not there")
+    elif isinstance(line, TickLine):
+        links = _with_times(before.links, line.link_times)
+        snapshot = replace(before, sequence=line.sequence, at=line.at, loop=line.loop, links=links)
+        is_changed = False
+    else:
+        snapshot, is_changed = _after_change(line, before), True
+    return ReadSnapshot(snapshot, is_changed)
+
+
+def _after_whole(parts: WholeParts) -> Snapshot:
+    return replace(
+        parts.head,
+        pools=parts.pools,
+        queues=parts.queues,
+        tenants=parts.tenants or (),
+        nodes=parts.nodes,
+        events=parts.events,
+        histories=parts.histories,
+        tenant_histories=parts.tenant_histories,
+    )
+
+
+def _after_change(line: ChangeLine, before: Snapshot) -> Snapshot:
+    differing = {
+        name: value for name in _HEAD_FIELDS if (value := getattr(line.head, name)) is not UNSET
+    }
+    differing["links"] = _with_times(differing.get("links", before.links), line.link_times)
+    pools = _all(before.pools, line.pools, line.keys, _key_of)
+    queues = before.queues
+    if line.queues or line.keys is not None:
+        rates = {_place_of(each): each for each in (*before.queues, *line.queues)}
+        order = {view.key: number for number, view in enumerate(pools)}
+        kept = (each for each in rates.values() if each.pool in order)
+        queues = tuple(sorted(kept, key=lambda each: (order[each.pool], each.number)))
+    events = before.events
+    if line.events or line.events_kept != len(before.events):
+        events = (*line.events, *before.events[: line.events_kept])
+    return replace(
+        before,
+        sequence=line.sequence,
+        at=line.at,
+        loop=line.loop,
+        pools=pools,
+        queues=queues,
+        tenants=_all(before.tenants, line.tenants or (), line.tenant_names, _name_of),
+        nodes=_all(before.nodes, line.nodes, line.node_names, _name_of),
+        events=events,
+        histories=_histories(before.histories, line.histories, line.tails),
+        tenant_histories=_histories(
+            before.tenant_histories, line.tenant_histories, line.tenant_tails
+        ),
+        **differing,
+    )
+
+
+def _all(
+    before: tuple[_Each, ...],
+    differing: Iterable[_Each],
+    keys: tuple[Any, ...] | None,
+    key: Callable[[_Each], Any],
+) -> tuple[_Each, ...]:
+    """All of them after the change; the same ones where nothing differs."""
+    if not differing and keys is None:
+        return before
+    known = {key(each): each for each in before}
+    known.update((key(each), each) for each in differing)
+    return tuple(known[name] for name in (known if keys is None else keys) if name in known)
+
+
+def _histories(
+    before: Mapping[_Name, History],
+    others: Mapping[_Name, History],
+    tails: Mapping[_Name, HistoryTail],
+) -> Mapping[_Name, History]:
+    """All histories after the change. Raises UnreadableLineError."""
+    if not others and not tails:
+        return before
+    after = {**before, **others}
+    for key, tail in tails.items():
+        known = before.get(key)
+        if known is None:
+            raise UnreadableLineError("continues a history that is not there")
+        after[key] = History(
+            recent=_after_tail(known.recent, tail.recent), day=_after_tail(known.day, tail.day)
+        )
+    return after
+
+
+def _after_tail(before: Timeline, tail: Timeline) -> Timeline:
+    added = {name: series for name in _SERIES if (series := getattr(tail, name))}
+    return replace(
+        before,
+        **{name: getattr(before, name)[len(each) :] + each for name, each in added.items()},
+    )
