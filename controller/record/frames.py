@@ -21,7 +21,13 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
-from controller.model.decoding import Cut, NotJsonError, cut_for, read_json_line
+from controller.model.decoding import (
+    Cut,
+    NotJsonError,
+    bound_in_words,
+    cut_for,
+    read_json_line,
+)
 from controller.model.ids import PoolKey
 from controller.model.lease import LeaseView
 from controller.model.snapshot import (
@@ -461,7 +467,9 @@ def read_line(
     except msgspec.ValidationError as error:
         if version != SNAPSHOT_VERSION:
             raise UnreadableLineError(words_for_journal(version)) from None
-        raise UnreadableLineError(f"is no line of a journal: {clean(error, 160)}") from None
+        raise UnreadableLineError(
+            f"is no line of a journal: {clean(bound_in_words(error), 160)}"
+        ) from None
     except msgspec.DecodeError as error:
         raise UnreadableLineError(f"is not JSON: {clean(error, 160)}") from None
 

@@ -158,9 +158,9 @@ async def test_a_fleet_of_another_program_is_refused_in_words(
     with pytest.raises(StoreUnreadableError, match=r"is no line of a journal"):
         await store.load()
     for value, words in (
-        ({"at": 1e300}, "head.at must be at most 32,503,680,000"),
+        ({"at": 1e300}, "at must be at most 32,503,680,000"),
         ({"epoch": 1e300}, "head.epoch must be at most 32,503,680,000"),
-        ({"epoch": float("nan")}, "head.epoch must be at"),
+        ({"epoch": float("nan")}, "got `null` - at .*head.epoch"),
         ({"interval_s": 0.0}, "head.interval_s must be at least 0.001"),
     ):
         await store.save(replace(FLEET, **value))
