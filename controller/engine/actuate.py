@@ -38,6 +38,7 @@ class WriteBackoff:
         self._backoffs: dict[PoolKey, Backoff] = {}
         self._until: dict[PoolKey, float] = {}
         self._conflicts: dict[PoolKey, int] = {}
+        self._lost: set[PoolKey] = set()
 
     def learn(self, pool: PoolKey, outcome: Outcome, now: float) -> None:
         """Set the pool's wait after an outcome: the backoff or the server's Retry-After, whichever
@@ -46,6 +47,9 @@ class WriteBackoff:
         """
         if outcome.kind is OutcomeKind.CONFLICT:
             self._conflicts[pool] = self._conflicts.get(pool, 0) + 1
+            self._lost.add(pool)
+        else:
+            self._lost.discard(pool)
         is_free = outcome.kind is OutcomeKind.CONFLICT and not self.is_outdated(pool)
         if outcome.kind in _NO_WAIT or is_free:
             self._backoffs.pop(pool, None)
@@ -65,6 +69,13 @@ class WriteBackoff:
     def heard_of(self, pool: PoolKey) -> None:
         """A watch reported a change of this pool: its next conflict is the first one."""
         self._conflicts.pop(pool, None)
+
+    def nothing_to_write(self, pool: PoolKey) -> None:
+        """The pool was read again and needs no write: where a conflict was its last one, no watch
+        will report a change, so the conflicts are over.
+        """
+        if pool in self._lost:
+            self.heard_of(pool)
 
     def is_outdated(self, pool: PoolKey) -> bool:
         """Whether the view of this pool lags behind the changes that its writes lose against."""

@@ -124,6 +124,12 @@ class EarlyTicks:
             self.soon(key, ask=False)
         self.ended(key)
 
+    def forget_conflicts(self, to_write: Collection[PoolKey]) -> None:
+        """Of pools that were read again and need no write, no watch will report our own one."""
+        for key in self._writes.backoff.outdated():
+            if key not in to_write and key not in self._rereading:
+                self._writes.backoff.nothing_to_write(key)
+
     def ended(self, key: PoolKey) -> None:
         """Nothing of the pool is under way any more: what came meanwhile is decided now."""
         if key in self._asked_meanwhile:

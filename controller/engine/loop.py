@@ -236,6 +236,7 @@ class Engine:
                 self._snapshots.count_late(late)
                 await until(slot, self._clock, self._stopping)
             await self._writes.settle(SETTLE_S)
+            self._recorder.tell()
             self._publisher.now()
             await asyncio.gather(self._keeper.finish(), self._finish_frames())
         self._publisher.now()
@@ -287,6 +288,7 @@ class Engine:
         self._tick(self._fleet.pools)
         if self._allotment is not None and self._lead.may_write():
             self._allotment.begin(self._tasks, self._sizes())
+        self._recorder.tell()
         self._snapshots.ticked(self._clock.monotonic() - began)
         latest = self._hub.latest()
         if self._frames is not None and latest is not None and self._lead.may_write():
@@ -317,6 +319,7 @@ class Engine:
                 self._to_write[key] = decision
             else:
                 self._to_write.pop(key, None)
+        self._early.forget_conflicts(self._to_write)
         if not self._to_write or not self._lead.may_write():
             self._health.nothing_to_write()
         if self._lead.may_write():

@@ -1,7 +1,7 @@
 """Step 4 of a tick: record decisions and the outcomes of writes, as scale events and log lines.
 
-A line is logged when a replica count changes, when a person has to act, and when a write fails in a
-new way. In steady state nothing is logged.
+A line is logged for the replica counts that changed since the last full tick, when a person has to
+act, and when a write fails in a new way. In steady state nothing is logged.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from controller.engine.actuate import Write
-from controller.engine.show.findings import Found, decision_findings, failed_write
+from controller.engine.show.findings import Found, decision_findings, failed_write, listed
 from controller.model.decision import (
     HARMLESS,
     Announcement,
@@ -39,10 +39,12 @@ class Recorder:
     def __init__(self, *, writes: bool) -> None:
         """If `writes` is False, log the changes that would have been written."""
         self._writes = writes
+        self._scaled = "scaled" if writes else "would scale"
         self._events: deque[ScaleEvent] = deque(maxlen=EVENTS_KEPT)
         self._pending: dict[PoolKey, tuple[int | None, int | None]] = {}
         self._failures: dict[PoolKey, tuple[OutcomeKind, int]] = {}
         self._alarms: dict[PoolKey, frozenset[str]] = {}
+        self._untold: list[tuple[Decision, float]] = []
         self.scaled: Counter[tuple[PoolKey, str, str]] = Counter()
         self.decisions = 0
         self.written_count = 0
@@ -72,7 +74,7 @@ class Recorder:
             self._pending[decision.pool] = change
             self.decisions += 1
             if not self._writes:
-                log.info("would scale", extra=_fields(decision, at))
+                self._note(decision, at)
         return self.decisions > before
 
     def _log_alarms(self, decision: Decision, at: float) -> None:
@@ -102,7 +104,7 @@ class Recorder:
             self.written_count += 1
             self._failures.pop(decision.pool, None)
             self.scaled[decision.pool, direction(decision), trigger(decision)] += 1
-            log.info("scaled", extra=_fields(decision, write.at))
+            self._note(decision, write.at)
             return
         self.failed_count += 1
         # not the detail: servers and proxies put a new request id into each
@@ -110,6 +112,20 @@ class Recorder:
         if self._failures.get(decision.pool) != failure:
             self._failures[decision.pool] = failure
             log.warning("not scaled", extra=_fields(decision, write.at) | _failure(outcome))
+
+    def _note(self, decision: Decision, at: float) -> None:
+        log.debug(self._scaled, extra=_fields(decision, at))
+        self._untold.append((decision, at))
+
+    def tell(self) -> None:
+        """Log what changed since the last call: a single change with all that is known of it, of
+        several their number and the first ones.
+        """
+        changes, self._untold = self._untold, []
+        if len(changes) == 1:
+            log.info(self._scaled, extra=_fields(*changes[0]))
+        elif changes:
+            log.info(self._scaled, extra=_together([decision for decision, _ in changes]))
 
     def events(self) -> tuple[ScaleEvent, ...]:
         """The events that are kept, newest first."""
@@ -155,6 +171,12 @@ def _failure(outcome: Outcome) -> dict[str, object]:
         "status": outcome.status,
         "detail": outcome.detail,
     }
+
+
+def _together(decisions: list[Decision]) -> dict[str, object]:
+    ups = sum(direction(each) == "up" for each in decisions)
+    sizes = [f"{each.pool} {each.current} → {each.next}" for each in decisions]
+    return {"changes": len(sizes), "up": ups, "down": len(sizes) - ups, "pools": listed(sizes)}
 
 
 def _fields(decision: Decision, at: float) -> dict[str, object]:

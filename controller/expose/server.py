@@ -28,7 +28,6 @@ from controller.model.snapshot import (
     BY_SIGNAL,
     JOURNAL_DOWN,
     NO_WRITE,
-    OVERTAKEN,
     LinkState,
     Role,
     Snapshot,
@@ -38,7 +37,6 @@ from controller.model.value import Value
 LEAST_PATIENCE_S: Final = 10.0
 INTERVALS_OF_PATIENCE: Final = 5
 
-_NOT_READY: Final = frozenset({NO_WRITE, OVERTAKEN})
 _OF_ONE_POOL: Final = frozenset(
     {
         Why.STREAM_MISSING,
@@ -104,7 +102,7 @@ def readiness(snapshot: Snapshot | None) -> Health:
         *(
             f"{finding.subject}: {finding.text}"
             for finding in snapshot.findings
-            if finding.kind in _NOT_READY
+            if finding.kind == NO_WRITE
         ),
     )
     if snapshot.lease is not None and snapshot.lease.problem and not snapshot.role.writes:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
 import pytest
 
@@ -413,6 +414,47 @@ async def test_a_change_that_no_watch_reports_is_found_by_reading_the_deployment
         world.cluster.set(RESEARCH, 5)
         await world.clock.advance(1.0)
         assert OVERTAKEN not in {finding.kind for finding in (await world.snapshot()).findings}
+
+
+async def test_conflicts_of_a_pool_that_needs_no_change_after_all_are_forgotten() -> None:
+    world = Harness(RESEARCH, replicas=2)
+    world.queue(RESEARCH, pending=2)
+    async with world.running():
+        await world.clock.advance(3.0)
+        world.cluster.set_unseen(RESEARCH, 5)
+        world.queue(RESEARCH, pending=5)
+        await world.clock.advance(6.0)
+        assert len(world.cluster.writes) == 3
+        assert world.cluster.reread_pools == [RESEARCH.key]
+        assert (await decided(world)).changes is False
+        assert OVERTAKEN not in {finding.kind for finding in (await world.snapshot()).findings}
+
+
+async def test_a_tick_logs_its_changes_in_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    pools = [make_pool(f"p{number}", minimum=1, maximum=10) for number in range(40)]
+    world = Harness(*pools, replicas=1)
+    for pool in pools:
+        world.queue(pool, pending=5)
+    with caplog.at_level(logging.DEBUG, "controller.engine.record"):
+        async with world.running():
+            await world.clock.advance(3.0)
+    said = [line for line in caplog.records if line.message == "scaled"]
+    [summary] = [line for line in said if line.levelno == logging.INFO]
+    assert summary.__dict__["changes"] == 40
+    assert (summary.__dict__["up"], summary.__dict__["down"]) == (40, 0)
+    assert summary.__dict__["pools"] == "acme/p0 1 → 5, acme/p1 1 → 5, acme/p10 1 → 5 and 37 more"
+    assert len([line for line in said if line.levelno == logging.DEBUG]) == 40
+
+
+async def test_a_single_change_is_logged_with_its_reason(caplog: pytest.LogCaptureFixture) -> None:
+    world = Harness(RESEARCH, replicas=1)
+    world.queue(RESEARCH, pending=5)
+    with caplog.at_level(logging.INFO, "controller.engine.record"):
+        async with world.running():
+            await world.clock.advance(3.0)
+    [line] = [line for line in caplog.records if line.message == "scaled"]
+    assert (line.__dict__["before"], line.__dict__["after"]) == (1, 5)
+    assert line.__dict__["why"]
 
 
 async def test_writes_that_go_on_losing_are_tried_ever_later() -> None:

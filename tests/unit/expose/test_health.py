@@ -123,13 +123,19 @@ def test_a_queue_that_does_not_exist_is_the_pools_own_fault(why: Why) -> None:
     assert readiness(snapshot(pool_view("a", Absent(why=why)))).ok
 
 
-@pytest.mark.parametrize("kind", [NO_WRITE, OVERTAKEN])
-def test_a_process_whose_writes_fail_is_not_ready_and_says_why(kind: str) -> None:
+def test_a_process_whose_writes_fail_is_not_ready_and_says_why() -> None:
     finding = Finding(
-        severity=Severity.CRITICAL, subject="kubernetes", kind=kind, text="no", since=START
+        severity=Severity.CRITICAL, subject="kubernetes", kind=NO_WRITE, text="no", since=START
     )
     assert readiness(snapshot(findings=(finding,))).causes == ("kubernetes: no",)
     assert readiness(snapshot(findings=(replace(finding, kind="link"),))).ok
+
+
+def test_a_pool_whose_writes_lose_again_and_again_leaves_the_process_ready() -> None:
+    finding = Finding(
+        severity=Severity.WARNING, subject="kubernetes", kind=OVERTAKEN, text="lose", since=START
+    )
+    assert readiness(snapshot(findings=(finding,))).ok
 
 
 def test_a_process_that_its_own_journal_or_freeze_file_stops_is_not_ready() -> None:
