@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -100,10 +102,15 @@ def test_what_is_kept_from_other_claims_and_capacities_changes_nothing(
         assert_as_written((claims, rows, weights), kept)
         if claims:
             one = data.draw(st.sampled_from(claims))
+            factor = data.draw(st.sampled_from([1, 1, 2, Fraction(1, 7)]))
             other = replace(
-                one, demand=data.draw(st.integers(0, 60)), current=data.draw(st.integers(0, 9))
+                one,
+                demand=data.draw(st.integers(0, 60)),
+                current=data.draw(st.integers(0, 9)),
+                uses={name: Fraction(use) * factor for name, use in one.uses.items()},
             )
             claims = [other if each is one else each for each in claims]
         one_row = data.draw(st.sampled_from(rows))
-        less = replace(one_row, capacity=data.draw(st.integers(0, 300)))
+        soft = data.draw(st.sampled_from([None, Fraction(1, 2)])) if one_row.soft else one_row.soft
+        less = replace(one_row, capacity=data.draw(st.integers(0, 300)), soft=soft)
         rows = [less if each is one_row else each for each in rows]
