@@ -108,6 +108,8 @@ class Divider:
         if not all(admitted):
             self._forget(units)  # an amount was finer than all before: each use is another number
             changed = range(len(field.pick))
+            for pool, each in enumerate(uses):
+                units.admit(field.names[pool], each)  # equal to what is known, but another object
         for number in changed:
             pick = field.pick[number]
             self._put(Tenant(number, field, pick(claims), pick(uses), units))
