@@ -19,7 +19,6 @@ from controller.model.intents import (
     Scope,
     StandingIntent,
     asked_words,
-    intent_for,
     key_words,
     scope_name,
     stands,
@@ -207,7 +206,8 @@ class Form:
             return None
         number = self.keep if self.verb.kind is IntentKind.PAUSE else self.number
         until = None if self.until is None else self.until.at
-        return intent_for(self.key, number=number, until=until, why=self.why or "")
+        kind, why = self.verb.kind, self.why or ""
+        return Intent(kind=kind, scope=self.scope, amount=number, until=until, why=why)
 
     def said(self, now: float) -> str:
         """The answers given so far, in one line."""

@@ -25,7 +25,6 @@ from controller.model.intents import (
     IntentChange,
     StandingIntent,
     asked_words,
-    key_of,
     scope_name,
     time_words,
 )
@@ -110,7 +109,7 @@ def _show_standing(found: Sequence[StandingIntent], now: float, *, as_json: bool
     rows = []
     for each in found:
         intent = each.intent
-        key = key_of(intent)
+        key = intent.key
         until = _NONE if intent.until is None else time_words(intent.until, now)
         age = duration(max(now - each.set_at, 0.0))
         row = (key.kind.value, scope_name(key.scope), asked_words(intent), until, age)
@@ -184,10 +183,5 @@ def _change_report(change: IntentChange) -> dict[str, Any]:
 
 def plain(intent: Intent) -> dict[str, Any]:
     """The intent with its kind and its scope, as one object."""
-    key = key_of(intent)
-    fields = {
-        name: getattr(intent, name)
-        for name in intent.__struct_fields__
-        if name not in {"pool", "tenant", "scope"}
-    }
-    return {"kind": key.kind.value, "scope": msgspec.to_builtins(key.scope), **fields}
+    scope = msgspec.to_builtins(intent.scope)
+    return {**msgspec.structs.asdict(intent), "kind": intent.kind.value, "scope": scope}

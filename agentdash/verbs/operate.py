@@ -37,8 +37,6 @@ from controller.model.intents import (
     StandingIntent,
     asked_words,
     change_words,
-    intent_for,
-    key_of,
     key_words,
     last_of,
     scope_name,
@@ -157,7 +155,7 @@ def intent_asked(fleet: Fleet, key: IntentKey, options: Namespace, why: str, now
     except ValueError as error:
         raise RequestError(f"--until: {error}") from None
     try:
-        return intent_for(key, number=options.number, until=until, why=why)
+        return Intent(kind=key.kind, scope=key.scope, amount=options.number, until=until, why=why)
     except ValueError as error:
         raise RequestError(f"{error}: say how many") from None
 
@@ -334,7 +332,7 @@ async def _nothing_there(desk: IntentDesk, key: IntentKey, now: float) -> str:
 
 
 def _is_wider(standing: StandingIntent, key: IntentKey, tenant: str | None) -> bool:
-    found = key_of(standing.intent)
+    found = standing.intent.key
     return (
         found.kind is key.kind
         and found.scope != key.scope

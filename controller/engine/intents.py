@@ -17,11 +17,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from msgspec.structs import replace
-
 from controller.engine.show.findings import Found
 from controller.model.fleet import Fleet
-from controller.model.intents import Freeze, Intent, IntentKind, Intents, Scope, key_of
+from controller.model.intents import Intent, IntentKind, Intents, Scope
 from controller.model.snapshot import BY_JOURNAL, BY_SIGNAL, FROZEN, JOURNAL_DOWN, Severity
 from controller.model.text import clean, clean_name
 from controller.model.tick import NameKind, StoredIntents, UnknownName, sentence
@@ -83,10 +81,10 @@ class Switches:
         self._read = read or read_freeze_file
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="freeze file")
         self._looking: asyncio.Future[str | None] | None = None
-        self._of_file: Freeze | None = None
+        self._of_file: Intent | None = None
         self._problem = ""
-        self._shown: tuple[Freeze, ...] = ()
-        self._added: tuple[Intents, tuple[Freeze, ...], Intents] | None = None
+        self._shown: tuple[Intent, ...] = ()
+        self._added: tuple[Intents, tuple[Intent, ...], Intents] | None = None
         self._on_change: Callable[[Collection[Scope]], None] = lambda _scopes: None
 
     def allow(self) -> bool:
@@ -94,7 +92,7 @@ class Switches:
         return self._of_file is None and not self._signals.is_on and self._journal_down() is None
 
     @property
-    def freezes(self) -> tuple[Freeze, ...]:
+    def freezes(self) -> tuple[Intent, ...]:
         """The switches that are on, as freezes of the whole fleet."""
         return self._shown
 
@@ -104,7 +102,7 @@ class Switches:
             return intents
         known = self._added
         if known is None or known[0] is not intents or known[1] is not self._shown:
-            together = replace(intents, freezes=(*self._shown, *intents.freezes))
+            together = Intents(asked=(*self._shown, *intents))
             self._added = known = (intents, self._shown, together)
         return known[2]
 
@@ -149,13 +147,13 @@ class Switches:
             text = f"cannot be looked for, so the switch stays as it was: {self._problem}"
             yield Severity.WARNING, "freeze file", "unknown", text
 
-    def _turned_on(self) -> Iterator[Freeze]:
+    def _turned_on(self) -> Iterator[Intent]:
         if self._of_file is not None:
             yield self._of_file
         if self._signals.is_on:
-            yield Freeze(scope=_WHOLE_FLEET, who=BY_SIGNAL, why=_TURNED_ON)
+            yield Intent(kind=IntentKind.FREEZE, scope=_WHOLE_FLEET, who=BY_SIGNAL, why=_TURNED_ON)
         if (down := self._journal_down()) is not None:
-            yield Freeze(scope=_WHOLE_FLEET, who=BY_JOURNAL, why=down)
+            yield Intent(kind=IntentKind.FREEZE, scope=_WHOLE_FLEET, who=BY_JOURNAL, why=down)
 
     def _journal_down(self) -> str | None:
         return None if self._journal is None else self._journal.down()
@@ -180,7 +178,9 @@ class Switches:
             self._of_file = None
             return
         why = clean(text.strip()) or "the file gives no reason"
-        self._of_file = Freeze(scope=_WHOLE_FLEET, who=f"freeze file {clean(path)}", why=why)
+        self._of_file = Intent(
+            kind=IntentKind.FREEZE, scope=_WHOLE_FLEET, who=f"freeze file {clean(path)}", why=why
+        )
 
     def _tell(self, problem: str) -> None:
         if problem and not self._problem:
@@ -280,7 +280,7 @@ class IntentFindings:
         budget.
         """
         for intent in intents:
-            kind, scope = key_of(intent)
+            kind, scope = intent.key
             if kind is IntentKind.BUDGET and scope.tenant in self._tenants - self._budgeted:
                 yield intent, None
             elif scope.pool is not None and scope.pool not in self._pools:
@@ -289,7 +289,7 @@ class IntentFindings:
                 yield intent, UnknownName("", NameKind.TENANT, scope.tenant)
 
     def _in_words(self, intent: Intent, unknown: UnknownName | None) -> _WithoutEffect:
-        kind, scope = key_of(intent)
+        kind, scope = intent.key
         if unknown is None:
             problem = "the fleet file gives it no tokens_per_day, so its tokens are not counted"
             return _WithoutEffect(kind, intent.until, f"tenant {scope.tenant}", problem)

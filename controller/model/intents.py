@@ -4,12 +4,12 @@ file, because an intent has an author, a reason and an end.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
-from controller.model.value import DayTokens, Moment, Replicas, Time, Value
+from controller.model.value import INT32_MAX, Asked, Moment, Time, Value
 
 
 class Scope(Value):
@@ -21,71 +21,17 @@ class Scope(Value):
     pool: str | None = None
 
 
-class Pin(Value):
-    """Spare replicas on top of min and of what the work needs, but never above a ceiling."""
-
-    pool: str
-    replicas: Replicas
-    until: Moment | None = None
-    who: str = ""
-    why: str = ""
-
-
-class Pause(Value):
-    """Stop the work: the target is 0, or `keep` replicas if given. Busy replicas finish first."""
-
-    scope: Scope
-    keep: Replicas | None = None
-    until: Moment | None = None
-    who: str = ""
-    why: str = ""
-
-
-class Freeze(Value):
-    """Write nothing to the pools."""
-
-    scope: Scope
-    until: Moment | None = None
-    who: str = ""
-    why: str = ""
-
-
-class Cap(Value):
-    """The most replicas a pool may have for a time. It only lowers: the pool's own max stays."""
-
-    pool: str
-    replicas: Replicas
-    until: Moment | None = None
-    who: str = ""
-    why: str = ""
-
-
-class NoGrowth(Value):
-    """No replica is added; the pools may shrink."""
-
-    scope: Scope
-    until: Moment | None = None
-    who: str = ""
-    why: str = ""
-
-
-class DayBudget(Value):
-    """A tenant's tokens per day, in place of the fleet file's. A tenant without a budget there gets
-    none, because nothing counts its tokens.
-    """
-
-    tenant: str
-    tokens: DayTokens
-    until: Moment | None = None
-    who: str = ""
-    why: str = ""
-
-
-Intent: TypeAlias = Pin | Pause | Freeze | Cap | NoGrowth | DayBudget
-
-
 class IntentKind(StrEnum):
-    """What an intent asks for."""
+    """What an intent asks for.
+
+    - PIN: spare replicas of a pool, on top of min and of what the work needs; ceilings win.
+    - PAUSE: the work stops. The target is 0, or `amount` replicas; busy replicas finish first.
+    - FREEZE: nothing is written to the pools.
+    - CAP: the most replicas that a pool may have. It only lowers: the pool's own max stays.
+    - NO_GROWTH: no replica is added; the pools may shrink.
+    - BUDGET: a tenant's tokens a day, in place of the fleet file's. A tenant without a budget there
+      gets none, because nothing counts its tokens.
+    """
 
     PIN = "pin"
     PAUSE = "pause"
@@ -102,80 +48,62 @@ class IntentKey(NamedTuple):
     scope: Scope
 
 
-class Intents(Value):
-    """The intents in force. `until` is in Unix seconds, None without an end."""
+_OF_POOLS: Final = frozenset({IntentKind.PIN, IntentKind.CAP})
+_UNCOUNTED: Final = frozenset({IntentKind.FREEZE, IntentKind.NO_GROWTH})
 
-    pins: tuple[Pin, ...] = ()
-    pauses: tuple[Pause, ...] = ()
-    freezes: tuple[Freeze, ...] = ()
-    caps: tuple[Cap, ...] = ()
-    no_growths: tuple[NoGrowth, ...] = ()
-    budgets: tuple[DayBudget, ...] = ()
+
+class Intent(Value):
+    """What an operator asks for: `who` and `why`, `until` when (Unix seconds, None without an end).
+
+    `amount` is a pin's spares, a cap's replicas, a budget's tokens, or the replicas that a pause
+    keeps (None: none); the other kinds have none. Raises ValueError for a kind without its amount,
+    or with a scope that it cannot have.
+    """
+
+    kind: IntentKind
+    scope: Scope = Scope()
+    amount: Asked | None = None
+    until: Moment | None = None
+    who: str = ""
+    why: str = ""
+
+    def __post_init__(self) -> None:
+        """Check the amount and the scope."""
+        is_budget, of_pool = self.kind is IntentKind.BUDGET, self.scope.pool is not None
+        if (self.kind in _OF_POOLS and not of_pool) or (
+            is_budget and (of_pool or self.scope.tenant is None)
+        ):
+            raise ValueError(f"only a {'tenant' if is_budget else 'pool'} can have a {self.kind}")
+        if self.amount is None:
+            if is_budget or self.kind in _OF_POOLS:
+                missing = "tokens" if is_budget else "replicas"
+                raise ValueError(f"a {self.kind} without {missing}")
+        elif self.kind in _UNCOUNTED or (not is_budget and self.amount > INT32_MAX):
+            raise ValueError(f"a {self.kind} of {self.amount:,}")
+
+    @property
+    def key(self) -> IntentKey:
+        """What it asks for, and for which scope."""
+        return IntentKey(self.kind, self.scope)
+
+    @property
+    def count(self) -> int:
+        """The amount; 0 without one."""
+        return self.amount or 0
+
+
+class Intents(Value):
+    """The intents in force."""
+
+    asked: tuple[Intent, ...] = ()
 
     def __iter__(self) -> Iterator[Intent]:
-        """All of them, kind by kind."""
-        yield from self.pins
-        yield from self.pauses
-        yield from self.freezes
-        yield from self.caps
-        yield from self.no_growths
-        yield from self.budgets
+        """All of them, in their order."""
+        return iter(self.asked)
 
-
-def gathered(intents: Iterable[Intent]) -> Intents:
-    """These intents by kind, each kind in the order given."""
-    values = tuple(intents)
-    return Intents(
-        pins=tuple(each for each in values if isinstance(each, Pin)),
-        pauses=tuple(each for each in values if isinstance(each, Pause)),
-        freezes=tuple(each for each in values if isinstance(each, Freeze)),
-        caps=tuple(each for each in values if isinstance(each, Cap)),
-        no_growths=tuple(each for each in values if isinstance(each, NoGrowth)),
-        budgets=tuple(each for each in values if isinstance(each, DayBudget)),
-    )
-
-
-def key_of(intent: Intent) -> IntentKey:
-    """What an intent asks for, and for which scope."""
-    match intent:
-        case Pin():
-            return IntentKey(IntentKind.PIN, Scope(pool=intent.pool))
-        case Pause():
-            return IntentKey(IntentKind.PAUSE, intent.scope)
-        case Freeze():
-            return IntentKey(IntentKind.FREEZE, intent.scope)
-        case Cap():
-            return IntentKey(IntentKind.CAP, Scope(pool=intent.pool))
-        case NoGrowth():
-            return IntentKey(IntentKind.NO_GROWTH, intent.scope)
-        case DayBudget():
-            return IntentKey(IntentKind.BUDGET, Scope(tenant=intent.tenant))
-
-
-def intent_for(
-    key: IntentKey, *, number: int | None, until: float | None = None, why: str = ""
-) -> Intent:
-    """The intent that a request states at a key. `number`: a pin's spares, a cap's replicas, a
-    budget's tokens, or the replicas that a pause keeps; the other kinds have none.
-
-    Raises ValueError where the kind needs a number, or a scope of another kind.
-    """
-    scope = key.scope
-    match key.kind:
-        case IntentKind.PIN if scope.pool is not None and number is not None:
-            return Pin(pool=scope.pool, replicas=number, until=until, why=why)
-        case IntentKind.CAP if scope.pool is not None and number is not None:
-            return Cap(pool=scope.pool, replicas=number, until=until, why=why)
-        case IntentKind.BUDGET if scope.tenant is not None and number is not None:
-            return DayBudget(tenant=scope.tenant, tokens=number, until=until, why=why)
-        case IntentKind.PAUSE:
-            return Pause(scope=scope, keep=number, until=until, why=why)
-        case IntentKind.FREEZE:
-            return Freeze(scope=scope, until=until, why=why)
-        case IntentKind.NO_GROWTH:
-            return NoGrowth(scope=scope, until=until, why=why)
-    missing = "tokens" if key.kind is IntentKind.BUDGET else "replicas"
-    raise ValueError(f"a {key.kind} without {missing}")
+    def of(self, kind: IntentKind) -> tuple[Intent, ...]:
+        """Those of one kind, in their order."""
+        return tuple(each for each in self.asked if each.kind is kind)
 
 
 class Operator(Value):
@@ -261,21 +189,22 @@ def key_words(key: IntentKey) -> str:
 
 def asked_words(intent: Intent) -> str:
     """What is asked for, without for whom: `2 spares kept ready`, `8,000,000 tokens a day`."""
-    match intent:
-        case Pin():
-            words = f"{intent.replicas:,} {_noun(intent.replicas, 'spare')} kept ready"
-        case Cap():
-            words = f"at most {intent.replicas:,} {_noun(intent.replicas, 'replica')}"
-        case Pause(keep=None):
+    count = intent.count
+    match intent.kind:
+        case IntentKind.PIN:
+            words = f"{count:,} {_noun(count, 'spare')} kept ready"
+        case IntentKind.CAP:
+            words = f"at most {count:,} {_noun(count, 'replica')}"
+        case IntentKind.PAUSE if intent.amount is not None:
+            words = f"paused, {count:,} {_noun(count, 'replica')} kept"
+        case IntentKind.PAUSE:
             words = "paused"
-        case Pause(keep=kept):
-            words = f"paused, {kept:,} {_noun(kept or 0, 'replica')} kept"
-        case Freeze():
+        case IntentKind.FREEZE:
             words = "frozen"
-        case NoGrowth():
+        case IntentKind.NO_GROWTH:
             words = "no growth"
-        case DayBudget():
-            words = f"{intent.tokens:,} {_noun(intent.tokens, 'token')} a day"
+        case IntentKind.BUDGET:
+            words = f"{count:,} {_noun(count, 'token')} a day"
     return words
 
 
@@ -285,7 +214,7 @@ def stands(standing: StandingIntent, now: float) -> str:
     since = time_words(standing.set_at, now)
     why = f" ({intent.why})" if intent.why else ""
     return (
-        f"{key_words(key_of(intent))}: {asked_words(intent)}, {until_words(intent.until, now)},"
+        f"{key_words(intent.key)}: {asked_words(intent)}, {until_words(intent.until, now)},"
         f" by {intent.who or _NAMELESS} since {since}{why}"
     )
 

@@ -24,7 +24,7 @@ from controller.model.decision import (
     Standing,
 )
 from controller.model.ids import PoolKey, QueueName, WorkloadName, workload_name
-from controller.model.intents import DayBudget, Freeze, NoGrowth, Pause
+from controller.model.intents import Intent
 from controller.model.lease import LeaseView
 from controller.model.observation import PoolObservation, TierUsage, TokensByModel, Workload
 from controller.model.readings import Absent, Stale, last_known
@@ -123,11 +123,11 @@ class TenantView(Value):
     quota: Resources = Resources()
     is_quota_old: bool = False
     used: Resources = Resources()
-    pause: Pause | None = None
+    pause: Intent | None = None
     pause_since: Time | None = None
-    freeze: Freeze | None = None
-    no_growth: NoGrowth | None = None
-    day_budget: DayBudget | None = None
+    freeze: Intent | None = None
+    no_growth: Intent | None = None
+    day_budget: Intent | None = None
     paused_pools: int = 0
     tiers: TierUsage | None = None
     by_model: TokensByModel | None = None

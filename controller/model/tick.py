@@ -33,7 +33,7 @@ from controller.model.decoding import (
 )
 from controller.model.fleet import Fleet, Pool
 from controller.model.ids import PoolKey
-from controller.model.intents import Intent, Intents, Scope, gathered, key_of
+from controller.model.intents import Intent, IntentKind, Intents, Scope
 from controller.model.memory import (
     Memory,
 )
@@ -61,7 +61,7 @@ class NameKind(StrEnum):
 
 
 class UnknownName(NamedTuple):
-    """A name that the fleet does not have, with its path, such as `intents.freezes[0].scope`.
+    """A name that the fleet does not have, with its path, such as `intents.asked[0].scope`.
 
     `pool` is the key of a metric's pool, empty for other kinds of names.
     """
@@ -119,10 +119,8 @@ def _of_pools(
 
 def _scopes(intents: Intents) -> Iterator[tuple[str, Scope]]:
     """What each intent is for, with the path of its names."""
-    for kind in Intents.__struct_fields__:
-        for index, intent in enumerate(getattr(intents, kind)):
-            path = f"intents.{kind}[{index}]"
-            yield (f"{path}.scope" if hasattr(intent, "scope") else path), key_of(intent).scope
+    for index, intent in enumerate(intents):
+        yield f"intents.asked[{index}].scope", intent.scope
 
 
 def metric_names(pool: Pool, reading_name: Callable[[MetricSpec], str]) -> set[str]:
@@ -289,6 +287,8 @@ def decode_tick(line: bytes, number: int) -> Tick:
         plain, found = read_json_line(line)
     except NotJsonError as error:
         raise TickError(number, [InputFault("", str(error))]) from None
+    if isinstance(plain, dict) and isinstance(plain.get("intents"), dict):
+        plain["intents"] = _in_one_list(plain["intents"])
     try:
         tick = msgspec.convert(plain, Tick)
     except msgspec.ValidationError:
@@ -296,6 +296,32 @@ def decode_tick(line: bytes, number: int) -> Tick:
     if found := _first([*found, *_impossible(tick, plain)]):
         raise TickError(number, found)
     return tick
+
+
+_LISTS_BEFORE: Final = (
+    ("pins", IntentKind.PIN, "replicas"),
+    ("pauses", IntentKind.PAUSE, "keep"),
+    ("freezes", IntentKind.FREEZE, ""),
+    ("caps", IntentKind.CAP, "replicas"),
+    ("no_growths", IntentKind.NO_GROWTH, ""),
+    ("budgets", IntentKind.BUDGET, "tokens"),
+)
+"""Ticks that were recorded before intents were of one form: the list of each kind, and what its
+amount was called."""
+
+
+def _in_one_list(intents: dict[str, Any]) -> dict[str, Any]:
+    """The intents of a tick in their present form."""
+    asked = list(intents.get("asked", ()))
+    for name, kind, amount in _LISTS_BEFORE:
+        for each in intents.get(name, ()):
+            rest = {"kind": kind.value, "scope": {}, **each}
+            if amount in rest:
+                rest["amount"] = rest.pop(amount)
+            names = {key: rest.pop(key) for key in ("pool", "tenant") if key in rest}
+            asked.append({**rest, "scope": {**rest["scope"], **names}})
+    known = {"asked", *(name for name, _, _ in _LISTS_BEFORE)}
+    return {"asked": asked, **{name: each for name, each in intents.items() if name not in known}}
 
 
 def _first(found: list[InputFault]) -> list[InputFault]:
@@ -401,7 +427,7 @@ class StoredIntents(Value):
         if self.lost_at is None:
             return self.intents
         lost_at = self.lost_at
-        return gathered(_prolonged(each, lost_at) for each in self.intents)
+        return Intents(asked=tuple(_prolonged(each, lost_at) for each in self.intents))
 
 
 def _prolonged(intent: Intent, lost_at: float) -> Intent:

@@ -27,7 +27,6 @@ from controller.model.intents import (
     Operator,
     StandingIntent,
     asked_words,
-    key_of,
     key_words,
     time_words,
     until_words,
@@ -94,7 +93,7 @@ class BucketDesk:
     async def put(self, intent: Intent, *, replaces: int | None) -> IntentChange:
         """Ask for it in the operator's name."""
         intent = replace(intent, who=self._operator.who, why=clean(intent.why))
-        key = key_of(intent)
+        key = intent.key
         text = key_text(key)
         now, entry = await self._latest(text)
         if intent.until is not None and now is not None and intent.until <= now:

@@ -14,21 +14,7 @@ from msgspec.structs import replace
 
 from controller.model.decoding import UndecodableError, decoded
 from controller.model.ids import dns_label, pool_key
-from controller.model.intents import (
-    Cap,
-    DayBudget,
-    Freeze,
-    Intent,
-    IntentKey,
-    IntentKind,
-    NoGrowth,
-    Pause,
-    Pin,
-    Scope,
-    gathered,
-    intent_for,
-    key_of,
-)
+from controller.model.intents import Intent, IntentKey, IntentKind, Intents, Scope
 from controller.model.readings import Why
 from controller.model.text import clean
 from controller.model.tick import IntentFault, StoredIntents
@@ -144,10 +130,16 @@ def intent_of(key: IntentKey, body: IntentBody) -> Intent:
     numbers = {IntentKind.PAUSE: body.keep, IntentKind.BUDGET: body.tokens}
     number = numbers.get(key.kind, body.replicas)
     try:
-        intent = intent_for(key, number=number, until=body.until, why=body.why)
+        return Intent(
+            kind=key.kind,
+            scope=key.scope,
+            amount=number,
+            until=body.until,
+            who=body.who,
+            why=body.why,
+        )
     except ValueError as error:
         raise ValueError(f"{UNREADABLE}: {error}") from None
-    return msgspec.structs.replace(intent, who=body.who)
 
 
 def encode_intent(
@@ -165,9 +157,9 @@ def encode_intent(
             who=intent.who,
             why=intent.why,
             until=intent.until,
-            replicas=intent.replicas if isinstance(intent, Pin | Cap) else None,
-            keep=intent.keep if isinstance(intent, Pause) else None,
-            tokens=intent.tokens if isinstance(intent, DayBudget) else None,
+            replicas=intent.amount if intent.kind in _OF_POOLS else None,
+            keep=intent.amount if intent.kind is IntentKind.PAUSE else None,
+            tokens=intent.amount if intent.kind is IntentKind.BUDGET else None,
             by="" if by == intent.who else by,
             origin=origin,
             replaces=replaces,
@@ -211,13 +203,14 @@ def read_entry(
 def collect(
     read: Mapping[str, Intent], faults: Mapping[str, str], *, kept: int = 0
 ) -> StoredIntents:
-    """All of them, in the order of the keys, and the first of the faults. `kept`: as many are not
-    in the bucket that is there now.
+    """All of them by kind, then in the order of the keys, and the first of the faults. `kept`: as
+    many are not in the bucket that is there now.
     """
-    values = [read[key] for key in sorted(read)]
+    kinds = list(IntentKind)
+    values = sorted((read[key] for key in sorted(read)), key=lambda each: kinds.index(each.kind))
     first = heapq.nsmallest(FAULTS_SHOWN, faults.items())
     return StoredIntents(
-        intents=gathered(values),
+        intents=Intents(asked=tuple(values)),
         faults=tuple(IntentFault(key=clean(key, KEY_SHOWN), text=text) for key, text in first),
         more_faults=len(faults) - len(first),
         kept=kept,
@@ -244,19 +237,23 @@ def _interpret(entry: BucketEntry, last: Intent | None) -> tuple[Intent | None, 
 
 def _replacement(key: IntentKey, last: Intent | None, why: str) -> tuple[Intent | None, str]:
     match key.kind:
-        case IntentKind.PIN if isinstance(last, Pin):
-            return last, f"{why}; the pin of {last.replicas} before it stays"
+        case IntentKind.PIN if last is not None and last.kind is key.kind:
+            return last, f"{why}; the pin of {last.count} before it stays"
         case IntentKind.PIN:
             return None, f"{why}; nothing is pinned"
         case IntentKind.PAUSE | IntentKind.FREEZE:
-            held = Freeze(scope=key.scope, why=f"a {key.kind} that cannot be read")
+            held = Intent(
+                kind=IntentKind.FREEZE, scope=key.scope, why=f"a {key.kind} that cannot be read"
+            )
             return held, f"{why}; it freezes until it is corrected or deleted"
-        case IntentKind.CAP if isinstance(last, Cap):
-            return last, f"{why}; the cap of {last.replicas} before it stays"
-        case IntentKind.BUDGET if isinstance(last, DayBudget):
-            return last, f"{why}; the budget of {last.tokens} tokens before it stays"
+        case IntentKind.CAP if last is not None and last.kind is key.kind:
+            return last, f"{why}; the cap of {last.count} before it stays"
+        case IntentKind.BUDGET if last is not None and last.kind is key.kind:
+            return last, f"{why}; the budget of {last.count} tokens before it stays"
         case IntentKind.CAP | IntentKind.BUDGET | IntentKind.NO_GROWTH:
-            still = NoGrowth(scope=key.scope, why=f"a {key.kind} that cannot be read")
+            still = Intent(
+                kind=IntentKind.NO_GROWTH, scope=key.scope, why=f"a {key.kind} that cannot be read"
+            )
             return still, f"{why}; nothing grows until it is corrected or deleted"
 
 
@@ -355,7 +352,7 @@ class IntentBucket:
         after = self._read
         self._stored = collect(after, self._faults, kept=len(self._kept))
         concerned = {
-            key_of(intent).scope: None
+            intent.key.scope: None
             for key in sorted(before.keys() | after.keys())
             if before.get(key) != after.get(key)
             for intent in (before.get(key), after.get(key))

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from math import inf, nextafter
 from operator import itemgetter
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -27,18 +27,7 @@ from controller.model.fleet import (
     WeeklyWindow,
 )
 from controller.model.ids import PoolKey
-from controller.model.intents import (
-    Cap,
-    DayBudget,
-    Freeze,
-    Intent,
-    Intents,
-    NoGrowth,
-    Pause,
-    Pin,
-    Scope,
-    key_of,
-)
+from controller.model.intents import Intent, IntentKey, IntentKind, Intents, Scope
 from controller.model.memory import PoolMemory
 from controller.model.metrics import MetricSpec
 from controller.model.observation import PoolObservation, Workload
@@ -132,15 +121,19 @@ def read_halts(annotations: Mapping[str, str]) -> tuple[Halt, ...]:
     return tuple(halts)
 
 
-def read_freeze(workload: Workload, pool: PoolKey) -> Freeze | None:
+def read_freeze(workload: Workload, pool: PoolKey) -> Intent | None:
     """The freeze that an annotation of the Deployment or of its namespace asks for; its value is
     the reason.
     """
     scope = Scope(pool=pool)
     if is_on(workload.annotations, FREEZE):
-        return Freeze(scope=scope, who=FREEZE, why=workload.annotations[FREEZE])
+        return Intent(
+            kind=IntentKind.FREEZE, scope=scope, who=FREEZE, why=workload.annotations[FREEZE]
+        )
     if (why := workload.namespace_freeze) is not None and is_on({FREEZE: why}, FREEZE):
-        return Freeze(scope=scope, who=f"{FREEZE} on its namespace", why=why)
+        return Intent(
+            kind=IntentKind.FREEZE, scope=scope, who=f"{FREEZE} on its namespace", why=why
+        )
     return None
 
 
@@ -227,11 +220,11 @@ class Override(msgspec.Struct, frozen=True, gc=False):
     """
 
     bounds: ScheduledBounds
-    pin: Pin | None = None
-    pause: Pause | None = None
-    freeze: Freeze | None = None
-    cap: Cap | None = None
-    no_growth: NoGrowth | None = None
+    pin: Intent | None = None
+    pause: Intent | None = None
+    freeze: Intent | None = None
+    cap: Intent | None = None
+    no_growth: Intent | None = None
     halts: tuple[Halt, ...] = ()
     forced: bool = False
     blind: BlindPolicy | None = None
@@ -298,19 +291,16 @@ class PoolInput(msgspec.Struct, frozen=True, gc=False):
         return max(self.workload.current, 0)
 
 
-_Intent = TypeVar("_Intent", Pin, Cap, Pause, Freeze, NoGrowth)
-
-
 class Overrides:
     """What operators asked for, looked up by pool. An intent that has ended holds nothing."""
 
     def __init__(self, intents: Intents) -> None:
-        self._found: dict[tuple[type, Scope], list[tuple[int, Intent]]] = {}
+        self._found: dict[IntentKey, list[tuple[int, Intent]]] = {}
         for number, intent in enumerate(intents):
-            scope = key_of(intent).scope
+            scope = intent.scope
             place = Scope(pool=scope.pool) if scope.pool is not None else Scope(tenant=scope.tenant)
-            if not isinstance(intent, DayBudget):
-                self._found.setdefault((type(intent), place), []).append((number, intent))
+            if intent.kind is not IntentKind.BUDGET:
+                self._found.setdefault(IntentKey(intent.kind, place), []).append((number, intent))
 
     def of(self, terms: PoolTerms, workload: Workload, moment: Moment) -> Override:
         """What holds for this pool now, whose Deployment this is."""
@@ -321,30 +311,29 @@ class Overrides:
         bounds = terms.override.bounds
         if pool.schedules:
             bounds = bounds_now(pool.min, pool.max, pool.schedules, terms.zone, moment)
-        freeze = next(self._in_force(Freeze, pool, moment), None)
+        freeze = next(self._in_force(IntentKind.FREEZE, pool, moment), None)
         if freeze is None and is_annotated:
             freeze = read_freeze(workload, pool.key)
-        *_, pin = (None, *self._in_force(Pin, pool, moment))  # of several, the last
-        *_, cap = (None, *self._in_force(Cap, pool, moment))
+        *_, pin = (None, *self._in_force(IntentKind.PIN, pool, moment))  # of several, the last
+        *_, cap = (None, *self._in_force(IntentKind.CAP, pool, moment))
         return Override(
             bounds=bounds,
             pin=pin,
-            pause=next(self._in_force(Pause, pool, moment), None),
+            pause=next(self._in_force(IntentKind.PAUSE, pool, moment), None),
             freeze=freeze,
             cap=cap,
-            no_growth=next(self._in_force(NoGrowth, pool, moment), None),
+            no_growth=next(self._in_force(IntentKind.NO_GROWTH, pool, moment), None),
             halts=read_halts(annotations) if annotations else (),
             forced=bool(annotations) and is_on(annotations, FORCE_ACTIVATION),
             blind=terms.override.blind,
         )
 
-    def _in_force(self, kind: type[_Intent], pool: Pool, moment: Moment) -> Iterator[_Intent]:
+    def _in_force(self, kind: IntentKind, pool: Pool, moment: Moment) -> Iterator[Intent]:
         """The pool's own, its tenant's and the fleet's intents of this kind, in their order."""
         places = (Scope(pool=pool.key), Scope(tenant=pool.tenant), Scope())
-        found = [each for place in places for each in self._found.get((kind, place), ())]
+        found = [each for place in places for each in self._found.get(IntentKey(kind, place), ())]
         for _, intent in sorted(found, key=itemgetter(0)):
-            is_over = intent.until is not None and moment.reached(intent.until)
-            if isinstance(intent, kind) and not is_over:
+            if intent.until is None or not moment.reached(intent.until):
                 yield intent
 
 

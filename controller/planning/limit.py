@@ -136,7 +136,7 @@ def _with_spares(given: PoolInput, demand: Demand, size: Limits) -> Limits:
     pin, configured = given.override.pin, given.terms.configured_spares
     if pin is None and given.terms.pool.warm is None:
         return size
-    pinned = 0 if pin is None else max(pin.replicas, 0)
+    pinned = 0 if pin is None else max(pin.count, 0)
     recommended, most = size.replicas, size.max
     base = _spare_base(demand, recommended, size.min)
     arriving = _spares_by_slo(given, demand, base + configured + pinned)
@@ -212,9 +212,9 @@ def _at_most(size: Limits, most: int, bound: Bound, name: str, reason: Reason) -
 def _capped(given: PoolInput, size: Limits) -> Limits:
     """At most as many as an operator says; a ceiling wins over min and spares."""
     cap = given.override.cap
-    if cap is None or cap.replicas >= size.max:
+    if cap is None or cap.count >= size.max:
         return size
-    most = max(cap.replicas, 0)
+    most = max(cap.count, 0)
     reason = because(Code.CAPPED, most, who=cap.who, reason=cap.why)
     capped = _at_most(size, most, Bound.CAP, "cap", reason)
     return replace(capped, unstabilized=min(size.unstabilized, most))
@@ -225,17 +225,17 @@ def _paused(given: PoolInput, size: Limits) -> Limits:
     pause, cap, most = given.override.pause, given.override.cap, size.max
     if pause is None:
         return size
-    if pause.keep is None:
+    if pause.amount is None:
         return _kept_at(size, 0, because(Code.PAUSED, 0, who=pause.who, reason=pause.why))
-    kept = given.current if pause.keep < 0 else min(pause.keep, most)
+    kept = given.current if pause.count < 0 else min(pause.count, most)
     reasons = [because(Code.KEPT_WHILE_PAUSED, kept, who=pause.who, reason=pause.why)]
-    if pause.keep < 0:
-        reasons = [because(Code.PAUSE_UNREADABLE, kept, keep=pause.keep, who=pause.who)]
-    elif pause.keep > most:
+    if pause.count < 0:
+        reasons = [because(Code.PAUSE_UNREADABLE, kept, keep=pause.count, who=pause.who)]
+    elif pause.count > most:
         reasons.insert(0, because(Code.AT_MAX, most, max=most))
-    if cap is None or cap.replicas >= kept:
+    if cap is None or cap.count >= kept:
         return _kept_at(size, kept, *reasons)
-    capped = max(cap.replicas, 0)
+    capped = max(cap.count, 0)
     reason = because(Code.CAPPED, capped, who=cap.who, reason=cap.why)
     return replace(_kept_at(size, capped, *reasons, reason), bound=Bound.CAP)
 

@@ -16,7 +16,7 @@ import msgspec
 
 from controller.model.decision import Code, Decision, Gate, Number, Plan, Reason
 from controller.model.ids import PoolKey
-from controller.model.intents import Intents, Scope, key_of
+from controller.model.intents import IntentKind, Intents, Scope
 from controller.model.memory import Memory, PoolMemory
 from controller.model.observation import Observation, PoolObservation
 from controller.model.readings import last_known
@@ -252,7 +252,7 @@ class Tick:
         """
         terms, kept = self.terms.sharing, self.kept
         before = None if kept is None else kept.scarcity
-        budgets = self.intents.budgets
+        budgets = self.intents.of(IntentKind.BUDGET)
         scarcity = scarcity_of(terms, self._observation, self.now, before, budgets)
         self._scarcity = scarcity
         decided = {**self._with_changed_limits(scarcity), **self.local}
@@ -587,18 +587,10 @@ class Tick:
 
 def _differing(intents: Intents, before: Intents) -> set[Scope]:
     """The scopes of the intents that are new, gone or changed."""
-    scopes: set[Scope] = set()
-    for now, then in (
-        (intents.pins, before.pins),
-        (intents.pauses, before.pauses),
-        (intents.freezes, before.freezes),
-        (intents.caps, before.caps),
-        (intents.no_growths, before.no_growths),
-        (intents.budgets, before.budgets),
-    ):
-        if now != then:
-            scopes.update(key_of(each).scope for each in (*now, *then))
-    return scopes
+    if intents is before:
+        return set()
+    now, then = set(intents), set(before)
+    return {each.scope for each in now ^ then}
 
 
 def _alerted(

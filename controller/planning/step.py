@@ -198,7 +198,7 @@ def pulling(given: PoolInput, target: Target, moment: Moment) -> PoolOrders:
     pause, pods = given.override.pause, last_known(given.seen.pods)
     ending = () if pods is None else (pod.name for pod in pods.items if pod.node_ends)
     leave = tuple(sorted(ending))
-    if pause is not None and pause.keep is None:
+    if pause is not None and pause.amount is None:
         return PoolOrders(pull=False, because="pause", until=pause.until, leave=leave)
     if any(halt.keep == 0 for halt in given.override.halts):
         return PoolOrders(pull=False, because="pause", leave=leave)

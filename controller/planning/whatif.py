@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from controller.model.decision import Bound, Code, Decision, Gate
 from controller.model.fleet import Fleet, Pool
 from controller.model.ids import PoolKey
-from controller.model.intents import Intent, IntentKey, Intents, Scope, gathered, key_of
+from controller.model.intents import Intent, IntentKey, IntentKind, Intents, Scope
 from controller.model.memory import Memory, PoolMemory
 from controller.model.observation import (
     ClusterRoom,
@@ -113,9 +113,9 @@ def lifted(
     if (fields := _OF_POOL.get(bound)) is not None:
         fleet = _changed_fleet(fleet, "pools", lambda each: each.key == pool.key, **fields)
     elif (kind := _OF_INTENTS.get(bound)) is not None:
-        held = getattr(intents, kind)
-        left = tuple(each for each in held if not concerns(key_of(each).scope, pool))
-        intents = _replaced(intents, **{kind: left})
+        left = [each for each in intents if each.kind is not kind or not concerns(each.scope, pool)]
+        if len(left) < len(intents.asked):
+            intents = Intents(asked=tuple(left))
         seen = _without_halts(pool, seen) if bound is Bound.PAUSE else seen
     elif bound is Bound.RATE:
         fleet = _changed_fleet(fleet, "models", lambda each: each.name == pool.model, limits=None)
@@ -190,12 +190,12 @@ _OF_POOL: Final[Mapping[Bound, dict[str, object]]] = MappingProxyType(
     }
 )
 """The rules of one pool, and its fields without them."""
-_OF_INTENTS: Final[Mapping[Bound, str]] = MappingProxyType(
+_OF_INTENTS: Final[Mapping[Bound, IntentKind]] = MappingProxyType(
     {
-        Bound.PIN: "pins",
-        Bound.PAUSE: "pauses",
-        Bound.CAP: "caps",
-        Bound.NO_GROWTH: "no_growths",
+        Bound.PIN: IntentKind.PIN,
+        Bound.PAUSE: IntentKind.PAUSE,
+        Bound.CAP: IntentKind.CAP,
+        Bound.NO_GROWTH: IntentKind.NO_GROWTH,
     }
 )
 _OF_BUDGET: Final[Mapping[Bound, str]] = MappingProxyType(
@@ -446,8 +446,8 @@ _WORDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
 
 def changed_intents(intents: Intents, key: IntentKey, intent: Intent | None) -> Intents:
     """These intents with this one at its key, or with none there."""
-    others = [each for each in intents if key_of(each) != key]
-    return gathered(others if intent is None else [*others, intent])
+    others = [each for each in intents if each.key != key]
+    return Intents(asked=tuple(others if intent is None else [*others, intent]))
 
 
 def effect_of(key: IntentKey, intent: Intent | None, **made_of: Unpack[Inputs]) -> Effect:

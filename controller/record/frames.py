@@ -89,7 +89,7 @@ class SnapshotVersion(NamedTuple):
         return self > SNAPSHOT_VERSION
 
 
-SNAPSHOT_VERSION: Final = SnapshotVersion(1, 4)
+SNAPSHOT_VERSION: Final = SnapshotVersion(2, 0)
 """The minor number goes up with each new field, the major one when older lines cannot be read."""
 
 

@@ -19,18 +19,19 @@ import pytest
 
 from benchmarks.bench_wake import FLEET, POOL, Watcher, deployments
 from controller.engine.clock import SystemClock
-from controller.model.intents import Intent, IntentChange, Operator, Pin, key_of
+from controller.model.intents import Intent, IntentChange, Operator
 from controller.model.settings import NatsSettings
 from controller.nats.bucket import Bucket
 from controller.nats.intent_desk import BucketDesk
 from controller.nats.session import NatsSession
+from support.asked import a_pin
 from support.live import daemon, streams, until
 from support.measure import report, simulator, spread
 from support.nats_server import RealNats
 
 NAMESPACE = "bench-intents"
 ROUNDS = 100
-PIN = Pin(pool="acme/research", replicas=1, why="benchmark")
+PIN = a_pin(pool="acme/research", replicas=1, why="benchmark")
 FOLLOWER = """
 import asyncio, json, sys, time
 from controller.engine.clock import SystemClock
@@ -70,7 +71,7 @@ class Asking:
     async def withdraw(self, intent: Intent) -> float:
         assert self._last is not None
         began = time.perf_counter()
-        await self._desk.withdraw(key_of(intent), replaces=self._last.revision, why="")
+        await self._desk.withdraw(intent.key, replaces=self._last.revision, why="")
         return began
 
 

@@ -21,9 +21,9 @@ from nats.aio.client import Client
 from controller.kube.cluster import Cluster
 from controller.model.fleet import Pool
 from controller.model.ids import PoolKey
-from controller.model.intents import Cap
 from controller.model.observation import Pod, PodPhase
 from controller.model.readings import Fresh
+from support.asked import a_cap
 from support.desk import operator
 from support.live import daemon, fleet_text, streams, until
 from support.nats_server import RealNats
@@ -177,7 +177,7 @@ async def test_no_busy_worker_is_deleted_by_many_scale_downs_under_load(
                     await until(lambda: running.said("started"))
 
                     async def capped(replicas: int) -> None:
-                        await desk.ask(Cap(pool=PoolKey("acme/research"), replicas=replicas))
+                        await desk.ask(a_cap(pool=PoolKey("acme/research"), replicas=replicas))
 
                     ours = await rounds("agentdash", workers, capped)
                 load.cancel()

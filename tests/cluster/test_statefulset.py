@@ -18,9 +18,9 @@ from controller.config import parse
 from controller.kube.cluster import Cluster
 from controller.model.decision import OutcomeKind
 from controller.model.ids import PoolKey
-from controller.model.intents import Cap
 from controller.model.readings import Fresh
 from controller.model.rights import tenant_rights
+from support.asked import a_cap
 from support.desk import operator
 from support.live import daemon, fleet_text, streams, until
 from support.nats_server import RealNats
@@ -66,7 +66,7 @@ async def test_it_grows_and_shrinks_to_the_busy_ordinal_and_on_once_that_has_fin
                 await until(lambda: len(+workers.at_work) == MOST, PATIENCE_S)
                 tasks_s["long"] = 0.05
                 await until(lambda: 0 < len(+workers.at_work) < MOST, PATIENCE_S)
-                await desk.ask(Cap(pool=PoolKey("acme/research"), replicas=1))
+                await desk.ask(a_cap(pool=PoolKey("acme/research"), replicas=1))
                 await until(lambda: workers.ready == {"db-0"}, PATIENCE_S)
                 found = await admin.ask("GET", admin.stateful("db"))
     assert found["spec"]["replicas"] == 1
@@ -97,7 +97,7 @@ async def test_no_busy_ordinal_is_deleted_by_scale_downs_under_load(
                 load = tasks.create_task(never_empty(client))
                 await until(lambda: running.said("started"))
                 for replicas in (MOST, 2, MOST, 1):
-                    await desk.ask(Cap(pool=PoolKey("acme/research"), replicas=replicas))
+                    await desk.ask(a_cap(pool=PoolKey("acme/research"), replicas=replicas))
                     names = {f"db-{each}" for each in range(replicas)}
                     await until(lambda names=names: workers.ready == names, PATIENCE_S)
                 load.cancel()

@@ -39,7 +39,7 @@ from conformance.statement import (
 )
 from controller.model.decision import Code, Gate
 from controller.model.ids import PoolKey, pool_key
-from controller.model.intents import Freeze, Intents, Pause, Pin, Scope
+from controller.model.intents import Scope
 from controller.model.memory import BINS, ArrivalRate, Memory, NativeMemory, NativeState, PoolMemory
 from controller.model.observation import (
     ClusterRoom,
@@ -57,6 +57,7 @@ from controller.model.readings import Fresh
 from controller.model.scarcity import Resources
 from controller.planning.limit import SLACK, poisson_quantile
 from reference.sharing import SharingPolicy
+from support.asked import a_freeze, a_pause, a_pin, intents_of
 from support.sharing import HALF_FED, Claim
 
 POLICY: Final = (
@@ -138,12 +139,12 @@ def _allocate(inputs: Inputs) -> Stated:
         pools={_key(claim): _seen_of(claim, rows) for claim in sharing.claims},
         capacity=Fresh(value=ClusterRoom(classes=rows.classes), at=NOW),
     )
-    intents = Intents(
+    intents = intents_of(
         pins=tuple(
-            Pin(pool=_key(claim), replicas=claim.pin) for claim in sharing.claims if claim.pin
+            a_pin(pool=_key(claim), replicas=claim.pin) for claim in sharing.claims if claim.pin
         ),
         freezes=tuple(
-            Freeze(scope=Scope(pool=_key(claim))) for claim in sharing.claims if claim.fixed
+            a_freeze(scope=Scope(pool=_key(claim))) for claim in sharing.claims if claim.fixed
         ),
     )
     memory = Memory(
@@ -385,13 +386,13 @@ def _step(inputs: Inputs) -> Stated:
         pools[key] = seen(
             one.current, queue=Fresh(value=depth, at=NOW), pods=Fresh(value=pods, at=NOW)
         )
-        pauses.append(Pause(scope=Scope(pool=key), keep=one.target))
+        pauses.append(a_pause(scope=Scope(pool=key), keep=one.target))
     leaving = pool_key(_named(_LEAVING), _named(_LEAVING))
     pools[leaving] = seen(spare)
     return Stated(
         fleet,
         Observation(pools=pools),
-        Intents(pauses=tuple(pauses)),
+        intents_of(pauses=tuple(pauses)),
         Memory(pools=dict.fromkeys(pools, observed_for_long()), planned_at=NOW),
         unless="" if all(one.max_up is None for one in positions) else MAX_UP,
     )

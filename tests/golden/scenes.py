@@ -23,7 +23,7 @@ from controller.model.fleet import (
     WeeklyWindow,
 )
 from controller.model.ids import pool_key
-from controller.model.intents import Freeze, Intents, Pause, Pin, Scope
+from controller.model.intents import Intents, Scope
 from controller.model.memory import Memory
 from controller.model.metrics import (
     AverageValueTarget,
@@ -58,6 +58,7 @@ from controller.model.scarcity import (
 )
 from controller.model.tick import Tick
 from controller.model.worker_messages import PoolOrders, WorkerState
+from support.asked import a_freeze, a_pause, a_pin, intents_of
 from support.planning import plan
 
 # Tuesday 2026-03-03 12:00 UTC
@@ -275,16 +276,18 @@ def operators() -> Scene:
     )
     scene = Scene("operators", fleet, replicas=2)
     work = {"research": (9, 2), "support": (4, 1)}
-    pin = Pin(pool="globex/support", replicas=2, until=NOON + 60, who="mara", why="launch")
-    pause = Pause(scope=Scope(tenant="globex"), keep=1, until=NOON + 150, who="jon", why="audit")
-    freeze = Freeze(scope=Scope(pool="acme/research"), who="mara", why="OPS-881")
+    pin = a_pin(pool="globex/support", replicas=2, until=NOON + 60, who="mara", why="launch")
+    pause = a_pause(scope=Scope(tenant="globex"), keep=1, until=NOON + 150, who="jon", why="audit")
+    freeze = a_freeze(scope=Scope(pool="acme/research"), who="mara", why="OPS-881")
     for asked in (
         Intents(),
-        Intents(pins=(pin,)),
-        Intents(pins=(pin,)),
-        Intents(pins=(pin,), pauses=(pause,)),
-        Intents(pauses=(pause, Pause(scope=Scope(pool="acme/research"), who="jon", why="leak"))),
-        Intents(freezes=(freeze,)),
+        intents_of(pins=(pin,)),
+        intents_of(pins=(pin,)),
+        intents_of(pins=(pin,), pauses=(pause,)),
+        intents_of(
+            pauses=(pause, a_pause(scope=Scope(pool="acme/research"), who="jon", why="leak"))
+        ),
+        intents_of(freezes=(freeze,)),
         Intents(),
     ):
         scene.intents = asked

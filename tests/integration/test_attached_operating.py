@@ -24,7 +24,7 @@ from controller.engine.clock import SystemClock
 from controller.engine.hub import Hub
 from controller.engine.supervise import EngineThread
 from controller.model.decision import Bound
-from controller.model.intents import Operator, Pin, Scope
+from controller.model.intents import IntentKind, Operator, Scope
 from controller.model.settings import NatsCredentials, NatsSettings, SecretRef
 from controller.nats.bucket import Bucket
 from controller.nats.effects import EffectAnswers
@@ -33,6 +33,7 @@ from controller.nats.session import NatsSession
 from controller.planning.whatif import Effect, Estimate
 from controller.ports import Person
 from controller.wiring import embedded
+from support.asked import a_pin
 from support.live import PATIENCE_S, fleet_text, streams, until
 from support.nats_server import RealNats
 
@@ -161,7 +162,7 @@ async def test_an_attached_dashboard_pauses_a_pool_and_is_told_what_that_changes
     await until(lambda: laptop.bound() is Bound.PAUSE)
     async with NatsSession(NatsSettings(servers=(laptop.server.url,)), SystemClock()) as session:
         await until(lambda: session.connected)
-        [pause] = (await read_intents(Bucket(session, "agentdash"))).intents.pauses
+        [pause] = (await read_intents(Bucket(session, "agentdash"))).intents.of(IntentKind.PAUSE)
     assert (pause.scope, pause.who, pause.why) == (Scope(pool=POOL), ANN.who, "maintenance")
 
     await laptop.keys("u")
@@ -175,7 +176,7 @@ async def test_the_controller_elsewhere_says_what_a_pool_would_have_and_will_hav
     laptop: Laptop,
 ) -> None:
     await until(lambda: laptop.app.frame.rows[0].current == 3)
-    pin = Pin(pool=POOL, replicas=2, until=SystemClock().now() + 600, why="launch")
+    pin = a_pin(pool=POOL, replicas=2, until=SystemClock().now() + 600, why="launch")
     await laptop.operator.put(pin, replaces=None)
     await until(lambda: laptop.app.frame.rows[0].current == 5)
     async with asyncio.timeout(PATIENCE_S):  # a moment ago it had five, which a window remembers

@@ -22,13 +22,14 @@ from controller.engine.clock import SystemClock
 from controller.engine.hub import Hub
 from controller.engine.supervise import EngineThread
 from controller.model.decision import Bound, Decision
-from controller.model.intents import Operator, Pause, Scope
+from controller.model.intents import IntentKind, Operator, Scope
 from controller.model.settings import NatsSettings
 from controller.nats.bucket import Bucket
 from controller.nats.intent_desk import BucketDesk
 from controller.nats.intents import read_intents
 from controller.nats.session import NatsSession
 from controller.wiring import Person, embedded
+from support.asked import a_pause
 from support.live import fleet_text, streams, until
 from support.nats_server import RealNats
 
@@ -136,7 +137,7 @@ async def test_a_key_becomes_an_intent_and_a_decision_within_a_second_and_undo_e
     assert time.monotonic() - began < 1.0
     async with NatsSession(NatsSettings(servers=(seat.url,)), SystemClock()) as session:
         await until(lambda: session.connected)
-        [pause] = (await read_intents(Bucket(session, "agentdash"))).intents.pauses
+        [pause] = (await read_intents(Bucket(session, "agentdash"))).intents.of(IntentKind.PAUSE)
     assert (pause.scope, pause.who, pause.why) == (Scope(pool=POOL), ANN.who, "maintenance")
     await until(lambda: "undo: u" in seat.said)
 
@@ -154,7 +155,7 @@ async def test_another_operator_who_was_faster_is_named_and_what_they_asked_stay
     async with NatsSession(NatsSettings(servers=(seat.url,)), SystemClock()) as session:
         await until(lambda: session.connected)
         desk = BucketDesk(Bucket(session, "agentdash"), Operator(who="mara@bastion"))
-        await desk.put(Pause(scope=Scope(pool=POOL), why="theirs"), replaces=None)
+        await desk.put(a_pause(scope=Scope(pool=POOL), why="theirs"), replaces=None)
         await seat.keys("y", "enter")
         await until(lambda: "mara@bastion was first" in seat.app.operations._note)
         assert [each.intent.who for each in await desk.standing()] == ["mara@bastion"]

@@ -18,8 +18,9 @@ from agentdash.demo.cluster.objects import DEPLOYMENTS, PODS
 from agentdash.worker.stores import ensure_usage_stream
 from controller.kube.wire import DELETION_COST
 from controller.model.ids import PoolKey
-from controller.model.intents import Cap, Pause, Scope, key_of
+from controller.model.intents import Scope
 from controller.model.worker_messages import UsageEvent, UsedTokens, usage_subject
+from support.asked import a_cap, a_pause
 from support.desk import Desk, operator
 from support.live import Daemon, daemon, fleet_text, streams, until
 from support.nats_server import RealNats
@@ -97,10 +98,10 @@ async def test_no_busy_worker_is_deleted_by_scaling_down_under_load(
         await world.publish(3000)
         await until(lambda: len(workers.ready) == MOST)
         for _ in range(5):
-            await desk.ask(Cap(pool=POOL, replicas=3))
+            await desk.ask(a_cap(pool=POOL, replicas=3))
             await until(lambda: len(workers.ready) == 3)
             assert world.spec() == 3
-            await desk.ask(Cap(pool=POOL, replicas=MOST))
+            await desk.ask(a_cap(pool=POOL, replicas=MOST))
             await until(lambda: len(workers.ready) == MOST)
     assert workers.killed_busy == []
     assert workers.ended >= 25
@@ -137,14 +138,14 @@ async def test_a_pause_stops_every_pull_at_once(world: World, desk: Desk) -> Non
         await world.ready(running)
         await world.publish(3000)
         await until(lambda: len(workers.ready) == MOST)
-        pause = Pause(scope=Scope(pool=POOL))
+        pause = a_pause(scope=Scope(pool=POOL))
         await desk.ask(pause)
         asked_at = time.monotonic()
         await until(lambda: not workers.ready)
         assert world.spec() == 0
         late = [at - asked_at for at in workers.begun if at > asked_at + LATE_S]
         assert late == []
-        await desk.withdraw(key_of(pause))
+        await desk.withdraw(pause.key)
         taken = len(workers.begun)
         await until(lambda: len(workers.begun) > taken)
     assert workers.killed_busy == []

@@ -19,13 +19,14 @@ from controller.attach import find_snapshot
 from controller.engine.clock import SystemClock
 from controller.exit_codes import ExitCode
 from controller.model.ids import PoolKey
-from controller.model.intents import Freeze, Pin, Scope
+from controller.model.intents import Scope
 from controller.model.memory import Memory
 from controller.model.settings import NatsSettings
 from controller.model.snapshot import NOT_KNOWN, History, Snapshot
 from controller.nats.bucket import Bucket
 from controller.nats.memory import MemoryBucket
 from controller.nats.session import NatsSession
+from support.asked import a_freeze, a_pin
 from support.intent_desk import IntentDesk
 from support.live import PATIENCE_S, Daemon, daemon, streams, until
 from support.nats_server import RealNats
@@ -264,9 +265,9 @@ async def test_an_operators_freeze_stops_the_daemon_and_shows_in_a_plan_beside_i
 ) -> None:
     async with daemon(live.fleet, live.kubeconfig) as running:
         await live.started(running)
-        await desk.put(Pin(pool="acme/browser", replicas=2, who="ann"), replaces=None)
+        await desk.put(a_pin(pool="acme/browser", replicas=2, who="ann"), replaces=None)
         await until(lambda: live.replicas("browser") == 2)
-        await desk.put(Freeze(scope=Scope(), who="eve", why="incident"), replaces=None)
+        await desk.put(a_freeze(scope=Scope(), who="eve", why="incident"), replaces=None)
         await live.publish("research", 5)
         planned, _ = await live.plan()
         assert "frozen" in codes(planned["acme/research"])

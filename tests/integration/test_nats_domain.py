@@ -10,10 +10,10 @@ import pytest
 from agentdash.demo.cluster import SimCluster
 from agentdash.demo.cluster.objects import DEPLOYMENTS
 from controller.engine.clock import SystemClock
-from controller.model.intents import Pin
 from controller.model.settings import NatsSettings
 from controller.nats.bucket import Bucket
 from controller.nats.session import NatsSession
+from support.asked import a_pin
 from support.intent_desk import IntentDesk
 from support.live import daemon, fleet_text, streams, until
 from support.nats_server import RealNats
@@ -67,7 +67,7 @@ async def test_queues_memory_intents_and_the_lease_are_those_of_the_domain(
                 await there.jetstream().publish("tasks.research", b"work", stream="TASKS")
             await until(lambda: replicas() == 3)
             await until(lambda: session.connected)
-            pin = Pin(pool="acme/research", replicas=2, who="ann")
+            pin = a_pin(pool="acme/research", replicas=2, who="ann")
             await IntentDesk(Bucket(session, "agentdash")).put(pin, replaces=None)
             await until(lambda: replicas() == 5)
         kept = await there.jetstream().stream_info("KV_agentdash", subjects_filter=">")

@@ -22,12 +22,13 @@ from agentdash.demo.cluster import SimCluster
 from agentdash.demo.cluster.objects import DEPLOYMENTS
 from controller.engine.clock import SystemClock
 from controller.exit_codes import ExitCode
-from controller.model.intents import Intents, Operator, Pause, Scope
+from controller.model.intents import IntentKind, Intents, Operator, Scope
 from controller.model.settings import NatsSettings
 from controller.nats.bucket import Bucket
 from controller.nats.intent_desk import BucketDesk
 from controller.nats.intents import read_intents
 from controller.nats.session import NatsSession
+from support.asked import a_pause
 from support.live import PATIENCE_S, daemon, streams, until
 from support.nats_server import RealNats
 
@@ -175,7 +176,7 @@ async def test_a_pause_is_stated_written_obeyed_listed_and_undone(live: Live) ->
         assert ended.answer["statement"] == "2 pools, 3 replicas idle now go"
         assert (ended.answer["written"], ended.answer["kind"]) == (True, "pause")
         await until(lambda: live.replicas("research") == 0)
-        [pause] = (await live.intents()).pauses
+        [pause] = (await live.intents()).of(IntentKind.PAUSE)
         assert (pause.who.split("@")[0], pause.why) == ("ann", "OPS-902")
 
         listed = await live.run("intents")
@@ -234,12 +235,12 @@ async def test_the_second_operator_is_told_who_was_first_and_replaces_in_so_many
     )
     assert third.code == ExitCode.OK, third.err
     assert "in place of: the pin of acme/research: 2 spares" in third.out
-    [pin] = (await live.intents()).pins
-    assert (pin.replicas, pin.who.split("@")[0]) == (4, "ben")
+    [pin] = (await live.intents()).of(IntentKind.PIN)
+    assert (pin.amount, pin.who.split("@")[0]) == (4, "ben")
     undone = await live.run("undo", "--yes")
     assert undone.code == ExitCode.REFUSED
     assert "ben@" in undone.err
-    assert [each.replicas for each in (await live.intents()).pins] == [4]
+    assert [each.amount for each in (await live.intents()).of(IntentKind.PIN)] == [4]
 
 
 @pytest.mark.parametrize(
@@ -314,7 +315,7 @@ async def test_a_days_budget_ends_at_the_tenants_reset_and_is_taken_back(live: L
     ended = await live.run("budget", "initech", "8M", "--why", "deal", "--yes", "--json")
     assert ended.code == ExitCode.OK, ended.err
     intent = ended.answer["intent"]
-    assert (intent["tokens"], intent["until"] % 86_400) == (8_000_000, 0.0)
+    assert (intent["amount"], intent["until"] % 86_400) == (8_000_000, 0.0)
     back = await live.run("budget", "initech", "--withdraw", "--why", "-", "--yes")
     assert back.code == ExitCode.OK, back.err
     assert await live.intents() == Intents()
@@ -361,7 +362,7 @@ async def test_without_kubernetes_it_is_written_and_said_to_be_unknown(live: Liv
     ended = await live.run("freeze", "--all", "--why", "API is down", "--yes")
     assert ended.code == ExitCode.OK, ended.err
     assert "2 not known well enough to say" in ended.out
-    assert len((await live.intents()).freezes) == 1
+    assert len((await live.intents()).of(IntentKind.FREEZE)) == 1
 
 
 async def test_where_a_controller_runs_the_machine_of_the_operator_needs_no_kubeconfig(
@@ -409,7 +410,7 @@ async def test_one_who_is_overtaken_while_the_question_stands_is_told(live: Live
     async with NatsSession(NatsSettings(servers=(live.server.url,)), SystemClock()) as session:
         await until(lambda: session.connected)
         desk = BucketDesk(Bucket(session, "agentdash"), Operator(who="eve@desk"))
-        pause = Pause(scope=Scope(pool="acme/research"), why="mine")
+        pause = a_pause(scope=Scope(pool="acme/research"), why="mine")
         first = await desk.put(pause, replaces=None)
         verb = ("resume", "acme/research", "--why", "-", "--yes")
         process = asyncio.create_task(live.run(*verb))
@@ -419,7 +420,7 @@ async def test_one_who_is_overtaken_while_the_question_stands_is_told(live: Live
         ended = await process
     assert ended.code == ExitCode.REFUSED, (ended.out, ended.err)
     assert "eve@desk was first" in ended.err
-    assert [each.who for each in (await live.intents()).pauses] == ["eve@desk"]
+    assert [each.who for each in (await live.intents()).of(IntentKind.PAUSE)] == ["eve@desk"]
 
 
 async def test_help_loads_nothing_heavy() -> None:

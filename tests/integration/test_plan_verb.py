@@ -270,7 +270,7 @@ async def test_a_live_plan_names_intents_for_pools_that_the_fleet_does_not_have(
     ended = await live.run("plan", "--json")
     assert ended.code == ExitCode.OK, ended.err
     assert (
-        "agentdash: intents.freezes[0].scope.pool: the fleet has no pool acme/reserch; "
+        "agentdash: intents.asked[0].scope.pool: the fleet has no pool acme/reserch; "
         "nearest: acme/research, acme/browser"
     ) in ended.err
     assert len(json.loads(ended.out)["pools"]) == 2

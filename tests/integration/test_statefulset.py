@@ -18,7 +18,7 @@ from agentdash.demo.cluster.objects import EVENTS, PODS, STATEFUL_SETS
 from agentdash.demo.cluster.store import StoredObject
 from controller.kube.wire import DELETION_COST
 from controller.model.ids import PoolKey
-from controller.model.intents import Cap
+from support.asked import a_cap
 from support.desk import operator
 from support.live import Daemon, daemon, fleet_text, streams, until
 from support.nats_server import RealNats
@@ -97,10 +97,10 @@ async def test_no_busy_ordinal_is_deleted_by_scaling_down_under_load(world: Worl
         await world.publish(3000)
         await until(lambda: len(workers.ready) == MOST)
         for _ in range(4):
-            await desk.ask(Cap(pool=POOL, replicas=2))
+            await desk.ask(a_cap(pool=POOL, replicas=2))
             await until(lambda: workers.ready == {"db-0", "db-1"})
             assert world.ask() == 2
-            await desk.ask(Cap(pool=POOL, replicas=MOST))
+            await desk.ask(a_cap(pool=POOL, replicas=MOST))
             await until(lambda: len(workers.ready) == MOST)
         assert {pod["name"] for pod in world.pods()} == {f"db-{each}" for each in range(MOST)}
         assert not any(DELETION_COST in (pod.get("annotations") or {}) for pod in world.pods())
@@ -132,7 +132,7 @@ async def test_it_shrinks_to_the_busy_ordinal_and_on_once_that_has_finished(worl
         await until(lambda: +workers.at_work)
         (busy,) = +workers.at_work
         kept = int(busy.removeprefix("db-")) + 1
-        await desk.ask(Cap(pool=POOL, replicas=0))
+        await desk.ask(a_cap(pool=POOL, replicas=0))
         await until(lambda: world.ask() == kept and len(workers.ready) == kept)
         assert workers.at_work[busy], "it is still at work"
         await until(lambda: world.ask() == 0 and not workers.ready)

@@ -25,7 +25,7 @@ from controller.model.fleet import (
     WeeklyWindow,
 )
 from controller.model.ids import pool_key
-from controller.model.intents import Cap, Freeze, Intents, NoGrowth, Pause, Pin, Scope
+from controller.model.intents import Intents, Scope
 from controller.model.metrics import (
     AverageValueTarget,
     ExternalMetric,
@@ -53,6 +53,7 @@ from controller.model.scarcity import (
     Warm,
 )
 from property.worlds import START, behaviors
+from support.asked import a_cap, a_freeze, a_pause, a_pin, intents_of, no_growth_of
 from support.examples import scaled
 
 HURRIED = settings(max_examples=scaled(60), phases=[*set(Phase) - {Phase.explain}])
@@ -289,16 +290,16 @@ def intents_for(draw: st.DrawFn, fleet: Fleet) -> Intents:
         st.builds(Scope, tenant=st.sampled_from([tenant.name for tenant in fleet.tenants])),
         st.just(Scope()),
     )
-    pins = st.builds(Pin, pool=st.sampled_from(keys), replicas=st.integers(0, 4), until=untils)
-    pauses = st.builds(Pause, scope=scopes, keep=maybe(st.integers(-1, 8)), until=untils)
-    freezes = st.builds(Freeze, scope=scopes, until=untils)
-    caps = st.builds(Cap, pool=st.sampled_from(keys), replicas=st.integers(-1, 8), until=untils)
-    no_growths = st.builds(NoGrowth, scope=scopes, until=untils)
-    return Intents(
-        pins=tuple(draw(st.lists(pins, max_size=2, unique_by=lambda pin: pin.pool))),
+    pins = st.builds(a_pin, pool=st.sampled_from(keys), replicas=st.integers(0, 4), until=untils)
+    pauses = st.builds(a_pause, scope=scopes, keep=maybe(st.integers(-1, 8)), until=untils)
+    freezes = st.builds(a_freeze, scope=scopes, until=untils)
+    caps = st.builds(a_cap, pool=st.sampled_from(keys), replicas=st.integers(-1, 8), until=untils)
+    no_growths = st.builds(no_growth_of, scope=scopes, until=untils)
+    return intents_of(
+        pins=tuple(draw(st.lists(pins, max_size=2, unique_by=lambda pin: pin.scope))),
         pauses=tuple(draw(st.lists(pauses, max_size=1))),
         freezes=tuple(draw(st.lists(freezes, max_size=1))),
-        caps=tuple(draw(st.lists(caps, max_size=2, unique_by=lambda cap: cap.pool))),
+        caps=tuple(draw(st.lists(caps, max_size=2, unique_by=lambda cap: cap.scope))),
         no_growths=tuple(draw(st.lists(no_growths, max_size=1))),
     )
 

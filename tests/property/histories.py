@@ -17,18 +17,7 @@ from msgspec.structs import replace
 
 from controller.model.fleet import Fleet, Pool
 from controller.model.ids import PoolKey, pool_key
-from controller.model.intents import (
-    Cap,
-    DayBudget,
-    Freeze,
-    Intent,
-    Intents,
-    NoGrowth,
-    Pause,
-    Pin,
-    Scope,
-    gathered,
-)
+from controller.model.intents import Intent, Intents, Scope
 from controller.model.memory import Memory
 from controller.model.metrics import (
     ConditionStatus,
@@ -61,6 +50,7 @@ from property.clusters import HALTED_SIGHTS, PLAIN, SIGHTS, Sight, halted_sights
 from property.fleets import CPU, LAG, UNREAD, limits, maybe, requests, rooms, usages
 from property.queues import Counted, Load, loads
 from property.worlds import START
+from support.asked import a_budget, a_cap, a_freeze, a_pause, a_pin, no_growth_of
 
 SOURCES = ("queue", "workload", "pods", "metrics")
 KINDS = ("pin", "pause", "freeze", "cap", "no-growth", "budget")
@@ -332,20 +322,20 @@ class Fleeting:
         if change.gone:
             self._asked.pop(name, None)
         elif change.kind == "pin":
-            self._asked[name] = Pin(pool=pool.key, replicas=change.replicas or 0, until=until)
+            self._asked[name] = a_pin(pool=pool.key, replicas=change.replicas or 0, until=until)
         elif change.kind == "pause":
-            self._asked[name] = Pause(scope=scope, keep=change.replicas, until=until)
+            self._asked[name] = a_pause(scope=scope, keep=change.replicas, until=until)
         elif change.kind == "cap":
-            self._asked[name] = Cap(pool=pool.key, replicas=change.replicas or 0, until=until)
+            self._asked[name] = a_cap(pool=pool.key, replicas=change.replicas or 0, until=until)
         elif change.kind == "no-growth":
-            self._asked[name] = NoGrowth(scope=scope, until=until)
+            self._asked[name] = no_growth_of(scope=scope, until=until)
         elif change.kind == "budget":
             tokens = (change.replicas or 0) * DAY_BUDGET_UNIT
             who = f"operator {change.number}"
-            self._asked[name] = DayBudget(tenant=pool.tenant, tokens=tokens, until=until, who=who)
+            self._asked[name] = a_budget(tenant=pool.tenant, tokens=tokens, until=until, who=who)
         else:
-            self._asked[name] = Freeze(scope=scope, until=until)
-        self.intents = gathered(self._asked.values())
+            self._asked[name] = a_freeze(scope=scope, until=until)
+        self.intents = Intents(asked=tuple(self._asked.values()))
 
     def _of_tenant(self, number: int, **fields: object) -> None:
         name = self.fleet.tenants[number % len(self.fleet.tenants)].name

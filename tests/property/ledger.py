@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from controller.model.fleet import Pool, Tenant
 from controller.model.ids import PoolKey
-from controller.model.intents import Cap, Freeze, NoGrowth, Pause, Pin
+from controller.model.intents import Intent, IntentKind
 from controller.model.readings import last_known
 from controller.model.scarcity import LlmModel, Pacing, Resources, TaskUsage
 from controller.planning.inputs import (
@@ -71,7 +71,7 @@ def bounds_of(cluster: Cluster, pool: Pool, *, awake: bool = False) -> Bounds:
     its min is promised nothing, but while it is `awake` it has its min.
     """
     found = _without_growth_bans(cluster, pool, awake=awake)
-    if any(in_force(one, cluster, pool) for one in cluster.intents.no_growths):
+    if any(in_force(one, cluster, pool) for one in cluster.intents.of(IntentKind.NO_GROWTH)):
         size = cluster.replicas[pool.key]
         return Bounds(min(found.floor, size), min(found.ceiling, size))
     return found
@@ -79,14 +79,24 @@ def bounds_of(cluster: Cluster, pool: Pool, *, awake: bool = False) -> Bounds:
 
 def _without_growth_bans(cluster: Cluster, pool: Pool, *, awake: bool) -> Bounds:
     low, high = scheduled(pool)
-    caps = [max(one.replicas, 0) for one in cluster.intents.caps if in_force(one, cluster, pool)]
-    pause = next((one for one in cluster.intents.pauses if in_force(one, cluster, pool)), None)
+    caps = [
+        max(one.count, 0)
+        for one in cluster.intents.of(IntentKind.CAP)
+        if in_force(one, cluster, pool)
+    ]
+    pause = next(
+        (one for one in cluster.intents.of(IntentKind.PAUSE) if in_force(one, cluster, pool)), None
+    )
     if pause is not None:
         size = cluster.replicas[pool.key]
-        kept = size if pause.keep is not None and pause.keep < 0 else min(pause.keep or 0, high)
+        kept = (
+            size if pause.amount is not None and pause.amount < 0 else min(pause.amount or 0, high)
+        )
         kept = min(kept, *caps) if caps else kept
         return _halted(cluster, pool, Bounds(kept, kept))
-    pins = sum(pin.replicas for pin in cluster.intents.pins if in_force(pin, cluster, pool))
+    pins = sum(
+        pin.count for pin in cluster.intents.of(IntentKind.PIN) if in_force(pin, cluster, pool)
+    )
     rests_below = pool.idle is not None or (low == 0 and not pins)
     floor = 0 if rests_below and not awake else min(low + pins, high)
     return _halted(cluster, pool, Bounds(min(floor, high, *caps), min(high, *caps, high)))
@@ -99,7 +109,7 @@ def _halted(cluster: Cluster, pool: Pool, bounds: Bounds) -> Bounds:
     if _holds(annotations):
         return Bounds(size, size)
     if PAUSED_REPLICAS in annotations:
-        asked = (*cluster.intents.pauses, *cluster.intents.caps)
+        asked = (*cluster.intents.of(IntentKind.PAUSE), *cluster.intents.of(IntentKind.CAP))
         paused = any(in_force(one, cluster, pool) for one in asked)
         kept = int(annotations[PAUSED_REPLICAS])
         kept = min(kept, ceiling) if paused else kept
@@ -116,11 +126,9 @@ def _holds(annotations: Mapping[str, str]) -> bool:
     return PAUSED in annotations or annotations.get(PAUSED_REPLICAS) == "many"
 
 
-def in_force(intent: Pin | Cap | Pause | Freeze | NoGrowth, cluster: Cluster, pool: Pool) -> bool:
+def in_force(intent: Intent, cluster: Cluster, pool: Pool) -> bool:
     if intent.until is not None and cluster.now >= intent.until:
         return False
-    if isinstance(intent, Pin | Cap):
-        return intent.pool == pool.key
     scope = intent.scope
     if scope.pool is not None:
         return scope.pool == pool.key
@@ -132,7 +140,7 @@ def is_frozen(cluster: Cluster, pool: Pool) -> bool:
     annotations = cluster.sights[pool.key].annotations
     by_annotation = FREEZE in annotations or _holds(annotations)
     return by_annotation or any(
-        in_force(freeze, cluster, pool) for freeze in cluster.intents.freezes
+        in_force(freeze, cluster, pool) for freeze in cluster.intents.of(IntentKind.FREEZE)
     )
 
 

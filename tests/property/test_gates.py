@@ -12,7 +12,7 @@ from controller.kube.watch import RefusedObject
 from controller.kube.workloads import workload_record
 from controller.model.decision import Code, Decision, Gate
 from controller.model.fleet import BlindPolicy, Fleet, Pool, Tenant, Tier
-from controller.model.intents import Freeze, Intents, Pause, Pin, Scope
+from controller.model.intents import Scope
 from controller.model.observation import (
     Observation,
     Pod,
@@ -32,6 +32,7 @@ from controller.planning.inputs import (
     PAUSED_SCALE_OUT,
 )
 from property.worlds import START, World, lived, pools, sizes, steps
+from support.asked import a_freeze, a_pause, a_pin, intents_of
 from support.planning import plan
 
 HOLDS = {Gate.FREEZE, Gate.BLIND, Gate.WARM_UP, Gate.CONTESTED, Gate.NOT_BECOMING_READY}
@@ -39,14 +40,14 @@ NAMES = (FREEZE, PAUSED, PAUSED_REPLICAS, PAUSED_SCALE_IN, PAUSED_SCALE_OUT)
 
 the_fleet = Scope()
 any_intents = st.builds(
-    Intents,
-    pins=st.lists(st.builds(Pin, pool=st.just("acme/research"), replicas=sizes), max_size=1).map(
+    intents_of,
+    pins=st.lists(st.builds(a_pin, pool=st.just("acme/research"), replicas=sizes), max_size=1).map(
         tuple
     ),
     pauses=st.lists(
-        st.builds(Pause, scope=st.just(the_fleet), keep=st.none() | sizes), max_size=1
+        st.builds(a_pause, scope=st.just(the_fleet), keep=st.none() | sizes), max_size=1
     ).map(tuple),
-    freezes=st.lists(st.builds(Freeze, scope=st.just(the_fleet)), max_size=1).map(tuple),
+    freezes=st.lists(st.builds(a_freeze, scope=st.just(the_fleet)), max_size=1).map(tuple),
 )
 values = st.one_of(
     st.sampled_from(["true", "false", "", "0", "3", "-1", "+7", "x", "9" * 5_000]), st.text()

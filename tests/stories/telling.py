@@ -151,5 +151,5 @@ def that_takes_silence_for_zero(
 def that_ignores_until(
     observation: Observation, fleet: Fleet, intents: Intents, memory: Memory, now: float
 ) -> tuple[Plan, Memory]:
-    endless = replace(intents, pauses=tuple(replace(one, until=None) for one in intents.pauses))
+    endless = Intents(asked=tuple(replace(one, until=None) for one in intents))
     return plan(observation, fleet, endless, memory, now)

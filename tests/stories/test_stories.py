@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 import pytest
 
-from controller.model.intents import Intents, Pause, Scope
+from controller.model.intents import Intents, Scope
 from stories import telling
 from stories.telling import START, Planner, tell
+from support.asked import a_pause, intents_of
 
 
 def pool(tenant: str, name: str, replicas: str) -> str:
@@ -93,7 +94,7 @@ STORIES = {
         30 acme/a 3: 0 → 3 (3, 3) demand
         """,
         (telling.that_ignores_until, telling.without_gates, telling.without_memory),
-        Intents(pauses=(Pause(scope=Scope(), until=START + 30),)),
+        intents_of(pauses=(a_pause(scope=Scope(), until=START + 30),)),
     ),
 }
 PLANTED = [(name, fault) for name, story in STORIES.items() for fault in story.noticed]

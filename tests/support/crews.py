@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from controller.model.decision import Decision
 from controller.model.fleet import Pool
-from controller.model.intents import Cap, Intents
+from controller.model.intents import Intents
 from controller.model.memory import Memory, PendingWrite, PoolMemory, RecommendationRun
 from controller.model.observation import (
     DELETED_FIRST,
@@ -23,6 +23,7 @@ from controller.model.observation import (
 )
 from controller.model.readings import Fresh
 from controller.model.worker_messages import PoolOrders, WorkerState
+from support.asked import a_cap, intents_of
 from support.planning import plan
 from support.world import START, make_fleet, make_pool
 
@@ -89,7 +90,7 @@ def decide(
     """The decision about the pool, whose target is an operator's cap. `asked_for`: a write whose
     answer is not known.
     """
-    asked = intents or Intents(caps=(Cap(pool=pool.key, replicas=target),))
+    asked = intents or intents_of(caps=(a_cap(pool=pool.key, replicas=target),))
     memory = Memory(pools={pool.key: replace(MEMORY, asked=asked_for)})
     result, _ = plan(Observation(pools={pool.key: seen}), make_fleet(pool), asked, memory, now)
     return result.decisions[pool.key]

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from controller.engine.clock import SystemClock
-from controller.model.intents import Intent, IntentKey, Operator, key_of
+from controller.model.intents import Intent, IntentKey, Operator
 from controller.model.settings import NatsSettings
 from controller.nats.bucket import Bucket
 from controller.nats.intent_desk import BucketDesk
@@ -21,7 +21,7 @@ class Desk:
         self._desk = BucketDesk(Bucket(session, "agentdash"), Operator(who="test"))
 
     async def ask(self, intent: Intent) -> None:
-        standing = await self._desk.find(key_of(intent))
+        standing = await self._desk.find(intent.key)
         await self._desk.put(intent, replaces=None if standing is None else standing.revision)
 
     async def withdraw(self, key: IntentKey) -> None:

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from controller.model.decision import Bound, Code, Reason
 from controller.model.ids import PoolKey
-from controller.model.intents import DayBudget, Freeze, Pause, Scope
+from controller.model.intents import Scope
 from controller.model.observation import ModelTokens, QueueDepth, TierUsage, TokensByModel, Workers
 from controller.model.readings import Absent, Fresh, Why, last_known
 from controller.model.scarcity import ModelTier, Resources
@@ -28,14 +28,15 @@ from controller.model.snapshot import (
     TokenState,
 )
 from controller.model.worker_messages import WorkerState
+from support.asked import a_budget, a_freeze, a_pause
 from tui import scenarios
 from tui.scenarios import HOSTILE_TEXT, NOW
 
 GIB = 1024**3
 MIDNIGHT = NOW - NOW % 86_400 + 86_400
-FREEZE = Freeze(scope=Scope(tenant="kite"), until=NOW + 7200, who="jon", why="OPS-890 upgrade")
-BUDGET = DayBudget(tenant="kite", tokens=3_000_000, until=NOW + 40_000, who="eve", why="demo")
-PAUSE = Pause(scope=Scope(tenant="initech"), until=NOW + 3311, who="mara", why="OPS-881 loop")
+FREEZE = a_freeze(scope=Scope(tenant="kite"), until=NOW + 7200, who="jon", why="OPS-890 upgrade")
+BUDGET = a_budget(tenant="kite", tokens=3_000_000, until=NOW + 40_000, who="eve", why="demo")
+PAUSE = a_pause(scope=Scope(tenant="initech"), until=NOW + 3311, who="mara", why="OPS-881 loop")
 
 
 def rates(
@@ -484,7 +485,7 @@ def nothing_at_all() -> Snapshot:
 def hostile(text: str = HOSTILE_TEXT) -> Snapshot:
     """Every text from outside is this one, with escape sequences and markup."""
     snapshot = scenarios.hostile_fleet(text)
-    pause = Pause(scope=Scope(tenant=text), until=NOW + 60, who=text, why=text)
+    pause = a_pause(scope=Scope(tenant=text), until=NOW + 60, who=text, why=text)
     tenant = replace(calm_tenants()[0], name=text, tier=text, namespace=text, pause=pause)
     key = snapshot.pools[0].key
     gpu = replace(ROOM.classes[1], name=text, nodes=(text,), typical=key)

@@ -7,19 +7,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from agentdash.tui.operating import Ahead, NotDoneError, Preview, TakenError
-from controller.model.intents import (
-    Audit,
-    Intent,
-    IntentChange,
-    IntentKey,
-    Pause,
-    Pin,
-    Scope,
-    StandingIntent,
-    key_of,
-)
+from controller.model.intents import Audit, Intent, IntentChange, IntentKey, Scope, StandingIntent
 from controller.model.snapshot import Diagnosis, Level, PodLog, Progress, Report
 from controller.planning.whatif import Effect, PoolEffect
+from support.asked import a_pause, a_pin
 from tui.scenarios import NOW
 
 T = TypeVar("T")
@@ -70,7 +61,7 @@ class FakeOperator:
 
     def stands(self, intent: Intent, *, revision: int = 7, at: float = NOW - 360) -> None:
         """Somebody has asked for this."""
-        self.standing[key_of(intent)] = StandingIntent(
+        self.standing[intent.key] = StandingIntent(
             intent=intent, revision=revision, set_at=at, origin="192.0.2.9"
         )
 
@@ -88,7 +79,7 @@ class FakeOperator:
 
     async def put(self, intent: Intent, *, replaces: int | None) -> IntentChange:
         await self._answers()
-        key = key_of(intent)
+        key = intent.key
         self._claims(key, replaces)
         return self._wrote(key, intent, intent.why)
 
@@ -157,18 +148,18 @@ class FakeOperator:
 
 def some_changes() -> list[IntentChange]:
     """What three people did this morning."""
-    pin = Pin(pool="acme/research", replicas=3, until=NOW + 7200, who=ME, why="load test OPS-881")
-    more = Pin(pool="acme/research", replicas=5, until=NOW + 3600, who=MARA, why="more load")
-    pause = Pause(scope=Scope(tenant="globex"), until=NOW + 4800, who=MARA, why="OPS-902: runaway")
-    ends = Pause(scope=Scope(tenant="initech"), until=NOW - 900, who=MARA, why="migration")
+    pin = a_pin(pool="acme/research", replicas=3, until=NOW + 7200, who=ME, why="load test OPS-881")
+    more = a_pin(pool="acme/research", replicas=5, until=NOW + 3600, who=MARA, why="more load")
+    pause = a_pause(
+        scope=Scope(tenant="globex"), until=NOW + 4800, who=MARA, why="OPS-902: runaway"
+    )
+    ends = a_pause(scope=Scope(tenant="initech"), until=NOW - 900, who=MARA, why="migration")
     return [
-        IntentChange(
-            revision=11, at=NOW - 7000, key=key_of(ends), who=MARA, after=ends, why=ends.why
-        ),
+        IntentChange(revision=11, at=NOW - 7000, key=ends.key, who=MARA, after=ends, why=ends.why),
         IntentChange(
             revision=12,
             at=NOW - 3500,
-            key=key_of(more),
+            key=more.key,
             who=MARA,
             origin="192.0.2.9",
             after=more,
@@ -177,7 +168,7 @@ def some_changes() -> list[IntentChange]:
         IntentChange(
             revision=14,
             at=NOW - 900,
-            key=key_of(ends),
+            key=ends.key,
             who=ME,
             before=ends,
             why="it had ended",
@@ -186,14 +177,14 @@ def some_changes() -> list[IntentChange]:
         IntentChange(
             revision=15,
             at=NOW - 600,
-            key=key_of(pin),
+            key=pin.key,
             who=ME,
             before=more,
             after=pin,
             why=pin.why,
         ),
         IntentChange(
-            revision=16, at=NOW - 360, key=key_of(pause), who=MARA, after=pause, why=pause.why
+            revision=16, at=NOW - 360, key=pause.key, who=MARA, after=pause, why=pause.why
         ),
     ]
 

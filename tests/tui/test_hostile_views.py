@@ -20,7 +20,8 @@ from agentdash.tui.glyphs import UNICODE
 from agentdash.tui.sheets import SheetForm, sheets_of, written
 from agentdash.tui.tables import views
 from agentdash.tui.view_state import ViewState
-from controller.model.intents import IntentChange, Pause, Scope, key_of
+from controller.model.intents import IntentChange, Scope
+from support.asked import a_pause
 from tui import fleet_scenarios, operators, scenarios
 from tui.all_views import VIEWS
 from tui.dashboards import dashboard
@@ -74,12 +75,12 @@ def harmful(raw: str) -> list[str]:
 
 def changes_by(text: str) -> list[IntentChange]:
     """Who did what and why is this text."""
-    pause = Pause(scope=Scope(tenant=text), until=scenarios.NOW + 60, who=text, why=text)
+    pause = a_pause(scope=Scope(tenant=text), until=scenarios.NOW + 60, who=text, why=text)
     return [
         IntentChange(
             revision=1,
             at=scenarios.NOW - 5,
-            key=key_of(pause),
+            key=pause.key,
             who=text,
             origin=text,
             after=pause,
@@ -92,7 +93,7 @@ def operator_by(text: str) -> operators.FakeOperator:
     operator = operators.FakeOperator()
     operator.changes = changes_by(text)
     operator.stands(
-        Pause(scope=Scope(pool=text), until=scenarios.NOW + 60, who=text, why=text),
+        a_pause(scope=Scope(pool=text), until=scenarios.NOW + 60, who=text, why=text),
     )
     return operator
 

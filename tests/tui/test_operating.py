@@ -10,17 +10,8 @@ import pytest
 from textual.events import Key
 
 from agentdash.tui.requests import VERBS, AnswerError, Form, parse_request
-from controller.model.intents import (
-    DayBudget,
-    Freeze,
-    IntentKey,
-    IntentKind,
-    NoGrowth,
-    Pause,
-    Pin,
-    Scope,
-    key_of,
-)
+from controller.model.intents import IntentKey, IntentKind, Scope
+from support.asked import a_freeze, a_pause, a_pin, no_growth_of
 from tui import fleet_scenarios, operators, scenarios
 from tui.plain import NAMES, screen_lines
 from tui.scenarios import NOW
@@ -65,8 +56,8 @@ async def test_a_pin_is_asked_for_with_its_number_reason_and_end_and_then_confir
         assert f"do it for {CODER}? y/N" in bar(running)
         assert operator.written == []
         await fill(running, "y")
-        pin = Pin(pool=CODER, replicas=3, until=NOW + HOUR, why="load test")
-        assert operator.written == [(key_of(pin), pin)]
+        pin = a_pin(pool=CODER, replicas=3, until=NOW + HOUR, why="load test")
+        assert operator.written == [(pin.key, pin)]
         assert "done; undo: u; acme/coder-large: 3 spares kept ready" in running.text("#crumbs")
 
 
@@ -106,8 +97,8 @@ async def test_the_end_is_in_two_hours_unless_another_is_typed() -> None:
     async with operating(operator) as running:
         await running.keys("z")
         await fill(running, "deploy", "", "y")
-        freeze = Freeze(scope=Scope(pool=CODER), until=NOW + 2 * HOUR, why="deploy")
-        assert operator.written == [(key_of(freeze), freeze)]
+        freeze = a_freeze(scope=Scope(pool=CODER), until=NOW + 2 * HOUR, why="deploy")
+        assert operator.written == [(freeze.key, freeze)]
 
 
 @pytest.mark.parametrize("answer", ["", "n", "x"])
@@ -201,8 +192,8 @@ async def test_a_tenant_is_paused_from_the_tenants_with_the_numbers_of_all_its_p
         assert "3 pools, 11 replicas idle now go, 4 replicas busy now finish first" in bar(running)
         assert f"do it for all pools of tenant {tenant}? y/N" in bar(running)
         await fill(running, "y")
-        pause = Pause(scope=Scope(tenant=tenant), until=NOW + 2 * HOUR, why="OPS-902")
-        assert operator.written == [(key_of(pause), pause)]
+        pause = a_pause(scope=Scope(tenant=tenant), until=NOW + 2 * HOUR, why="OPS-902")
+        assert operator.written == [(pause.key, pause)]
 
 
 async def test_everything_is_confirmed_by_the_name_of_the_fleet() -> None:
@@ -227,8 +218,8 @@ async def test_a_whole_command_goes_straight_to_the_confirmation() -> None:
         await running.keys("enter")
         assert "do it for globex/canary? y/N" in bar(running)
         await fill(running, "y")
-        pin = Pin(pool="globex/canary", replicas=3, until=NOW + 1800, why="load test OPS-881")
-        assert operator.written == [(key_of(pin), pin)]
+        pin = a_pin(pool="globex/canary", replicas=3, until=NOW + 1800, why="load test OPS-881")
+        assert operator.written == [(pin.key, pin)]
 
 
 async def test_a_command_without_a_name_is_about_the_pool_under_the_cursor() -> None:
@@ -237,8 +228,8 @@ async def test_a_command_without_a_name_is_about_the_pool_under_the_cursor() -> 
         await running.type(":hold until 1h why busy")
         await running.keys("enter")
         await fill(running, "y")
-        hold = NoGrowth(scope=Scope(pool=CODER), until=NOW + HOUR, why="busy")
-        assert operator.written == [(key_of(hold), hold)]
+        hold = no_growth_of(scope=Scope(pool=CODER), until=NOW + HOUR, why="busy")
+        assert operator.written == [(hold.key, hold)]
 
 
 @pytest.mark.parametrize(
@@ -263,30 +254,30 @@ async def test_a_command_that_cannot_be_stays_in_the_prompt_and_says_why(
 
 async def test_a_key_on_what_is_paused_resumes_it_and_names_who_paused() -> None:
     operator = operators.FakeOperator()
-    pause = Pause(scope=Scope(pool=CODER), until=NOW + HOUR, who=operators.MARA, why="OPS-902")
+    pause = a_pause(scope=Scope(pool=CODER), until=NOW + HOUR, who=operators.MARA, why="OPS-902")
     operator.stands(pause)
     async with operating(operator, (160, 45)) as running:
         await running.keys("s")
         assert f"resume {CODER}" in bar(running)
         assert "paused, until 13:04Z, by mara@bastion since 11:58Z (OPS-902)" in bar(running)
         await fill(running, "fixed", "y")
-        assert operator.written == [(key_of(pause), None)]
+        assert operator.written == [(pause.key, None)]
 
 
 async def test_a_minus_for_the_number_takes_a_pin_back() -> None:
     operator = operators.FakeOperator()
-    pin = Pin(pool=CODER, replicas=2, who=operators.MARA)
+    pin = a_pin(pool=CODER, replicas=2, who=operators.MARA)
     operator.stands(pin)
     async with operating(operator) as running:
         await running.keys("p")
         assert "spares, or - to unpin" in running.text("#prompt-symbol")
         await fill(running, "-", "done", "y")
-        assert operator.written == [(key_of(pin), None)]
+        assert operator.written == [(pin.key, None)]
 
 
 async def test_what_stands_there_is_shown_before_it_is_replaced() -> None:
     operator = operators.FakeOperator()
-    operator.stands(Pin(pool=CODER, replicas=2, who=operators.MARA, why="demo"))
+    operator.stands(a_pin(pool=CODER, replicas=2, who=operators.MARA, why="demo"))
     async with operating(operator, (160, 45)) as running:
         await running.keys("p")
         await fill(running, "5", "load", "1h")
@@ -300,7 +291,7 @@ async def test_who_was_faster_is_named_and_is_replaced_only_after_another_yes() 
     async with operating(operator) as running:
         await running.keys("p")
         await fill(running, "5", "load", "1h")
-        operator.stands(Pin(pool=CODER, replicas=2, who=operators.MARA, why="demo"), revision=9)
+        operator.stands(a_pin(pool=CODER, replicas=2, who=operators.MARA, why="demo"), revision=9)
         await fill(running, "y")
         assert operator.written == []
         assert "mara@bastion was first, at 11:58Z (demo)" in bar(running)
@@ -369,8 +360,7 @@ async def test_a_pool_has_no_budget_key_and_a_tenant_without_tokens_says_why() -
         await fill(running, "9,000,000", "launch", "", "y")
         (key, intent), *_ = operator.written
         assert key.kind is IntentKind.BUDGET
-        assert isinstance(intent, DayBudget)
-        assert intent.tokens == 9_000_000
+        assert intent.amount == 9_000_000
 
 
 async def test_undo_takes_back_the_persons_own_last_change_after_a_yes() -> None:
@@ -418,7 +408,9 @@ async def test_an_audit_that_cannot_be_read_says_why() -> None:
 def test_a_request_reads_each_part_once_and_why_takes_the_rest_of_the_line() -> None:
     words = ["3", "until", "2h", "why", "load", "until", "dawn"]
     form = parse_request(VERBS["pin"], words, takes_back=False, scope=Scope(pool=CODER), now=NOW)
-    assert form.intent() == Pin(pool=CODER, replicas=3, until=NOW + 2 * HOUR, why="load until dawn")
+    assert form.intent() == a_pin(
+        pool=CODER, replicas=3, until=NOW + 2 * HOUR, why="load until dawn"
+    )
     with pytest.raises(AnswerError, match="'4' is not understood"):
         parse_request(VERBS["pin"], ["3", "4"], takes_back=False, scope=Scope(pool=CODER), now=NOW)
 

@@ -21,8 +21,9 @@ from agentdash.tui.tables import views
 from agentdash.tui.view import Frame
 from agentdash.tui.view_state import ViewState
 from controller.model.ids import PoolKey
-from controller.model.intents import Audit, IntentChange, Pin, key_of
+from controller.model.intents import Audit, IntentChange
 from controller.model.snapshot import Diagnosis, Level, Progress, Snapshot
+from support.asked import a_pin
 from tui import fleet_scenarios, operators, scenarios
 
 SNAPSHOT_VIEWS = [name for name, each in views().items() if Need.SNAPSHOT in each.needs]
@@ -52,9 +53,9 @@ def asked(seen: Frame, text: str = "OPS-902") -> Frame:
     found = Diagnosis(check="streams", level=Level.FAIL, subject=text, text=text, todo=text)
     checks = Progress(lines=(*operators.some_checks()[-1].lines, found), ended=1, checks=1)
     pool = PoolKey(text)
-    pin = Pin(pool=pool, replicas=3, who=text, why=text, until=scenarios.NOW + 60)
+    pin = a_pin(pool=pool, replicas=3, who=text, why=text, until=scenarios.NOW + 60)
     made = IntentChange(
-        revision=8, at=scenarios.NOW - 70, key=key_of(pin), who=text, origin=text, why=text
+        revision=8, at=scenarios.NOW - 70, key=pin.key, who=text, origin=text, why=text
     )
     ended = replace(made, revision=9, at=scenarios.NOW - 69, expired=True)
     newest = replace(made, revision=10, at=scenarios.NOW - 60, after=pin)

@@ -7,16 +7,17 @@ from msgspec.structs import replace
 from agentdash.tui.lines import Span, Tone
 from agentdash.tui.tables.tenants import TENANTS, TenantState, asked_for, tenant_lines, tenant_state
 from agentdash.tui.view import Frame
-from controller.model.intents import DayBudget, Freeze, NoGrowth, Pause, Scope
+from controller.model.intents import Scope
 from controller.model.observation import TierUsage
 from controller.model.scarcity import ModelTier
 from controller.model.snapshot import TenantView
+from support.asked import a_budget, a_freeze, a_pause, no_growth_of
 from tui.scenarios import NOW
 
 ACME = TenantView(name="acme", tier="growth", namespace="acme", pools=3)
-FREEZE = Freeze(scope=Scope(tenant="acme"), until=NOW + 3311, who="jon", why="upgrade")
-HOLD = NoGrowth(scope=Scope(), who="mara")
-BUDGET = DayBudget(tenant="acme", tokens=8_000_000, who="eve")
+FREEZE = a_freeze(scope=Scope(tenant="acme"), until=NOW + 3311, who="jon", why="upgrade")
+HOLD = no_growth_of(scope=Scope(), who="mara")
+BUDGET = a_budget(tenant="acme", tokens=8_000_000, who="eve")
 
 
 def cell(title: str, view: TenantView) -> Span:
@@ -39,7 +40,7 @@ def test_each_thing_asked_for_a_tenant_says_who_until_when_and_why() -> None:
 def test_the_state_is_the_strongest_and_a_budget_changes_none() -> None:
     assert tenant_state(replace(ACME, day_budget=BUDGET)) is TenantState.OK
     assert tenant_state(replace(ACME, no_growth=HOLD)) is TenantState.HELD
-    pause = Pause(scope=Scope(tenant="acme"), who="eve")
+    pause = a_pause(scope=Scope(tenant="acme"), who="eve")
     both = replace(ACME, pause=pause, no_growth=HOLD)
     assert tenant_state(both) is TenantState.PAUSED
     assert [each.label for each in asked_for(both)] == ["paused", "held"]

@@ -23,7 +23,7 @@ from agentdash.tui.lines import Line, Span, Tone, fit
 from agentdash.tui.sparkline import sparkline
 from agentdash.tui.table import Column, Opening, PlainValue, Sort, Table, View
 from agentdash.tui.view import NO_HISTORY, Frame
-from controller.model.intents import DayBudget, Freeze, Intent, NoGrowth, Pause, Scope, asked_words
+from controller.model.intents import Intent, IntentKind, Scope, asked_words
 from controller.model.observation import ModelTokens
 from controller.model.scarcity import ModelTier
 from controller.model.snapshot import NOT_KNOWN, History, TenantTokens, TenantView, TokenState
@@ -70,14 +70,14 @@ class AskedFor(NamedTuple):
     """
 
     label: str
-    intent: Pause | Freeze | NoGrowth | DayBudget
+    intent: Intent
     state: TenantState | None = None
 
     @property
     def words(self) -> str:
         """Who, and until when: `mara until 13:00Z`, `the whole fleet by mara`."""
         intent = self.intent
-        of_fleet = not isinstance(intent, DayBudget) and intent.scope.tenant is None
+        of_fleet = intent.scope.tenant is None
         parts = ["the whole fleet"] if of_fleet else []
         if intent.who:
             parts.append(f"by {intent.who}" if of_fleet else intent.who)
@@ -416,7 +416,7 @@ _COLUMNS: Final = (
             **dict(_of_intent("frozen", lambda view: view.freeze)),
             **dict(_of_intent("held", lambda view: view.no_growth)),
             "budget_tokens": lambda view, _: (
-                None if view.day_budget is None else view.day_budget.tokens
+                None if view.day_budget is None else view.day_budget.amount
             ),
             **dict(_of_intent("budget", lambda view: view.day_budget)),
         },
@@ -445,13 +445,13 @@ def _asked_lines(view: TenantView, frame: Frame, width: int) -> list[Line]:
     lines: list[Line] = []
     for each in asked_for(view):
         intent, text = each.intent, each.words
-        if isinstance(intent, Pause):
-            kept = "" if intent.keep is None else f", keeping {intent.keep} replicas a pool"
+        if intent.kind is IntentKind.PAUSE:
+            kept = "" if intent.amount is None else f", keeping {intent.amount} replicas a pool"
             by = "by " if intent.who and intent.scope.tenant is not None else ""
             at = view.pause_since
             since = "" if at is None else f"since {figures.since(at, frame.now)} "
             text = f"{since}{by}{text}{kept}"
-        if isinstance(intent, DayBudget):
+        if intent.kind is IntentKind.BUDGET:
             text = f"{asked_words(intent)}, {text}"
         why = f": {intent.why}" if intent.why else ""
         lines += labelled_text(each.label, f"{text}{why}", width, Tone.WARN)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 from msgspec.structs import replace
@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from controller.model.decision import Bound
 from controller.model.fleet import Fleet, Pool, Tenant
 from controller.model.ids import PoolKey
-from controller.model.intents import DayBudget, Freeze, Intents, NoGrowth, Pause
+from controller.model.intents import Intent, IntentKind, Intents
 from controller.model.observation import (
     PoolObservation,
     TenantObservation,
@@ -32,7 +32,6 @@ from controller.planning.share.rows import (
     with_budget,
 )
 
-_Scoped = TypeVar("_Scoped", Pause, Freeze, NoGrowth)
 _UNSEEN: Final = TenantObservation()
 _NO_DAY: Final = Day(0.0, 0.0)
 _NOTHING: Final = Resources(replicas=0, cpu_milli=0, memory_bytes=0)
@@ -51,10 +50,10 @@ class _PoolPart(NamedTuple):
 class _TenantIntents(NamedTuple):
     """What operators asked for all of a tenant."""
 
-    pause: Pause | None = None
-    freeze: Freeze | None = None
-    no_growth: NoGrowth | None = None
-    budget: DayBudget | None = None
+    pause: Intent | None = None
+    freeze: Intent | None = None
+    no_growth: Intent | None = None
+    budget: Intent | None = None
 
 
 _NOTHING_ASKED: Final = _TenantIntents()
@@ -72,7 +71,7 @@ class _Inputs(NamedTuple):
 
     seen: TenantObservation
     budget: BudgetNow | None
-    set_by: DayBudget | None
+    set_by: Intent | None
     tiers: TierUsage | None
     by_model: TokensByModel | None
     asked: _TenantIntents
@@ -220,16 +219,16 @@ def _earlier(one: float | None, other: float | None) -> float | None:
 
 
 def _asked_of(tenant: str, intents: Intents, now: float) -> _TenantIntents:
-    budgets = (each for each in intents.budgets if each.tenant == tenant)
+    budgets = (each for each in intents.of(IntentKind.BUDGET) if each.scope.tenant == tenant)
     return _TenantIntents(
-        pause=_first_of(tenant, intents.pauses, now),
-        freeze=_first_of(tenant, intents.freezes, now),
-        no_growth=_first_of(tenant, intents.no_growths, now),
+        pause=_first_of(tenant, intents.of(IntentKind.PAUSE), now),
+        freeze=_first_of(tenant, intents.of(IntentKind.FREEZE), now),
+        no_growth=_first_of(tenant, intents.of(IntentKind.NO_GROWTH), now),
         budget=next((each for each in budgets if each.until is None or each.until > now), None),
     )
 
 
-def _first_of(tenant: str, intents: Iterable[_Scoped], now: float) -> _Scoped | None:
+def _first_of(tenant: str, intents: Iterable[Intent], now: float) -> Intent | None:
     """The first in force that is for the whole tenant: its own or the fleet's."""
     for intent in intents:
         of_tenant = intent.scope.pool is None and intent.scope.tenant in {None, tenant}

@@ -142,7 +142,7 @@ def budget_setting(tenant: str, scarcity: Scarcity) -> tuple[Reason, ...]:
     if found is None or found.set_by is None:
         return ()
     asked = found.set_by
-    numbers: dict[str, Number] = {"tokens": asked.tokens, "who": asked.who, "reason": asked.why}
+    numbers: dict[str, Number] = {"tokens": asked.count, "who": asked.who, "reason": asked.why}
     return (Reason(code=Code.BUDGET_SET, numbers=numbers),)
 
 

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from controller.model.decision import Bound
 from controller.model.fleet import Pool, Tenant
 from controller.model.ids import PoolKey
-from controller.model.intents import DayBudget
+from controller.model.intents import Intent
 from controller.model.observation import ClusterRoom, Observation, TenantObservation, TokenUsage
 from controller.model.readings import Absent, Reading, Why, last_known
 from controller.model.scarcity import Budget, Capacity, LlmModel, Pacing, RateLimits, Resources
@@ -316,8 +316,8 @@ class TenantScarcity(NamedTuple):
     """
 
     seen: TenantObservation
-    asked: tuple[DayBudget, ...]
-    set_by: DayBudget | None
+    asked: tuple[Intent, ...]
+    set_by: Intent | None
     rows: tuple[Row, ...]
     budget: BudgetNow | None
     is_blind: bool
@@ -364,14 +364,15 @@ def scarcity_of(
     observation: Observation,
     now: float,
     kept: Scarcity | None,
-    budgets: Iterable[DayBudget] = (),
+    budgets: Iterable[Intent] = (),
 ) -> Scarcity:
     """The limits at `now` (Unix seconds), with the day's `budgets` that operators set; the same
     objects as in `kept` where nothing has changed. Raises SharingError if an input cannot be used.
     """
-    asked: dict[str, tuple[DayBudget, ...]] = {}
+    asked: dict[str, tuple[Intent, ...]] = {}
     for budget in budgets:
-        asked[budget.tenant] = (*asked.get(budget.tenant, ()), budget)
+        name = budget.scope.tenant or ""
+        asked[name] = (*asked.get(name, ()), budget)
     same_room = kept is not None and (
         observation.capacity is kept.capacity
         or last_known(observation.capacity) == last_known(kept.capacity)
@@ -445,7 +446,7 @@ def _room(capacity: Capacity, cluster: ClusterRoom) -> Iterator[Row]:
 def _of_tenant(
     tenant: Tenant,
     seen: TenantObservation,
-    asked: tuple[DayBudget, ...],
+    asked: tuple[Intent, ...],
     now: float,
     before: TenantScarcity | None,
 ) -> TenantScarcity:
@@ -484,7 +485,7 @@ def _of_tenant(
     )
 
 
-def _in_force(asked: tuple[DayBudget, ...], moment: Moment) -> DayBudget | None:
+def _in_force(asked: tuple[Intent, ...], moment: Moment) -> Intent | None:
     """The last that has not ended."""
     found = None
     for budget in asked:
@@ -493,11 +494,11 @@ def _in_force(asked: tuple[DayBudget, ...], moment: Moment) -> DayBudget | None:
     return found
 
 
-def with_budget(tenant: Tenant, set_by: DayBudget | None) -> Tenant:
+def with_budget(tenant: Tenant, set_by: Intent | None) -> Tenant:
     """The tenant with the tokens that an operator gave it for the day, at least none."""
     if set_by is None:
         return tenant
-    tokens = max(set_by.tokens, 0)
+    tokens = max(set_by.count, 0)
     return replace(tenant, budget=replace(tenant.budget, tokens_per_day=tokens))
 
 

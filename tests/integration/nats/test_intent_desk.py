@@ -11,20 +11,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from controller.model.intents import (
-    Cap,
-    DayBudget,
-    Freeze,
-    IntentChange,
-    IntentKey,
-    IntentKind,
-    NoGrowth,
-    Operator,
-    Pause,
-    Pin,
-    Scope,
-    key_of,
-)
+from controller.model.intents import Intent, IntentChange, IntentKey, IntentKind, Operator, Scope
 from controller.model.settings import NatsCredentials, SecretRef
 from controller.nats.bucket import Bucket
 from controller.nats.intent_desk import BucketDesk
@@ -35,13 +22,14 @@ from controller.ports import (
     StoreRefusedError,
     UndoRefusedError,
 )
+from support.asked import a_budget, a_cap, a_freeze, a_pause, a_pin, no_growth_of
 from tests.integration.nats.conftest import NERVOUS, Connect
 from tests.integration.nats.kept import bucket
 from tests.support.nats_server import RealNats
 
 RESEARCH = Scope(pool="acme/research")
-PAUSE = Pause(scope=RESEARCH, why="OPS-1")
-PAUSED = key_of(PAUSE)
+PAUSE = a_pause(scope=RESEARCH, why="OPS-1")
+PAUSED = PAUSE.key
 ANN, BEN = Operator(who="ann@desk", origin="192.0.2.7"), Operator(who="ben@laptop")
 
 
@@ -74,7 +62,7 @@ async def test_an_intent_bears_the_name_of_who_asked_whatever_it_said_before(des
     assert standing.intent == replace(PAUSE, who="ann@desk")
     assert (standing.revision, standing.origin) == (done.revision, "192.0.2.7")
     assert abs(standing.set_at - await desks.now()) < 5
-    assert (await read_intents(desks.bucket)).intents.pauses == (standing.intent,)
+    assert (await read_intents(desks.bucket)).intents.of(IntentKind.PAUSE) == (standing.intent,)
 
 
 async def test_of_two_operators_who_write_at_once_one_wins_and_the_other_is_told(
@@ -82,7 +70,7 @@ async def test_of_two_operators_who_write_at_once_one_wins_and_the_other_is_told
 ) -> None:
     for round_number in range(20):
         key = IntentKey(IntentKind.PAUSE, Scope(pool=f"acme/p{round_number}"))
-        asked = Pause(scope=key.scope, why="at once")
+        asked = a_pause(scope=key.scope, why="at once")
         found = await asyncio.gather(
             desks.ann.put(asked, replaces=None),
             desks.ben.put(asked, replaces=None),
@@ -102,19 +90,19 @@ async def test_a_withdrawal_of_what_has_been_replaced_meanwhile_is_a_conflict(
     desks: Desks,
 ) -> None:
     first = await desks.ann.put(PAUSE, replaces=None)
-    await desks.ben.put(replace(PAUSE, keep=2), replaces=first.revision)
+    await desks.ben.put(replace(PAUSE, amount=2), replaces=first.revision)
     with pytest.raises(IntentConflictError, match="ben@laptop was first"):
         await desks.ann.withdraw(PAUSED, replaces=first.revision, why="over")
     [standing] = await desks.ann.standing()
-    assert standing.intent == replace(PAUSE, keep=2, who="ben@laptop")
+    assert standing.intent == replace(PAUSE, amount=2, who="ben@laptop")
 
 
 async def test_every_change_is_in_the_audit_with_what_was_before(desks: Desks) -> None:
     first = await desks.ann.put(PAUSE, replaces=None)
-    second = await desks.ben.put(replace(PAUSE, keep=2, why="a few"), replaces=first.revision)
+    second = await desks.ben.put(replace(PAUSE, amount=2, why="a few"), replaces=first.revision)
     third = await desks.ann.withdraw(PAUSED, replaces=second.revision, why="over")
     audit = await desks.ben.audit()
-    by_ann, by_ben = replace(PAUSE, who="ann@desk"), replace(PAUSE, keep=2, why="a few")
+    by_ann, by_ben = replace(PAUSE, who="ann@desk"), replace(PAUSE, amount=2, why="a few")
     by_ben = replace(by_ben, who="ben@laptop")
     assert [(each.who, each.origin, each.why) for each in audit.changes] == [
         ("ann@desk", "192.0.2.7", "OPS-1"),
@@ -140,17 +128,17 @@ async def test_a_write_and_its_audit_entry_are_one(desks: Desks) -> None:
     await desks.bucket.put("intent.freeze", b'{"version":1,"why":"by hand"}', expected=0)
     await desks.bucket.put("intent.cap.acme.research", b"?", expected=0)
     by_hand, unreadable = (await desks.ann.audit()).changes
-    assert (by_hand.who, by_hand.after) == ("", Freeze(scope=Scope(), why="by hand"))
+    assert (by_hand.who, by_hand.after) == ("", a_freeze(scope=Scope(), why="by hand"))
     assert (unreadable.after, "cannot be read" in unreadable.why) == (None, True)
 
 
 async def test_the_audit_keeps_the_last_changes_of_each_intent_and_of_none_fewer(
     desks: Desks,
 ) -> None:
-    await desks.ben.put(Freeze(scope=Scope()), replaces=None)
+    await desks.ben.put(a_freeze(scope=Scope()), replaces=None)
     revision = None
     for number in range(70):
-        revision = (await desks.ann.put(replace(PAUSE, keep=number), replaces=revision)).revision
+        revision = (await desks.ann.put(replace(PAUSE, amount=number), replaces=revision)).revision
     changes = (await desks.ann.audit()).changes
     assert [each.key for each in changes].count(PAUSED) == 64
     oldest = next(each for each in changes if each.key == PAUSED)
@@ -165,7 +153,7 @@ async def test_undo_makes_what_was_before(desks: Desks, ends_with: str) -> None:
     if ends_with == "withdraw":
         change = await desks.ben.withdraw(PAUSED, replaces=first.revision, why="over")
     elif ends_with == "replace":
-        change = await desks.ben.put(replace(PAUSE, keep=3), replaces=first.revision)
+        change = await desks.ben.put(replace(PAUSE, amount=3), replaces=first.revision)
     else:
         change, standing = first, None
     undone = await desks.ben.undo(change)
@@ -186,19 +174,19 @@ async def test_undo_makes_what_was_before(desks: Desks, ends_with: str) -> None:
 async def test_undo_goes_back_step_by_step(desks: Desks) -> None:
     changes, revision = [], None
     for keep in (1, 2, 3):
-        change = await desks.ann.put(replace(PAUSE, keep=keep), replaces=revision)
+        change = await desks.ann.put(replace(PAUSE, amount=keep), replaces=revision)
         changes.append(change)
         revision = change.revision
     for change, kept in zip(reversed(changes), (2, 1, None), strict=True):
         await desks.ann.undo(change)
         standing = await desks.ann.find(PAUSED)
         found = None if standing is None else standing.intent
-        assert (found.keep if isinstance(found, Pause) else None) == kept
+        assert (None if found is None else found.amount) == kept
 
 
 async def test_undo_after_anothers_change_is_refused_and_says_whose(desks: Desks) -> None:
     first = await desks.ann.put(PAUSE, replaces=None)
-    await desks.ben.put(replace(PAUSE, keep=2, why="a few"), replaces=first.revision)
+    await desks.ben.put(replace(PAUSE, amount=2, why="a few"), replaces=first.revision)
     with pytest.raises(UndoRefusedError, match=r"ben@laptop has changed the pause of .* \(a few\)"):
         await desks.ann.undo(first)
     [standing] = await desks.ann.standing()
@@ -213,7 +201,7 @@ async def test_undo_that_another_overtakes_in_the_middle_changes_nothing(
 
     async def overtaken(self: Bucket, key: str, *, expected: int, note: bytes) -> int:
         monkeypatch.setattr(Bucket, "delete", delete)
-        await put(replace(PAUSE, keep=9), replaces=first.revision)
+        await put(replace(PAUSE, amount=9), replaces=first.revision)
         return await delete(self, key, expected=expected, note=note)
 
     monkeypatch.setattr(Bucket, "delete", overtaken)
@@ -236,14 +224,13 @@ async def test_what_has_ended_is_cleared_away_by_the_next_write_and_stays_in_the
     now = await desks.now()
     ended = b'{"version":1,"who":"ann@desk","until":%d}' % (now - 1)
     await desks.bucket.put("intent.pause.acme.research", ended, expected=0)
-    lasting = Cap(pool="acme/browser", replicas=3, until=now + 600)
+    lasting = a_cap(pool="acme/browser", replicas=3, until=now + 600)
     await desks.ben.put(lasting, replaces=None)
-    assert [key.kind for key in map(key_of, (await read_intents(desks.bucket)).intents)] == [
-        IntentKind.CAP
-    ]
+    assert [each.kind for each in (await read_intents(desks.bucket)).intents] == [IntentKind.CAP]
     last = await desks.last()
     assert (last.key, last.expired, last.after) == (PAUSED, True, None)
-    assert isinstance(last.before, Pause)
+    assert last.before is not None
+    assert last.before.kind is IntentKind.PAUSE
 
 
 async def test_what_has_ended_stands_in_nobodys_way_and_is_not_undone(desks: Desks) -> None:
@@ -295,7 +282,7 @@ async def test_without_the_right_to_write_one_is_told_so_and_nothing_changes(
             await reader.put(PAUSE, replaces=None)  # it may not make the bucket either
         first = await owner.put(PAUSE, replaces=None)
         with pytest.raises(StoreRefusedError, match=refused):
-            await reader.put(Freeze(scope=Scope()), replaces=None)
+            await reader.put(a_freeze(scope=Scope()), replaces=None)
         with pytest.raises(StoreRefusedError, match=refused):
             await reader.withdraw(PAUSED, replaces=first.revision, why="")
         with pytest.raises(StoreRefusedError, match=refused):
@@ -311,7 +298,7 @@ async def test_a_server_that_is_lost_in_the_middle_leaves_the_change_whole_or_ou
     first = await ann.put(PAUSE, replaces=None)
     server.freeze()
     with pytest.raises(StoreAwayError):
-        await ann.put(replace(PAUSE, keep=1), replaces=first.revision)
+        await ann.put(replace(PAUSE, amount=1), replaces=first.revision)
     with pytest.raises(StoreAwayError):
         await ann.audit()
     server.kill()
@@ -322,21 +309,19 @@ async def test_a_server_that_is_lost_in_the_middle_leaves_the_change_whole_or_ou
     # whichever it is, the audit and what stands agree
     assert standing is not None
     assert (standing.intent, standing.revision) == (changes[-1].after, changes[-1].revision)
-    await again.put(replace(PAUSE, keep=2), replaces=standing.revision)
+    await again.put(replace(PAUSE, amount=2), replaces=standing.revision)
 
 
 @pytest.mark.parametrize(
     "intent",
     [
-        Pin(pool="a.*/x", replicas=1),
-        Cap(pool="acme", replicas=1),
-        DayBudget(tenant="acme.>", tokens=1),
-        NoGrowth(scope=Scope(pool="../x")),
+        a_pin(pool="a.*/x", replicas=1),
+        a_cap(pool="acme", replicas=1),
+        a_budget(tenant="acme.>", tokens=1),
+        no_growth_of(scope=Scope(pool="../x")),
     ],
 )
-async def test_names_cannot_leave_their_place(
-    desks: Desks, intent: Pin | Cap | DayBudget | NoGrowth
-) -> None:
+async def test_names_cannot_leave_their_place(desks: Desks, intent: Intent) -> None:
     with pytest.raises(ValueError, match=r"DNS label|only a pool"):
         await desks.ann.put(intent, replaces=None)
 

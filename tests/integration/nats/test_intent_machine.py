@@ -19,26 +19,13 @@ from hypothesis.stateful import (
 )
 
 from controller.engine.clock import SystemClock
-from controller.model.intents import (
-    Cap,
-    DayBudget,
-    Freeze,
-    Intent,
-    IntentKey,
-    IntentKind,
-    Intents,
-    NoGrowth,
-    Pause,
-    Pin,
-    Scope,
-    gathered,
-    key_of,
-)
+from controller.model.intents import Intent, IntentKey, IntentKind, Intents, Scope
 from controller.model.settings import NatsSettings
 from controller.nats.bucket import Bucket
 from controller.nats.intents import key_text, read_intents
 from controller.nats.session import NatsSession
 from controller.ports import IntentConflictError
+from support.asked import a_budget, a_cap, a_freeze, a_pause, a_pin, no_growth_of
 from tests.integration.nats.conftest import CALM
 from tests.integration.nats.kept import Followed
 from tests.support.examples import scaled
@@ -60,17 +47,17 @@ KEY = st.sampled_from(KEYS)
 def intent(key: IntentKey, number: int, who: str) -> Intent:
     match key.kind:
         case IntentKind.PIN:
-            return Pin(pool=key.scope.pool or "", replicas=number, who=who)
+            return a_pin(pool=key.scope.pool or "", replicas=number, who=who)
         case IntentKind.PAUSE:
-            return Pause(scope=key.scope, keep=number, who=who)
+            return a_pause(scope=key.scope, keep=number, who=who)
         case IntentKind.FREEZE:
-            return Freeze(scope=key.scope, who=who, why=str(number))
+            return a_freeze(scope=key.scope, who=who, why=str(number))
         case IntentKind.CAP:
-            return Cap(pool=key.scope.pool or "", replicas=number, who=who)
+            return a_cap(pool=key.scope.pool or "", replicas=number, who=who)
         case IntentKind.NO_GROWTH:
-            return NoGrowth(scope=key.scope, who=who)
+            return no_growth_of(scope=key.scope, who=who)
         case IntentKind.BUDGET:
-            return DayBudget(tenant=key.scope.tenant or "", tokens=number, who=who)
+            return a_budget(tenant=key.scope.tenant or "", tokens=number, who=who)
 
 
 class Operators(RuleBasedStateMachine):
@@ -106,7 +93,7 @@ class Operators(RuleBasedStateMachine):
     @rule(who=WHO, key=KEY, number=st.integers(0, 3))
     def puts(self, who: str, key: IntentKey, number: int) -> None:
         wanted, replaces = intent(key, number, who), self._seen.get((who, key))
-        assert key_of(wanted) == key
+        assert wanted.key == key
         if replaces != self._revision(key):
             self._loses(key, self._desk.put(wanted, replaces=replaces))
             return
@@ -154,8 +141,9 @@ class Operators(RuleBasedStateMachine):
         assert (standing and standing.intent) == (None if stored is None else stored[0])
 
     def _expected(self) -> Intents:
-        values = [self._stored[key][0] for key in sorted(self._stored, key=key_text)]
-        return gathered(values)
+        kinds = list(IntentKind)
+        keys = sorted(self._stored, key=lambda key: (kinds.index(key.kind), key_text(key)))
+        return Intents(asked=tuple(self._stored[key][0] for key in keys))
 
     @invariant()
     def stored_intents_are_those_that_were_put(self) -> None:

@@ -14,34 +14,23 @@ import nats
 import pytest
 from nats.aio.msg import Msg
 
-from controller.model.intents import (
-    Cap,
-    DayBudget,
-    Freeze,
-    IntentKind,
-    Intents,
-    NoGrowth,
-    Operator,
-    Pause,
-    Pin,
-    Scope,
-    time_words,
-)
+from controller.model.intents import IntentKind, Intents, Operator, Scope, time_words
 from controller.nats import bucket as bucket_module
 from controller.nats.follower import _Reading
 from controller.nats.intent_desk import BucketDesk
 from controller.nats.intents import FAULTS_SHOWN, read_intents
 from controller.nats.jetstream import stream_info
 from controller.ports import IntentConflictError
+from support.asked import a_budget, a_cap, a_freeze, a_pause, a_pin, intents_of, no_growth_of
 from tests.integration.nats.conftest import NERVOUS, Connect, Until
 from tests.integration.nats.kept import bucket, following
 from tests.support.intent_desk import IntentDesk
 from tests.support.nats_server import RealNats
 
 RESEARCH = Scope(pool="acme/research")
-PIN = Pin(pool="acme/research", replicas=2, who="ann", why="launch")
-PAUSE = Pause(scope=Scope(tenant="acme"), keep=1, who="ben", why="cost", until=2e9)
-FREEZE = Freeze(scope=Scope(), who="eve", why="incident")
+PIN = a_pin(pool="acme/research", replicas=2, who="ann", why="launch")
+PAUSE = a_pause(scope=Scope(tenant="acme"), keep=1, who="ben", why="cost", until=2e9)
+FREEZE = a_freeze(scope=Scope(), who="eve", why="incident")
 
 
 async def test_stored_intents_and_each_change_are_seen(
@@ -53,15 +42,15 @@ async def test_stored_intents_and_each_change_are_seen(
     await desk.put(PIN, replaces=None)
     async with following(session, kv) as seen:
         await seen.board.first_read()
-        assert seen.board.stored().in_force() == Intents(pins=(PIN,))
+        assert seen.board.stored().in_force() == intents_of(pins=(PIN,))
         await desk.put(FREEZE, replaces=None)
         pause = await desk.put(PAUSE, replaces=None)
-        await until(lambda: seen.board.stored().in_force().pauses)
-        assert seen.board.stored().in_force() == Intents(
+        await until(lambda: seen.board.stored().in_force().of(IntentKind.PAUSE))
+        assert seen.board.stored().in_force() == intents_of(
             pins=(PIN,), pauses=(PAUSE,), freezes=(FREEZE,)
         )
         await desk.withdraw(IntentKind.PAUSE, PAUSE.scope, replaces=pause)
-        await until(lambda: not seen.board.stored().in_force().pauses)
+        await until(lambda: not seen.board.stored().in_force().of(IntentKind.PAUSE))
     assert seen.concerned == [RESEARCH, Scope(), PAUSE.scope, PAUSE.scope]
     assert await read_intents(kv) == seen.board.stored()
 
@@ -72,9 +61,9 @@ async def test_entries_written_before_there_were_authors_are_still_read(
     kv = bucket(await connect(server.url))
     await kv.put("intent.pin.acme.research", b'{"version":1,"who":"ann","replicas":2}', expected=0)
     await kv.put("intent.pause.acme", b'{"version":1,"until":2e9,"keep":1}', expected=0)
-    assert (await read_intents(kv)).intents == Intents(
-        pins=(Pin(pool="acme/research", replicas=2, who="ann"),),
-        pauses=(Pause(scope=Scope(tenant="acme"), keep=1, until=2e9),),
+    assert (await read_intents(kv)).intents == intents_of(
+        pins=(a_pin(pool="acme/research", replicas=2, who="ann"),),
+        pauses=(a_pause(scope=Scope(tenant="acme"), keep=1, until=2e9),),
     )
 
 
@@ -82,13 +71,13 @@ async def test_every_kind_comes_back_as_it_was_asked_for(
     server: RealNats, connect: Connect
 ) -> None:
     kv = bucket(await connect(server.url))
-    asked = Intents(
+    asked = intents_of(
         pins=(PIN,),
         pauses=(PAUSE,),
         freezes=(FREEZE,),
-        caps=(Cap(pool="acme/research", replicas=3, who="ann", why="bill"),),
-        no_growths=(NoGrowth(scope=Scope(), who="ben", why="release", until=2e9),),
-        budgets=(DayBudget(tenant="acme", tokens=8_000_000, who="eve", why="demo"),),
+        caps=(a_cap(pool="acme/research", replicas=3, who="ann", why="bill"),),
+        no_growths=(no_growth_of(scope=Scope(), who="ben", why="release", until=2e9),),
+        budgets=(a_budget(tenant="acme", tokens=8_000_000, who="eve", why="demo"),),
     )
     for intent in asked:
         await IntentDesk(kv).put(intent, replaces=None)
@@ -108,7 +97,7 @@ async def test_without_a_bucket_there_are_no_intents_and_none_is_created(
         streams = await session.request("$JS.API.STREAM.NAMES", b"", 5.0)
         assert b"KV_" not in streams
         await IntentDesk(kv).put(PIN, replaces=None)
-        await until(lambda: seen.board.stored().intents.pins)
+        await until(lambda: seen.board.stored().intents.of(IntentKind.PIN))
 
 
 async def test_intents_that_cannot_be_read_stay_even_past_their_end(
@@ -119,14 +108,14 @@ async def test_intents_that_cannot_be_read_stay_even_past_their_end(
     async with following(session, kv) as seen:
         await seen.board.first_read()
         await IntentDesk(kv).put(PAUSE, replaces=None)
-        await until(lambda: seen.board.stored().intents.pauses)
+        await until(lambda: seen.board.stored().intents.of(IntentKind.PAUSE))
         server.kill()
         await until(lambda: seen.board.stored().lost_at)
-        [pause] = seen.board.stored().in_force().pauses
+        [pause] = seen.board.stored().in_force().of(IntentKind.PAUSE)
         assert pause.until is None
         server.start()
         await until(lambda: seen.board.stored().lost_at is None)
-        assert seen.board.stored().in_force().pauses == (PAUSE,)
+        assert seen.board.stored().in_force().of(IntentKind.PAUSE) == (PAUSE,)
 
 
 async def test_what_changed_while_the_connection_was_away_is_seen_when_it_is_back(
@@ -137,12 +126,12 @@ async def test_what_changed_while_the_connection_was_away_is_seen_when_it_is_bac
     desk = IntentDesk(bucket(await connect(server.url)))
     async with following(session, kv) as seen:
         pin = await desk.put(PIN, replaces=None)
-        await until(lambda: seen.board.stored().intents.pins)
+        await until(lambda: seen.board.stored().intents.of(IntentKind.PIN))
         assert session._client is not None
         await session._client.close()
         await desk.withdraw(IntentKind.PIN, RESEARCH, replaces=pin)
         await desk.put(FREEZE, replaces=None)
-        await until(lambda: seen.board.stored().intents == Intents(freezes=(FREEZE,)))
+        await until(lambda: seen.board.stored().intents == intents_of(freezes=(FREEZE,)))
 
 
 async def test_after_a_lost_message_all_intents_are_read_again(
@@ -163,13 +152,13 @@ async def test_after_a_lost_message_all_intents_are_read_again(
     async with following(session, kv) as seen:
         await seen.board.first_read()
         await desk.put(PIN, replaces=None)
-        await until(lambda: seen.board.stored().intents.pins)
+        await until(lambda: seen.board.stored().intents.of(IntentKind.PIN))
         drop.set()
         await desk.put(FREEZE, replaces=None)
         await until(lambda: not drop.is_set())
         await desk.put(PAUSE, replaces=None)
-        await until(lambda: seen.board.stored().intents.pauses)
-        assert seen.board.stored().intents == Intents(
+        await until(lambda: seen.board.stored().intents.of(IntentKind.PAUSE))
+        assert seen.board.stored().intents == intents_of(
             pins=(PIN,), pauses=(PAUSE,), freezes=(FREEZE,)
         )
 
@@ -190,7 +179,7 @@ async def test_a_silent_consumer_is_replaced(
         await until(lambda: seen.board.stored().lost_at)
         await until(lambda: seen.board.stored().lost_at is None)
         await IntentDesk(kv).put(PIN, replaces=None)
-        await until(lambda: seen.board.stored().intents.pins)
+        await until(lambda: seen.board.stored().intents.of(IntentKind.PIN))
 
 
 async def test_a_watch_that_ends_leaves_no_consumer_behind_when_a_new_one_begins(
@@ -234,7 +223,7 @@ async def test_a_restored_bucket_takes_nothing_back_and_what_is_asked_there_is_o
         async with following(session, kv) as seen:
             await seen.board.first_read()
             await desk.put(FREEZE, replaces=None)
-            await until(lambda: seen.board.stored().intents.freezes)
+            await until(lambda: seen.board.stored().intents.of(IntentKind.FREEZE))
             server.stop()
             shutil.rmtree(store)
             older.rename(store)
@@ -242,12 +231,12 @@ async def test_a_restored_bucket_takes_nothing_back_and_what_is_asked_there_is_o
             await until(lambda: seen.board.stored().kept)
             standing = seen.board.stored()
             assert (standing.lost_at, standing.kept) == (None, 2)
-            assert standing.in_force() == Intents(pins=(PIN,), freezes=(FREEZE,))
+            assert standing.in_force() == intents_of(pins=(PIN,), freezes=(FREEZE,))
             await desk.withdraw(IntentKind.PIN, RESEARCH, replaces=pin)
             await desk.put(PAUSE, replaces=None)
-            await until(lambda: seen.board.stored().intents.pauses)
+            await until(lambda: seen.board.stored().intents.of(IntentKind.PAUSE))
             standing = seen.board.stored()
-            assert standing.intents == Intents(pauses=(PAUSE,), freezes=(FREEZE,))
+            assert standing.intents == intents_of(pauses=(PAUSE,), freezes=(FREEZE,))
             assert standing.kept == 1
     finally:
         server.stop()
@@ -262,16 +251,16 @@ async def test_a_freeze_in_a_bucket_that_was_deleted_and_made_again_is_obeyed_wi
         await seen.board.first_read()
         for intent in (PIN, PAUSE):
             await IntentDesk(kv).put(intent, replaces=None)
-        await until(lambda: seen.board.stored().intents.pauses)
+        await until(lambda: seen.board.stored().intents.of(IntentKind.PAUSE))
         await session.request(f"$JS.API.STREAM.DELETE.{kv.stream}", b"", 5.0)
         await until(lambda: seen.board.stored().lost_at)
         other = bucket(await connect(server.url))
         await IntentDesk(other).put(FREEZE, replaces=None)
         began = time.monotonic()
-        await until(lambda: seen.board.stored().intents.freezes)
+        await until(lambda: seen.board.stored().intents.of(IntentKind.FREEZE))
         assert time.monotonic() - began < 2.0
         standing = seen.board.stored()
-        assert standing.in_force() == Intents(pins=(PIN,), pauses=(PAUSE,), freezes=(FREEZE,))
+        assert standing.in_force() == intents_of(pins=(PIN,), pauses=(PAUSE,), freezes=(FREEZE,))
         assert standing.kept == 2
 
 
@@ -290,27 +279,29 @@ async def test_thousands_of_keys_that_are_no_intents_cost_little_and_are_few_fin
         await asyncio.sleep(0.05)
     began = time.process_time()
     once = await read_intents(kv)
-    assert once.intents == Intents(pins=(PIN,))
+    assert once.intents == intents_of(pins=(PIN,))
     assert once.more_faults == 20_000 - FAULTS_SHOWN
     async with following(session, kv) as seen:
         await seen.board.first_read()
         standing = seen.board.stored()
-        assert standing.intents == Intents(pins=(PIN,))
+        assert standing.intents == intents_of(pins=(PIN,))
         assert len(standing.faults) == FAULTS_SHOWN
         assert len(standing.faults) + standing.more_faults == 20_000
         await BucketDesk(kv, Operator(who="ann")).put(FREEZE, replaces=None)
-        await until(lambda: seen.board.stored().intents.freezes)
+        await until(lambda: seen.board.stored().intents.of(IntentKind.FREEZE))
     assert time.process_time() - began < 10.0
 
 
 UNREADABLE = {
     "freeze": (
         "intent.freeze",
-        Intents(freezes=(Freeze(scope=Scope(), why="a freeze that cannot be read"),)),
+        intents_of(freezes=(a_freeze(scope=Scope(), why="a freeze that cannot be read"),)),
     ),
     "pause": (
         "intent.pause.acme",
-        Intents(freezes=(Freeze(scope=Scope(tenant="acme"), why="a pause that cannot be read"),)),
+        intents_of(
+            freezes=(a_freeze(scope=Scope(tenant="acme"), why="a pause that cannot be read"),)
+        ),
     ),
     "pin": ("intent.pin.acme.research", Intents()),
     "no-such-kind": ("intent.dance.acme", Intents()),
@@ -319,20 +310,22 @@ UNREADABLE = {
     "pin-of-a-tenant": ("intent.pin.acme", Intents()),
     "no-growth": (
         "intent.no-growth.acme",
-        Intents(
+        intents_of(
             no_growths=(
-                NoGrowth(scope=Scope(tenant="acme"), why="a no-growth that cannot be read"),
+                no_growth_of(scope=Scope(tenant="acme"), why="a no-growth that cannot be read"),
             )
         ),
     ),
     "cap": (
         "intent.cap.acme.research",
-        Intents(no_growths=(NoGrowth(scope=RESEARCH, why="a cap that cannot be read"),)),
+        intents_of(no_growths=(no_growth_of(scope=RESEARCH, why="a cap that cannot be read"),)),
     ),
     "budget": (
         "intent.budget.acme",
-        Intents(
-            no_growths=(NoGrowth(scope=Scope(tenant="acme"), why="a budget that cannot be read"),)
+        intents_of(
+            no_growths=(
+                no_growth_of(scope=Scope(tenant="acme"), why="a budget that cannot be read"),
+            )
         ),
     ),
     "cap-of-a-tenant": ("intent.cap.acme", Intents()),
@@ -368,7 +361,7 @@ async def test_a_pin_that_is_overwritten_with_nonsense_stays_as_it_was(
         await seen.board.first_read()
         revision = await kv.put("intent.pin.acme.research", b"?", expected=revision)
         await until(lambda: seen.board.stored().faults)
-        assert seen.board.stored().intents == Intents(pins=(PIN,))
+        assert seen.board.stored().intents == intents_of(pins=(PIN,))
         await kv.delete("intent.pin.acme.research", expected=revision, note=b"")
         await until(lambda: not seen.board.stored().faults)
         assert seen.board.stored().intents == Intents()
@@ -380,7 +373,7 @@ async def test_the_second_of_two_operators_is_told_who_and_when(
     desk = IntentDesk(bucket(await connect(server.url)))
     first = await desk.put(PIN, replaces=None)
     with pytest.raises(IntentConflictError) as caught:
-        await desk.put(Pin(pool="acme/research", replicas=5, who="ben"), replaces=None)
+        await desk.put(a_pin(pool="acme/research", replicas=5, who="ben"), replaces=None)
     stored = await desk.read(IntentKind.PIN, RESEARCH)
     assert stored is not None
     assert (caught.value.standing, caught.value.revision) == (stored, first)
@@ -407,15 +400,15 @@ async def test_names_cannot_leave_their_place_in_the_key(
 ) -> None:
     desk = IntentDesk(bucket(await connect(server.url)))
     with pytest.raises(ValueError, match="DNS label"):
-        await desk.put(Pin(pool=pool, replicas=1), replaces=None)
+        await desk.put(a_pin(pool=pool, replicas=1), replaces=None)
     with pytest.raises(ValueError, match="DNS label"):
-        await desk.put(Freeze(scope=Scope(pool=pool)), replaces=None)
+        await desk.put(a_freeze(scope=Scope(pool=pool)), replaces=None)
 
 
 async def test_text_from_outside_is_cleaned_where_it_enters(
     server: RealNats, connect: Connect
 ) -> None:
     kv = bucket(await connect(server.url))
-    await IntentDesk(kv).put(Freeze(scope=Scope(), who="a\x1b[31m", why="b\u202e"), replaces=None)
-    [freeze] = (await read_intents(kv)).intents.freezes
+    await IntentDesk(kv).put(a_freeze(scope=Scope(), who="a\x1b[31m", why="b\u202e"), replaces=None)
+    [freeze] = (await read_intents(kv)).intents.of(IntentKind.FREEZE)
     assert (freeze.who, freeze.why) == ("a\ufffd[31m", "b\ufffd")

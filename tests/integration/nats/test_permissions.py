@@ -13,7 +13,7 @@ import pytest
 from controller.engine.clock import SystemClock
 from controller.model.fleet import Pool
 from controller.model.ids import PoolKey
-from controller.model.intents import Operator, Pin, key_of
+from controller.model.intents import IntentKind, Operator
 from controller.model.observation import WakeWatch
 from controller.model.readings import Fresh
 from controller.model.settings import NatsCredentials, SecretRef
@@ -28,6 +28,7 @@ from controller.nats.subjects import Subjects
 from controller.nats.usage import TokenUsageSource
 from controller.nats.wake import WakeSubscriptions
 from controller.nats.workers import WorkerBuckets
+from support.asked import a_pin
 from support.world import make_fleet, make_pool
 from tests.integration.nats.conftest import Connect, Until
 from tests.integration.nats.kept import NOW, bucket, following, memory
@@ -97,8 +98,8 @@ async def test_a_user_with_the_rights_of_the_readme_lacks_none(
         async with following(half, bucket(half)) as seen:
             await seen.board.first_read()
             desk = IntentDesk(bucket(free))
-            await desk.put(Pin(pool="acme/a", replicas=1), replaces=None)
-            await until(lambda: seen.board.stored().intents.pins)
+            await desk.put(a_pin(pool="acme/a", replicas=1), replaces=None)
+            await until(lambda: seen.board.stored().intents.of(IntentKind.PIN))
             [consumer] = await js.consumers_info("KV_agentdash")
             assert consumer.name.startswith("agentdash-")
 
@@ -138,9 +139,9 @@ async def test_an_operator_with_the_rights_of_the_readme_lacks_none(
         await bucket(await connect(f"nats://owner:owner@{where}")).create()
         kv = bucket(await connect(f"nats://operator:operator@{where}"))
         desk = BucketDesk(kv, Operator(who="ann@desk"))
-        done = await desk.put(Pin(pool="acme/a", replicas=1), replaces=None)
+        done = await desk.put(a_pin(pool="acme/a", replicas=1), replaces=None)
         again = await desk.withdraw(
-            key_of(Pin(pool="acme/a", replicas=1)), replaces=done.revision, why=""
+            a_pin(pool="acme/a", replicas=1).key, replaces=done.revision, why=""
         )
         await desk.undo(again)
         assert len(await desk.standing()) == 1

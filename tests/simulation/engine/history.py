@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Final, NamedTuple
 
-from controller.model.intents import Freeze, Intents, NoGrowth, Pause, Pin, Scope
+from controller.model.intents import Intents, Scope
 from simulation.engine.cluster import PERSON
 from simulation.engine.controller import Controller
 from simulation.engine.faults import FAULTY_S, Fault, Kind, drawn
@@ -19,6 +19,7 @@ from simulation.engine.judge import Judge
 from simulation.engine.kernel import BrokenPromiseError, Kernel
 from simulation.engine.setting import SHORT, Setting
 from simulation.engine.world import DIGEST, POOLS, World
+from support.asked import a_freeze, a_pause, a_pin, intents_of, no_growth_of
 
 QUIET_S: Final = 120.0
 """After the faults and the last message, everything must have come to rest within this time."""
@@ -278,10 +279,10 @@ class History:
         pool = POOLS[fault.pool]
         scope = Scope(pool=pool.key)
         asked = (
-            Intents(freezes=(Freeze(scope=scope, who="ops", why="seed"),)),
-            Intents(pauses=(Pause(scope=scope, who="ops", why="seed"),)),
-            Intents(no_growths=(NoGrowth(scope=scope, who="ops", why="seed"),)),
-            Intents(pins=(Pin(pool=pool.key, replicas=2, who="ops", why="seed"),)),
+            intents_of(freezes=(a_freeze(scope=scope, who="ops", why="seed"),)),
+            intents_of(pauses=(a_pause(scope=scope, who="ops", why="seed"),)),
+            intents_of(no_growths=(no_growth_of(scope=scope, who="ops", why="seed"),)),
+            intents_of(pins=(a_pin(pool=pool.key, replicas=2, who="ops", why="seed"),)),
         )[int(fault.amount * 4) % (4 if pool is not DIGEST else 3)]  # a pin may take larger steps
         self.world.ask(asked, scope)
         return lambda: self.world.ask(Intents(), scope)

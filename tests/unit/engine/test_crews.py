@@ -8,13 +8,14 @@ from msgspec.structs import replace
 
 from controller.engine.actuate import IN_FLIGHT_LIMIT
 from controller.model.ids import PoolKey
-from controller.model.intents import Freeze, Intents, Pause, Scope
+from controller.model.intents import Scope
 from controller.model.memory import Memory
 from controller.model.observation import DELETED_FIRST, Workers
 from controller.model.readings import Fresh, Reading
 from controller.model.tick import SavedMemory
 from controller.model.worker_messages import PoolOrders, WorkerState
 from controller.ports import StoreAwayError
+from support.asked import a_freeze, a_pause, intents_of
 from support.crews import MEMORY, pod, state
 from support.world import START, make_pool, settle
 from unit.engine.conftest import Harness
@@ -154,7 +155,7 @@ async def test_a_pause_is_told_to_more_pools_at_once_than_may_be_written() -> No
     async with world.running():
         await world.clock.advance(1.5)
         workers.told.clear()
-        world.intents.set(Intents(pauses=(Pause(scope=Scope()),)), Scope())
+        world.intents.set(intents_of(pauses=(a_pause(scope=Scope()),)), Scope())
         await settle()
         assert {pool for pool, orders in workers.told if not orders.pull} == {
             each.key for each in pools
@@ -167,7 +168,7 @@ async def test_nobody_is_told_anything_by_a_controller_that_may_not_write_or_is_
         await world.clock.advance(3.0)
     assert workers.told == []
     world, workers = two_workers()
-    world.intents.set(Intents(freezes=(Freeze(scope=Scope()),)))
+    world.intents.set(intents_of(freezes=(a_freeze(scope=Scope()),)))
     async with world.running():
         await world.clock.advance(3.0)
     assert workers.told == []

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from controller.engine.intents import SHOWN, IntentFindings
-from controller.model.intents import Intents, Pin
 from controller.model.tick import StoredIntents
+from support.asked import a_pin, intents_of
 from tests.unit.nats.usage_world import fleet, tenant
 
 NOW = 1_700_000_000.0
@@ -16,8 +16,8 @@ def texts(stored: StoredIntents) -> list[str]:
 
 
 def test_thousands_of_intents_for_unknown_pools_are_few_findings_and_their_number() -> None:
-    pins = tuple(Pin(pool=f"acme/nobody-{number}", replicas=1) for number in range(5_000))
-    found = texts(StoredIntents(intents=Intents(pins=pins), read=True))
+    pins = tuple(a_pin(pool=f"acme/nobody-{number}", replicas=1) for number in range(5_000))
+    found = texts(StoredIntents(intents=intents_of(pins=pins), read=True))
     assert len(found) == SHOWN + 1
     assert any("4,980 more intents have no effect" in text for text in found)
 

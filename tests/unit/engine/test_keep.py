@@ -12,13 +12,14 @@ from msgspec.structs import replace
 from controller.engine.memory import SAVE_EVERY_S, SAVE_MILESTONES_EVERY_S, SEEN_EVERY_S
 from controller.model.decision import Code, Condition
 from controller.model.fleet import Behavior, ScalingRules
-from controller.model.intents import Cap, DayBudget, Freeze, Intents, NoGrowth, Pause, Pin, Scope
+from controller.model.intents import Intents, Scope
 from controller.model.memory import Memory, PoolMemory, QueueMark
 from controller.model.readings import Absent, Why
 from controller.model.snapshot import Severity
 from controller.model.tick import IntentFault, SavedMemory, StoredIntents
 from controller.planning.memory import follow_clock
 from controller.ports import StoreAwayError, StoreConflictError, StoreUnreadableError
+from support.asked import a_budget, a_cap, a_freeze, a_pause, a_pin, intents_of, no_growth_of
 from support.world import START, make_pool, settle
 from unit.engine.conftest import Harness
 
@@ -284,7 +285,7 @@ async def test_a_new_process_says_since_when_a_pool_stands_as_it_did_before() ->
         assert view.standing.condition is left.condition is Condition.OK
         assert view.standing.since == left.since < START
         await world.clock.advance(5.0)
-        world.intents.set(Intents(pauses=(Pause(scope=Scope(), keep=4),)), Scope())
+        world.intents.set(intents_of(pauses=(a_pause(scope=Scope(), keep=4),)), Scope())
         [view] = (await world.snapshot()).pools
         assert view.standing is not None
         assert view.standing.condition is Condition.PAUSED
@@ -297,7 +298,7 @@ async def test_a_burst_of_decisions_is_saved_once_a_second() -> None:
         for size in range(2, 10):
             world.queue(POOL, pending=size)
             await world.clock.advance(0.5)
-            world.intents.set(Intents(pins=(Pin(pool=OTHER.key, replicas=size),)), Scope())
+            world.intents.set(intents_of(pins=(a_pin(pool=OTHER.key, replicas=size),)), Scope())
             await world.clock.advance(0.5)
         gaps = [after - before for before, after in pairwise(world.memories.saves)]
         assert min(gaps) >= 1.0
@@ -373,8 +374,8 @@ async def test_an_intent_is_obeyed_at_once_and_by_the_pools_it_concerns() -> Non
     async with world.running():
         await world.clock.advance(1.5)
         asked = len(world.queues.reads)
-        pin = Pin(pool=OTHER.key, replicas=3, who="ann")
-        world.intents.set(Intents(pins=(pin,)), Scope(pool=OTHER.key))
+        pin = a_pin(pool=OTHER.key, replicas=3, who="ann")
+        world.intents.set(intents_of(pins=(pin,)), Scope(pool=OTHER.key))
         await settle()
         assert world.cluster.writes == [(OTHER.key, 4, False)]
         assert len(world.queues.reads) == asked
@@ -387,7 +388,9 @@ async def test_a_freeze_stops_writes_from_the_moment_it_is_seen(scope: Scope) ->
     world = Harness(POOL, replicas=1)
     async with world.running():
         await world.clock.advance(1.5)
-        world.intents.set(Intents(freezes=(Freeze(scope=scope, who="eve", why="incident"),)), scope)
+        world.intents.set(
+            intents_of(freezes=(a_freeze(scope=scope, who="eve", why="incident"),)), scope
+        )
         world.queue(POOL, pending=9)
         await world.clock.advance(30.0)
         assert world.cluster.writes == []
@@ -399,24 +402,24 @@ async def test_a_freeze_stops_writes_from_the_moment_it_is_seen(scope: Scope) ->
 
 async def test_intents_that_cannot_be_read_end_never_and_nothing_goes_down() -> None:
     world = Harness(OTHER, replicas=4)
-    pin = Pin(pool=OTHER.key, replicas=3, until=START + 60)
+    pin = a_pin(pool=OTHER.key, replicas=3, until=START + 60)
     world.intents.now = StoredIntents(
-        intents=Intents(pins=(pin,)), read=True, lost_at=START + 5, detail="no answer"
+        intents=intents_of(pins=(pin,)), read=True, lost_at=START + 5, detail="no answer"
     )
     async with world.running():
         await world.clock.advance(900.0)
         assert world.cluster.writes == []
         [text] = await findings(world, "intents")
         assert "those known before stay in force" in text
-        world.intents.set(Intents(pins=(pin,)), Scope(pool=OTHER.key))
+        world.intents.set(intents_of(pins=(pin,)), Scope(pool=OTHER.key))
         await world.clock.advance(1.0)
         assert world.cluster.writes == [(OTHER.key, 1, False)]
 
 
 async def test_an_intent_that_ended_before_it_became_unreadable_stays_ended() -> None:
     world = Harness(OTHER, replicas=1)
-    pause = Pause(scope=Scope(), keep=5, until=START - 60)
-    world.intents.now = StoredIntents(intents=Intents(pauses=(pause,)), read=True, lost_at=START)
+    pause = a_pause(scope=Scope(), keep=5, until=START - 60)
+    world.intents.now = StoredIntents(intents=intents_of(pauses=(pause,)), read=True, lost_at=START)
     async with world.running():
         await world.clock.advance(10.0)
         assert world.cluster.writes == []
@@ -436,10 +439,10 @@ async def test_an_intent_that_cannot_be_understood_is_a_finding() -> None:
 
 async def test_new_kinds_of_intents_without_effect_are_warnings_too() -> None:
     world = Harness(OTHER, replicas=1)
-    intents = Intents(
-        caps=(Cap(pool="acme/browzer", replicas=2),),
-        no_growths=(NoGrowth(scope=Scope(tenant="acmee")),),
-        budgets=(DayBudget(tenant="acmee", tokens=1), DayBudget(tenant="acme", tokens=1)),
+    intents = intents_of(
+        caps=(a_cap(pool="acme/browzer", replicas=2),),
+        no_growths=(no_growth_of(scope=Scope(tenant="acmee")),),
+        budgets=(a_budget(tenant="acmee", tokens=1), a_budget(tenant="acme", tokens=1)),
     )
     world.intents.now = StoredIntents(intents=intents, read=True)
     async with world.running():
@@ -455,13 +458,13 @@ async def test_new_kinds_of_intents_without_effect_are_warnings_too() -> None:
 
 async def test_an_intent_for_a_name_that_the_fleet_does_not_have_is_a_warning() -> None:
     world = Harness(OTHER, replicas=1)
-    typo = Pin(pool="acme/browzer", replicas=2)
-    stranger = Pause(scope=Scope(tenant="acmee"))
-    ended = Freeze(scope=Scope(pool="acme/gone"), until=START - 1)
-    ends = Freeze(scope=Scope(pool="acme/broser"), until=START + 60)
-    good = Freeze(scope=Scope(tenant="acme"))
+    typo = a_pin(pool="acme/browzer", replicas=2)
+    stranger = a_pause(scope=Scope(tenant="acmee"))
+    ended = a_freeze(scope=Scope(pool="acme/gone"), until=START - 1)
+    ends = a_freeze(scope=Scope(pool="acme/broser"), until=START + 60)
+    good = a_freeze(scope=Scope(tenant="acme"))
     world.intents.now = StoredIntents(
-        intents=Intents(pins=(typo,), pauses=(stranger,), freezes=(ended, ends, good)), read=True
+        intents=intents_of(pins=(typo,), pauses=(stranger,), freezes=(ended, ends, good)), read=True
     )
     async with world.running():
         found = [each for each in (await world.snapshot()).findings if each.subject == "intents"]

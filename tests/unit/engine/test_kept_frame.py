@@ -13,10 +13,11 @@ from controller.engine.kept_frame import KEPT_AGAIN_S, KEPT_EVERY_S, FrameKeeper
 from controller.engine.memory import LEFT_FOR_S
 from controller.engine.show.snapshot import MOST_AHEAD_S
 from controller.engine.show.tenants import dated
-from controller.model.intents import Pause, Scope
+from controller.model.intents import Scope
 from controller.model.readings import Absent, Why
 from controller.model.snapshot import Finding, Snapshot, TenantTokens, TenantView, TokenState
 from controller.ports import StoreAwayError, StoreConflictError
+from support.asked import a_pause
 from support.leadership import FakeLeadership
 from support.past import busy_tick, quiet_tick
 from support.stores import FakeSnapshots
@@ -206,7 +207,7 @@ async def test_times_and_numbers_that_cannot_be_are_not_gone_on_from() -> None:
 
 def test_a_tenants_state_and_pause_go_on_where_they_are_the_same() -> None:
     tokens = TenantTokens(cap=10, state=TokenState.HARD, resets_at=START + 9)
-    pause = Pause(scope=Scope(tenant="acme"), who="mara")
+    pause = a_pause(scope=Scope(tenant="acme"), who="mara")
     view = TenantView(name="acme", tier="t", namespace="n", pools=1, tokens=tokens, pause=pause)
     left = replace(view, tokens=replace(tokens, since=START - 600), pause_since=START - 300)
     same = dated(view, None, START, left)

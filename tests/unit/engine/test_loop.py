@@ -8,10 +8,11 @@ import pytest
 from controller.engine.clock import next_slot
 from controller.model.decision import Bound, Code, Decision, Gate, Outcome, OutcomeKind
 from controller.model.fleet import Behavior, PolicyType, ScalingPolicy, ScalingRules
-from controller.model.intents import Cap, Intents, Scope
+from controller.model.intents import Scope
 from controller.model.observation import QueueDepth, WakeWatch
 from controller.model.readings import Absent, Stale, Why
 from controller.model.snapshot import NO_WRITE, OVERTAKEN, Role
+from support.asked import a_cap, intents_of
 from support.world import make_pool, settle
 from unit.engine.conftest import Harness
 
@@ -259,8 +260,8 @@ async def test_what_operators_ask_for_during_a_write_is_done_when_the_write_has_
     async with world.running():
         await world.clock.advance(0.5)
         assert world.cluster.writes == [(RESEARCH.key, 5, False)]
-        cap = Cap(pool=RESEARCH.key, replicas=2)
-        world.intents.set(Intents(caps=(cap,)), Scope(pool=RESEARCH.key))
+        cap = a_cap(pool=RESEARCH.key, replicas=2)
+        world.intents.set(intents_of(caps=(cap,)), Scope(pool=RESEARCH.key))
         await settle()
         assert len(world.cluster.writes) == 1
         world.cluster.gate.set()

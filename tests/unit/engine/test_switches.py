@@ -15,11 +15,12 @@ from controller.engine.intents import (
     freeze_by_signals,
     read_freeze_file,
 )
-from controller.model.intents import Freeze, Intents, Scope
+from controller.model.intents import IntentKind, Scope
 from controller.model.snapshot import FROZEN, JOURNAL_DOWN, Severity
+from support.asked import a_freeze, intents_of
 from support.world import VirtualClock
 
-OF_A_PERSON = Freeze(scope=Scope(tenant="acme"), who="ann", why="upgrade")
+OF_A_PERSON = a_freeze(scope=Scope(tenant="acme"), who="ann", why="upgrade")
 
 
 def switches(path: Path | None, signals: SignalSwitch | None = None) -> Switches:
@@ -157,12 +158,12 @@ async def test_a_thaw_by_signal_does_not_end_the_freeze_of_a_file(tmp_path: Path
 
 async def test_switches_come_before_the_freezes_of_operators(tmp_path: Path) -> None:
     path = tmp_path / "freeze"
-    found, intents = switches(path), Intents(freezes=(OF_A_PERSON,))
+    found, intents = switches(path), intents_of(freezes=(OF_A_PERSON,))
     assert found.added_to(intents) is intents
     path.touch()
     await found.look()
     together = found.added_to(intents)
-    assert together.freezes == (*found.freezes, OF_A_PERSON)
+    assert together.of(IntentKind.FREEZE) == (*found.freezes, OF_A_PERSON)
     assert found.added_to(intents) is together
 
 

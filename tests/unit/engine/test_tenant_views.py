@@ -13,7 +13,7 @@ from controller.engine.show.snapshot import SnapshotBuilder
 from controller.model.decision import Bound, Decision
 from controller.model.fleet import Fleet, Pool, Tenant, Tier
 from controller.model.ids import PoolKey
-from controller.model.intents import DayBudget, Freeze, Intents, NoGrowth, Pause, Scope
+from controller.model.intents import Intents, Scope
 from controller.model.memory import Memory
 from controller.model.observation import (
     ClusterRoom,
@@ -41,6 +41,7 @@ from controller.model.snapshot import Role, Snapshot, TenantTokens, TenantView, 
 from controller.planning.compile import compile_fleet
 from controller.planning.memo import Kept
 from controller.planning.planner import plan
+from support.asked import a_budget, a_freeze, a_pause, intents_of, no_growth_of
 from support.world import START, make_pool
 
 MIDNIGHT = START - START % 86_400
@@ -244,10 +245,10 @@ def test_a_state_and_a_pause_say_since_when() -> None:
     assert world.tokens(NOON + 60).since == NOON
     world.use(used(CAP * 9 // 10))
     assert world.tokens(NOON + 90).since == NOON + 90
-    pause = Pause(scope=Scope(tenant="acme"), who="mara", until=NOON + 1000)
-    world.intents = Intents(pauses=(pause,))
+    pause = a_pause(scope=Scope(tenant="acme"), who="mara", until=NOON + 1000)
+    world.intents = intents_of(pauses=(pause,))
     assert world.tenant(NOON + 100).pause_since == NOON + 100
-    world.intents = Intents(pauses=(replace(pause, until=NOON + 2000),))
+    world.intents = intents_of(pauses=(replace(pause, until=NOON + 2000),))
     assert world.tenant(NOON + 200).pause_since == NOON + 100, "it was prolonged"
     world.intents = Intents()
     assert world.tenant(NOON + 300).pause_since is None
@@ -293,8 +294,8 @@ def test_the_quota_is_the_least_one_and_unknown_requests_are_not_counted_as_noth
 def test_a_pause_names_who_asked_for_it_until_it_ends() -> None:
     world = World(make_pool("research"), make_pool("voice", tenant="zeta"))
     world.see(world.pools[0], 3)
-    pause = Pause(scope=Scope(tenant="acme"), until=NOON + 60, who="mara", why="OPS-881")
-    world.intents = Intents(pauses=(Pause(scope=Scope(pool="zeta/voice")), pause))
+    pause = a_pause(scope=Scope(tenant="acme"), until=NOON + 60, who="mara", why="OPS-881")
+    world.intents = intents_of(pauses=(a_pause(scope=Scope(pool="zeta/voice")), pause))
     acme, zeta = world.tick().tenants
     assert (acme.pause, acme.paused_pools) == (pause, 1)
     assert zeta.pause is None
@@ -303,8 +304,8 @@ def test_a_pause_names_who_asked_for_it_until_it_ends() -> None:
 
 def test_a_pause_of_the_fleet_is_on_every_tenant() -> None:
     world = World(make_pool("research"), make_pool("voice", tenant="zeta"))
-    pause = Pause(scope=Scope(), who="mara")
-    world.intents = Intents(pauses=(pause,))
+    pause = a_pause(scope=Scope(), who="mara")
+    world.intents = intents_of(pauses=(pause,))
     assert [each.pause for each in world.tick().tenants] == [pause, pause]
 
 
@@ -353,11 +354,11 @@ def test_a_pool_bound_by_a_pause_is_counted() -> None:
 
 def test_a_freeze_a_hold_and_a_day_budget_are_shown_until_they_end() -> None:
     world = World(make_pool("research"), make_pool("voice", tenant="zeta"))
-    freeze = Freeze(scope=Scope(tenant="acme"), until=NOON + 60, who="mara", why="OPS-882")
-    hold = NoGrowth(scope=Scope(), who="jon")
-    budget = DayBudget(tenant="acme", tokens=8_000_000, until=NOON + 60, who="eve")
-    pool = Freeze(scope=Scope(pool="zeta/voice"))
-    world.intents = Intents(freezes=(pool, freeze), no_growths=(hold,), budgets=(budget,))
+    freeze = a_freeze(scope=Scope(tenant="acme"), until=NOON + 60, who="mara", why="OPS-882")
+    hold = no_growth_of(scope=Scope(), who="jon")
+    budget = a_budget(tenant="acme", tokens=8_000_000, until=NOON + 60, who="eve")
+    pool = a_freeze(scope=Scope(pool="zeta/voice"))
+    world.intents = intents_of(freezes=(pool, freeze), no_growths=(hold,), budgets=(budget,))
     acme_view, zeta_view = world.tick().tenants
     assert (acme_view.freeze, acme_view.no_growth, acme_view.day_budget) == (freeze, hold, budget)
     assert (zeta_view.freeze, zeta_view.no_growth, zeta_view.day_budget) == (None, hold, None)
@@ -378,6 +379,6 @@ def test_an_operators_budget_of_the_day_is_what_tokens_and_findings_go_by_until_
 
     spent = (1000, TokenState.HARD, ["the day's 1,000 tokens are spe"])
     assert seen(NOON) == spent
-    world.intents = Intents(budgets=(DayBudget(tenant="acme", tokens=4000, until=NOON + 60),))
+    world.intents = intents_of(budgets=(a_budget(tenant="acme", tokens=4000, until=NOON + 60),))
     assert seen(NOON + 1) == (4000, TokenState.OK, [])
     assert seen(NOON + 61) == spent

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from controller.model.decision import Code
 from controller.model.fleet import Fleet, Tenant, Tier
-from controller.model.intents import Intents, Pause, Pin, Scope
+from controller.model.intents import Intents, Scope
 from controller.model.memory import Memory
 from controller.model.observation import (
     Observation,
@@ -25,6 +25,7 @@ from controller.model.observation import (
 from controller.model.readings import Fresh
 from controller.model.scarcity import Budget
 from controller.planning.whatif import NextChange, Starting, next_change, outlook_of
+from support.asked import a_pause, a_pin, intents_of
 from unit.planning.limit.test_pause import OBSERVED_FOR_LONG
 from unit.planning.story import START, Story, behavior, make_pool
 
@@ -86,14 +87,14 @@ def test_a_pool_that_changes_now_or_never_has_no_next_change() -> None:
 
 
 def test_a_pause_ends_when_its_author_said() -> None:
-    pause = Pause(scope=Scope(pool=AT_ONCE.key), until=START + 1800, who="ann", why="")
-    change = foreseen(0, pending=4, intents=Intents(pauses=(pause,)))
+    pause = a_pause(scope=Scope(pool=AT_ONCE.key), until=START + 1800, who="ann", why="")
+    change = foreseen(0, pending=4, intents=intents_of(pauses=(pause,)))
     assert change == NextChange(at=START + 1800, before=0, after=4, ends=Code.PAUSED)
 
 
 def test_spares_go_when_their_pin_ends() -> None:
-    pin = Pin(pool=AT_ONCE.key, replicas=2, until=START + 600, who="ann", why="")
-    change = foreseen(2, intents=Intents(pins=(pin,)))
+    pin = a_pin(pool=AT_ONCE.key, replicas=2, until=START + 600, who="ann", why="")
+    change = foreseen(2, intents=intents_of(pins=(pin,)))
     assert change is not None
     assert (change.at, change.before, change.after) == (START + 600, 2, 0)
 
@@ -115,13 +116,13 @@ def test_a_spent_budget_lasts_until_the_tenants_day_ends() -> None:
 
 
 def test_the_outlook_has_both_and_none_for_a_pool_that_was_not_seen() -> None:
-    pin = Pin(pool=AT_ONCE.key, replicas=2, until=START + 600, who="ann", why="")
+    pin = a_pin(pool=AT_ONCE.key, replicas=2, until=START + 600, who="ann", why="")
     outlooks = [
         outlook_of(
             key,
             observation=Observation(pools={AT_ONCE.key: seen(2, pending=0, at=START)}),
             fleet=Fleet(pools=(AT_ONCE,)),
-            intents=Intents(pins=(pin,)),
+            intents=intents_of(pins=(pin,)),
             memory=Memory(pools={AT_ONCE.key: OBSERVED_FOR_LONG}),
             now=START,
         )

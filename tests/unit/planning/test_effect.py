@@ -7,22 +7,13 @@ from msgspec.structs import replace
 
 from controller.model.fleet import Fleet, Pool, Tenant, Tier
 from controller.model.ids import PoolKey
-from controller.model.intents import (
-    Cap,
-    Freeze,
-    Intent,
-    Intents,
-    NoGrowth,
-    Pause,
-    Pin,
-    Scope,
-    key_of,
-)
+from controller.model.intents import Intent, Intents, Scope
 from controller.model.memory import Memory
 from controller.model.observation import Observation, Pods, PoolObservation, QueueDepth, Workload
 from controller.model.readings import Fresh
 from controller.model.scarcity import Capacity, Resources
 from controller.planning.whatif import Effect, changed_intents, effect_of
+from support.asked import a_cap, a_freeze, a_pause, a_pin, intents_of, no_growth_of
 from support.crews import POOL as DRAINED
 from support.crews import crew, pod, state
 from support.world import make_fleet
@@ -68,7 +59,7 @@ def effect(
     tenant = Tenant(name="acme", tier=tier, namespace="tenant-acme")
     found = SEEN if pools is None else pools
     return effect_of(
-        key_of(about),
+        about.key,
         intent,
         observation=Observation(pools=found),
         fleet=Fleet(tiers=(tier,), tenants=(tenant,), pools=POOLS, capacity=capacity),
@@ -79,7 +70,7 @@ def effect(
 
 
 def test_a_pause_sends_idle_replicas_away_and_lets_busy_ones_finish() -> None:
-    found = effect(Pause(scope=ACME))
+    found = effect(a_pause(scope=ACME))
     # without it: busy stays at 5, idle goes to 0 by itself, growing goes to 7
     assert found.words() == (
         "3 pools, 3 replicas idle now go, 4 replicas busy now finish first,"
@@ -91,23 +82,23 @@ def test_a_pause_sends_idle_replicas_away_and_lets_busy_ones_finish() -> None:
 
 
 def test_a_freeze_leaves_everything_as_it_is() -> None:
-    assert effect(Freeze(scope=ALL)).words() == (
+    assert effect(a_freeze(scope=ALL)).words() == (
         "3 pools, 5 replicas that would start do not, 6 replicas that would go stay"
     )
 
 
 def test_no_growth_stops_only_growth() -> None:
-    assert effect(NoGrowth(scope=ALL)).words() == "3 pools, 5 replicas that would start do not"
+    assert effect(no_growth_of(scope=ALL)).words() == "3 pools, 5 replicas that would start do not"
 
 
 @pytest.mark.parametrize(
     ("intent", "words"),
     [
-        (Pin(pool=POOLS[0].key, replicas=2), "1 pool, 2 replicas start now"),
-        (Pin(pool=POOLS[1].key, replicas=1), "1 pool, 1 replica that would go stays"),
-        (Cap(pool=POOLS[0].key, replicas=5), "1 pool, nothing changes now"),
+        (a_pin(pool=POOLS[0].key, replicas=2), "1 pool, 2 replicas start now"),
+        (a_pin(pool=POOLS[1].key, replicas=1), "1 pool, 1 replica that would go stays"),
+        (a_cap(pool=POOLS[0].key, replicas=5), "1 pool, nothing changes now"),
         (
-            Cap(pool=POOLS[0].key, replicas=1),
+            a_cap(pool=POOLS[0].key, replicas=1),
             "1 pool, 1 replica idle now goes, 3 replicas busy now finish first",
         ),
     ],
@@ -117,40 +108,40 @@ def test_one_pool(intent: Intent, words: str) -> None:
 
 
 def test_taking_back_is_the_other_way_round() -> None:
-    pause = Pause(scope=ACME)
-    found = effect(None, withdrawn=pause, standing=Intents(pauses=(pause,)))
+    pause = a_pause(scope=ACME)
+    found = effect(None, withdrawn=pause, standing=intents_of(pauses=(pause,)))
     assert found.words() == ("3 pools, 5 replicas start now, 3 replicas that would go stay")
-    nothing = effect(pause, standing=Intents(pauses=(pause,)))
+    nothing = effect(pause, standing=intents_of(pauses=(pause,)))
     assert nothing.words() == "3 pools, nothing changes now"
 
 
 def test_an_intent_takes_the_place_of_the_one_at_its_key_and_of_no_other() -> None:
-    first, other = Pause(scope=ACME, keep=1), Pause(scope=ALL)
-    asked = changed_intents(Intents(pauses=(first, other)), key_of(first), Pause(scope=ACME))
-    assert asked == Intents(pauses=(other, Pause(scope=ACME)))
-    assert changed_intents(asked, key_of(first), None) == Intents(pauses=(other,))
+    first, other = a_pause(scope=ACME, keep=1), a_pause(scope=ALL)
+    asked = changed_intents(intents_of(pauses=(first, other)), first.key, a_pause(scope=ACME))
+    assert asked == intents_of(pauses=(other, a_pause(scope=ACME)))
+    assert changed_intents(asked, first.key, None) == intents_of(pauses=(other,))
 
 
 def test_what_it_does_to_other_pools_counts_too() -> None:
     """Two pools share ten places: what one may not have, the other gets."""
     places = Capacity(resources=Resources(replicas=10))
     want = {key: seen(5, pending=20, in_flight=0) for key in list(SEEN)[:2]}
-    found = effect(Pause(scope=Scope(pool=POOLS[0].key)), pools=want, capacity=places)
+    found = effect(a_pause(scope=Scope(pool=POOLS[0].key)), pools=want, capacity=places)
     assert "1 other pool among them" in found.words()
     assert {each.pool for each in found.changed} == set(want)
 
 
 def test_a_pool_that_is_not_known_is_named_as_such() -> None:
-    found = effect(Pause(scope=ALL), pools={POOLS[0].key: SEEN[POOLS[0].key]})
+    found = effect(a_pause(scope=ALL), pools={POOLS[0].key: SEEN[POOLS[0].key]})
     assert found.unknown == (POOLS[1].key, POOLS[2].key)
     assert found.words().endswith(", 2 not known well enough to say")
 
 
 def paused(seen: PoolObservation, pool: Pool = DRAINED) -> Effect:
     """The effect of a pause on one pool whose workers say what they do."""
-    intent = Pause(scope=Scope(pool=pool.key))
+    intent = a_pause(scope=Scope(pool=pool.key))
     return effect_of(
-        key_of(intent),
+        intent.key,
         intent,
         observation=Observation(pools={pool.key: seen}),
         fleet=make_fleet(pool),

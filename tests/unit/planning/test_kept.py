@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from controller.model.decision import Bound, Code, Decision, Gate
 from controller.model.fleet import Behavior, Pool, ScalingRules, Schedule, Tenant, WeeklyWindow
-from controller.model.intents import Freeze, Intents, Pause, Pin, Scope
+from controller.model.intents import Intents, Scope
 from controller.model.memory import Memory, PoolMemory, RecommendationRun
 from controller.model.observation import (
     ClusterRoom,
@@ -31,6 +31,7 @@ from controller.model.scarcity import Budget, LlmModel, Price, Resources, TaskUs
 from controller.planning.compile import compile_fleet
 from controller.planning.memo import Kept, Planned
 from controller.planning.planner import plan
+from support.asked import a_freeze, a_pause, a_pin, intents_of
 from support.world import START, TIER, make_fleet, make_pool
 
 OLD = RecommendationRun(replicas=0, first_at=START - 9000, last_at=START - 9000)
@@ -159,7 +160,7 @@ def test_a_fleet_file_that_was_read_again_is_planned_anew() -> None:
 
 def test_a_time_before_the_last_plan_is_planned_anew() -> None:
     keeper = two()
-    keeper.intents = Intents(pauses=(Pause(scope=Scope(), until=keeper.now + 5),))
+    keeper.intents = intents_of(pauses=(a_pause(scope=Scope(), until=keeper.now + 5),))
     assert keeper.plan(after_s=9)["a"].target == 3
     assert keeper.plan(after_s=-6)["a"].target == 0
 
@@ -218,10 +219,10 @@ def test_a_memory_that_was_lost_is_planned_with_anew() -> None:
 @pytest.mark.parametrize(
     ("intents", "expected"),
     [
-        (Intents(pauses=(Pause(scope=Scope()),)), {"a": 0, "b": 0}),
-        (Intents(pauses=(Pause(scope=Scope(tenant="a")),)), {"a": 0, "b": 5}),
-        (Intents(pauses=(Pause(scope=Scope(pool=B.key)),)), {"a": 3, "b": 0}),
-        (Intents(pins=(Pin(pool=B.key, replicas=2),)), {"a": 3, "b": 7}),
+        (intents_of(pauses=(a_pause(scope=Scope()),)), {"a": 0, "b": 0}),
+        (intents_of(pauses=(a_pause(scope=Scope(tenant="a")),)), {"a": 0, "b": 5}),
+        (intents_of(pauses=(a_pause(scope=Scope(pool=B.key)),)), {"a": 3, "b": 0}),
+        (intents_of(pins=(a_pin(pool=B.key, replicas=2),)), {"a": 3, "b": 7}),
     ],
 )
 def test_an_intent_that_comes_or_goes_is_obeyed_at_once(
@@ -237,7 +238,7 @@ def test_an_intent_that_comes_or_goes_is_obeyed_at_once(
 
 def test_an_intent_for_one_tenant_lets_no_other_pool_be_decided_again() -> None:
     keeper = two()
-    keeper.intents = Intents(freezes=(Freeze(scope=Scope(tenant="a")),))
+    keeper.intents = intents_of(freezes=(a_freeze(scope=Scope(tenant="a")),))
     keeper.plan()
     assert keeper.changed == {"a"}
 
@@ -518,7 +519,7 @@ def test_after_a_plan_of_one_pool_the_room_it_left_is_given_to_others() -> None:
 
 def test_an_intent_that_comes_with_a_plan_of_one_pool_is_for_the_others_as_well() -> None:
     keeper = two()
-    keeper.intents = Intents(pauses=(Pause(scope=Scope()),))
+    keeper.intents = intents_of(pauses=(a_pause(scope=Scope()),))
     assert keeper.plan(A)["a"].target == 0
     assert keeper.plan()["b"].target == 0
 

@@ -267,7 +267,8 @@ def test_a_newer_journal_with_what_this_version_cannot_read_names_both_versions(
 
 
 @pytest.mark.parametrize(
-    ("major", "todo"), [(2, "update agentdash"), (0, "an older agentdash reads it")]
+    ("major", "todo"),
+    [(SNAPSHOT_VERSION.major + 1, "update agentdash"), (0, "an older agentdash reads it")],
 )
 def test_a_journal_of_another_major_version_names_both_versions(
     tmp_path: Path, major: int, todo: str
@@ -286,12 +287,12 @@ def test_a_journal_of_another_major_version_names_both_versions(
 def test_the_part_of_a_journal_that_another_version_wrote_is_left_out(tmp_path: Path) -> None:
     """An agentdash that was updated goes on in the journal of the one before."""
     path, written = tmp_path / "journal.jsonl", ticks(6)
-    theirs = [of_version(line, 2, 0) for line in lines_for(written[:3])]
+    theirs = [of_version(line, SNAPSHOT_VERSION.major + 1, 0) for line in lines_for(written[:3])]
     path.write_bytes(b"".join([*theirs, *lines_for(written[3:])]))
     past = JournalPast(path)
     assert all_of(past) == written[3:]
     [note] = past.notes()
-    assert "snapshot version 2.0" in note
+    assert f"snapshot version {SNAPSHOT_VERSION.major + 1}.0" in note
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from agentdash.foreseen import ahead_of
 from agentdash.verbs.tables import plan_table, why_table
 from controller.model.fleet import Fleet, Tenant, Tier
-from controller.model.intents import Freeze, Intents, Pause, Pin, Scope
+from controller.model.intents import Intents, Scope
 from controller.model.memory import Memory
 from controller.model.observation import (
     ClusterRoom,
@@ -38,6 +38,7 @@ from controller.model.scarcity import (
 )
 from controller.planning.whatif import outlook_of
 from controller.report.plan import encode_report, plan_report, pool_report
+from support.asked import a_freeze, a_pause, a_pin, intents_of
 from support.planning import plan
 from support.reports import decode_report
 from unit.planning.story import make_pool
@@ -85,6 +86,7 @@ FLEET = Fleet(
 
 counts = st.sampled_from([0, 1, 7, 300, -1, -(2**63), 2**31, 2**63, 10**30])
 maybe_counts = st.none() | counts
+maybe_replicas = st.none() | st.sampled_from([0, 1, 300, -1, -(2**63), 2**31 - 1])
 moments = st.sampled_from(
     [NOW, NOW - 1e4, NOW + 1e4, 0.0, -1.0, 1e300, math.nan, math.inf, -math.inf]
 )
@@ -131,14 +133,16 @@ observations = st.builds(
     clock_step_s=moments,
 )
 intents = st.builds(
-    Intents,
+    intents_of,
     pins=st.just(())
-    | st.builds(Pin, pool=st.just(POOLS[0].key), replicas=counts).map(lambda x: (x,)),
+    | st.builds(
+        a_pin, pool=st.just(POOLS[0].key), replicas=maybe_replicas.filter(lambda n: n is not None)
+    ).map(lambda x: (x,)),
     pauses=st.just(())
-    | st.builds(Pause, scope=st.just(Scope(pool=POOLS[1].key)), keep=maybe_counts).map(
+    | st.builds(a_pause, scope=st.just(Scope(pool=POOLS[1].key)), keep=maybe_replicas).map(
         lambda pause: (pause,)
     ),
-    freezes=st.sampled_from([(), (Freeze(scope=Scope()),)]),
+    freezes=st.sampled_from([(), (a_freeze(scope=Scope()),)]),
 )
 
 

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from controller.model.decision import Bound
 from controller.model.fleet import CronWindow, Fleet, Pool, Schedule, Tenant, Tier, WeeklyWindow
-from controller.model.intents import Cap, Intents, NoGrowth, Pause, Pin, Scope
+from controller.model.intents import IntentKind, Intents, Scope
 from controller.model.memory import Memory
 from controller.model.observation import (
     ClusterRoom,
@@ -37,6 +37,7 @@ from controller.planning.whatif import (
     lifted,
     sentence,
 )
+from support.asked import a_cap, a_pause, a_pin, intents_of, no_growth_of
 from support.planning import plan
 from unit.planning.story import make_pool
 
@@ -66,12 +67,12 @@ FLEET = Fleet(
         node_classes=(NodeClass(name="spot", max_nodes=2),),
     ),
 )
-INTENTS = Intents(
-    pins=(Pin(pool=RULED.key, replicas=1), Pin(pool=OTHER.key, replicas=1)),
+INTENTS = intents_of(
+    pins=(a_pin(pool=RULED.key, replicas=1), a_pin(pool=OTHER.key, replicas=1)),
     pauses=(
-        Pause(scope=Scope(tenant="acme")),
-        Pause(scope=Scope(pool=OTHER.key)),
-        Pause(scope=Scope(tenant="globex")),
+        a_pause(scope=Scope(tenant="acme")),
+        a_pause(scope=Scope(pool=OTHER.key)),
+        a_pause(scope=Scope(tenant="globex")),
     ),
 )
 
@@ -118,12 +119,25 @@ def test_a_pools_own_rule_is_lifted_for_it_alone(bound: Bound, unruled: dict[str
     assert without(bound) == (SEEN, expected, INTENTS)
 
 
+def without_first(kind: IntentKind) -> Intents:
+    first = INTENTS.of(kind)[0]
+    return Intents(asked=tuple(each for each in INTENTS if each is not first))
+
+
 def test_a_pin_is_lifted_for_the_pool_alone() -> None:
-    assert without(Bound.PIN) == (SEEN, FLEET, replace(INTENTS, pins=INTENTS.pins[1:]))
+    assert without(Bound.PIN) == (
+        SEEN,
+        FLEET,
+        without_first(IntentKind.PIN),
+    )
 
 
 def test_every_pause_that_concerns_the_pool_is_lifted() -> None:
-    assert without(Bound.PAUSE) == (SEEN, FLEET, replace(INTENTS, pauses=INTENTS.pauses[1:]))
+    assert without(Bound.PAUSE) == (
+        SEEN,
+        FLEET,
+        without_first(IntentKind.PAUSE),
+    )
 
 
 def test_a_quota_is_lifted_where_it_is_written_and_where_it_was_read() -> None:
@@ -271,9 +285,9 @@ RULES = {
         ),
         Intents(),
     ),
-    Bound.PAUSE: (BARE, Intents(pauses=(Pause(scope=Scope(tenant="acme")),))),
-    Bound.CAP: (BARE, Intents(caps=(Cap(pool=BARE.pools[0].key, replicas=3),))),
-    Bound.NO_GROWTH: (BARE, Intents(no_growths=(NoGrowth(scope=Scope(tenant="acme")),))),
+    Bound.PAUSE: (BARE, intents_of(pauses=(a_pause(scope=Scope(tenant="acme")),))),
+    Bound.CAP: (BARE, intents_of(caps=(a_cap(pool=BARE.pools[0].key, replicas=3),))),
+    Bound.NO_GROWTH: (BARE, intents_of(no_growths=(no_growth_of(scope=Scope(tenant="acme")),))),
     Bound.SCHEDULE: (
         with_pool(schedules=(Schedule(window=ALWAYS, max=5),)),
         Intents(),
@@ -303,7 +317,7 @@ def test_without_the_rule_that_binds_it_a_pool_has_what_its_work_asks_for(bound:
 
 @pytest.mark.parametrize("bound", [Bound.PIN, Bound.WARM])
 def test_without_its_spares_a_pool_has_what_its_work_asks_for(bound: Bound) -> None:
-    pinned = Intents(pins=(Pin(pool=BARE.pools[0].key, replicas=3),))
+    pinned = intents_of(pins=(a_pin(pool=BARE.pools[0].key, replicas=3),))
     fleet, intents = {
         Bound.PIN: (BARE, pinned),
         Bound.WARM: (with_pool(warm=Warm(replicas=3)), Intents()),

@@ -293,7 +293,7 @@ def conforms(value: Any, schema: dict[str, Any], root: dict[str, Any]) -> bool:
 def test_output_and_input_conform_to_their_schemas(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, verb: tuple[str, ...]
 ) -> None:
-    paused = {"pauses": [{"scope": {"tenant": "acme"}, "who": "ann"}]}
+    paused = {"asked": [{"kind": "pause", "scope": {"tenant": "acme"}, "who": "ann"}]}
     blind = {"queue": {"type": "absent", "why": "disconnected"}}
     line = tick(pools={**BUSY, "acme/browser": blind}, intents=paused)
     fleet, ticks = write(tmp_path, line)

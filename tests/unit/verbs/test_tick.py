@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from controller.model.ids import pool_key
-from controller.model.intents import Intents, Pause, Scope
+from controller.model.intents import Scope
 from controller.model.memory import Memory, PoolMemory
 from controller.model.observation import Observation, PoolObservation, QueueDepth
 from controller.model.readings import Absent, Fresh, Stale, Why
 from controller.model.tick import MAX_FAULTS_TOLD, Tick, TickError, decode_tick
+from support.asked import a_budget, a_cap, a_freeze, a_pause, a_pin, intents_of, no_growth_of
 from support.ticks import encode_tick
 
 NOW = 1_700_000_000.0
@@ -48,7 +49,7 @@ def test_a_tick_comes_back_from_json_as_it_was() -> None:
             version=1,
             now=NOW,
             observation=Observation(pools={RESEARCH: PoolObservation(queue=queue)}),
-            intents=Intents(pauses=(Pause(scope=Scope(tenant="acme"), who="ann"),)),
+            intents=intents_of(pauses=(a_pause(scope=Scope(tenant="acme"), who="ann"),)),
             memory=Memory(pools={RESEARCH: PoolMemory(since=NOW - 60)}),
         )
         assert decode_tick(encode_tick(tick), 1) == tick
@@ -227,12 +228,46 @@ def test_two_keys_that_are_alike_once_cleaned_are_refused() -> None:
     assert "two keys here are alike once their unprintable characters are gone" in complaint
 
 
-@pytest.mark.parametrize("kind", ["pauses", "freezes", "no_growths"])
+@pytest.mark.parametrize("kind", ["pause", "freeze", "no-growth"])
 def test_a_scope_that_names_a_tenant_and_a_pool_is_refused(kind: str) -> None:
-    both = {"scope": {"tenant": "acme", "pool": "acme/research"}}
-    assert complaints(line(intents={kind: [{"scope": {}}, both]})) == [
-        f"intents.{kind}[1].scope: names a tenant and a pool: take one of them out"
+    both = {"kind": kind, "scope": {"tenant": "acme", "pool": "acme/research"}}
+    assert complaints(line(intents={"asked": [{"kind": kind}, both]})) == [
+        "intents.asked[1].scope: names a tenant and a pool: take one of them out"
     ]
+
+
+def test_intents_of_a_tick_that_an_older_version_recorded_are_read() -> None:
+    fleet, tenant, pool = Scope(), Scope(tenant="acme"), Scope(pool="acme/research")
+    before = {
+        "pins": [{"pool": "acme/research", "replicas": 3, "who": "ann"}],
+        "pauses": [{"scope": {"tenant": "acme"}, "keep": 1}, {"scope": {}}],
+        "freezes": [{"scope": {"pool": "acme/research"}, "until": NOW + 60}],
+        "caps": [{"pool": "acme/research", "replicas": 8}],
+        "no_growths": [{"scope": {}}],
+        "budgets": [{"tenant": "acme", "tokens": 5_000_000}],
+    }
+    assert decode_tick(line(intents=before), 1).intents == intents_of(
+        pins=(a_pin(pool="acme/research", replicas=3, who="ann"),),
+        pauses=(a_pause(scope=tenant, keep=1), a_pause(scope=fleet)),
+        freezes=(a_freeze(scope=pool, until=NOW + 60),),
+        caps=(a_cap(pool="acme/research", replicas=8),),
+        no_growths=(no_growth_of(scope=fleet),),
+        budgets=(a_budget(tenant="acme", tokens=5_000_000),),
+    )
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"kind": "pin", "scope": {"tenant": "acme"}, "amount": 1}, "only a pool can have a pin"),
+        ({"kind": "cap", "scope": {"pool": "acme/research"}}, "a cap without replicas"),
+        ({"kind": "budget", "scope": {}, "amount": 1}, "only a tenant can have a budget"),
+        ({"kind": "freeze", "amount": 1}, "a freeze of 1"),
+    ],
+)
+def test_an_intent_that_cannot_be_is_refused_in_words(asked: dict[str, Any], words: str) -> None:
+    [complaint] = complaints(line(intents={"asked": [asked]}))
+    assert words in complaint
 
 
 def test_a_number_out_of_its_types_bounds_is_reported_with_the_bound() -> None:

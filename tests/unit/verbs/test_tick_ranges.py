@@ -108,6 +108,10 @@ def remembered() -> dict[str, Any]:
     }
 
 
+POOLS = ("busy", "held", "cpu", "failing")
+OF_POOL = {name: {"scope": {"pool": f"acme/{name}"}, "until": NOW + 1000} for name in POOLS}
+
+
 def world(pool: str) -> dict[str, Any]:
     """A tick in which this pool alone is seen, and should keep its 8 replicas."""
     seen, memory = observed(0, 0), remembered()
@@ -138,19 +142,23 @@ def world(pool: str) -> dict[str, Any]:
             "under_way": {"acme/held" if pool == "busy" else "acme/busy": 0},
         },
         "intents": {
-            "pins": [{"pool": f"acme/{pool}", "replicas": 0, "until": NOW + 1000}],
-            "pauses": [{"scope": {"pool": f"acme/{pool}"}, "keep": 8, "until": NOW + 1000}]
-            if pool == "held"
-            else [],
-            "caps": [{"pool": f"acme/{pool}", "replicas": 19, "until": NOW + 1000}],
-            "no_growths": [{"scope": {"tenant": "acme"}, "until": NOW - 1}],
-            "budgets": [{"tenant": "acme", "tokens": 10**15, "until": NOW - 1}],
+            "asked": [
+                {**OF_POOL[pool], "kind": "pin", "amount": 0},
+                {**OF_POOL[pool], "kind": "cap", "amount": 19},
+                {"kind": "no-growth", "scope": {"tenant": "acme"}, "until": NOW - 1},
+                {
+                    "kind": "budget",
+                    "scope": {"tenant": "acme"},
+                    "amount": 10**15,
+                    "until": NOW - 1,
+                },
+                *([{**OF_POOL[pool], "kind": "pause", "amount": 8}] if pool == "held" else []),
+            ],
         },
         "memory": {"pools": {f"acme/{pool}": memory}},
     }
 
 
-POOLS = ("busy", "held", "cpu", "failing")
 # values of an attacker or of a broken exporter, and honest ones in another unit
 ABSURD: list[float | str] = [
     *(-1, -(2**63), 2**63, 10**30, 1e300, -1e300, 1e12, -1e12, 1e-30, -1e-30),
@@ -223,7 +231,7 @@ REPLICAS = "must be from 0 to 2,147,483,647 replicas"
 AMOUNT = "must be from 0 to 9,223,372,036,854,775,807 units"
 STEP = "must be from -31,622,400 to 1,700,000,000 seconds"
 MOMENT = "must be from 0 to 32,503,680,000 Unix seconds, the years 1970 to 3000"
-TOKENS = "must be from 0 to 1,000,000,000,000,000 tokens"
+ASKED = "must be from 0 to 1,000,000,000,000,000 replicas or tokens"
 
 
 @pytest.mark.parametrize(
@@ -275,15 +283,15 @@ TOKENS = "must be from 0 to 1,000,000,000,000,000 tokens"
             f"{AMOUNT}, not -5",
         ),
         (("observation", "under_way", "acme/busy"), 2**63, f"{REPLICAS}, not {2**63}"),
-        (("intents", "pauses", 0, "keep"), -1, f"{REPLICAS}, not -1"),
-        (("intents", "pauses", 0, "until"), 1.7e12, f"{MOMENT}, not 1700000000000.0"),
-        (("intents", "pins", 0, "replicas"), -3, f"{REPLICAS}, not -3"),
-        (("intents", "pins", 0, "until"), -1, f"{MOMENT}, not -1.0"),
-        (("intents", "caps", 0, "replicas"), -3, f"{REPLICAS}, not -3"),
-        (("intents", "caps", 0, "until"), 1.7e12, f"{MOMENT}, not 1700000000000.0"),
-        (("intents", "no_growths", 0, "until"), -1, f"{MOMENT}, not -1.0"),
-        (("intents", "budgets", 0, "tokens"), -1, f"{TOKENS}, not -1"),
-        (("intents", "budgets", 0, "until"), -1, f"{MOMENT}, not -1.0"),
+        (("intents", "asked", 4, "amount"), -1, f"{ASKED}, not -1"),
+        (("intents", "asked", 4, "until"), 1.7e12, f"{MOMENT}, not 1700000000000.0"),
+        (("intents", "asked", 0, "amount"), -3, f"{ASKED}, not -3"),
+        (("intents", "asked", 0, "until"), -1, f"{MOMENT}, not -1.0"),
+        (("intents", "asked", 1, "amount"), -3, f"{ASKED}, not -3"),
+        (("intents", "asked", 1, "until"), 1.7e12, f"{MOMENT}, not 1700000000000.0"),
+        (("intents", "asked", 2, "until"), -1, f"{MOMENT}, not -1.0"),
+        (("intents", "asked", 3, "amount"), -1, f"{ASKED}, not -1"),
+        (("intents", "asked", 3, "until"), -1, f"{MOMENT}, not -1.0"),
         ((*MEMORY, "since"), 1e11, f"{TIMES}, not 100000000000.0"),
         ((*MEMORY, "recommendations", 0, "replicas"), -1, f"{REPLICAS}, not -1"),
         ((*MEMORY, "recommendations", 0, "last_at"), 1e300, f"{CALENDAR}, not 1e+300"),

@@ -99,12 +99,12 @@ def test_every_unknown_name_is_refused_with_the_nearest(
         '1: observation.under_way["globex/brwser"]': (
             f"{pools} globex/brwser; nearest: globex/browser"
         ),
-        "1: intents.pins[0].pool": f"{pools} acme/reserch; nearest: acme/research",
-        "1: intents.pauses[0].scope.tenant": "fleet has no tenant globx; nearest: globex",
-        "1: intents.freezes[0].scope.pool": f"{pools} acme/researh; nearest: acme/research",
-        "1: intents.caps[0].pool": f"{pools} acme/reseach; nearest: acme/research",
-        "1: intents.no_growths[0].scope.tenant": "fleet has no tenant globx1; nearest: globex",
-        "1: intents.budgets[0].tenant": "fleet has no tenant globexx; nearest: globex",
+        "1: intents.asked[0].scope.pool": f"{pools} acme/reserch; nearest: acme/research",
+        "1: intents.asked[1].scope.tenant": "fleet has no tenant globx; nearest: globex",
+        "1: intents.asked[3].scope.pool": f"{pools} acme/researh; nearest: acme/research",
+        "1: intents.asked[5].scope.pool": f"{pools} acme/reseach; nearest: acme/research",
+        "1: intents.asked[6].scope.tenant": "fleet has no tenant globx1; nearest: globex",
+        "1: intents.asked[8].scope.tenant": "fleet has no tenant globexx; nearest: globex",
     }
 
 
@@ -114,7 +114,7 @@ def test_a_name_without_a_similar_one_is_reported_with_all_names(
     line = tick(pools=SEEN, intents={"freezes": [{"scope": {"tenant": "initech"}}]})
     _, _, [only] = run(capsys, tmp_path, line)
     assert only == (
-        "1: intents.freezes[0].scope.tenant: the fleet has no tenant initech; it has acme, globex"
+        "1: intents.asked[0].scope.tenant: the fleet has no tenant initech; it has acme, globex"
     )
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from controller.model.decision import Bound, Code, Decision
 from controller.model.fleet import NativePreset, Rule
-from controller.model.intents import Intents, Pause, Scope
+from controller.model.intents import Scope
 from controller.model.memory import Memory
 from controller.model.metrics import AverageValueTarget, ExternalMetric
 from controller.model.observation import Pod, PodPhase, Pods, QueueDepth
@@ -19,6 +19,7 @@ from controller.model.readings import Fresh
 from controller.model.scarcity import TaskUsage, Warm
 from controller.planning.demand.learned import FIRST_READY_S, SETTLED_AFTER
 from controller.planning.explain import sentence
+from support.asked import a_pause, intents_of
 from unit.planning.consumer import BY_ITS_PAST, Consumer, goes_by_its_past, learned
 from unit.planning.story import START, Story, codes, make_pool, silence
 
@@ -295,8 +296,8 @@ def test_replicas_that_rule_native_keeps_ready_count_as_spares() -> None:
 def test_a_pause_leaves_no_spares() -> None:
     story = Story(make_pool(warm=Warm(slo=Decimal("0.99"))))
     consumer = Consumer(story, service_s=2.0).run(900, every_s=5)
-    pause = Pause(scope=Scope(pool=story.pool.key), who="mara", why="")
-    story.intents = Intents(pauses=(pause,))
+    pause = a_pause(scope=Scope(pool=story.pool.key), who="mara", why="")
+    story.intents = intents_of(pauses=(pause,))
     assert consumer.second().target == 0
 
 

@@ -6,7 +6,6 @@ import pytest
 
 from controller.model.decision import Code, Gate
 from controller.model.fleet import Fleet
-from controller.model.intents import Intents, Pin
 from controller.model.memory import Memory
 from controller.model.observation import (
     Observation,
@@ -18,6 +17,7 @@ from controller.model.observation import (
     Workload,
 )
 from controller.model.readings import Fresh, Stale, Why
+from support.asked import a_pin, intents_of
 from support.planning import plan
 from unit.planning.story import START, Story, behavior, codes, make_pool, silence
 
@@ -144,7 +144,7 @@ def test_a_lost_memory_lets_a_pinned_pool_grow() -> None:
         workload=Fresh(value=Workload(replicas=4), at=START),
         pods=Fresh(value=Pods(ready=4), at=START),
     )
-    intents = Intents(pins=(Pin(pool=pool.key, replicas=5),))
+    intents = intents_of(pins=(a_pin(pool=pool.key, replicas=5),))
     observation = Observation(pools={pool.key: seen})
     result, _ = plan(observation, Fleet(pools=(pool,)), intents, Memory(), START)
     decision = result.decisions[pool.key]

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from controller.model.decision import Bound, Code, Decision, Gate
 from controller.model.fleet import Fleet, Pool, Rule, Tenant, Tier
-from controller.model.intents import Freeze, Intents, Pause, Pin, Scope
+from controller.model.intents import Intents, Scope
 from controller.model.memory import Memory, PoolMemory, RecommendationRun
 from controller.model.observation import Observation, Pods, PoolObservation, QueueDepth, Workload
 from controller.model.readings import Absent, Fresh, Reading, Why
@@ -22,6 +22,7 @@ from controller.planning.inputs import (
     read_halts,
 )
 from controller.planning.whatif import counterfactuals
+from support.asked import a_freeze, a_pause, a_pin, intents_of
 from support.planning import plan
 from unit.planning.story import START, behavior, codes, make_pool
 
@@ -144,7 +145,7 @@ def test_a_pause_of_scale_out_adds_nothing_and_allows_shrinking(rule: Rule, repl
 
 
 def test_with_scale_out_paused_neither_a_pin_nor_min_adds_anything() -> None:
-    intents = Intents(pins=(Pin(pool=POOL.key, replicas=3),))
+    intents = intents_of(pins=(a_pin(pool=POOL.key, replicas=3),))
     assert decide({PAUSED_SCALE_OUT: "true"}, work=4, intents=intents).next == 4
     assert decide({PAUSED_SCALE_OUT: "true"}, work=4, pool=replace(POOL, min=6)).next == 4
 
@@ -194,7 +195,7 @@ def test_a_quota_lowers_a_pool_that_must_not_shrink_but_not_one_that_is_held(
 def test_an_operators_pause_wins_except_over_a_hold_at_the_present_size(
     annotations: dict[str, str], target: int
 ) -> None:
-    intents = Intents(pauses=(Pause(scope=Scope()),))
+    intents = intents_of(pauses=(a_pause(scope=Scope()),))
     decision = decide(annotations, work=9, intents=intents)
     assert (decision.target, decision.bound) == (target, Bound.PAUSE)
 
@@ -236,7 +237,7 @@ def test_a_frozen_deployment_stays_and_its_reason_says_who_and_why(work: int) ->
 
 
 def test_an_operators_freeze_is_named_before_the_annotations() -> None:
-    intents = Intents(freezes=(Freeze(scope=Scope(), who="mara", why="OPS-2"),))
+    intents = intents_of(freezes=(a_freeze(scope=Scope(), who="mara", why="OPS-2"),))
     decision = decide({FREEZE: "OPS-1"}, work=9, intents=intents)
     assert decision.reasons[-1].numbers["who"] == "mara"
 
@@ -263,6 +264,6 @@ def test_every_way_to_write_the_paused_replicas_is_read(text: str, replicas: int
 def test_paused_replicas_above_max_are_written_and_an_operators_keep_is_not() -> None:
     """KEDA writes the number of its annotation whatever max says; `keep` is held to max."""
     annotation = decide({PAUSED_REPLICAS: "30"}, work=0)
-    intents = Intents(pauses=(Pause(scope=Scope(), keep=30, who="mara"),))
+    intents = intents_of(pauses=(a_pause(scope=Scope(), keep=30, who="mara"),))
     intent = decide({}, work=0, intents=intents)
     assert (annotation.next, intent.next) == (30, POOL.max)

@@ -8,13 +8,14 @@ from msgspec.structs import replace
 
 from controller.model.decision import Bound, Code, Decision, Gate
 from controller.model.fleet import BlindPolicy, Fleet, Pool, Rule, Tenant, Tier
-from controller.model.intents import Freeze, Intents, Pause, Scope
+from controller.model.intents import Intents, Scope
 from controller.model.memory import Memory
 from controller.model.metrics import AverageValueTarget, ExternalMetric, Fallback
 from controller.model.observation import Observation, Pods, PoolObservation, QueueDepth, Workload
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.scarcity import Resources
 from controller.planning.explain import sentence
+from support.asked import a_freeze, a_pause, intents_of
 from support.planning import plan
 from unit.planning.story import START, behavior, codes, make_pool
 
@@ -159,8 +160,8 @@ def test_a_pools_own_fallback_counts_if_it_is_larger() -> None:
     ("fields", "expected"),
     [
         ({"pool": replace(POOL, max=1)}, 1),
-        ({"intents": Intents(pauses=(Pause(scope=Scope()),))}, 0),
-        ({"intents": Intents(freezes=(Freeze(scope=Scope()),))}, 0),
+        ({"intents": intents_of(pauses=(a_pause(scope=Scope()),))}, 0),
+        ({"intents": intents_of(freezes=(a_freeze(scope=Scope()),))}, 0),
         ({"quota": 1}, 1),
     ],
 )

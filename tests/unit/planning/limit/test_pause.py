@@ -6,11 +6,12 @@ import pytest
 
 from controller.model.decision import Bound, Code, Decision
 from controller.model.fleet import Fleet, Rule
-from controller.model.intents import Intents, Pause, Scope
+from controller.model.intents import Scope
 from controller.model.memory import Memory, PoolMemory, RecommendationRun
 from controller.model.observation import Observation, Pods, PoolObservation, QueueDepth, Workload
 from controller.model.readings import Fresh
 from controller.planning.explain import sentence
+from support.asked import a_pause, intents_of
 from support.planning import plan
 from unit.planning.story import START, behavior, codes, make_pool
 
@@ -33,7 +34,7 @@ def decide(keep: int | None, *, work: int, rule: Rule = Rule.NATIVE) -> Decision
     result, _ = plan(
         Observation(pools={pool.key: seen}),
         Fleet(pools=(pool,)),
-        Intents(pauses=(Pause(scope=Scope(), keep=keep, who="mara", why="OPS-1"),)),
+        intents_of(pauses=(a_pause(scope=Scope(), keep=keep, who="mara", why="OPS-1"),)),
         Memory(pools={pool.key: OBSERVED_FOR_LONG}),
         START,
     )
@@ -55,7 +56,7 @@ def test_a_pause_that_keeps_fewer_than_none_holds_the_present_size(work: int, ru
 
 @pytest.mark.parametrize("rule", Rule)
 @pytest.mark.parametrize("work", [0, 8, 50])
-@pytest.mark.parametrize("keep", [21, 99, 2**63])
+@pytest.mark.parametrize("keep", [21, 99, 2**31 - 1])
 def test_a_pause_keeps_no_more_than_max_and_says_so(keep: int, work: int, rule: Rule) -> None:
     decision = decide(keep, work=work, rule=rule)
     assert (decision.target, decision.next, decision.bound) == (20, 20, Bound.PAUSE)

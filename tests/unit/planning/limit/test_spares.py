@@ -15,11 +15,11 @@ from controller.model.fleet import (
     ScalingRules,
     SelectPolicy,
 )
-from controller.model.intents import Intents, Pin
 from controller.model.metrics import AverageValueTarget, ExternalMetric
 from controller.model.observation import Workload
 from controller.model.readings import Fresh
 from controller.model.scarcity import Warm
+from support.asked import a_pin, intents_of
 from unit.planning.story import Story, behavior, codes, make_pool, pods, silence
 
 WARM = Warm(replicas=2)
@@ -107,7 +107,7 @@ def test_without_a_known_demand_spares_stand_on_min_alone() -> None:
 
 def test_a_pin_in_a_young_memory_counts_what_runs() -> None:
     story = Story(make_pool(), replicas=6)
-    story.intents = Intents(pins=(Pin(pool=story.pool.key, replicas=3),))
+    story.intents = intents_of(pins=(a_pin(pool=story.pool.key, replicas=3),))
     assert story.tick(pending=1).next == 6
     assert story.tick(pending=5).next == 8
 
@@ -149,5 +149,5 @@ def test_a_spare_beside_a_cooldown_comes_once() -> None:
     story = Story(make_pool(cooldown_s=60.0, behavior=behavior(down_window_s=10)), replicas=0)
     story.tick(pending=1, after_s=1.0)
     story.replicas = 0  # the message is gone, and the replica was removed by hand
-    story.intents = Intents(pins=(Pin(pool=story.pool.key, replicas=1),))
+    story.intents = intents_of(pins=(a_pin(pool=story.pool.key, replicas=1),))
     assert story.ticks(20) == [1] * 20

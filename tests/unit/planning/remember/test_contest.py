@@ -7,12 +7,13 @@ import pytest
 
 from controller.model.decision import Code, Decision, Gate
 from controller.model.fleet import Fleet, Tenant, Tier
-from controller.model.intents import Freeze, Intents, Scope
+from controller.model.intents import Intents, Scope
 from controller.model.memory import Memory, PoolMemory, SetBack
 from controller.model.observation import Observation, Pods, PoolObservation, QueueDepth, Workload
 from controller.model.readings import Fresh
 from controller.model.scarcity import Resources
 from controller.planning.memory import not_ahead
+from support.asked import a_freeze, intents_of
 from support.planning import plan
 from unit.planning.story import START, Story, behavior, codes, make_pool, pods, silence
 
@@ -334,7 +335,7 @@ def test_a_change_that_stood_for_more_than_ten_minutes_is_forgotten() -> None:
 
 def test_a_change_during_an_operators_freeze_is_no_contest() -> None:
     story = settled()
-    frozen = Intents(freezes=(Freeze(scope=Scope()),))
+    frozen = intents_of(freezes=(a_freeze(scope=Scope()),))
     fleet = Fleet(pools=(story.pool,))
     for size in (9, 8, 9, 7, 9):
         observation = Observation(pools={story.pool.key: seen(5, size, story.now)})

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from controller.model.decision import Bound, Code, Decision
 from controller.model.fleet import Fleet, Tenant
-from controller.model.intents import Intents, Pause, Scope
+from controller.model.intents import Intents, Scope
 from controller.model.memory import Memory, PoolMemory, RecommendationRun
 from controller.model.observation import (
     ClusterRoom,
@@ -26,6 +26,7 @@ from controller.model.observation import (
 )
 from controller.model.readings import Fresh, Stale
 from controller.model.scarcity import Budget, Capacity, Resources, TaskUsage
+from support.asked import a_pause, intents_of
 from support.planning import plan
 from support.world import START, TIER, make_pool
 
@@ -219,7 +220,7 @@ def test_the_other_limits_hold_beside_one_that_cannot_be() -> None:
     "absurd", [{"requests": REQUESTED[0]}, {"usage": MEASURED[0]}], ids=["requests", "usage"]
 )
 def test_a_pause_stops_a_pool_also_where_its_use_cannot_be(absurd: dict[str, object]) -> None:
-    intents = Intents(pauses=(Pause(scope=Scope()),))
+    intents = intents_of(pauses=(a_pause(scope=Scope()),))
     decision, _ = decide(work=8, intents=intents, **absurd)  # type: ignore[arg-type]
     assert decision.target == 0
 

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from controller.model.decision import Bound, Code, Decision
 from controller.model.fleet import Fleet, Tenant
-from controller.model.intents import DayBudget, Intents
+from controller.model.intents import Intents
 from controller.model.memory import Memory
 from controller.model.observation import (
     Observation,
@@ -23,6 +23,7 @@ from controller.model.observation import (
 from controller.model.readings import Fresh
 from controller.model.scarcity import Budget, TaskUsage
 from controller.planning.explain import sentence
+from support.asked import a_budget, intents_of
 from support.planning import plan
 from support.world import START, TIER, make_pool
 
@@ -84,8 +85,8 @@ def test_a_budget_that_is_not_hard_stops_no_pool() -> None:
 
 
 def budget(tokens: int, until: float | None = None) -> Intents:
-    asked = DayBudget(tenant="acme", tokens=tokens, until=until, who="mara", why="OPS-1")
-    return Intents(budgets=(asked,))
+    asked = a_budget(tenant="acme", tokens=tokens, until=until, who="mara", why="OPS-1")
+    return intents_of(budgets=(asked,))
 
 
 @pytest.mark.parametrize("task", [TASK, None], ids=["known tasks", "unknown tasks"])
@@ -103,7 +104,7 @@ def test_an_operators_budget_takes_the_place_of_the_fleet_files(task: TaskUsage 
 def test_an_operators_budget_that_has_ended_or_is_anothers_changes_nothing() -> None:
     fleet_files = decided(90_000, task=TASK)
     assert decided(90_000, task=TASK, intents=budget(10**9, until=START)) == fleet_files
-    other = Intents(budgets=(DayBudget(tenant="globex", tokens=10**9),))
+    other = intents_of(budgets=(a_budget(tenant="globex", tokens=10**9),))
     assert decided(90_000, task=TASK, intents=other) == fleet_files
     assert decided(90_000, task=TASK, intents=budget(10**9, until=START + 1)) != fleet_files
 

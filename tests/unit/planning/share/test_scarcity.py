@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from controller.model.decision import Bound
 from controller.model.fleet import Fleet, Pool, Tenant
-from controller.model.intents import DayBudget, Intents
+from controller.model.intents import Intent, Intents
 from controller.model.memory import Memory
 from controller.model.observation import (
     ClusterRoom,
@@ -27,6 +27,7 @@ from controller.planning.amounts import ReplicaUses
 from controller.planning.compile import compile_fleet
 from controller.planning.share.claims import KnownUses, requests_of
 from controller.planning.share.rows import Scarcity, scarcity_of, spends_budget
+from support.asked import a_budget
 from support.planning import plan
 from support.world import TIER, make_pool
 
@@ -162,7 +163,7 @@ def owner_with(budget: Budget) -> Tenant:
 
 
 def paced(
-    now: float, used: int = 900_000, *, budget: Budget = BUDGET, asked: tuple[DayBudget, ...] = ()
+    now: float, used: int = 900_000, *, budget: Budget = BUDGET, asked: tuple[Intent, ...] = ()
 ) -> Scarcity:
     owner = owner_with(budget)
     pool = replace(make_pool(), usage=TASK)
@@ -204,7 +205,7 @@ def test_the_pace_holds_until_the_next_whole_minute() -> None:
 def test_tokens_spend_a_hard_budget_once_and_an_operators_counts(
     planned_with: int, asked: int | None, used: int, *, spends: bool
 ) -> None:
-    budgets = () if asked is None else (DayBudget(tenant="acme", tokens=asked),)
+    budgets = () if asked is None else (a_budget(tenant="acme", tokens=asked),)
     planned = paced(NOW, planned_with, asked=budgets)
     assert spends_budget(owner_with(BUDGET), planned, Decimal(used)) is spends
 

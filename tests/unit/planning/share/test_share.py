@@ -19,7 +19,7 @@ from controller.model.fleet import (
     WeeklyWindow,
 )
 from controller.model.ids import PoolKey, pool_key
-from controller.model.intents import Freeze, Intents, Pause, Pin, Scope
+from controller.model.intents import Intents, Scope
 from controller.model.memory import Memory, PoolMemory, RecommendationRun
 from controller.model.observation import (
     ClusterRoom,
@@ -46,6 +46,7 @@ from controller.model.scarcity import (
     Warm,
 )
 from controller.planning.whatif import Counterfactual, counterfactuals
+from support.asked import a_freeze, a_pause, a_pin, intents_of
 from support.planning import plan
 
 # Tuesday 2026-03-03 12:00 UTC
@@ -142,7 +143,9 @@ def one(world: World) -> Decision:
 def test_a_pause_takes_idle_replicas_and_lets_busy_ones_finish() -> None:
     world = World(pool("a", low=1))
     world.seen = {PoolKey("acme/a"): seen(9, 6, busy=4)}
-    world.intents = Intents(pauses=(Pause(scope=Scope(tenant="acme"), who="mara", why="OPS-1"),))
+    world.intents = intents_of(
+        pauses=(a_pause(scope=Scope(tenant="acme"), who="mara", why="OPS-1"),)
+    )
     decision = one(world)
     assert (decision.target, decision.next) == (0, 4)
     assert (decision.bound, decision.gate) == (Bound.PAUSE, Gate.BUSY)
@@ -152,36 +155,36 @@ def test_a_pause_takes_idle_replicas_and_lets_busy_ones_finish() -> None:
 def test_a_pause_that_keeps_some_is_floor_and_ceiling_at_once() -> None:
     world = World(pool("a"), pool("b"))
     world.seen = {PoolKey("acme/a"): seen(0, 5), PoolKey("acme/b"): seen(50, 5)}
-    world.intents = Intents(pauses=(Pause(scope=Scope(), keep=2),))
+    world.intents = intents_of(pauses=(a_pause(scope=Scope(), keep=2),))
     assert {name: each.next for name, each in world.decide().items()} == {"a": 2, "b": 2}
 
 
 def test_an_intent_ends_when_its_time_is_over() -> None:
     world = World(pool("a"))
     world.seen = {PoolKey("acme/a"): seen(3, 1)}
-    world.intents = Intents(pauses=(Pause(scope=Scope(), until=NOON),))
+    world.intents = intents_of(pauses=(a_pause(scope=Scope(), until=NOON),))
     assert one(world).next == 3
 
 
 def test_a_pin_ends_when_its_time_is_over() -> None:
     world = World(pool("a"))
     world.seen = {PoolKey("acme/a"): seen(3, 1)}
-    world.intents = Intents(pins=(Pin(pool="acme/a", replicas=2, until=NOON),))
+    world.intents = intents_of(pins=(a_pin(pool="acme/a", replicas=2, until=NOON),))
     assert one(world).next == 3
 
 
 def test_a_pause_stops_a_pool_where_a_row_is_shared() -> None:
     world = World(pool("a"), pool("b"), capacity=Capacity(resources=Resources(replicas=9)))
     world.seen = {PoolKey("acme/a"): seen(5, 5), PoolKey("acme/b"): seen(5, 5)}
-    world.intents = Intents(pauses=(Pause(scope=Scope(pool="acme/a")),))
+    world.intents = intents_of(pauses=(a_pause(scope=Scope(pool="acme/a")),))
     assert {name: each.target for name, each in world.decide().items()} == {"a": 0, "b": 5}
 
 
 def test_pinned_spares_stand_on_top_of_the_work_and_ceilings_win() -> None:
     world = World(pool("a", low=1, high=6), pool("b", low=1, high=20))
     world.seen = {PoolKey("acme/a"): seen(4, 4), PoolKey("acme/b"): seen(4, 4)}
-    world.intents = Intents(
-        pins=(Pin(pool="acme/a", replicas=3, who="mara"), Pin(pool="acme/b", replicas=3))
+    world.intents = intents_of(
+        pins=(a_pin(pool="acme/a", replicas=3, who="mara"), a_pin(pool="acme/b", replicas=3))
     )
     decisions = world.decide()
     assert (decisions["a"].next, decisions["a"].bound) == (6, Bound.MAX)
@@ -200,7 +203,7 @@ def test_configured_spares_are_kept_beside_the_work() -> None:
 def test_a_frozen_pool_stays_and_other_pools_get_none_of_its_part() -> None:
     world = World(pool("a"), pool("b"), capacity=Capacity(resources=Resources(replicas=10)))
     world.seen = {PoolKey("acme/a"): seen(0, 6), PoolKey("acme/b"): seen(50, 1)}
-    world.intents = Intents(freezes=(Freeze(scope=Scope(pool="acme/a"), who="jon"),))
+    world.intents = intents_of(freezes=(a_freeze(scope=Scope(pool="acme/a"), who="jon"),))
     decisions = world.decide()
     assert (decisions["a"].next, decisions["a"].gate) == (6, Gate.FREEZE)
     assert Code.FROZEN in codes(decisions["a"])
@@ -355,7 +358,7 @@ def test_a_spent_budget_beats_min_and_pins_and_lets_busy_replicas_finish() -> No
     world = World(pool("a", low=2, usage=USAGE), tenants=(BUDGETED,))
     world.seen = {PoolKey("acme/a"): seen(5, 6, busy=3)}
     world.usage = used(1_000_000)
-    world.intents = Intents(pins=(Pin(pool="acme/a", replicas=2),))
+    world.intents = intents_of(pins=(a_pin(pool="acme/a", replicas=2),))
     decision = one(world)
     assert (decision.target, decision.next, decision.gate) == (0, 3, Gate.BUSY)
     assert Code.BUDGET_SPENT in codes(decision)

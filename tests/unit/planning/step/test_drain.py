@@ -6,12 +6,13 @@ import pytest
 from msgspec.structs import replace
 
 from controller.model.decision import Code, Gate
-from controller.model.intents import Freeze, Intents, Pause, Scope
+from controller.model.intents import Scope
 from controller.model.memory import PendingWrite
 from controller.model.observation import PodPhase, Workers, Workload
 from controller.model.readings import Absent, Stale, Why
 from controller.model.worker_messages import PoolOrders
 from controller.planning.explain import sentence
+from support.asked import a_freeze, a_pause, intents_of
 from support.crews import POOL, crew, decide, pod, removable, state, told
 from support.world import START
 
@@ -197,12 +198,12 @@ def test_a_pool_that_grows_again_calls_back_who_was_told() -> None:
 
 
 def test_a_pause_stops_all_pulls_and_ends_when_it_ends() -> None:
-    pause = Pause(scope=Scope(), until=START + 600, who="mara")
-    decision = decide(crew([pod("a")], [state("a", 1)]), 0, intents=Intents(pauses=(pause,)))
+    pause = a_pause(scope=Scope(), until=START + 600, who="mara")
+    decision = decide(crew([pod("a")], [state("a", 1)]), 0, intents=intents_of(pauses=(pause,)))
     assert decision.drain is not None
     orders = PoolOrders(pull=False, because="pause", drain=("a",), until=START + 600)
     assert decision.drain.orders == orders
-    kept = Intents(pauses=(replace(pause, keep=1),))
+    kept = intents_of(pauses=(replace(pause, amount=1),))
     after = decide(crew([pod("a")], [state("a", 1)]), 0, intents=kept).drain
     assert after is not None
     assert after.orders.pull
@@ -211,14 +212,14 @@ def test_a_pause_stops_all_pulls_and_ends_when_it_ends() -> None:
 def test_orders_that_are_about_to_end_are_not_relied_on() -> None:
     ending = PoolOrders(pull=False, because="pause", drain=("a",), until=START + 11)
     seen = crew([pod("a", first=True)], [state("a", pulling=False)], orders=ending)
-    pause = Intents(pauses=(Pause(scope=Scope(), until=START + 11),))
+    pause = intents_of(pauses=(a_pause(scope=Scope(), until=START + 11),))
     assert decide(seen, 0, intents=pause).next == 0
     assert decide(seen, 0, intents=pause, now=START + 2).next == 1
 
 
 def test_the_workers_of_a_frozen_pool_are_told_nothing() -> None:
     seen = crew([pod("a"), pod("b")], [state("a"), state("b")])
-    frozen = Intents(freezes=(Freeze(scope=Scope()),), pauses=(Pause(scope=Scope()),))
+    frozen = intents_of(freezes=(a_freeze(scope=Scope()),), pauses=(a_pause(scope=Scope()),))
     assert decide(seen, 0, intents=frozen).drain is None
 
 

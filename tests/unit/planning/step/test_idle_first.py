@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from controller.model.decision import Code, Decision, Gate
 from controller.model.fleet import Fleet, Tenant
-from controller.model.intents import Intents, Pause, Scope
+from controller.model.intents import Scope
 from controller.model.memory import Memory, PoolMemory, RecommendationRun
 from controller.model.observation import (
     Observation,
@@ -23,6 +23,7 @@ from controller.model.observation import (
 from controller.model.readings import Absent, Fresh, Stale, Why
 from controller.model.scarcity import Resources
 from controller.planning.step import busy_replicas
+from support.asked import a_pause, intents_of
 from support.planning import plan
 from support.world import START, TIER, make_pool
 
@@ -55,7 +56,7 @@ def decide(
     tenant = Tenant(
         name="acme", tier=TIER, namespace="tenant-acme", quota=Resources(replicas=quota)
     )
-    intents = Intents(pauses=(Pause(scope=Scope()),) if paused else ())
+    intents = intents_of(pauses=(a_pause(scope=Scope()),) if paused else ())
     result, _ = plan(
         Observation(pools={pool.key: seen}),
         Fleet(tenants=(tenant,), pools=(pool,)),
