@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from controller.config import parse
-from controller.config.prices import table_price
+from controller.config.schema.tenants import table_price
 from controller.model.scarcity import Price
 
 Dump = Callable[[object], str]

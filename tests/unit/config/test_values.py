@@ -18,14 +18,22 @@ from controller.notation.quantity import spell_duration
 
 TARGET = {"type": "AverageValue", "averageValue": 1}
 POOL = {
-    "name": "a", "tenant": "acme", "queue": {"stream": "S", "consumer": "c"},
-    "replicas": {"max": 9}, "behavior": {"scaleUp": {}}, "modifiers": {"formula": "queue"},
+    "name": "a",
+    "tenant": "acme",
+    "queue": {"stream": "S", "consumer": "c"},
+    "replicas": {"max": 9},
+    "behavior": {"scaleUp": {}},
+    "modifiers": {"formula": "queue"},
     "metrics": [{"type": "External", "external": {"metric": {"name": "queue"}, "target": TARGET}}],
 }
 POOL["modifiers"]["target"] = 1  # type: ignore[index]
 FLEET = {
-    "version": 1, "nats": {"servers": ["nats://h"]}, "kubernetes": {}, "controller": {},
-    "tenants": {"acme": {"tier": "growth", "budget": {}, "quota": {}}}, "pools": [POOL],
+    "version": 1,
+    "nats": {"servers": ["nats://h"]},
+    "kubernetes": {},
+    "controller": {},
+    "tenants": {"acme": {"tier": "growth", "budget": {}, "quota": {}}},
+    "pools": [POOL],
 }
 COOLDOWN, WEIGHT = ("pools", 0, "cooldown"), ("pools", 0, "weight")
 USD, SERVER = ("tenants", "acme", "budget", "usd_per_hour"), ("nats", "servers", 0)
