@@ -24,19 +24,16 @@ from textual.widgets import Input
 from agentdash.tui import header
 from agentdash.tui.actions import PAGE_TABS, KeyScope, UserAction, key_name
 from agentdash.tui.asking import Asking
-from agentdash.tui.bindings import OPENS_PROMPT
-from agentdash.tui.command_line import CommandLine
+from agentdash.tui.command_line import CommandLine, PoolChosen, PoolProvider
 from agentdash.tui.commands import ParsedCommand
 from agentdash.tui.exports import Exports
 from agentdash.tui.glyphs import ASCII, UNICODE
-from agentdash.tui.keymap import DEFAULT_KEYS, Keymap
-from agentdash.tui.leaving import Leaving
+from agentdash.tui.keymap import DEFAULT_KEYS, OPENS_PROMPT, Keymap
+from agentdash.tui.leaving import Leaving, Mailbox
 from agentdash.tui.lines import Tone
-from agentdash.tui.mailbox import Mailbox
 from agentdash.tui.names import THEME_NAMES
 from agentdash.tui.operating import Operating
 from agentdash.tui.operations import Operations
-from agentdash.tui.pool_provider import PoolChosen, PoolProvider
 from agentdash.tui.screens.base import ViewScreen
 from agentdash.tui.screens.overview import OverviewScreen
 from agentdash.tui.shown_app import FLASH_S, ShownApp

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Protocol
 
 from agentdash.tui import figures
+from agentdash.tui.charts import sparkline
 from agentdash.tui.lines import Span, Tone
-from agentdash.tui.sparkline import sparkline
 from agentdash.tui.table import Column, PlainValue, R, SortValue
 from agentdash.tui.view import Frame
 from controller.model.snapshot import NOT_KNOWN, Severity

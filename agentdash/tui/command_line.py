@@ -1,17 +1,21 @@
-"""Runs what a person writes behind `:`, and lists the same in the command palette."""
+"""Runs what a person writes behind `:`, and lists the same and all pools in the command palette."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from textual.app import SystemCommand
+from textual.command import Hit, Hits, Provider
+from textual.message import Message
 
 from agentdash.tui import commands
 from agentdash.tui.actions import key_name
 from agentdash.tui.commands import ParsedCommand
 from agentdash.tui.lines import Tone
 from agentdash.tui.requests import AnswerError
+from controller.model.text import clean
 
 if TYPE_CHECKING:
     from agentdash.tui.actions import UserAction
@@ -129,3 +133,26 @@ class CommandLine:
                     f"{command.help} (:{next(iter(command.aliases), command.name)})",
                     lambda parsed=parsed: app.call_later(self.run, parsed),
                 )
+
+
+class PoolChosen(Message):
+    """A person has chosen a pool in the palette, which is closed by now."""
+
+    def __init__(self, pool: str) -> None:
+        super().__init__()
+        self.pool = pool
+
+
+class PoolProvider(Provider):
+    """Finds pools by any letters of their keys."""
+
+    async def search(self, query: str) -> Hits:
+        """The pools that match."""
+        matcher = self.matcher(query)
+        app: Dashboard = self.app  # type: ignore[assignment]
+        for key in app.pool_keys:
+            name = clean(key)
+            score = matcher.match(name)
+            if score > 0:
+                explain = partial(app.post_message, PoolChosen(key))
+                yield Hit(score, matcher.highlight(name), explain, text=name, help=f":why {name}")

@@ -2,26 +2,117 @@
 
 from __future__ import annotations
 
+import base64
 import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from agentdash.tui.clipboard import MOST_BYTES, TooLongError, clipboard_sequence
 from agentdash.tui.lines import Tone
-from agentdash.tui.saving import (
-    FORMS,
-    FileKind,
-    SaveError,
-    file_named,
-    proposed_name,
-    write_new,
-)
-from agentdash.tui.sheets import Sheet, Sheets, as_plain, written
+from agentdash.tui.sheets import Sheet, SheetForm, Sheets, as_plain, written
 from agentdash.tui.widgets.live_table import LiveTable
 from controller.model.text import clean
 
 if TYPE_CHECKING:
     from agentdash.tui.app import Dashboard
+
+
+class SaveError(Exception):
+    """A view cannot be saved so."""
+
+
+class FileKind(StrEnum):
+    """What a file's extension says."""
+
+    CSV = "csv"
+    JSON = "json"
+    SVG = "svg"
+    TXT = "txt"
+
+
+FORMS: Final = {
+    FileKind.CSV: SheetForm.CSV,
+    FileKind.JSON: SheetForm.JSON,
+    FileKind.TXT: SheetForm.TEXT,
+}
+"""How tables are written; a picture has none."""
+SAVE_NOTE: Final = "save as .csv, .json, .svg or .txt; esc leaves"
+
+
+def proposed_name(view: str, at: float, *, has_tables: bool) -> str:
+    """`agentdash-pools-20260302-120449Z.csv`, in the current directory."""
+    kind = FileKind.CSV if has_tables else FileKind.TXT
+    return f"agentdash-{view}-{datetime.fromtimestamp(at, UTC):%Y%m%d-%H%M%SZ}.{kind}"
+
+
+def file_named(text: str, *, has_tables: bool) -> tuple[Path, FileKind]:
+    """The file that a person means. Raises SaveError where it is there already, where its name says
+    no kind, and where the kind needs tables and the view has none.
+    """
+    try:
+        path = Path(text.strip()).expanduser()
+    except RuntimeError:
+        raise SaveError("~ is no home directory here: write the whole path") from None
+    try:
+        kind = FileKind(path.suffix.lower().removeprefix("."))
+    except ValueError:
+        raise SaveError("the name must end in .csv, .json, .svg or .txt") from None
+    if not has_tables and kind in {FileKind.CSV, FileKind.JSON}:
+        raise SaveError(f"this view has no table for .{kind}: take .txt or .svg")
+    try:
+        taken = path.exists() or path.is_symlink()
+    except (OSError, ValueError) as error:
+        raise SaveError(_cannot(error)) from None
+    if taken:
+        raise SaveError("that file is there already: take another name")
+    return path, kind
+
+
+def write_new(path: Path, text: str) -> None:
+    """Write a file that is not there yet. Raises SaveError."""
+    try:
+        with path.open("x", encoding="utf-8", newline="\n") as file:
+            file.write(f"{text}\n")
+    except FileExistsError:
+        raise SaveError("that file is there already: take another name") from None
+    except (OSError, ValueError) as error:
+        raise SaveError(_cannot(error)) from None
+
+
+def _cannot(error: Exception) -> str:
+    reason = error.strerror if isinstance(error, OSError) else error
+    return f"it cannot be written: {clean(reason)}; take another folder"
+
+
+MOST_BYTES: Final = 74_994
+"""The longest text: terminals take a sequence of 100,000 bytes, as hterm and xterm document."""
+# screen takes strings of 256 bytes
+_PART: Final = 200
+
+
+class TooLongError(ValueError):
+    """The text is longer than terminals take."""
+
+
+def clipboard_sequence(text: str, environment: Mapping[str, str]) -> str:
+    """What to write to the terminal. Raises TooLongError.
+
+    tmux takes the sequence itself (`set-clipboard on`) or hands a wrapped one on
+    (`allow-passthrough on`), so it gets both.
+    """
+    content = text.encode("utf-8", "replace")
+    if len(content) > MOST_BYTES:
+        raise TooLongError
+    plain = f"\x1b]52;c;{base64.b64encode(content).decode('ascii')}\x07"
+    if environment.get("TMUX"):
+        inner = plain.replace("\x1b", "\x1b\x1b")
+        return f"{plain}\x1bPtmux;{inner}\x1b\\"
+    if environment.get("STY"):
+        parts = (plain[start : start + _PART] for start in range(0, len(plain), _PART))
+        return "".join(f"\x1bP{part}\x1b\\" for part in parts)
+    return plain
 
 
 class Exports:

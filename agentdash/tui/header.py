@@ -13,8 +13,8 @@ from typing import Final
 
 from agentdash.tui import figures, words
 from agentdash.tui.actions import PAGE_TABS, UserAction, key_name
+from agentdash.tui.legend import ROLE_LABELS
 from agentdash.tui.lines import Line, Span, Tone, cut, cut_middle, left_and_right, line, line_width
-from agentdash.tui.roles import ROLE_LABELS
 from agentdash.tui.view import Frame, ShownMoment
 from controller.model.snapshot import Link, LinkState, Role, Severity
 

@@ -15,8 +15,8 @@ from agentdash.tui import legend
 from agentdash.tui.actions import UserAction, key_name
 from agentdash.tui.commands import COMMANDS, Command
 from agentdash.tui.glyphs import UNICODE, Glyphs
+from agentdash.tui.legend import ROLE_LABELS
 from agentdash.tui.lines import BLANK, Line, Span, Tone, fit, line, width_of, wrap
-from agentdash.tui.roles import ROLE_LABELS
 from agentdash.tui.table import Column, Table
 from agentdash.tui.tables import views
 from agentdash.tui.words import as_words

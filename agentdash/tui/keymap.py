@@ -1,7 +1,4 @@
-"""Keys that a person chose: from the text of `keys.toml` to the keys of each action.
-
-KeysError        everything that is wrong with the text
-"""
+"""Keys: which are bound to which action, and those that a person chose."""
 
 from __future__ import annotations
 
@@ -10,6 +7,8 @@ import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
+
+from textual.binding import Binding, BindingType
 
 from agentdash.tui.actions import ACTIONS, KeyScope, UserAction, actions_in, key_name, scopes_of
 from controller.model.text import clean, quote
@@ -200,3 +199,27 @@ def _clashes(keymap: Keymap) -> list[str]:
                     both = " and ".join(sorted((owner, name)))
                     found[f"{key_name(key)} would be both {both}: give one of them another"] = None
     return list(found)
+
+
+OPENS_PROMPT: Final = frozenset({"command", "filter", "operate", "undo", "save"})
+
+
+def bindings_for(*scopes: KeyScope, target: str = "") -> list[BindingType]:
+    """The bindings of all actions in these scopes.
+
+    `target` is the object whose methods are called, for example `app`; by default it is the widget
+    that has the bindings.
+    """
+    prefix = f"{target}." if target else ""
+    return [
+        Binding(
+            ",".join(action.keys),
+            prefix + action.handler,
+            action.title,
+            show=bool(action.hint),
+            # what is typed right behind such a key belongs to the prompt that it opens
+            priority=action.id in OPENS_PROMPT,
+            id=action_name(action),
+        )
+        for action in actions_in(scopes)
+    ]

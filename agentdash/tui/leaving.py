@@ -1,14 +1,16 @@
-"""How a person leaves the dashboard: for good, which may stop a controller, or to the shell."""
+"""The dashboard's end: leaving, suspending, and the newest snapshot that waits to be drawn."""
 
 from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from agentdash.tui import figures
+from controller.model.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from agentdash.tui.app import Dashboard
@@ -66,3 +68,29 @@ class Leaving:
             self._suspended_at = None
             too = ", and the controller with it" if self._stops() is not None else ""
             self._app.flash(f"was suspended for {stopped}{too}")
+
+
+class Mailbox:
+    """Holds at most one snapshot, and calls `notify` at most once until that snapshot is taken.
+
+    `notify` is called on the publisher's thread. It must be fast and safe to call there.
+    """
+
+    def __init__(self, notify: Callable[[], None]) -> None:
+        self._notify = notify
+        self._lock = threading.Lock()
+        self._waiting: Snapshot | None = None
+
+    def put(self, snapshot: Snapshot) -> None:
+        """Replace the waiting snapshot. The reader is notified only if none was waiting."""
+        with self._lock:
+            notified = self._waiting is not None
+            self._waiting = snapshot
+        if not notified:
+            self._notify()
+
+    def take(self) -> Snapshot | None:
+        """Take the waiting snapshot out; None if there is none."""
+        with self._lock:
+            snapshot, self._waiting = self._waiting, None
+        return snapshot

@@ -1,13 +1,14 @@
-"""What the words and marks on the screen mean, for the help page; columns say it themselves."""
+"""What the words and marks on the screen mean, for the help page."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 from agentdash.tui.glyphs import Glyphs
 from agentdash.tui.view import PoolState
 from controller.model.decision import Bound, Gate
+from controller.model.snapshot import Role
 
 STATES: Final[Mapping[PoolState, str]] = {
     PoolState.BLIND: "a reading is missing: nothing is lowered",
@@ -66,3 +67,19 @@ def marks(glyphs: Glyphs) -> list[tuple[str, str]]:
         (f"{glyphs.up} {glyphs.down}", "the queue grows, shrinks; order of a column"),
         (glyphs.arrow, "from, to"),
     ]
+
+
+class RoleLabel(NamedTuple):
+    """`access` is RW (reads and writes) or RO (only reads), `help` fits one entry of the help."""
+
+    access: str
+    word: str
+    help: str
+
+
+ROLE_LABELS: Final[Mapping[Role, RoleLabel]] = {
+    Role.ACTIVE: RoleLabel("RW", "ACTIVE", "writes; no lease is held"),
+    Role.LEADER: RoleLabel("RW", "LEADER", "writes; holds the lease"),
+    Role.FOLLOWER: RoleLabel("RO", "FOLLOWER", "waits for the lease"),
+    Role.READ_ONLY: RoleLabel("RO", "READ-ONLY", "plans, but never writes"),
+}

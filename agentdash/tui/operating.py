@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
+from agentdash.tui import figures
 from controller.model.intents import Audit, Intent, IntentChange, IntentKey, StandingIntent
 from controller.model.snapshot import PodLog, Progress, Report
 
-if TYPE_CHECKING:  # a dashboard that only shows what others decide need not load the planner
+if TYPE_CHECKING:
     from controller.planning.whatif import Effect, Estimate
 
 
@@ -105,3 +106,27 @@ class Operating(Protocol):
     async def pod_log(self, namespace: str, pod: str) -> PodLog:
         """The last lines that a pod has written."""
         ...
+
+
+# a change so near is told as a time to wait, a later one as a time of day
+_SOON_S: Final = 3600.0
+
+
+def next_words(ahead: Ahead, now: float, *, due: str = "") -> str:
+    """The next change as of `now` (Unix seconds); `due` is the change that is decided already, as
+    `3→1`, empty if there is none.
+    """
+    if due:
+        return f"{due} now"
+    if not ahead.change:
+        return "no change foreseen while the work and the limits stay as they are"
+    because = f" ({ahead.because} ends)" if ahead.because else ""
+    return f"{ahead.change} {_when(ahead.at, now)}{because}"
+
+
+def _when(at: float, now: float) -> str:
+    if at <= now:
+        return "now"
+    if at - now < _SOON_S:
+        return f"in {figures.age(at - now)}"
+    return f"at {figures.since(at, now)}Z"

@@ -106,6 +106,8 @@ class ViewStack:
                     await self._app.pop_screen()
                 await self._app.push_screen(screen)
             self._app.draw()
+        # at once: a key that is typed behind the one that opens the view is the view's
+        screen.focus_panel()
 
     async def go_back(self) -> bool:
         """Go back to the view below; False on the first view."""

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from agentdash.tui import figures, words
-from agentdash.tui.ahead import next_words
 from agentdash.tui.cells import change_text
 from agentdash.tui.lines import (
     BLANK,
@@ -21,7 +20,7 @@ from agentdash.tui.lines import (
     line_width,
     wrap,
 )
-from agentdash.tui.operating import Ahead
+from agentdash.tui.operating import Ahead, next_words
 from agentdash.tui.view import Frame, PoolRow, freshness
 from controller.model.decision import HARMLESS, Decision, Outcome, OutcomeKind, Reason
 from controller.model.observation import Pods, QueueDepth, WakeWatch, Workload

@@ -7,8 +7,7 @@ from datetime import UTC, datetime
 from textwrap import wrap
 from typing import Final
 
-from agentdash.tui.ahead import next_words
-from agentdash.tui.operating import Ahead
+from agentdash.tui.operating import Ahead, next_words
 from agentdash.verbs.sentences import UNKNOWN, headline_of, step_of
 from controller.model.decision import Decision
 

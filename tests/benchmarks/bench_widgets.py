@@ -25,13 +25,13 @@ from textual.widgets import DataTable, Footer, Header, Sparkline, Static
 
 from agentdash.tui.actions import ACTIONS
 from agentdash.tui.app import stylesheet
+from agentdash.tui.charts import sparkline
 from agentdash.tui.glyphs import UNICODE
 from agentdash.tui.header import header_lines, hint_line
 from agentdash.tui.help_text import help_lines
 from agentdash.tui.lines import Line, Span, Tone, line
-from agentdash.tui.sparkline import sparkline
+from agentdash.tui.shown_app import TerminalApp
 from agentdash.tui.tables.pools import POOLS
-from agentdash.tui.terminal_app import TerminalApp
 from agentdash.tui.theme import THEMES
 from agentdash.tui.view import Frame
 from agentdash.tui.view_state import ViewState

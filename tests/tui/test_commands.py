@@ -12,7 +12,7 @@ from agentdash.tui.commands import (
     once_view,
     parse,
 )
-from agentdash.tui.filters import parse_filter
+from agentdash.tui.widgets.live_table import parse_filter
 
 POOLS = ["acme/coder", "acme/browser", "globex/coder"]
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from agentdash.tui.heights import details_lines, share_lines
+from agentdash.tui.screens.base import details_lines, share_lines
 from agentdash.tui.screens.table_screen import TableScreen
 from agentdash.tui.widgets.live_table import LiveTable
 from tui import fleet_scenarios, scenarios

@@ -12,9 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from agentdash.tui.fleet_history import FleetHistory
+from agentdash.tui.charts import FleetHistory, plot, sparkline
 from agentdash.tui.glyphs import UNICODE
-from agentdash.tui.sparkline import plot, sparkline
 from controller.model.ids import PoolKey, pool_key
 from controller.model.snapshot import NOT_KNOWN, History, Snapshot, Timeline
 from tui import fleet_scenarios, scenarios

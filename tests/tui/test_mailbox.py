@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from agentdash.tui.mailbox import Mailbox
+from agentdash.tui.leaving import Mailbox
 from tui import scenarios
 
 

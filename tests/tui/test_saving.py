@@ -14,8 +14,15 @@ from pathlib import Path
 
 import pytest
 
-from agentdash.tui.clipboard import MOST_BYTES, TooLongError, clipboard_sequence
-from agentdash.tui.saving import SaveError, file_named, proposed_name, write_new
+from agentdash.tui.exports import (
+    MOST_BYTES,
+    SaveError,
+    TooLongError,
+    clipboard_sequence,
+    file_named,
+    proposed_name,
+    write_new,
+)
 from tui import scenarios
 from tui.sessions import Session, session
 from tui.terminal import TESTS, terminal, wait_for

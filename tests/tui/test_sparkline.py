@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from agentdash.tui.charts import sparkline
 from agentdash.tui.glyphs import ASCII, UNICODE
-from agentdash.tui.sparkline import sparkline
 from controller.model.snapshot import NOT_KNOWN
 
 

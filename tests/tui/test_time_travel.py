@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from agentdash.tui import recent_past
-from agentdash.tui.moments import read_past_moment
-from agentdash.tui.recent_past import RecentPast
+from agentdash.tui import view_state
+from agentdash.tui.time_travel import read_past_moment
+from agentdash.tui.view_state import RecentPast
 from controller.model.snapshot import Snapshot
 from controller.record.journal_past import JournalPast
 from support.past import busy_tick, quiet_tick, write_journal
@@ -190,8 +190,8 @@ def test_what_is_kept_is_bounded_in_time_and_in_views(monkeypatch: pytest.Monkey
     first, last = past.at(0.0), past.last()
     assert first is not None
     assert last is not None
-    assert last.snapshot.at - first.snapshot.at == recent_past.RECENT_S
-    monkeypatch.setattr(recent_past, "MOST_VIEWS", 30)
+    assert last.snapshot.at - first.snapshot.at == view_state.RECENT_S
+    monkeypatch.setattr(view_state, "MOST_VIEWS", 30)
     past.keep(snapshot)
     first = past.at(begin)
     assert first is not None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Final
 
@@ -16,7 +16,7 @@ from textual.widgets import Input
 
 from agentdash.danger import Danger
 from agentdash.tui.actions import KeyContext, KeyScope, UserAction, actions_in, scopes_of
-from agentdash.tui.bindings import bindings_for
+from agentdash.tui.exports import SAVE_NOTE
 from agentdash.tui.header import (
     WIDE,
     banner_lines,
@@ -29,23 +29,14 @@ from agentdash.tui.header import (
     tab_at,
     tab_line,
 )
-from agentdash.tui.keymap import DEFAULT_KEYS, Keymap
+from agentdash.tui.keymap import DEFAULT_KEYS, Keymap, bindings_for
 from agentdash.tui.lines import Line, Span, Tone, line
-from agentdash.tui.saving import SAVE_NOTE
 from agentdash.tui.table import PodRef
 from agentdash.tui.view import Frame
 from agentdash.tui.widgets.lines_widget import TONE_CLASSES, ClickedLine, LinesBuilder, LinesWidget
 from agentdash.tui.widgets.live_table import LiveTable
 from agentdash.tui.widgets.panel import Panel
-from agentdash.tui.widgets.prompt import (
-    ASK,
-    COMMAND,
-    FILTER,
-    SAVE,
-    Completer,
-    Prompt,
-    PromptInput,
-)
+from agentdash.tui.widgets.prompt import ASK, COMMAND, FILTER, SAVE, Completer, Prompt, PromptInput
 from controller.model.intents import Scope
 
 SMALLEST_SIZE: Final = (60, 15)
@@ -513,3 +504,37 @@ def _too_small_lines(width: int, height: int) -> list[Line]:
         line(f" needs {needed}"),
         line(f" has {width}x{height}"),
     ]
+
+
+_FRAME: Final = 2
+# the frame and the headings of a table
+_AROUND_ROWS: Final = 3
+_LEAST_TABLE: Final = 5
+
+
+def share_lines(lines: int, wanted: Sequence[int], least: Sequence[int]) -> list[int]:
+    """Lines for each panel. Each has its least, or what it wants if that is less. Then they get one
+    line after the other, the first panel two at a time, until each has what it wants. What is left
+    goes to the first.
+    """
+    found = [min(want, low) for want, low in zip(wanted, least, strict=True)]
+    room = lines - sum(found)
+    steps = [0, *range(len(found))]
+    while room > 0 and any(has < want for has, want in zip(found, wanted, strict=True)):
+        for index in steps:
+            if room > 0 and found[index] < wanted[index]:
+                found[index] += 1
+                room -= 1
+    found[0] = max(found[0] + room, 0)
+    return found
+
+
+def details_lines(lines: int, rows: int, details: int) -> int:
+    """How high the panel of details below a table is, with its frame: as high as its lines. The
+    table keeps half of the `lines` where its rows need them, and its headings and two rows at
+    least; without any details the panel has no lines.
+    """
+    if not details:
+        return 0
+    table = min(rows + _AROUND_ROWS, max(lines // 2, _LEAST_TABLE))
+    return max(min(details + _FRAME, lines - table), _FRAME + 1)

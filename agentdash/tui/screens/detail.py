@@ -8,8 +8,7 @@ from textual.app import ComposeResult
 
 from agentdash.tui import figures, words
 from agentdash.tui.cells import change_text, when_parts
-from agentdash.tui.labels import labelled, labelled_text
-from agentdash.tui.lines import Line, Span, Tone, cut_middle
+from agentdash.tui.lines import Line, Span, Tone, cut_middle, labelled, labelled_text
 from agentdash.tui.screens.base import ViewScreen
 from agentdash.tui.tables.attention import finding_lines
 from agentdash.tui.tables.log import change_lines

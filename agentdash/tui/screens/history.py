@@ -6,8 +6,7 @@ from typing import Final
 
 from textual.app import ComposeResult
 
-from agentdash.tui.fleet_history import FleetHistory
-from agentdash.tui.history_chart import history_lines, token_history_lines
+from agentdash.tui.charts import FleetHistory, history_lines, token_history_lines
 from agentdash.tui.lines import Line, Span, Tone, cut_middle, line
 from agentdash.tui.screens.base import ViewScreen
 from agentdash.tui.tables.tenants import tenant_history

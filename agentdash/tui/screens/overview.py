@@ -9,11 +9,9 @@ from textual.app import ComposeResult
 
 from agentdash.tui import figures
 from agentdash.tui.actions import KeyScope
-from agentdash.tui.fleet_history import FleetHistory
-from agentdash.tui.heights import share_lines
-from agentdash.tui.history_chart import history_lines
+from agentdash.tui.charts import FleetHistory, history_lines
 from agentdash.tui.lines import Line, Span, Tone, cut, fit, line, width_of
-from agentdash.tui.screens.base import ViewScreen
+from agentdash.tui.screens.base import ViewScreen, share_lines
 from agentdash.tui.screens.table_screen import nothing_lines
 from agentdash.tui.tables import views
 from agentdash.tui.view import Frame

@@ -8,9 +8,8 @@ from typing import Any, ClassVar, Final
 from textual.app import ComposeResult
 
 from agentdash.tui.actions import KeyScope
-from agentdash.tui.heights import details_lines, share_lines
 from agentdash.tui.lines import Line, Span, Tone, cut, line, width_of, wrap
-from agentdash.tui.screens.base import Chrome, ViewScreen
+from agentdash.tui.screens.base import Chrome, ViewScreen, details_lines, share_lines
 from agentdash.tui.table import Opening, PodRef, Table, View
 from agentdash.tui.tables.pools import nothing_seen
 from agentdash.tui.view import Frame

@@ -8,11 +8,10 @@ from typing import ClassVar, Final
 
 from textual.app import ComposeResult
 
-from agentdash.tui.heights import share_lines
-from agentdash.tui.history_chart import history_lines
+from agentdash.tui.charts import history_lines
 from agentdash.tui.lines import Span, Tone
 from agentdash.tui.operating import Ahead
-from agentdash.tui.screens.base import ViewScreen
+from agentdash.tui.screens.base import ViewScreen, share_lines
 from agentdash.tui.view import Frame, PoolRow
 from agentdash.tui.why import gone_lines, now_decided_lines, now_lines, reading_lines, title_spans
 from agentdash.tui.widgets.panel import Panel

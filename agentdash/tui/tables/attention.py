@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from agentdash.tui.cells import SEVERITY_MARKS, since_column, when_parts
-from agentdash.tui.labels import labelled, labelled_text
-from agentdash.tui.lines import Line, Span, Tone
+from agentdash.tui.lines import Line, Span, Tone, labelled, labelled_text
 from agentdash.tui.table import Column, Opening, Sort, Table, View
 from agentdash.tui.view import Frame
 from controller.model.intents import Scope

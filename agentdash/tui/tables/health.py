@@ -8,9 +8,8 @@ from typing import Final, NamedTuple
 from agentdash import __version__
 from agentdash.tui import figures
 from agentdash.tui.cells import since_column
-from agentdash.tui.labels import labelled_text
-from agentdash.tui.lines import Line, Span, Tone
-from agentdash.tui.roles import ROLE_LABELS
+from agentdash.tui.legend import ROLE_LABELS
+from agentdash.tui.lines import Line, Span, Tone, labelled_text
 from agentdash.tui.table import Column, Need, Sort, Table, View
 from agentdash.tui.tables.pools import nothing_seen
 from agentdash.tui.view import Frame

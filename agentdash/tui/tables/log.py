@@ -10,8 +10,7 @@ from typing import Final, NamedTuple
 
 from agentdash.tui import figures, words
 from agentdash.tui.cells import change_text, none_span, time_columns, when_parts
-from agentdash.tui.labels import labelled, labelled_text
-from agentdash.tui.lines import Line, Span, Tone
+from agentdash.tui.lines import Line, Span, Tone, labelled, labelled_text
 from agentdash.tui.table import Column, Need, Opening, PlainValue, Sort, Table, View
 from agentdash.tui.view import Frame
 from controller.model.decision import HARMLESS, Code, OutcomeKind

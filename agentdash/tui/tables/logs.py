@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from agentdash.tui.labels import labelled_text
-from agentdash.tui.lines import Line, Span, Tone
+from agentdash.tui.lines import Line, Span, Tone, labelled_text
 from agentdash.tui.table import Column, Table, View
 from agentdash.tui.view import Frame
 from controller.model.snapshot import PodLog

@@ -7,8 +7,7 @@ from typing import Final
 
 from agentdash.tui import amounts, figures
 from agentdash.tui.cells import none_span, value_span
-from agentdash.tui.labels import labelled
-from agentdash.tui.lines import Line, Span, Tone
+from agentdash.tui.lines import Line, Span, Tone, labelled
 from agentdash.tui.table import Column, Opening, Sort, SortValue, Table, View
 from agentdash.tui.view import Frame
 from controller.model.snapshot import ModelDraw, ModelLimit, ModelView

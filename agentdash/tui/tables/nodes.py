@@ -8,8 +8,7 @@ from typing import Final, NamedTuple, TypeVar
 
 from agentdash.tui import amounts, figures
 from agentdash.tui.cells import age_span, unknown_span, value_span
-from agentdash.tui.labels import labelled, labelled_text
-from agentdash.tui.lines import Line, Span, Tone, cut
+from agentdash.tui.lines import Line, Span, Tone, cut, labelled, labelled_text
 from agentdash.tui.table import Column, Opening, Table, View
 from agentdash.tui.tables.pods import PodRow, pods_of
 from agentdash.tui.view import Frame, PoolRow

@@ -7,8 +7,7 @@ from typing import Final, NamedTuple
 
 from agentdash.tui import figures, words
 from agentdash.tui.cells import none_span, since_column, value_span
-from agentdash.tui.labels import labelled, labelled_text
-from agentdash.tui.lines import Line, Span, Tone
+from agentdash.tui.lines import Line, Span, Tone, labelled, labelled_text
 from agentdash.tui.table import Column, Opening, PlainValue, PodRef, Sort, SortValue, Table, View
 from agentdash.tui.view import PHASE_ORDER, Frame, PoolRow
 from controller.model.intents import Scope

@@ -19,8 +19,8 @@ from agentdash.tui.cells import (
     unknown_span,
     value_span,
 )
+from agentdash.tui.charts import sparkline
 from agentdash.tui.lines import Span, Tone
-from agentdash.tui.sparkline import sparkline
 from agentdash.tui.table import Column, Opening, Sort, SortValue, Table, View
 from agentdash.tui.view import Frame, PoolRow, PoolState
 from controller.model.intents import Scope

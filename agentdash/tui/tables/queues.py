@@ -17,8 +17,7 @@ from agentdash.tui.cells import (
     since_column,
     state_span,
 )
-from agentdash.tui.labels import labelled, labelled_text
-from agentdash.tui.lines import Line, Span, Tone
+from agentdash.tui.lines import Line, Span, Tone, labelled, labelled_text
 from agentdash.tui.table import Column, Opening, Sort, Table, View
 from agentdash.tui.tables.pools import nothing_seen
 from agentdash.tui.view import Frame, PoolRow

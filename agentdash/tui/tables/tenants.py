@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from enum import Enum
 from typing import Final, NamedTuple
 
@@ -18,9 +18,8 @@ from agentdash.tui.cells import (
     unknown_span,
     value_span,
 )
-from agentdash.tui.labels import labelled, labelled_text
-from agentdash.tui.lines import Line, Span, Tone, fit
-from agentdash.tui.sparkline import sparkline
+from agentdash.tui.charts import sparkline
+from agentdash.tui.lines import Line, Span, Tone, fit, labelled, labelled_text
 from agentdash.tui.table import Column, Opening, PlainValue, Sort, Table, View
 from agentdash.tui.view import NO_HISTORY, Frame
 from controller.model.intents import Intent, IntentKind, Scope, asked_words
@@ -37,7 +36,7 @@ _BESIDE_BARS: Final = 32
 
 
 class TenantState(Enum):
-    """The state of a tenant in one word, the worst first. The other fields are as in PoolState."""
+    """The state of a tenant in one word, the worst first; as PoolState."""
 
     HARD = ("hard", "!!", Tone.CRIT, 5)
     UNKNOWN = ("unknown", "!!", Tone.CRIT, 4)
@@ -209,13 +208,9 @@ def _of_tokens(field: str) -> Callable[[TenantView, Frame], PlainValue]:
 
 def _of_kind(kind: str) -> Callable[[TenantView, Frame], PlainValue]:
     """The tokens of today of one kind, of all models."""
-
-    def value(view: TenantView, frame: Frame) -> PlainValue:
-        del frame
-        used = view.by_model
-        return None if used is None else sum(getattr(each, kind) for each in used.models)
-
-    return value
+    return lambda view, _: (
+        None if view.by_model is None else sum(getattr(each, kind) for each in view.by_model.models)
+    )
 
 
 def _by_model(view: TenantView) -> PlainValue:
@@ -317,14 +312,13 @@ def _asked(view: TenantView, frame: Frame) -> Span:
 
 def _of_intent(
     name: str, find: Callable[[TenantView], Intent | None]
-) -> Iterator[tuple[str, Callable[[TenantView, Frame], PlainValue]]]:
+) -> dict[str, Callable[[TenantView, Frame], PlainValue]]:
     """Who asked for it, why and until when (Unix seconds)."""
 
     def of(part: str) -> Callable[[TenantView, Frame], PlainValue]:
         return lambda view, _: getattr(find(view), part, None)
 
-    for title, part in (("by", "who"), ("why", "why"), ("until", "until")):
-        yield f"{name}_{title}", of(part)
+    return {f"{name}_by": of("who"), f"{name}_why": of("why"), f"{name}_until": of("until")}
 
 
 _Column = Column[TenantView]
@@ -412,19 +406,16 @@ _COLUMNS: Final = (
     _Column(
         "OPERATORS", 15, "what they asked for all of it", cell=_asked, rank=9, widest=60,
         more={
-            **dict(_of_intent("paused", lambda view: view.pause)),
-            **dict(_of_intent("frozen", lambda view: view.freeze)),
-            **dict(_of_intent("held", lambda view: view.no_growth)),
+            **_of_intent("paused", lambda view: view.pause),
+            **_of_intent("frozen", lambda view: view.freeze),
+            **_of_intent("held", lambda view: view.no_growth),
             "budget_tokens": lambda view, _: (
                 None if view.day_budget is None else view.day_budget.amount
             ),
-            **dict(_of_intent("budget", lambda view: view.day_budget)),
+            **_of_intent("budget", lambda view: view.day_budget),
         },
     ),
 )  # fmt: skip
-
-
-# -- details ----------------------------------------------------------------------------------
 
 
 def tenant_lines(view: TenantView, frame: Frame, width: int) -> list[Line]:

@@ -9,19 +9,127 @@ dropped but scrolled. (tests/benchmarks/bench_widgets.py, 160x45, true colour)
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final, Generic
 
 from textual.events import Click
 from textual.message import Message
 
-from agentdash.tui.cursor import Cursor
-from agentdash.tui.filters import RowFilter, parse_filter
 from agentdash.tui.lines import Line, Span, Tone, cut, fit, line, width_of, wrap
 from agentdash.tui.table import Column, PlacedColumn, R, Sort, Table, place_columns, sort_rows
 from agentdash.tui.view import Frame
 from agentdash.tui.widgets.panel import Panel
 from controller.model.text import clean
+
+
+class Cursor:
+    """Which row the cursor is on, and which row is the first on the screen.
+
+    Until a person moves it, it is on the first row, whichever that is. Then it stays on its row,
+    and the row on its line of the screen. `go_to_first` lets it follow the first row again.
+    """
+
+    def __init__(self) -> None:
+        self.key: str | None = None
+        self.index = 0
+        self.offset = 0
+        self.follows = True
+        self.rows_on_screen = 1
+
+    def place(self, keys: Sequence[str], *, keep: bool) -> None:
+        """Find the row again among these. Without rows, `keep` says whether it may come back."""
+        if not keys:
+            self.index = self.offset = 0
+            self.key = self.key if keep else None
+            return
+        before = self.index
+        if self.follows:
+            self.index = self.offset = 0
+        elif self.key in keys:
+            self.index = keys.index(self.key or "")
+            self.offset += self.index - before
+        else:
+            self.index = min(self.index, len(keys) - 1)
+        self.key = keys[self.index]
+        self._clamp(len(keys))
+
+    def resize(self, rows_on_screen: int, count: int) -> None:
+        """So many of `count` rows fit on the screen."""
+        self.rows_on_screen = rows_on_screen
+        self._clamp(count)
+
+    def move_to(self, index: int, keys: Sequence[str]) -> None:
+        """A person moves the cursor to this row, or to the nearest one that exists."""
+        if not keys:
+            return
+        self.follows = False
+        self.index = max(min(index, len(keys) - 1), 0)
+        self.key = keys[self.index]
+        self._clamp(len(keys))
+
+    def go_to_first(self, keys: Sequence[str]) -> None:
+        """A person moves the cursor to the first row: it follows that place from now on."""
+        self.move_to(0, keys)
+        self.follows = True
+
+    def scroll(self, lines: int, keys: Sequence[str]) -> None:
+        """Show other rows; the cursor stays on its row for as long as that one is seen."""
+        last = max(len(keys) - self.rows_on_screen, 0)
+        self.offset = max(min(self.offset + lines, last), 0)
+        end = self.offset + self.rows_on_screen - 1
+        self.move_to(max(min(self.index, end), self.offset), keys)
+
+    def _clamp(self, count: int) -> None:
+        """No empty lines where there are rows for them, and the cursor among those shown."""
+        rows = self.rows_on_screen
+        self.offset = max(min(self.offset, self.index, count - rows), self.index - rows + 1, 0)
+
+
+# the values of a row are lines: ^ and $ find the ends of each, and a dot goes on to the next
+_FLAGS: Final = re.IGNORECASE | re.MULTILINE | re.DOTALL
+
+
+@dataclass(frozen=True, slots=True)
+class RowFilter:
+    """The filter that a person typed, compiled. It is false when it is empty: all rows pass then.
+
+    `note` explains to the person how the text was read; it is empty for a valid expression.
+    """
+
+    text: str = ""
+    note: str = ""
+    _pattern: re.Pattern[str] | None = None
+    _inverse: bool = False
+
+    def __bool__(self) -> bool:
+        return self._pattern is not None
+
+    def passes(self, row_text: str) -> bool:
+        """Whether a row with this text is shown."""
+        if self._pattern is None:
+            return True
+        return (self._pattern.search(row_text) is None) is self._inverse
+
+
+def parse_filter(text: str) -> RowFilter:
+    """The filter for the text typed so far. A text that is no valid regular expression is searched
+    for literally.
+    """
+    wanted = text.strip()
+    inverse = wanted.startswith("!")
+    body = wanted[1:] if inverse else wanted
+    if not body:
+        return RowFilter(text=text)
+    note = ""
+    try:
+        pattern = re.compile(body, _FLAGS)
+    except re.error as error:
+        pattern = re.compile(re.escape(body), _FLAGS)
+        note = f"taken as text: {error.msg}"
+    return RowFilter(text=text, note=note, _pattern=pattern, _inverse=inverse)
+
 
 # below this width, a row shows its details on lines of its own: so many lines for each row
 _NARROW: Final = 60

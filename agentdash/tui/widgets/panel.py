@@ -17,8 +17,8 @@ from textual.events import MouseScrollDown, MouseScrollUp
 from textual.widgets import Input
 
 from agentdash.tui.actions import KeyScope
-from agentdash.tui.bindings import bindings_for
 from agentdash.tui.glyphs import UNICODE, Glyphs
+from agentdash.tui.keymap import bindings_for
 from agentdash.tui.lines import Line, Span, Tone, crop, line, line_width
 from agentdash.tui.widgets.lines_widget import LinesBuilder, LinesWidget
 

@@ -1,15 +1,112 @@
-"""How something went over the last 15 minutes and 24 hours, as rows of bars."""
+"""How numbers went over time, as bars: rows of one line or several, and whole charts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, NamedTuple, TypeAlias
 
 from agentdash.tui import amounts, figures
+from agentdash.tui.glyphs import Glyphs
 from agentdash.tui.lines import BLANK, Line, Span, Tone, fit, line
-from agentdash.tui.sparkline import plot
-from agentdash.tui.view import Frame
+from agentdash.tui.view import NO_HISTORY, Frame
+from controller.model.ids import PoolKey
 from controller.model.snapshot import NOT_KNOWN, History, Timeline
+
+_Numbers: TypeAlias = tuple[int, ...]
+
+
+class FleetHistory:
+    """Remembers the sums of the histories that it was asked for last: they are the same objects
+    until a slot ends.
+    """
+
+    def __init__(self) -> None:
+        self._pools: Mapping[PoolKey, History] | None = None
+        self._history = NO_HISTORY
+
+    def of(self, pools: Mapping[PoolKey, History]) -> History:
+        """The history of all these pools together."""
+        if pools is not self._pools:
+            self._pools = pools
+            self._history = History(
+                recent=_together([each.recent for each in pools.values()]),
+                day=_together([each.day for each in pools.values()]),
+            )
+        return self._history
+
+
+def _together(timelines: Sequence[Timeline]) -> Timeline:
+    """Messages and replicas of all pools, and the longest wait of any. What is not known of one
+    pool is not in the sum; what is not known of all is not known.
+    """
+    return Timeline(
+        pending=_by_slot([each.pending for each in timelines], _sum),
+        ready=_by_slot([each.ready for each in timelines], _sum),
+        target=_by_slot([each.target for each in timelines], _sum),
+        wait_s=_by_slot([each.wait_s for each in timelines], max),
+    )
+
+
+def _by_slot(series: Sequence[_Numbers], combine: Callable[[_Numbers], int]) -> _Numbers:
+    longest = max(map(len, series), default=0)
+    return tuple(map(combine, zip(*(each for each in series if len(each) == longest), strict=True)))
+
+
+def _sum(slot: _Numbers) -> int:
+    unknown = slot.count(NOT_KNOWN)
+    return NOT_KNOWN if unknown == len(slot) else sum(slot) - unknown * NOT_KNOWN
+
+
+def sparkline(values: Sequence[int], width: int, glyphs: Glyphs, top: int | None = None) -> str:
+    """The last values in `width` cells, the newest at the right.
+
+    Several values share a cell where there are more of them than cells: it shows the largest. A bar
+    is as high as its part of `top`, by default the largest value; 0 is the lowest bar. What is not
+    known is a dot.
+    """
+    return plot(values, width, 1, glyphs, top)[0]
+
+
+def plot(
+    values: Sequence[int], width: int, rows: int, glyphs: Glyphs, top: int | None = None
+) -> list[str]:
+    """The same in bars of so many rows, the upper row first; empty rows without values or cells."""
+    if not values or width < 1:
+        return [""] * rows
+    cells = _cells(values, width)
+    most = max(*cells, 0) if top is None else top
+    each = len(glyphs.bars)
+    heights = [
+        NOT_KNOWN if value == NOT_KNOWN else _height(value, most, rows * each) for value in cells
+    ]
+    return [
+        "".join(_cell(height, row * each, row, glyphs) for height in heights)
+        for row in reversed(range(rows))
+    ]
+
+
+def _cell(height: int, below: int, row: int, glyphs: Glyphs) -> str:
+    """What a bar of this height shows in a row with so many heights `below` it."""
+    if height == NOT_KNOWN:
+        return " " if row else glyphs.gap
+    if height < below:
+        return " "
+    return glyphs.bars[min(height - below, len(glyphs.bars) - 1)]
+
+
+def _cells(values: Sequence[int], width: int) -> list[int]:
+    each = -(-len(values) // width)
+    first = len(values) % each
+    starts = [0, *range(first, len(values), each)] if first else range(0, len(values), each)
+    return [max(values[start : start + each]) for start in starts] if each > 1 else list(values)
+
+
+def _height(value: int, most: int, heights: int) -> int:
+    """0 for nothing, else at least one step above it."""
+    if value <= 0 or most <= 0:
+        return 0
+    return min(-(-value * (heights - 1) // most), heights - 1)
+
 
 _LABEL_CELLS: Final = 9
 _FIGURES_CELLS: Final = 22
