@@ -30,7 +30,6 @@ from controller.model.fleet import Fleet
 from controller.model.ids import PoolKey
 from controller.model.intents import Intent, IntentKey
 from controller.model.settings import Settings
-from controller.nats.allowances import AllowanceBucket
 from controller.nats.bucket import Bucket, WriteRights
 from controller.nats.effects import EffectAnswers, effect_now, outlook_now
 from controller.nats.feed import SnapshotBucket, SnapshotPublisher
@@ -38,11 +37,11 @@ from controller.nats.intent_desk import BucketDesk
 from controller.nats.intents import IntentBucket
 from controller.nats.journal_stream import JournalStream
 from controller.nats.lag import QueueReader
-from controller.nats.memory import MemoryBucket
 from controller.nats.session import NatsSession
+from controller.nats.state import MemoryBucket
 from controller.nats.usage import TokenUsageSource
 from controller.nats.wake import WakeSubscriptions
-from controller.nats.workers import WorkerBuckets
+from controller.nats.workers import AllowanceBucket, WorkerBuckets
 from controller.planning.planner import plan
 from controller.planning.whatif import Outlook
 from controller.ports import Foreseen, MetricSource, NoEffectError, OpenDesk, Person

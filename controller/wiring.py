@@ -45,12 +45,10 @@ from controller.nats.intents import IntentBucket
 from controller.nats.journal_stream import JournalStream
 from controller.nats.lag import QueueReader
 from controller.nats.lease import BucketLease
-from controller.nats.memory import MemoryBucket
 from controller.nats.session import NatsSession
-from controller.nats.stored_state import StoredState, read_stored_state
-from controller.nats.subjects import Subjects
+from controller.nats.state import MemoryBucket, StoredState, read_stored_state
 from controller.nats.usage import TokenUsageSource
-from controller.nats.wake import WakeSubscriptions
+from controller.nats.wake import Subjects, WakeSubscriptions
 from controller.nats.workers import WorkerBuckets
 from controller.planning.compile import compile_fleet
 from controller.planning.planner import plan

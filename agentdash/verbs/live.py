@@ -22,7 +22,7 @@ from controller.model.intents import time_words
 from controller.model.settings import Settings
 from controller.model.snapshot import LinkState, Snapshot
 from controller.model.tick import Tick
-from controller.nats.stored_state import StoredState
+from controller.nats.state import StoredState
 from controller.ports import StoreError
 from controller.record.frames import OtherVersionError
 from controller.wiring import Look, look_once, snapshot_of

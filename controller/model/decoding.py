@@ -68,10 +68,10 @@ def decoded(decoder: Decoder[T], data: bytes | msgspec.Raw, *, most_bytes: int |
     except UnicodeDecodeError:
         raise UndecodableError("it is not UTF-8") from None
     except msgspec.DecodeError as error:
-        raise UndecodableError(clean(bound_in_words(error), _SHOWN)) from None
+        raise UndecodableError(clean(range_in_words(error), _SHOWN)) from None
 
 
-def bound_in_words(error: msgspec.DecodeError) -> str:
+def range_in_words(error: msgspec.DecodeError) -> str:
     """The message, in plain words where a number is out of its range."""
     return _OUT_OF_RANGE.sub(_bound_first, str(error))
 

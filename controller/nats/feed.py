@@ -14,8 +14,8 @@ from nats.aio.msg import Msg
 from controller.model.snapshot import Snapshot
 from controller.nats.bucket import Bucket
 from controller.nats.errors import NatsError
-from controller.nats.parted import PART_BYTES, PartedValue
 from controller.nats.session import NatsSession
+from controller.nats.state import PART_BYTES, PartedValue
 from controller.ports import Clock, StoreError, StoreUnreadableError
 from controller.record.chain import Assembly, Chain, line_of, pieces
 from controller.record.frames import (

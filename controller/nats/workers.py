@@ -1,31 +1,245 @@
-"""The pools' workers: what they say they do, and what they are told, each in a bucket of NATS."""
+"""The pools' workers: what they say they do, what they are told and what they may use, each in a
+bucket of NATS.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection
+import logging
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
-from typing import Self
+from operator import itemgetter
+from typing import Final, NamedTuple, Self
 
 import msgspec
 
+from controller.model.decoding import UndecodableError, decoded
 from controller.model.fleet import Fleet
-from controller.model.ids import PoolKey
+from controller.model.ids import PoolKey, pool_key
 from controller.model.observation import Workers
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
+from controller.model.text import clean, clean_name
+from controller.model.value import Value
 from controller.model.worker_messages import (
+    ALLOWANCES_BUCKET,
+    GONE_AFTER_S,
+    MARK_LENGTH,
+    MOST_MARKS,
     ORDERS_BUCKET,
     WORKERS_BUCKET,
+    PoolAllowance,
     PoolOrders,
     WorkerState,
     orders_key,
     worker_key,
 )
-from controller.nats.bucket import Bucket, BucketWatch
+from controller.nats.bucket import Bucket, BucketEntry, BucketWatch
 from controller.nats.session import NatsSession
-from controller.nats.worker_orders import WorkerOrders
-from controller.nats.worker_states import Loss, WorkerStates
-from controller.ports import Clock, StoreMissingError
+from controller.ports import Clock, StoreConflictError, StoreMissingError
+
+_LATEST: Final = 1e11
+"""No time of this millennium is later, in Unix seconds."""
+_STATE: Final = msgspec.json.Decoder(WorkerState)
+MOST_STATE_BYTES: Final = 64 * 1024
+"""What one worker may say of itself; a state with all marks has some hundred bytes."""
+
+
+class Loss(NamedTuple):
+    """Why a bucket cannot be followed, and since when (Unix seconds)."""
+
+    why: Why
+    detail: str
+    at: float
+
+
+class WorkerStates:
+    """Listens to the bucket of workers.
+
+    The bucket is kept in memory, so it may be lost and filled again. A worker is forgotten only
+    when it says so, or when it has said nothing for `GONE_AFTER_S`. Who cannot be understood counts
+    as busy.
+    """
+
+    def __init__(
+        self, clock: Clock, changed: Callable[[PoolKey, WorkerState | None], None]
+    ) -> None:
+        """`changed` is called with a pool and the new state of one of its workers, None if it has
+        gone.
+        """
+        self._clock = clock
+        self._steady: Callable[[], float] = clock.monotonic
+        self._changed = changed
+        self._states: dict[PoolKey, dict[str, WorkerState]] = {}
+        self._heard: OrderedDict[str, float] = OrderedDict()
+        self.answered = asyncio.Event()
+        self.is_found = False
+        self.loss: Loss | None = None
+
+    def of(self, pool: PoolKey) -> Mapping[str, WorkerState]:
+        """The states of this pool's workers."""
+        return self._states.get(pool, {})
+
+    def expire(self) -> None:
+        """Forget the workers of which nothing was heard for too long. While the bucket cannot be
+        followed, nobody is forgotten.
+        """
+        gone_before = self._steady() - GONE_AFTER_S
+        while self._heard and self.loss is None:
+            key, heard_at = next(iter(self._heard.items()))
+            if heard_at > gone_before:
+                return
+            self._forget(key)
+
+    def found(self, entries: Mapping[str, BucketEntry], *, is_another: bool) -> None:
+        """These are all the keys there are. A worker that is missing has not said that it ends."""
+        del is_another  # what a new bucket lacks is written again by those who wrote it
+        if self.loss is not None:
+            # nobody could be heard meanwhile
+            now = self._steady()
+            self._heard = OrderedDict.fromkeys(self._heard, now)
+        self.is_found, self.loss = True, None
+        self.answered.set()
+        for entry in entries.values():
+            self.changed(entry)
+
+    def changed(self, entry: BucketEntry) -> None:
+        """One worker's state has changed."""
+        if entry.deleted:
+            self._forget(entry.key)
+            return
+        if (place := _place(entry.key)) is None:
+            return
+        pool, worker = place
+        state = _decoded(worker, entry)
+        self._heard[entry.key] = self._steady()
+        self._heard.move_to_end(entry.key)
+        states = self._states.setdefault(pool, {})
+        if states.get(worker) != state:
+            states[worker] = state
+            self._changed(pool, state)
+
+    def lost(self, reason: str, why: Why) -> None:
+        """Changes are not seen from now on."""
+        if self.loss is None:
+            log.warning("what workers do cannot be read: %s", reason)
+            self.loss = Loss(why, clean(reason), self._clock.now())
+            self.answered.set()
+
+    def _forget(self, key: str) -> None:
+        self._heard.pop(key, None)
+        place = _place(key)
+        if place is not None and self._states.get(place[0], {}).pop(place[1], None) is not None:
+            self._changed(place[0], None)
+
+
+def _place(key: str) -> tuple[PoolKey, str] | None:
+    """The pool and the worker of a key; None for a key that is no worker's."""
+    tenant, _, rest = key.partition(".")
+    pool, _, worker = rest.partition(".")
+    return (pool_key(tenant, pool), clean_name(worker)) if worker else None
+
+
+def _decoded(worker: str, entry: BucketEntry) -> WorkerState:
+    try:
+        state = decoded(_STATE, entry.value, most_bytes=MOST_STATE_BYTES)
+    except UndecodableError as error:
+        log.warning("worker %s cannot be understood: %s", clean(entry.key), error)
+        return WorkerState(worker=worker, slots=1, busy=1, pulling=True)
+    if state.worker == worker and not state.marks:
+        return state
+    return msgspec.structs.replace(state, worker=worker, marks=_marks(state.marks))
+
+
+def _marks(told: Mapping[str, float]) -> dict[str, float]:
+    """The steps of a worker's start that can be shown."""
+    times = {clean(name, MARK_LENGTH): at for name, at in told.items() if 0 < at < _LATEST}
+    return dict(sorted(times.items(), key=itemgetter(1))[:MOST_MARKS])
+
+
+log = logging.getLogger(__name__)
+
+_ORDERS: Final = msgspec.json.Decoder(PoolOrders)
+MOST_ORDER_BYTES: Final = 1024 * 1024
+"""The orders of one pool: NATS takes no longer message unless it is told to."""
+
+
+class StoredOrders(Value):
+    """One pool's orders and their revision; `revision` 0: they were never stored. `latest` is the
+    revision of the key, that of a marker after they were removed.
+    """
+
+    orders: PoolOrders = PoolOrders()
+    revision: int = 0
+    latest: int = 0
+
+
+NO_ORDERS: Final = StoredOrders()
+
+
+class WorkerOrders:
+    """Listens to the bucket of orders."""
+
+    def __init__(self, clock: Clock, changed: Callable[[PoolKey], None]) -> None:
+        self._clock = clock
+        self._changed = changed
+        self._orders: dict[PoolKey, StoredOrders] = {}
+        self.answered = asyncio.Event()
+        self.is_found = False
+        self.loss: Loss | None = None
+
+    def of(self, pool: PoolKey) -> StoredOrders:
+        """What this pool's workers are told."""
+        return self._orders.get(pool, NO_ORDERS)
+
+    def found(self, entries: Mapping[str, BucketEntry], *, is_another: bool) -> None:
+        """These are all the keys there are."""
+        del is_another  # what a new bucket lacks is written again by those who wrote it
+        self.is_found, self.loss = True, None
+        self.answered.set()
+        before, self._orders = self._orders, {}
+        for entry in entries.values():
+            self._take(entry)
+        for pool in before.keys() | self._orders.keys():
+            if before.get(pool) != self._orders.get(pool):
+                self._changed(pool)
+
+    def changed(self, entry: BucketEntry) -> None:
+        """One pool's orders have changed."""
+        if (pool := self._take(entry)) is not None:
+            self._changed(pool)
+
+    def stored(self, pool: PoolKey, orders: PoolOrders, revision: int) -> None:
+        """We have stored these orders, and the watch reports that later."""
+        if revision > self.of(pool).latest:
+            self._orders[pool] = StoredOrders(orders=orders, revision=revision, latest=revision)
+            self._changed(pool)
+
+    def lost(self, reason: str, why: Why) -> None:
+        """Changes are not seen from now on."""
+        if self.loss is None:
+            log.warning("the orders of workers cannot be read: %s", reason)
+            self.loss = Loss(why, clean(reason), self._clock.now())
+            self.answered.set()
+
+    def _take(self, entry: BucketEntry) -> PoolKey | None:
+        """The pool whose orders this entry changes; None if it changes nothing."""
+        tenant, _, name = entry.key.partition(".")
+        pool = pool_key(tenant, name)
+        if entry.revision <= self.of(pool).latest:
+            return None
+        if entry.deleted:
+            self._orders[pool] = StoredOrders(latest=entry.revision)
+            return pool
+        try:
+            orders = decoded(_ORDERS, entry.value, most_bytes=MOST_ORDER_BYTES)
+        except UndecodableError as error:
+            log.warning("orders %s cannot be understood: %s", clean(entry.key), error)
+            orders = PoolOrders()
+        self._orders[pool] = StoredOrders(
+            orders=orders, revision=entry.revision, latest=entry.revision
+        )
+        return pool
 
 
 class WorkerBuckets:
@@ -173,3 +387,45 @@ class WorkerBuckets:
 
     def _forget(self, pool: PoolKey) -> None:
         self._readings.pop(pool, None)
+
+
+class AllowanceBucket:
+    """The `AllowanceStore` port. The bucket is created where there is none.
+
+    A write cannot find out: workers listen to the subject, so the server takes the message as
+    delivered, and without a stream there is no answer. Reading can, so it comes first.
+    """
+
+    def __init__(self, session: NatsSession, fleet: Fleet) -> None:
+        self._bucket = Bucket(session, ALLOWANCES_BUCKET, history=1)
+        self._keys = {pool.key: orders_key(pool.tenant, pool.name) for pool in fleet.pools}
+        self._revisions: dict[PoolKey, int] = {}
+
+    async def allow(self, pool: PoolKey, allowance: PoolAllowance) -> None:
+        """Store a pool's allowance, in place of whatever is stored. Raises StoreError."""
+        value = msgspec.json.encode(allowance)
+        # forgotten until the write has succeeded: after a failure it is read again
+        revision = self._revisions.pop(pool, None)
+        if revision is None:
+            revision, stored = await self._newest(pool)
+            if stored == value:  # by the controller before
+                self._revisions[pool] = revision
+                return
+        try:
+            revision = await self._put(pool, value, revision)
+        except StoreConflictError:
+            # another controller has led meanwhile
+            revision = await self._put(pool, value, (await self._newest(pool))[0])
+        self._revisions[pool] = revision
+
+    async def _put(self, pool: PoolKey, value: bytes, revision: int) -> int:
+        return await self._bucket.put(self._keys[pool], value, expected=revision)
+
+    async def _newest(self, pool: PoolKey) -> tuple[int, bytes]:
+        """The newest revision, and what it stored."""
+        try:
+            entry = await self._bucket.get(self._keys[pool])
+        except StoreMissingError:
+            await self._bucket.create()
+            return 0, b""
+        return (0, b"") if entry is None else (entry.revision, entry.value)

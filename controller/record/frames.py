@@ -24,7 +24,7 @@ from msgspec.structs import replace
 from controller.model.decoding import (
     Cut,
     NotJsonError,
-    bound_in_words,
+    range_in_words,
     cut_for,
     read_json_line,
 )
@@ -468,7 +468,7 @@ def read_line(
         if version != SNAPSHOT_VERSION:
             raise UnreadableLineError(words_for_journal(version)) from None
         raise UnreadableLineError(
-            f"is no line of a journal: {clean(bound_in_words(error), 160)}"
+            f"is no line of a journal: {clean(range_in_words(error), 160)}"
         ) from None
     except msgspec.DecodeError as error:
         raise UnreadableLineError(f"is not JSON: {clean(error, 160)}") from None

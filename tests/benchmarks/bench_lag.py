@@ -15,8 +15,7 @@ from controller.engine.clock import SystemClock
 from controller.model.settings import NatsSettings
 from controller.nats.lag import QueueReader
 from controller.nats.session import NatsSession
-from controller.nats.subjects import Subjects
-from controller.nats.wake import WakeSubscriptions
+from controller.nats.wake import Subjects, WakeSubscriptions
 from tests.support.nats_server import RealNats
 from tests.unit.nats.fake_nats import pool
 

@@ -31,9 +31,8 @@ from controller.model.ids import PoolKey
 from controller.model.readings import last_known
 from controller.model.settings import NatsSettings
 from controller.model.worker_messages import WorkerState
-from controller.nats.allowances import AllowanceBucket
 from controller.nats.session import NatsSession
-from controller.nats.workers import WorkerBuckets
+from controller.nats.workers import AllowanceBucket, WorkerBuckets
 from support.live import until
 from tests.support.nats_server import RealNats
 

@@ -24,7 +24,7 @@ from controller.exit_codes import ExitCode
 from controller.model.intents import Operator
 from controller.model.settings import NatsSettings
 from controller.model.snapshot import Snapshot
-from controller.nats.parted import head_key
+from controller.nats.state import head_key
 from controller.ports import Person
 from integration.test_once import Printed, agentdash
 from support.live import Daemon, daemon, fleet_text, streams, until

@@ -24,8 +24,8 @@ from controller.model.memory import Memory
 from controller.model.settings import NatsSettings
 from controller.model.snapshot import NOT_KNOWN, History, Snapshot
 from controller.nats.bucket import Bucket
-from controller.nats.memory import MemoryBucket
 from controller.nats.session import NatsSession
+from controller.nats.state import MemoryBucket
 from support.asked import a_freeze, a_pin
 from support.intent_desk import IntentDesk
 from support.live import PATIENCE_S, Daemon, daemon, streams, until

@@ -22,8 +22,7 @@ from controller.kube import cluster
 from controller.kube.writes import ClusterActuator
 from controller.nats.bucket import Bucket
 from controller.nats.lag import QueueReader
-from controller.nats.memory import MemoryBucket
-from controller.nats.parted import head_key
+from controller.nats.state import MemoryBucket, head_key
 from controller.planning.planner import plan
 
 

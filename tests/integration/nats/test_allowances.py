@@ -12,8 +12,8 @@ from nats.aio.client import Client
 
 from controller.model.ids import PoolKey
 from controller.model.worker_messages import ALLOWANCES_BUCKET, PoolAllowance, WorkerTerms
-from controller.nats.allowances import AllowanceBucket
 from controller.nats.session import NatsSession
+from controller.nats.workers import AllowanceBucket
 from controller.ports import StoreError
 from support.world import make_fleet, make_pool
 from tests.integration.nats.conftest import Connect

@@ -7,10 +7,9 @@ import pytest
 
 from controller.model.ids import PoolKey
 from controller.model.memory import Memory
-from controller.nats import memory as memory_module
+from controller.nats import state as memory_module
 from controller.nats.bucket import Bucket, BucketEntry
-from controller.nats.memory import VERSION, MemoryBucket
-from controller.nats.parted import head_key, parts_prefix
+from controller.nats.state import VERSION, MemoryBucket, head_key, parts_prefix
 from controller.ports import StoreAwayError, StoreConflictError, StoreUnreadableError
 from tests.integration.nats.conftest import Connect
 from tests.integration.nats.kept import NOW, bucket, memory

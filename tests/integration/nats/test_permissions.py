@@ -21,12 +21,10 @@ from controller.model.worker_messages import WORKERS_BUCKET, PoolOrders, WorkerS
 from controller.nats.bucket import Bucket
 from controller.nats.intent_desk import BucketDesk
 from controller.nats.lag import QueueReader
-from controller.nats.memory import MemoryBucket
 from controller.nats.session import NatsSession
-from controller.nats.stored_state import read_stored_state
-from controller.nats.subjects import Subjects
+from controller.nats.state import MemoryBucket, read_stored_state
 from controller.nats.usage import TokenUsageSource
-from controller.nats.wake import WakeSubscriptions
+from controller.nats.wake import Subjects, WakeSubscriptions
 from controller.nats.workers import WorkerBuckets
 from support.asked import a_pin
 from support.world import make_fleet, make_pool

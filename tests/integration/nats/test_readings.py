@@ -19,8 +19,7 @@ from controller.model.readings import Absent, Fresh, Stale, Why
 from controller.model.settings import NatsCredentials, SecretRef
 from controller.nats.lag import QueueReader
 from controller.nats.session import NatsSession
-from controller.nats.subjects import Subjects
-from controller.nats.wake import WakeSubscriptions
+from controller.nats.wake import Subjects, WakeSubscriptions
 from tests.integration.nats.conftest import Connect, Until
 from tests.support.nats_server import RealNats
 from tests.unit.nats.fake_nats import pool

@@ -21,7 +21,7 @@ from controller.model.snapshot import History, Timeline
 from controller.nats import feed
 from controller.nats.bucket import Bucket
 from controller.nats.feed import FORMAT, SnapshotBucket, recall_snapshot
-from controller.nats.parted import head_key
+from controller.nats.state import head_key
 from controller.ports import (
     StoreAwayError,
     StoreConflictError,

@@ -20,7 +20,7 @@ from controller.kube.lease import KubernetesLease
 from controller.kube.writes import ClusterActuator
 from controller.model.ids import PoolKey
 from controller.model.snapshot import Snapshot
-from controller.nats.memory import MemoryBucket
+from controller.nats.state import MemoryBucket
 from simulation.engine.eyes import (
     ClusterView,
     IntentView,

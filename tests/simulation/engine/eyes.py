@@ -31,9 +31,7 @@ from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.scarcity import NodeClass, Resources, TaskUsage
 from controller.model.snapshot import Link, LinkState
 from controller.model.tick import StoredIntents
-from controller.nats.worker_orders import WorkerOrders
-from controller.nats.worker_states import WorkerStates
-from controller.nats.workers import WorkerBuckets
+from controller.nats.workers import WorkerBuckets, WorkerOrders, WorkerStates
 from controller.ports import Clock
 from simulation.engine.cluster import Sight
 from simulation.engine.kernel import Machine

@@ -13,8 +13,7 @@ from controller.model.observation import QueueDepth, WakeWatch
 from controller.model.readings import Absent, Fresh, Stale, Why
 from controller.nats.consumers import summed
 from controller.nats.lag import QueueReader
-from controller.nats.subjects import Subjects
-from controller.nats.wake import WakeSubscriptions
+from controller.nats.wake import Subjects, WakeSubscriptions
 from tests.unit.nats.fake_nats import (
     Answer,
     FakeNats,

@@ -7,8 +7,7 @@ from typing import Any
 
 from controller.model.fleet import Pool
 from controller.model.observation import WakeWatch
-from controller.nats.subjects import Subjects
-from controller.nats.wake import WakeSubscriptions
+from controller.nats.wake import Subjects, WakeSubscriptions
 from tests.unit.nats.fake_nats import FakeNats, FrozenClock, pool, stream_answer
 
 ARMED = (WakeWatch.ARMED, "")

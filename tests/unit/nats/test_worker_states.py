@@ -9,7 +9,7 @@ from controller.model.ids import PoolKey
 from controller.model.readings import Why
 from controller.model.worker_messages import GONE_AFTER_S, MARK_LENGTH, MOST_MARKS, WorkerState
 from controller.nats.bucket import BucketEntry
-from controller.nats.worker_states import MOST_STATE_BYTES, WorkerStates
+from controller.nats.workers import MOST_STATE_BYTES, WorkerStates
 from support.world import VirtualClock
 
 POOL = PoolKey("acme/research")

@@ -1,0 +1,317 @@
+"""What a controller keeps in the bucket: values of many parts, which one head entry makes valid all
+at once, and the planner's memory.
+
+    NAME.head             read first: its format, when it was saved, and each part's revision
+    NAME.set.SET.NUMBER   a part; a SET is written once
+    memory.seen           written again and again while what is saved stays true: so the next process
+                          knows until when this one has watched
+
+An interrupted save does not change the previous head and its parts. nats-py's ObjectStore stores in
+parts too, but without compare-and-set, which is needed to notice a second controller that saves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
+
+import msgspec
+
+from controller.model.decoding import UndecodableError, decoded
+from controller.model.ids import PoolKey
+from controller.model.intents import Intents
+from controller.model.memory import Memory, PoolMemory
+from controller.model.tick import SavedMemory
+from controller.model.value import Value
+from controller.nats.bucket import Bucket
+from controller.nats.intents import read_intents
+from controller.ports import StoreConflictError, StoreError, StoreMissingError, StoreUnreadableError
+
+PART_BYTES: Final = 128 * 1024
+"""A server takes 1 MB by default, and its answers are a third larger (base64)."""
+MOST_VALUE_BYTES: Final = 2**20
+"""Of one value: no server takes more by default, and none of ours is a fifth of it."""
+MOST_PARTS: Final = 4096
+READS: Final = 3
+"""How often a load begins again because a save has replaced what it was reading."""
+
+
+class Parted(NamedTuple):
+    """What was saved: when (Unix seconds, by the clock of the process that saved it, and by the
+    server's), and the parts.
+    """
+
+    saved_at: float
+    stored_at: float
+    parts: tuple[bytes, ...]
+
+
+class _Head(Value):
+    version: int
+    saved_at: float
+    parts: tuple[int, ...] = ()
+
+
+class _Version(msgspec.Struct):
+    """The field that the heads of all versions have."""
+
+    version: int
+
+
+_VERSIONED: Final = msgspec.json.Decoder(_Version)
+_HEAD: Final = msgspec.json.Decoder(_Head)
+
+
+def head_key(name: str) -> str:
+    """Where the head of the value `name` is."""
+    return f"{name}.head"
+
+
+def parts_prefix(name: str) -> str:
+    """Below which the parts of the value `name` are."""
+    return f"{name}.set"
+
+
+class PartedValue:
+    """Loads and saves one value; one save at a time."""
+
+    def __init__(self, bucket: Bucket, name: str, *, version: int) -> None:
+        """`version` is the format of its parts."""
+        self._bucket = bucket
+        self._name = name
+        self._version = version
+        self._head: int | None = None
+
+    @property
+    def revision(self) -> int | None:
+        """Of the head that this process has read or written last; None if that is not known."""
+        return self._head
+
+    async def load(self) -> Parted | None:
+        """What was saved last, complete; None if nothing was ever saved.
+
+        Raises StoreUnreadableError for what is damaged or has another format; StoreError.
+        """
+        for _ in range(READS):
+            try:
+                entry = await self._bucket.get(head_key(self._name))
+            except StoreMissingError:
+                return None
+            if entry is None or entry.deleted:
+                return None
+            self._head = entry.revision
+            head = self._decode_head(entry.value)
+            parts = await self._parts(head)
+            if parts is not None:
+                return Parted(head.saved_at, entry.at, parts)
+        raise StoreUnreadableError("parts of it are missing")
+
+    async def save(self, parts: Iterable[bytes], now: float) -> int:
+        """Replace what was saved, all of it or nothing; `now` is Unix seconds. Each part is taken
+        when the one before has been written. The revision that it has then.
+
+        Raises StoreConflictError when another process has saved since this one last read the head;
+        the next save replaces that. Raises StoreError.
+        """
+        if self._head is None:
+            self._head = await self._latest_head()
+        name = f"{parts_prefix(self._name)}.{secrets.token_hex(8)}"
+        revisions = [
+            await self._bucket.put(f"{name}.{number}", part, expected=0)
+            for number, part in enumerate(parts)
+        ]
+        head = msgspec.json.encode(
+            _Head(version=self._version, saved_at=now, parts=tuple(revisions))
+        )
+        expected, self._head = self._head, None
+        try:
+            # after any failure it is not known whose head is stored, so the next save reads it
+            saved = self._head = await self._bucket.put(
+                head_key(self._name), head, expected=expected
+            )
+        except StoreConflictError:
+            raise StoreConflictError(
+                f"another {self._name} is stored: another controller runs, or the store was"
+                " restored"
+            ) from None
+        # the previous set, and parts left by interrupted saves
+        await self._bucket.purge(
+            parts_prefix(self._name), before=revisions[0] if revisions else saved
+        )
+        return saved
+
+    async def _latest_head(self) -> int:
+        try:
+            entry = await self._bucket.get(head_key(self._name))
+        except StoreMissingError:
+            return 0
+        return 0 if entry is None else entry.revision
+
+    async def _parts(self, head: _Head) -> tuple[bytes, ...] | None:
+        """All parts; None if one was replaced meanwhile."""
+        if len(head.parts) > MOST_PARTS:
+            raise StoreUnreadableError(f"it has {len(head.parts):,} parts, {MOST_PARTS:,} at most")
+        found: list[bytes] = []
+        for revision in head.parts:
+            entry = await self._bucket.at_revision(revision)
+            if entry is None or not entry.key.startswith(f"{parts_prefix(self._name)}."):
+                return None
+            found.append(entry.value)
+        return tuple(found)
+
+    def _decode_head(self, value: bytes) -> _Head:
+        try:
+            version = decoded(_VERSIONED, value, most_bytes=MOST_VALUE_BYTES).version
+            if version == self._version:
+                return decoded(_HEAD, value, most_bytes=MOST_VALUE_BYTES)
+        except UndecodableError as error:
+            raise StoreUnreadableError(f"its head cannot be understood: {error}") from None
+        raise StoreUnreadableError(f"it has format {version}, this program reads {self._version}")
+
+
+VERSION: Final = 2
+_NAME: Final = "memory"
+_SEEN_KEY: Final = f"{_NAME}.seen"
+
+_PART: Final = msgspec.json.Decoder(dict[PoolKey, PoolMemory])
+
+
+class _Seen(msgspec.Struct):
+    """What holds of the memory with this `head` (its revision); see `MemoryStore.seen`."""
+
+    head: int
+    is_partial: bool = False
+
+
+_SEEN: Final = msgspec.json.Decoder(_Seen)
+
+
+class MemoryBucket:
+    """Loads and saves the memory; one save at a time."""
+
+    def __init__(self, bucket: Bucket) -> None:
+        self._bucket = bucket
+        self._value = PartedValue(bucket, _NAME, version=VERSION)
+        self._seen_revision: int | None = None
+
+    async def load(self) -> SavedMemory | None:
+        """What was saved last, complete; None if nothing was ever saved.
+
+        Raises StoreUnreadableError for what is damaged or was written by a newer version;
+        StoreError.
+        """
+        found = await self._value.load()
+        if found is None:
+            return None
+        pools: dict[PoolKey, PoolMemory] = {}
+        for part in found.parts:
+            try:
+                pools.update(decoded(_PART, part, most_bytes=MOST_VALUE_BYTES))
+            except UndecodableError as error:
+                raise StoreUnreadableError(f"a part of it cannot be understood: {error}") from None
+        seen_at, is_partial = await self._last_seen()
+        now = (await self._bucket.look()).at
+        return SavedMemory(
+            memory=Memory(pools=pools),
+            saved_at=found.saved_at,
+            age_s=None if now is None else now - found.stored_at,
+            seen_s=None if now is None or seen_at is None else now - seen_at,
+            is_partial=is_partial,
+        )
+
+    async def save(self, memory: Memory, now: float) -> None:
+        """Replace what was saved, all of it or nothing.
+
+        Raises StoreConflictError when another process has saved since this one last read the head;
+        the next save replaces that memory. Raises StoreError.
+        """
+        await self._value.save(_encode_parts(memory), now)
+
+    async def seen(self, *, is_partial: bool) -> None:
+        """Note that what was saved is all there is to know until now, or that it `is_partial`.
+
+        Raises StoreConflictError when another process has done so since this one last read or
+        wrote it. Raises StoreError.
+        """
+        head = self._value.revision
+        if head is None:
+            raise StoreConflictError("it is not known which memory is stored")
+        if self._seen_revision is None:
+            await self._last_seen()
+        expected, self._seen_revision = self._seen_revision or 0, None
+        note = msgspec.json.encode(_Seen(head, is_partial))
+        self._seen_revision = await self._bucket.put(_SEEN_KEY, note, expected=expected)
+
+    async def _last_seen(self) -> tuple[float | None, bool]:
+        """When (Unix seconds, by the store's clock) the memory whose head was read last was said to
+        be all there is to know, and whether it is partial.
+        """
+        entry = await self._bucket.get(_SEEN_KEY)
+        self._seen_revision = 0 if entry is None else entry.revision
+        if entry is None or entry.deleted:
+            return None, False
+        try:
+            seen = decoded(_SEEN, entry.value, most_bytes=MOST_VALUE_BYTES)
+        except UndecodableError:
+            return None, True
+        # a note about an earlier memory says nothing of this one
+        return (entry.at, seen.is_partial) if seen.head == self._value.revision else (None, False)
+
+
+def _encode_parts(memory: Memory) -> Iterator[bytes]:
+    """The pools in order, as many in a part as it holds. Each part is encoded when the one before
+    has been written.
+    """
+    part: dict[PoolKey, msgspec.Raw] = {}
+    size = 0
+    for key in sorted(memory.pools):
+        encoded = msgspec.json.encode(memory.pools[key])
+        if part and size + len(encoded) > PART_BYTES:
+            yield msgspec.json.encode(part)
+            part, size = {}, 0
+        part[key] = msgspec.Raw(encoded)
+        size += len(encoded) + len(key)
+    if part:
+        yield msgspec.json.encode(part)
+
+
+class StoredState(Value):
+    """The memory that was saved last and the intents in force, and what could not be read of
+    them.
+    """
+
+    saved_memory: SavedMemory | None = None
+    memory_problem: str = ""
+    intents: Intents = Intents()
+    intent_problems: tuple[str, ...] = ()
+
+
+async def read_stored_state(bucket: Bucket, *, with_memory: bool, timeout_s: float) -> StoredState:
+    """Read both, each within the time. Never raises, never writes."""
+    saved_memory, memory_problem = None, ""
+    if with_memory:
+        try:
+            async with asyncio.timeout(timeout_s):
+                saved_memory = await MemoryBucket(bucket).load()
+        except StoreError as error:
+            memory_problem = str(error)
+        except TimeoutError:
+            memory_problem = f"no answer within {timeout_s:g} s"
+    intents, problems = Intents(), tuple[str, ...]()
+    try:
+        async with asyncio.timeout(timeout_s):
+            stored = await read_intents(bucket)
+        intents = stored.in_force()
+        problems = tuple(f"{fault.key} {fault.text}" for fault in stored.faults)
+    except StoreError as error:
+        problems = (f"cannot be read ({error}), so the plan has none",)
+    except TimeoutError:
+        problems = (f"gave no answer within {timeout_s:g} s, so the plan has none",)
+    return StoredState(
+        saved_memory=saved_memory,
+        memory_problem=memory_problem,
+        intents=intents,
+        intent_problems=problems,
+    )
