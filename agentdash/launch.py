@@ -28,8 +28,7 @@ from controller.engine.supervise import EngineThread, FatalError, Main
 from controller.exit_codes import ExitCode
 from controller.logs import log_nowhere
 from controller.ports import Person
-from controller.record.journal_files import JournalError
-from controller.record.journal_past import JournalPast
+from controller.record.journal import JournalError, JournalPast
 
 if TYPE_CHECKING:
     from agentdash.preferences import Preferences

@@ -17,9 +17,9 @@ from controller.model.settings import NatsSettings
 from controller.model.snapshot import Snapshot
 from controller.nats.bucket import Bucket, WriteRights
 from controller.nats.effects import ask_effect, ask_outlook
-from controller.nats.errors import NatsError
 from controller.nats.feed import SnapshotReader, recall_snapshot
 from controller.nats.intent_desk import BucketDesk
+from controller.nats.jetstream import NatsError
 from controller.nats.session import NatsSession
 from controller.planning.whatif import Outlook, estimate_of
 from controller.ports import Foreseen, NoEffectError, OpenDesk, Person, StoreError

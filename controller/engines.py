@@ -45,7 +45,7 @@ from controller.nats.workers import AllowanceBucket, WorkerBuckets
 from controller.planning.planner import plan
 from controller.planning.whatif import Outlook
 from controller.ports import Foreseen, MetricSource, NoEffectError, OpenDesk, Person
-from controller.record.journal_files import JournalWriter
+from controller.record.journal import JournalWriter
 from controller.sources.prometheus import PrometheusSource
 
 FIRST_SIGHT_S: Final = 3.0

@@ -38,10 +38,10 @@ from controller.model.snapshot import Link, Role, Snapshot
 from controller.model.tick import TICK_VERSION, Tick
 from controller.nats.bucket import Bucket
 from controller.nats.effects import ask_effect
-from controller.nats.errors import NatsError
 from controller.nats.feed import SnapshotBucket
 from controller.nats.intent_desk import BucketDesk
 from controller.nats.intents import IntentBucket
+from controller.nats.jetstream import NatsError
 from controller.nats.journal_stream import JournalStream
 from controller.nats.lag import QueueReader
 from controller.nats.lease import BucketLease
@@ -54,7 +54,7 @@ from controller.planning.compile import compile_fleet
 from controller.planning.planner import plan
 from controller.planning.resume import doubted, on_this_clock, resumed
 from controller.ports import Foreseen, IntentDesk, Lease, NoEffectError, Person
-from controller.record.journal_files import JournalFiles, JournalWriter
+from controller.record.journal import JournalFiles, JournalWriter
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from controller.engine.supervise import FatalError
 from controller.exit_codes import ExitCode
 from controller.logs import log_nowhere
 from controller.model.settings import Settings
-from controller.nats.errors import NatsError, NatsRefusedError, StreamMissingError
+from controller.nats.jetstream import NatsError, NatsRefusedError, StreamMissingError
 from controller.nats.journal_stream import JournalReading, read_journal
 from controller.wiring import connected
 

@@ -34,8 +34,7 @@ from controller.logs import log_nowhere
 from controller.model.fleet import Pool
 from controller.model.settings import Settings
 from controller.model.text import clean, quote
-from controller.nats.errors import NatsError
-from controller.nats.jetstream import typed_errors
+from controller.nats.jetstream import NatsError, typed_errors
 from controller.nats.session import NatsSession
 from controller.notation.quantity import read_duration
 from controller.planning.explain import duration

@@ -16,7 +16,7 @@ from controller.model.decoding import UndecodableError
 from controller.model.settings import Settings
 from controller.model.snapshot import Diagnosis, Level, Progress, Report
 from controller.model.text import clean
-from controller.nats.errors import NatsError
+from controller.nats.jetstream import NatsError
 from controller.nats.session import NatsSession
 from controller.ports import Clock
 

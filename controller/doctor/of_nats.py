@@ -15,8 +15,7 @@ from controller.model.worker_messages import (
     WORKERS_BUCKET,
 )
 from controller.nats.consumers import consumer_state
-from controller.nats.errors import NatsError, StreamMissingError
-from controller.nats.jetstream import stream_info
+from controller.nats.jetstream import NatsError, StreamMissingError, stream_info
 from controller.nats.journal_stream import journal_stream, journal_subject
 from controller.nats.lag import QueueReader
 

@@ -32,7 +32,9 @@ from nats.js.kv import KV_DEL, KV_MARKER_REASON, KV_OP, KV_PURGE
 from controller.model.readings import Why
 from controller.model.text import clean
 from controller.model.value import INT64_MAX, Value
-from controller.nats.errors import (
+from controller.nats.follower import Follower
+from controller.nats.jetstream import (
+    ANSWER_S,
     JetStreamError,
     MessageMissingError,
     NatsError,
@@ -40,11 +42,12 @@ from controller.nats.errors import (
     NatsRefusedError,
     RevisionConflictError,
     StreamExistsError,
+    StreamInfo,
     StreamMissingError,
     UnreadableAnswerError,
+    stream_info,
+    typed_errors,
 )
-from controller.nats.follower import Follower
-from controller.nats.jetstream import ANSWER_S, StreamInfo, stream_info, typed_errors
 from controller.nats.session import NatsSession
 from controller.ports import (
     Clock,

@@ -29,7 +29,7 @@ from controller.model.settings import (
     SecretUnreadableError,
 )
 from controller.model.text import clean
-from controller.nats.errors import (
+from controller.nats.jetstream import (
     NatsDisconnectedError,
     NatsError,
     NatsNoRespondersError,

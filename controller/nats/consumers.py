@@ -14,8 +14,7 @@ from controller.model.memory import AckMark, QueueMark
 from controller.model.observation import QueueDepth
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.text import clean
-from controller.nats.errors import UnreadableAnswerError
-from controller.nats.jetstream import JetStreamAnswer, Requests, ask
+from controller.nats.jetstream import JetStreamAnswer, Requests, UnreadableAnswerError, ask
 
 
 # gc=False: none of these can be in a reference cycle, and every tick decodes thousands of them

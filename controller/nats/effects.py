@@ -26,8 +26,8 @@ from controller.model.memory import Memory
 from controller.model.text import clean
 from controller.model.tick import Tick
 from controller.model.value import Value
-from controller.nats.errors import NatsError, UnreadableAnswerError
 from controller.nats.intents import decode_intent, encode_intent, key_text, parse_key
+from controller.nats.jetstream import NatsError, UnreadableAnswerError
 from controller.nats.session import NatsSession
 from controller.planning.whatif import Effect, Outlook, effect_of, outlook_of
 from controller.ports import Foreseen, NoEffectError

@@ -13,7 +13,7 @@ from nats.aio.msg import Msg
 
 from controller.model.snapshot import Snapshot
 from controller.nats.bucket import Bucket
-from controller.nats.errors import NatsError
+from controller.nats.jetstream import NatsError
 from controller.nats.session import NatsSession
 from controller.nats.state import PART_BYTES, PartedValue
 from controller.ports import Clock, StoreError, StoreUnreadableError

@@ -25,14 +25,17 @@ from nats.js.api import AckPolicy, ConsumerConfig, Header, StatusCode
 
 from controller.model.servers import Backoff
 from controller.model.text import clean
-from controller.nats.errors import (
+from controller.nats.jetstream import (
+    ANSWER_S,
     JetStreamError,
     NatsDisconnectedError,
     NatsError,
     NatsTimeoutError,
+    StreamInfo,
     UnreadableAnswerError,
+    stream_info,
+    typed_errors,
 )
-from controller.nats.jetstream import ANSWER_S, StreamInfo, stream_info, typed_errors
 from controller.nats.session import NatsSession, is_cancelled
 from controller.ports import Clock
 

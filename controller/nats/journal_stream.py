@@ -26,17 +26,18 @@ from controller.model.servers import Backoff
 from controller.model.settings import JournalStreamSettings
 from controller.model.snapshot import Snapshot
 from controller.model.text import clean
-from controller.nats.errors import (
+from controller.nats.follower import Follower
+from controller.nats.jetstream import (
     JetStreamError,
     MessageMissingError,
     NatsError,
     NatsNoRespondersError,
     RevisionConflictError,
     StreamExistsError,
+    StreamInfo,
     StreamMissingError,
+    typed_errors,
 )
-from controller.nats.follower import Follower
-from controller.nats.jetstream import StreamInfo, typed_errors
 from controller.nats.session import NatsSession
 from controller.ports import Clock
 from controller.record.chain import Assembly, Chain, hash_of, line_of, linked, pieces

@@ -28,13 +28,13 @@ from controller.nats.consumers import (
     held,
     mark_of,
 )
-from controller.nats.errors import (
+from controller.nats.jetstream import (
     ConsumerMissingError,
     NatsError,
     NatsTimeoutError,
+    Requests,
     UnreadableAnswerError,
 )
-from controller.nats.jetstream import Requests
 from controller.ports import Clock
 
 CONSUMERS_AT_ONCE: Final = 128

@@ -20,7 +20,7 @@ from controller.model.decoding import UndecodableError, decoded
 from controller.model.lease import LeaseRecord, SeenLease
 from controller.model.text import clean_name
 from controller.nats.bucket import Bucket
-from controller.nats.errors import NatsError
+from controller.nats.jetstream import NatsError
 from controller.nats.session import NatsSession
 from controller.ports import (
     Clock,

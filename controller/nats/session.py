@@ -28,14 +28,16 @@ from controller.nats.client import (
     UnsupportedVersionError,
     identity,
 )
-from controller.nats.errors import (
+from controller.nats.jetstream import (
+    ANSWER_S,
     JetStreamError,
     NatsDisconnectedError,
     NatsError,
     NatsNoRespondersError,
+    api_of,
     describe,
+    typed_errors,
 )
-from controller.nats.jetstream import ANSWER_S, api_of, typed_errors
 from controller.ports import Clock
 
 log = logging.getLogger(__name__)

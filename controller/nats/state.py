@@ -3,8 +3,8 @@ at once, and the planner's memory.
 
     NAME.head             read first: its format, when it was saved, and each part's revision
     NAME.set.SET.NUMBER   a part; a SET is written once
-    memory.seen           written again and again while what is saved stays true: so the next process
-                          knows until when this one has watched
+    memory.seen           written again while what is saved stays true: so the next process knows
+                          until when this one has watched
 
 An interrupted save does not change the previous head and its parts. nats-py's ObjectStore stores in
 parts too, but without compare-and-set, which is needed to notice a second controller that saves.

@@ -27,9 +27,8 @@ from controller.model.worker_messages import (
     UsageEvent,
     usage_subject,
 )
-from controller.nats.errors import NatsError
 from controller.nats.follower import HEARTBEATS_MISSED, Follower
-from controller.nats.jetstream import StreamContents, StreamInfo
+from controller.nats.jetstream import NatsError, StreamContents, StreamInfo
 from controller.nats.ledger import UsageLedger
 from controller.nats.session import NatsSession
 from controller.ports import Clock

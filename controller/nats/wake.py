@@ -14,8 +14,12 @@ from controller.model.observation import WakeWatch
 from controller.model.text import clean
 from controller.model.value import Value
 from controller.nats.client import OneMessageSubscription
-from controller.nats.errors import NatsDisconnectedError, NatsError
-from controller.nats.jetstream import StreamConfiguration, stream_info
+from controller.nats.jetstream import (
+    NatsDisconnectedError,
+    NatsError,
+    StreamConfiguration,
+    stream_info,
+)
 from controller.nats.session import NatsSession
 from controller.ports import Clock
 

@@ -20,8 +20,7 @@ from controller.model.observation import QueueDepth
 from controller.model.readings import Fresh
 from controller.model.settings import JournalSettings
 from controller.model.snapshot import PoolView, Snapshot
-from controller.record.journal_files import JournalFiles, JournalWriter
-from controller.record.journal_past import JournalPast
+from controller.record.journal import JournalFiles, JournalPast, JournalWriter
 from support.measure import report, spread
 from tui import scenarios
 

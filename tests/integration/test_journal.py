@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from agentdash.demo.cluster import ApiFault
-from controller.record.journal_past import JournalPast
+from controller.record.journal import JournalPast
 from support.live import daemon, fleet_text, until
 from support.live_world import LiveWorld, Servers, servers
 

@@ -12,7 +12,7 @@ import pytest
 
 from controller.exit_codes import ExitCode
 from controller.record.chain import hash_of, link_of
-from controller.record.journal_past import JournalPast
+from controller.record.journal import JournalPast
 from integration.test_once import Printed, agentdash
 from support.live import daemon, fleet_text, until
 from support.live_world import LiveWorld, Servers, servers

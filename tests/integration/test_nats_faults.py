@@ -17,7 +17,7 @@ from nats.js.errors import APIError
 from controller.model.observation import QueueDepth
 from controller.model.readings import Reading, Stale, Why
 from controller.nats.state import head_key
-from controller.record.journal_past import JournalPast
+from controller.record.journal import JournalPast
 from support.live import Daemon, daemon, fleet_text, until
 from support.live_world import LiveWorld, Servers, servers
 from support.tcp_proxy import TcpProxy

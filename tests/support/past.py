@@ -21,7 +21,7 @@ from controller.model.snapshot import (
     Timeline,
 )
 from controller.record.frames import change_line, whole_line
-from controller.record.journal_files import JournalFiles
+from controller.record.journal import JournalFiles
 from tui import scenarios
 
 

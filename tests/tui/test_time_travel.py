@@ -13,7 +13,7 @@ from agentdash.tui import view_state
 from agentdash.tui.time_travel import read_past_moment
 from agentdash.tui.view_state import RecentPast
 from controller.model.snapshot import Snapshot
-from controller.record.journal_past import JournalPast
+from controller.record.journal import JournalPast
 from support.past import busy_tick, quiet_tick, write_journal
 from tui import scenarios
 from tui.dashboards import dashboard

@@ -19,7 +19,7 @@ from agentdash.worker.link import NatsLink
 from controller.engine.clock import SystemClock
 from controller.model.settings import NatsCredentials, NatsSettings, NatsTls, SecretRef
 from controller.model.snapshot import LinkState
-from controller.nats.errors import NatsDisconnectedError, NatsRefusedError, NatsTimeoutError
+from controller.nats.jetstream import NatsDisconnectedError, NatsRefusedError, NatsTimeoutError
 from controller.nats.session import NatsSession
 from tests.integration.nats.conftest import Connect, Until
 from tests.integration.nats.operator_mode import Operator

@@ -16,11 +16,11 @@ from controller.engine.clock import SystemClock
 from controller.model.settings import JournalStreamSettings, NatsCredentials, SecretRef
 from controller.model.snapshot import Role, Snapshot
 from controller.nats import journal_stream
-from controller.nats.errors import NatsDisconnectedError, NatsRefusedError, StreamMissingError
+from controller.nats.jetstream import NatsDisconnectedError, NatsRefusedError, StreamMissingError
 from controller.nats.journal_stream import JournalStream, _Pending, _Tail, parts_of, read_journal
 from controller.nats.session import NatsSession
 from controller.record.chain import hash_of, link_of
-from controller.record.journal_past import JournalPast
+from controller.record.journal import JournalPast
 from tests.integration.nats.conftest import Connect, Until
 from tests.integration.nats.kept import BUCKET
 from tests.integration.nats.test_snapshots import SMALL_MESSAGES

@@ -13,7 +13,7 @@ from nats.aio.client import DEFAULT_MAX_RECONNECT_ATTEMPTS
 
 from controller.model.settings import NatsTls
 from controller.model.snapshot import LinkState
-from controller.nats.errors import (
+from controller.nats.jetstream import (
     NatsDisconnectedError,
     NatsNoRespondersError,
     NatsTimeoutError,

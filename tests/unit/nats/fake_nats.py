@@ -14,7 +14,7 @@ from nats.js import JetStreamContext
 
 from controller.model.fleet import Behavior, Pool, ScalingRules
 from controller.model.ids import pool_key
-from controller.nats.errors import (
+from controller.nats.jetstream import (
     NatsDisconnectedError,
     NatsError,
     NatsNoRespondersError,

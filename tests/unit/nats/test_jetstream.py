@@ -18,7 +18,7 @@ from nats.js.errors import (
 )
 
 from controller.model.readings import Why
-from controller.nats.errors import (
+from controller.nats.jetstream import (
     ConsumerMissingError,
     JetStreamDisabledError,
     JetStreamError,
@@ -31,8 +31,9 @@ from controller.nats.errors import (
     StreamExistsError,
     StreamMissingError,
     UnreadableAnswerError,
+    stream_info,
+    typed_errors,
 )
-from controller.nats.jetstream import stream_info, typed_errors
 from tests.unit.nats.fake_nats import Answer, FakeNats, api_error, stream_answer
 
 CODES: dict[int, tuple[type[JetStreamError], Why]] = {

@@ -10,7 +10,7 @@ import pytest
 
 from controller.model.observation import QueueDepth
 from controller.model.readings import Absent, Fresh, Stale, Why
-from controller.nats.errors import (
+from controller.nats.jetstream import (
     NatsDisconnectedError,
     NatsNoRespondersError,
     NatsRefusedError,

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from controller.nats.errors import NatsRefusedError
+from controller.nats.jetstream import NatsRefusedError
 from controller.nats.wake import ASK_AGAIN_S, KEEP_S, Subjects, overlap
 from tests.unit.nats.fake_nats import Answer, FakeNats, FrozenClock, api_error, stream_answer
 
