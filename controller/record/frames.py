@@ -406,6 +406,10 @@ def _with_times(links: tuple[Link, ...], times: _LinkTimes) -> tuple[Link, ...]:
 _PLAIN: Final = bytes(range(32, 127)).replace(b"\\", b"")
 _ESCAPES: Final = re.compile(rb"\\[^\"\\/]")
 _LARGE_NUMBERS: Final = re.compile(rb"(?<![0-9.])[0-9]{17}|[0-9][eE]\+?[0-9]")
+# a time beyond the year 3000, whose name says that it is one: `"at":`, `"oldest_at":`
+_LARGE_TIMES: Final = re.compile(rb'(?:at|since|until|epoch)"\s*:\s*-?[0-9]{11}')
+_TIMES: Final = frozenset({"at", "since", "until", "epoch"})
+_NO_TIME: Final = "has a time that is none"
 _AS_ZEROS: Final = bytes.maketrans(b"123456789E", b"000000000e")
 _WHOLE: Final = re.compile(
     rb'\{"kind":"whole","version":([0-9]{1,9}),(?:"minor":([0-9]{1,9}),)?"at":([0-9.e+-]{1,32}),'
@@ -501,20 +505,28 @@ def _has_odd_characters(line: bytes) -> bool:
 
 def _has_large_numbers(line: bytes) -> bool:
     digits = line.translate(_AS_ZEROS, b"+")
-    may_be = b"0e0" in digits or b"0" * 17 in digits
-    return may_be and _LARGE_NUMBERS.search(line) is not None
+    if b"0e0" not in digits and b"0" * 11 not in digits:
+        return False
+    return _LARGE_NUMBERS.search(line) is not None or _LARGE_TIMES.search(line) is not None
 
 
 def _refuse_absurd(plain: Any) -> None:
     match plain:
         case dict():
-            for each in plain.values():
+            for name, each in plain.items():
+                if isinstance(each, int | float) and is_time(name) and not is_within(each, Moment):
+                    raise UnreadableLineError(_NO_TIME)
                 _refuse_absurd(each)
         case list():
             for each in plain:
                 _refuse_absurd(each)
         case int() | float() if not -INT64_MAX <= plain <= INT64_MAX:
             raise UnreadableLineError("has a number that no fleet has")
+
+
+def is_time(name: str) -> bool:
+    """Whether a value of this name is a time in Unix seconds."""
+    return name in _TIMES or name.endswith("_at")
 
 
 def _snapshot_of(line: AnyLine, before: Snapshot | None) -> ReadSnapshot:

@@ -196,10 +196,7 @@ def test_a_torn_last_line_is_left_out_and_named(tmp_path: Path) -> None:
         (b'["\\n",' + b"[" * 100_000, "is nested too deeply"),
         (b'{"kind":"tick","sequence":[],"at":1}', "is no line of a journal"),
         (b'{"kind":"tick","sequence":1e300,"at":1}', "has a number that no fleet has"),
-        (
-            b'{"kind":"tick","sequence":9,"at":99999999999}',
-            "is no line of a journal: at must be at most",
-        ),
+        (b'{"kind":"tick","sequence":9,"at":99999999999}', "has a time that is none"),
         (b'{"kind":"tick","sequence":9,"at":1,"colour":2}', "is no line of a journal"),
         (b"", "is not JSON"),
     ],
