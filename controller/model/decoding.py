@@ -32,6 +32,7 @@ import msgspec
 from msgspec import inspect
 
 from controller.model.text import ECHO_LIMIT, clean, clean_name, nearest, quote
+from controller.model.value import INT64_MAX, Moment, is_within
 
 AnyNumber: TypeAlias = int | float | Decimal
 T_co = TypeVar("T_co", covariant=True)
@@ -385,3 +386,65 @@ def _cleaned(plain: Any, path: str, found: list[InputFault]) -> Any:
             return [_cleaned(each, f"{path}[{index}]", found) for index, each in enumerate(plain)]
         case _:
             return plain
+
+
+# what a line may have that has to be looked at: characters beyond plain ASCII, escaped characters,
+# and numbers of 17 digits or with an exponent
+_PLAIN: Final = bytes(range(32, 127)).replace(b"\\", b"")
+_ESCAPES: Final = re.compile(rb"\\[^\"\\/]")
+_LARGE_NUMBERS: Final = re.compile(rb"(?<![0-9.])[0-9]{17}|[0-9][eE]\+?[0-9]")
+# a time beyond the year 3000, whose name says that it is one: `"at":`, `"oldest_at":`
+_LARGE_TIMES: Final = re.compile(rb'(?:at|since|until|epoch)"\s*:\s*-?[0-9]{11}')
+_TIMES: Final = frozenset({"at", "since", "until", "epoch"})
+_NO_TIME: Final = "has a time that is none"
+_AS_ZEROS: Final = bytes.maketrans(b"123456789E", b"000000000e")
+
+
+def odd_data(line: bytes) -> Any | None:
+    """The plain data of a line from outside, its texts cleaned, if there is something odd in it;
+    None for the usual line, which the decoder may read. Raises NotJsonError, and UndecodableError
+    for a number or a time that cannot be.
+    """
+    # the quick looks come first: a step in time reads megabytes
+    if _has_odd_characters(line):
+        plain, _ = read_json_line(line)
+    elif _has_large_numbers(line):
+        plain = msgspec.json.decode(line)
+    else:
+        return None
+    _refuse_absurd(plain)
+    return plain
+
+
+def _has_odd_characters(line: bytes) -> bool:
+    if not (rest := line.translate(None, _PLAIN)):
+        return False
+    if rest.strip(b"\\") and any(clean(each) != each for each in set(rest.decode("utf-8"))):
+        return True
+    return _ESCAPES.search(line) is not None
+
+
+def _has_large_numbers(line: bytes) -> bool:
+    digits = line.translate(_AS_ZEROS, b"+")
+    if b"0e0" not in digits and b"0" * 11 not in digits:
+        return False
+    return _LARGE_NUMBERS.search(line) is not None or _LARGE_TIMES.search(line) is not None
+
+
+def _refuse_absurd(plain: Any) -> None:
+    match plain:
+        case dict():
+            for name, each in plain.items():
+                if isinstance(each, int | float) and is_time(name) and not is_within(each, Moment):
+                    raise UndecodableError(_NO_TIME)
+                _refuse_absurd(each)
+        case list():
+            for each in plain:
+                _refuse_absurd(each)
+        case int() | float() if not -INT64_MAX <= plain <= INT64_MAX:
+            raise UndecodableError("has a number that no fleet has")
+
+
+def is_time(name: str) -> bool:
+    """Whether a value of this name is a time in Unix seconds."""
+    return name in _TIMES or name.endswith("_at")

@@ -24,9 +24,10 @@ from msgspec.structs import replace
 from controller.model.decoding import (
     Cut,
     NotJsonError,
+    UndecodableError,
     cut_for,
+    odd_data,
     range_in_words,
-    read_json_line,
 )
 from controller.model.ids import PoolKey
 from controller.model.lease import LeaseView
@@ -47,7 +48,7 @@ from controller.model.snapshot import (
     Timeline,
 )
 from controller.model.text import clean
-from controller.model.value import INT64_MAX, Interval, Moment, Value, is_within
+from controller.model.value import Interval, Moment, Value, is_within
 
 MOST_LINE_BYTES: Final = 64 * 2**20
 """A longer line is refused: a whole snapshot of 10,000 pools has 15 MB."""
@@ -401,16 +402,6 @@ def _with_times(links: tuple[Link, ...], times: _LinkTimes) -> tuple[Link, ...]:
 
 # -- from lines to snapshots --------------------------------------------------------------------
 
-# what a line from outside may have that has to be looked at: characters beyond plain ASCII, escaped
-# characters, and numbers of 17 digits or with an exponent
-_PLAIN: Final = bytes(range(32, 127)).replace(b"\\", b"")
-_ESCAPES: Final = re.compile(rb"\\[^\"\\/]")
-_LARGE_NUMBERS: Final = re.compile(rb"(?<![0-9.])[0-9]{17}|[0-9][eE]\+?[0-9]")
-# a time beyond the year 3000, whose name says that it is one: `"at":`, `"oldest_at":`
-_LARGE_TIMES: Final = re.compile(rb'(?:at|since|until|epoch)"\s*:\s*-?[0-9]{11}')
-_TIMES: Final = frozenset({"at", "since", "until", "epoch"})
-_NO_TIME: Final = "has a time that is none"
-_AS_ZEROS: Final = bytes.maketrans(b"123456789E", b"000000000e")
 _WHOLE: Final = re.compile(
     rb'\{"kind":"whole","version":([0-9]{1,9}),(?:"minor":([0-9]{1,9}),)?"at":([0-9.e+-]{1,32}),'
 )
@@ -458,7 +449,7 @@ def read_line(
     """
     try:
         return _snapshot_of(_read(line.removesuffix(b"\n"), version, is_clean=is_clean), before)
-    except NotJsonError as error:
+    except (NotJsonError, UndecodableError) as error:
         raise UnreadableLineError(str(error)) from None
     except UnicodeDecodeError:
         raise UnreadableLineError("is not UTF-8") from None
@@ -475,58 +466,20 @@ def read_line(
 
 
 def _read(line: bytes, version: SnapshotVersion, *, is_clean: bool) -> AnyLine:
-    if not is_clean and _has_odd_characters(line):
-        plain, _ = read_json_line(line)
-    elif version.is_newer or (not is_clean and _has_large_numbers(line)):
+    plain = None if is_clean else odd_data(line)
+    if plain is None and version.is_newer:
         plain = msgspec.json.decode(line)
-    else:
+    if plain is None:
         read: AnyLine = _DECODER.decode(line)
         return read
-    if version.is_newer:
-        plain = _known_fields()(plain)
-    _refuse_absurd(plain)
-    converted: AnyLine = msgspec.convert(plain, AnyLine)
+    known = _known_fields()(plain) if version.is_newer else plain
+    converted: AnyLine = msgspec.convert(known, AnyLine)
     return converted
 
 
 @cache
 def _known_fields() -> Cut:
     return cut_for(AnyLine)
-
-
-# the quick looks come first: a step in time reads megabytes
-def _has_odd_characters(line: bytes) -> bool:
-    if not (rest := line.translate(None, _PLAIN)):
-        return False
-    if rest.strip(b"\\") and any(clean(each) != each for each in set(rest.decode("utf-8"))):
-        return True
-    return _ESCAPES.search(line) is not None
-
-
-def _has_large_numbers(line: bytes) -> bool:
-    digits = line.translate(_AS_ZEROS, b"+")
-    if b"0e0" not in digits and b"0" * 11 not in digits:
-        return False
-    return _LARGE_NUMBERS.search(line) is not None or _LARGE_TIMES.search(line) is not None
-
-
-def _refuse_absurd(plain: Any) -> None:
-    match plain:
-        case dict():
-            for name, each in plain.items():
-                if isinstance(each, int | float) and is_time(name) and not is_within(each, Moment):
-                    raise UnreadableLineError(_NO_TIME)
-                _refuse_absurd(each)
-        case list():
-            for each in plain:
-                _refuse_absurd(each)
-        case int() | float() if not -INT64_MAX <= plain <= INT64_MAX:
-            raise UnreadableLineError("has a number that no fleet has")
-
-
-def is_time(name: str) -> bool:
-    """Whether a value of this name is a time in Unix seconds."""
-    return name in _TIMES or name.endswith("_at")
 
 
 def _snapshot_of(line: AnyLine, before: Snapshot | None) -> ReadSnapshot:
