@@ -130,7 +130,7 @@ class Pending(msgspec.Struct, frozen=True, gc=False):
     grown: Grown | None
 
 
-class Tick:
+class PlanPass:
     """One plan on its way; pools are named by their number.
 
     - `is_partial`: only some pools were observed, and the others are not decided.

@@ -15,7 +15,7 @@ from controller.planning.demand.demand import demand_of
 from controller.planning.gate import gated
 from controller.planning.inputs import Moment, Overrides, PoolInput
 from controller.planning.limit import limit
-from controller.planning.memo import Kept, LocalPlan, Planned, Tick
+from controller.planning.memo import Kept, LocalPlan, Planned, PlanPass
 from controller.planning.memory import follow_clock, remembered
 from controller.planning.recommend import recommend
 from controller.planning.step import step
@@ -36,7 +36,7 @@ def plan(  # noqa: PLR0917 - these are what a plan is a function of
     a fixed size. `kept` is from the previous plan: it saves time and changes no result.
     """
     memory = follow_clock(memory, observation.clock_step_s)
-    tick = Tick(observation, terms, intents, memory, now, kept)
+    tick = PlanPass(observation, terms, intents, memory, now, kept)
     overrides = Overrides(intents)
     is_ours = tick.kept is not None and memory.pools is tick.kept.memories
     for number in tick.recompute:

@@ -37,7 +37,7 @@ from controller.planning.compile import compile_fleet
 from controller.planning.demand.learned import ASK_EVERY_S
 from controller.planning.planner import plan
 from controller.simulate.policies import HpaKedaSettings
-from controller.simulate.world import NEVER, Answer, Seen
+from controller.simulate.world import NEVER, Answer, SeenPool
 
 START_AT: Final = 1_699_920_000.0
 """Virtual time 0 in Unix seconds. It is midnight UTC, so a day begins with the trace."""
@@ -122,10 +122,10 @@ class PlannerPolicy:
         self._key = pool.key
         self._terms = compile_fleet(Fleet(pools=(pool,)))
         self._memory = Memory()
-        self._at_rest: Seen | None = None
+        self._at_rest: SeenPool | None = None
         self.decision: Decision | None = None
 
-    def look(self, seen: Seen, now: float) -> Answer:
+    def look(self, seen: SeenPool, now: float) -> Answer:
         """The plan's `next`, but never fewer than the busy replicas."""
         if (turn_at := self._turn_at(seen)) > now:
             self._at_rest = None
@@ -146,7 +146,7 @@ class PlannerPolicy:
             self._at_rest = seen
         return Answer(replicas, look_at)
 
-    def _turn_at(self, seen: Seen) -> float:
+    def _turn_at(self, seen: SeenPool) -> float:
         """When rule `native` learns next, in virtual seconds. If no message waits, no decision can
         change before. `-NEVER` if the plan must be made now.
         """
@@ -158,7 +158,7 @@ class PlannerPolicy:
             return -NEVER
         return native.asked_at - START_AT + ASK_EVERY_S
 
-    def _plan(self, seen: Seen, now: float) -> Decision:
+    def _plan(self, seen: SeenPool, now: float) -> Decision:
         at = START_AT + now
         observation = Observation(pools={self._key: observed(seen, at)})
         made = plan(observation, self._terms, _NO_INTENTS, self._memory, at)
@@ -178,7 +178,7 @@ class PlannerPolicy:
             pools = {self._key: replace(memory, asked=asked)}
             self._memory = replace(self._memory, pools=pools)
 
-    def _look_at(self, seen: Seen, replicas: int, now: float) -> float:
+    def _look_at(self, seen: SeenPool, replicas: int, now: float) -> float:
         cadence = self._cadence
         if not cadence.on_events:
             return _next(now, cadence.running_s if replicas else cadence.empty_s)
@@ -188,7 +188,7 @@ class PlannerPolicy:
         return NEVER if replicas <= seen.busy else now + cadence.running_s
 
 
-def observed(seen: Seen, at: float) -> PoolObservation:
+def observed(seen: SeenPool, at: float) -> PoolObservation:
     """The observation that a daemon would have of this pool at `at` (Unix seconds)."""
     return PoolObservation(
         queue=Fresh(
@@ -220,7 +220,7 @@ def _started(time_to_ready_s: float) -> tuple[Pod, ...]:
     return (Pod(name="pod", phase=PodPhase.READY, created_at=START_AT, ready_at=ready_at),)
 
 
-def _is_behind(memory: PoolMemory, seen: Seen, at: float) -> bool:
+def _is_behind(memory: PoolMemory, seen: SeenPool, at: float) -> bool:
     """Whether rule `native` has not learned from the present counters yet, because it learns at
     intervals.
     """

@@ -12,7 +12,7 @@ from controller.planning.demand.native import NativeInput, native
 from controller.planning.inputs import Moment, Tolerance
 from controller.planning.memory import longest_period_s, record_change
 from controller.planning.windows import limit_change, longest_window_s, remember, stabilize
-from controller.simulate.world import NEVER, Answer, Seen
+from controller.simulate.world import NEVER, Answer, SeenPool
 
 
 class HpaKedaSettings(NamedTuple):
@@ -70,7 +70,7 @@ class Static:
     def __init__(self, replicas: int) -> None:
         self._replicas = replicas
 
-    def look(self, seen: Seen, now: float) -> Answer:  # noqa: ARG002 - a fixed size needs neither
+    def look(self, seen: SeenPool, now: float) -> Answer:  # noqa: ARG002 - a fixed size needs neither
         """The fixed number; it never looks again."""
         return Answer(self._replicas)
 
@@ -92,7 +92,7 @@ class HpaKeda:
         self._active_at = 0.0
         self._synced_at = 0.0
 
-    def look(self, seen: Seen, now: float) -> Answer:
+    def look(self, seen: SeenPool, now: float) -> Answer:
         """Run the loops that are due."""
         settings = self._settings
         replicas = seen.replicas
@@ -179,7 +179,7 @@ class Native:
         self._idle_look_s = idle_look_s
         self._state: NativeState | None = None
 
-    def look(self, seen: Seen, now: float) -> Answer:
+    def look(self, seen: SeenPool, now: float) -> Answer:
         """The replicas that the rule advises."""
         known = NativeInput(
             pending=seen.pending,

@@ -19,7 +19,7 @@ NEVER: Final = math.inf
 GIVE_UP_S: Final = 3600.0
 
 
-class Seen(NamedTuple):
+class SeenPool(NamedTuple):
     """What a controller can see of one pool.
 
     `pending` and `in_flight` are messages. `arrivals` and `completions` count since the start.
@@ -55,7 +55,7 @@ class Policy(Protocol):
     interval_s: float
     on_events: bool
 
-    def look(self, seen: Seen, now: float) -> Answer:
+    def look(self, seen: SeenPool, now: float) -> Answer:
         """The pool's next size; `now` in seconds since the start of the trace."""
         ...
 
@@ -195,7 +195,7 @@ class VirtualPool:
         idle, ready, starting = len(self._by_load[0]), len(self._load), len(self._starting)
         busy, in_flight = ready - idle, len(self._ends)
         pending = len(self._queue)
-        seen = Seen(
+        seen = SeenPool(
             pending=pending,
             in_flight=in_flight,
             arrivals=self._arrived,

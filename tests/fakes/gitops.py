@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agentdash.demo.cluster import SimCluster
-from agentdash.demo.cluster.api import Answer, Call, answer
+from agentdash.demo.cluster.api import ApiAnswer, Call, answer
 
 APPLY = "application/apply-patch+yaml"
 
@@ -11,7 +11,7 @@ APPLY = "application/apply-patch+yaml"
 def add_apply(sim: SimCluster) -> None:
     """An apply changes the object as a merge patch does, and its manager owns the size then."""
 
-    def apply(call: Call) -> Answer | None:
+    def apply(call: Call) -> ApiAnswer | None:
         if call.verb != "patch" or call.headers.get("Content-Type") != APPLY:
             return None
         assert call.kind is not None

@@ -10,7 +10,7 @@ from typing import TypeAlias, TypeVar
 import msgspec
 
 from agentdash.demo.cluster import SimCluster, StatusError
-from agentdash.demo.cluster.api import Answer, Call, answer
+from agentdash.demo.cluster.api import ApiAnswer, Call, answer
 from agentdash.demo.cluster.objects import KINDS, PODS, Object, matches, parse_labels, stamp
 
 RESOURCE = "metrics.k8s.io"
@@ -86,8 +86,8 @@ class GivenMetrics:
         """Forget all values; the APIs stay installed."""
         self._given.clear()
 
-    def __call__(self, call: Call) -> Answer | None:
-        """Answer what is asked of an installed API, and which kinds a group has."""
+    def __call__(self, call: Call) -> ApiAnswer | None:
+        """ApiAnswer what is asked of an installed API, and which kinds a group has."""
         match call.path.strip("/").split("/"):
             case ["api", version]:
                 return answer(200, _kinds_of("", version))

@@ -12,7 +12,7 @@ import signal
 from pathlib import Path
 
 from agentdash.demo.cluster import SimCluster
-from agentdash.demo.cluster.api import Answer, Call, answer
+from agentdash.demo.cluster.api import ApiAnswer, Call, answer
 
 
 async def serve(kubeconfig: Path, speed: float) -> None:
@@ -21,7 +21,7 @@ async def serve(kubeconfig: Path, speed: float) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
     async with SimCluster(speed=speed) as sim:
 
-        def writes(call: Call) -> Answer | None:
+        def writes(call: Call) -> ApiAnswer | None:
             if call.path != "/_sim/writes":
                 return None
             if call.method == "DELETE":

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from agentdash.demo.cluster import SimCluster, StatusError
-from agentdash.demo.cluster.api import Answer, Call, answer
+from agentdash.demo.cluster.api import ApiAnswer, Call, answer
 from agentdash.demo.cluster.objects import Kind, Object, forbidden
 
 _GROUP = "rbac.authorization.k8s.io"
@@ -51,8 +51,8 @@ class Rbac:
         self._kept: dict[tuple[str, str, str], Object] = {}
         sim.api.extensions.insert(0, self)
 
-    def __call__(self, call: Call) -> Answer | None:
-        """Answer what is about rights; raise StatusError 401 or 403."""
+    def __call__(self, call: Call) -> ApiAnswer | None:
+        """ApiAnswer what is about rights; raise StatusError 401 or 403."""
         user = self._user(call.headers.get("Authorization", ""))
         if not call.plural:
             return None

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from agentdash.demo.cluster import ApiFault
-from agentdash.demo.cluster.api import Answer, Call, answer
+from agentdash.demo.cluster.api import ApiAnswer, Call, answer
 from agentdash.demo.cluster.objects import DEPLOYMENTS
 from support import requests_seen
 from tests.simulated.conftest import APPS, CORE, DEADLINE_S, Start, World
@@ -309,7 +309,7 @@ async def test_requests_are_logged_as_rbac_names_them_and_writes_apart(world: Wo
 async def test_an_extension_sees_each_request_first_and_may_pass_it_on(world: World) -> None:
     seen: list[str] = []
 
-    def extension(call: Call) -> Answer | None:
+    def extension(call: Call) -> ApiAnswer | None:
         seen.append(call.resource)
         return answer(200, {"extended": True}) if call.plural == "gadgets" else None
 

@@ -1,4 +1,4 @@
-"""Workloads, scheduler and kubelets: pods follow the sizes, and say why they do not."""
+"""WorkloadControllers, scheduler and kubelets: pods follow the sizes, and say why they do not."""
 
 from __future__ import annotations
 

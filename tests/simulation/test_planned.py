@@ -17,7 +17,7 @@ from controller.simulate.planned import EVERY_SECOND, Cadence, PlannerPolicy, hp
 from controller.simulate.policies import SOURCE_SETTINGS, HpaKeda
 from controller.simulate.score import reversals
 from controller.simulate.trace import Trace, TraceTask
-from controller.simulate.world import Action, Answer, PoolRun, Seen, World, run
+from controller.simulate.world import Action, Answer, PoolRun, SeenPool, World, run
 from support.examples import scaled
 
 HPA_CADENCE = Cadence(on_events=False, running_s=15.0, empty_s=30.0)
@@ -91,7 +91,7 @@ def test_a_steady_load_settles_and_does_not_flap() -> None:
 class Watched(PlannerPolicy):
     """Fails where the plan would take a replica that works."""
 
-    def look(self, seen: Seen, now: float) -> Answer:
+    def look(self, seen: SeenPool, now: float) -> Answer:
         answer = super().look(seen, now)
         decision = self.decision
         assert decision is not None
@@ -128,8 +128,8 @@ def test_a_busy_replica_is_never_asked_for_and_every_task_is_served(
 
 def shown(
     *, pending: int, in_flight: int, done: int, replicas: int, busy: int, slots: int = 1
-) -> Seen:
-    return Seen(
+) -> SeenPool:
+    return SeenPool(
         pending=pending,
         in_flight=in_flight,
         arrivals=pending + in_flight + done,

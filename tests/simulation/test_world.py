@@ -11,7 +11,7 @@ from controller.simulate.clairvoyant import clairvoyant_replica_s
 from controller.simulate.policies import SOURCE_SETTINGS, HpaKeda, Native, Static
 from controller.simulate.score import percentile, reversals, score
 from controller.simulate.trace import Trace, TraceTask
-from controller.simulate.world import NEVER, Action, Answer, Policy, PoolRun, Seen, World, run
+from controller.simulate.world import NEVER, Action, Answer, Policy, PoolRun, SeenPool, World, run
 
 
 class Follow:
@@ -20,7 +20,7 @@ class Follow:
     interval_s = 0.0
     on_events = True
 
-    def look(self, seen: Seen, now: float) -> Answer:  # noqa: ARG002 - the protocol's
+    def look(self, seen: SeenPool, now: float) -> Answer:  # noqa: ARG002 - the protocol's
         return Answer(seen.pending + seen.in_flight)
 
 
@@ -32,9 +32,9 @@ class Script:
 
     def __init__(self, *steps: tuple[float, int]) -> None:
         self._steps = list(steps)
-        self.seen: list[Seen] = []
+        self.seen: list[SeenPool] = []
 
-    def look(self, seen: Seen, now: float) -> Answer:
+    def look(self, seen: SeenPool, now: float) -> Answer:
         self.seen.append(seen)
         replicas = next((n for at, n in reversed(self._steps) if at <= now), 0)
         return Answer(replicas, next((at for at, _ in self._steps if at > now), NEVER))
@@ -90,8 +90,8 @@ def test_a_message_goes_to_the_fullest_replica_so_that_others_run_empty() -> Non
 def test_what_a_policy_sees_adds_up() -> None:
     script = Script((0.0, 2), (5.0, 2), (50.0, 2))
     live([TraceTask(1.0, 100.0), TraceTask(2.0, 100.0), TraceTask(3.0, 1.0)], script, end_s=60.0)
-    assert script.seen[1] == Seen(3, 0, 3, 0, 2, 0, 2, 0, 1, 19.0)
-    assert script.seen[2] == Seen(1, 2, 3, 0, 2, 2, 0, 2, 1, 19.0)
+    assert script.seen[1] == SeenPool(3, 0, 3, 0, 2, 0, 2, 0, 1, 19.0)
+    assert script.seen[2] == SeenPool(1, 2, 3, 0, 2, 2, 0, 2, 1, 19.0)
 
 
 def test_a_policy_looks_only_at_its_ticks() -> None:
@@ -103,7 +103,7 @@ def test_a_policy_looks_only_at_its_ticks() -> None:
 
 def test_a_policy_that_leaves_its_queue_alone_is_given_up_and_its_tasks_counted() -> None:
     class Asleep(Follow):
-        def look(self, seen: Seen, now: float) -> Answer:  # noqa: ARG002 - the protocol's
+        def look(self, seen: SeenPool, now: float) -> Answer:  # noqa: ARG002 - the protocol's
             return Answer(0, now + 30.0)
 
     lived = live([TraceTask(1.0, 1.0), TraceTask(2.0, 1.0)], Asleep(), end_s=100.0)

@@ -34,7 +34,14 @@ from agentdash.demo.cluster.objects import (
     parse_labels,
     unsupported_media_type,
 )
-from agentdash.demo.cluster.registry import Registry, Writer, incoming, json_of, renamed, stored_as
+from agentdash.demo.cluster.registry import (
+    FieldManager,
+    Registry,
+    incoming,
+    json_of,
+    renamed,
+    stored_as,
+)
 from agentdash.demo.cluster.store import Change, Store, StoredObject, Watcher
 
 MERGE_PATCH: Final = "application/merge-patch+json"
@@ -88,11 +95,11 @@ class Call:
         return f"{self.plural}/{self.sub}" if self.sub else self.plural
 
     @property
-    def writer(self) -> Writer:
+    def writer(self) -> FieldManager:
         """The field manager: the one given, else the client's name."""
         agent = self.headers.get("User-Agent", "")
         name = self.query.get("fieldManager") or agent.partition("/")[0]
-        return Writer(name, subresource=self.sub)
+        return FieldManager(name, subresource=self.sub)
 
     def number(self, name: str, default: int) -> int:
         """A whole number of the query; raises StatusError 400."""
@@ -126,7 +133,7 @@ def call_of(request: web.BaseRequest, body: bytes) -> Call:
     return Call(request.method, request.path, request.query, request.headers, body, **named)
 
 
-class Answer(NamedTuple):
+class ApiAnswer(NamedTuple):
     """A complete answer."""
 
     status: int
@@ -135,20 +142,20 @@ class Answer(NamedTuple):
     headers: Mapping[str, str] = _HEADERS
 
 
-Extension: TypeAlias = Callable[[Call], Answer | None]
+Extension: TypeAlias = Callable[[Call], ApiAnswer | None]
 """Sees each request before the API does. It answers, or raises StatusError, or returns None: then
 the next one is asked, and at last the API itself."""
 
 
-def answer(status: int, body: Mapping[str, Any] | bytes) -> Answer:
+def answer(status: int, body: Mapping[str, Any] | bytes) -> ApiAnswer:
     """A JSON answer."""
-    return Answer(status, body if isinstance(body, bytes) else msgspec.json.encode(body))
+    return ApiAnswer(status, body if isinstance(body, bytes) else msgspec.json.encode(body))
 
 
-def refusal(error: StatusError) -> Answer:
+def refusal(error: StatusError) -> ApiAnswer:
     """The answer for an error."""
     after = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
-    return Answer(error.code, msgspec.json.encode(error.status()), headers=_HEADERS | after)
+    return ApiAnswer(error.code, msgspec.json.encode(error.status()), headers=_HEADERS | after)
 
 
 class Selection:
@@ -300,7 +307,7 @@ class Api:
         registry.store.subscribe(self._forget_log)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer one request."""
+        """ApiAnswer one request."""
         call = call_of(request, await request.read() if request.body_exists else b"")
         faults = self.faults.take(call.verb, request.path_qs)
         early = await _failed(faults, after=False)
@@ -346,13 +353,13 @@ class Api:
         if change.type == "DELETED" and change.new.kind is PODS:
             self._logs.pop(change.new.key, None)
 
-    def _extended(self, call: Call) -> Answer | None:
+    def _extended(self, call: Call) -> ApiAnswer | None:
         for extension in self.extensions:
             if (made := extension(call)) is not None:
                 return made
         return None
 
-    def _finish(self, call: Call, made: Answer) -> web.Response:
+    def _finish(self, call: Call, made: ApiAnswer) -> web.Response:
         self._note(call, made.status)
         headers = {"Content-Type": made.content_type, **made.headers}
         return web.Response(status=made.status, body=made.body, headers=headers)
@@ -378,7 +385,7 @@ class Api:
             request.transport.abort()
         return response
 
-    def _served(self, call: Call) -> Answer:
+    def _served(self, call: Call) -> ApiAnswer:
         """The answer; raises StatusError."""
         if call.path == "/version":
             return answer(200, _VERSION)
@@ -388,14 +395,14 @@ class Api:
         kind = call.kind
         if kind is None:
             # outside every group the real server answers in plain text
-            return Answer(404, b"404 page not found\n", "text/plain")
+            return ApiAnswer(404, b"404 page not found\n", "text/plain")
         try:
             return self._of_kind(call, kind)
         except (KeyError, TypeError, AttributeError) as error:
             # a part of the body is of another type than the API's
             raise bad_request(f"the object provided is malformed: {error!r}") from error
 
-    def _of_kind(self, call: Call, kind: Kind) -> Answer:
+    def _of_kind(self, call: Call, kind: Kind) -> ApiAnswer:
         match call.verb, call.sub:
             case "list", "":
                 return self._list(call, kind)
@@ -416,7 +423,7 @@ class Api:
     def _read(self, call: Call, kind: Kind) -> StoredObject:
         return self._registry.read(kind, call.namespace, call.name)
 
-    def _list(self, call: Call, kind: Kind) -> Answer:
+    def _list(self, call: Call, kind: Kind) -> ApiAnswer:
         limit, token = call.number("limit", 0), call.query.get("continue", "")
         if token and token not in self._pages:
             raise expired("The provided continue parameter is too old; start a new list")
@@ -441,7 +448,7 @@ class Api:
             del self._pages[next(iter(self._pages))]
         return token
 
-    def _patch(self, call: Call, kind: Kind) -> Answer:
+    def _patch(self, call: Call, kind: Kind) -> ApiAnswer:
         if call.headers.get("Content-Type", "").partition(";")[0] != MERGE_PATCH:
             raise unsupported_media_type()
         body, stored = call.decoded(), self._read(call, kind)
@@ -450,7 +457,7 @@ class Api:
         changed = self._registry.patch(stored, renamed(kind, body), call.writer)
         return answer(200, _scale_of(changed) if call.sub else _full(kind, changed))
 
-    def _delete(self, call: Call, kind: Kind) -> Answer:
+    def _delete(self, call: Call, kind: Kind) -> ApiAnswer:
         grace = call.query.get("gracePeriodSeconds")
         stored = self._registry.delete(
             kind, call.namespace, call.name, grace_s=None if grace is None else int(grace)
@@ -461,7 +468,7 @@ class Api:
         body = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}
         return answer(200, body | {"details": details})
 
-    def _log(self, call: Call, pod: StoredObject) -> Answer:
+    def _log(self, call: Call, pod: StoredObject) -> ApiAnswer:
         """The last lines of a pod; all its containers share them. The refusals are the real ones
         (kubernetes/pkg/registry/core/pod/strategy.go and the kubelet's).
         """
@@ -483,7 +490,7 @@ class Api:
         lines = list(self._logs.get(pod.key, ()))
         tail, most = call.number("tailLines", len(lines)), call.number("limitBytes", 2**31)
         text = "".join(f"{each}\n" for each in lines[max(0, len(lines) - tail) :])
-        return Answer(200, text.encode()[:most], "text/plain")
+        return ApiAnswer(200, text.encode()[:most], "text/plain")
 
 
 def _scale_of(stored: StoredObject) -> Object:
@@ -500,7 +507,7 @@ def _scale_of(stored: StoredObject) -> Object:
     }
 
 
-async def _failed(faults: list[ApiFault], *, after: bool) -> Answer | None:
+async def _failed(faults: list[ApiFault], *, after: bool) -> ApiAnswer | None:
     """Delay, hang or refuse as the faults require; None if the request goes on."""
     for fault in faults:
         if fault.after != after:
@@ -514,7 +521,7 @@ async def _failed(faults: list[ApiFault], *, after: bool) -> Answer | None:
     return None
 
 
-async def _cut(request: web.BaseRequest, made: Answer) -> web.StreamResponse:
+async def _cut(request: web.BaseRequest, made: ApiAnswer) -> web.StreamResponse:
     """Announce the whole answer, send half of it, and break the connection."""
     response = web.StreamResponse(status=made.status, headers={"Content-Type": made.content_type})
     response.content_length = len(made.body)

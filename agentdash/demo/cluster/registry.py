@@ -49,7 +49,7 @@ _OF_SERVER: Final = (
 )
 
 
-class Writer(NamedTuple):
+class FieldManager(NamedTuple):
     """Who writes: the field manager, by an Update or an Apply, and through which subresource."""
 
     name: str = "demo"
@@ -57,7 +57,7 @@ class Writer(NamedTuple):
     subresource: str = ""
 
 
-OF_CLUSTER: Final = Writer()
+OF_CLUSTER: Final = FieldManager()
 
 
 class Registry:
@@ -74,7 +74,7 @@ class Registry:
         return stored
 
     def create(
-        self, kind: Kind, namespace: str, item: Object, writer: Writer = OF_CLUSTER
+        self, kind: Kind, namespace: str, item: Object, writer: FieldManager = OF_CLUSTER
     ) -> StoredObject:
         """Complete, check and store a new object. Its dictionary is taken over.
 
@@ -104,7 +104,7 @@ class Registry:
         return self.store.create(kept, item)
 
     def patch(
-        self, old: StoredObject, body: Mapping[str, Any], writer: Writer = OF_CLUSTER
+        self, old: StoredObject, body: Mapping[str, Any], writer: FieldManager = OF_CLUSTER
     ) -> StoredObject:
         """Change an object by a JSON merge patch; the status and what the server owns stay.
 
@@ -223,7 +223,7 @@ def merged(target: Any, change: Any) -> Any:
     return result
 
 
-def _managed(kind: Kind, writer: Writer) -> Object:
+def _managed(kind: Kind, writer: FieldManager) -> Object:
     """The entry of metadata.managedFields for the last writer of `spec.replicas`, the only field
     that has one here. The real server notes no time for a write of the scale subresource.
     """

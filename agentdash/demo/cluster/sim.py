@@ -29,7 +29,7 @@ from agentdash.demo.cluster.objects import (
 )
 from agentdash.demo.cluster.registry import EventRecorder, Registry
 from agentdash.demo.cluster.store import Store, StoredObject
-from agentdash.demo.cluster.workloads import Workloads
+from agentdash.demo.cluster.workloads import WorkloadControllers
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ class SimCluster:
             random.Random(seed + 1),
             cold_start or ColdStart(),
         )
-        workloads = Workloads(self.registry, recorder, self._timers)
+        workloads = WorkloadControllers(self.registry, recorder, self._timers)
         scheduler = Scheduler(self.registry, recorder)
         self._queues = (*workloads.queues, scheduler.queue, self._timers.queue)
         self._tasks: list[asyncio.Future[None]] = []

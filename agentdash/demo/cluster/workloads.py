@@ -60,7 +60,7 @@ class _Retry:
         return min(_RETRY_MOST_S, _RETRY_FIRST_S * 2.0 ** min(self.failures - 1, 10))
 
 
-class Workloads:
+class WorkloadControllers:
     """The controllers of the three kinds, in one queue, and the collector of what a deleted owner
     leaves.
     """

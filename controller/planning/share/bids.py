@@ -45,7 +45,7 @@ class Bids:
         self.sums: dict[int, list[int]] = {}
 
 
-class State:
+class Drawn:
     """A tenant's pools on the way: `have` replicas and `closed` by a row, both by pool; `left` by
     own row that is short. Rows in `passes` still grant their first replica in any case.
     """
@@ -72,12 +72,12 @@ class State:
         if self.passes and replicas:
             self.passes.difference_update([row for row, _ in takes])
 
-    def copy(self) -> State:
+    def copy(self) -> Drawn:
         """A copy that can be changed."""
-        return State(dict(self.have), dict(self.closed), dict(self.left), set(self.passes))
+        return Drawn(dict(self.have), dict(self.closed), dict(self.left), set(self.passes))
 
 
-class Tenant:
+class Bidder:
     """A tenant's claims and uses, and all that follows from them alone.
 
     - `pools`: its claims, by pool. `wants`: by row, what all its replicas use on their preferred
@@ -144,7 +144,7 @@ class Tenant:
         self.own: dict[int, dict[int, int]] = {}
         self.draws: dict[int, Profile] = {}
         self.shares: dict[int, tuple[int, ...]] = {}
-        self.start = State({}, {}, {}, set())
+        self.start = Drawn({}, {}, {}, set())
         self.held: dict[int, int] = {}
         self.placed: list[tuple[int, int]] = []
         self.baseline: int | None = None
@@ -173,7 +173,7 @@ class Tenant:
                 for uses in [dict(self._units.profile(used[pool]).everywhere.takes)]
             }
         )
-        self.start = State(
+        self.start = Drawn(
             dict.fromkeys(self.pools, 0),
             {},
             {row: units for row, units, _ in own},
@@ -228,7 +228,7 @@ class Tenant:
         ]
         return [pool for _, pool in sorted(working)]
 
-    def _grant_baseline(self, state: State) -> int | None:
+    def _grant_baseline(self, state: Drawn) -> int | None:
         """Grant one replica, as far as the tenant's own rows are concerned."""
         for pool in self.candidates():
             draw = self.draws[pool].everywhere
@@ -251,7 +251,7 @@ class Tenant:
             return list(map(sum, zip(*parts, strict=True)))
         return [0] * max(map(len, self.shares.values()), default=1)
 
-    def bids_of(self, state: State, phase: int) -> Bids | None:
+    def bids_of(self, state: Drawn, phase: int) -> Bids | None:
         """The next bids of a phase; `state` becomes what it is after them."""
         goals = {
             pool: goal
@@ -291,7 +291,7 @@ class Tenant:
         return bids
 
     def _within_reach(
-        self, goals: dict[int, int], state: State, phase: int
+        self, goals: dict[int, int], state: Drawn, phase: int
     ) -> tuple[dict[int, int], dict[int, int]]:
         """The goals without what a row refuses for certain; and the replicas that nothing can
         refuse and that come after all that can be.
@@ -321,7 +321,7 @@ class Tenant:
                 rest[pool] = goal - highs[pool]
         return highs, rest
 
-    def _most(self, draw: Draw, state: State, phase: int) -> float:
+    def _most(self, draw: Draw, state: Drawn, phase: int) -> float:
         """The most bids of a pool until one is refused for certain; infinite if none is."""
         takes, capacity, short = dict(draw.takes), self._units.capacity, self._units.short
         there = [
@@ -349,7 +349,7 @@ class Tenant:
             range(rank + count + started * step, rank + count + high * step, step),
         )
 
-    def _refuse(self, bids: Bids, state: State, phase: int) -> None:
+    def _refuse(self, bids: Bids, state: Drawn, phase: int) -> None:
         """Take the bids from the tenant's own rows, and take out those that they refuse."""
         order, counts = bids.pools, Counter(bids.pools)
         everywhere = {pool: self.draws[pool].everywhere for pool in counts}

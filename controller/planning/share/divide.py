@@ -19,7 +19,7 @@ from operator import add, itemgetter, le
 from typing import Final, NamedTuple
 
 from controller.planning.amounts import Claim, ReplicaUses, Row, SharingError
-from controller.planning.share.bids import FLOOR, GRANTED, NEED, SPARE, Bids, State, Tenant
+from controller.planning.share.bids import FLOOR, GRANTED, NEED, SPARE, Bidder, Bids, Drawn
 from controller.planning.share.units import NOTHING, Draw, Field, Profile, Units, kinds_of
 
 _PRECISION_BITS: Final = 9
@@ -43,7 +43,7 @@ class Divider:
 
     def __init__(self, field: Field) -> None:
         self.field = field
-        self.tenants: dict[int, Tenant] = {}
+        self.tenants: dict[int, Bidder] = {}
         self.hints: dict[tuple[int, int], int] = {}
         self._units: Units | None = None
         self._wanted: list[int] = []
@@ -112,7 +112,7 @@ class Divider:
                 units.admit(field.names[pool], each)  # equal to what is known, but another object
         for number in changed:
             pick = field.pick[number]
-            self._put(Tenant(number, field, pick(claims), pick(uses), units))
+            self._put(Bidder(number, field, pick(claims), pick(uses), units))
         return units
 
     def _forget(self, units: Units) -> None:
@@ -120,7 +120,7 @@ class Divider:
         self._wanted, self._elsewhere = [0] * len(units.rows), [0] * len(units.rows)
         self._context = ()
 
-    def _put(self, tenant: Tenant) -> None:
+    def _put(self, tenant: Bidder) -> None:
         before, self.tenants[tenant.number] = self.tenants.get(tenant.number), tenant
         for each, sign in ((before, -1), (tenant, 1)):
             if each is not None:
@@ -140,7 +140,7 @@ class _Merge:
         self,
         field: Field,
         units: Units,
-        tenants: Mapping[int, Tenant],
+        tenants: Mapping[int, Bidder],
         hints: dict[tuple[int, int], int],
     ) -> None:
         self._field, self._units, self._tenants, self._hints = field, units, tenants, hints
@@ -189,7 +189,7 @@ class _Merge:
         for row, use in draw.takes:
             self._left[row] -= use * replicas
 
-    def _grant_baselines(self, tenants: Sequence[Tenant]) -> None:
+    def _grant_baselines(self, tenants: Sequence[Bidder]) -> None:
         """One replica for each tenant with work; all at once if all fit, else the tenant with the
         least share first, and a refused pool is followed by the tenant's next. No soft row refuses.
         """
@@ -215,14 +215,14 @@ class _Merge:
                 if self._refused_by[pool] == GRANTED and self._give(pool, strict=False):
                     break
 
-    def _turn(self, tenant: Tenant) -> tuple[int, bool, int]:
+    def _turn(self, tenant: Bidder) -> tuple[int, bool, int]:
         have, field = self._have, self._field
         runs = any(tenant.pools[pool].current > have[pool] for pool in tenant.candidates())
         multiply, divide = field.tenant_divisors[tenant.number]
         level = max(tenant.drawn(have)) * multiply // divide
         return level, not runs, field.tenant_ranks[tenant.number]
 
-    def _set_apart(self, tenant: Tenant) -> None:
+    def _set_apart(self, tenant: Bidder) -> None:
         """Make the tenant one of `others`."""
         if tenant.number in self._others:
             return
@@ -235,13 +235,13 @@ class _Merge:
                 self._passes.add(row)
         self._draws.update(tenant.draws)
 
-    def _bids(self, tenant: Tenant, phase: int) -> Bids | None:
+    def _bids(self, tenant: Bidder, phase: int) -> Bids | None:
         if tenant.number not in self._others:
             return tenant.bids[phase]
         if not tenant.asks[phase]:
             return None
         have, refused_by = self._have, self._refused_by
-        state = State(
+        state = Drawn(
             {pool: have[pool] for pool in tenant.pools},
             {pool: row for pool in tenant.pools if (row := refused_by[pool]) != GRANTED},
             {row: self._left[row] for row in tenant.start.left},
@@ -249,7 +249,7 @@ class _Merge:
         )
         return tenant.bids_of(state, phase)
 
-    def _fill(self, tenants: Iterable[Tenant], phase: int, tier: int) -> None:
+    def _fill(self, tenants: Iterable[Bidder], phase: int, tier: int) -> None:
         found = [(tenant, self._bids(tenant, phase)) for tenant in tenants]
         entries = [(tenant, bids) for tenant, bids in found if bids is not None]
         if not entries:
@@ -304,7 +304,7 @@ class _Merge:
         self._hints[phase, tier] = low
         return low
 
-    def _grant(self, tenant: Tenant, bids: Bids, level: int | None) -> int | None:
+    def _grant(self, tenant: Bidder, bids: Bids, level: int | None) -> int | None:
         """Grant all bids below the level. Returns the index of the next key, or None if each pool
         has reached its goal or is closed.
         """
@@ -324,7 +324,7 @@ class _Merge:
         return place if bids.at is None else bids.at[place - 1] + 1
 
     def _add(
-        self, tenant: Tenant, counts: Mapping[int, int], bids: Bids | None = None, place: int = 0
+        self, tenant: Bidder, counts: Mapping[int, int], bids: Bids | None = None, place: int = 0
     ) -> None:
         """Grant so many replicas; of shared rows they take what `bids` has at `place`."""
         have, left, rows = self._have, self._left, self._units.rows
@@ -343,7 +343,7 @@ class _Merge:
                     self._passes.difference_update([row for row, _ in takes])
 
     def _one_by_one(
-        self, waiting: Iterable[tuple[Tenant, list[int], int]], *, strict: bool
+        self, waiting: Iterable[tuple[Bidder, list[int], int]], *, strict: bool
     ) -> None:
         """The definition: the tenant with the least share takes its next replica. `waiting` has the
         tenants with their keys and the index of the next one.
@@ -415,7 +415,7 @@ class _Cursor:
 
     __slots__ = ("drawn", "index", "keys", "number", "pool", "shares")
 
-    def __init__(self, tenant: Tenant, keys: list[int], index: int, drawn: list[int]) -> None:
+    def __init__(self, tenant: Bidder, keys: list[int], index: int, drawn: list[int]) -> None:
         self.number, self.shares = tenant.number, tenant.shares
         self.keys, self.index, self.drawn = keys, index, drawn
         self.pool = GRANTED

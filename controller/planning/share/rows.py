@@ -18,7 +18,7 @@ from controller.model.fleet import Pool, Tenant
 from controller.model.ids import PoolKey
 from controller.model.intents import Intent
 from controller.model.observation import ClusterRoom, Observation, TenantObservation, TokenUsage
-from controller.model.readings import Absent, Reading, Why, last_known
+from controller.model.readings import Absent, Reading, last_known
 from controller.model.scarcity import Budget, Capacity, LlmModel, Pacing, RateLimits, Resources
 from controller.model.value import CPU, INT64_MAX, MEMORY, Value
 from controller.planning.amounts import (
@@ -354,9 +354,6 @@ class Scarcity(NamedTuple):
                 for name in self.restrained | before.restrained
             )
         )
-
-
-NOTHING_SCARCE: Final = Scarcity(Absent(why=Why.NEVER_READ), {}, (), (), {}, frozenset(), "")
 
 
 def scarcity_of(
