@@ -175,6 +175,9 @@ class Pauses:
 class WriteGate:
     """A leaky bucket for writes: urgent writes come first, then the one that has waited longest.
 
+    aiolimiter's bucket lets its waiters through in the order in which they came, so the two queues
+    before it are ours.
+
     `run` must run beside the writers. A cancelled writer leaves the queue. At worst its turn is
     lost; a turn is never given twice.
     """
@@ -186,7 +189,10 @@ class WriteGate:
         self._asked = asyncio.Event()
 
     async def enter(self, *, urgent: bool) -> None:
-        """Return when it is this writer's turn."""
+        """Return when it is this writer's turn; at once if there is one and no other waits."""
+        if self._front() is None and self._bucket.has_capacity():
+            await self._bucket.acquire()
+            return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         (self._urgent if urgent else self._bulk).append(turn)
         self._asked.set()

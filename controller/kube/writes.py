@@ -193,6 +193,7 @@ SERIES_S: Final = 1800.0
 """After so long without it, a repeated note is a new event, not one more of a series."""
 REFUSED_FOR_S: Final = 300.0
 _BETWEEN_S: Final = 0.2
+"""One writer that pauses needs no bucket, and the pause passes by the clock of the simulations."""
 _TIMEOUT_S: Final = 5.0
 _MOST_WAITING: Final = 1000
 _MOST_NOTE_BYTES: Final = 1024
