@@ -60,7 +60,7 @@ async def connection(patient: Patient, found: Findings) -> None:
     except UndecodableError as error:
         found.fail(f"the answer is no version: {error}", "does a proxy answer in its place?")
         return
-    where = f"{patient.client.context}, server {version or 'without a version'}"
+    where = f"{patient.client.access.context}, server {version or 'without a version'}"
     numbers = re.match(r"v(\d+)\.(\d+)", version)
     release = (int(numbers[1]), int(numbers[2])) if numbers else None
     if release is not None and (1, 0) <= release < _OLDEST:  # 0.0 is a build without a release

@@ -10,23 +10,20 @@ import asyncio
 import logging
 import ssl
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import Any, Final, TypeAlias
 
 import aiohttp
-from aiolimiter import AsyncLimiter
 
 from controller.kube.access import Access, environment_proxy, trust_new_certificate
 from controller.kube.errors import (
     ApiError,
     ConfigError,
     HeldBackError,
-    KubeError,
     LostError,
     TimedOutError,
     TooLargeError,
@@ -143,10 +140,6 @@ class LinkTracker:
         return self._clock.now() - (self.monotonic() - moment)
 
 
-WRITES_PER_SECOND: Final = 20.0
-WRITE_BURST: Final = 50
-
-
 class Lane(StrEnum):
     """Requests that an API server throttles together, approximately."""
 
@@ -172,54 +165,6 @@ class Pauses:
         return max(0.0, self._until[lane] - self._monotonic())
 
 
-class WriteGate:
-    """A leaky bucket for writes: urgent writes come first, then the one that has waited longest.
-
-    aiolimiter's bucket lets its waiters through in the order in which they came, so the two queues
-    before it are ours.
-
-    `run` must run beside the writers. A cancelled writer leaves the queue. At worst its turn is
-    lost; a turn is never given twice.
-    """
-
-    def __init__(self, per_second: float = WRITES_PER_SECOND, burst: int = WRITE_BURST) -> None:
-        self._bucket = AsyncLimiter(burst, burst / per_second)
-        self._urgent: deque[asyncio.Future[None]] = deque()
-        self._bulk: deque[asyncio.Future[None]] = deque()
-        self._asked = asyncio.Event()
-
-    async def enter(self, *, urgent: bool) -> None:
-        """Return when it is this writer's turn; at once if there is one and no other waits."""
-        if self._front() is None and self._bucket.has_capacity():
-            await self._bucket.acquire()
-            return
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        (self._urgent if urgent else self._bulk).append(turn)
-        self._asked.set()
-        await turn
-
-    async def run(self) -> None:
-        """Give turns until cancelled."""
-        while True:
-            await self._asked.wait()
-            if self._front() is None:
-                self._asked.clear()
-                continue
-            await self._bucket.acquire()
-            queue = self._front()  # asked again: a more urgent write may have come meanwhile
-            if queue is not None:
-                queue.popleft().set_result(None)
-
-    def _front(self) -> deque[asyncio.Future[None]] | None:
-        """The queue whose first writer is next; cancelled writers are dropped from it."""
-        for queue in (self._urgent, self._bulk):
-            while queue and queue[0].done():
-                queue.popleft()
-            if queue:
-                return queue
-        return None
-
-
 CONNECT_TIMEOUT_S: Final = 3.0
 REQUEST_TIMEOUT_S: Final = 5.0
 MOST_ANSWER_BYTES: Final = 64 * 2**20
@@ -233,17 +178,6 @@ Json: TypeAlias = dict[str, Any]
 QueryParameters: TypeAlias = Mapping[str, str]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Request:
-    method: str
-    path: str
-    kind: str
-    query: QueryParameters
-    deadline: aiohttp.ClientTimeout
-    body: Json | None = None
-    content_type: str = _JSON
-
-
 class Client:
     """One cluster's API. `requests` counts what was sent, by (method, kind of object).
 
@@ -252,7 +186,7 @@ class Client:
     """
 
     def __init__(self, access: Access, pauses: Pauses, link: LinkTracker) -> None:
-        self._access = access
+        self.access = access
         self._pauses = pauses
         self._link = link
         # Watches stay open for minutes, six for each namespace. In a pool of their own without a
@@ -261,22 +195,12 @@ class Client:
         self._calls = _api_client(access, connections=64)
         self.requests: Counter[tuple[str, str]] = Counter()
 
-    @property
-    def context(self) -> str:
-        """The context's name."""
-        return self._access.context
-
-    @property
-    def reread_failure(self) -> str:
-        """Why our credentials could not be read again last time; empty if they could."""
-        return self._access.reread_failure
-
     def apart(self, clock: Clock) -> Client:
         """Another client for the same server, with its own connections, pauses and link. It is for
         APIs that other servers behind the API server answer (APIService), and for the lease, whose
         renewals nothing else may delay.
         """
-        return Client(self._access, Pauses(), LinkTracker(clock, name="kubernetes metrics"))
+        return Client(self.access, Pauses(), LinkTracker(clock, name="kubernetes metrics"))
 
     async def close(self) -> None:
         """End all connections."""
@@ -297,44 +221,46 @@ class Client:
         """Send one request; returns the body of a 2xx answer. Raises KubeError, at the latest after
         `timeout_s`.
         """
-        deadline = aiohttp.ClientTimeout(total=timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s))
-        request = _Request(
-            method=method,
-            path=path,
-            kind=kind,
-            query=query or {},
-            body=body,
-            content_type=content_type,
-            deadline=deadline,
-        )
-        # The time-out includes the second try after a 401 and reading the credentials for it.
-        with self._noted():
-            async with asyncio.timeout(timeout_s):
-                return await self._whole(request)
+        more = {"kind": kind, "query": query or {}, "body": body, "content_type": content_type}
+        async with self._exchange(method, path, timeout_s, **more) as response:
+            size, found = response.content_length or 0, b""
+            if size <= MOST_ANSWER_BYTES:
+                found = await _beginning(response, MOST_ANSWER_BYTES)
+            if max(size, len(found)) > MOST_ANSWER_BYTES:
+                raise TooLargeError(
+                    f"the answer has {max(size, len(found)):,} bytes or more, and "
+                    f"{MOST_ANSWER_BYTES:,} are read at most; does a proxy answer in the API "
+                    "server's place?"
+                )
+            return found
 
     async def server_time(self, timeout_s: float = REQUEST_TIMEOUT_S) -> float | None:
         """The server's clock as Unix seconds, a second exactly at best; None if its answer has no
         time. Raises KubeError.
         """
-        deadline = aiohttp.ClientTimeout(total=timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s))
-        request = _Request(
-            method="GET", path="/version", kind="version", query={}, deadline=deadline
-        )
-        with self._noted():
-            async with asyncio.timeout(timeout_s):
-                response = await self._answer(self._calls, request)
-        response.close()
+        sent = self._exchange("GET", "/version", timeout_s, kind="version", query={})
+        async with sent as response:
+            date = response.headers.get("Date", "")
         try:
-            return parsedate_to_datetime(response.headers.get("Date", "")).timestamp()
+            return parsedate_to_datetime(date).timestamp()
         except (ValueError, TypeError):
             return None
 
-    async def _whole(self, request: _Request) -> bytes:
-        response = await self._answer(self._calls, request)
-        try:
-            return await _body(response)
-        finally:
-            response.close()
+    @asynccontextmanager
+    async def _exchange(
+        self, method: str, path: str, timeout_s: float, **more: Any
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """One request and its answer. The time-out includes the second try after a 401, and reading
+        the credentials for it.
+        """
+        deadline = aiohttp.ClientTimeout(total=timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s))
+        with self._noted():
+            async with asyncio.timeout(timeout_s):
+                response = await self._answer(self._calls, method, path, deadline=deadline, **more)
+                try:
+                    yield response
+                finally:
+                    response.close()
 
     @asynccontextmanager
     async def lines(
@@ -350,9 +276,10 @@ class Client:
             sock_connect=CONNECT_TIMEOUT_S,
             sock_read=silence_s,
         )
-        request = _Request(method="GET", path=path, kind=kind, query=query, deadline=deadline)
         with self._noted():
-            response = await self._answer(self._watches, request)
+            response = await self._answer(
+                self._watches, "GET", path, kind=kind, deadline=deadline, query=query
+            )
         try:
             async with aclosing(self._lines_of(response)) as stream:
                 yield stream
@@ -368,58 +295,62 @@ class Client:
             self._link.answered()
             yield line
 
-    async def _answer(self, api: Any, request: _Request) -> aiohttp.ClientResponse:
+    async def _answer(
+        self,
+        api: Any,
+        method: str,
+        path: str,
+        *,
+        kind: str,
+        deadline: aiohttp.ClientTimeout,
+        query: QueryParameters,
+        body: Json | None = None,
+        content_type: str = _JSON,
+    ) -> aiohttp.ClientResponse:
         """The head of a 2xx answer. After a 401 the credentials are read again and the request is
         sent once more. That is safe, because the server has not carried out the first one.
         """
-        await self._access.keep_current()
-        lane = Lane.READ if request.method == "GET" else Lane.WRITE
+        await self.access.keep_current()
+        lane = Lane.READ if method == "GET" else Lane.WRITE
         for last_try in (False, True):
             wait = self._pauses.remaining(lane)
             if wait > 0:
                 raise HeldBackError(wait)
-            generation = self._access.generation
+            generation = self.access.generation
             serialized = await api.param_serialize(
-                request.method,
-                request.path,
-                query_params=list(request.query.items()),
-                header_params={"Accept": _JSON, "Content-Type": request.content_type},
-                body=request.body,
+                method,
+                path,
+                query_params=list(query.items()),
+                header_params={"Accept": _JSON, "Content-Type": content_type},
+                body=body,
                 auth_settings=["BearerToken"],
             )
-            self.requests[request.method, request.kind] += 1
-            answer = await api.call_api(*serialized, _request_timeout=request.deadline)
+            self.requests[method, kind] += 1
+            answer = await api.call_api(*serialized, _request_timeout=deadline)
             response: aiohttp.ClientResponse = answer.response
             if 200 <= response.status < 300:
                 self._link.accepted()
                 return response
             try:
-                refusal = api_error(response.status, response.headers, await _beginning(response))
+                said = await _beginning(response, MOST_REFUSAL_BYTES)
             finally:
                 response.close()
+            refusal = api_error(response.status, response.headers, said)
             self._link.answered()
-            self._obey(refusal, lane)
+            if refusal.retry_after_s is not None and refusal.status in {429, 503}:
+                # after 429 requests of this lane wait (API priority and fairness), after 503 all
+                lanes = (lane,) if refusal.status == 429 else ()
+                self._pauses.hold(refusal.retry_after_s, *lanes)
             if refusal.status != 401:
                 self._link.accepted()
                 raise refusal
             self._link.refused(refusal.detail)
             if last_try:
                 raise refusal
-            await self._access.renew(generation)
+            await self.access.renew(generation)
             for used in (self._calls, self._watches):
-                trust_new_certificate(used.rest_client.ssl_context, self._access.configuration)
+                trust_new_certificate(used.rest_client.ssl_context, self.access.configuration)
         raise AssertionError("unreachable: the last try returns or raises")
-
-    def _obey(self, refusal: ApiError, lane: Lane) -> None:
-        """Pause as the server asks: after 429 requests of this lane (API priority and fairness),
-        after 503 all requests.
-        """
-        if refusal.retry_after_s is None:
-            return
-        if refusal.status == 429:
-            self._pauses.hold(refusal.retry_after_s, lane)
-        elif refusal.status == 503:
-            self._pauses.hold(refusal.retry_after_s)
 
     @contextmanager
     def _noted(self) -> Iterator[None]:
@@ -433,8 +364,6 @@ class Client:
         except ApiError as refusal:
             if refusal.status == 401 or refusal.status >= 500:
                 self._link.failed += 1
-            raise
-        except KubeError:
             raise
         else:
             self._link.answered()
@@ -462,41 +391,23 @@ def _api_client(access: Access, connections: int) -> Any:
     return api
 
 
-async def _body(response: aiohttp.ClientResponse) -> bytes:
-    """The whole body. Raises TooLargeError as soon as it is known to be too large."""
-    _require_readable(response.content_length or 0)
+async def _beginning(response: aiohttp.ClientResponse, most: int) -> bytes:
+    """The body; of one with more bytes than this, at least so many."""
     body = bytearray()
     async for chunk in response.content.iter_any():
         body += chunk
-        _require_readable(len(body))
-    return bytes(body)
-
-
-def _require_readable(size: int) -> None:
-    if size > MOST_ANSWER_BYTES:
-        raise TooLargeError(
-            f"the answer has {size:,} bytes or more, and {MOST_ANSWER_BYTES:,} are read at most; "
-            "does a proxy answer in the API server's place?"
-        )
-
-
-async def _beginning(response: aiohttp.ClientResponse) -> bytes:
-    """The first `MOST_REFUSAL_BYTES` of a body."""
-    body = bytearray()
-    async for chunk in response.content.iter_any():
-        body += chunk
-        if len(body) >= MOST_REFUSAL_BYTES:
+        if len(body) > most:
             break
-    return bytes(body[:MOST_REFUSAL_BYTES])
-
-
-def _lost(error: BaseException) -> str:
-    return why_unreachable(error) or str(error) or type(error).__name__
+    return bytes(body)
 
 
 @contextmanager
 def _typed_failures() -> Iterator[None]:
     """Raise aiohttp's failures as KubeErrors, which say whether the request was sent."""
+
+    def lost(error: BaseException) -> str:
+        return shortened(why_unreachable(error) or str(error) or type(error).__name__)
+
     try:
         yield
     except (
@@ -505,10 +416,10 @@ def _typed_failures() -> Iterator[None]:
         aiohttp.ConnectionTimeoutError,
         aiohttp.InvalidURL,
     ) as error:
-        raise UnreachableError(shortened(_lost(error))) from error
+        raise UnreachableError(lost(error)) from error
     except TimeoutError as error:
         raise TimedOutError("no answer in time") from error
     except (aiohttp.ClientPayloadError, aiohttp.ClientConnectionError, OSError) as error:
-        raise LostError(f"connection lost: {shortened(_lost(error))}") from error
+        raise LostError(f"connection lost: {lost(error)}") from error
     except (aiohttp.ClientError, ValueError) as error:
         raise UnreadableError(shortened(str(error)) or type(error).__name__) from error

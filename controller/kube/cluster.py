@@ -12,11 +12,11 @@ from typing import Final
 import msgspec
 
 from controller.kube.access import Access
-from controller.kube.client import Client, LinkTracker, Pauses, WriteGate
+from controller.kube.client import Client, LinkTracker, Pauses
 from controller.kube.errors import ApiError, KubeError
 from controller.kube.nodes import ClusterSupply
 from controller.kube.workloads import ClusterWorkloads
-from controller.kube.writes import WRITE_TIMEOUT_S, ClusterActuator, EventWriter
+from controller.kube.writes import WRITE_TIMEOUT_S, ClusterActuator, EventWriter, WriteGate
 from controller.model.settings import KubernetesSettings
 from controller.model.snapshot import Link, PodLog
 from controller.model.text import clean
@@ -173,12 +173,13 @@ class Cluster:
     @property
     def context(self) -> str:
         """The context's name, or `in-cluster`."""
-        return self.client.context
+        return self.client.access.context
 
     def link(self) -> Link:
         """The connection's state, with a note if the credentials could not be read again."""
         link = self._tracker.link()
-        return msgspec.structs.replace(link, detail=link.detail or self.client.reread_failure)
+        detail = link.detail or self.client.access.reread_failure
+        return msgspec.structs.replace(link, detail=detail)
 
     def failures(self) -> Collection[tuple[str, int]]:
         """The source's name with how many of its requests failed since the process began."""

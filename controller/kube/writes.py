@@ -6,12 +6,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
 from urllib.parse import quote
 
+from aiolimiter import AsyncLimiter
+
 from controller.kube import wire
-from controller.kube.client import MERGE_PATCH, Client, WriteGate
+from controller.kube.client import MERGE_PATCH, Client
 from controller.kube.errors import ApiError, ConfigError, HeldBackError, KubeError, UnreachableError
 from controller.model.decision import Announcement, Outcome, OutcomeKind
 from controller.model.decoding import UndecodableError, decoded
@@ -40,6 +43,58 @@ _KINDS: Final = {
     422: OutcomeKind.INVALID,
     429: OutcomeKind.THROTTLED,
 }
+
+
+WRITES_PER_SECOND: Final = 20.0
+WRITE_BURST: Final = 50
+
+
+class WriteGate:
+    """A leaky bucket for writes: urgent writes come first, then the one that has waited longest.
+
+    aiolimiter's bucket lets its waiters through in the order in which they came, so the two queues
+    before it are ours.
+
+    `run` must run beside the writers. A cancelled writer leaves the queue. At worst its turn is
+    lost; a turn is never given twice.
+    """
+
+    def __init__(self, per_second: float = WRITES_PER_SECOND, burst: int = WRITE_BURST) -> None:
+        self._bucket = AsyncLimiter(burst, burst / per_second)
+        self._urgent: deque[asyncio.Future[None]] = deque()
+        self._bulk: deque[asyncio.Future[None]] = deque()
+        self._asked = asyncio.Event()
+
+    async def enter(self, *, urgent: bool) -> None:
+        """Return when it is this writer's turn; at once if there is one and no other waits."""
+        if self._front() is None and self._bucket.has_capacity():
+            await self._bucket.acquire()
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        (self._urgent if urgent else self._bulk).append(turn)
+        self._asked.set()
+        await turn
+
+    async def run(self) -> None:
+        """Give turns until cancelled."""
+        while True:
+            await self._asked.wait()
+            if self._front() is None:
+                self._asked.clear()
+                continue
+            await self._bucket.acquire()
+            queue = self._front()  # asked again: a more urgent write may have come meanwhile
+            if queue is not None:
+                queue.popleft().set_result(None)
+
+    def _front(self) -> deque[asyncio.Future[None]] | None:
+        """The queue whose first writer is next; cancelled writers are dropped from it."""
+        for queue in (self._urgent, self._bulk):
+            while queue and queue[0].done():
+                queue.popleft()
+            if queue:
+                return queue
+        return None
 
 
 class WriteListener(Protocol):

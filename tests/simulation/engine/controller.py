@@ -15,9 +15,8 @@ from controller.engine.loop import Engine, Planner
 from controller.engine.memory import Keeper
 from controller.engine.record import Recorder
 from controller.engine.show.snapshot import SnapshotBuilder
-from controller.kube.client import WriteGate
 from controller.kube.lease import KubernetesLease
-from controller.kube.writes import ClusterActuator
+from controller.kube.writes import ClusterActuator, WriteGate
 from controller.model.ids import PoolKey
 from controller.model.snapshot import Snapshot
 from controller.nats.state import MemoryBucket

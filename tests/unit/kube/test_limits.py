@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from controller.kube.client import Lane, Pauses, WriteGate
+from controller.kube.client import Lane, Pauses
+from controller.kube.writes import WriteGate
 
 
 @asynccontextmanager
