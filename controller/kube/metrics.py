@@ -9,7 +9,6 @@ from collections.abc import (
     AsyncIterator,
     Callable,
     Collection,
-    Hashable,
     Iterable,
     Iterator,
     Mapping,
@@ -17,7 +16,7 @@ from collections.abc import (
 )
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Final, Generic, NamedTuple, TypeAlias, TypeVar
+from typing import Final, NamedTuple, TypeAlias, TypeVar
 from urllib.parse import quote
 
 import durationpy
@@ -96,10 +95,18 @@ class PodSample(msgspec.Struct, frozen=True):
 class DescribedObject(NamedTuple):
     """The object that a metric is about; an empty `api_version` is the core group."""
 
-    namespace: str
     api_version: str
     kind: str
     name: str
+
+
+class Question(NamedTuple):
+    """A request for one metric in a namespace: of all its pods, or of one `described` object."""
+
+    namespace: str
+    metric: str
+    selector: str = ""
+    described: DescribedObject | None = None
 
 
 class MetricsApi:
@@ -123,54 +130,51 @@ class MetricsApi:
         raw = await self._get(path, RESOURCE_GROUP, timeout_s, labelSelector=self._pod_selector)
         return {sample.pod: sample for sample in _each(raw, _pod_sample)}
 
-    async def external(
-        self, namespace: str, metric: str, selector: str, timeout_s: float
-    ) -> tuple[int, ...]:
+    async def external(self, question: Question, timeout_s: float) -> tuple[int, ...]:
         """The series of an external metric, in thousandths. If one cannot be read, it raises,
         because the sum counts.
         """
-        path = f"/apis/{EXTERNAL_GROUP}/v1beta1/namespaces/{_part(namespace)}/{_part(metric)}"
-        raw = await self._get(path, EXTERNAL_GROUP, timeout_s, labelSelector=selector)
-        values = tuple(map(_external_value, _items(raw)))
-        if not values:
-            raise NoMetricError(f"there is no series of {clean_name(metric)}")
-        return values
+        where = f"namespaces/{_part(question.namespace)}/{_part(question.metric)}"
+        path = f"/apis/{EXTERNAL_GROUP}/v1beta1/{where}"
+        raw = await self._get(path, EXTERNAL_GROUP, timeout_s, labelSelector=question.selector)
+        found = [_decoded(wire.EXTERNAL_VALUE, item) for item in _items(raw)]
+        if not found:
+            raise NoMetricError(f"there is no series of {clean_name(question.metric)}")
+        return tuple(_amount(each.value) for each in found)
 
-    async def pod_figures(
-        self, namespace: str, metric: str, selector: str, timeout_s: float
-    ) -> dict[str, PodFigure]:
+    async def pod_figures(self, question: Question, timeout_s: float) -> dict[str, PodFigure]:
         """A custom metric of the pods of a namespace, by pod. An unreadable pod is left out, like
         one without this metric.
         """
-        path = f"{await self._custom(timeout_s)}/namespaces/{_part(namespace)}/pods/*"
+        path = f"{await self._custom(timeout_s)}/namespaces/{_part(question.namespace)}/pods/*"
         raw = await self._get(
-            f"{path}/{_part(metric)}",
+            f"{path}/{_part(question.metric)}",
             CUSTOM_GROUP,
             timeout_s,
             labelSelector=self._pod_selector,
-            metricLabelSelector=selector,
+            metricLabelSelector=question.selector,
         )
         return {figure.pod: figure for figure in _each(raw, _pod_figure)}
 
     async def object_figure(
-        self, described: DescribedObject, metric: str, selector: str, timeout_s: float
+        self, question: Question, described: DescribedObject, timeout_s: float
     ) -> int:
         """A custom metric of one object, in thousandths."""
-        path = f"{await self._custom(timeout_s)}/{await self._path(described, timeout_s)}"
-        raw = await self._get(
-            f"{path}/{_part(metric)}", CUSTOM_GROUP, timeout_s, metricLabelSelector=selector
-        )
+        api_version, kind, name = described
+        root = await self._custom(timeout_s)
+        if kind == "Namespace" and api_version in {"", "v1"}:
+            path = f"namespaces/{_part(name)}/metrics"  # a namespace is not in a namespace
+        else:
+            resource = await self._plural(api_version or "v1", kind, timeout_s)
+            path = f"namespaces/{_part(question.namespace)}/{_part(resource)}/{_part(name)}"
+        path = f"{root}/{path}/{_part(question.metric)}"
+        raw = await self._get(path, CUSTOM_GROUP, timeout_s, metricLabelSelector=question.selector)
         items = _items(raw)
         if len(items) != 1:
-            raise NoMetricError(f"{len(items)} values of {clean_name(metric)}, one is wanted")
+            raise NoMetricError(
+                f"{len(items)} values of {clean_name(question.metric)}, one is wanted"
+            )
         return _amount(_decoded(wire.METRIC_VALUE, items[0]).value)
-
-    async def _path(self, described: DescribedObject, timeout_s: float) -> str:
-        namespace, api_version, kind, name = described
-        if kind == "Namespace" and api_version in {"", "v1"}:
-            return f"namespaces/{_part(name)}/metrics"  # a namespace is not in a namespace
-        resource = await self._plural(api_version or "v1", kind, timeout_s)
-        return f"namespaces/{_part(namespace)}/{_part(resource)}/{_part(name)}"
 
     async def _plural(self, api_version: str, kind: str, timeout_s: float) -> str:
         """A resource as the API names it: `services`, or `ingresses.networking.k8s.io`."""
@@ -265,10 +269,6 @@ def _pod_figure(raw: msgspec.Raw) -> PodFigure:
     )
 
 
-def _external_value(raw: msgspec.Raw) -> int:
-    return _amount(_decoded(wire.EXTERNAL_VALUE, raw).value)
-
-
 def _amount(written: WireQuantity) -> int:
     try:
         return rounded_up(exact_amount(written), MILLI)
@@ -297,14 +297,11 @@ REQUESTS_PER_SECOND: Final = 10
 RESOURCE_EVERY_S: Final = 15.0
 """The default of metrics-server's --metric-resolution: more frequent reads give nothing new."""
 
-Q = TypeVar("Q", bound=Hashable)
-
-
 Wanting: TypeAlias = Mapping[MetricKey, Pool]
 """The metrics that one request is for, each with its pool."""
 
 
-class ApiMetricSource(ABC, Generic[Q]):
+class ApiMetricSource(ABC):
     """A `MetricSource` for one API. A question is one request, for the metrics of any pools.
 
     Only a complete answer is Fresh; a refusal, a time-out or an implausible number is Absent.
@@ -313,10 +310,13 @@ class ApiMetricSource(ABC, Generic[Q]):
     name: str
     _least_s = 0.0
 
-    def __init__(self, api: MetricsApi, pools: Iterable[Pool], clock: Clock) -> None:
+    def __init__(
+        self, api: MetricsApi, pools: Iterable[Pool], clock: Clock, workloads: Workloads
+    ) -> None:
         self._api = api
         self._clock = clock
-        self._wanting: defaultdict[Q, dict[MetricKey, Pool]] = defaultdict(dict)
+        self._workloads = workloads
+        self._wanting: defaultdict[Question, dict[MetricKey, Pool]] = defaultdict(dict)
         for pool in pools:
             for question, name in self._questions(pool):
                 self._wanting[question][MetricKey(pool.key, name)] = pool
@@ -345,7 +345,7 @@ class ApiMetricSource(ABC, Generic[Q]):
 
     async def _answer(
         self,
-        question: Q,
+        question: Question,
         wanting: Wanting,
         gate: asyncio.Semaphore,
         deadline: float,
@@ -367,24 +367,14 @@ class ApiMetricSource(ABC, Generic[Q]):
         }
 
     @abstractmethod
-    def _questions(self, pool: Pool) -> Iterator[tuple[Q, str]]:
+    def _questions(self, pool: Pool) -> Iterator[tuple[Question, str]]:
         """The questions for this pool, each with the name of the reading that it answers."""
 
     @abstractmethod
     async def _ask(
-        self, question: Q, wanting: Wanting, timeout_s: float
+        self, question: Question, wanting: Wanting, timeout_s: float
     ) -> Mapping[MetricKey, MetricValue | Absent]:
         """A value for each of these metrics, or why it has none. Raises KubeError."""
-
-
-class PodMetricSource(ApiMetricSource[Q]):
-    """A source whose answers have all pods of a namespace, from which each pool gets its own."""
-
-    def __init__(
-        self, api: MetricsApi, pools: Iterable[Pool], clock: Clock, workloads: Workloads
-    ) -> None:
-        super().__init__(api, pools, clock)
-        self._workloads = workloads
 
     def _of_pods(
         self, pool: Pool, value: Callable[[Sequence[str]], MetricValue]
@@ -398,21 +388,21 @@ class PodMetricSource(ApiMetricSource[Q]):
         )
 
 
-class ResourceSource(PodMetricSource[str]):
+class ResourceSource(ApiMetricSource):
     """CPU and memory from metrics.k8s.io, one request for each namespace."""
 
     name = RESOURCE_GROUP
     _least_s = RESOURCE_EVERY_S
 
-    def _questions(self, pool: Pool) -> Iterator[tuple[str, str]]:
+    def _questions(self, pool: Pool) -> Iterator[tuple[Question, str]]:
         for spec in pool.metrics:
             if isinstance(spec, ResourceMetric | ContainerResourceMetric):
-                yield pool.namespace, spec.resource
+                yield Question(pool.namespace, ""), spec.resource
 
     async def _ask(
-        self, question: str, wanting: Wanting, timeout_s: float
+        self, question: Question, wanting: Wanting, timeout_s: float
     ) -> Mapping[MetricKey, MetricValue | Absent]:
-        samples = await self._api.pod_samples(question, timeout_s)
+        samples = await self._api.pod_samples(question.namespace, timeout_s)
         return {
             key: self._of_pods(pool, partial(_usages, samples, key.name))
             for key, pool in wanting.items()
@@ -421,98 +411,64 @@ class ResourceSource(PodMetricSource[str]):
 
 def _usages(samples: Mapping[str, PodSample], resource: str, pods: Iterable[str]) -> PodUsages:
     """The use of one resource by these pods; an answer of the API has all resources."""
-    found = [samples[pod] for pod in pods if pod in samples]
-    return PodUsages(
-        items=tuple(
-            PodUsage(
-                pod=sample.pod,
-                containers={
-                    container: used.get(resource) for container, used in sample.containers.items()
-                },
-                at=sample.at,
-                window_s=sample.window_s,
-            )
-            for sample in found
-        )
-    )
+
+    def usage(sample: PodSample) -> PodUsage:
+        used = {name: each.get(resource) for name, each in sample.containers.items()}
+        return PodUsage(pod=sample.pod, containers=used, at=sample.at, window_s=sample.window_s)
+
+    return PodUsages(items=tuple(usage(samples[pod]) for pod in pods if pod in samples))
 
 
-class ExternalQuestion(NamedTuple):
-    """A request for the series of one external metric."""
-
-    namespace: str
-    metric: str
-    selector: str
-
-
-class ExternalSource(ApiMetricSource[ExternalQuestion]):
+class ExternalSource(ApiMetricSource):
     """External metrics and signals from external.metrics.k8s.io, which KEDA's scalers serve."""
 
     name = EXTERNAL_GROUP
 
-    def _questions(self, pool: Pool) -> Iterator[tuple[ExternalQuestion, str]]:
+    def _questions(self, pool: Pool) -> Iterator[tuple[Question, str]]:
         for signal in pool.signals:
             if isinstance(signal.source, ExternalSeries):
                 source = signal.source
                 yield (
-                    ExternalQuestion(pool.namespace, source.name, source.selector),
+                    Question(pool.namespace, source.name, source.selector),
                     signal.name,
                 )
         signals = {QUEUE, *(signal.name for signal in pool.signals)}
         for spec in pool.metrics:
             if isinstance(spec, ExternalMetric) and spec.name not in signals:
-                question = ExternalQuestion(pool.namespace, spec.name, spec.selector)
+                question = Question(pool.namespace, spec.name, spec.selector)
                 yield question, reading_name(spec)
 
     async def _ask(
-        self, question: ExternalQuestion, wanting: Wanting, timeout_s: float
+        self, question: Question, wanting: Wanting, timeout_s: float
     ) -> Mapping[MetricKey, MetricValue | Absent]:
-        values = await self._api.external(*question, timeout_s)
+        values = await self._api.external(question, timeout_s)
         return dict.fromkeys(wanting, Series(values_milli=values))
 
 
-class PodsQuestion(NamedTuple):
-    """A request for one custom metric of all pods of a namespace."""
-
-    namespace: str
-    metric: str
-    selector: str
-
-
-class ObjectQuestion(NamedTuple):
-    """A request for one custom metric of one object."""
-
-    described: DescribedObject
-    metric: str
-    selector: str
-
-
-class CustomSource(PodMetricSource[PodsQuestion | ObjectQuestion]):
+class CustomSource(ApiMetricSource):
     """Pods and Object metrics from custom.metrics.k8s.io."""
 
     name = CUSTOM_GROUP
 
-    def _questions(self, pool: Pool) -> Iterator[tuple[PodsQuestion | ObjectQuestion, str]]:
+    def _questions(self, pool: Pool) -> Iterator[tuple[Question, str]]:
         for spec in pool.metrics:
             match spec:
                 case PodsMetric():
-                    yield (
-                        PodsQuestion(pool.namespace, spec.name, spec.selector),
-                        reading_name(spec),
-                    )
+                    described = None
                 case ObjectMetric():
-                    described = DescribedObject(
-                        pool.namespace, spec.api_version, spec.kind, spec.object_name
-                    )
-                    yield ObjectQuestion(described, spec.name, spec.selector), reading_name(spec)
+                    described = DescribedObject(spec.api_version, spec.kind, spec.object_name)
+                case _:
+                    continue
+            question = Question(pool.namespace, spec.name, spec.selector, described)
+            yield question, reading_name(spec)
 
     async def _ask(
-        self, question: PodsQuestion | ObjectQuestion, wanting: Wanting, timeout_s: float
+        self, question: Question, wanting: Wanting, timeout_s: float
     ) -> Mapping[MetricKey, MetricValue | Absent]:
-        if isinstance(question, ObjectQuestion):
-            milli = await self._api.object_figure(*question, timeout_s)
+        if question.described is not None:
+            milli = await self._api.object_figure(question, question.described, timeout_s)
             return dict.fromkeys(wanting, Figure(value_milli=milli))
-        figures = await self._api.pod_figures(*question, timeout_s)
+        figures = await self._api.pod_figures(question, timeout_s)
         return {
             key: self._of_pods(pool, partial(_figures, figures)) for key, pool in wanting.items()
         }
@@ -537,7 +493,7 @@ async def metric_sources(
     try:
         yield (
             ResourceSource(api, pools, clock, workloads),
-            ExternalSource(api, pools, clock),
+            ExternalSource(api, pools, clock, workloads),
             CustomSource(api, pools, clock, workloads),
         )
     finally:
