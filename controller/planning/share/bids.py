@@ -9,7 +9,7 @@ list when it is made. All numbers are whole.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate, chain
 from math import inf
 from typing import Final
@@ -77,6 +77,27 @@ class Drawn:
         return Drawn(dict(self.have), dict(self.closed), dict(self.left), set(self.passes))
 
 
+_Change = tuple[int, Claim, Claim, ReplicaUses]
+
+
+def _changed(
+    pools: Sequence[int],
+    before: Sequence[Claim | None],
+    claims: Sequence[Claim | None],
+    uses: Sequence[ReplicaUses],
+) -> list[_Change] | None:
+    """The pools whose claim is another one; None if one of them takes part no longer or newly, or
+    is fixed: then all that follows from the claims is made anew.
+    """
+    found = []
+    for pool, old, new, used in zip(pools, before, claims, uses, strict=True):
+        if old is not new:
+            if old is None or new is None or old.fixed or new.fixed:
+                return None
+            found.append((pool, old, new, used))
+    return found
+
+
 class Bidder:
     """A tenant's claims and uses, and all that follows from them alone.
 
@@ -92,6 +113,7 @@ class Bidder:
     """
 
     __slots__ = (
+        "_asking",
         "_field",
         "_made_of",
         "_own_wants",
@@ -122,25 +144,40 @@ class Bidder:
         claims: tuple[Claim | None, ...],
         uses: tuple[ReplicaUses, ...],
         units: Units,
+        *,
+        before: Bidder | None = None,
     ) -> None:
+        """`before` is the same tenant with other claims: what both have in common is taken from it,
+        so that one claim that changed costs no walk through all pools.
+        """
         self.number, self.claims, self.uses = number, claims, uses
         self._field, self._units = field, units
         self._made_of: tuple[object, object] = (None, None)
-        self.pools: dict[int, Claim] = {}
-        self.wants: dict[int, int] = defaultdict(int)
-        self.elsewhere: dict[int, int] = defaultdict(int)
-        for pool, claim, each in zip(field.pools_of[number], claims, uses, strict=True):
-            if claim is not None:
-                self.pools[pool] = claim
-                everywhere, flavors = units.profile(each)
-                for place, draw in enumerate((everywhere, *flavors)):
-                    for row, use in draw.takes:
-                        (self.wants if place < 2 else self.elsewhere)[row] += use * claim.want
+        pools, changed = field.pools_of[number], None
+        if before is not None and before.uses == uses:
+            changed = _changed(pools, before.claims, claims, uses)
+        if before is None or changed is None:
+            self.pools = {
+                pool: claim for pool, claim in zip(pools, claims, strict=True) if claim is not None
+            }
+            self.fixed = {p: claim.current for p, claim in self.pools.items() if claim.fixed}
+            self.wants: dict[int, int] = defaultdict(int)
+            self.elsewhere: dict[int, int] = defaultdict(int)
+            self._asking = [0, 0, 0]
+            for claim, used in zip(claims, uses, strict=True):
+                if claim is not None:
+                    self._count(claim, units.profile(used), 1)
+        else:
+            self.pools, self.fixed = before.pools.copy(), before.fixed
+            self.wants, self.elsewhere = before.wants.copy(), before.elsewhere.copy()
+            self._asking = before.asking()
+            for pool, old, new, used in changed:
+                self.pools[pool] = new
+                self._count(old, units.profile(used), -1)
+                self._count(new, units.profile(used), 1)
         rows = units.rows
         self._own_wants = [each for each in self.wants.items() if rows[each[0]].tenant]
-        goals = [(0, each.floor, each.need, each.want) for each in self.pools.values()]
-        self.asks = [any(each[phase] < each[phase + 1] for each in goals) for phase in range(3)]
-        self.fixed = {p: claim.current for p, claim in self.pools.items() if claim.fixed}
+        self.asks = [pools > 0 for pools in self._asking]
         self.own: dict[int, dict[int, int]] = {}
         self.draws: dict[int, Profile] = {}
         self.shares: dict[int, tuple[int, ...]] = {}
@@ -150,6 +187,21 @@ class Bidder:
         self.baseline: int | None = None
         self.closed: dict[int, int] = {}
         self.bids: list[Bids | None] = []
+
+    def asking(self) -> list[int]:
+        """By phase, how many pools want more than in the one before."""
+        return self._asking.copy()
+
+    def _count(self, claim: Claim, profile: Profile, sign: int) -> None:
+        """Add what one pool wants, or take it away."""
+        everywhere, flavors = profile
+        for place, draw in enumerate((everywhere, *flavors)):
+            total = self.wants if place < 2 else self.elsewhere
+            for row, use in draw.takes:
+                total[row] += sign * use * claim.want
+        goals = (0, claim.floor, claim.need, claim.want)
+        for phase in range(3):
+            self._asking[phase] += sign * (goals[phase] < goals[phase + 1])
 
     def make(self, context: object) -> None:
         """Make the lists, if they are not made of the same: `context` is another object if a row of

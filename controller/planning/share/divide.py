@@ -99,7 +99,7 @@ class Divider:
             or known.claims != pick(claims)
             or known.uses != pick(uses)
         ]
-        new = [pool for number in changed for pool in field.pools_of[number]]
+        new = [pool for number in changed for pool in self._using_more(number, uses)]
         try:
             admitted = [units.admit(field.names[pool], uses[pool]) for pool in new]
         except SharingError:
@@ -112,8 +112,17 @@ class Divider:
                 units.admit(field.names[pool], each)  # equal to what is known, but another object
         for number in changed:
             pick = field.pick[number]
-            self._put(Bidder(number, field, pick(claims), pick(uses), units))
+            before = self.tenants.get(number)
+            self._put(Bidder(number, field, pick(claims), pick(uses), units, before=before))
         return units
+
+    def _using_more(self, number: int, uses: Sequence[ReplicaUses]) -> list[int]:
+        """The tenant's pools whose uses are not the known ones."""
+        pools, known = self.field.pools_of[number], self.tenants.get(number)
+        if known is None:
+            return pools
+        each = zip(pools, known.uses, strict=True)
+        return [pool for pool, before in each if uses[pool] is not before]
 
     def _forget(self, units: Units) -> None:
         self.tenants = {}
