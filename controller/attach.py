@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import Final
 
@@ -20,16 +21,22 @@ from controller.nats.effects import ask_effect, ask_outlook
 from controller.nats.feed import SnapshotReader, recall_snapshot
 from controller.nats.intent_desk import BucketDesk
 from controller.nats.jetstream import NatsError
+from controller.nats.journal_stream import read_journal
 from controller.nats.session import NatsSession
 from controller.planning.whatif import Outlook, estimate_of
 from controller.ports import Foreseen, NoEffectError, OpenDesk, Person, StoreError
+from controller.record.chain import LinesRead
 from controller.record.frames import OtherVersionError
+
+log = logging.getLogger(__name__)
 
 LOOK_EVERY_S: Final = 0.5
 ANSWERS_WITHIN_S: Final = 2.0
 """A controller that runs answers within a few ms; after this time the person is told."""
 RECALLS_WITHIN_S: Final = 10.0
 """How long the last snapshot may take to read: of 10,000 pools it has about ten parts."""
+REMEMBERED_S: Final = 900.0
+"""So much of the time before is asked for: as much as a dashboard keeps of what it sees."""
 OLD_AFTER_INTERVALS: Final = 2.0
 """A controller publishes in each interval; after so many without news the person is told."""
 
@@ -59,6 +66,7 @@ class Attachment:
         self._problem: str | None = None
         self._other_version: str | None = None
         self._arrived_at: float | None = None
+        self._arrived = asyncio.Event()
         self._recalled: Snapshot | None = None
         self._unread = ""
 
@@ -79,6 +87,7 @@ class Attachment:
                 beside = [
                     group.create_task(reader.run(), name="snapshots"),
                     group.create_task(self._recall(session, bucket), name="last snapshot"),
+                    group.create_task(self._remember(session), name="the time before"),
                 ]
                 if self._person is not None:
                     beside.append(group.create_task(rights.run(), name="rights"))
@@ -143,9 +152,28 @@ class Attachment:
                 self._problem = recalled_words(found, self._clock.now())
                 self._hub.publish(found)
 
+    async def _remember(self, session: NatsSession) -> None:
+        """Hand over the time before the first snapshot, where the controller keeps its frames in a
+        stream that our user may read.
+        """
+        await self._arrived.wait()
+        latest = self._hub.latest()
+        if latest is None:
+            return
+        since, lines = latest.at - REMEMBERED_S, LinesRead()
+        bucket = self._settings.bucket
+        try:
+            await read_journal(session, bucket, self._clock, lines.take, since=since)
+        except NatsError as error:
+            log.debug("nothing is known of the time before: %s", error)
+            return
+        found = (each for each in lines.snapshots if since <= each.at < latest.at)
+        self._hub.remember(tuple(replace(each, attached=True) for each in found))
+
     def _publish(self, snapshot: Snapshot) -> None:
         self._recalled = self._other_version = None
         self._arrived_at = self._clock.now()
+        self._arrived.set()
         self._hub.publish(replace(snapshot, attached=True))
 
     def _note_other_version(self, text: str) -> None:

@@ -496,6 +496,10 @@ class Feed(Protocol):
         """The newest snapshot; None before the first."""
         ...
 
+    def earlier(self) -> tuple[Snapshot, ...]:
+        """What another process remembers of the time before the first, the oldest first."""
+        ...
+
     def subscribe(self, callback: Callable[[Snapshot], None]) -> Callable[[], None]:
         """Call back with each snapshot, on the publisher's thread; returns a function that ends
         the subscription.

@@ -189,6 +189,7 @@ class Dashboard(ShownApp):
     def on_snapshot_ready(self, message: SnapshotReady) -> None:
         """Draw the newest snapshot, or only count it while the picture is still."""
         del message
+        self._view_state.begin_with(self._feed.earlier())
         snapshot = self._mailbox.take()
         if snapshot is not None and self._view_state.accept(snapshot) and self.views.stack:
             self.draw()

@@ -69,6 +69,16 @@ class RecentPast:
         ):
             self._views -= self._kept.popleft().views
 
+    def begin_with(self, earlier: Sequence[Snapshot]) -> None:
+        """Put those before the first that is kept, the oldest first; places stay where they are."""
+        kept = [each.snapshot for each in self._kept]
+        older = [each for each in earlier if not kept or each.at < kept[0].at]
+        self._number -= len(kept) + len(older)
+        self._kept.clear()
+        self._views = 0
+        for snapshot in (*older, *kept):
+            self.keep(snapshot)
+
     def last(self) -> PastMoment | None:
         """The newest snapshot; None before the first."""
         return self._moment(len(self._kept) - 1) if self._kept else None
@@ -161,6 +171,7 @@ class ViewState:
         self._came_at = started_at
         self._waiting: int | None = None
         self._recent = RecentPast()
+        self._earlier: tuple[Snapshot, ...] = ()
         self._past: Past = self._recent if journal is None else journal
         self._replays = journal is not None
         self._place: Place | None = None
@@ -187,6 +198,12 @@ class ViewState:
         else:
             self._waiting += 1
         return True
+
+    def begin_with(self, earlier: tuple[Snapshot, ...]) -> None:
+        """What is known of the time before the first snapshot; the same ones are taken once."""
+        if earlier is not self._earlier:
+            self._earlier = earlier
+            self._recent.begin_with(earlier)
 
     def toggle_still(self) -> None:
         """Keep the picture still; or go on, and from the past too, with the newest snapshot."""

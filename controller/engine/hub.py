@@ -19,6 +19,7 @@ class Hub:
         self._latest: Snapshot | None = None
         self._subscribers: dict[int, Callable[[Snapshot], None]] = {}
         self._next_id = 0
+        self._earlier: tuple[Snapshot, ...] = ()
 
     def publish(self, snapshot: Snapshot) -> None:
         """Store the snapshot and call the subscribers; one that raises is logged and removed."""
@@ -36,6 +37,16 @@ class Hub:
         """The newest snapshot; None before the first."""
         with self._lock:
             return self._latest
+
+    def remember(self, earlier: tuple[Snapshot, ...]) -> None:
+        """These were before the first that was published, the oldest first."""
+        with self._lock:
+            self._earlier = earlier
+
+    def earlier(self) -> tuple[Snapshot, ...]:
+        """What another process remembers of the time before the first, the oldest first."""
+        with self._lock:
+            return self._earlier
 
     def subscribe(self, callback: Callable[[Snapshot], None]) -> Callable[[], None]:
         """Call back with each snapshot, on the publisher's thread; returns a function that ends

@@ -11,7 +11,16 @@ from hashlib import blake2b
 from typing import Final
 
 from controller.model.snapshot import Snapshot
-from controller.record.frames import MOST_LINE_BYTES, change_line, is_whole_line, whole_line
+from controller.record.frames import (
+    MOST_LINE_BYTES,
+    SNAPSHOT_VERSION,
+    UnreadableLineError,
+    change_line,
+    is_whole_line,
+    line_start,
+    read_line,
+    whole_line,
+)
 
 _DIGEST_BYTES: Final = 16
 _LINK: Final = re.compile(rb',"follows":"([0-9a-f]{32})"\}\n?\Z')
@@ -81,6 +90,29 @@ def without_link(line: bytes) -> bytes:
 def hash_of(line: bytes) -> str:
     """The hash of a whole line, with what it carries and its end of line."""
     return blake2b(line, digest_size=_DIGEST_BYTES).hexdigest()
+
+
+class LinesRead:
+    """The snapshots of lines that come one by one. What cannot be read is left out, up to the next
+    key frame.
+    """
+
+    def __init__(self) -> None:
+        self.snapshots: list[Snapshot] = []
+        self._before: Snapshot | None = None
+        self._version = SNAPSHOT_VERSION
+
+    def take(self, line: bytes) -> None:
+        """One line, with its link."""
+        start = line_start(line)
+        if start is not None:
+            self._version = start.version
+        try:
+            self._before = read_line(without_link(line), self._before, self._version).snapshot
+        except UnreadableLineError:
+            self._before = None
+        else:
+            self.snapshots.append(self._before)
 
 
 # -- messages -----------------------------------------------------------------------------------

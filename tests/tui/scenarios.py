@@ -54,10 +54,14 @@ class FakeFeed:
 
     def __init__(self, latest: Snapshot | None = None) -> None:
         self._latest = latest
+        self.before: tuple[Snapshot, ...] = ()
         self.callbacks: list[Callable[[Snapshot], None]] = []
 
     def latest(self) -> Snapshot | None:
         return self._latest
+
+    def earlier(self) -> tuple[Snapshot, ...]:
+        return self.before
 
     def subscribe(self, callback: Callable[[Snapshot], None]) -> Callable[[], None]:
         self.callbacks.append(callback)

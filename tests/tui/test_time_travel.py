@@ -173,6 +173,22 @@ async def test_leaving_from_the_past_is_asked_as_ever() -> None:
         assert "leaving stops the controller" in running.text("#crumbs")
 
 
+async def test_what_the_controller_remembers_is_stepped_back_to_by_who_attaches_now() -> None:
+    written = recorded()
+    async with session(written[-3]) as running:
+        running.feed.before = tuple(written)
+        for snapshot in written[-2:]:
+            await running.publish(snapshot)
+        await running.keys("<")
+        assert shown(running) == written[-3]
+        await running.keys("<", "<")
+        assert shown(running) == written[-7]
+        await running.keys(*typed(":at -12m"), "enter")
+        assert shown(running).at < written[-1].at - 11 * 60
+        await running.keys(">")
+        assert shown(running) in written
+
+
 async def test_without_a_snapshot_there_is_nothing_to_step_to() -> None:
     async with session(None) as running:
         await running.keys("<")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Sequence
 from itertools import pairwise
@@ -12,8 +13,15 @@ import nats
 import pytest
 from msgspec.structs import replace
 
+from controller.attach import Attachment
 from controller.engine.clock import SystemClock
-from controller.model.settings import JournalStreamSettings, NatsCredentials, SecretRef
+from controller.engine.hub import Hub
+from controller.model.settings import (
+    JournalStreamSettings,
+    NatsCredentials,
+    NatsSettings,
+    SecretRef,
+)
 from controller.model.snapshot import Role, Snapshot
 from controller.nats import journal_stream
 from controller.nats.jetstream import NatsDisconnectedError, NatsRefusedError, StreamMissingError
@@ -23,7 +31,7 @@ from controller.record.chain import hash_of, link_of
 from controller.record.journal import JournalPast
 from tests.integration.nats.conftest import Connect, Until
 from tests.integration.nats.kept import BUCKET
-from tests.integration.nats.test_snapshots import SMALL_MESSAGES
+from tests.integration.nats.test_snapshots import SMALL_MESSAGES, Controller, running
 from tests.support.nats_server import RealNats
 from tests.support.past import busy_tick, next_snapshot, quiet_tick
 from tui import scenarios
@@ -360,3 +368,20 @@ async def test_without_the_right_to_write_it_a_sentence_says_so(
             await lines_in(session)
     finally:
         server.stop()
+
+
+async def test_who_attaches_gets_what_the_stream_has_of_the_last_15_minutes(
+    server: RealNats, connect: Connect, until: Until
+) -> None:
+    session = await connect(server.url)
+    old = [replace(LEADS, at=LEADS.at - 3600 + number, sequence=number + 1) for number in range(3)]
+    recent = days(replace(LEADS, sequence=100), 20)
+    await write(session, *old, *recent)
+    hub, stopping = Hub(), asyncio.Event()
+    attachment = Attachment(NatsSettings(servers=(server.url,)), hub, SystemClock())
+    task = asyncio.create_task(attachment.run(stopping))
+    async with running(Controller(session, recent[-1]).publisher):
+        await until(hub.earlier)
+    assert hub.earlier() == tuple(replace(each, attached=True) for each in recent[:-1])
+    stopping.set()
+    await task

@@ -227,19 +227,22 @@ async def test_a_follower_is_silent_and_publishes_nothing_of_its_past(
 
 
 async def test_who_attaches_needs_two_subjects_and_no_other_right(
-    directory: Path, connect: Connect, until: Until
+    directory: Path, connect: Connect, until: Until, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("DEBUG", "controller.attach")
     rights = """accounts { A { jetstream: enabled, users: [
       { user: controller, password: controller }
       { user: laptop, password: laptop, permissions: {
           publish: { allow: ["agentdash.watchers"] }
           subscribe: { allow: ["agentdash.snapshots"] } } } ] } }"""
 
-    async def as_user(name: str) -> NatsSession:
+    def credentials(name: str) -> NatsCredentials:
         path = directory / name
         path.write_text(name, encoding="utf-8")
-        credentials = NatsCredentials(user=name, password=SecretRef(file=str(path)))
-        return await connect(server.url, credentials=credentials)
+        return NatsCredentials(user=name, password=SecretRef(file=str(path)))
+
+    async def as_user(name: str) -> NatsSession:
+        return await connect(server.url, credentials=credentials(name))
 
     with RealNats(directory, rights) as server:
         controller = Controller(await as_user("controller"), scenarios.mixed_fleet())
@@ -248,6 +251,16 @@ async def test_who_attaches_needs_two_subjects_and_no_other_right(
             await until(lambda: seen)
             after = controller.tick(fleet="seen with two rights")
             await until(lambda: seen[-1] == after)
+            hub, stopping = Hub(), asyncio.Event()
+            settings = NatsSettings(servers=(server.url,), credentials=credentials("laptop"))
+            attachment = Attachment(settings, hub, SystemClock())
+            task = asyncio.create_task(attachment.run(stopping))
+            await until(lambda: "nothing is known of the time before" in caplog.text)
+            later = controller.tick(fleet="seen without the right to the past")
+            await until(lambda: hub.latest() == replace(later, attached=True))
+            assert attachment.problem() is None
+            stopping.set()
+            await task
 
 
 async def test_a_writer_is_found_and_one_that_only_reads_is_not(
