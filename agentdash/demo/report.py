@@ -11,7 +11,7 @@ from nats import errors
 from nats.js import JetStreamContext
 from nats.js.errors import NoKeysError, NotFoundError
 
-from agentdash.worker.task import MESSAGE_ID_HEADER, RESULTS_BUCKET, result_key
+from agentdash.worker.session import MESSAGE_ID_HEADER, RESULTS_BUCKET, result_key
 
 
 class WorldReport(msgspec.Struct, frozen=True, kw_only=True):

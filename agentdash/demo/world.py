@@ -47,9 +47,8 @@ from agentdash.worker import (
     Worker,
     WorkerSettings,
 )
-from agentdash.worker.link import NatsLink
-from agentdash.worker.stores import PoolTasks, ensure_usage_stream
-from agentdash.worker.task import result_key
+from agentdash.worker.session import result_key
+from agentdash.worker.stores import NatsLink, PoolTasks, ensure_usage_stream
 
 log = logging.getLogger(__name__)
 

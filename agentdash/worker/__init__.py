@@ -10,21 +10,23 @@ visible result.
 """
 
 from agentdash.worker.agent_pool import AgentPool
-from agentdash.worker.session import Agent, Session, uses_tools
-from agentdash.worker.settings import NatsLogin, WorkerSettings
-from agentdash.worker.task import (
+from agentdash.worker.session import (
+    Agent,
     Fatal,
     HandBack,
     LimitReached,
     Priority,
     Retryable,
+    Session,
     Task,
     TaskError,
     TaskResult,
     TaskStatus,
     TaskTerms,
     WorkerSettingsError,
+    uses_tools,
 )
+from agentdash.worker.settings import NatsLogin, WorkerSettings
 from agentdash.worker.worker import Worker
 from controller.model.ids import QueueName
 from controller.model.scarcity import ModelTier

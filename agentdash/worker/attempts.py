@@ -25,18 +25,7 @@ from nats.js.api import Header, RawStreamMsg
 from nats.js.errors import APIError, KeyNotFoundError, KeyWrongLastSequenceError, NotFoundError
 from nats.js.kv import KeyValue
 
-from agentdash.worker.link import NatsLink
-from agentdash.worker.stores import (
-    DEAD_PREFIX,
-    DEAD_STREAM,
-    EXHAUSTED_PREFIX,
-    EXHAUSTED_STREAM,
-    TRIES_BUCKET,
-    Results,
-    bucket,
-    ensure_exhausted_stream,
-)
-from agentdash.worker.task import (
+from agentdash.worker.session import (
     ID_RULE,
     TERMS_HEADER,
     StoreUnavailableError,
@@ -50,6 +39,17 @@ from agentdash.worker.task import (
     read_terms,
     read_terms_again,
     task_id,
+)
+from agentdash.worker.stores import (
+    DEAD_PREFIX,
+    DEAD_STREAM,
+    EXHAUSTED_PREFIX,
+    EXHAUSTED_STREAM,
+    TRIES_BUCKET,
+    NatsLink,
+    Results,
+    bucket,
+    ensure_exhausted_stream,
 )
 from controller.model.decoding import UndecodableError, decoded
 from controller.model.ids import QueueName

@@ -12,6 +12,9 @@
 The result is stored before the message is acknowledged. A worker that dies in between leaves a
 message whose next delivery ends at `look`. Where the consumer delivers the message no more
 (`max_deliver`), a task that is handed back is published once more in its place.
+
+A task that kills its worker takes those beside it along, and each of them looks guilty. So the last
+try of a task whose workers died is made alone: if that worker dies too, it was this task.
 """
 
 from __future__ import annotations
@@ -20,8 +23,9 @@ import asyncio
 import logging
 import random
 import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from enum import Enum, auto
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -38,18 +42,16 @@ from agentdash.worker.attempts import (
     publish_again,
 )
 from agentdash.worker.health import UsageReports, WorkerMetrics
-from agentdash.worker.link import ANSWER_S, NatsLink
 from agentdash.worker.models import PoolModels
-from agentdash.worker.room import LostSlots, TaskRoom
-from agentdash.worker.session import Agent, OnEnd, Session
-from agentdash.worker.settings import WorkerSettings
-from agentdash.worker.stores import Checkpoints, DeliveryNumber, Results, StoredCheckpoint
-from agentdash.worker.task import (
+from agentdash.worker.session import (
     TERMS_HEADER,
+    Agent,
     Fatal,
     HandBack,
     LimitReached,
+    OnEnd,
     Retryable,
+    Session,
     Task,
     TaskError,
     TaskResult,
@@ -60,12 +62,102 @@ from agentdash.worker.task import (
     read_payload,
     read_terms,
 )
+from agentdash.worker.settings import WorkerSettings
+from agentdash.worker.stores import (
+    ANSWER_S,
+    Checkpoints,
+    DeliveryNumber,
+    NatsLink,
+    Results,
+    StoredCheckpoint,
+    until_done,
+)
 from controller.model.servers import Backoff
 from controller.model.text import clean
 from controller.model.worker_messages import SessionLimits
 
+log = logging.getLogger(__name__)
+
 RETRY_FIRST_S: Final = 1.0
 RETRY_MOST_S: Final = 60.0
+STORE_FIRST_S: Final = 0.1
+STORE_MOST_S: Final = 5.0
+LET_GO_S: Final = 5.0
+"""An agent that was cut so long ago is left behind: its task goes on, and its slot is lost."""
+CLEAN_UP_S: Final = 1.0
+"""How long an agent may take to end when its worker is cancelled."""
+_HEADER_ROOM: Final = 4096
+"""Bytes that the server counts beside a result itself."""
+
+
+class TaskRoom:
+    """The tasks at work in one worker's process: many at once, or one alone."""
+
+    def __init__(self) -> None:
+        self._inside = 0
+        self._waiter: asyncio.Future[bool] | None = None
+        self.is_kept = False
+        """Whether one is at work alone, or waits for that: then nobody else comes in."""
+
+    @asynccontextmanager
+    async def seat(self, *, alone: bool) -> AsyncIterator[bool]:
+        """A place to work in while the block runs; False if there is none, and the task is another
+        worker's. Who wants to be alone waits until those at work have ended.
+        """
+        if self.is_kept:
+            yield False
+            return
+        self.is_kept = alone
+        entered = False
+        try:
+            if alone and self._inside:
+                self._waiter = asyncio.get_running_loop().create_future()
+                entered = await self._waiter
+            else:
+                entered = True
+            self._inside += entered
+            yield entered
+        finally:
+            self._inside -= entered
+            if alone:
+                self.is_kept = False
+            elif not self._inside:
+                self._tell(emptied=True)
+
+    def turn_away(self) -> None:
+        """Let nobody wait: the worker must end."""
+        self._tell(emptied=False)
+
+    def _tell(self, *, emptied: bool) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(emptied)
+
+
+class LostSlots:
+    """Agents that were cut and do not end. Each holds its slot until it ends, or the process does;
+    its task goes on without it.
+    """
+
+    def __init__(self, changed: Callable[[], None] = lambda: None) -> None:
+        self._agents: set[asyncio.Task[Any]] = set()
+        self._changed = changed
+
+    def __len__(self) -> int:
+        return len(self._agents)
+
+    def add(self, task: str, agent: asyncio.Task[Any]) -> None:
+        """The agent that worked on `task` holds its slot from now on."""
+        self._agents.add(agent)
+        agent.add_done_callback(self._ended)
+        words = "an agent was cut and does not end: its slot is lost until it does"
+        log.error(words, extra={"task": task, "lost": len(self)})
+        self._changed()
+
+    def _ended(self, agent: asyncio.Task[Any]) -> None:
+        self._agents.discard(agent)
+        log.warning("an agent has ended at last: its slot is free", extra={"lost": len(self)})
+        self._changed()
 
 
 class Ended(NamedTuple):
@@ -97,17 +189,7 @@ class Returned(NamedTuple):
 Outcome = Ended | TryAgain | Returned
 
 
-class Cut(Enum):
-    """Why an agent is ended before its time."""
-
-    STOP = auto()
-    CANCEL = auto()
-
-
-CUT_SHORT: Final[dict[Cut, Outcome]] = {
-    Cut.STOP: Returned(),
-    Cut.CANCEL: Ended(TaskStatus.CANCELLED),
-}
+CANCELLED: Final = Ended(TaskStatus.CANCELLED)
 
 
 def wanted_by(error: TaskError) -> Outcome:
@@ -123,18 +205,6 @@ def wanted_by(error: TaskError) -> Outcome:
             return TryAgain(clean(error), after_s)
         case _:
             return TryAgain(clean(error))
-
-
-log = logging.getLogger(__name__)
-
-STORE_FIRST_S: Final = 0.1
-STORE_MOST_S: Final = 5.0
-LET_GO_S: Final = 5.0
-"""An agent that was cut so long ago is left behind: its task goes on, and its slot is lost."""
-CLEAN_UP_S: Final = 1.0
-"""How long an agent may take to end when its worker is cancelled."""
-_HEADER_ROOM: Final = 4096
-"""Bytes that the server counts beside a result itself."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +233,7 @@ class Delivery:
         """`most_deliveries` is the consumer's own limit, 0 or less for none."""
         metadata = message.metadata
         self._desk = desk
-        self._message = message
+        self.message = message
         self._stream, self._consumer = metadata.stream, metadata.consumer
         self._sequence = metadata.sequence.stream
         self.delivered = metadata.num_delivered or 1
@@ -180,6 +250,7 @@ class Delivery:
         )
         self.id, earlier = self._as_published.task()
         self._tries = desk.tries.of(self.id, self._sequence, self.delivered, earlier)
+        self._unread = Task(id=self.id, payload=None, attempt=self.delivered)
 
     @property
     def run(self) -> str:
@@ -192,13 +263,10 @@ class Delivery:
         if self.session is not None:
             self.session.stopping.set()
 
-    def cut(self, why: Cut) -> None:
+    def cut(self, outcome: Outcome) -> None:
         """End the agent now, if it is at work; what it has not stored is lost. One that does not
         end is left behind after LET_GO_S.
         """
-        self._end_agent(CUT_SHORT[why])
-
-    def _end_agent(self, outcome: Outcome) -> None:
         if self._cut_short is not None:
             return
         self._cut_short = outcome
@@ -206,16 +274,12 @@ class Delivery:
             self._agent.cancel()
             asyncio.get_running_loop().call_later(LET_GO_S, self._is_over.set)
 
-    async def keep_alive(self) -> None:
-        """Tell JetStream that the work goes on. Raises nats.errors.Error."""
-        await self._message.in_progress()
-
     async def check(self) -> None:
         """End the agent if its task has ended meanwhile: cancelled, or done by another worker.
         Raises nats.errors.Error and UnreadableStoreError.
         """
         if self._agent is not None and await self._desk.results.get(self.id) is not None:
-            self.cut(Cut.CANCEL)
+            self.cut(CANCELLED)
 
     async def hand_back(self) -> None:
         """Give the message back at once. It does not count as a try. Raises nats.errors.Error."""
@@ -226,14 +290,18 @@ class Delivery:
             await self._tries.take_back()
         except (UnreadableStoreError, errors.Error) as error:
             log.warning("a hand-back counts as a try: %s", clean(error), extra={"task": self.id})
-        await self._message.nak()
+        await self.message.nak()
 
     async def handle(self) -> None:
         """All of it. It raises nothing but cancellation: what goes wrong is delivered again."""
         try:
-            await self._handle_or_retry()
+            await self._handle()
         except asyncio.CancelledError:
-            await self._give_up()
+            try:
+                async with asyncio.timeout(ANSWER_S):
+                    await self.hand_back()
+            except (TimeoutError, errors.Error) as error:
+                log.debug("a task was not handed back and comes again later: %s", clean(error))
             raise
         except Exception as error:  # one task must not end the worker
             # not acknowledged, so JetStream delivers it again
@@ -244,21 +312,6 @@ class Delivery:
             )
             if self._is_last:
                 await self._pass_on_at_last()
-
-    async def _handle_or_retry(self) -> None:
-        """What is kept of the task and cannot be read fails this try: no task comes for ever."""
-        try:
-            await self._handle()
-        except UnreadableStoreError as error:
-            task = Task(id=self.id, payload=None, attempt=self.delivered)
-            await self._try_again(TryAgain(clean(error)), task)
-
-    async def _give_up(self) -> None:
-        try:
-            async with asyncio.timeout(ANSWER_S):
-                await self.hand_back()
-        except (TimeoutError, errors.Error) as error:
-            log.debug("a task was not handed back and comes again later: %s", clean(error))
 
     async def _pass_on(self) -> None:
         """Publish the task once more, for JetStream delivers this message no more; where its stream
@@ -272,28 +325,27 @@ class Delivery:
                 f"its consumer {self._consumer} delivers it no more (max_deliver), and it cannot "
                 f"be published again: {clean(why)}"
             )
-            await self._die(reason, Task(id=self.id, payload=None), attempts=self.delivered)
+            await self._die(reason, self._unread, attempts=self.delivered)
             return
         await self._acknowledge()
 
     async def _pass_on_at_last(self) -> None:
         """Do so until it is done, or the worker ends."""
         backoff = Backoff(STORE_FIRST_S, STORE_MOST_S)
-        while True:
-            await asyncio.sleep(backoff.next_s())
-            try:
-                await self._pass_on()
-            except errors.Error as error:
-                log.warning("a task could not be passed on: %s; trying again", clean(error))
-                continue
-            return
+        await asyncio.sleep(backoff.next_s())
+        await until_done(self._pass_on, backoff, "a task could not be passed on")
 
     async def _handle(self) -> None:
         try:
-            task = self._read()
+            await self._look(self._read())
         except UnreadableTaskError as error:
-            await self._die(str(error), Task(id=self.id, payload=None), attempts=1)
-            return
+            await self._die(str(error), self._unread, attempts=1)
+        except UnreadableStoreError as error:
+            # what is kept of the task and cannot be read fails this try: no task comes for ever
+            await self._try_again(TryAgain(clean(error)), self._unread)
+
+    async def _look(self, task: Task) -> None:
+        """Try the task, unless it has ended or its tries are used up."""
         if await self._desk.results.get(task.id) is not None:
             await self._acknowledge()
             return
@@ -324,17 +376,23 @@ class Delivery:
         await session.models.close()
         seconds = time.monotonic() - began
         await self._desk.usage.report(session, seconds, self.run)
-        await self._end(task, session, outcome, seconds)
+        match outcome:
+            case Ended():
+                await self._keep(task, session, outcome, seconds)
+            case TryAgain():
+                await self._try_again(outcome, task)
+            case Returned():
+                await self.hand_back()
 
     def _read(self) -> Task:
         """The message as a task. Raises UnreadableTaskError."""
-        headers = self._message.headers
+        headers = self.message.headers
         terms = read_terms(headers)
         settings = self._desk.settings
         return Task(
             id=self.id,
             payload=read_payload(
-                self._message.data,
+                self.message.data,
                 is_json=TERMS_HEADER in (headers or {}) and not terms.plain,
             ),
             terms=terms,
@@ -353,7 +411,7 @@ class Delivery:
             if self._is_left:
                 raise HandBack("the task has gone on without this try")
             if not await checkpoints.save(task.id, state, revision=revision, delivery=number):
-                self.cut(Cut.STOP)
+                self.cut(Returned())
                 raise HandBack("another worker has gone on with this task")
 
         session = self.session = Session(
@@ -381,7 +439,7 @@ class Delivery:
         seconds, too_late = _time_left(task.terms, session.limits)
         agent = self._agent = asyncio.create_task(self._run_agent(task, session))
         agent.add_done_callback(lambda _: self._is_over.set())
-        clock = asyncio.get_running_loop().call_later(seconds, self._end_agent, too_late)
+        clock = asyncio.get_running_loop().call_later(seconds, self.cut, too_late)
         try:
             await self._is_over.wait()
         except asyncio.CancelledError:  # the worker ends
@@ -392,20 +450,16 @@ class Delivery:
         finally:
             clock.cancel()
             self._agent = None
-            if not agent.done():
-                self._leave(agent)
+            if not agent.done():  # go on without it: it can store nothing any more
+                self._is_left = True
+                agent.cancel()  # it may hang in its own clean-up, or have missed it
+                self._desk.lost.add(self.id, agent)
         if agent.done() and not agent.cancelled():
             return agent.result()
         if self._cut_short is not None:
             return self._cut_short
         # only a worker hands a task back: an agent that lets a CancelledError out has failed
         return TryAgain("the agent raised CancelledError, and its worker had not cancelled it")
-
-    def _leave(self, agent: asyncio.Task[Outcome]) -> None:
-        """Go on without an agent that does not end; it can store nothing any more."""
-        self._is_left = True
-        agent.cancel()  # it may hang in what it does when it is cancelled, or have missed it
-        self._desk.lost.add(self.id, agent)
 
     async def _run_agent(self, task: Task, session: Session) -> Outcome:
         """Whatever the agent raises becomes an outcome, but cancellation."""
@@ -419,21 +473,15 @@ class Delivery:
             log.exception("the agent failed", extra={"task": task.id})
             return TryAgain(clean(f"{type(error).__name__}: {error}"))
 
-    async def _end(self, task: Task, session: Session, outcome: Outcome, seconds: float) -> None:
-        match outcome:
-            case Ended():
-                await self._keep(task, session, outcome, seconds)
-                await self._acknowledge()
-            case TryAgain():
-                await self._try_again(outcome, task)
-            case Returned():
-                await self.hand_back()
-
     async def _try_again(self, failed: TryAgain, task: Task) -> None:
         """Have it delivered again after a while; once its tries are used up, a dead letter."""
         most = self._desk.settings.attempts
         if task.attempt >= most or self._is_last:
-            tries = await self._tries_in_words(task)
+            try:
+                tried = (await self._tries.before()).with_try(failed=True)
+            except UnreadableStoreError:
+                tried = Tried()
+            tries = tried.words() if tried.lost else f"{task.attempt} of {most} tries failed"
             await self._die(f"{tries}, the last one: {failed.why}", task, attempts=task.attempt)
             return
         try:
@@ -441,20 +489,10 @@ class Delivery:
         except (UnreadableStoreError, errors.Error) as error:
             log.debug("a failure is not counted: %s", clean(error), extra={"task": task.id})
         log.warning("a try failed: %s", failed.why, extra={"task": task.id})
-        await self._message.nak(delay=failed.wait_s(task.attempt))
-
-    async def _tries_in_words(self, task: Task) -> str:
-        """The tries of a task whose last one has failed."""
-        try:
-            tried = (await self._tries.before()).with_try(failed=True)
-        except UnreadableStoreError:
-            tried = Tried()
-        if tried.lost:
-            return tried.words()
-        return f"{task.attempt} of {self._desk.settings.attempts} tries failed"
+        await self.message.nak(delay=failed.wait_s(task.attempt))
 
     async def _keep(self, task: Task, session: Session, ended: Ended, seconds: float) -> None:
-        """Store the result, however long it takes; the first one stored counts."""
+        """Store the result and acknowledge, however long it takes; the first one stored counts."""
         result = self._fitting(
             TaskResult(
                 id=task.id,
@@ -470,10 +508,10 @@ class Delivery:
                 usd=session.usd,
             )
         )
-        first = await self._stored(result)
-        self._tell_end(task, first)
+        await self._store(task, result)
         if session.revision:
             await self._desk.checkpoints.forget(task.id)
+        await self._acknowledge()
 
     def _fitting(self, result: TaskResult) -> TaskResult:
         """The result if it can be stored, else one that says why it cannot."""
@@ -491,18 +529,21 @@ class Delivery:
             )
         return msgspec.structs.replace(result, status=TaskStatus.FAILED, result=None, error=problem)
 
-    async def _stored(self, result: TaskResult) -> TaskResult:
-        backoff = Backoff(STORE_FIRST_S, STORE_MOST_S)
-        while True:
-            try:
-                return await self._desk.results.keep(result)
-            except errors.Error as error:
-                log.warning(
-                    "a result could not be stored: %s; trying again",
-                    clean(error),
-                    extra={"task": result.id},
-                )
-            await asyncio.sleep(backoff.next_s())
+    async def _store(self, task: Task, result: TaskResult) -> None:
+        """Store the end of the task; count and tell the one that counts, unless another worker
+        does.
+        """
+        first = await until_done(
+            lambda: self._desk.results.keep(result),
+            Backoff(STORE_FIRST_S, STORE_MOST_S),
+            f"the result of task {task.id} could not be stored",
+        )
+        if first.run != self.run and first.status is not TaskStatus.CANCELLED:
+            log.info("the task had ended as %s before", first.status, extra={"task": task.id})
+            return
+        self._desk.metrics.task_ended(first.status.value, task.terms.priority)
+        if self._desk.on_end is not None:
+            self._desk.on_end(task, first)
 
     async def _die(self, reason: str, task: Task, *, attempts: int) -> None:
         """Make it a dead letter: letter, result, acknowledgement, in this order."""
@@ -512,13 +553,13 @@ class Delivery:
             id=task.id,
             reason=reason,
             at=time.time(),
-            subject=self._message.subject,
+            subject=self.message.subject,
             stream=self._stream,
             sequence=self._sequence,
             attempts=attempts,
             worker=settings.worker,
         )
-        await self._desk.dead.bury(note, self._message.data, self._message.headers)
+        await self._desk.dead.bury(note, self.message.data, self.message.headers)
         result = TaskResult(
             id=task.id,
             status=TaskStatus.DEAD,
@@ -530,23 +571,14 @@ class Delivery:
             tokens=0 if self.session is None else self.session.tokens,
             usd=0.0 if self.session is None else self.session.usd,
         )
-        self._tell_end(task, await self._stored(result))
+        await self._store(task, result)
         await self._acknowledge()
-
-    def _tell_end(self, task: Task, first: TaskResult) -> None:
-        """Count and tell the end that counts, unless another worker does."""
-        if first.run != self.run and first.status is not TaskStatus.CANCELLED:
-            log.info("the task had ended as %s before", first.status, extra={"task": task.id})
-            return
-        self._desk.metrics.task_ended(first.status.value, task.terms.priority)
-        if self._desk.on_end is not None:
-            self._desk.on_end(task, first)
 
     async def _acknowledge(self) -> None:
         """Acknowledge, and wait until the server says so. Without its answer the message may come
         again, and ends at once.
         """
-        await self._message.ack_sync(timeout=ANSWER_S)
+        await self.message.ack_sync(timeout=ANSWER_S)
 
 
 def _time_left(terms: TaskTerms, limits: SessionLimits) -> tuple[float, Outcome]:

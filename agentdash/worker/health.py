@@ -5,9 +5,10 @@ what each try at a task used, to the tenant's ledger.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final, Protocol
+from functools import partial
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 from aiohttp import web
@@ -18,9 +19,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.aiohttp import make_aiohttp_handler
 
 from agentdash.worker.router import TierUse
-from agentdash.worker.session import Session
+from agentdash.worker.session import Priority, Session, WorkerSettingsError
 from agentdash.worker.settings import WorkerSettings
-from agentdash.worker.task import Priority, WorkerSettingsError
 from controller.model.scarcity import ModelTier
 from controller.model.text import clean, clean_name
 from controller.model.worker_messages import (
@@ -41,12 +41,10 @@ class WorkerMetrics:
         """`role` is the pool's name."""
         self.registry = CollectorRegistry()
         self._tenant, self._role = tenant, role
-        self._tasks = Counter(
-            "agent_tasks",
-            "Tasks that ended.",
-            ("role", "status", "priority"),
-            registry=self.registry,
-        )
+        counter = partial(Counter, registry=self.registry)
+        gauge = partial(Gauge, labelnames=("role",), registry=self.registry)
+        of_tier = ("tenant", "role", "tier")
+        self._tasks = counter("agent_tasks", "Tasks that ended.", ("role", "status", "priority"))
         self._duration = Histogram(
             "agent_session_duration_seconds",
             "How long a try at a task took.",
@@ -54,47 +52,25 @@ class WorkerMetrics:
             buckets=DURATION_BUCKETS_S,
             registry=self.registry,
         )
-        self._tokens = Counter(
-            "agent_tokens_consumed",
-            "Tokens that agents used.",
-            ("tenant", "role", "model", "kind"),
-            registry=self.registry,
+        self._tokens = counter(
+            "agent_tokens_consumed", "Tokens that agents used.", ("tenant", "role", "model", "kind")
         )
-        self._tools = Counter(
-            "agent_tool_calls",
-            "Calls of tools.",
-            ("role", "tool", "status"),
-            registry=self.registry,
-        )
-        self._context = Gauge(
+        self._tools = counter("agent_tool_calls", "Calls of tools.", ("role", "tool", "status"))
+        self._context = gauge(
             "agent_context_utilization",
             "The part of the model's context that the last session to say so had taken.",
-            ("role",),
-            registry=self.registry,
         )
-        self._lost = Gauge(
-            "agent_slots_lost",
-            "Slots held by agents that were cut and do not end.",
-            ("role",),
-            registry=self.registry,
-        )
-        self._routed = Counter(
+        self._lost = gauge("agent_slots_lost", "Slots held by agents that were cut and do not end.")
+        self._routed = counter(
             "agent_routed_calls",
             "Answers of models that a router chose, by tier and whether they were accepted.",
-            ("tenant", "role", "tier", "status"),
-            registry=self.registry,
+            (*of_tier, "status"),
         )
-        self._usd = Counter(
-            "agent_routed_usd",
-            "What these answers cost.",
-            ("tenant", "role", "tier"),
-            registry=self.registry,
-        )
-        self._usd_if_premium = Counter(
+        self._usd = counter("agent_routed_usd", "What these answers cost.", of_tier)
+        self._usd_if_premium = counter(
             "agent_routed_if_premium_usd",
             "What the accepted answers would have cost with the best model.",
-            ("tenant", "role", "tier"),
-            registry=self.registry,
+            of_tier,
         )
 
     def routed(self, tier: ModelTier, use: TierUse) -> None:
@@ -185,38 +161,21 @@ class UsageReports:
 
 
 SHUTDOWN_S: Final = 1.0
-Problem = Callable[[], str]
+
+
+class Answer(NamedTuple):
+    """Why a worker is not alive or not ready, empty if it is; and what is said beside `ok`."""
+
+    problem: str
+    remark: str = ""
 
 
 class Vitals(Protocol):
-    """What is asked of a worker. A text is why not; an empty one is yes."""
+    """What is asked of a worker."""
 
-    def why_not_alive(self) -> str:
-        """Why the process hangs, or has lost all slots, and only a restart helps."""
-        ...
-
-    def why_not_whole(self) -> str:
-        """How many slots are lost to agents that do not end."""
-        ...
-
-    def why_not_ready(self) -> str:
-        """Why it cannot work: it starts, it stops, or NATS is away. Orders not to pull are no
-        reason. A busy worker would then look broken, and be deleted before the idle ones.
-        """
-        ...
-
-    def why_not_pulling(self) -> str:
-        """By which orders it takes no more tasks."""
-        ...
-
-    def why_not_started(self) -> str:
-        """What its start waits for."""
-        ...
-
-    @property
-    def marks(self) -> Mapping[str, float]:
-        """When it reached each step of its start, in Unix seconds."""
-        ...
+    def healthz(self) -> Answer: ...  # noqa: D102
+    def readyz(self) -> Answer: ...  # noqa: D102
+    def startup(self) -> dict[str, object]: ...  # noqa: D102
 
 
 @asynccontextmanager
@@ -227,16 +186,19 @@ async def serving(
     WorkerSettingsError if nobody can listen there.
     """
 
+    async def answer(request: web.Request) -> web.Response:
+        problem, remark = vitals.readyz() if request.path == "/readyz" else vitals.healthz()
+        words = problem or ": ".join(filter(None, ("ok", remark)))
+        return web.Response(text=f"{words}\n", status=503 if problem else 200)
+
     async def startup(_: web.Request) -> web.Response:
-        problem = vitals.why_not_started()
-        body = msgspec.json.encode({"started": not problem, "waits_for": problem, **vitals.marks})
-        return web.Response(
-            body=body, status=503 if problem else 200, content_type="application/json"
-        )
+        said = vitals.startup()
+        status, body = 200 if said["started"] else 503, msgspec.json.encode(said)
+        return web.Response(body=body, status=status, content_type="application/json")
 
     app = web.Application()
-    app.router.add_get("/healthz", _answer(vitals.why_not_alive, vitals.why_not_whole))
-    app.router.add_get("/readyz", _answer(vitals.why_not_ready, vitals.why_not_pulling))
+    app.router.add_get("/healthz", answer)
+    app.router.add_get("/readyz", answer)
     app.router.add_get("/startup", startup)
     app.router.add_get("/metrics", make_aiohttp_handler(registry))
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
@@ -255,16 +217,3 @@ async def serving(
         yield f"http://{shown}:{bound[1]}"
     finally:
         await runner.cleanup()
-
-
-def _answer(
-    why_not: Problem, remark: Problem = str
-) -> Callable[[web.Request], Awaitable[web.Response]]:
-    """`remark` is said beside `ok`."""
-
-    async def answer(_: web.Request) -> web.Response:
-        problem = why_not()
-        words = problem or ": ".join(filter(None, ("ok", remark())))
-        return web.Response(text=f"{words}\n", status=503 if problem else 200)
-
-    return answer

@@ -24,10 +24,9 @@ from nats.aio.subscription import Subscription
 from nats.js.errors import NotFoundError
 
 from agentdash.worker.health import WorkerMetrics
-from agentdash.worker.link import NatsLink, end
 from agentdash.worker.rates import ModelGates, RatedCall
 from agentdash.worker.router import Classifier, LearnedTries, Router, TierHistory, TierRule, TierUse
-from agentdash.worker.session import Session
+from agentdash.worker.session import HandBack, LimitReached, Retryable, Session, said_tokens
 from agentdash.worker.settings import WorkerSettings
 from agentdash.worker.spending import (
     Account,
@@ -37,8 +36,7 @@ from agentdash.worker.spending import (
     task_account,
     workflow_account,
 )
-from agentdash.worker.stores import bucket
-from agentdash.worker.task import HandBack, LimitReached, Retryable, said_tokens
+from agentdash.worker.stores import NatsLink, bucket, end
 from controller.model.decoding import UndecodableError, decoded
 from controller.model.text import clean
 from controller.model.worker_messages import (
@@ -202,7 +200,13 @@ class ModelCalls:
             raise HandBack("the task has gone on without this try")
         await self.paid()
         amount = self._cost(model, estimate)
-        self._reserve_in_session(amount.tokens)
+        most, ahead = self._session.most_tokens, self._session.tokens + self._reserved_tokens
+        if ahead + amount.tokens > most:
+            raise LimitReached(
+                f"{most:,} tokens are allowed: {ahead:,} are used or reserved, and the next call "
+                f"may use {amount.tokens:,}"
+            )
+        self._reserved_tokens += amount.tokens
         used = Spent()
         reserved: list[Account] = []
         try:
@@ -274,12 +278,17 @@ class ModelCalls:
         none that the budgets allow, gives an answer that is accepted; and what `ask` raises.
         """
         expected = UsedTokens(input=input_tokens, output=output_tokens)
+        left = [
+            account.usd - (await self._spending.spent(account)).usd
+            for account in self._accounts
+            if account.usd is not None
+        ]
         route = await Router(self._history, rules, classifier).route(
             self._session.task,
             tuple(self._models.values()),
             kind=kind,
             expected=expected,
-            budget_usd=await self._usd_left(),
+            budget_usd=min(left, default=None),
             on_use=self._count_saving,
         )
         while True:
@@ -296,15 +305,6 @@ class ModelCalls:
                 return answer
             route.failed(used)
 
-    async def _usd_left(self) -> Decimal | None:
-        """What the tightest budget in USD has left; None without one."""
-        left = [
-            account.usd - (await self._spending.spent(account)).usd
-            for account in self._accounts
-            if account.usd is not None
-        ]
-        return min(left, default=None)
-
     def _count_saving(self, model: ModelTerms, use: TierUse) -> None:
         saved = self._saved_usd.get(model.name, Decimal(0))
         self._saved_usd[model.name] = saved + use.saved_usd
@@ -315,18 +315,8 @@ class ModelCalls:
             self._session.context(spent.tokens, terms.context_tokens)
         self._session.count(tokens, model=model, usd=float(spent.usd))
 
-    def _reserve_in_session(self, tokens: int) -> None:
-        most = self._session.most_tokens
-        ahead = self._session.tokens + self._reserved_tokens
-        if ahead + tokens > most:
-            raise LimitReached(
-                f"{most:,} tokens are allowed: {ahead:,} are used or reserved, and the next call "
-                f"may use {tokens:,}"
-            )
-        self._reserved_tokens += tokens
-
     def _needs_price(self, account: Account, model: str) -> None:
-        if account.usd is not None and self._price(model) is None:
+        if account.usd is not None and self._usd(model, UsedTokens()) is None:
             raise LimitReached(
                 f"{account.subject} has a budget in USD, and {model or 'the model'} has no price: "
                 "write its price into the fleet file"
@@ -340,17 +330,14 @@ class ModelCalls:
                 # the estimate stays in the account: too much is counted, never too little
                 log.warning("a call's cost could not be settled", extra={"error": str(error)})
 
-    def _price(self, model: str) -> ModelTerms | None:
+    def _usd(self, model: str, tokens: UsedTokens) -> Decimal | None:
+        """The price of these tokens; None for a model without a price."""
         terms = self._models.get(model)
-        return None if terms is None or terms.usd(UsedTokens()) is None else terms
+        return None if terms is None else terms.usd(tokens)
 
     def _cost(self, model: str, tokens: UsedTokens) -> Spent:
-        price = self._price(model)
-        usd = None if price is None else price.usd(tokens)
-        return Spent(
-            usd=Decimal(0) if usd is None else usd,
-            tokens=tokens.input + tokens.cached_input + tokens.output,
-        )
+        total = tokens.input + tokens.cached_input + tokens.output
+        return Spent(usd=self._usd(model, tokens) or Decimal(0), tokens=total)
 
 
 class PoolModels:

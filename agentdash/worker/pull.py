@@ -23,6 +23,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.js.api import Header, StatusCode
 
+from agentdash.worker.stores import end, set_within
 from controller.model.ids import QueueName
 from controller.model.servers import Backoff
 from controller.model.text import clean
@@ -133,20 +134,14 @@ class Inlet:
             if not subscription.pending_msgs:
                 break
             await asyncio.sleep(0)
-        await self._drop(subscription)
+        self._pulls.clear()
+        await end(subscription)
 
     async def drop(self) -> None:
         """End the open pulls at once. What the server has sent meanwhile comes again later."""
         subscription, self._subscription = self._subscription, None
-        if subscription is not None:
-            await self._drop(subscription)
-
-    async def _drop(self, subscription: Subscription) -> None:
         self._pulls.clear()
-        try:
-            await subscription.unsubscribe()
-        except errors.Error as error:
-            log.debug("a subscription had ended: %s", clean(error))
+        await end(subscription)
 
     async def _take(self, message: Msg) -> None:
         # without an await: `cut` relies on it
@@ -240,11 +235,7 @@ class Puller:
         """Until something changes or is due."""
         due = min((inlet.next_due for inlet in self._inlets), default=float("inf"))
         wait_s = min(LINGER_S, max(0.0, due - time.monotonic())) if self._wanted else None
-        try:
-            async with asyncio.timeout(wait_s):
-                await self._changed.wait()
-        except TimeoutError:
-            return
+        await set_within(self._changed, wait_s)
 
     async def _step(self) -> None:
         if not self._wanted or self._again:

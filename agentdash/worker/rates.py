@@ -20,7 +20,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
-from agentdash.worker.task import said_tokens
+from agentdash.worker.session import said_tokens
+from agentdash.worker.stores import set_within
 from controller.model.worker_messages import ModelDemand, ModelShare, RateShare, UsedTokens
 
 LATE_S: Final = 0.1
@@ -118,7 +119,10 @@ class ModelGate:
         self.model, self._share = model, share or RateShare()
         self._loop = asyncio.get_running_loop()
         self._buckets: dict[str, LeakyBucket] = {}
-        self._pace = 1.0
+        self.pace = 1.0
+        """The part of the share that is used: 1 unless the provider refused calls. Without a limit
+        on requests it is a part of the rate that the worker found itself, and may pass 1.
+        """
         self._own_rpm = CAUTIOUS_RPM if share is None else None
         self._under_way = 0
         self._closed_until = self._slowed_at = float("-inf")
@@ -130,13 +134,6 @@ class ModelGate:
         self._short: dict[str, float] = {}
         self._set_pace(1.0)
 
-    @property
-    def pace(self) -> float:
-        """The part of the share that is used: 1 unless the provider refused calls. Without a limit
-        on requests it is a part of the rate that the worker found itself, and may pass 1.
-        """
-        return self._pace
-
     def hold_to(self, share: RateShare) -> None:
         """Hold to this share from now on; calls that wait go by it."""
         was_guess = self._own_rpm is not None and not self._was_refused
@@ -144,7 +141,7 @@ class ModelGate:
             return
         self._share = share
         if was_guess or share.requests_per_minute is not None:
-            self._own_rpm, self._pace = None, min(self._pace, 1.0)
+            self._own_rpm, self.pace = None, min(self.pace, 1.0)
         self._settle_buckets()
 
     @asynccontextmanager
@@ -178,7 +175,7 @@ class ModelGate:
         if began > self._slowed_at:
             self._find_rate()
             self._slowed_at = now
-            self._set_pace(max(self._pace * HALVED, LEAST_PACE))
+            self._set_pace(max(self.pace * HALVED, LEAST_PACE))
 
     def demand(self) -> ModelDemand:
         """The use of the last seconds in coarse steps, and the limits that calls waited for."""
@@ -213,8 +210,8 @@ class ModelGate:
             answered = (len(self._recent) - len(self._refused)) * 60 / DEMAND_WINDOW_S
             self._own_rpm = max(answered, CAUTIOUS_RPM)
         else:
-            self._own_rpm = max(self._own_rpm * self._pace, CAUTIOUS_RPM * LEAST_PACE)
-        self._pace = 1.0
+            self._own_rpm = max(self._own_rpm * self.pace, CAUTIOUS_RPM * LEAST_PACE)
+        self.pace = 1.0
 
     async def _wait(self, estimate: UsedTokens) -> None:
         """Return when each limit has room; notes the limits that have not."""
@@ -233,15 +230,8 @@ class ModelGate:
                 wait_s = float("inf")
             if wait_s <= 0:
                 return
-            await self._sleep(wait_s)
-
-    async def _sleep(self, seconds: float) -> None:
-        """Sleep so long, or until a share changes or a call ends."""
-        try:
-            async with asyncio.timeout(None if seconds == float("inf") else seconds):
-                await self._changed.wait()
-        except TimeoutError:
-            return
+            # until a share changes or a call ends
+            await set_within(self._changed, None if wait_s == float("inf") else wait_s)
 
     def _take(self, tokens: UsedTokens, instead_of: UsedTokens | None = None) -> None:
         """Take a call and its tokens; or its tokens in place of those that were taken for it."""
@@ -268,10 +258,10 @@ class ModelGate:
             if per_minute is None:
                 self._buckets.pop(name, None)
                 continue
-            rate = per_minute * (self._pace if is_requests else min(self._pace, 1.0))
+            rate = per_minute * (self.pace if is_requests else min(self.pace, 1.0))
             # a burst that was refused is halved, too
             holds = (
-                max(1.0, self._share.burst * min(self._pace, 1.0))
+                max(1.0, self._share.burst * min(self.pace, 1.0))
                 if is_requests
                 else per_minute * TOKENS_HELD_S / 60
             )
@@ -282,7 +272,7 @@ class ModelGate:
         self._changed.set()
 
     def _set_pace(self, pace: float) -> None:
-        self._pace = pace
+        self.pace = pace
         self._settle_buckets()
         self.close()
         if pace < 1 or self._own_rpm is not None:
@@ -291,11 +281,11 @@ class ModelGate:
     def _creep(self) -> None:
         """Raise the pace: to the share at most, or, without one, as long as calls wait for more."""
         if self._own_rpm is None:
-            self._set_pace(min(1.0, self._pace + CREEP))
+            self._set_pace(min(1.0, self.pace + CREEP))
             return
         is_wanted = self._short.get("requests_per_minute", 0.0) >= self._loop.time() - CREEP_S
-        more = CREEP if self._was_refused else self._pace
-        self._set_pace(self._pace + more if is_wanted else self._pace)
+        more = CREEP if self._was_refused else self.pace
+        self._set_pace(self.pace + more if is_wanted else self.pace)
 
 
 class ModelGates:
@@ -310,10 +300,7 @@ class ModelGates:
 
     async def told(self) -> None:
         """Returns with the first allowance, or once it was waited for in vain for `UNTOLD_S`."""
-        try:
-            async with asyncio.timeout(UNTOLD_S):
-                await self._heard.wait()
-        except TimeoutError:
+        if not await set_within(self._heard, UNTOLD_S):
             self._heard.set()
 
     def hold_to(self, shares: Sequence[ModelShare], worker: str) -> None:

@@ -27,8 +27,8 @@ from nats.js.errors import (
     NotFoundError,
 )
 
+from agentdash.worker.session import LimitReached, Task
 from agentdash.worker.stores import bucket
-from agentdash.worker.task import LimitReached, Task
 from controller.model.scarcity import ModelTier
 from controller.model.servers import Backoff
 from controller.model.text import clean

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from agentdash.worker.task import WorkerSettingsError
+from agentdash.worker.session import WorkerSettingsError
 from controller.model.ids import QueueName, dns_label, dns_subdomain, nats_name
 from controller.model.settings import Secret
 from controller.model.text import quote

@@ -29,7 +29,7 @@ from nats.js.errors import (
 )
 from nats.js.kv import KeyValue
 
-from agentdash.worker.task import LimitReached, Retryable
+from agentdash.worker.session import LimitReached, Retryable
 from controller.model.decoding import UndecodableError, decoded
 from controller.model.servers import Backoff
 

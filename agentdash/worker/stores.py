@@ -1,5 +1,6 @@
 """What workers keep in NATS: the streams and buckets, a task's result and its checkpoint; and how
-tasks are given to a pool and cancelled.
+tasks are given to a pool and cancelled. And the connection to NATS of one worker, or of several in
+one process.
 
 A stream or bucket is created where there is none. One that exists stays as it is, so that an
 administrator may set replicas and limits beforehand.
@@ -11,14 +12,18 @@ import asyncio
 import base64
 import logging
 import re
+import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 from nats import errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js import JetStreamContext
 from nats.js.api import (
@@ -47,8 +52,7 @@ from nats.js.object_store import (
     ObjectStore,
 )
 
-from agentdash.worker.link import ANSWER_S
-from agentdash.worker.task import (
+from agentdash.worker.session import (
     RESULTS_BUCKET,
     TERMS_HEADER,
     Priority,
@@ -60,9 +64,11 @@ from agentdash.worker.task import (
     header_json,
     result_key,
 )
+from agentdash.worker.settings import NatsLogin
 from controller.model.decoding import UndecodableError, decoded
 from controller.model.ids import QueueName
-from controller.model.servers import ErrorCode
+from controller.model.servers import NO_TLS, Backoff, ErrorCode, offers_tls
+from controller.model.settings import without_userinfo
 from controller.model.text import clean
 from controller.model.worker_messages import (
     GONE_AFTER_S,
@@ -71,6 +77,172 @@ from controller.model.worker_messages import (
     USAGE_SUBJECT_PREFIX,
     WORKERS_BUCKET,
 )
+
+T = TypeVar("T")
+
+ANSWER_S: Final = 5.0
+_CONNECT_S: Final = 2
+_RECONNECT_S: Final = 0.25
+_PING_S: Final = 5
+
+
+class NoTlsError(errors.Error):
+    """TLS is asked for, and the server offers none."""
+
+    def __str__(self) -> str:
+        return NO_TLS
+
+
+class _Client(Client):
+    """nats-py's client, which sends no plain text where TLS is asked for. Its requests forget no
+    cancellation.
+
+    It waits by `asyncio.wait_for`, which up to Python 3.11 forgets a cancellation that comes in the
+    same moment as the answer (python/cpython#86296). A worker that was told to stop would go on.
+    """
+
+    def __init__(self, *, require_tls: bool) -> None:
+        super().__init__()
+        self._require_tls = require_tls
+
+    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
+        """The only place where nats-py shows the greeting before TLS and CONNECT."""
+        if initial_connection and self._require_tls:
+            if not offers_tls(info):
+                raise NoTlsError
+            info["tls_required"] = True  # where nats-py looks
+        await super()._process_info(info, initial_connection)
+
+    async def request(
+        self,
+        subject: str,
+        payload: bytes = b"",
+        timeout: float = 0.5,  # noqa: ASYNC109 - as nats-py has it
+        old_style: bool = False,
+        headers: dict[str, Any] | None = None,
+    ) -> Msg:
+        """As nats.aio.client.Client.request."""
+        before = _cancellations()
+        answer = await super().request(subject, payload, timeout, old_style, headers)
+        if _cancellations() > before:
+            raise asyncio.CancelledError
+        return answer
+
+
+class NatsLink:
+    """One connection that comes back by itself. Between `open` and `close` its JetStream context
+    stays the same; while the connection is down, requests time out.
+    """
+
+    def __init__(self, login: NatsLogin, *, name: str = "agentdash worker") -> None:
+        self._login = login
+        self._name = name
+        self._on_reconnected: list[Callable[[], None]] = []
+        self.problem = "not connected yet"
+        """Why there is no connection; empty while there is one."""
+        self.opened = asyncio.Event()
+        """Set once there was a first connection."""
+        # servers that another server names are none of these URLs
+        tls = login.ca_file is not None or any(url.startswith("tls://") for url in login.servers)
+        self.client: Client = _Client(require_tls=tls)
+        self.jetstream: JetStreamContext = self.client.jetstream(timeout=ANSWER_S)
+
+    async def open(self) -> None:
+        """Connect; it is tried until it succeeds or is cancelled. The reason of each new failure is
+        logged.
+        """
+        login = self._login
+        identity: dict[str, Any] = {
+            "user": login.user,
+            "password": login.password and login.password.reveal(),
+            "token": login.token and login.token.reveal(),
+            "user_credentials": login.creds_file,
+            "nkeys_seed": login.nkey_file,
+            "tls": ssl.create_default_context(cafile=login.ca_file) if login.ca_file else None,
+        }
+        await self.client.connect(
+            servers=list(login.servers),
+            name=self._name,
+            connect_timeout=_CONNECT_S,
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=_RECONNECT_S,  # type: ignore[arg-type]  # seconds, any number
+            ping_interval=_PING_S,
+            max_outstanding_pings=2,
+            error_cb=self._on_error,
+            disconnected_cb=self._on_disconnected,
+            reconnected_cb=self._on_connected_again,
+            **{name: value for name, value in identity.items() if value is not None},
+        )
+        self.problem = ""
+        self.opened.set()
+
+    async def close(self) -> None:
+        """Close the connection; what was published before is written."""
+        try:
+            async with asyncio.timeout(_CONNECT_S):
+                await self.client.close()
+        except (TimeoutError, OSError, errors.Error) as error:
+            log.debug("the connection did not close cleanly: %s", clean(error))
+
+    def on_reconnected(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call back on the event loop after each reconnection; returns what ends that."""
+        self._on_reconnected.append(callback)
+        return lambda: self._on_reconnected.remove(callback)
+
+    async def _on_error(self, error: Exception) -> None:
+        words = clean(error) or type(error).__name__
+        if self.client.is_connected:
+            log.warning("nats: %s", words)  # a refused subject, a slow consumer
+        elif words != self.problem:
+            self.problem = words
+            servers = ", ".join(map(without_userinfo, self._login.servers))
+            log.warning("nats: no connection to %s: %s; trying again", servers, words)
+
+    async def _on_disconnected(self) -> None:
+        self.problem = self.problem or "the connection was lost"
+
+    async def _on_connected_again(self) -> None:
+        self.problem = ""
+        log.info("nats: connected again")
+        for callback in tuple(self._on_reconnected):
+            callback()
+
+
+async def until_done(work: Callable[[], Awaitable[T]], backoff: Backoff, problem: str) -> T:
+    """What `work` returns, which is tried until NATS does it; each failure is logged."""
+    while True:
+        try:
+            return await work()
+        except (errors.Error, StoreUnavailableError) as error:
+            log.warning("%s: %s; trying again", problem, clean(error))
+        await asyncio.sleep(backoff.next_s())
+
+
+async def set_within(event: asyncio.Event, seconds: float | None) -> bool:
+    """Whether the event is set within so many seconds; None waits for ever."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True
+
+
+async def end(subscription: Subscription | None) -> None:
+    """End a subscription, if there is one. A connection that is lost has ended it."""
+    if subscription is None:
+        return
+    try:
+        await subscription.unsubscribe()
+    except errors.Error as error:
+        log.debug("a subscription had ended: %s", clean(error))
+
+
+def _cancellations() -> int:
+    """How often the present task was told to end."""
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()
+
 
 log = logging.getLogger(__name__)
 
@@ -92,15 +264,13 @@ async def ensure_usage_stream(stream: JetStreamContext) -> None:
 
     Raises nats.js.errors.APIError and nats.errors.Error.
     """
-    await _ensure(
-        stream,
-        StreamConfig(
-            name=USAGE_STREAM,
-            subjects=[f"{USAGE_SUBJECT_PREFIX}.>"],
-            max_age=USAGE_KEPT_S,
-            description="tokens that agents used, for agentdash's budgets",
-        ),
+    config = StreamConfig(
+        name=USAGE_STREAM,
+        subjects=[f"{USAGE_SUBJECT_PREFIX}.>"],
+        max_age=USAGE_KEPT_S,
+        description="tokens that agents used, for agentdash's budgets",
     )
+    await _exists(stream.add_stream(config), USAGE_STREAM)
 
 
 def checkpoints_bucket(tenant: str) -> str:
@@ -122,13 +292,17 @@ async def ensure_worker_streams(
         max_age=DEAD_KEPT_S,
         description="tasks that cannot be done, with the reason",
     )
+    checkpoints = ObjectStoreConfig(
+        ttl=CHECKPOINTS_KEPT_S, description="where agents' tasks go on from"
+    )
+    name = checkpoints_bucket(tenant)
     await asyncio.gather(
-        _ensure(stream, dead),
+        _exists(stream.add_stream(dead), DEAD_STREAM),
         _ensure_bucket(stream, KeyValueConfig(bucket=RESULTS_BUCKET, ttl=result_ttl_s)),
         _ensure_bucket(stream, KeyValueConfig(bucket=TRIES_BUCKET, ttl=CHECKPOINTS_KEPT_S)),
         _ensure_bucket(stream, KeyValueConfig(bucket=ORDERS_BUCKET)),
         ensure_workers_bucket(stream),
-        _ensure_checkpoints(stream, checkpoints_bucket(tenant)),
+        _exists(stream.create_object_store(name, checkpoints), name),
     )
 
 
@@ -143,7 +317,7 @@ async def ensure_exhausted_stream(stream: JetStreamContext) -> None:
         max_age=DEAD_KEPT_S,
         description="messages that their consumers deliver no more (max_deliver)",
     )
-    await _ensure(stream, config)
+    await _exists(stream.add_stream(config), EXHAUSTED_STREAM)
 
 
 async def ensure_workers_bucket(stream: JetStreamContext) -> None:
@@ -159,17 +333,8 @@ def bucket(stream: JetStreamContext, name: str) -> KeyValue:
     return KeyValue(name=name, stream=f"KV_{name}", pre=f"$KV.{name}.", js=stream, direct=False)
 
 
-async def _ensure(stream: JetStreamContext, config: StreamConfig) -> None:
-    await _exists(stream.add_stream(config), config.name or "")
-
-
 async def _ensure_bucket(stream: JetStreamContext, config: KeyValueConfig) -> None:
     await _exists(stream.create_key_value(config), config.bucket)
-
-
-async def _ensure_checkpoints(stream: JetStreamContext, name: str) -> None:
-    config = ObjectStoreConfig(ttl=CHECKPOINTS_KEPT_S, description="where agents' tasks go on from")
-    await _exists(stream.create_object_store(name, config), name)
 
 
 async def _exists(creating: Awaitable[object], name: str) -> None:
@@ -188,7 +353,7 @@ _STATE: Final = msgspec.json.Decoder()
 _WRONG_REVISION: Final = frozenset(
     {ErrorCode.WRONG_LAST_SEQUENCE, ErrorCode.WRONG_LAST_SEQUENCE_CONSTANT}
 )
-_COUNT: Final = re.compile(rb"\d{1,19}")
+_COUNT: Final = re.compile(r"[0-9]{1,19}")
 _HEADER: Final = "Agentdash-Revision"
 _RUN_HEADER: Final = "Agentdash-Delivery"
 
@@ -241,15 +406,15 @@ class Results:
                     await self._bucket.create(key, encoded)
             except KeyWrongLastSequenceError:
                 unreadable = 0
-                try:
-                    first = await self.get(result.id)
-                except UnreadableStoreError as error:
-                    unreadable = error.revision
-                    continue
-                if first is None:  # it has expired meanwhile
-                    continue
-                return first.result
-            return result
+            else:
+                return result
+            try:
+                if (
+                    first := await self.get(result.id)
+                ) is not None:  # else it has expired meanwhile
+                    return first.result
+            except UnreadableStoreError as error:
+                unreadable = error.revision
 
     async def forget(self, stored: StoredResult) -> bool:
         """Delete this result, so that the task can be done again; False if it is another now."""
@@ -304,7 +469,7 @@ class Checkpoints:
                 except NotFoundError:
                     return None
                 state = decoded(_STATE, await self._content(info))
-            return StoredCheckpoint(state, _number((info.headers or {}).get(_HEADER, "0"), _HEADER))
+            return StoredCheckpoint(state, *_numbers(info.headers, _HEADER, "0"))
 
     async def _content(self, info: ObjectInfo) -> bytes:
         """The bytes of an object, by the right to get messages alone: ObjectStore.get also looks
@@ -340,7 +505,7 @@ class Checkpoints:
                 stored = (await self._objects.get_info(name)).headers
             except NotFoundError:
                 stored = None
-            if _delivery(stored) > delivery:
+            if _numbers(stored, _RUN_HEADER, "0.0") > delivery:
                 return False
         headers = {_HEADER: str(revision), _RUN_HEADER: f"{delivery.message}.{delivery.time}"}
         meta = ObjectMeta(name=name, headers=headers)
@@ -379,16 +544,13 @@ def _readable(store: str, name: str) -> Iterator[None]:
         ) from None
 
 
-def _delivery(headers: Mapping[str, str] | None) -> DeliveryNumber:
-    """The delivery that stored an object. Raises ValueError."""
-    message, _, time = (headers or {}).get(_RUN_HEADER, "0.0").rpartition(".")
-    return DeliveryNumber(_number(message or "0", _RUN_HEADER), _number(time, _RUN_HEADER))
-
-
-def _number(text: str, header: str) -> int:
-    if not _COUNT.fullmatch(text.encode(errors="replace")):
+def _numbers(headers: Mapping[str, str] | None, header: str, otherwise: str) -> tuple[int, ...]:
+    """The numbers in a header, as many as `otherwise` has, between points. Raises ValueError."""
+    texts = (headers or {}).get(header, otherwise).split(".")
+    missing = otherwise.count(".") + 1 - len(texts)  # an older worker has stored one number
+    if missing < 0 or not all(_COUNT.fullmatch(each) for each in texts):
         raise ValueError(f"header {header} is no number")
-    return int(text)
+    return (*(0,) * missing, *map(int, texts))
 
 
 class Receipt(NamedTuple):

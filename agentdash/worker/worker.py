@@ -22,7 +22,7 @@ from agentdash.worker.session import Agent, OnEnd, Prepare
 from agentdash.worker.settings import NatsLogin, WorkerSettings, read_settings
 
 if TYPE_CHECKING:
-    from agentdash.worker.link import NatsLink
+    from agentdash.worker.stores import NatsLink
 
 log = logging.getLogger(__name__)
 
@@ -161,31 +161,26 @@ class Worker:
             close(runner)
 
     async def _run_until_signal(self) -> None:
-        stopping = asyncio.Event()
-        loop = asyncio.get_running_loop()
+        from agentdash.worker.stores import NatsLink
+
+        stopping, loop = asyncio.Event(), asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGINT, stopping.set)
-        with ended_after_sigterm(
-            self._settings.grace_s + END_S, lambda: loop.call_soon_threadsafe(stopping.set)
-        ):
-            await self._connect_and_work(stopping)
-
-    async def _connect_and_work(self, stopping: asyncio.Event) -> None:
-        from agentdash.worker.link import NatsLink
-
-        link = NatsLink(self._login, name=f"agentdash worker {self._settings.worker}")
-        opening = asyncio.create_task(link.open())
-        try:
-            await self.work(link, stopping)
-        finally:
-            opening.cancel()
-            await asyncio.gather(opening, return_exceptions=True)
-            await link.close()
+        longest_s = self._settings.grace_s + END_S
+        with ended_after_sigterm(longest_s, lambda: loop.call_soon_threadsafe(stopping.set)):
+            link = NatsLink(self._login, name=f"agentdash worker {self._settings.worker}")
+            opening = asyncio.create_task(link.open())
+            try:
+                await self.work(link, stopping)
+            finally:
+                opening.cancel()
+                await asyncio.gather(opening, return_exceptions=True)
+                await link.close()
 
     async def work(self, link: NatsLink, stopping: asyncio.Event) -> None:
         """Work over a connection that others may share, until `stopping` is set. Cancelled, it
         hands back what it has. Raises WorkerSettingsError.
         """
-        from agentdash.worker.life import WorkerLife
+        from agentdash.worker.lifecycle import WorkerLife
 
         life = WorkerLife(
             self._agent, self._settings, link, prepare=self._prepare, on_end=self._on_end

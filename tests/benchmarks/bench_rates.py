@@ -22,8 +22,8 @@ import pytest
 from nats.js import JetStreamContext
 
 from agentdash.demo.provider import DemoProvider, ProviderModel
-from agentdash.worker.link import NatsLink
 from agentdash.worker.settings import NatsLogin
+from agentdash.worker.stores import NatsLink
 from controller.config import parse
 from controller.engine.clock import SystemClock
 from controller.engine.workers import Allotment

@@ -12,7 +12,7 @@ from typing import Final
 from nats.aio.msg import Msg
 
 from agentdash.worker import NatsLogin, QueueName, Session, Task, Worker, WorkerSettings
-from agentdash.worker.link import NatsLink
+from agentdash.worker.stores import NatsLink
 from controller.model.worker_messages import ORDERS_BUCKET, WORKERS_BUCKET
 
 GRACE_S: Final = 0.05

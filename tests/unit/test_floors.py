@@ -20,7 +20,7 @@ BREACHES = {
     "controller/kube/writes.py": ("import agentdash.tui.app", "does not know who shows it"),
     "agentdash/demo/load.py": ("import controller.model.ids", "stands on its own"),
     "agentdash/tui/view.py": ("import controller.engine.hub", "never the machinery"),
-    "agentdash/worker/life.py": ("import agentdash.demo.load", "what people run imports only"),
+    "agentdash/worker/lifecycle.py": ("import agentdash.demo.load", "what people run imports only"),
     "agentdash/worker/stores.py": ("import controller.ports", "share the controller's values"),
 }
 

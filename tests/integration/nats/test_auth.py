@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from nats.aio.msg import Msg
 
 from agentdash.worker import NatsLogin
-from agentdash.worker.link import NatsLink
+from agentdash.worker.stores import NatsLink
 from controller.engine.clock import SystemClock
 from controller.model.settings import NatsCredentials, NatsSettings, NatsTls, SecretRef
 from controller.model.snapshot import LinkState

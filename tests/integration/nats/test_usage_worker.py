@@ -18,8 +18,7 @@ from agentdash.worker import (
     Worker,
     WorkerSettings,
 )
-from agentdash.worker.link import NatsLink
-from agentdash.worker.stores import ensure_usage_stream
+from agentdash.worker.stores import NatsLink, ensure_usage_stream
 from controller.engine.clock import SystemClock
 from controller.model.readings import Fresh
 from controller.model.worker_messages import USAGE_STREAM

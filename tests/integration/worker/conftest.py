@@ -32,9 +32,8 @@ from agentdash.worker import (
     Worker,
     WorkerSettings,
 )
-from agentdash.worker.link import NatsLink
 from agentdash.worker.session import Prepare
-from agentdash.worker.stores import PoolTasks
+from agentdash.worker.stores import NatsLink, PoolTasks
 from tests.support.nats_server import RealNats
 
 QUEUE = QueueName("TASKS", "acme-research")

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from agentdash.demo.report import Counted, PoolName, count
 from agentdash.worker import Priority
-from agentdash.worker.task import RESULTS_BUCKET, result_key
+from agentdash.worker.session import RESULTS_BUCKET, result_key
 from tests.integration.worker.conftest import Shop
 
 POOLS = {
@@ -37,7 +37,7 @@ async def test_a_task_is_lost_if_it_has_neither_a_result_nor_a_message(shop: Sho
 async def test_a_result_that_was_stored_again_is_counted(shop: Shop) -> None:
     async with shop.worker():
         await shop.submit(None, "done")
-        await shop.all_acknowledged()
+        await shop.result("done")
     bucket = await shop.link.jetstream.key_value(RESULTS_BUCKET)
     await bucket.put(key("done"), b"{}")
     found = await counted(shop, [key("done")])

@@ -8,8 +8,8 @@ import pytest
 
 from agentdash.worker import Session, Task, TaskStatus
 from agentdash.worker.attempts import DeadLetters
+from agentdash.worker.session import TERMS_HEADER, StoreUnavailableError, UnreadableStoreError
 from agentdash.worker.stores import DEAD_PREFIX, Results, ensure_worker_streams
-from agentdash.worker.task import TERMS_HEADER, StoreUnavailableError, UnreadableStoreError
 from tests.integration.worker.conftest import Shop
 
 

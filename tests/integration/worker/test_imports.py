@@ -26,7 +26,7 @@ def loaded(then: str = "") -> tuple[set[str], set[str], float]:
     return set(names), set(rooms), took
 
 
-@pytest.mark.parametrize("then", ["", "import agentdash.worker.life, agentdash.verbs.worker"])
+@pytest.mark.parametrize("then", ["", "import agentdash.worker.lifecycle, agentdash.verbs.worker"])
 def test_a_worker_loads_neither_kubernetes_nor_a_screen(then: str) -> None:
     names, rooms, _ = loaded(then)
     assert not names & {"kubernetes", "textual", "rich", "pydantic", "yaml"}

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from agentdash.worker import Priority, TaskStatus
+from agentdash.worker.session import RESULTS_BUCKET
 from agentdash.worker.stores import ensure_worker_streams
-from agentdash.worker.task import RESULTS_BUCKET
 from tests.integration.worker.conftest import HIGH, Shop, shop_at
 from tests.integration.worker.killing import Victims
 from tests.support.nats_server import RealNats

@@ -8,7 +8,7 @@ import pytest
 from nats.aio.msg import Msg
 
 from agentdash.worker import NatsLogin
-from agentdash.worker.link import NatsLink
+from agentdash.worker.stores import NatsLink
 from controller.model.settings import Secret
 from tests.integration.worker.conftest import Shop
 from tests.support.nats_server import RealNats

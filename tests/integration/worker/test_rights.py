@@ -19,12 +19,12 @@ from nats.js import JetStreamContext
 from nats.js.api import KeyValueConfig
 
 from agentdash.worker import NatsLogin, Retryable, Session, Task, TaskStatus, UsedTokens, attempts
-from agentdash.worker.link import NatsLink
 from agentdash.worker.router import LEARNED_BUCKET
 from agentdash.worker.spending import SPENDING_BUCKET
 from agentdash.worker.stores import (
     Checkpoints,
     DeliveryNumber,
+    NatsLink,
     ensure_exhausted_stream,
     ensure_usage_stream,
     ensure_worker_streams,

@@ -11,6 +11,7 @@ from pathlib import Path
 import nats
 import pytest
 
+from agentdash.worker.session import LimitReached, Retryable
 from agentdash.worker.spending import (
     SPENDING_BUCKET,
     Account,
@@ -19,7 +20,6 @@ from agentdash.worker.spending import (
     task_account,
     workflow_account,
 )
-from agentdash.worker.task import LimitReached, Retryable
 from support.nats_server import RealNats
 
 DOLLAR = Account(key="acme.workflow.w", subject="workflow w", usd=Decimal("1.00"))

@@ -16,6 +16,7 @@ from nats.js.api import ConsumerConfig, DiscardPolicy, StreamConfig
 from agentdash.worker import NatsLogin, Priority, Session, Task, TaskStatus, Worker, attempts
 from agentdash.worker.attempts import DeadLetters, TryCounts
 from agentdash.worker.pull import Puller
+from agentdash.worker.session import TERMS_HEADER
 from agentdash.worker.stores import (
     EXHAUSTED_STREAM,
     Checkpoints,
@@ -25,7 +26,6 @@ from agentdash.worker.stores import (
     ensure_exhausted_stream,
     ensure_worker_streams,
 )
-from agentdash.worker.task import TERMS_HEADER
 from tests.integration.worker.conftest import HIGH, QUEUE, Shop, answer, shop_at
 from tests.integration.worker.test_orders import busy_with, pulls, state
 from tests.support.nats_server import RealNats

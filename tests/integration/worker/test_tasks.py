@@ -18,8 +18,8 @@ from agentdash.worker import (
     UsedTokens,
 )
 from agentdash.worker.attempts import DeadLetters
+from agentdash.worker.session import TERMS_HEADER
 from agentdash.worker.stores import Results, ensure_usage_stream, ensure_worker_streams
-from agentdash.worker.task import TERMS_HEADER
 from controller.model.worker_messages import USAGE_STREAM, UsageEvent
 from tests.integration.worker.conftest import HIGH, QUEUE, Shop
 

@@ -12,6 +12,7 @@ from nats.js.api import ObjectMeta
 
 from agentdash.worker import Retryable, Session, Task, TaskStatus, delivery
 from agentdash.worker.attempts import DeadLetters
+from agentdash.worker.session import RESULTS_BUCKET, UnreadableStoreError
 from agentdash.worker.spending import SPENDING_BUCKET, Account, Spending, Spent
 from agentdash.worker.stores import (
     TRIES_BUCKET,
@@ -21,7 +22,6 @@ from agentdash.worker.stores import (
     checkpoints_bucket,
     ensure_worker_streams,
 )
-from agentdash.worker.task import RESULTS_BUCKET, UnreadableStoreError
 from controller.model.worker_messages import ALLOWANCES_BUCKET, ORDERS_BUCKET, orders_key
 from tests.integration.worker.conftest import Shop
 

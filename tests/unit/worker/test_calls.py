@@ -13,9 +13,8 @@ import pytest
 from agentdash.worker.models import REFUSALS, ModelCalls
 from agentdash.worker.rates import UNTOLD_S, ModelGates
 from agentdash.worker.router import TierHistory
-from agentdash.worker.session import Session
+from agentdash.worker.session import LimitReached, Retryable, Session, Task
 from agentdash.worker.spending import Account, Spending, Spent
-from agentdash.worker.task import LimitReached, Retryable, Task
 from controller.model.scarcity import ModelTier
 from controller.model.worker_messages import ModelShare, ModelTerms, RateShare, UsedTokens
 from support.virtual_loop import run

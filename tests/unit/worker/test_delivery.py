@@ -26,10 +26,9 @@ from agentdash.worker import (
     WorkerSettings,
 )
 from agentdash.worker.attempts import DeathNote, TryCounts
-from agentdash.worker.delivery import Delivery, Desk
+from agentdash.worker.delivery import Delivery, Desk, LostSlots, TaskRoom
 from agentdash.worker.health import UsageReports, WorkerMetrics
 from agentdash.worker.models import PoolModels
-from agentdash.worker.room import LostSlots, TaskRoom
 from controller.model.worker_messages import UsageEvent
 from support.virtual_loop import run
 

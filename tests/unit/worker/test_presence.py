@@ -11,9 +11,9 @@ import msgspec
 from nats.aio.msg import Msg
 from nats.js.api import Header, PubAck, RawStreamMsg
 
-from agentdash.worker.link import NatsLink
-from agentdash.worker.presence import Presence, Told
 from agentdash.worker.settings import WorkerSettings
+from agentdash.worker.state import Presence, Told
+from agentdash.worker.stores import NatsLink
 from controller.model.ids import QueueName
 from controller.model.worker_messages import (
     ORDERS_BUCKET,

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from agentdash.worker.attempts import Tried
-from agentdash.worker.room import TaskRoom
+from agentdash.worker.delivery import TaskRoom
 from support.virtual_loop import run
 
 

@@ -19,7 +19,7 @@ from agentdash.worker.router import (
     TriesOf,
     then,
 )
-from agentdash.worker.task import LimitReached, Task
+from agentdash.worker.session import LimitReached, Task
 from controller.model.scarcity import ModelTier
 from controller.model.worker_messages import ModelTerms, UsedTokens
 

@@ -17,7 +17,7 @@ from agentdash.worker import (
     Worker,
     WorkerSettingsError,
 )
-from agentdash.worker.life import CUT_S
+from agentdash.worker.lifecycle import CUT_S
 from agentdash.worker.settings import QueueName, read_settings
 
 LEAST = {

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Mapping
 from contextlib import AsyncExitStack, suppress
 from itertools import islice
 from pathlib import Path
@@ -18,17 +17,29 @@ from nats.aio.subscription import Subscription
 from nats.js.errors import NotFoundError
 
 from agentdash.worker.attempts import DeadLetters, ExhaustedWatch, TryCounts
-from agentdash.worker.delivery import Cut, Delivery, Desk
-from agentdash.worker.health import UsageReports, WorkerMetrics, serving
-from agentdash.worker.link import NatsLink, end
+from agentdash.worker.delivery import CANCELLED, Delivery, Desk, LostSlots, Returned, TaskRoom
+from agentdash.worker.health import Answer, UsageReports, WorkerMetrics, serving
 from agentdash.worker.models import PoolModels
-from agentdash.worker.presence import Presence, Told
 from agentdash.worker.pull import Inlet, Puller
-from agentdash.worker.room import LostSlots, TaskRoom
-from agentdash.worker.session import Agent, OnEnd, Prepare
+from agentdash.worker.session import (
+    Agent,
+    OnEnd,
+    Prepare,
+    StoreUnavailableError,
+    UnreadableStoreError,
+)
 from agentdash.worker.settings import WorkerSettings
-from agentdash.worker.stores import Checkpoints, Results, cancel_subject, ensure_worker_streams
-from agentdash.worker.task import StoreUnavailableError, UnreadableStoreError
+from agentdash.worker.state import Presence, Told
+from agentdash.worker.stores import (
+    Checkpoints,
+    NatsLink,
+    Results,
+    cancel_subject,
+    end,
+    ensure_worker_streams,
+    set_within,
+    until_done,
+)
 from controller.model.ids import QueueName
 from controller.model.servers import Backoff
 from controller.model.text import clean
@@ -114,12 +125,11 @@ class WorkerLife:
         """
         async with AsyncExitStack() as stack:
             if self._settings.listen is not None:
-                registry = self._metrics.registry
-                url = await stack.enter_async_context(
-                    serving(self._settings.listen, registry, self)
-                )
+                served = serving(self._settings.listen, self._metrics.registry, self)
+                url = await stack.enter_async_context(served)
                 log.info("health and metrics", extra={"url": url})
-            stack.push_async_callback(self._end_subscriptions)
+            stack.push_async_callback(self._models.end)  # others may go on to use the connection
+            stack.push_async_callback(lambda: end(self._cancels))
             stack.callback(self._link.on_reconnected(self._reconnected))
             async with asyncio.TaskGroup() as group:
                 self._group = group
@@ -141,48 +151,40 @@ class WorkerLife:
             self._marks[step] = time.time()
             self._presence.changed()
 
-    @property
-    def marks(self) -> Mapping[str, float]:
-        """When each step of the start was reached, in Unix seconds."""
-        return self._marks
-
-    def why_not_alive(self) -> str:
-        """See health.Vitals."""
+    def healthz(self) -> Answer:
+        """Not alive: the process hangs, or has lost all slots, and only a restart helps."""
+        lost, slots = len(self._desk.lost), self._settings.slots
+        words = f"{lost} of {slots} slots lost to agents that do not end" if lost else ""
         silent_s = time.monotonic() - self._beat_at
         if silent_s > HANGS_AFTER_S:
-            return f"no heartbeat for {silent_s:.0f} s"
-        return self.why_not_whole() if len(self._desk.lost) >= self._settings.slots else ""
+            return Answer(f"no heartbeat for {silent_s:.0f} s")
+        return Answer(words if lost >= slots else "", words)
 
-    def why_not_whole(self) -> str:
-        """See health.Vitals."""
-        lost = len(self._desk.lost)
-        return f"{lost} of {self._settings.slots} slots lost to agents that do not end" * bool(lost)
-
-    def why_not_ready(self) -> str:
-        """See health.Vitals."""
+    def readyz(self) -> Answer:
+        """Not ready: it starts, it stops, or NATS is away. Orders not to pull are no reason: a
+        ReplicaSet deletes the pods first that are not ready, and so a busy worker.
+        """
         if self._is_stopping:
-            return "the worker stops"
+            return Answer("the worker stops")
+        nats = f"nats: {self._link.problem}" if self._link.problem else ""
         if not self._is_registered:
-            return self.why_not_started()
-        if self._link.problem:
-            return f"nats: {self._link.problem}"
-        return ""  # also under orders: a ReplicaSet deletes pods that are not ready first
+            return Answer(nats or "not registered yet")
+        told = f"told not to pull: {self._because or 'by its pool'}"
+        return Answer(nats, "" if self._may_pull else told)
 
-    def why_not_pulling(self) -> str:
-        """See health.Vitals."""
-        return "" if self._may_pull else f"told not to pull: {self._because or 'by its pool'}"
-
-    def why_not_started(self) -> str:
-        """See health.Vitals."""
-        if self._is_registered:
-            return ""
-        return f"nats: {self._link.problem}" if self._link.problem else "not registered yet"
+    def startup(self) -> dict[str, object]:
+        """What the start waits for, and the Unix seconds at which each of its steps was reached."""
+        nats = f"nats: {self._link.problem}" if self._link.problem else "not registered yet"
+        waits_for = "" if self._is_registered else nats
+        return {"started": not waits_for, "waits_for": waits_for, **self._marks}
 
     async def _live(self) -> None:
         """Prepare, register, and keep all of it going until cancelled."""
         if self._prepare_agent is not None:
             await self._prepare_agent(self.mark)
-        await self._prepare()
+        await self._link.opened.wait()
+        backoff = Backoff(_RETRY_FIRST_S, _RETRY_MOST_S)
+        await until_done(self._prepare, backoff, "the worker cannot start")
         await self._presence.register()
         self._is_registered = True
         self.mark("registered")
@@ -209,32 +211,17 @@ class WorkerLife:
         await self._models.gates.told()
 
     async def _prepare(self) -> None:
-        """Create what is missing and read the consumers; tried until it succeeds."""
-        backoff = Backoff(_RETRY_FIRST_S, _RETRY_MOST_S)
-        subject = cancel_subject(self._settings.tenant, self._settings.pool)
-        await self._link.opened.wait()
-        while True:
+        """Create what is missing and read the consumers."""
+        settings, link, ack_wait_s = self._settings, self._link, []
+        await ensure_worker_streams(
+            link.jetstream, settings.tenant, result_ttl_s=settings.result_ttl_s
+        )
+        if self._cancels is None:
+            subject = cancel_subject(settings.tenant, settings.pool)
+            self._cancels = await link.client.subscribe(subject, cb=self._on_cancel)
+        for queue in settings.queues:
             try:
-                await ensure_worker_streams(
-                    self._link.jetstream,
-                    self._settings.tenant,
-                    result_ttl_s=self._settings.result_ttl_s,
-                )
-                if self._cancels is None:
-                    self._cancels = await self._link.client.subscribe(subject, cb=self._on_cancel)
-                await self._read_consumers()
-                await self._models.begin()
-            except (errors.Error, StoreUnavailableError) as error:
-                log.warning("the worker cannot start: %s; trying again", clean(error))
-                await asyncio.sleep(backoff.next_s())
-                continue
-            return
-
-    async def _read_consumers(self) -> None:
-        ack_wait_s = []
-        for queue in self._settings.queues:
-            try:
-                info = await self._link.jetstream.consumer_info(queue.stream, queue.consumer)
+                info = await link.jetstream.consumer_info(queue.stream, queue.consumer)
             except NotFoundError:
                 missing = f"there is no consumer {queue.consumer} of a stream {queue.stream}"
                 raise StoreUnavailableError(f"{missing}: create it") from None
@@ -242,6 +229,7 @@ class WorkerLife:
             self._most_deliveries[queue] = info.config.max_deliver or 0
         await self._exhausted.begin(self._most_deliveries)
         self._heartbeat_s = max(_LEAST_HEARTBEAT_S, min(ack_wait_s) / HEARTBEATS_PER_ACK_WAIT)
+        await self._models.begin()
 
     def _free(self) -> int:
         if self._desk.room.is_kept:
@@ -278,14 +266,14 @@ class WorkerLife:
         name = message.data.decode(errors="replace")
         for delivery in self._deliveries.values():
             if delivery.id == name:
-                delivery.cut(Cut.CANCEL)
+                delivery.cut(CANCELLED)
 
     async def _keep_alive(self) -> None:
         """Tell JetStream often enough that the work goes on: then it does not deliver it again."""
         while True:
             for delivery in tuple(self._deliveries.values()):
                 try:
-                    await delivery.keep_alive()
+                    await delivery.message.in_progress()
                 except errors.Error as error:
                     log.debug("a task could not be kept alive: %s", clean(error))
             await asyncio.sleep(self._heartbeat_s)
@@ -391,24 +379,12 @@ class WorkerLife:
         """Give the agents the grace; then cut them."""
         if not await self._ended_within(grace_s):
             for delivery in tuple(self._deliveries.values()):
-                delivery.cut(Cut.STOP)
+                delivery.cut(Returned())
             await self._ended_within(CUT_S)
-
-    async def _end_subscriptions(self) -> None:
-        """Others may use the connection after this worker."""
-        await end(self._cancels)
-        await self._models.end()
 
     async def _ended_within(self, seconds: float) -> bool:
         self._all_ended.clear()
-        if not self._deliveries:
-            return True
-        try:
-            async with asyncio.timeout(seconds):
-                await self._all_ended.wait()
-        except TimeoutError:
-            return False
-        return True
+        return not self._deliveries or await set_within(self._all_ended, seconds)
 
 
 async def _handed_back(delivery: Delivery) -> None:

@@ -16,9 +16,8 @@ from nats.aio.subscription import Subscription
 from nats.js.api import Header
 from nats.js.errors import KeyNotFoundError, NoStreamResponseError, NotFoundError
 
-from agentdash.worker.link import NatsLink
 from agentdash.worker.settings import WorkerSettings
-from agentdash.worker.stores import bucket, ensure_workers_bucket
+from agentdash.worker.stores import NatsLink, bucket, ensure_workers_bucket, set_within, until_done
 from controller.model.decoding import UndecodableError, decoded
 from controller.model.servers import Backoff, no_jitter
 from controller.model.text import clean
@@ -95,18 +94,15 @@ class Presence:
     async def register(self) -> None:
         """Store the state, then read the orders and obey them; tried until both are done."""
         subject = f"$KV.{ORDERS_BUCKET}.{self._orders_key}"
+
+        async def tried() -> None:
+            if self._subscription is None:
+                self._subscription = await self._link.client.subscribe(subject, cb=self._tell)
+            await self._store()
+            await self._read_orders()
+
         backoff = Backoff(_RETRY_FIRST_S, _RETRY_MOST_S)
-        while True:
-            try:
-                if self._subscription is None:
-                    self._subscription = await self._link.client.subscribe(subject, cb=self._tell)
-                await self._store()
-                await self._read_orders()
-            except errors.Error as error:
-                log.warning("cannot register with the controller's buckets: %s", clean(error))
-                await asyncio.sleep(backoff.next_s())
-                continue
-            return
+        await until_done(tried, backoff, "cannot register with the controller's buckets")
 
     async def run(self) -> None:
         """Report and obey until cancelled."""
@@ -130,7 +126,7 @@ class Presence:
 
     async def _report(self) -> None:
         while True:
-            await _set_within(self._changed, REPORT_S)
+            await set_within(self._changed, REPORT_S)
             self._changed.clear()
             try:
                 await self._store()
@@ -157,7 +153,7 @@ class Presence:
                 waits_s.append(max(0.0, self._until - time.time()))
             if self._announced.is_missing(self._revision):
                 waits_s.append(self._announced.next_s())
-            await _set_within(self._told, min(waits_s))
+            await set_within(self._told, min(waits_s))
             self._told.clear()
             try:
                 await self._read_orders()
@@ -225,12 +221,3 @@ class Announced:
     def next_s(self) -> float:
         """How long to wait before the orders are read again, in seconds."""
         return self._backoff.next_s()
-
-
-async def _set_within(event: asyncio.Event, seconds: float) -> bool:
-    try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    except TimeoutError:
-        return False
-    return True
