@@ -23,8 +23,8 @@ from pathlib import Path
 import pytest
 from nats.aio.client import Client
 
-from agentdash.demo.cluster import ApiFault, SimCluster
 from agentdash.demo.cluster.objects import DEPLOYMENTS
+from fakes.cluster import ApiFault, SimCluster
 from support.clustered_fleet import cluster_of_three, lose_leader
 from support.live import Daemon, daemon, fleet_text, streams, until
 from support.measure import Simulator, report, simulator, spread

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from agentdash.demo.cluster import SimCluster
 from agentdash.demo.cluster.api import ApiAnswer, Call, answer
+from fakes.cluster import SimCluster
 
 APPLY = "application/apply-patch+yaml"
 
@@ -19,4 +19,4 @@ def add_apply(sim: SimCluster) -> None:
         writer = call.writer._replace(operation="Apply")
         return answer(200, sim.registry.patch(stored, call.decoded(), writer).json())
 
-    sim.api.extensions.append(apply)
+    sim.extensions.append(apply)

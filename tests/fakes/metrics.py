@@ -9,9 +9,9 @@ from typing import TypeAlias, TypeVar
 
 import msgspec
 
-from agentdash.demo.cluster import SimCluster, StatusError
 from agentdash.demo.cluster.api import ApiAnswer, Call, answer
 from agentdash.demo.cluster.objects import KINDS, PODS, Object, matches, parse_labels, stamp
+from fakes.cluster import SimCluster, StatusError, resource_of
 
 RESOURCE = "metrics.k8s.io"
 EXTERNAL = "external.metrics.k8s.io"
@@ -75,7 +75,7 @@ class GivenMetrics:
         self._sim = sim
         self._given: dict[tuple[object, ...], Given] = {}
         self._installed: set[str] = set()
-        sim.api.extensions.append(self)
+        sim.extensions.append(self)
 
     def set(self, given: Given) -> None:
         """Set one value; it replaces an earlier one of the same metric."""
@@ -102,7 +102,7 @@ class GivenMetrics:
         reads = {RESOURCE: self._usages, EXTERNAL: self._series, CUSTOM: self._values}
         items = list(reads[call.group](call, call.query.get("labelSelector", "")))
         if not items and call.group == CUSTOM:
-            words = f"the server could not find the metric {call.resource}"
+            words = f"the server could not find the metric {resource_of(call)}"
             raise StatusError(404, "NotFound", words, {})
         return answer(200, {"metadata": {}, "items": items})
 

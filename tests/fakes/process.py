@@ -11,8 +11,8 @@ import json
 import signal
 from pathlib import Path
 
-from agentdash.demo.cluster import SimCluster
 from agentdash.demo.cluster.api import ApiAnswer, Call, answer
+from fakes.cluster import SimCluster
 
 
 async def serve(kubeconfig: Path, speed: float) -> None:
@@ -29,7 +29,7 @@ async def serve(kubeconfig: Path, speed: float) -> None:
             found = [each for each in sim.requests.writes() if each.resource not in {"", "leases"}]
             return answer(200, {"writes": len(found)})
 
-        sim.api.extensions.append(writes)
+        sim.extensions.append(writes)
         sim.write_kubeconfig(kubeconfig)
         print(json.dumps({"url": sim.url}), flush=True)
         await stopped.wait()

@@ -8,9 +8,9 @@ import secrets
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from agentdash.demo.cluster import SimCluster, StatusError
 from agentdash.demo.cluster.api import ApiAnswer, Call, answer
 from agentdash.demo.cluster.objects import Kind, Object, forbidden
+from fakes.cluster import SimCluster, StatusError, resource_of
 
 _GROUP = "rbac.authorization.k8s.io"
 _BINDINGS = ("rolebindings", "clusterrolebindings")
@@ -49,7 +49,7 @@ class Rbac:
         self._users = {} if admin_token is None else {admin_token: ADMIN}
         self._tokenless = ADMIN if admin_token is None else ANONYMOUS
         self._kept: dict[tuple[str, str, str], Object] = {}
-        sim.api.extensions.insert(0, self)
+        sim.extensions.insert(0, self)
 
     def __call__(self, call: Call) -> ApiAnswer | None:
         """ApiAnswer what is about rights; raise StatusError 401 or 403."""
@@ -59,10 +59,10 @@ class Rbac:
         if call.plural == "selfsubjectaccessreviews":
             return answer(201, self._review(user, call.decoded()))
         named = call.name or _named_by_fields(call)
-        asked = Asked(call.verb, call.group, call.resource, call.namespace, named)
+        asked = Asked(call.verb, call.group, resource_of(call), call.namespace, named)
         if self._why(user, asked) is None:
             raise _refused(user, asked, call)
-        if call.resource == "serviceaccounts/token":
+        if resource_of(call) == "serviceaccounts/token":
             return answer(201, self._issued(call))
         if call.verb == "create" and (call.group == _GROUP or call.plural == "serviceaccounts"):
             return answer(201, self.create(call.plural, call.namespace, call.decoded()))

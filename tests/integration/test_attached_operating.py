@@ -13,7 +13,6 @@ import pytest
 from msgspec.structs import replace
 from textual.pilot import Pilot
 
-from agentdash.demo.cluster import SimCluster
 from agentdash.engine_operator import EngineOperator
 from agentdash.tui.app import Dashboard
 from agentdash.tui.operating import NotDoneError
@@ -33,6 +32,7 @@ from controller.nats.session import NatsSession
 from controller.planning.whatif import Effect, Estimate
 from controller.ports import Person
 from controller.wiring import embedded
+from fakes.cluster import SimCluster
 from support.asked import a_pin
 from support.live import PATIENCE_S, fleet_text, streams, until
 from support.nats_server import RealNats

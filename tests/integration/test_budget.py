@@ -12,10 +12,10 @@ import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from agentdash.demo.cluster import SimCluster
 from agentdash.demo.cluster.objects import DEPLOYMENTS
 from agentdash.worker.stores import ensure_usage_stream
 from controller.model.worker_messages import usage_subject
+from fakes.cluster import SimCluster
 from support.live import daemon, fleet_text, streams, until
 from support.nats_server import RealNats
 

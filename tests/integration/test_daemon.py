@@ -8,11 +8,11 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from agentdash.demo.cluster import ApiFault
 from agentdash.demo.cluster.objects import AUTOSCALERS, DEPLOYMENTS, SCALED_OBJECTS
 from agentdash.worker.stores import ensure_worker_streams
 from controller.exit_codes import ExitCode
 from controller.record.journal import JournalPast
+from fakes.cluster import ApiFault
 from support import requests_seen
 from support.live import Daemon, daemon, fleet_text, until
 from support.live_world import NAMESPACE, SCALE, LiveWorld, Servers, servers

@@ -14,7 +14,6 @@ import pytest
 from msgspec.structs import replace
 from textual.pilot import Pilot
 
-from agentdash.demo.cluster import SimCluster
 from agentdash.engine_operator import EngineOperator
 from agentdash.tui.app import Dashboard
 from controller.config import load
@@ -29,6 +28,7 @@ from controller.nats.intent_desk import BucketDesk
 from controller.nats.intents import read_intents
 from controller.nats.session import NatsSession
 from controller.wiring import Person, embedded
+from fakes.cluster import SimCluster
 from support.asked import a_pause
 from support.live import fleet_text, streams, until
 from support.nats_server import RealNats

@@ -13,13 +13,13 @@ import msgspec
 import pytest
 from nats.aio.client import Client
 
-from agentdash.demo.cluster import SimCluster
 from agentdash.demo.cluster.objects import DEPLOYMENTS, PODS
 from agentdash.worker.stores import ensure_usage_stream
 from controller.kube.wire import DELETION_COST
 from controller.model.ids import PoolKey
 from controller.model.intents import Scope
 from controller.model.worker_messages import UsageEvent, UsedTokens, usage_subject
+from fakes.cluster import SimCluster
 from support.asked import a_cap, a_pause
 from support.desk import Desk, operator
 from support.live import Daemon, daemon, fleet_text, streams, until

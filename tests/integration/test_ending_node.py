@@ -13,11 +13,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from agentdash.demo.cluster import SimCluster
 from agentdash.demo.cluster.objects import PODS
 from agentdash.worker import NatsLogin, QueueName, TaskTerms
 from agentdash.worker.stores import NatsLink, PoolTasks, bucket
 from controller.model.worker_messages import WORKERS_BUCKET, WorkerState, worker_key
+from fakes.cluster import SimCluster
 from support.live import daemon, fleet_text, streams, until
 from support.nats_server import RealNats
 

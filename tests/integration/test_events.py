@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from agentdash.demo.cluster import ApiFault
 from agentdash.demo.cluster.objects import EVENTS
+from fakes.cluster import ApiFault
 from support import requests_seen
 from support.live import daemon, fleet_text, until
 from support.live_world import NAMESPACE, LiveWorld, Servers, servers

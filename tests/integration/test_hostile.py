@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from agentdash.demo.cluster import ColdStart, SimCluster
 from agentdash.demo.cluster.objects import DEPLOYMENTS, EVENTS, PODS, REPLICA_SETS
+from fakes.cluster import ColdStart, SimCluster
 from support.live import fleet_text, streams, until
 from support.nats_server import RealNats
 from support.terminal import in_terminal

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from agentdash.demo.cluster import ApiFault
 from controller.record.journal import JournalPast
+from fakes.cluster import ApiFault
 from support.live import daemon, fleet_text, until
 from support.live_world import LiveWorld, Servers, servers
 

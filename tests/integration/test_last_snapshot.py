@@ -11,7 +11,6 @@ import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from agentdash.demo.cluster import SimCluster
 from agentdash.engine_operator import EngineOperator
 from agentdash.tui.app import Dashboard
 from agentdash.tui.widgets.lines_widget import LinesWidget
@@ -26,6 +25,7 @@ from controller.model.settings import NatsSettings
 from controller.model.snapshot import Snapshot
 from controller.nats.state import head_key
 from controller.ports import Person
+from fakes.cluster import SimCluster
 from integration.test_once import Printed, agentdash
 from support.live import Daemon, daemon, fleet_text, streams, until
 from support.nats_server import RealNats

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 from nats.aio.client import Client
 
-from agentdash.demo.cluster import SimCluster
 from agentdash.demo.cluster.objects import DEPLOYMENTS
 from controller.attach import find_snapshot
 from controller.engine.clock import SystemClock
@@ -26,6 +25,7 @@ from controller.model.snapshot import NOT_KNOWN, History, Snapshot
 from controller.nats.bucket import Bucket
 from controller.nats.session import NatsSession
 from controller.nats.state import MemoryBucket
+from fakes.cluster import SimCluster
 from support.asked import a_freeze, a_pin
 from support.intent_desk import IntentDesk
 from support.live import PATIENCE_S, Daemon, daemon, streams, until

@@ -13,7 +13,6 @@ from typing import Protocol
 import msgspec
 import pytest
 
-from agentdash.demo.cluster import ApiFault, SimCluster
 from controller.engine.clock import SystemClock
 from controller.engine.observe import MetricPolls
 from controller.kube.cluster import Cluster
@@ -25,6 +24,7 @@ from controller.model.readings import Absent, Fresh, Stale, Why
 from controller.model.settings import KubernetesSettings
 from controller.ports import MetricAnswer, MetricSource
 from controller.sources.prometheus import PrometheusSource
+from fakes.cluster import ApiFault, SimCluster
 from fakes.metrics import (
     Given,
     GivenMetrics,

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from agentdash.demo.cluster import SimCluster
 from agentdash.demo.cluster.objects import DEPLOYMENTS
+from fakes.cluster import SimCluster
 from fakes.metrics import GivenMetrics, GivenObjectValue, GivenPodValue, GivenSeries, GivenUsage
 from support.live import PATIENCE_S, daemon, streams, until
 from support.nats_server import RealNats

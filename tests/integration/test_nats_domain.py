@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from agentdash.demo.cluster import SimCluster
 from agentdash.demo.cluster.objects import DEPLOYMENTS
 from controller.engine.clock import SystemClock
 from controller.model.settings import NatsSettings
 from controller.nats.bucket import Bucket
 from controller.nats.session import NatsSession
+from fakes.cluster import SimCluster
 from support.asked import a_pin
 from support.intent_desk import IntentDesk
 from support.live import daemon, fleet_text, streams, until

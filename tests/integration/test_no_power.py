@@ -16,9 +16,9 @@ from typing import Final
 
 import pytest
 
-from agentdash.demo.cluster import SimCluster
 from controller.exit_codes import ExitCode
 from controller.manifests.dockerfile import USER
+from fakes.cluster import SimCluster
 from support.live import Daemon, fleet_text, streams, until
 from support.nats_server import RealNats
 

@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 import pytest
 
-from agentdash.demo.cluster import SimCluster
 from agentdash.tui.names import ONCE_VIEWS
 from controller.exit_codes import ExitCode
+from fakes.cluster import SimCluster
 from support.live import PATIENCE_S, daemon, fleet_text, streams, until
 from support.nats_server import RealNats
 

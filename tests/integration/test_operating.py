@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 import pytest
 from nats.aio.client import Client
 
-from agentdash.demo.cluster import SimCluster
 from agentdash.demo.cluster.objects import DEPLOYMENTS
 from controller.engine.clock import SystemClock
 from controller.exit_codes import ExitCode
@@ -28,6 +27,7 @@ from controller.nats.bucket import Bucket
 from controller.nats.intent_desk import BucketDesk
 from controller.nats.intents import read_intents
 from controller.nats.session import NatsSession
+from fakes.cluster import SimCluster
 from support.asked import a_pause
 from support.live import PATIENCE_S, daemon, streams, until
 from support.nats_server import RealNats

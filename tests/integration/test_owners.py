@@ -8,8 +8,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from agentdash.demo.cluster import SimCluster
 from agentdash.demo.cluster.objects import DEPLOYMENTS
+from fakes.cluster import SimCluster
 from fakes.gitops import add_apply
 from support.live import daemon, fleet_text, streams, until
 from support.nats_server import RealNats

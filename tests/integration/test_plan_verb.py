@@ -13,8 +13,8 @@ from typing import NamedTuple
 import pytest
 from nats.aio.client import Client
 
-from agentdash.demo.cluster import SimCluster
 from controller.exit_codes import ExitCode
+from fakes.cluster import SimCluster
 from support.live import PATIENCE_S, fleet_text, streams
 from support.nats_server import RealNats
 

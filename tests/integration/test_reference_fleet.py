@@ -13,12 +13,12 @@ import pytest
 import yaml
 from msgspec.structs import replace
 
-from agentdash.demo.cluster import SimCluster
 from controller.config import load
 from controller.engine.clock import SystemClock
 from controller.engine.hub import Hub
 from controller.exit_codes import ExitCode
 from controller.wiring import embedded
+from fakes.cluster import SimCluster
 from support.live import PATIENCE_S, daemon, streams, until
 from support.nats_server import RealNats
 

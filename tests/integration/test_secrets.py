@@ -21,12 +21,12 @@ import yaml
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from agentdash.demo.cluster import SimCluster
 from agentdash.tui.app import Dashboard
 from controller.attach import find_snapshot
 from controller.config import parse
 from controller.engine.clock import SystemClock
 from controller.engine.hub import Hub
+from fakes.cluster import SimCluster
 from fakes.rbac import Rbac
 from support.live import PATIENCE_S, Daemon, daemon, fleet_text, streams, until
 from support.nats_server import RealNats

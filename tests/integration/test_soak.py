@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from agentdash.demo.cluster import ApiFault, SimCluster
+from fakes.cluster import ApiFault, SimCluster
 from support.live import Daemon, daemon, fleet_text, streams, until
 from support.measure import report
 from support.nats_server import RealNats

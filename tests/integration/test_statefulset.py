@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from nats.aio.client import Client
 
-from agentdash.demo.cluster import SimCluster
 from agentdash.demo.cluster.objects import EVENTS, PODS, STATEFUL_SETS
 from agentdash.demo.cluster.store import StoredObject
 from controller.kube.wire import DELETION_COST
 from controller.model.ids import PoolKey
+from fakes.cluster import SimCluster
 from support.asked import a_cap
 from support.desk import operator
 from support.live import Daemon, daemon, fleet_text, streams, until

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from agentdash.demo.cluster import ApiFault
 from agentdash.demo.cluster.objects import NAMESPACES
+from fakes.cluster import ApiFault
 from support.live import Daemon, daemon, fleet_text, until
 from support.live_world import NAMESPACE, LiveWorld, Servers, servers
 

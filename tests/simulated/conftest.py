@@ -9,10 +9,10 @@ from typing import Any
 import aiohttp
 import pytest
 
-from agentdash.demo.cluster import ColdStart, SimCluster
 from agentdash.demo.cluster.api import MERGE_PATCH
 from agentdash.demo.cluster.objects import DEPLOYMENTS, EVENTS, PODS, condition
 from agentdash.demo.cluster.store import StoredObject
+from fakes.cluster import ColdStart, SimCluster
 
 FAST = ColdStart(median_s=1.0, sigma=0.2)
 DEADLINE_S = 15.0

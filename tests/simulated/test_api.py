@@ -9,9 +9,9 @@ import aiohttp
 import msgspec
 import pytest
 
-from agentdash.demo.cluster import ApiFault
 from agentdash.demo.cluster.api import ApiAnswer, Call, answer
 from agentdash.demo.cluster.objects import DEPLOYMENTS
+from fakes.cluster import ApiFault, resource_of
 from support import requests_seen
 from tests.simulated.conftest import APPS, CORE, DEADLINE_S, Start, World
 
@@ -310,10 +310,10 @@ async def test_an_extension_sees_each_request_first_and_may_pass_it_on(world: Wo
     seen: list[str] = []
 
     def extension(call: Call) -> ApiAnswer | None:
-        seen.append(call.resource)
+        seen.append(resource_of(call))
         return answer(200, {"extended": True}) if call.plural == "gadgets" else None
 
-    world.sim.api.extensions.append(extension)
+    world.sim.extensions.append(extension)
     assert await world.call("GET", "/apis/example.com/v1/gadgets") == (200, {"extended": True})
     assert (await world.call("GET", RESEARCH))[0] == 200
     assert seen == ["gadgets", "deployments"]

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from agentdash.demo.cluster import ColdStart
 from agentdash.demo.cluster.objects import (
     DEPLOYMENTS,
     PODS,
@@ -20,6 +19,7 @@ from agentdash.demo.cluster.objects import (
 )
 from agentdash.demo.cluster.store import Change
 from agentdash.demo.cluster.workloads import DELETION_COST
+from fakes.cluster import ColdStart
 from support.stateful import create_statefulset
 from tests.simulated.conftest import APPS, CORE, Start, World
 

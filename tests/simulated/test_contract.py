@@ -20,9 +20,9 @@ import aiohttp
 import msgspec
 import pytest
 
-from agentdash.demo.cluster import ColdStart, SimCluster
 from agentdash.demo.cluster.api import MERGE_PATCH
 from controller.kube import wire
+from fakes.cluster import ColdStart, SimCluster
 from fakes.rbac import Rbac
 
 RECORDED: Final = Path(__file__).parent.parent / "fixtures" / "kubernetes"

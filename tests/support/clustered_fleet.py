@@ -13,8 +13,8 @@ from uuid import uuid4
 from nats import errors
 from nats.aio.client import Client
 
-from agentdash.demo.cluster import SimCluster
 from agentdash.demo.cluster.objects import DEPLOYMENTS
+from fakes.cluster import SimCluster
 from support.live import Daemon, fleet_text
 from support.nats_cluster import NatsCluster, lead_consumer, make_queues
 

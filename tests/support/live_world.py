@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from nats.aio.client import Client
 
-from agentdash.demo.cluster import SimCluster
 from agentdash.demo.cluster.objects import DEPLOYMENTS
+from fakes.cluster import SimCluster
 from support import requests_seen
 from support.live import streams
 from support.nats_server import RealNats

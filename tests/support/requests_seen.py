@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from agentdash.demo.cluster.faults import RequestLog
+from fakes.cluster import RequestLog
 
 
 def count(

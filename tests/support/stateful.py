@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from agentdash.demo.cluster import SimCluster
 from agentdash.demo.cluster.objects import STATEFUL_SETS
 from agentdash.demo.cluster.store import StoredObject
+from fakes.cluster import SimCluster
 
 
 def create_statefulset(

@@ -8,13 +8,12 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
 
 import msgspec
 from aiohttp import web
 
-from agentdash.demo.cluster.faults import ApiFault, ApiFaults, Request, RequestLog
 from agentdash.demo.cluster.objects import (
     KINDS,
     PODS,
@@ -49,7 +48,6 @@ _JSON: Final = "application/json"
 _HEADERS: Final = {"Cache-Control": "no-cache, private"}
 _VERSION: Final = {"major": "1", "minor": "36", "gitVersion": "v1.36.0", "platform": "linux/amd64"}
 _VERBS: Final = {"POST": "create", "PATCH": "patch", "DELETE": "delete"}
-_GARBLED: Final = b'{"kind":"Garbled","items":[{"metadata":}\x00\xff'
 _KEPT_PAGES: Final = 1000
 _KEPT_LINES: Final = 1000
 _BOOKMARK_EVERY_S: Final = 60.0
@@ -88,11 +86,6 @@ class Call:
         if self.plural and self.query.get("watch", "").lower() in {"1", "true"}:
             return "watch"
         return "get" if self.name or not self.plural else "list"
-
-    @property
-    def resource(self) -> str:
-        """The plural, with a subresource as in `pods/log`."""
-        return f"{self.plural}/{self.sub}" if self.sub else self.plural
 
     @property
     def writer(self) -> FieldManager:
@@ -139,12 +132,11 @@ class ApiAnswer(NamedTuple):
     status: int
     body: bytes
     content_type: str = _JSON
-    headers: Mapping[str, str] = _HEADERS
 
-
-Extension: TypeAlias = Callable[[Call], ApiAnswer | None]
-"""Sees each request before the API does. It answers, or raises StatusError, or returns None: then
-the next one is asked, and at last the API itself."""
+    def response(self) -> web.Response:
+        """As aiohttp sends it."""
+        headers = {"Content-Type": self.content_type, **_HEADERS}
+        return web.Response(status=self.status, body=self.body, headers=headers)
 
 
 def answer(status: int, body: Mapping[str, Any] | bytes) -> ApiAnswer:
@@ -154,8 +146,7 @@ def answer(status: int, body: Mapping[str, Any] | bytes) -> ApiAnswer:
 
 def refusal(error: StatusError) -> ApiAnswer:
     """The answer for an error."""
-    after = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
-    return ApiAnswer(error.code, msgspec.json.encode(error.status()), headers=_HEADERS | after)
+    return ApiAnswer(error.code, msgspec.json.encode(error.status()))
 
 
 class Selection:
@@ -301,77 +292,38 @@ class Api:
         self._watches: set[Watch] = set()
         self._pages: dict[str, _Page] = {}
         self._logs: dict[tuple[str, str], deque[str]] = {}
-        self.extensions: list[Extension] = []
-        self.requests = RequestLog()
-        self.faults = ApiFaults(rng, drop=self._end_watches, expire=self._forget_history)
         registry.store.subscribe(self._forget_log)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """ApiAnswer one request."""
+        """Answer one request."""
         call = call_of(request, await request.read() if request.body_exists else b"")
-        faults = self.faults.take(call.verb, request.path_qs)
-        early = await _failed(faults, after=False)
-        if early is None and self._crash():
-            # a cluster whose controllers have ended must not look like one at rest
-            early = refusal(internal(self._crash()))
-        if early is not None:
-            return self._finish(call, early)
         try:
-            made = self._extended(call)
-            if made is None and call.verb == "watch" and call.kind is not None:
+            if self._crash():
+                # a cluster whose controllers have ended must not look like one at rest
+                raise internal(self._crash())
+            if call.verb == "watch" and call.kind is not None:
                 return await self._stream(request, call, call.kind)
-            made = made or self._served(call)
+            return self._served(call).response()
         except StatusError as error:
-            made = refusal(error)
-        made = await _failed(faults, after=True) or made
-        if any(fault.garble for fault in faults):
-            made = made._replace(body=_GARBLED)
-        if any(fault.cut for fault in faults):
-            self._finish(call, made)
-            return await _cut(request, made)
-        return self._finish(call, made)
+            return refusal(error).response()
 
     def write_log(self, namespace: str, pod: str, text: str) -> None:
         """A pod writes a line."""
         self._logs.setdefault((namespace, pod), deque(maxlen=_KEPT_LINES)).append(text)
 
-    def end_watches(self) -> None:
-        """End all watches, as a server does that stops."""
-        self._end_watches(True)
-
-    def _end_watches(self, clean: bool) -> int:
+    def end_watches(self, *, clean: bool = True) -> int:
+        """End all watches, as a server does that stops, or one that breaks. Returns how many."""
         watches = list(self._watches)
         for watch in watches:
             watch.end(clean=clean)
         return len(watches)
 
-    def _forget_history(self) -> None:
-        self._store.forget_history()
-        self._pages.clear()
-
     def _forget_log(self, change: Change) -> None:
         if change.type == "DELETED" and change.new.kind is PODS:
             self._logs.pop(change.new.key, None)
 
-    def _extended(self, call: Call) -> ApiAnswer | None:
-        for extension in self.extensions:
-            if (made := extension(call)) is not None:
-                return made
-        return None
-
-    def _finish(self, call: Call, made: ApiAnswer) -> web.Response:
-        self._note(call, made.status)
-        headers = {"Content-Type": made.content_type, **made.headers}
-        return web.Response(status=made.status, body=made.body, headers=headers)
-
-    def _note(self, call: Call, status: int) -> None:
-        self.requests.add(
-            Request(call.method, call.path, call.verb, call.group, call.resource, status)
-        )
-
     async def _stream(self, request: web.BaseRequest, call: Call, kind: Kind) -> web.StreamResponse:
         watch = Watch(self._store, call, kind, self._rng)
-        self._note(call, 200)
         response = web.StreamResponse(headers={"Content-Type": _JSON, **_HEADERS})
         self._watches.add(watch)
         try:
@@ -505,28 +457,3 @@ def _scale_of(stored: StoredObject) -> Object:
         "spec": {"replicas": replicas} if replicas else {},
         "status": {"replicas": item["status"].get("replicas", 0)},
     }
-
-
-async def _failed(faults: list[ApiFault], *, after: bool) -> ApiAnswer | None:
-    """Delay, hang or refuse as the faults require; None if the request goes on."""
-    for fault in faults:
-        if fault.after != after:
-            continue
-        if fault.latency_s:
-            await asyncio.sleep(fault.latency_s)
-        if fault.hang:
-            await asyncio.Event().wait()  # until the client gives up or the server stops
-        if fault.status:
-            return refusal(fault.error())
-    return None
-
-
-async def _cut(request: web.BaseRequest, made: ApiAnswer) -> web.StreamResponse:
-    """Announce the whole answer, send half of it, and break the connection."""
-    response = web.StreamResponse(status=made.status, headers={"Content-Type": made.content_type})
-    response.content_length = len(made.body)
-    await response.prepare(request)
-    await response.write(made.body[: len(made.body) // 2])
-    if request.transport is not None:
-        request.transport.abort()
-    return response

@@ -88,12 +88,9 @@ class StatusError(Exception):
         reason: str,
         message: str,
         details: Mapping[str, Any] | None = None,
-        *,
-        retry_after: int | None = None,
     ) -> None:
         super().__init__(message)
-        self.code, self.reason, self.message = code, reason, message
-        self.details, self.retry_after = details, retry_after
+        self.code, self.reason, self.message, self.details = code, reason, message, details
 
     def status(self) -> Object:
         """The body: a Status without empty keys."""

@@ -40,8 +40,7 @@ _SHUTDOWN_S: Final = 1.0
 class SimCluster:
     """A simulated Kubernetes 1.36 on 127.0.0.1; `async with` serves it.
 
-    It has what our own client asks for: no users, no discovery, no admission but quotas. Tests add
-    to it by `api.extensions`, which see each request first.
+    It has what our own client asks for: no users, no discovery, no admission but quotas.
     """
 
     def __init__(
@@ -63,7 +62,6 @@ class SimCluster:
         self.store = Store(first_version=time.time_ns() // 1_000, history=history)
         self.registry = Registry(self.store, random.Random(seed))
         self.api = Api(self.registry, random.Random(seed + 2), lambda: self.crash)
-        self.faults, self.requests = self.api.faults, self.api.requests
         self.write_log = self.api.write_log
         self.crash = ""
         """Why nothing happens in this cluster any more; empty while all of its parts run."""
@@ -107,7 +105,7 @@ class SimCluster:
                 await self.create_namespace(name)
             for number in range(self._nodes):
                 new_node(self.registry, f"node-{number}", self._node_cpu)
-            server = web.Server(self.api.handle, handler_cancellation=True)
+            server = web.Server(self.handle, handler_cancellation=True)
             runner = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN_S)
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
@@ -120,6 +118,10 @@ class SimCluster:
         """End every watch, stop serving and stop the cluster; raises what crashed in it."""
         self.api.end_watches()
         await self._stack.aclose()
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request."""
+        return await self.api.handle(request)
 
     def kubeconfig(self) -> Object:
         """A kubeconfig for this server."""

@@ -158,12 +158,6 @@ class Store:
         self._publish(Change("DELETED", stored, old))
         return stored
 
-    def forget_history(self) -> None:
-        """Forget all history, as compaction does: a watch from before now gets 410."""
-        for collection in self._collections.values():
-            collection.changes.clear()
-            collection.floor = self.version
-
     def changes(self, kind: Kind, since: int) -> list[Change] | int:
         """All kept changes of a kind after `since`; where they are no longer kept, the oldest
         version that a watch may resume from.

@@ -16,7 +16,6 @@ import nats
 import pytest
 
 from agentdash.cli import main
-from agentdash.demo.cluster import ApiFault, SimCluster
 from agentdash.demo.cluster.objects import AUTOSCALERS, DEPLOYMENTS, SCALED_OBJECTS
 from controller.config import parse
 from controller.doctor.examine import OF_KUBERNETES, OF_NATS, OTHERS, examine
@@ -25,6 +24,7 @@ from controller.engine.clock import SystemClock
 from controller.kube.wire import WireAmounts, WireContainer, WireResourceRequirements
 from controller.model.settings import Settings
 from controller.model.snapshot import Level, Report
+from fakes.cluster import ApiFault, SimCluster
 from fakes.gitops import add_apply
 from fakes.rbac import Rbac
 from support.live import fleet_text, streams

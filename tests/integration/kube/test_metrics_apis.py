@@ -12,7 +12,6 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from agentdash.demo.cluster import ApiFault, SimCluster
 from controller.engine.clock import SystemClock
 from controller.kube.cluster import Cluster
 from controller.kube.metrics import RESOURCE_EVERY_S, metric_sources
@@ -31,6 +30,7 @@ from controller.model.readings import Absent, Fresh, Why
 from controller.model.settings import KubernetesSettings
 from controller.model.snapshot import LinkState
 from controller.ports import MetricAnswer, MetricSource
+from fakes.cluster import ApiFault, SimCluster
 from fakes.metrics import (
     Given,
     GivenMetrics,

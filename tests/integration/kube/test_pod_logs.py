@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from agentdash.demo.cluster import ColdStart, SimCluster
 from agentdash.demo.cluster.objects import PODS
 from controller.engine.clock import SystemClock
 from controller.kube.cluster import MOST_LOG_BYTES, TAIL_LINES, Cluster
 from controller.model.settings import KubernetesSettings
 from controller.ports import PodLogError
+from fakes.cluster import ColdStart, SimCluster
 from integration.kube.conftest import status
 
 NAMESPACE = "tenant-acme"

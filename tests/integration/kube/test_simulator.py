@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from agentdash.demo.cluster import ApiFault, SimCluster
 from controller.kube.client import MERGE_PATCH
 from controller.kube.cluster import Cluster
 from controller.model.decision import OutcomeKind
@@ -22,6 +21,7 @@ from controller.model.readings import Absent, Fresh, Reading, Why, last_known
 from controller.model.scarcity import Resources
 from controller.model.settings import KubernetesSettings
 from controller.planning.inputs import read_freeze
+from fakes.cluster import ApiFault, SimCluster
 from support import requests_seen
 from support.stateful import create_statefulset
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from agentdash.demo.cluster import ApiFault, SimCluster
 from agentdash.demo.cluster.objects import LEASES
 from controller.engine.clock import SystemClock
 from controller.kube.access import Access
@@ -21,6 +20,7 @@ from controller.nats.bucket import Bucket
 from controller.nats.lease import KEY, BucketLease
 from controller.nats.session import NatsSession
 from controller.ports import Lease
+from fakes.cluster import ApiFault, SimCluster
 from support.live import until
 from support.nats_server import RealNats
 

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from agentdash.demo.cluster import SimCluster
 from agentdash.worker.stores import ensure_usage_stream
 from controller.attach import Attachment
 from controller.engine.clock import SystemClock
@@ -22,6 +21,7 @@ from controller.model.ids import PoolKey
 from controller.model.settings import NatsSettings
 from controller.model.snapshot import NOT_KNOWN, History, Snapshot, Timeline
 from controller.model.worker_messages import usage_subject
+from fakes.cluster import SimCluster
 from support.live import Daemon, daemon, fleet_text, streams, until
 from support.nats_server import RealNats
 

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from agentdash.demo.cluster import ApiFault
 from agentdash.demo.cluster.objects import LEASES
 from controller.kube.lease import KubernetesLease
 from controller.model.lease import LeaseRecord
 from controller.ports import LeaseAwayError, LeaseConflictError, LeaseRefusedError
+from fakes.cluster import ApiFault
 
 RECORD = LeaseRecord(holder="one", duration_s=2.5, acquired_at=1.7e9, renewed_at=1.7e9 + 0.000001)
 

@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 import pytest
 from nats.aio.client import Client
 
-from agentdash.demo.cluster import ApiFault, SimCluster
 from agentdash.demo.cluster.objects import DEPLOYMENTS, LEASES
 from controller.attach import Attachment
 from controller.engine.clock import SystemClock
@@ -22,6 +21,7 @@ from controller.engine.hub import Hub
 from controller.exit_codes import ExitCode
 from controller.model.settings import NatsSettings
 from controller.model.snapshot import Role
+from fakes.cluster import ApiFault, SimCluster
 from support.live import Daemon, daemon, fleet_text, streams, until
 from support.nats_server import RealNats
 from support.tcp_proxy import TcpProxy

@@ -15,7 +15,6 @@ import aiohttp
 import pytest
 from msgspec.structs import replace
 
-from agentdash.demo.cluster import SimCluster
 from agentdash.demo.cluster.objects import DEPLOYMENTS
 from controller.config import parse
 from controller.engine.clock import SystemClock
@@ -33,6 +32,7 @@ from controller.model.readings import Fresh
 from controller.model.rights import LOOKING, cluster_rights, lease_rights, tenant_rights
 from controller.model.settings import KubernetesSettings, Settings
 from controller.ports import LeaseError
+from fakes.cluster import SimCluster
 from fakes.metrics import GivenMetrics, GivenObjectValue, GivenPodValue, GivenSeries, GivenUsage
 from fakes.rbac import Rbac
 from support.live import until

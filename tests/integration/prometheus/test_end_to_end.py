@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from agentdash.demo.cluster import SimCluster
 from agentdash.demo.cluster.objects import DEPLOYMENTS
+from fakes.cluster import SimCluster
 from support.live import daemon, streams, until
 from support.nats_server import RealNats
 from support.prometheus_server import RealPrometheus

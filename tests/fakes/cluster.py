@@ -1,15 +1,30 @@
-"""Faults of the API that can be switched on, and the log of its requests."""
+"""The simulated cluster with what tests add to its API: faults that can be switched on, answers of
+their own, and a log of its requests.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import random
 import re
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from agentdash.demo.cluster.objects import StatusError
+from aiohttp import web
+
+from agentdash.demo import cluster
+from agentdash.demo.cluster import ColdStart, StatusError
+from agentdash.demo.cluster.api import Api, ApiAnswer, Call, call_of, refusal
+from agentdash.demo.cluster.store import Store
+
+__all__ = ["ApiFault", "ColdStart", "RequestLog", "SimCluster", "StatusError"]
+
+_GARBLED: Final = b'{"kind":"Garbled","items":[{"metadata":}\x00\xff'
+Extension = Callable[[Call], ApiAnswer | None]
+"""Sees each request before the API does. It answers, or raises StatusError, or returns None: then
+the next one is asked, and at last the API itself."""
 
 _KEPT_REQUESTS: Final = 100_000
 _WRITES: Final = ("create", "patch", "delete")
@@ -58,20 +73,16 @@ class ApiFault:
     def error(self) -> StatusError:
         """The refusal, as a Status."""
         reason, words = _WORDS.get(self.status, ("", f"simulated status {self.status}"))
-        details = None
-        if self.retry_after is not None:
-            details = {"retryAfterSeconds": self.retry_after}
-        return StatusError(self.status, reason, words, details, retry_after=self.retry_after)
+        after = self.retry_after
+        details = None if after is None else {"retryAfterSeconds": after}
+        return StatusError(self.status, reason, words, details)
 
 
 class ApiFaults:
     """The faults that are on."""
 
-    def __init__(
-        self, rng: random.Random, *, drop: Callable[[bool], int], expire: Callable[[], None]
-    ) -> None:
-        """`drop` ends all watches, cleanly or not; `expire` forgets history."""
-        self._rng, self._drop, self.expire_history = rng, drop, expire
+    def __init__(self, rng: random.Random, api: Api, store: Store) -> None:
+        self._rng, self._api, self._store = rng, api, store
         self._active: dict[int, ApiFault] = {}
         self._left: dict[int, int] = {}
         self._next_id = 1
@@ -114,7 +125,14 @@ class ApiFaults:
 
     def drop_watches(self, *, clean: bool = False) -> int:
         """End every watch now, cleanly or by a broken connection. Returns how many there were."""
-        return self._drop(clean)
+        return self._api.end_watches(clean=clean)
+
+    def expire_history(self) -> None:
+        """Forget all history, as compaction does: a watch from before now gets 410."""
+        for collection in self._store._collections.values():
+            collection.changes.clear()
+            collection.floor = self._store.version
+        self._api._pages.clear()
 
 
 class Request(NamedTuple):
@@ -153,3 +171,76 @@ class RequestLog:
     def clear(self) -> None:
         """Forget all of them."""
         self._requests.clear()
+
+
+def resource_of(call: Call) -> str:
+    """The plural, with a subresource as in `pods/log`."""
+    return f"{call.plural}/{call.sub}" if call.sub else call.plural
+
+
+class SimCluster(cluster.SimCluster):
+    """The demo's cluster, whose requests are logged and meet a test's faults and extensions."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        rng = random.Random(options.get("seed", 0) + 3)
+        self.faults = ApiFaults(rng, self.api, self.store)
+        self.requests = RequestLog()
+        self.extensions: list[Extension] = []
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request as the faults and extensions say, else as the demo does."""
+        call = call_of(request, await request.read() if request.body_exists else b"")
+        faults = self.faults.take(call.verb, request.path_qs)
+        made = await _failed(faults, after=False) or self._extended(call)
+        if made is None:
+            if call.verb == "watch" and call.kind is not None:
+                self._note(call, 200)
+                return await super().handle(request)
+            made = await super().handle(request)
+        made = await _failed(faults, after=True) or made
+        if any(fault.garble for fault in faults):
+            made = web.Response(status=made.status, body=_GARBLED, content_type="application/json")
+        self._note(call, made.status)
+        return await _cut(request, made) if any(fault.cut for fault in faults) else made
+
+    def _extended(self, call: Call) -> web.Response | None:
+        try:
+            found = (extension(call) for extension in self.extensions)
+            answer = next((each for each in found if each is not None), None)
+        except StatusError as error:
+            answer = refusal(error)
+        return None if answer is None else answer.response()
+
+    def _note(self, call: Call, status: int) -> None:
+        self.requests.add(
+            Request(call.method, call.path, call.verb, call.group, resource_of(call), status)
+        )
+
+
+async def _failed(faults: list[ApiFault], *, after: bool) -> web.Response | None:
+    """Delay, hang or refuse as the faults require; None if the request goes on."""
+    for fault in faults:
+        if fault.after != after:
+            continue
+        if fault.latency_s:
+            await asyncio.sleep(fault.latency_s)
+        if fault.hang:
+            await asyncio.Event().wait()  # until the client gives up or the server stops
+        if fault.status:
+            made = refusal(fault.error()).response()
+            if fault.retry_after is not None:
+                made.headers["Retry-After"] = str(fault.retry_after)
+            return made
+    return None
+
+
+async def _cut(request: web.BaseRequest, made: web.Response) -> web.StreamResponse:
+    """Announce the whole answer, send half of it, and break the connection."""
+    response = web.StreamResponse(status=made.status, headers={"Content-Type": made.content_type})
+    response.content_length = len(made.body)
+    await response.prepare(request)
+    await response.write(made.body[: len(made.body) // 2])
+    if request.transport is not None:
+        request.transport.abort()
+    return response
