@@ -18,6 +18,7 @@ from agentdash.demo import cluster
 from agentdash.demo.cluster import ColdStart, StatusError
 from agentdash.demo.cluster.api import Api, ApiAnswer, Call, call_of, refusal
 from agentdash.demo.cluster.store import Store
+from fakes.stateful import StatefulSets
 
 __all__ = ["ApiFault", "ColdStart", "RequestLog", "SimCluster", "StatusError"]
 
@@ -187,6 +188,7 @@ class SimCluster(cluster.SimCluster):
         self.faults = ApiFaults(rng, self.api, self.store)
         self.requests = RequestLog()
         self.extensions: list[Extension] = []
+        StatefulSets(self.workloads)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request as the faults and extensions say, else as the demo does."""

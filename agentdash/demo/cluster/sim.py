@@ -75,9 +75,9 @@ class SimCluster:
             random.Random(seed + 1),
             cold_start or ColdStart(),
         )
-        workloads = WorkloadControllers(self.registry, recorder, self._timers)
+        self.workloads = WorkloadControllers(self.registry, recorder, self._timers)
         scheduler = Scheduler(self.registry, recorder)
-        self._queues = (*workloads.queues, scheduler.queue, self._timers.queue)
+        self._queues = (*self.workloads.queues, scheduler.queue, self._timers.queue)
         self._tasks: list[asyncio.Future[None]] = []
         self._stack = AsyncExitStack()
 

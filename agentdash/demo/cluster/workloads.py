@@ -1,7 +1,7 @@
-"""Deployments, ReplicaSets and StatefulSets: they create and delete pods, and say how far they are.
+"""Deployments and ReplicaSets: they create and delete pods, and say how far they are.
 
-Simpler than the real controllers (kubernetes pkg/controller): no revisions are kept, a StatefulSet
-does not replace pods of an older template, and a rollout has no deadline.
+Simpler than the real controllers (kubernetes pkg/controller): no revisions are kept, and a rollout
+has no deadline.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from agentdash.demo.cluster.objects import (
     DEPLOYMENTS,
     PODS,
     REPLICA_SETS,
-    STATEFUL_SETS,
     Kind,
     Object,
     StatusError,
@@ -38,11 +37,9 @@ from agentdash.demo.cluster.store import Change, Key, StoredObject, controller_o
 HASH_LABEL: Final = "pod-template-hash"
 DELETION_COST: Final = "controller.kubernetes.io/pod-deletion-cost"
 _REVISION: Final = "deployment.kubernetes.io/revision"
-_REVISION_LABEL: Final = "controller-revision-hash"
 _BATCH: Final = 50  # pods created or deleted before other work gets a turn
 _RETRY_FIRST_S, _RETRY_MOST_S = 0.5, 60.0
 _SETS: Final = "replicaset-controller"
-_STATEFUL: Final = "statefulset-controller"
 _PHASES: Final = {"Pending": 0, "Unknown": 1, "Running": 2}
 
 
@@ -61,18 +58,15 @@ class _Retry:
 
 
 class WorkloadControllers:
-    """The controllers of the three kinds, in one queue, and the collector of what a deleted owner
-    leaves.
-    """
+    """The controllers, in one queue, and the collector of what a deleted owner leaves."""
 
     def __init__(self, registry: Registry, recorder: EventRecorder, timers: Timers) -> None:
         self._registry, self._store = registry, registry.store
         self._recorder, self._timers = recorder, timers
         self._retries: defaultdict[str, _Retry] = defaultdict(_Retry)
-        self._by_kind: dict[Kind, Callable[[StoredObject], None]] = {
+        self.by_kind: dict[Kind, Callable[[StoredObject], None]] = {
             DEPLOYMENTS: self._sync_deployment,
             REPLICA_SETS: self._sync_set,
-            STATEFUL_SETS: self._sync_stateful,
         }
         self._queue: WorkQueue[tuple[Kind, Key]] = WorkQueue(self._sync)
         self._orphans: WorkQueue[str] = WorkQueue(self._collect)
@@ -81,7 +75,7 @@ class WorkloadControllers:
 
     def _on_change(self, change: Change) -> None:
         new = change.new
-        if new.kind in self._by_kind:
+        if new.kind in self.by_kind:
             self._queue.add((new.kind, new.key))
             if change.type == "DELETED":
                 self._retries.pop(new.uid, None)
@@ -91,7 +85,7 @@ class WorkloadControllers:
             return
         if change.type == "DELETED":
             self._retries[owner["uid"]].waiting = False  # there is room again: try at once
-        for kind in self._by_kind:
+        for kind in self.by_kind:
             if kind.name == owner["kind"]:
                 self._queue.add((kind, (new.key[0], owner["name"])))
 
@@ -104,9 +98,8 @@ class WorkloadControllers:
         """Do one step for one workload, then write its status; changes made here are new work."""
         kind, key = work
         stored = self._store.get(kind, *key)
-        if stored is None:
-            return
-        self._by_kind[kind](stored)
+        if stored is not None:
+            self.by_kind[kind](stored)
 
     # Deployments: a ReplicaSet for each template
 
@@ -188,7 +181,7 @@ class WorkloadControllers:
         name = {"generateName": f"{stored.key[1]}-"}
         for _ in range(count):
             try:
-                pod = self._registry.create(PODS, stored.key[0], _pod_of(stored, name))
+                pod = self._registry.create(PODS, stored.key[0], pod_of(stored, name))
             except StatusError as refusal:
                 words = f"Error creating: {refusal.message}"
                 self._recorder.say(stored, "FailedCreate", words, _SETS, is_warning=True)
@@ -206,68 +199,6 @@ class WorkloadControllers:
             self._queue.add((stored.kind, stored.key))
 
         self._timers.after(retry.next_s(), again)
-
-    # StatefulSets: pods with ordinals, created from the lowest up and deleted from the highest down
-
-    def _sync_stateful(self, stored: StoredObject) -> None:
-        spec, pods = stored.object["spec"], self._by_ordinal(stored)
-        first = (spec.get("ordinals") or {}).get("start", 0)
-        wanted = range(first, first + spec["replicas"])
-        is_parallel = spec["podManagementPolicy"] == "Parallel"
-        if self._grown(stored, wanted, pods, is_parallel=is_parallel):
-            leaving = sorted(pods.keys() - set(wanted), reverse=True)
-            for ordinal in leaving if is_parallel else leaving[:1]:
-                if not is_terminating(pods[ordinal].object):
-                    self._registry.delete(PODS, *pods[ordinal].key)
-                    self._say_pod(stored, ordinal, "Delete")
-        present = self._registry.read(STATEFUL_SETS, *stored.key)
-        self._registry.set_status(present, _stateful_status(present, self._by_ordinal(present)))
-
-    def _by_ordinal(self, stored: StoredObject) -> dict[int, StoredObject]:
-        pods = self._store.owned(stored.uid, PODS)
-        return {int(pod.key[1].rpartition("-")[2]): pod for pod in pods}
-
-    def _grown(
-        self,
-        stored: StoredObject,
-        wanted: range,
-        pods: Mapping[int, StoredObject],
-        *,
-        is_parallel: bool,
-    ) -> bool:
-        """Create missing pods, one after the other unless parallel; False while one is awaited."""
-        for ordinal in wanted:
-            pod = pods.get(ordinal)
-            if pod is None:
-                self._create_ordinal(stored, ordinal)
-            is_healthy = pod is not None and is_ready(pod.object) and not is_terminating(pod.object)
-            if not is_parallel and not is_healthy:
-                return False
-        return True
-
-    def _create_ordinal(self, stored: StoredObject, ordinal: int) -> None:
-        retry, name = self._retries[stored.uid], f"{stored.key[1]}-{ordinal}"
-        if retry.waiting:
-            return
-        pod = _pod_of(stored, {"name": name})
-        labels = pod["metadata"].get("labels") or {}
-        revision = f"{stored.key[1]}-{template_hash(stored.object['spec']['template'])}"
-        pod["metadata"]["labels"] = labels | {_REVISION_LABEL: revision}
-        try:
-            self._registry.create(PODS, stored.key[0], pod)
-        except StatusError as refusal:
-            words = f"Create Pod {name} in StatefulSet {stored.key[1]} failed error: "
-            words += refusal.message
-            self._recorder.say(stored, "FailedCreate", words, _STATEFUL, is_warning=True)
-            self._try_later(stored, retry, refusal.message)
-            return
-        retry.failures = 0
-        self._say_pod(stored, ordinal, "Create")
-
-    def _say_pod(self, stored: StoredObject, ordinal: int, did: str) -> None:
-        name = stored.key[1]
-        words = f"{did} Pod {name}-{ordinal} in StatefulSet {name} successful"
-        self._recorder.say(stored, f"Successful{did}", words, _STATEFUL)
 
 
 def template_hash(template: Mapping[str, Any]) -> str:
@@ -290,7 +221,7 @@ def _owner(stored: StoredObject) -> Object:
     }
 
 
-def _pod_of(owner: StoredObject, name: dict[str, str]) -> Object:
+def pod_of(owner: StoredObject, name: dict[str, str]) -> Object:
     """A new pod of the template. Its parts are copied, because defaults are added to them."""
     template = copy.deepcopy(owner.object["spec"]["template"])
     metadata = (template.get("metadata") or {}) | name | {"ownerReferences": [_owner(owner)]}
@@ -440,15 +371,3 @@ def _put(conditions: list[Object], kind: str, value: str, reason: str, words: st
             "message": words,
         }
     )
-
-
-def _stateful_status(stored: StoredObject, pods: Mapping[int, StoredObject]) -> Object:
-    ready = sum(is_ready(pod.object) for pod in pods.values())
-    active = sum(not is_terminating(pod.object) for pod in pods.values())
-    counts = {"readyReplicas": ready, "currentReplicas": active, "updatedReplicas": active}
-    return {
-        "observedGeneration": stored.object["metadata"]["generation"],
-        "replicas": len(pods),
-        **{name: count for name, count in counts.items() if count},
-        "availableReplicas": ready,
-    }
