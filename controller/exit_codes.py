@@ -12,7 +12,8 @@ class ExitCode(IntEnum):
     """It did what it was asked to do, or it was asked to stop."""
     FAILED = 1
     """It failed because of a fault in agentdash; the log has the details. Of `doctor`: something
-    does not work.
+    does not work. Of `result` and `submit --wait`: the task ended, and not as done. Of `result` and
+    `cancel`: there is no such task.
     """
     USAGE = 2
     """The command line, the fleet file or the observations are wrong; it named every error."""

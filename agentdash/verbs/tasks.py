@@ -145,7 +145,7 @@ def _seconds(text: str) -> float:
 async def _submit(place: _PoolPlace, asked: Namespace, terms: TaskTerms) -> ExitCode:
     receipt = await place.tasks.submit(_payload(asked), terms)
     if asked.wait:
-        return await _result(place, Namespace(id=receipt.id, wait=True, as_json=asked.as_json))
+        return await _ended(place, Namespace(id=receipt.id, wait=True, as_json=asked.as_json))
     if asked.as_json:
         tell(msgspec.json.encode(receipt._asdict()).decode())
     elif receipt.is_new:
@@ -167,7 +167,21 @@ def _payload(asked: Namespace) -> object:
     return payload
 
 
+async def _is_known(place: _PoolPlace, asked: Namespace) -> bool:
+    """Whether the task waits or has ended; if not, it is said."""
+    results, task = place.tasks.results, asked.id or ""
+    # the last look is for one that ended while its message was looked for
+    if await results.get(task) or await place.tasks.waits(task) or await results.get(task):
+        return True
+    note(f"{asked.pool} has no task {task}: it was never given, or its result is no longer kept")
+    return False
+
+
 async def _result(place: _PoolPlace, asked: Namespace) -> ExitCode:
+    return await _ended(place, asked) if await _is_known(place, asked) else ExitCode.FAILED
+
+
+async def _ended(place: _PoolPlace, asked: Namespace) -> ExitCode:
     task = asked.id or ""
     stored = await place.tasks.results.get(task)
     with waiting_for(f"task {task} to end"):
@@ -177,10 +191,10 @@ async def _result(place: _PoolPlace, asked: Namespace) -> ExitCode:
     if stored is None:
         if asked.as_json:
             tell(msgspec.json.encode({"id": task, "status": "open"}).decode())
-        note(f"{task} has not ended, or its result is no longer kept; --wait waits for it")
+        note(f"{task} has not ended; --wait waits for it")
         return ExitCode.OK
     _show(stored.result, as_json=asked.as_json)
-    return ExitCode.OK
+    return ExitCode.OK if stored.result.status is TaskStatus.DONE else ExitCode.FAILED
 
 
 def _show(result: TaskResult, *, as_json: bool) -> None:
@@ -200,6 +214,8 @@ def _show(result: TaskResult, *, as_json: bool) -> None:
 
 
 async def _cancel(place: _PoolPlace, asked: Namespace) -> ExitCode:
+    if not await _is_known(place, asked):
+        return ExitCode.FAILED
     who = operator()
     why = f"{asked.why or 'no reason given'} ({who.who})"
     result = await place.tasks.cancel(asked.id or "", clean(why))

@@ -30,15 +30,13 @@ from agentdash.worker.session import (
     TERMS_HEADER,
     StoreUnavailableError,
     TaskStatus,
-    TaskTerms,
     Tries,
     UnreadableStoreError,
     UnreadableTaskError,
     header_json,
     is_task_id,
-    read_terms,
+    message_task,
     read_terms_again,
-    task_id,
 )
 from agentdash.worker.stores import (
     DEAD_PREFIX,
@@ -197,11 +195,7 @@ class TaskMessage(NamedTuple):
 
     def task(self) -> tuple[str, Tried]:
         """The id of its task, and how often that was tried in earlier messages."""
-        try:
-            terms = read_terms(self.headers)
-        except UnreadableTaskError:
-            terms = TaskTerms()
-        found = task_id(terms, self.headers, self.stream, self.sequence)
+        found, terms = message_task(self.headers, self.stream, self.sequence)
         return found, Tried(begun=terms.tries, failed=min(terms.failed, terms.tries))
 
 

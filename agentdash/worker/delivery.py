@@ -44,7 +44,6 @@ from agentdash.worker.attempts import (
 from agentdash.worker.health import UsageReports, WorkerMetrics
 from agentdash.worker.models import PoolModels
 from agentdash.worker.session import (
-    TERMS_HEADER,
     Agent,
     Fatal,
     HandBack,
@@ -391,10 +390,7 @@ class Delivery:
         settings = self._desk.settings
         return Task(
             id=self.id,
-            payload=read_payload(
-                self.message.data,
-                is_json=TERMS_HEADER in (headers or {}) and not terms.plain,
-            ),
+            payload=read_payload(self.message.data),
             terms=terms,
             tenant=settings.tenant,
             pool=settings.pool,

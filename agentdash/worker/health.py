@@ -163,7 +163,7 @@ class UsageReports:
 SHUTDOWN_S: Final = 1.0
 
 
-class Answer(NamedTuple):
+class ProbeAnswer(NamedTuple):
     """Why a worker is not alive or not ready, empty if it is; and what is said beside `ok`."""
 
     problem: str
@@ -173,8 +173,8 @@ class Answer(NamedTuple):
 class Vitals(Protocol):
     """What is asked of a worker."""
 
-    def healthz(self) -> Answer: ...  # noqa: D102
-    def readyz(self) -> Answer: ...  # noqa: D102
+    def healthz(self) -> ProbeAnswer: ...  # noqa: D102
+    def readyz(self) -> ProbeAnswer: ...  # noqa: D102
     def startup(self) -> dict[str, object]: ...  # noqa: D102
 
 

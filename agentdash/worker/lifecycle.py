@@ -18,7 +18,7 @@ from nats.js.errors import NotFoundError
 
 from agentdash.worker.attempts import DeadLetters, ExhaustedWatch, TryCounts
 from agentdash.worker.delivery import CANCELLED, Delivery, Desk, LostSlots, Returned, TaskRoom
-from agentdash.worker.health import Answer, UsageReports, WorkerMetrics, serving
+from agentdash.worker.health import ProbeAnswer, UsageReports, WorkerMetrics, serving
 from agentdash.worker.models import PoolModels
 from agentdash.worker.pull import Inlet, Puller
 from agentdash.worker.session import (
@@ -151,26 +151,26 @@ class WorkerLife:
             self._marks[step] = time.time()
             self._presence.changed()
 
-    def healthz(self) -> Answer:
+    def healthz(self) -> ProbeAnswer:
         """Not alive: the process hangs, or has lost all slots, and only a restart helps."""
         lost, slots = len(self._desk.lost), self._settings.slots
         words = f"{lost} of {slots} slots lost to agents that do not end" if lost else ""
         silent_s = time.monotonic() - self._beat_at
         if silent_s > HANGS_AFTER_S:
-            return Answer(f"no heartbeat for {silent_s:.0f} s")
-        return Answer(words if lost >= slots else "", words)
+            return ProbeAnswer(f"no heartbeat for {silent_s:.0f} s")
+        return ProbeAnswer(words if lost >= slots else "", words)
 
-    def readyz(self) -> Answer:
+    def readyz(self) -> ProbeAnswer:
         """Not ready: it starts, it stops, or NATS is away. Orders not to pull are no reason: a
         ReplicaSet deletes the pods first that are not ready, and so a busy worker.
         """
         if self._is_stopping:
-            return Answer("the worker stops")
+            return ProbeAnswer("the worker stops")
         nats = f"nats: {self._link.problem}" if self._link.problem else ""
         if not self._is_registered:
-            return Answer(nats or "not registered yet")
+            return ProbeAnswer(nats or "not registered yet")
         told = f"told not to pull: {self._because or 'by its pool'}"
-        return Answer(nats, "" if self._may_pull else told)
+        return ProbeAnswer(nats, "" if self._may_pull else told)
 
     def startup(self) -> dict[str, object]:
         """What the start waits for, and the Unix seconds at which each of its steps was reached."""

@@ -11,6 +11,7 @@ import hashlib
 import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
@@ -168,8 +169,7 @@ class TaskTerms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     `deadline` is in Unix seconds: a task that has not ended by then ends as `expired`. `timeout_s`
     limits each try. In a message that takes the place of an earlier one of the same task,
     `tried_before` says that a checkpoint may exist, `tries` how many tries are used, `failed` how
-    many of them ended with an error, and `plain` that the first message had no terms: its body need
-    not be JSON. Unknown fields of later versions are ignored.
+    many of them ended with an error. Unknown fields of later versions are ignored.
     """
 
     id: str = ""
@@ -183,7 +183,6 @@ class TaskTerms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     tried_before: bool = False
     tries: Tries = 0
     failed: Tries = 0
-    plain: bool = False
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
@@ -238,21 +237,13 @@ def read_terms_again(
     of which so many have failed. Raises UnreadableTaskError.
     """
     terms = read_terms(headers)
-    plain = terms.plain or TERMS_HEADER not in (headers or {})
-    return msgspec.structs.replace(
-        terms, id=task, tried_before=True, tries=tries, failed=failed, plain=plain
-    )
+    return msgspec.structs.replace(terms, id=task, tried_before=True, tries=tries, failed=failed)
 
 
-def read_payload(body: bytes, *, is_json: bool) -> Any:
-    """The payload in a message's body: JSON, or text where the publisher did not promise JSON.
-    Raises UnreadableTaskError.
-    """
-    try:
+def read_payload(body: bytes) -> Any:
+    """The payload in a message's body: JSON, or text. Raises UnreadableTaskError."""
+    with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        if is_json:
-            raise UnreadableTaskError(f"the body is not JSON: {clean(error)}") from None
     try:
         return body.decode()
     except UnicodeDecodeError:
@@ -267,18 +258,23 @@ def is_task_id(text: str) -> bool:
     return _ID.match(text) is not None
 
 
-def task_id(terms: TaskTerms, headers: Mapping[str, str] | None, stream: str, number: int) -> str:
-    """The id of the task in a message: that of its terms, else that of the message, else its place
-    in the stream. A message id that no task may have is hashed: msg-<SHA-256>.
+def message_task(
+    headers: Mapping[str, str] | None, stream: str, number: int
+) -> tuple[str, TaskTerms]:
+    """The id of the task in a message, and its terms, if they can be read. The id is that of its
+    terms, else that of the message, else its place in the stream. A message id that no task may
+    have is hashed: msg-<SHA-256>.
     """
-    if terms.id:
-        return terms.id
-    given = (headers or {}).get(MESSAGE_ID_HEADER, "")
+    terms = TaskTerms()
+    with suppress(UnreadableTaskError):
+        terms = read_terms(headers)
+    given = terms.id or (headers or {}).get(MESSAGE_ID_HEADER, "")
     if is_task_id(given):
-        return given
+        return given, terms
     if given:
-        return f"msg-{hashlib.sha256(given.encode(errors='replace')).hexdigest()}"
-    return f"{stream}-{number}" if is_task_id(f"{stream}-{number}") else f"message-{number}"
+        return f"msg-{hashlib.sha256(given.encode(errors='replace')).hexdigest()}", terms
+    place = f"{stream}-{number}"
+    return place if is_task_id(place) else f"message-{number}", terms
 
 
 CONTEXT_WARNING: Final = 0.8

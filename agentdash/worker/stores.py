@@ -62,6 +62,7 @@ from agentdash.worker.session import (
     TaskTerms,
     UnreadableStoreError,
     header_json,
+    message_task,
     result_key,
 )
 from agentdash.worker.settings import NatsLogin
@@ -605,6 +606,26 @@ class PoolTasks:
         first = await self.results.keep(ended)
         await self._tell(cancel_subject(self._tenant, self._pool), task.encode())
         return first
+
+    async def waits(self, task: str) -> bool:
+        """Whether a message of this task is in the pool's streams: it waits, or is worked on. Also
+        if our user may not look.
+        """
+        for stream, consumer in self._queues:
+            try:
+                info = await self._stream.consumer_info(stream, consumer)
+                number, subject = 1, info.config.filter_subject or ">"
+                while True:
+                    found = await self._stream.get_msg(stream, number, subject=subject, next=True)
+                    number = found.seq or number
+                    if message_task(found.headers, stream, number)[0] == task:
+                        return True
+                    number += 1
+            except NotFoundError:
+                continue
+            except errors.TimeoutError:
+                return True
+        return False
 
     async def _subject_of(self, queue: QueueName) -> str:
         name = f"consumer {queue.consumer} of stream {queue.stream}"

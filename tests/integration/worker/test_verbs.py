@@ -118,6 +118,25 @@ async def test_a_cancelled_task_is_never_begun(home: Path, shop: Shop) -> None:
     assert "agentdash dead list acme/research" in said
 
 
+async def test_a_task_that_did_not_end_as_done_is_exit_code_1(home: Path, shop: Shop) -> None:
+    async with worker(home, shop):
+        code, out, _ = await agentdash(home, "submit", "acme/research", "impossible", "--wait")
+        assert (code, out.split()[1]) == (1, "failed")
+        code, _, _ = await agentdash(home, "result", "acme/research", out.split()[0])
+        assert code == 1
+
+
+@pytest.mark.parametrize("verb", ["result", "cancel"])
+async def test_a_task_that_never_was_is_an_error(verb: str, home: Path, shop: Shop) -> None:
+    await shop.submit(None, "one")
+    code, out, said = await agentdash(home, verb, "acme/research", "two")
+    assert (code, out) == (1, "")
+    assert "acme/research has no task two" in said
+    assert await shop.tasks.results.get("two") is None
+    code, _, _ = await agentdash(home, verb, "acme/research", "one")
+    assert code == 0
+
+
 async def test_dead_letters_are_listed_shown_and_retried(home: Path, shop: Shop) -> None:
     async with worker(home, shop):
         await shop.link.jetstream.publish(
