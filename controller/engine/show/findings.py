@@ -29,7 +29,6 @@ from controller.model.observation import (
     ClusterRoom,
     Pod,
     PodPhase,
-    Pods,
     PoolObservation,
     RefusedEvents,
     TenantObservation,
@@ -81,10 +80,13 @@ def findings(
     (Unix seconds).
     """
     found = [
-        *_of_links(links),
+        *(
+            (Severity.CRITICAL, link.name, "link", f"not connected: {link.detail}")
+            for link in links
+            if link.state is LinkState.DISCONNECTED
+        ),
         *notices,
-        *_of_nodes(capacity),
-        *_of_quotas(tenants),
+        *_of_limits(tenants, capacity),
     ]
     dated = [
         Finding(
@@ -105,19 +107,14 @@ def listed(names: Sequence[str]) -> str:
     return ", ".join(names[:_NAMED]) + more
 
 
-def _of_links(links: Iterable[Link]) -> Iterator[Found]:
-    for link in links:
-        if link.state is LinkState.DISCONNECTED:
-            yield Severity.CRITICAL, link.name, "link", f"not connected: {link.detail}"
-
-
-def _of_nodes(capacity: Reading[ClusterRoom]) -> Iterator[Found]:
-    if (lost := _lost(capacity)) is not None:
-        yield _without("nodes", "nodes", lost)
-
-
-def _of_quotas(tenants: Mapping[str, TenantObservation]) -> Iterator[Found]:
-    """One finding for all tenants with the same problem; a missing RBAC rule affects all alike."""
+def _of_limits(
+    tenants: Mapping[str, TenantObservation], capacity: Reading[ClusterRoom]
+) -> Iterator[Found]:
+    """Limits of the cluster that cannot be read. One finding for all tenants with the same problem:
+    a missing RBAC rule affects all alike.
+    """
+    if (nodes := _lost(capacity)) is not None:
+        yield _without("nodes", "nodes", nodes)
     readings = {name: _lost(seen.quota) for name, seen in tenants.items()}
     for key, kind in (("quotas", Absent), ("quotas stale", Stale)):
         lost = {name: each for name, each in readings.items() if isinstance(each, kind)}
@@ -150,8 +147,11 @@ def pool_findings(pool: PoolView) -> Iterator[Found]:
     if isinstance(seen.workload, Fresh) and seen.workload.value.message:
         yield Severity.WARNING, pool.key, kind, seen.workload.value.message
     pods = last_known(seen.pods)
-    if pods is not None:
-        yield from _of_pods(pool, pods)
+    stuck = [pod for pod in (() if pods is None else pods.items) if _is_stuck(pod)]
+    if pods is not None and stuck:
+        why = ": ".join(part for part in (stuck[0].reason, stuck[0].message) if part)
+        text = f"{len(stuck)} of {len(pods.items)} pods {stuck[0].phase.value}: {why}"
+        yield Severity.WARNING, pool.key, "pods", text
     if pool.outcome is not None and pool.outcome.kind not in HARMLESS:
         yield Severity.WARNING, pool.key, "write", failed_write(pool.outcome)
     if seen.unmarkable:
@@ -161,7 +161,9 @@ def pool_findings(pool: PoolView) -> Iterator[Found]:
         )
         yield Severity.WARNING, pool.key, "drain", text
     if isinstance(seen.workload, Fresh):
-        yield from _of_freeze(pool, seen.workload.value)
+        if (freeze := read_freeze(seen.workload.value, pool.key)) is not None:
+            text = f"nothing is written: frozen by {freeze.who} ({freeze.why})"
+            yield Severity.WARNING, pool.key, FROZEN, text
         yield from _of_rollout(pool, seen.workload.value)
     if seen.unfreezable:
         text = (
@@ -184,13 +186,6 @@ def _of_rollout(pool: PoolView, workload: Workload) -> Iterator[Found]:
         )
         severity = Severity.WARNING if workload.is_rolling_out else Severity.INFO
         yield severity, pool.key, "rollout", text
-
-
-def _of_freeze(pool: PoolView, workload: Workload) -> Iterator[Found]:
-    freeze = read_freeze(workload, pool.key)
-    if freeze is not None:
-        text = f"nothing is written: frozen by {freeze.who} ({freeze.why})"
-        yield Severity.WARNING, pool.key, FROZEN, text
 
 
 # what of a pool cannot be known while a connection is lost, and the connection
@@ -233,19 +228,6 @@ def _of_reading(pool: PoolView, what: str, reading: Reading[T]) -> Iterator[Foun
     kind = "unknown" if isinstance(reading, Absent) else "stale"
     detail = f": {reading.detail}" if reading.detail else ""
     yield Severity.WARNING, pool.key, what, f"{what} {kind} ({_words(reading)}){detail}"
-
-
-def _of_pods(pool: PoolView, pods: Pods) -> Iterator[Found]:
-    stuck = [pod for pod in pods.items if _is_stuck(pod)]
-    if stuck:
-        worst = stuck[0]
-        words = ": ".join(part for part in (worst.reason, worst.message) if part)
-        yield (
-            Severity.WARNING,
-            pool.key,
-            "pods",
-            f"{len(stuck)} of {len(pods.items)} pods {worst.phase.value}: {words}",
-        )
 
 
 def _is_stuck(pod: Pod) -> bool:
@@ -362,14 +344,6 @@ _NO_BUDGET: Final = Budget()
 _UNSEEN: Final = PoolObservation()
 
 
-class _Ceiling(NamedTuple):
-    """The subject and kind of the finding about a ceiling, and the ceiling's name."""
-
-    subject: str
-    kind: str
-    name: str
-
-
 def model_findings(fleet: Fleet, seen: Mapping[PoolKey, PoolObservation]) -> Iterator[Found]:
     """One finding for each model in use without limits, and one for each ceiling that does not
     apply to some pools because the token usage of their tasks is neither declared nor measured.
@@ -379,7 +353,7 @@ def model_findings(fleet: Fleet, seen: Mapping[PoolKey, PoolObservation]) -> Ite
     models = {model.name: model for model in fleet.models}
     budgets = {tenant.name: tenant.budget for tenant in fleet.tenants}
     unlimited: defaultdict[str, list[str]] = defaultdict(list)
-    unmeasured: defaultdict[_Ceiling, list[str]] = defaultdict(list)
+    unmeasured: defaultdict[tuple[str, str, str], list[str]] = defaultdict(list)
     for pool in fleet.pools:
         model = models.get(pool.model or "")
         if model is None:
@@ -397,28 +371,30 @@ def model_findings(fleet: Fleet, seen: Mapping[PoolKey, PoolObservation]) -> Ite
             "`limits: {}` if the provider sets none"
         )
         yield Severity.INFO, FLEET_FILE, path, text
-    for ceiling, pools in unmeasured.items():
+    for (subject, kind, name), pools in unmeasured.items():
         text = (
-            f"{ceiling.name} does not apply to {listed(pools)}: the tokens per task are not "
+            f"{name} does not apply to {listed(pools)}: the tokens per task are not "
             "measured yet; until then their key `usage` can state them"
         )
-        yield Severity.INFO, ceiling.subject, ceiling.kind, text
+        yield Severity.INFO, subject, kind, text
 
 
 def _ceilings(
     capacity: Capacity, tenant: str, budget: Budget, model: LlmModel
-) -> Iterator[_Ceiling]:
-    """The ceilings that would apply to a pool if the token usage of its tasks were known."""
+) -> Iterator[tuple[str, str, str]]:
+    """The ceilings that would apply to a pool if the token usage of its tasks were known: subject
+    and kind of the finding, and the ceiling's name.
+    """
     if model.limits is not None and model.limits != _NO_LIMITS:
-        yield _Ceiling(FLEET_FILE, f"models.{model.name} unmeasured", f"the limit of {model.name}")
+        yield FLEET_FILE, f"models.{model.name} unmeasured", f"the limit of {model.name}"
     if budget.tokens_per_day is not None:
-        yield _Ceiling(tenant, "tokens unmeasured", "the budget of tokens per day")
+        yield tenant, "tokens unmeasured", "the budget of tokens per day"
     if model.price is None:
         return
     if budget.usd_per_hour is not None:
-        yield _Ceiling(tenant, "usd unmeasured", "the limit in USD per hour")
+        yield tenant, "usd unmeasured", "the limit in USD per hour"
     if capacity.usd_per_hour is not None:
-        yield _Ceiling(FLEET_FILE, "usd unmeasured", "the fleet's limit in USD per hour")
+        yield FLEET_FILE, "usd unmeasured", "the fleet's limit in USD per hour"
 
 
 UNFINISHED: Final = "unfinished"
@@ -504,7 +480,12 @@ class WorkFindings:
         for key, (since, _) in self._finishing.items():
             longest_s = self._sessions_s.get(key, math.inf)
             if now - since > longest_s:
-                yield Severity.WARNING, key, UNFINISHED, _unfinished(longest_s)
+                text = (
+                    "the replicas that must go are busy for longer than a session may take"
+                    f" ({duration(longest_s)}), and none of them goes: look at its pods' logs"
+                    " (l in :pods)"
+                )
+                yield Severity.WARNING, key, UNFINISHED, text
 
     def _subject(self, key: PoolKey, bound: Bound) -> str:
         if bound in _OF_TENANT:
@@ -519,13 +500,6 @@ def service_s(decision: Decision) -> float:
         if isinstance(measured, int | float):
             return float(measured)
     return _USUAL_SERVICE_S
-
-
-def _unfinished(longest_s: float) -> str:
-    return (
-        "the replicas that must go are busy for longer than a session may take"
-        f" ({duration(longest_s)}), and none of them goes: look at its pods' logs (l in :pods)"
-    )
 
 
 def _is_capped(decision: Decision) -> bool:
@@ -598,16 +572,13 @@ def usage_findings(
         if not isinstance(seen.usage, Fresh) and seen.usage.why not in _ELSEWHERE:
             silent[seen.usage.why][name] = seen.usage
     for why, readings in silent.items():
-        yield Severity.WARNING, "nats", f"usage {why.value}", _silence(why, readings)
+        first, words = next(iter(readings.values())), why.value.replace("_", " ")
+        kind = "unknown" if isinstance(first, Absent) else "stale"
+        text = f"token usage of {listed(list(readings))} {kind} ({words}): {first.detail}"
+        yield Severity.WARNING, "nats", f"usage {why.value}", text
     if refused.count:
         text = f"{refused.count} usage events were not counted; the last: {refused.last}"
         yield Severity.WARNING, "nats", "refused events", text
-
-
-def _silence(why: Why, readings: Mapping[str, Stale[TokenUsage] | Absent]) -> str:
-    names, first = list(readings), next(iter(readings.values()))
-    kind = "unknown" if isinstance(first, Absent) else "stale"
-    return f"token usage of {listed(names)} {kind} ({why.value.replace('_', ' ')}): {first.detail}"
 
 
 WAITS: Final = "waits"
