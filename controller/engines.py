@@ -10,16 +10,17 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from importlib import metadata
 from typing import Final, NamedTuple
 
+from controller.engine.actuate import NoActuator
 from controller.engine.clock import SystemClock
 from controller.engine.fleet_file import FleetFileWatch
 from controller.engine.hub import Hub
 from controller.engine.intents import Switches
 from controller.engine.kept_frame import FrameKeeper
-from controller.engine.lead import Elector
-from controller.engine.loop import Engine, Handover
+from controller.engine.lead import Elector, NoElection
+from controller.engine.loop import Engine, Handover, Keeps, Writes
 from controller.engine.memory import Keeper
-from controller.engine.observe import MetricPolls
-from controller.engine.publish import stream_findings
+from controller.engine.observe import MetricPolls, Sources
+from controller.engine.publish import Shows, journal_findings, stream_findings
 from controller.engine.record import Recorder
 from controller.engine.show.findings import Found
 from controller.engine.show.snapshot import SnapshotBuilder
@@ -77,14 +78,6 @@ class Lasting(NamedTuple):
     name: str
     process: str
     read_only: bool
-
-
-class _OfFleet(NamedTuple):
-    """What is made for each state of the fleet file, and has to be closed."""
-
-    usage: TokenUsageSource
-    metrics: MetricPolls
-    workers: WorkerBuckets
 
 
 class _Running(NamedTuple):
@@ -177,7 +170,16 @@ async def _run_engine(
             metrics.first_read(FIRST_SIGHT_S),
             workers.first_read(FIRST_SIGHT_S),
         )
-        engine = _engine(lasting, settings, before, _OfFleet(usage, metrics, workers))
+        sources = Sources(
+            queues=lasting.queues,
+            wakes=lasting.wakes,
+            workloads=cluster.workloads,
+            supply=cluster.supply,
+            usage=usage,
+            metrics=metrics,
+            workers=workers,
+        )
+        engine = _engine(lasting, settings, before, sources)
         now[:] = [_Running(engine, fleet)]
         sparing = tasks.create_task(_spare_what_lasts(lasting.hub))
         await _until_stopped(engine, session, stopping, lasting.file)
@@ -186,57 +188,54 @@ async def _run_engine(
 
 
 def _engine(
-    lasting: Lasting,
-    settings: Settings,
-    before: Handover | None,
-    sources: _OfFleet,
+    lasting: Lasting, settings: Settings, before: Handover | None, sources: Sources
 ) -> Engine:
     fleet, cluster, clock = settings.fleet, lasting.cluster, lasting.clock
-    interval_s, kept = settings.controller.interval_s, settings.controller.journal
+    interval_s, journal = settings.controller.interval_s, settings.controller.journal
+    writes = not lasting.read_only
     return Engine(
-        fleet=fleet,
+        fleet,
+        sources,
+        Writes(
+            actuator=cluster.actuator if writes else NoActuator(),
+            allowances=AllowanceBucket(lasting.session, fleet),
+            announcer=cluster.events,
+            leadership=(writes and lasting.elector) or NoElection(writes=writes),
+            switches=lasting.switches,
+        ),
+        Keeps(
+            Keeper(
+                fleet=fleet,
+                memories=lasting.memories,
+                intents=lasting.intents,
+                clock=clock,
+                writes=writes,
+                histories=lasting.queues,
+            ),
+            FrameKeeper(lasting.frames, clock),
+            before,
+        ),
+        Shows(
+            hub=lasting.hub,
+            recorder=lasting.recorder,
+            snapshots=SnapshotBuilder(
+                fleet=fleet,
+                name=lasting.name,
+                context=cluster.context,
+                interval_s=interval_s,
+                epoch=clock.now(),
+                process=lasting.process,
+                notices=settings.notices,
+                journal="" if journal is None else journal.path,
+                version=_program_version(),
+            ),
+            links=[lasting.session, cluster],
+            findings=lambda: _findings(lasting),
+            failures=cluster.failures,
+        ),
         plan=plan,
-        queues=lasting.queues,
-        wakes=lasting.wakes,
-        workloads=cluster.workloads,
-        supply=cluster.supply,
-        usage=sources.usage,
-        metrics=sources.metrics,
-        workers=sources.workers,
-        allowances=AllowanceBucket(lasting.session, fleet),
-        actuator=None if lasting.read_only else cluster.actuator,
-        keeper=Keeper(
-            fleet=fleet,
-            memories=lasting.memories,
-            intents=lasting.intents,
-            clock=clock,
-            writes=not lasting.read_only,
-            histories=lasting.queues,
-        ),
-        frames=FrameKeeper(lasting.frames, clock),
-        switches=lasting.switches,
-        links=[lasting.session, cluster],
-        more_failures=cluster.failures,
         clock=clock,
-        hub=lasting.hub,
-        recorder=lasting.recorder,
-        snapshots=SnapshotBuilder(
-            fleet=fleet,
-            name=lasting.name,
-            context=cluster.context,
-            interval_s=interval_s,
-            epoch=clock.now(),
-            process=lasting.process,
-            notices=settings.notices,
-            journal="" if kept is None else kept.path,
-            version=_program_version(),
-        ),
         interval_s=interval_s,
-        journal=lasting.journal,
-        leadership=lasting.elector,
-        more_findings=lambda: _findings(lasting),
-        announcer=None if lasting.read_only else cluster.events,
-        before=before,
     )
 
 
@@ -244,6 +243,7 @@ def _findings(lasting: Lasting) -> Iterator[Found]:
     """What is wrong with what lasts as long as the process."""
     if lasting.file is not None:
         yield from lasting.file.findings()
+    yield from journal_findings(lasting.journal)
     if lasting.stream is not None:
         yield from stream_findings(lasting.stream.problem())
 

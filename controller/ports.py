@@ -205,8 +205,8 @@ class Leadership(Protocol):
         """Whether a write may begin now. It may end with time alone."""
         ...
 
-    def view(self) -> LeaseView:
-        """The lease for people."""
+    def view(self) -> LeaseView | None:
+        """The lease for people; None without an election."""
         ...
 
     def on_change(self, callback: Callable[[bool], None]) -> None:

@@ -20,7 +20,7 @@ from controller.engine.fleet_file import FleetFileWatch
 from controller.engine.hub import Hub
 from controller.engine.intents import SignalSwitch, Switches
 from controller.engine.lead import Elector, WriteRight
-from controller.engine.observe import Observer
+from controller.engine.observe import Observer, Sources
 from controller.engine.record import Recorder
 from controller.engine.show.snapshot import SnapshotBuilder
 from controller.engine.supervise import FatalError
@@ -173,18 +173,16 @@ async def look_once(settings: Settings, clock: SystemClock, *, fresh: bool) -> L
             queues = QueueReader(session, clock, timeout_s=LOOK_S)
             usage = TokenUsageSource(session, clock, settings.fleet)
             workers = WorkerBuckets(session, clock, settings.fleet)
-            observer = Observer(
-                fleet=settings.fleet,
+            sources = Sources(
                 queues=queues,
                 wakes=WakeSubscriptions(session, Subjects(session, clock, queues.filters)),
                 workloads=cluster.workloads,
                 supply=cluster.supply,
-                clock=clock,
-                deadline_s=LOOK_S,
                 usage=usage,
                 metrics=metrics,
                 workers=workers,
             )
+            observer = Observer(settings.fleet, sources, clock, deadline_s=LOOK_S)
             bucket = Bucket(session, settings.nats.bucket)
             stored = await read_stored_state(bucket, with_memory=not fresh, timeout_s=LOOK_S)
             async with usage.reading(), metrics.reading(), workers.following():

@@ -103,6 +103,18 @@ class Write(Value):
     at: float
 
 
+class NoActuator:
+    """The actuator of a process that only plans: it writes nothing."""
+
+    async def scale(self, *_: object, urgent: bool) -> Outcome:  # noqa: ARG002  the port's
+        """Nothing is sent."""
+        return Outcome(kind=OutcomeKind.READ_ONLY)
+
+    async def mark(self, *_: object) -> Outcome:
+        """Nothing is sent."""
+        return Outcome(kind=OutcomeKind.READ_ONLY)
+
+
 class _UnderWay(NamedTuple):
     task: asyncio.Task[None]
     most: int
@@ -117,15 +129,15 @@ class WriteDispatcher:
         self,
         *,
         pools: Mapping[PoolKey, Pool],
-        actuator: Actuator | None,
+        actuator: Actuator,
+        crews: Crews,
         clock: Clock,
         tasks: asyncio.TaskGroup,
         on_write: Callable[[Write], None],
-        crews: Crews | None = None,
-        on_told: Callable[[PoolKey], None] = lambda _pool: None,
+        on_told: Callable[[PoolKey], None],
     ) -> None:
-        """Without an actuator nothing is written, without `crews` nobody is told anything.
-        `on_write` is called for each write of replicas that ends, else `on_told` with the pool.
+        """`on_write` is called for each write of replicas that ends, `on_told` with the pool where
+        there was none to make.
         """
         self._pools = pools
         self._actuator = actuator
@@ -148,18 +160,16 @@ class WriteDispatcher:
         """Whether something of this decision is still to be done."""
         if decision.changes:
             return True
-        crews, drain, pool = self._crews, decision.drain, self._pools[decision.pool]
-        if crews is None or drain is None:
-            return False
-        return crews.is_untold(pool, drain) or bool(crews.marks(pool, drain))
+        drain, pool = decision.drain, self._pools[decision.pool]
+        return drain is not None and (
+            self._crews.is_untold(pool, drain) or bool(self._crews.marks(pool, drain))
+        )
 
     def begin(self, decisions: Iterable[Decision]) -> list[asyncio.Task[None]]:
         """Start what may start now, wake-ups first; returns the tasks.
 
         Telling workers needs no room among the writes: it is no request to the cluster.
         """
-        if self._actuator is None:
-            return []
         now = self._clock.now()
         due = sorted(
             (
@@ -173,8 +183,9 @@ class WriteDispatcher:
         room = max(0, IN_FLIGHT_LIMIT - len(self._under_way))
         for decision in due:
             writes = room > 0 and not self.backoff.holds(decision.pool, now)
-            if writes or self._is_untold(decision):
-                tasks.append(self._start(self._actuator, decision, writes=writes))
+            pool, drain = self._pools[decision.pool], decision.drain
+            if writes or (drain is not None and self._crews.is_untold(pool, drain)):
+                tasks.append(self._start(decision, writes=writes))
                 room -= writes
         return tasks
 
@@ -187,15 +198,9 @@ class WriteDispatcher:
         for task in unsettled:
             task.cancel()
 
-    def _is_untold(self, decision: Decision) -> bool:
-        crews, drain = self._crews, decision.drain
-        if crews is None or drain is None:
-            return False
-        return crews.is_untold(self._pools[decision.pool], drain)
-
-    def _start(self, actuator: Actuator, decision: Decision, *, writes: bool) -> asyncio.Task[None]:
+    def _start(self, decision: Decision, *, writes: bool) -> asyncio.Task[None]:
         task = self._tasks.create_task(
-            self._carry_out(actuator, decision, writes=writes), name=f"write {decision.pool}"
+            self._carry_out(decision, writes=writes), name=f"write {decision.pool}"
         )
         most = max(decision.current or 0, decision.next or 0)
         self._under_way[decision.pool] = _UnderWay(task, most)
@@ -208,20 +213,20 @@ class WriteDispatcher:
         if write is not None and write.task is ended:
             del self._under_way[pool]
 
-    async def _carry_out(self, actuator: Actuator, decision: Decision, *, writes: bool) -> None:
+    async def _carry_out(self, decision: Decision, *, writes: bool) -> None:
         """Tell the workers, set the replicas, mark the pods. The decision rests on what was seen
         before, so no step needs the one before it; a first replica is waited for most.
         """
-        pool, crews, drain = self._pools[decision.pool], self._crews, decision.drain
+        pool, drain = self._pools[decision.pool], decision.drain
         write = None
         if decision.wake and writes:
-            write = await self._write(actuator, decision)
-        if crews is not None and drain is not None:
-            await crews.tell(pool, drain)
+            write = await self._write(decision)
+        if drain is not None:
+            await self._crews.tell(pool, drain)
         if write is None and writes and decision.changes:
-            write = await self._write(actuator, decision)
-        if crews is not None and drain is not None and writes:
-            await crews.mark(actuator, pool, drain)
+            write = await self._write(decision)
+        if drain is not None and writes:
+            await self._crews.mark(self._actuator, pool, drain)
         # free the pool first: what is called may start its next write
         self._under_way.pop(decision.pool, None)
         if write is None:
@@ -229,12 +234,12 @@ class WriteDispatcher:
         else:
             self._on_write(write)
 
-    async def _write(self, actuator: Actuator, decision: Decision) -> Write | None:
+    async def _write(self, decision: Decision) -> Write | None:
         pool, replicas = self._pools[decision.pool], decision.next
         if replicas is None:
             return None
         try:
-            outcome = await actuator.scale(
+            outcome = await self._actuator.scale(
                 pool, replicas, decision.resource_version, urgent=decision.wake
             )
         except Exception as error:  # noqa: BLE001  one pool's error must not stop another's write

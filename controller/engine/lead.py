@@ -47,31 +47,47 @@ from controller.planning.memory import without_writes
 from controller.ports import Clock, Leadership, Lease, LeaseConflictError, LeaseError
 
 
+class NoElection:
+    """The `Leadership` of a process that leads always, or that never `writes`."""
+
+    def __init__(self, *, writes: bool) -> None:
+        self._writes = writes
+
+    def may_write(self) -> bool:
+        """Always, or never."""
+        return self._writes
+
+    def view(self) -> None:
+        """There is no lease."""
+
+    def on_change(self, callback: Callable[[bool], None]) -> None:
+        """It never changes."""
+
+
 class Lead:
     """`has_memory` is True while this engine's memory is the fleet's: since it has taken over from
     the previous leader, and until another process leads.
     """
 
-    def __init__(self, leadership: Leadership | None, *, writes: bool) -> None:
-        """Without a leadership an engine that `writes` always decides."""
+    def __init__(self, leadership: Leadership) -> None:
         self._leadership = leadership
-        self._writes = writes
-        self.has_memory = writes and leadership is None
+        self._elects = leadership.view() is not None
+        self._writes = self._elects or leadership.may_write()
+        self.has_memory = self._writes and not self._elects
 
     def begin(self, on_change: Callable[[bool], None], *, has_led: bool = False) -> None:
         """Call back when this process becomes the leader, or no longer is; now if it is already,
         unless it `has_led` with the memory that this engine begins with.
         """
-        if self._leadership is not None and self._writes:
-            self._leadership.on_change(on_change)
-            if self._leadership.may_write():
-                self.has_memory = has_led
-                if not has_led:
-                    on_change(True)
+        self._leadership.on_change(on_change)
+        if self.lacks_memory():
+            self.has_memory = has_led
+            if not has_led:
+                on_change(True)
 
     def is_elected(self) -> bool:
         """Whether this process may write, apart from its memory."""
-        return self._leadership is None or self._leadership.may_write()
+        return self._leadership.may_write()
 
     def may_write(self) -> bool:
         """Whether writes may begin now: to the cluster, and of memory."""
@@ -79,20 +95,18 @@ class Lead:
 
     def lacks_memory(self) -> bool:
         """Whether this process is elected, and has not taken over the fleet's memory."""
-        return self._writes and self.is_elected() and not self.has_memory
+        return self.is_elected() and not self.has_memory
 
     @property
     def role(self) -> Role:
         """What this process may do now."""
-        if not self._writes:
-            return Role.READ_ONLY
-        if self._leadership is None:
-            return Role.ACTIVE
+        if not self._elects:
+            return Role.ACTIVE if self._writes else Role.READ_ONLY
         return Role.LEADER if self.may_write() else Role.FOLLOWER
 
     def view(self) -> LeaseView | None:
         """The lease for people; None without an election."""
-        return None if self._leadership is None else self._leadership.view()
+        return self._leadership.view()
 
     def to_plan_with(self, memory: Memory) -> Memory:
         """The memory for a plan: without the requests of a process that writes nothing."""
@@ -100,9 +114,9 @@ class Lead:
 
     def held(self, decisions: Mapping[PoolKey, Decision]) -> Mapping[PoolKey, Decision]:
         """The decisions as they are; of a follower, all are held."""
-        if self.has_memory or not self._writes or self._leadership is None:
-            return decisions
         lease = self._leadership.view()
+        if self.has_memory or lease is None:
+            return decisions
         return followed(decisions, "" if lease.is_ours else lease.holder)
 
     def findings(self) -> Iterator[Found]:

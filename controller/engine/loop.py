@@ -11,14 +11,13 @@ from typing import Final, NamedTuple
 from controller.engine.actuate import Write, WriteDispatcher, WriteHealth, overtaken_findings
 from controller.engine.clock import next_slot, until
 from controller.engine.early import EarlyTicks
-from controller.engine.hub import Hub
 from controller.engine.intents import Switches
 from controller.engine.kept_frame import FrameKeeper
 from controller.engine.lead import Lead
 from controller.engine.memory import Keeper
-from controller.engine.observe import MetricPolls, Observer
-from controller.engine.publish import Publisher, journal_findings
-from controller.engine.record import Recorder, announcement, event_findings
+from controller.engine.observe import Observer, Sources
+from controller.engine.publish import Publisher, Shows
+from controller.engine.record import announcement, event_findings
 from controller.engine.show.findings import Found
 from controller.engine.show.snapshot import SnapshotBuilder
 from controller.engine.workers import Allotment, Crews
@@ -39,16 +38,8 @@ from controller.ports import (
     AllowanceStore,
     Announcer,
     Clock,
-    Journal,
     Leadership,
-    LinkStatus,
-    QueueSource,
     StoreError,
-    Supply,
-    UsageSource,
-    WakeSource,
-    WorkerSource,
-    Workloads,
 )
 
 log = logging.getLogger(__name__)
@@ -73,6 +64,26 @@ class Handover(NamedTuple):
 Planner = Callable[[Observation, FleetTerms, Intents, Memory, float, Kept | None], Planned]
 
 
+class Writes(NamedTuple):
+    """What an engine acts through, and what allows it to."""
+
+    actuator: Actuator
+    allowances: AllowanceStore
+    announcer: Announcer
+    leadership: Leadership
+    switches: Switches
+
+
+class Keeps(NamedTuple):
+    """What an engine keeps beyond the process; `before` is what the engine left that ran in this
+    process until now.
+    """
+
+    memory: Keeper
+    frames: FrameKeeper
+    before: Handover | None = None
+
+
 class Engine:
     """The control loop of one fleet. It runs until `stop`: a failure of a source, a write or a
     store becomes a reading, an outcome or a finding, and the loop goes on.
@@ -80,98 +91,48 @@ class Engine:
 
     def __init__(
         self,
-        *,
         fleet: Fleet,
+        sources: Sources,
+        writes: Writes,
+        keeps: Keeps,
+        shows: Shows,
+        *,
         plan: Planner,
-        queues: QueueSource,
-        wakes: WakeSource,
-        workloads: Workloads,
-        supply: Supply,
-        actuator: Actuator | None,
-        keeper: Keeper,
-        switches: Switches,
-        links: Collection[LinkStatus],
         clock: Clock,
-        hub: Hub,
-        recorder: Recorder,
-        snapshots: SnapshotBuilder,
         interval_s: float,
-        usage: UsageSource | None = None,
-        metrics: MetricPolls | None = None,
-        journal: Journal | None = None,
-        leadership: Leadership | None = None,
-        workers: WorkerSource | None = None,
-        allowances: AllowanceStore | None = None,
-        more_findings: Callable[[], Iterable[Found]] = tuple,
-        more_failures: Callable[[], Iterable[tuple[str, int]]] = tuple,
-        announcer: Announcer | None = None,
-        frames: FrameKeeper | None = None,
-        before: Handover | None = None,
     ) -> None:
-        """Without an actuator the engine only plans and never writes; with a leadership it writes
-        while it leads. `interval_s` is the time between full ticks, and the time limit of their
-        readings. `more_failures` are the sources that it does not ask itself, each with how many of
-        its requests failed. `before` is what the engine left that ran in this process until now.
-        """
+        """`interval_s` is the time between full ticks, and the time limit of their readings."""
         self._fleet = fleet
         self._pools = {pool.key: pool for pool in fleet.pools}
         self._tenants = {tenant.name: tenant for tenant in fleet.tenants}
-        self._plan = plan
-        self._wakes = wakes
-        self._workloads = workloads
-        self._actuator = actuator
-        self._keeper = keeper
-        self._switches = switches
-        self._clock = clock
-        self._hub = hub
-        self._recorder = recorder
-        self._snapshots = snapshots
-        self._interval_s = interval_s
-        self._metrics = metrics
-        self._usage = usage
-        self._journal = journal
-        self._lead = Lead(leadership, writes=actuator is not None)
-        self._workers = workers
-        self._crews = None if workers is None else Crews(workers, workloads)
-        self._allotment = None
-        if workers is not None and allowances is not None and actuator is not None:
-            self._allotment = Allotment(fleet, workers, allowances, clock)
-        self._observer = Observer(
-            fleet=fleet,
-            queues=queues,
-            wakes=wakes,
-            workloads=workloads,
-            supply=supply,
-            clock=clock,
-            deadline_s=interval_s,
-            usage=usage,
-            metrics=metrics,
-            workers=workers,
-        )
         self._terms = compile_fleet(fleet)
-        self._more_findings = more_findings
-        self._more_failures = more_failures
-        self._announcer = announcer
-        self._frames = frames
-        self._before = before
+        self._sources = sources
+        self._writes = writes
+        self._keeper, self._frames, self._before = keeps
+        self._shows = shows
+        self._snapshots, self._recorder = shows.snapshots, shows.recorder
+        self._plan = plan
+        self._clock = clock
+        self._interval_s = interval_s
+        self._lead = Lead(writes.leadership)
+        self._crews = Crews(sources.workers, sources.workloads)
+        self._allotment = Allotment(fleet, sources.workers, writes.allowances, clock)
+        self._observer = Observer(fleet, sources, clock, deadline_s=interval_s)
+        self._health = WriteHealth(interval_s)
+        self._publisher = Publisher(
+            shows,
+            self._lead,
+            writes.switches,
+            clock,
+            findings=self._findings,
+            failures=self._failures,
+        )
         self._memory = Memory()
         self._kept: Kept | None = None
         self._to_write: dict[PoolKey, Decision] = {}
         self._taking_over: asyncio.Task[None] | None = None
         self._watching = asyncio.Lock()
         self._stopping = asyncio.Event()
-        self._health = WriteHealth(interval_s)
-        self._publisher = Publisher(
-            hub=hub,
-            snapshots=snapshots,
-            recorder=recorder,
-            links=links,
-            clock=clock,
-            lead=self._lead,
-            switches=switches,
-            findings=self._findings,
-            failures=self._failures,
-        )
 
     def look(self) -> Tick | None:
         """What a tick of the whole fleet would plan from now, out of what is known already; None
@@ -182,7 +143,9 @@ class Engine:
         return Tick(
             version=TICK_VERSION,
             now=self._clock.now(),
-            observation=self._observer.peek(self._fleet.pools, under_way=self._writes.under_way),
+            observation=self._observer.peek(
+                self._fleet.pools, under_way=self._dispatcher.under_way
+            ),
             intents=self._intents(),
             memory=self._lead.to_plan_with(self._memory),
         )
@@ -196,36 +159,34 @@ class Engine:
         counted as late.
         """
         async with asyncio.TaskGroup() as self._tasks:
-            self._writes = WriteDispatcher(
+            self._dispatcher = WriteDispatcher(
                 pools=self._pools,
-                actuator=self._actuator,
+                actuator=self._writes.actuator,
+                crews=self._crews,
                 clock=self._clock,
                 tasks=self._tasks,
                 on_write=self._written,
-                crews=self._crews,
-                on_told=self._told,
+                on_told=lambda key: self._early.ended(key),  # noqa: PLW0108  made below
             )
             self._early = EarlyTicks(
                 pools=self._pools,
                 observer=self._observer,
-                workloads=self._workloads,
-                writes=self._writes,
+                workloads=self._sources.workloads,
+                writes=self._dispatcher,
                 tasks=self._tasks,
                 tick=self._early_tick,
                 stopping=self._stopping,
             )
-            self._wakes.on_wake(self._early.woken)
-            self._workloads.on_change(self._early.changed)
-            if self._workers is not None:
-                self._workers.on_change(self._early.drained)
+            self._sources.wakes.on_wake(self._early.woken)
+            self._sources.workloads.on_change(self._early.changed)
+            self._sources.workers.on_change(self._early.drained)
             self._memory = await self._begin_with(self._before)
             if self._lead.may_write():
                 await self._release_workers()
-            if self._usage is not None:
-                self._usage.on_use(self._used)
+            self._sources.usage.on_use(self._used)
             self._keeper.on_change(self._early.asked)
             self._keeper.on_found(self._found)
-            self._switches.on_change(self._early.asked)
+            self._writes.switches.on_change(self._early.asked)
             self._lead.begin(
                 self._lead_changed, has_led=self._before is not None and self._before.leads
             )
@@ -235,16 +196,12 @@ class Engine:
                 slot, late = next_slot(slot, self._clock.monotonic(), self._interval_s)
                 self._snapshots.count_late(late)
                 await until(slot, self._clock, self._stopping)
-            await self._writes.settle(SETTLE_S)
+            await self._dispatcher.settle(SETTLE_S)
             self._recorder.tell()
             self._publisher.now()
-            await asyncio.gather(self._keeper.finish(), self._finish_frames())
+            last = self._shows.hub.latest() if self._lead.may_write() else None
+            await asyncio.gather(self._keeper.finish(), self._frames.finish(last))
         self._publisher.now()
-
-    async def _finish_frames(self) -> None:
-        """Save what is shown last, if this process leads."""
-        if self._frames is not None:
-            await self._frames.finish(self._hub.latest() if self._lead.may_write() else None)
 
     def handover(self) -> Handover:
         """What the next engine in this process goes on from. To be called when `run` has ended."""
@@ -253,20 +210,18 @@ class Engine:
             self._lead.has_memory,
             self._keeper.unread,
             self._snapshots,
-            self._frames is not None and self._frames.is_unread,
+            self._frames.is_unread,
         )
 
     async def _begin_with(self, before: Handover | None) -> Memory:
         """The memory to begin with: of the engine before in this process, else the stored one."""
         if before is None:
             memory = self._doubted(await self._keeper.recall(self._snapshots.standings))
-            if self._frames is not None:
-                await self._frames.recall(self._snapshots, self._recorder)
+            await self._frames.recall(self._snapshots, self._recorder)
             return memory
         self._snapshots.go_on_from(before.snapshots)
         self._keeper.go_on_with(self._snapshots.standings, before.unread)
-        if self._frames is not None:
-            self._frames.go_on_with(self._snapshots, self._recorder, is_unread=before.frame_unread)
+        self._frames.go_on_with(self._snapshots, self._recorder, is_unread=before.frame_unread)
         return before.memory
 
     def _doubted(self, memory: Memory) -> Memory:
@@ -275,7 +230,7 @@ class Engine:
 
     def _sizes(self) -> dict[PoolKey, int]:
         """The replicas of each pool whose size is known."""
-        seen = {pool.key: self._workloads.workload(pool) for pool in self._fleet.pools}
+        seen = {pool.key: self._sources.workloads.workload(pool) for pool in self._fleet.pools}
         return {key: one.value.replicas for key, one in seen.items() if isinstance(one, Fresh)}
 
     async def _full_tick(self) -> None:
@@ -286,12 +241,12 @@ class Engine:
             self._begin_to_lead()
         await self._ask(self._fleet.pools)
         self._tick(self._fleet.pools)
-        if self._allotment is not None and self._lead.may_write():
+        if self._lead.may_write():
             self._allotment.begin(self._tasks, self._sizes())
         self._recorder.tell()
         self._snapshots.ticked(self._clock.monotonic() - began)
-        latest = self._hub.latest()
-        if self._frames is not None and latest is not None and self._lead.may_write():
+        latest = self._shows.hub.latest()
+        if latest is not None and self._lead.may_write():
             self._frames.remember(latest, self._tasks)
 
     async def _early_tick(self) -> None:
@@ -315,7 +270,7 @@ class Engine:
         self._memory, self._kept = planned.memory, planned.kept
         # 3 actuate
         for key, decision in changed.items():
-            if self._writes.is_due(decision):
+            if self._dispatcher.is_due(decision):
                 self._to_write[key] = decision
             else:
                 self._to_write.pop(key, None)
@@ -323,7 +278,7 @@ class Engine:
         if not self._to_write or not self._lead.may_write():
             self._health.nothing_to_write()
         if self._lead.may_write():
-            self._writes.begin(self._to_write.values())
+            self._dispatcher.begin(self._to_write.values())
         # 4 record
         news = self._recorder.decided(planned.plan.at, changed.values())
         if self._lead.may_write():
@@ -337,7 +292,7 @@ class Engine:
 
     def _intents(self) -> Intents:
         """What operators ask for, and the kill switches that are on."""
-        return self._switches.added_to(self._keeper.intents())
+        return self._writes.switches.added_to(self._keeper.intents())
 
     async def _ask(self, pools: Iterable[Pool]) -> None:
         """Read the queues of these pools, after subscribing for the pools at zero.
@@ -348,7 +303,7 @@ class Engine:
         async with self._watching:
             try:
                 async with asyncio.timeout(self._interval_s):
-                    await self._wakes.watch(self._early.asleep.values())
+                    await self._sources.wakes.watch(self._early.asleep.values())
             except TimeoutError:
                 log.warning("subscribing for pools at zero timed out; they are polled meanwhile")
         await self._observer.ask(list(pools))
@@ -358,8 +313,8 @@ class Engine:
         if step:
             log.warning("the system clock was stepped; all times follow it", extra={"step_s": step})
             self._observer.shift(step)
-            self._writes.backoff.shift(step)
-        return self._observer.see(pools, under_way=self._writes.under_way, clock_step_s=step)
+            self._dispatcher.backoff.shift(step)
+        return self._observer.see(pools, under_way=self._dispatcher.under_way, clock_step_s=step)
 
     def _used(self, tenant: str, used: Decimal) -> None:
         """A tenant has used more tokens: if its budget is spent by them, its pools are decided at
@@ -381,8 +336,7 @@ class Engine:
             return
         self._lead.has_memory = False
         self._keeper.follow()
-        if self._frames is not None:
-            self._frames.follow()
+        self._frames.follow()
         self._decide_anew()
 
     def _begin_to_lead(self) -> None:
@@ -402,8 +356,7 @@ class Engine:
         self._lead.has_memory = True
         self._snapshots.epoch = self._clock.now()
         self._decide_anew()
-        if self._frames is not None:
-            await self._frames.recall(self._snapshots, self._recorder)
+        await self._frames.recall(self._snapshots, self._recorder)
         await self._release_workers()
 
     def _found(self, left: Memory) -> None:
@@ -420,17 +373,16 @@ class Engine:
 
     async def _release_workers(self) -> None:
         """Remove what was told to the workers of pools that have left the fleet."""
-        if self._workers is None or self._actuator is None:
-            return
         left = self._memory.pools.keys() - self._pools.keys()
         try:
-            await self._workers.release(left)
+            await self._sources.workers.release(left)
         except StoreError as error:
             log.warning("orders of pools that left the fleet stay: %s", error)
 
     def _written(self, write: Write) -> None:
         self._recorder.written(write)
-        self._announce(write)
+        if (news := announcement(write)) is not None:
+            self._writes.announcer.announce(self._pools[write.decision.pool], news)
         self._snapshots.written(write)
         self._health.ended(write.outcome, self._clock.monotonic())
         if write.outcome.kind is OutcomeKind.APPLIED:
@@ -439,34 +391,21 @@ class Engine:
         self._early.written(write)
         self._publisher.soon()
 
-    def _told(self, key: PoolKey) -> None:
-        self._early.ended(key)
-
-    def _announce(self, write: Write) -> None:
-        news = None if self._announcer is None else announcement(write)
-        if self._announcer is not None and news is not None:
-            self._announcer.announce(self._pools[write.decision.pool], news)
-
     def _failures(self) -> Iterator[tuple[str, int]]:
         """Each source, with how many of its requests failed."""
         yield "nats", self._observer.failed
-        yield from self._more_failures()
-        if self._metrics is not None:
-            yield from self._metrics.failures()
+        yield from self._shows.failures()
+        yield from self._sources.metrics.failures()
 
     def _findings(self) -> Iterator[Found]:
         """What is wrong beside the pools, tenants and models."""
         yield from self._keeper.notices()
-        if self._metrics is not None:
-            yield from self._metrics.findings()
-        yield from journal_findings(self._journal)
+        yield from self._sources.metrics.findings()
         yield from self._health.findings(self._clock.monotonic())
-        yield from overtaken_findings(self._writes.backoff.outdated())
+        yield from overtaken_findings(self._dispatcher.backoff.outdated())
         yield from self._lead.findings()
-        yield from self._switches.findings()
-        yield from self._more_findings()
-        yield from event_findings(self._announcer)
-        if self._crews is not None:
-            yield from self._crews.findings()
-        if self._allotment is not None:
-            yield from self._allotment.findings()
+        yield from self._writes.switches.findings()
+        yield from self._shows.findings()
+        yield from event_findings(self._writes.announcer)
+        yield from self._crews.findings()
+        yield from self._allotment.findings()

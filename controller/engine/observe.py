@@ -25,7 +25,6 @@ from controller.model.observation import (
     Pods,
     PoolObservation,
     QueueDepth,
-    RefusedEvents,
     TenantObservation,
     TokenUsage,
 )
@@ -245,7 +244,18 @@ def _failure_of(source: str, why: Why, concerned: list[tuple[MetricKey, str]]) -
 _NOTHING: Final[Mapping[PoolKey, int]] = MappingProxyType({})
 _NO_NODES: Final[Mapping[str, str]] = MappingProxyType({})
 _NEVER_READ: Final = Absent(why=Why.NEVER_READ)
-_NO_METRICS: Final[dict[str, Reading[MetricValue]]] = {}
+
+
+class Sources(NamedTuple):
+    """All that an engine reads. Workers are the only ones that say what they do by themselves."""
+
+    queues: QueueSource
+    wakes: WakeSource
+    workloads: Workloads
+    supply: Supply
+    usage: UsageSource
+    metrics: MetricPolls
+    workers: WorkerSource
 
 
 class Observer:
@@ -256,34 +266,15 @@ class Observer:
 
     A reading, and the observation of a pool or a tenant, stays the same object while its content
     does not change; its time says since when the content is so. `deadline_s` limits `ask`: a queue
-    without an answer by then has the reading Stale or Absent. Without `usage` no tokens are known,
-    without `metrics` only queues are measured, without `workers` only
-    queues tell who is busy.
+    without an answer by then has the reading Stale or Absent.
     """
 
-    def __init__(
-        self,
-        *,
-        fleet: Fleet,
-        queues: QueueSource,
-        wakes: WakeSource,
-        workloads: Workloads,
-        supply: Supply,
-        clock: Clock,
-        deadline_s: float,
-        usage: UsageSource | None = None,
-        metrics: MetricPolls | None = None,
-        workers: WorkerSource | None = None,
-    ) -> None:
+    def __init__(self, fleet: Fleet, sources: Sources, clock: Clock, *, deadline_s: float) -> None:
         self._fleet = fleet
-        self._workload_names = _by_tenant(fleet)
-        self._queues = queues
-        self._wakes = wakes
-        self._workloads = workloads
-        self._supply = supply
-        self._usage = usage
-        self._metrics = metrics
-        self._workers = workers
+        self._workload_names: defaultdict[str, set[WorkloadName]] = defaultdict(set)
+        for pool in fleet.pools:
+            self._workload_names[pool.tenant].add(pool.workload)
+        self._sources = sources
         self._clock = clock
         self._deadline_s = deadline_s
         self._depths: dict[PoolKey, Reading[QueueDepth]] = {}
@@ -305,7 +296,7 @@ class Observer:
         why, detail = Why.INCOMPLETE, "the source gave no reading for this pool"
         try:
             async with asyncio.timeout(self._deadline_s):
-                answers = await self._queues.read(pools)
+                answers = await self._sources.queues.read(pools)
         except TimeoutError:
             why, detail = Why.TIMED_OUT, f"no answer within {self._deadline_s:g} s"
         for pool in pools:
@@ -348,18 +339,19 @@ class Observer:
         write has not ended, with the most replicas each may have after it. `clock_step_s` is the
         step of the clock since the last observation, in seconds.
         """
-        usage = {} if self._usage is None else self._usage.read(self._in_flight)
-        capacity = self._supply.room(self._fleet.capacity.node_classes)
+        usage = self._sources.usage
+        used = usage.read(self._in_flight)
+        capacity = self._sources.supply.room(self._fleet.capacity.node_classes)
         room = last_known(capacity)
         ending = _NO_NODES if room is None else room.ending
         return Observation(
             pools={pool.key: self._see(pool, ending) for pool in pools},
             clock_step_s=clock_step_s,
-            tenants={tenant.name: self._tenant(tenant, usage) for tenant in self._fleet.tenants},
+            tenants={tenant.name: self._tenant(tenant, used) for tenant in self._fleet.tenants},
             capacity=capacity,
-            refused_events=RefusedEvents() if self._usage is None else self._usage.refused(),
-            tiers={} if self._usage is None else dict(self._usage.tiers()),
-            by_model={} if self._usage is None else dict(self._usage.by_model()),
+            refused_events=usage.refused(),
+            tiers=dict(usage.tiers()),
+            by_model=dict(usage.by_model()),
             under_way=dict(under_way),
         )
 
@@ -384,9 +376,8 @@ class Observer:
             pool: tuple(replace(reading, at=reading.at + seconds) for reading in parts)
             for pool, parts in self._each.items()
         }
-        self._workloads.shift(seconds)
-        if self._metrics is not None:
-            self._metrics.shift(seconds)
+        self._sources.workloads.shift(seconds)
+        self._sources.metrics.shift(seconds)
 
     def _settle_wake(self, pool: PoolKey) -> None:
         """Forget a wake-up once a later LIST has counted its message."""
@@ -397,17 +388,16 @@ class Observer:
             del self._woken[pool]
 
     def _see(self, pool: Pool, ending: Mapping[str, str]) -> PoolObservation:
-        key, workloads, usage = pool.key, self._workloads, self._usage
+        key, sources, workloads = pool.key, self._sources, self._sources.workloads
         queue, queues = self._depths.get(key) or _NEVER_READ, self._each.get(key, ())
         workload = workloads.workload(pool)
         pods = self._ending.marked(key, workloads.pods(pool), ending)
         woken_at = self._woken.get(key)
-        wake, wake_detail = self._wakes.state(key)
+        wake, wake_detail = sources.wakes.state(key)
         warnings = workloads.warnings(pool)
-        metrics = _NO_METRICS if self._metrics is None else self._metrics.readings(key)
+        metrics = sources.metrics.readings(key)
         measured_pods = workloads.measured_pods(pool)
-        task_usage = None if usage is None else usage.measured(key)
-        workers = None if self._workers is None else self._workers.read(key)
+        task_usage, workers = sources.usage.measured(key), sources.workers.read(key)
         unmarkable, unfreezable = workloads.unmarkable(pool), workloads.unfreezable(pool)
         known = self._pools.get(key)
         if (
@@ -449,8 +439,8 @@ class Observer:
     def _tenant(
         self, tenant: Tenant, usage: Mapping[str, Reading[TokenUsage]]
     ) -> TenantObservation:
-        ours = self._workload_names.get(tenant.name, frozenset())
-        quota = self._supply.quota(tenant.namespace, ours)
+        ours = frozenset(self._workload_names[tenant.name])
+        quota = self._sources.supply.quota(tenant.namespace, ours)
         tokens = usage.get(tenant.name) or _NEVER_READ
         known = self._tenants.get(tenant.name)
         if known is not None and known.quota == quota and known.usage == tokens:
@@ -470,7 +460,9 @@ class Observer:
         """The readings of a pool's several queues; the same object while none of them differs."""
         known = self._each.get(pool.key) or (None,) * len(pool.queues)
         if is_answered:
-            read = [self._on_this_clock(pool.key, each) for each in self._queues.each(pool.key)]
+            read = [
+                self._on_this_clock(pool.key, each) for each in self._sources.queues.each(pool.key)
+            ]
         else:
             read = [self._without_answer(pool.key, each, why, detail) for each in known]
         found = tuple(same_reading(*each) for each in zip(known, read, strict=True))
@@ -505,11 +497,3 @@ def same_reading(known: Reading[T] | None, read: Reading[T]) -> Reading[T]:
             return known
         case _:
             return read
-
-
-def _by_tenant(fleet: Fleet) -> dict[str, frozenset[WorkloadName]]:
-    """Each tenant's workloads."""
-    found: defaultdict[str, set[WorkloadName]] = defaultdict(set)
-    for pool in fleet.pools:
-        found[pool.tenant].add(pool.workload)
-    return {tenant: frozenset(names) for tenant, names in found.items()}

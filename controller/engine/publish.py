@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from controller.engine.hub import Hub
 from controller.engine.intents import Switches
@@ -19,26 +19,33 @@ COALESCE_S: Final = 0.02
 """All changes within this time are published in one snapshot, for example a burst of writes."""
 
 
+class Shows(NamedTuple):
+    """What an engine shows its work by. `links`, `findings` and `failures` (sources, each with how
+    many of its requests failed) are of what the engine does not ask itself.
+    """
+
+    hub: Hub
+    recorder: Recorder
+    snapshots: SnapshotBuilder
+    links: Collection[LinkStatus]
+    findings: Callable[[], Iterable[Found]] = tuple
+    failures: Callable[[], Iterable[tuple[str, int]]] = tuple
+
+
 class Publisher:
     """Builds snapshots and gives them to the hub; asks `findings` and `failures` for each one."""
 
     def __init__(
         self,
-        *,
-        hub: Hub,
-        snapshots: SnapshotBuilder,
-        recorder: Recorder,
-        links: Collection[LinkStatus],
-        clock: Clock,
+        shows: Shows,
         lead: Lead,
         switches: Switches,
+        clock: Clock,
+        *,
         findings: Callable[[], Iterable[Found]],
         failures: Callable[[], Iterable[tuple[str, int]]],
     ) -> None:
-        self._hub = hub
-        self._snapshots = snapshots
-        self._recorder = recorder
-        self._links = links
+        self._shows = shows
         self._clock = clock
         self._lead = lead
         self._switches = switches
@@ -56,10 +63,10 @@ class Publisher:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._hub.publish(
-            self._snapshots.snapshot(
-                links=[status.link() for status in self._links],
-                recorder=self._recorder,
+        self._shows.hub.publish(
+            self._shows.snapshots.snapshot(
+                links=[status.link() for status in self._shows.links],
+                recorder=self._shows.recorder,
                 notices=tuple(self._findings()),
                 failures=self._failures(),
                 now=self._clock.now(),

@@ -208,9 +208,8 @@ def announcement(write: Write) -> Announcement | None:
     return Announcement(reason="ScaleRefused", note=note, is_warning=True)
 
 
-def event_findings(announcer: Announcer | None) -> Iterator[Found]:
+def event_findings(announcer: Announcer) -> Iterator[Found]:
     """One, if Events cannot be written."""
-    refusal = "" if announcer is None else announcer.refusal()
-    if refusal:
+    if refusal := announcer.refusal():
         text = f"no events are written: {refusal}; allow us to create and patch events"
         yield Severity.INFO, "kubernetes", "events", text

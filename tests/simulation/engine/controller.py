@@ -10,9 +10,11 @@ from typing import Any, Final
 from controller.engine.clock import SystemClock
 from controller.engine.hub import Hub
 from controller.engine.intents import SignalSwitch, Switches
+from controller.engine.kept_frame import FrameKeeper
 from controller.engine.lead import Elector, WriteRight
-from controller.engine.loop import Engine, Planner
+from controller.engine.loop import Engine, Keeps, Planner, Writes
 from controller.engine.memory import Keeper
+from controller.engine.publish import Shows
 from controller.engine.record import Recorder
 from controller.engine.show.snapshot import SnapshotBuilder
 from controller.kube.lease import KubernetesLease
@@ -31,6 +33,8 @@ from simulation.engine.eyes import (
 from simulation.engine.kernel import Machine
 from simulation.engine.wire import ApiClient, RemoteBucket, Wire
 from simulation.engine.world import TOKENS_OF_A_TASK, World
+from support.sources import NoAllowances, NoEvents, sources
+from support.stores import FakeSnapshots
 from support.world import START, FakeWakes
 
 SHOWN_EVERY_S: Final = 5.0
@@ -125,37 +129,45 @@ class Controller:
             writes=True,
         )
         engine = Engine(
-            fleet=world.fleet,
-            plan=self._planner,
-            queues=self.queues,
-            wakes=self.wakes,
-            workloads=self.view,
-            supply=self.view,
-            actuator=ClusterActuator(
-                client,  # type: ignore[arg-type]
-                gate,
-                marks,
+            world.fleet,
+            sources(
+                self.queues,
+                self.wakes,
                 self.view,
-                self.right.may_write,
-                timeout_s=setting.times.write_s,
+                clock,
+                usage=self.usage,
+                workers=self.workers,
             ),
-            keeper=keeper,
-            switches=Switches(None, SignalSwitch(), clock, interval_s=setting.interval_s),
-            links=[LinkView("nats", self.machine), LinkView("kubernetes", self.machine)],
+            Writes(
+                actuator=ClusterActuator(
+                    client,  # type: ignore[arg-type]
+                    gate,
+                    marks,
+                    self.view,
+                    self.right.may_write,
+                    timeout_s=setting.times.write_s,
+                ),
+                allowances=NoAllowances(),
+                announcer=NoEvents(),
+                leadership=elector,
+                switches=Switches(None, SignalSwitch(), clock, interval_s=setting.interval_s),
+            ),
+            Keeps(keeper, FrameKeeper(FakeSnapshots(), clock)),
+            Shows(
+                hub=self.hub,
+                recorder=Recorder(writes=True),
+                snapshots=Snapshots(
+                    fleet=world.fleet,
+                    name="fleet.yaml",
+                    context="simulated",
+                    interval_s=setting.interval_s,
+                    epoch=clock.now(),
+                ),
+                links=[LinkView("nats", self.machine), LinkView("kubernetes", self.machine)],
+            ),
+            plan=self._planner,
             clock=clock,
-            hub=self.hub,
-            recorder=Recorder(writes=True),
-            snapshots=Snapshots(
-                fleet=world.fleet,
-                name="fleet.yaml",
-                context="simulated",
-                interval_s=setting.interval_s,
-                epoch=clock.now(),
-            ),
             interval_s=setting.interval_s,
-            usage=self.usage,
-            leadership=elector,
-            workers=self.workers,
         )
         self.engine = engine
         async with asyncio.TaskGroup() as tasks:

@@ -6,11 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from controller.engine.actuate import NoActuator
 from controller.engine.hub import Hub
 from controller.engine.intents import SignalSwitch, Switches
 from controller.engine.kept_frame import FrameKeeper
-from controller.engine.loop import Engine
+from controller.engine.lead import NoElection
+from controller.engine.loop import Engine, Keeps, Writes
 from controller.engine.memory import Keeper
+from controller.engine.publish import Shows
 from controller.engine.record import Recorder
 from controller.engine.show.snapshot import SnapshotBuilder
 from controller.model.fleet import Pool
@@ -18,6 +21,7 @@ from controller.model.observation import QueueDepth
 from controller.model.snapshot import Snapshot
 from controller.planning.planner import plan
 from controller.ports import Leadership, WorkerSource
+from support.sources import NoAllowances, NoEvents, sources
 from support.stores import FakeHistories, FakeIntents, FakeMemories, FakeSnapshots
 from support.world import (
     START,
@@ -59,37 +63,41 @@ class Harness:
         fleet = make_fleet(*pools)
         self.recorder = Recorder(writes=writes)
         self.engine = Engine(
-            fleet=fleet,
+            fleet,
+            sources(self.queues, self.wakes, self.cluster, self.clock, workers=workers),
+            Writes(
+                actuator=self.cluster if writes else NoActuator(),
+                allowances=NoAllowances(),
+                announcer=NoEvents(),
+                leadership=(writes and leadership) or NoElection(writes=writes),
+                switches=self.switches,
+            ),
+            Keeps(
+                Keeper(
+                    fleet=fleet,
+                    memories=self.memories,
+                    intents=self.intents,
+                    clock=self.clock,
+                    writes=writes,
+                    histories=self.histories,
+                ),
+                FrameKeeper(self.frames, self.clock),
+            ),
+            Shows(
+                hub=self.hub,
+                recorder=self.recorder,
+                snapshots=SnapshotBuilder(
+                    fleet=fleet,
+                    name="fleet.yaml",
+                    context="test",
+                    interval_s=interval_s,
+                    epoch=START,
+                ),
+                links=[self.link],
+            ),
             plan=plan,
-            queues=self.queues,
-            wakes=self.wakes,
-            workloads=self.cluster,
-            supply=self.cluster,
-            actuator=self.cluster if writes else None,
-            keeper=Keeper(
-                fleet=fleet,
-                memories=self.memories,
-                intents=self.intents,
-                clock=self.clock,
-                writes=writes,
-                histories=self.histories,
-            ),
-            frames=FrameKeeper(self.frames, self.clock),
-            switches=self.switches,
-            links=[self.link],
             clock=self.clock,
-            hub=self.hub,
-            recorder=self.recorder,
-            snapshots=SnapshotBuilder(
-                fleet=fleet,
-                name="fleet.yaml",
-                context="test",
-                interval_s=interval_s,
-                epoch=START,
-            ),
             interval_s=interval_s,
-            leadership=leadership,
-            workers=workers,
         )
 
     @asynccontextmanager

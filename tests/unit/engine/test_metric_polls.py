@@ -12,6 +12,7 @@ from controller.model.metrics import MetricValue, Series
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.snapshot import Severity
 from controller.ports import MetricAnswer, MetricKey
+from support.sources import sources
 from support.world import (
     START,
     FakeCluster,
@@ -202,16 +203,10 @@ async def test_an_observers_clock_is_that_of_its_metrics() -> None:
     pool = make_pool("research")
     cluster = FakeCluster(world.clock, [pool])
     async with world.running():
-        observer = Observer(
-            fleet=make_fleet(pool),
-            queues=FakeQueues(world.clock),
-            wakes=FakeWakes(),
-            workloads=cluster,
-            supply=cluster,
-            clock=world.clock,
-            deadline_s=1.0,
-            metrics=world.polls,
+        read = sources(
+            FakeQueues(world.clock), FakeWakes(), cluster, world.clock, metrics=world.polls
         )
+        observer = Observer(make_fleet(pool), read, world.clock, deadline_s=1.0)
         observer.shift(60.0)
         seen = observer.see([pool]).pools[pool.key]
     assert seen.metrics == {"backlog": fresh(1, START + 60)}

@@ -8,6 +8,7 @@ from controller.engine.observe import Observer
 from controller.model.ids import PoolKey, QueueName
 from controller.model.observation import QueueDepth
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
+from support.sources import sources
 from support.world import (
     FakeCluster,
     FakeQueues,
@@ -39,15 +40,8 @@ class World:
         self.clock = VirtualClock()
         self.queues = TwoQueues(self.clock)
         cluster = FakeCluster(self.clock, (POOL,))
-        self.observer = Observer(
-            fleet=make_fleet(POOL),
-            queues=self.queues,
-            wakes=FakeWakes(),
-            workloads=cluster,
-            supply=cluster,
-            clock=self.clock,
-            deadline_s=0.01,
-        )
+        read = sources(self.queues, FakeWakes(), cluster, self.clock)
+        self.observer = Observer(make_fleet(POOL), read, self.clock, deadline_s=0.01)
 
     async def seen(self) -> tuple[Reading[QueueDepth], ...]:
         await self.observer.ask([POOL])

@@ -18,6 +18,7 @@ from controller.model.observation import (
 from controller.model.readings import Absent, Fresh, Reading, Why
 from controller.model.scarcity import ModelTier, TaskUsage
 from controller.ports import UsageSource
+from support.sources import sources
 from support.world import (
     START,
     FakeCluster,
@@ -64,16 +65,8 @@ class World:
         self.pools = (RESEARCH, ETL)
         self.queues = FakeQueues(clock)
         cluster = FakeCluster(clock, self.pools)
-        self.observer = Observer(
-            fleet=make_fleet(*self.pools),
-            queues=self.queues,
-            wakes=FakeWakes(),
-            workloads=cluster,
-            supply=cluster,
-            clock=clock,
-            deadline_s=1.0,
-            usage=usage,
-        )
+        read = sources(self.queues, FakeWakes(), cluster, clock, usage=usage)
+        self.observer = Observer(make_fleet(*self.pools), read, clock, deadline_s=1.0)
 
 
 async def test_a_view_of_one_pool_holds_every_tenants_tokens() -> None:
