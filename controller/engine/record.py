@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from controller.engine.actuate import Write
-from controller.engine.show.findings import Found, decision_findings, failed_write, listed
+from controller.engine.show.findings import Found, decision_findings, failed_write
 from controller.model.decision import (
     HARMLESS,
     Announcement,
@@ -31,6 +31,7 @@ from controller.ports import Announcer
 log = logging.getLogger(__name__)
 
 EVENTS_KEPT: Final = 200
+SIZES_LOGGED: Final = 20
 
 
 class Recorder:
@@ -118,14 +119,15 @@ class Recorder:
         self._untold.append((decision, at))
 
     def tell(self) -> None:
-        """Log what changed since the last call: a single change with all that is known of it, of
-        several their number and the first ones.
+        """Log what changed since the last call: of a single pool with all that is known of it, of
+        several pools in one line with the sizes of the first ones.
         """
         changes, self._untold = self._untold, []
-        if len(changes) == 1:
-            log.info(self._scaled, extra=_fields(*changes[0]))
-        elif changes:
+        if len({decision.pool for decision, _ in changes}) > 1:
             log.info(self._scaled, extra=_together([decision for decision, _ in changes]))
+            return
+        for decision, at in changes:
+            log.info(self._scaled, extra=_fields(decision, at))
 
     def events(self) -> tuple[ScaleEvent, ...]:
         """The events that are kept, newest first."""
@@ -175,8 +177,8 @@ def _failure(outcome: Outcome) -> dict[str, object]:
 
 def _together(decisions: list[Decision]) -> dict[str, object]:
     ups = sum(direction(each) == "up" for each in decisions)
-    sizes = [f"{each.pool} {each.current} → {each.next}" for each in decisions]
-    return {"changes": len(sizes), "up": ups, "down": len(sizes) - ups, "pools": listed(sizes)}
+    sizes = {each.pool: each.next for each in decisions[:SIZES_LOGGED]}
+    return {"changes": len(decisions), "up": ups, "down": len(decisions) - ups, "sizes": sizes}
 
 
 def _fields(decision: Decision, at: float) -> dict[str, object]:
