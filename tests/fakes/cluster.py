@@ -17,7 +17,9 @@ from aiohttp import web
 from agentdash.demo import cluster
 from agentdash.demo.cluster import ColdStart, StatusError
 from agentdash.demo.cluster.api import Api, ApiAnswer, Call, call_of, refusal
+from agentdash.demo.cluster.objects import RESOURCE_QUOTAS, Object
 from agentdash.demo.cluster.store import Store
+from fakes.quotas import Quotas
 from fakes.stateful import StatefulSets
 
 __all__ = ["ApiFault", "ColdStart", "RequestLog", "SimCluster", "StatusError"]
@@ -189,6 +191,14 @@ class SimCluster(cluster.SimCluster):
         self.requests = RequestLog()
         self.extensions: list[Extension] = []
         StatefulSets(self.workloads)
+        Quotas(self.registry)
+
+    async def create_namespace(self, name: str, *, quota: Object | None = None) -> None:
+        """Add a namespace and, with `quota` (hard amounts), its ResourceQuota `tenant`."""
+        await super().create_namespace(name)
+        if quota:
+            body = {"metadata": {"name": "tenant"}, "spec": {"hard": dict(quota)}}
+            self.registry.create(RESOURCE_QUOTAS, name, body)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request as the faults and extensions say, else as the demo does."""

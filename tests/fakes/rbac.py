@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from agentdash.demo.cluster.api import ApiAnswer, Call, answer
-from agentdash.demo.cluster.objects import Kind, Object, forbidden
+from agentdash.demo.cluster.objects import Kind, Object
 from fakes.cluster import SimCluster, StatusError, resource_of
+from fakes.quotas import forbidden
 
 _GROUP = "rbac.authorization.k8s.io"
 _BINDINGS = ("rolebindings", "clusterrolebindings")

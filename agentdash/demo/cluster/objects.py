@@ -3,7 +3,7 @@ objects are read, and work that is due later.
 
 StatusError
 ├── 400 bad_request      404 not_found                    409 already_exists, conflict
-├── 403 forbidden        405 method_not_allowed           410 expired
+├── 405 method_not_allowed                                410 expired
 └── 415 unsupported_media_type                            422 invalid        500 internal
 """
 
@@ -114,12 +114,6 @@ def bad_request(message: str) -> StatusError:
     return StatusError(400, "BadRequest", message)
 
 
-def forbidden(kind: Kind, name: str, why: str) -> StatusError:
-    """403 for one object or, with no name, for all of a kind."""
-    shown = f'{kind.qualified} "{name}"' if name else kind.qualified
-    return StatusError(403, "Forbidden", f"{shown} is forbidden: {why}", details_of(kind, name))
-
-
 def not_found(kind: Kind, name: str) -> StatusError:
     """404 for an object."""
     message = f'{kind.qualified} "{name}" not found'
@@ -215,19 +209,6 @@ def milli(text: str | float) -> int:
     return int(exact.to_integral_value(rounding="ROUND_CEILING"))
 
 
-def canonical(name: str, thousandths: int) -> str:
-    """An amount of the resource `name` as the API prints it, memory in binary units."""
-    if thousandths % 1000:
-        return f"{thousandths}m"
-    whole = thousandths // 1000
-    if "memory" in name:
-        for power, letter in reversed(list(enumerate("KMGTPE", start=1))):
-            unit = 1024**power
-            if whole and whole % unit == 0:
-                return f"{whole // unit}{letter}i"
-    return str(whole)
-
-
 def amounts_of(spec: Mapping[str, Any], what: str = "requests") -> Amounts:
     """The sum of the `requests` or `limits` of a pod's containers."""
     stated = (
@@ -239,14 +220,6 @@ def amounts_of(spec: Mapping[str, Any], what: str = "requests") -> Amounts:
 def used_of_node(spec: Mapping[str, Any]) -> Amounts:
     """What one pod uses of its node."""
     return _POD | amounts_of(spec)
-
-
-def used_of_quota(spec: Mapping[str, Any]) -> Amounts:
-    """What one pod counts for in a ResourceQuota: pods, requests.*, limits.*."""
-    requests, limits = amounts_of(spec), amounts_of(spec, "limits")
-    prefixed = {f"requests.{name}": amount for name, amount in requests.items()}
-    prefixed |= {f"limits.{name}": amount for name, amount in limits.items()}
-    return _POD | {"count/pods": 1000} | requests | prefixed
 
 
 def added(amounts: Iterable[Amounts]) -> Amounts:

@@ -19,24 +19,18 @@ from agentdash.demo.cluster.objects import (
     NAMESPACES,
     PODS,
     REPLICA_SETS,
-    RESOURCE_QUOTAS,
     SCALABLE,
     STATEFUL_SETS,
     Kind,
     Object,
-    added,
     already_exists,
     bad_request,
-    canonical,
     conflict,
-    forbidden,
     invalid,
     is_terminating,
     micro_stamp,
-    milli,
     not_found,
     stamp,
-    used_of_quota,
 )
 from agentdash.demo.cluster.store import Key, Store, StoredObject
 
@@ -65,6 +59,8 @@ class Registry:
 
     def __init__(self, store: Store, rng: random.Random) -> None:
         self.store, self._rng = store, rng
+        self.admit: Callable[[Object], None] = lambda pod: None
+        """Raises StatusError for a new pod that may not be."""
 
     def read(self, kind: Kind, namespace: str, name: str) -> StoredObject:
         """The present version; raises StatusError 404."""
@@ -78,7 +74,7 @@ class Registry:
     ) -> StoredObject:
         """Complete, check and store a new object. Its dictionary is taken over.
 
-        Raises StatusError 400, 403 (quota), 404 (namespace), 409 or 422.
+        Raises StatusError 400, 404 (namespace), 409 or 422.
         """
         item = {key: value for key, value in item.items() if key not in {"kind", "apiVersion"}}
         given = item.get("metadata") or {}
@@ -100,7 +96,7 @@ class Registry:
         if kind in SCALABLE:
             metadata["managedFields"] = [_managed(kind, writer)]
         if kind is PODS:
-            self._check_quotas(item)
+            self.admit(item)
         return self.store.create(kept, item)
 
     def patch(
@@ -179,30 +175,6 @@ class Registry:
             "generation": metadata["generation"] + 1,
         }
         return self.store.update(stored, pod | {"metadata": marked})
-
-    def _check_quotas(self, pod: Object) -> None:
-        """Raise StatusError 403 for a pod that a ResourceQuota of its namespace does not allow."""
-        metadata, asked = pod["metadata"], used_of_quota(pod["spec"])
-        quotas = list(self.store.each(RESOURCE_QUOTAS, metadata["namespace"]))
-        if not quotas:
-            return
-        pods = (each.object for each in self.store.each(PODS, metadata["namespace"]))
-        used = added(used_of_quota(each["spec"]) for each in pods)
-        for quota in quotas:
-            allowed = (quota.object.get("spec") or {}).get("hard") or {}
-            hard = {name: milli(amount) for name, amount in allowed.items()}
-            over = sorted(
-                name
-                for name in hard
-                if asked.get(name, 0) and asked[name] + used.get(name, 0) > hard[name]
-            )
-            if over:
-                shown = (
-                    ",".join(f"{name}={canonical(name, of.get(name, 0))}" for name in over)
-                    for of in (asked, used, hard)
-                )
-                words = "exceeded quota: {}, requested: {}, used: {}, limited: {}"
-                raise forbidden(PODS, metadata["name"], words.format(quota.key[1], *shown))
 
 
 def stored_as(kind: Kind) -> Kind:

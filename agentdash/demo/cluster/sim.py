@@ -21,7 +21,6 @@ from agentdash.demo.cluster.objects import (
     NAMESPACES,
     NODES,
     PODS,
-    RESOURCE_QUOTAS,
     Object,
     Timers,
     is_terminating,
@@ -40,7 +39,7 @@ _SHUTDOWN_S: Final = 1.0
 class SimCluster:
     """A simulated Kubernetes 1.36 on 127.0.0.1; `async with` serves it.
 
-    It has what our own client asks for: no users, no discovery, no admission but quotas.
+    It has what our own client asks for: no users, no discovery, no admission.
     """
 
     def __init__(
@@ -142,12 +141,9 @@ class SimCluster:
         target.touch(mode=0o600)
         target.write_bytes(msgspec.json.encode(self.kubeconfig()))  # JSON is YAML
 
-    async def create_namespace(self, name: str, *, quota: Object | None = None) -> None:
-        """Add a namespace and, with `quota` (hard amounts), its ResourceQuota `tenant`."""
+    async def create_namespace(self, name: str) -> None:
+        """Add a namespace."""
         self.registry.create(NAMESPACES, "", {"metadata": {"name": name}})
-        if quota:
-            body = {"metadata": {"name": "tenant"}, "spec": {"hard": dict(quota)}}
-            self.registry.create(RESOURCE_QUOTAS, name, body)
 
     async def create_deployment(
         self,
