@@ -21,6 +21,8 @@ from nats.js.api import AckPolicy, ConsumerConfig, RetentionPolicy, StreamConfig
 from openai import AsyncOpenAI, OpenAIError
 
 from agentdash.demo.agents import (
+    CYCLE_S,
+    LOADS,
     MEDIUM,
     MODELS,
     REQUESTS_PER_MINUTE,
@@ -28,11 +30,12 @@ from agentdash.demo.agents import (
     DemoAgents,
     DemoCrew,
     DemoPod,
+    PoolLoad,
     agent_of,
     provider_models,
+    run_load,
 )
 from agentdash.demo.cluster import SimCluster
-from agentdash.demo.load import CYCLE_S, LOADS, PoolLoad, run_load
 from agentdash.demo.process import NatsServer
 from agentdash.demo.provider import DemoProvider, provider_client
 from agentdash.demo.report import Counted, PoolName, WorldReport, count

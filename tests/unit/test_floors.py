@@ -18,9 +18,12 @@ BREACHES = {
     "controller/engine/loop.py": ("import controller.nats.session", "siblings do not know each"),
     "controller/model/value.py": ("import controller.config", "floors below it"),
     "controller/kube/writes.py": ("import agentdash.tui.app", "does not know who shows it"),
-    "agentdash/demo/load.py": ("import controller.model.ids", "stands on its own"),
+    "agentdash/demo/agents.py": ("import controller.model.ids", "stands on its own"),
     "agentdash/tui/view.py": ("import controller.engine.hub", "never the machinery"),
-    "agentdash/worker/lifecycle.py": ("import agentdash.demo.load", "what people run imports only"),
+    "agentdash/worker/lifecycle.py": (
+        "import agentdash.demo.agents",
+        "what people run imports only",
+    ),
     "agentdash/worker/stores.py": ("import controller.ports", "share the controller's values"),
 }
 

@@ -59,7 +59,7 @@ class Registry:
 
     def __init__(self, store: Store, rng: random.Random) -> None:
         self.store, self._rng = store, rng
-        self.admit: Callable[[Object], None] = lambda pod: None
+        self.admit: Callable[[Object], None] = lambda _: None
         """Raises StatusError for a new pod that may not be."""
 
     def read(self, kind: Kind, namespace: str, name: str) -> StoredObject:
