@@ -1,4 +1,8 @@
-"""Starts everything that runs an engine in this process: the dashboard on a fleet, and the demo."""
+"""Starts everything that runs an engine in this process: the dashboard on a fleet, and the demo.
+
+What speaks to NATS and Kubernetes, and what reads fleet files, is imported where it is used: that
+takes longer than the first frame, which is drawn before.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +18,9 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from agentdash.demo.process import DemoError, RunningWorld, running_world
-from agentdash.demo.report import SpentTokens, WorldReport, summary
 from agentdash.engine_operator import READ_ONLY, REPLAYED, EngineOperator
 from agentdash.identity import operator
 from agentdash.output import draw_less_over_ssh, tell, waiting_for
-from controller.attach import Attachment, find_writer
-from controller.config import load
 from controller.engine.clock import SystemClock
 from controller.engine.hub import Hub
 from controller.engine.intents import SignalSwitch, freeze_by_signals
@@ -28,10 +28,12 @@ from controller.engine.supervise import EngineThread, FatalError, Main
 from controller.exit_codes import ExitCode
 from controller.logs import log_nowhere
 from controller.ports import Person
-from controller.record.journal import JournalError, JournalPast
 
 if TYPE_CHECKING:
+    from agentdash.demo.process import RunningWorld
+    from agentdash.demo.report import WorldReport
     from agentdash.preferences import Preferences
+    from controller.attach import Attachment
     from controller.config.document import FleetSource
     from controller.model.settings import NatsSettings, Settings
 
@@ -56,16 +58,17 @@ def show_fleet(
     beside each other.
     """
     clock, hub = SystemClock(), Hub()
-    seat, attachment = _attached_seat(settings.nats, hub, clock, READ_ONLY if read_only else None)
-    seat.settings = settings
+    seat = EngineOperator(operator(), hub, READ_ONLY if read_only else None, settings)
+    attach, problem = _attaching(settings.nats, hub, clock, seat)
     signals = SignalSwitch()
     freeze_by_signals(signals)
 
     async def engine(stopping: asyncio.Event) -> None:
+        from controller.attach import find_writer
+
         if not read_only and await find_writer(settings.nats, clock, ANSWERS_WITHIN_S):
-            await attachment.run(stopping)
+            await attach(stopping)
             return
-        # imported here, so that the first paint does not wait for the Kubernetes client
         from controller.wiring import embedded
 
         await embedded(
@@ -87,7 +90,7 @@ def show_fleet(
         seat,
         ascii_only=ascii_only,
         prefer=prefer,
-        problem=attachment.problem,
+        problem=problem,
     )
 
 
@@ -96,32 +99,40 @@ def show_attached(
 ) -> ExitCode:
     """Run the dashboard on what a controller elsewhere publishes. It needs NATS alone."""
     clock, hub = SystemClock(), Hub()
-    seat, attachment = _attached_seat(settings, hub, clock, READ_ONLY if read_only else None)
+    seat = EngineOperator(operator(), hub, READ_ONLY if read_only else None)
+    attach, problem = _attaching(settings, hub, clock, seat)
     return _run_with_dashboard(
-        attachment.run,
+        attach,
         hub,
         clock,
         seat,
         ascii_only=ascii_only,
         prefer=prefer,
-        problem=attachment.problem,
+        problem=problem,
         attaches=True,
     )
 
 
-def _attached_seat(
-    settings: NatsSettings, hub: Hub, clock: SystemClock, off: str | None
-) -> tuple[EngineOperator, Attachment]:
-    """The person's seat, and the attachment whose desk they sit at where no engine runs here."""
-    seat = EngineOperator(operator(), hub, off)
-    attachment = Attachment(settings, hub, clock, Person(seat.operator, seat.at_desk))
-    return seat, attachment
+def _attaching(
+    settings: NatsSettings, hub: Hub, clock: SystemClock, seat: EngineOperator
+) -> tuple[Main, Callable[[], str | None]]:
+    """What shows a controller elsewhere, with the person at its desk; and why nothing comes."""
+    made: list[Attachment] = []
+
+    async def attach(stopping: asyncio.Event) -> None:
+        from controller.attach import Attachment
+
+        made.append(Attachment(settings, hub, clock, Person(seat.operator, seat.at_desk)))
+        await made[0].run(stopping)
+
+    return attach, lambda: made[0].problem() if made else None
 
 
 def show_journal(path: Path, *, ascii_only: bool, prefer: Preferences) -> ExitCode:
     """Run the dashboard on a journal, from its end. It needs nothing but the file."""
     draw_less_over_ssh(os.environ)
     from agentdash.tui.run import run_dashboard
+    from controller.record.journal import JournalError, JournalPast
 
     try:
         past = JournalPast(path)
@@ -162,6 +173,8 @@ def show_demo(
     seat = EngineOperator(operator(), hub)
 
     async def engine(stopping: asyncio.Event) -> None:
+        from agentdash.demo.process import DemoError, running_world
+
         try:
             async with running_world(speed=speed, seed=seed, load_for_s=load_for_s) as world:
                 await _run_controller(world, hub, clock, stopping, journal=journal, seat=seat)
@@ -182,6 +195,8 @@ def run_demo_headless(
     journal: str | None,
 ) -> ExitCode:
     """Run the demo without a screen, and print a summary at the end."""
+    from agentdash.demo.process import DemoError
+
     log_nowhere()
     seconds = for_s or HEADLESS_DEMO_S
     try:
@@ -195,6 +210,8 @@ def run_demo_headless(
 async def _run_headless(
     speed: float, seed: int, load_for_s: float | None, seconds: float, journal: str | None
 ) -> None:
+    from agentdash.demo.process import running_world
+
     clock, hub, stopping = SystemClock(), Hub(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -221,6 +238,7 @@ async def _run_controller(
     journal: str | None,
     seat: EngineOperator | None = None,
 ) -> None:
+    from controller.config import load
     from controller.wiring import embedded
 
     settings = load(Path(world.ready.fleet)).with_journal(journal)
@@ -240,6 +258,8 @@ async def _run_controller(
 
 
 def _summary(report: WorldReport, hub: Hub, seconds: float) -> list[str]:
+    from agentdash.demo.report import SpentTokens, summary
+
     snapshot = hub.latest()
     tenants = () if snapshot is None else snapshot.tenants
     return summary(

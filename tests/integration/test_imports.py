@@ -92,3 +92,12 @@ async def test_the_daemon_loads_no_screen(tmp_path: Path) -> None:
     assert daemon.returncode == 0, errors
     assert {"kubernetes", "nats"} <= modules
     assert not modules & {"textual", "rich"}
+
+
+def test_the_first_frame_is_drawn_before_the_clients_are_loaded() -> None:
+    probe = PROBE.partition("from agentdash.cli")[0] + "import agentdash.launch, agentdash.tui.run"
+    ended = subprocess.run(
+        [sys.executable, "-c", probe], capture_output=True, text=True, check=True
+    )
+    heavy = set(json.loads(ended.stderr.splitlines()[-1]))
+    assert not heavy & {"nats", "aiohttp", "kubernetes", "pydantic", "yaml"}
