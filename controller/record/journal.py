@@ -15,12 +15,14 @@ import os
 import sys
 from bisect import bisect_right
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate
 from pathlib import Path
+from queue import Queue
+from threading import Thread
 from typing import BinaryIO, Final, NamedTuple
 
 from controller.model.settings import JournalSettings
@@ -367,38 +369,126 @@ class _Part(NamedTuple):
     version: SnapshotVersion
 
 
+class _Scan:
+    """What is found in one file of a journal without reading its snapshots: parts, the link of the
+    first line, the hash of the last one, and what is wrong, in words.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.parts: list[_Part] = []
+        self.notes: list[str] = []
+        self.error = ""
+        self.first_link = ""
+        self.last_hash = ""
+        self._is_chained = False
+        try:
+            with file.open("rb", _BUFFER_BYTES) as opened:
+                self.parts += self._parts_of(opened)
+        except OSError as error:
+            self.error = in_words(error, file)
+
+    def _parts_of(self, opened: BinaryIO) -> Iterator[_Part]:
+        """The parts of the file, found by how their first lines begin."""
+        begun: _Part | None = None
+        offset, number, name = 0, 0, self.file.name
+        while line := opened.readline(MOST_LINE_BYTES):
+            number += 1
+            if not line.endswith(b"\n"):
+                if len(line) == MOST_LINE_BYTES:
+                    self.notes.append(
+                        f"line {number} of {name} is longer than {MOST_LINE_BYTES:,} bytes:"
+                        " left out, with all that follows"
+                    )
+                else:
+                    self.notes.append(f"the last line of {name}, {number}, is torn: left out")
+                break
+            self._check_link(line, number)
+            start = line_start(line)
+            if start is not None and not start.version.is_readable:
+                self.notes.append(f"{name} {words_for_journal(start.version)}")
+            is_too_large = begun is not None and offset - begun.offset > _MOST_PART_BYTES
+            if start is not None or is_too_large:
+                if begun is not None:
+                    yield begun._replace(size=offset - begun.offset)
+                begun = None
+                if start is not None and start.version.is_readable:
+                    begun = _Part(self.file, offset, 0, number, start.at, start.version)
+            elif begun is None and number == 1:
+                text = clean(line[:60].decode("utf-8", "replace"))
+                self.notes.append(f"line 1 of {name} is no whole snapshot: {text}")
+            offset += len(line)
+        if begun is not None:
+            yield begun._replace(size=offset - begun.offset)
+
+    def _check_link(self, line: bytes, number: int) -> None:
+        """Note a line that does not follow the one before it. What an older version wrote carries
+        no hashes.
+        """
+        before, self.last_hash = self.last_hash, hash_of(line)
+        link = link_of(line)
+        self._is_chained |= bool(link)
+        if number == 1:
+            self.first_link = link
+        elif before and self._is_chained and link != before:
+            self.last_hash = ""  # the next line is the first of another chain
+            self.notes.append(_not_following(number, self.file))
+
+    def follows(self, before: _Scan) -> bool:
+        """Whether the first line follows the last one of this file, as far as they are linked."""
+        is_linked = self.first_link or before._is_chained
+        return not (is_linked and before.last_hash and self.first_link != before.last_hash)
+
+
+def _not_following(number: int, file: Path) -> str:
+    return (
+        f"line {number} of {file.name} does not follow the line before it: lines were changed,"
+        " removed or put in there"
+    )
+
+
 class JournalPast:
-    """The moments of a journal, the one that is written now and its earlier files."""
+    """The moments of a journal. The file that is written now is there at once; the earlier ones are
+    read beside, the newest first, and waited for where a moment of them is asked for.
+    """
 
     def __init__(self, path: Path) -> None:
         """Raises JournalError for a file that cannot be read or is no journal."""
         self._notes: list[str] = []
         self._read: OrderedDict[int, list[ReadSnapshot]] = OrderedDict()
         self._parts: list[_Part] = []
-        self._last_hash, self._is_chained = "", False
-        for file in (*earlier_files(path), path):
-            try:
-                with file.open("rb", _BUFFER_BYTES) as opened:
-                    self._parts += self._parts_of(file, opened)
-            except OSError as error:
-                raise JournalError(in_words(error, file)) from error
-        # after the clock was set back, times are found up to where it was
-        self._times = list(accumulate((part.at for part in self._parts), max))
+        self._low = 0
+        """The number of the first part; those of earlier files are below 0."""
+        self._times: list[float] = []
+        self._oldest = _Scan(path)
+        if self._oldest.error:
+            raise JournalError(self._oldest.error)
+        self._add(self._oldest)
+        self._low = 0
+        self._earlier: Queue[_Scan | None] = Queue()
+        self._is_all = False
+        files = reversed(earlier_files(path))
+        Thread(target=_scan, args=(files, self._earlier), name="journal", daemon=True).start()
         if self.last() is None:
             because = f": {self._notes[0]}" if self._notes else ""
             raise JournalError(f"{path} is no journal, or has no snapshot{because}")
 
     def notes(self) -> tuple[str, ...]:
-        """What could not be read, in words."""
+        """What could not be read so far, in words."""
+        while not self._is_all and not self._earlier.empty():
+            self._has_earlier()
         return tuple(self._notes)
 
     def last(self) -> PastMoment | None:
         """The end of the journal."""
-        return next(self._backwards((len(self._parts), 0), changed=False), None)
+        end = self._low + len(self._parts)
+        return next(self._backwards((end, 0), changed=False), None)
 
     def at(self, at: float) -> PastMoment | None:
         """The last moment at this time or before it (Unix seconds), else the first of all."""
-        index = max(bisect_right(self._times, at) - 1, 0)
+        while (not self._times or self._times[0] > at) and self._has_earlier():
+            continue
+        index = self._low + max(bisect_right(self._times, at) - 1, 0)
         moments = self._moments(index)
         number = max(
             (number for number, each in enumerate(moments) if each.snapshot.at <= at), default=-1
@@ -410,9 +500,11 @@ class JournalPast:
 
     def before(self, place: Place) -> PastMoment | None:
         """The change before this place, else the first moment; None at the first."""
-        first = next(self._forwards((0, -1), changed=False), None)
-        at_first = first is None or first.place >= place
-        return next(self._backwards(place, changed=True), None if at_first else first)
+        found = next(self._backwards(place, changed=True), None)
+        if found is not None:
+            return found
+        first = next(self._forwards((self._low, -1), changed=False), None)
+        return None if first is None or first.place >= place else first
 
     def after(self, place: Place) -> PastMoment | None:
         """The change after this place, else the last moment; None at the last."""
@@ -420,18 +512,40 @@ class JournalPast:
         at_last = last is None or last.place <= place
         return next(self._forwards(place, changed=True), None if at_last else last)
 
+    def _has_earlier(self) -> bool:
+        """Whether there is another earlier file; its parts are added, once it is read."""
+        scan = None if self._is_all else self._earlier.get()
+        if scan is None:
+            self._is_all = True
+            return False
+        if not self._oldest.follows(scan):
+            self._note(_not_following(1, self._oldest.file))
+        self._oldest = scan
+        self._add(scan)
+        return True
+
+    def _add(self, scan: _Scan) -> None:
+        for note in (scan.error, *scan.notes):
+            self._note(note)
+        self._parts[:0] = scan.parts
+        self._low -= len(scan.parts)
+        # after the clock was set back, times are found up to where it was
+        self._times = list(accumulate((part.at for part in self._parts), max))
+
     def _backwards(self, place: Place, *, changed: bool) -> Iterator[PastMoment]:
         index, number = place
-        while index >= 0:
-            moments = self._moments(index) if index < len(self._parts) else []
+        while index >= self._low or self._has_earlier():
+            moments = self._moments(index)
             for each in range(min(number, len(moments)) - 1, -1, -1):
                 if moments[each].changed or not changed:
                     yield PastMoment((index, each), moments[each].snapshot)
-            index, number = index - 1, sys.maxsize
+            # a file without parts moves nothing
+            if index >= self._low:
+                index, number = index - 1, sys.maxsize
 
     def _forwards(self, place: Place, *, changed: bool) -> Iterator[PastMoment]:
         index, number = place
-        while index < len(self._parts):
+        while index < self._low + len(self._parts):
             moments = self._moments(index)
             for each in range(number + 1, len(moments)):
                 if moments[each].changed or not changed:
@@ -439,12 +553,13 @@ class JournalPast:
             index, number = index + 1, -1
 
     def _moments(self, index: int) -> list[ReadSnapshot]:
-        if not 0 <= index < len(self._parts):
+        if not 0 <= index - self._low < len(self._parts):
             return []
         if index in self._read:
             self._read.move_to_end(index)
             return self._read[index]
-        moments = self._read[index] = list(self._read_part(self._parts[index]))
+        part = self._parts[index - self._low]
+        moments = self._read[index] = list(self._read_part(part))
         while len(self._read) > _READ_KEPT:
             self._read.popitem(last=False)
         return moments
@@ -471,55 +586,12 @@ class JournalPast:
             before = moment.snapshot
             yield moment
 
-    def _parts_of(self, file: Path, opened: BinaryIO) -> Iterator[_Part]:
-        """The parts of a file, found by how their first lines begin."""
-        begun: _Part | None = None
-        offset, number = 0, 0
-        while line := opened.readline(MOST_LINE_BYTES):
-            number += 1
-            if not line.endswith(b"\n"):
-                if len(line) == MOST_LINE_BYTES:
-                    self._note(
-                        f"line {number} of {file.name} is longer than {MOST_LINE_BYTES:,} bytes:"
-                        " left out, with all that follows"
-                    )
-                else:
-                    self._note(f"the last line of {file.name}, {number}, is torn: left out")
-                break
-            self._check_link(line, number, file)
-            start = line_start(line)
-            if start is not None and not start.version.is_readable:
-                self._note(f"{file.name} {words_for_journal(start.version)}")
-            is_too_large = begun is not None and offset - begun.offset > _MOST_PART_BYTES
-            if start is not None or is_too_large:
-                if begun is not None:
-                    yield begun._replace(size=offset - begun.offset)
-                begun = None
-                if start is not None and start.version.is_readable:
-                    begun = _Part(file, offset, 0, number, start.at, start.version)
-            elif begun is None and number == 1:
-                self._note(
-                    f"line 1 of {file.name} is no whole snapshot:"
-                    f" {clean(line[:60].decode('utf-8', 'replace'))}"
-                )
-            offset += len(line)
-        if begun is not None:
-            yield begun._replace(size=offset - begun.offset)
-
-    def _check_link(self, line: bytes, number: int, file: Path) -> None:
-        """Note a line that does not follow the one before it. What an older version wrote carries
-        no hashes.
-        """
-        before, self._last_hash = self._last_hash, hash_of(line)
-        link = link_of(line)
-        self._is_chained |= bool(link)
-        if before and self._is_chained and link != before:
-            self._last_hash = ""  # the next line is the first of another chain
-            self._note(
-                f"line {number} of {file.name} does not follow the line before it: lines were"
-                " changed, removed or put in there"
-            )
-
     def _note(self, text: str) -> None:
-        if text not in self._notes and len(self._notes) < _MOST_NOTES:
+        if text and text not in self._notes and len(self._notes) < _MOST_NOTES:
             self._notes.append(clean(text))
+
+
+def _scan(files: Iterable[Path], scans: Queue[_Scan | None]) -> None:
+    for file in files:
+        scans.put(_Scan(file))
+    scans.put(None)

@@ -525,3 +525,21 @@ async def test_a_journal_that_cannot_be_opened_is_down_from_the_start(tmp_path: 
     writer = JournalWriter(files, Clock())
     async with writer.recording():
         assert "file" in str(writer.down())
+
+
+def test_the_newest_file_is_shown_before_the_earlier_ones_are_read(tmp_path: Path) -> None:
+    path, written = tmp_path / "journal.jsonl", ticks(5)
+    write_journal(path, written)
+    earlier = tmp_path / "journal-20200101T000000.000000Z.jsonl"
+    os.mkfifo(earlier)  # reading it waits until something is written
+    past = JournalPast(path)
+    last = past.last()
+    assert last is not None
+    assert last.snapshot == written[-1]
+    change = past.before(last.place)
+    assert change is not None
+    assert change.snapshot == written[-2]
+    assert past.notes() == ()
+    earlier.write_bytes(b"no journal\n")
+    assert all_of(past) == written
+    assert past.notes() == (f"line 1 of {earlier.name} is no whole snapshot: no journal",)
