@@ -96,14 +96,13 @@ class TryCounts:
     """The tries of one pool's messages."""
 
     def __init__(self, stream: JetStreamContext, tenant: str, pool: str) -> None:
-        self._bucket = bucket(stream, TRIES_BUCKET)
-        self._tenant, self._pool = tenant, pool
+        self._bucket, self._place = bucket(stream, TRIES_BUCKET), f"{tenant}.{pool}"
 
     def of(self, task: str, message: int, delivered: int, earlier: Tried) -> TryRecord:
         """Those of a task's message, as seen by its delivery number `delivered`, from 1. `message`
         is its sequence in the stream; `earlier` are the tries of messages before it.
         """
-        key = f"{self._tenant}.{self._pool}.{task}.{message}"
+        key = f"{self._place}.{task}.{message}"
         return TryRecord(self._bucket, key, delivered, earlier)
 
 
@@ -115,10 +114,8 @@ class TryRecord:
     """
 
     def __init__(self, store: KeyValue, key: str, delivered: int, earlier: Tried) -> None:
-        self._bucket = store
-        self._key = key
-        self._delivered = delivered
-        self._earlier = earlier
+        self._bucket, self._key = store, key
+        self._delivered, self._earlier = delivered, earlier
         self._before: Tried | None = None
         self._revision = 0
         self._is_counted = delivered == 1
@@ -232,9 +229,7 @@ class ExhaustedWatch:
     """Publishes again what the consumers of one pool deliver no more."""
 
     def __init__(self, link: NatsLink, results: Results, tries: TryCounts) -> None:
-        self._link = link
-        self._results = results
-        self._tries = tries
+        self._link, self._results, self._tries = link, results, tries
         self._queues: tuple[QueueName, ...] = ()
         self._next: dict[QueueName, int] = {}
 
@@ -255,14 +250,11 @@ class ExhaustedWatch:
                     "delivery would be lost; AGENTDASH_ATTEMPTS limits the tries, so: "
                     f"{unlimited(queue)}"
                 ) from None
-            log.warning(
+            words = (
                 "consumer %s of stream %s has max_deliver %d: what it delivers no more is "
-                "published again, behind the others; AGENTDASH_ATTEMPTS limits the tries, so: %s",
-                queue.consumer,
-                queue.stream,
-                limits[queue],
-                unlimited(queue),
+                "published again, behind the others; AGENTDASH_ATTEMPTS limits the tries, so: %s"
             )
+            log.warning(words, queue.consumer, queue.stream, limits[queue], unlimited(queue))
 
     async def run(self) -> None:
         """Look now and then, until cancelled."""

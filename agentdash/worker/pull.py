@@ -59,12 +59,10 @@ class Inlet:
         on_message: Callable[[Msg], None],
         on_change: Callable[[], None],
     ) -> None:
-        self._client = client
-        self._queue = queue
+        self._client, self._queue = client, queue
+        self._on_message, self._on_change = on_message, on_change
         self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{queue.stream}.{queue.consumer}"
         self._info_subject = f"$JS.API.CONSUMER.INFO.{queue.stream}.{queue.consumer}"
-        self._on_message = on_message
-        self._on_change = on_change
         self._numbers = itertools.count()
         self._pulls: deque[_Pull] = deque()
         self._subscription: Subscription | None = None
@@ -184,9 +182,7 @@ class Puller:
         self, inlets: list[Inlet], free: Callable[[], int], changed: asyncio.Event
     ) -> None:
         """`changed` is set by whatever may change what is to be done."""
-        self._inlets = inlets
-        self._free = free
-        self._changed = changed
+        self._inlets, self._free, self._changed = inlets, free, changed
         self._wanted = False
         self._closed = asyncio.Event()
         self._closed.set()

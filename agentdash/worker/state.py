@@ -66,10 +66,8 @@ class Presence:
     def __init__(
         self, link: NatsLink, settings: WorkerSettings, *, obey: Obey, state: ReadState
     ) -> None:
-        self._link = link
-        self._settings = settings
-        self._obey = obey
-        self._state = state
+        self._link, self._settings = link, settings
+        self._obey, self._state = obey, state
         self._states = bucket(link.jetstream, WORKERS_BUCKET)
         self._key = worker_key(settings.tenant, settings.pool, settings.worker)
         self._orders = bucket(link.jetstream, ORDERS_BUCKET)

@@ -129,11 +129,8 @@ class Worker:
         """`prepare` ends before the first pull; `on_end` is called with each task that this worker
         has ended.
         """
-        self._agent = agent
-        self._settings = settings
-        self._login = login
-        self._prepare = prepare
-        self._on_end = on_end
+        self._agent, self._settings, self._login = agent, settings, login
+        self._prepare, self._on_end = prepare, on_end
 
     @classmethod
     def from_env(

@@ -14,7 +14,7 @@ from agentdash.demo.cluster.objects import (
     is_ready,
     is_terminating,
 )
-from agentdash.demo.cluster.store import StoredObject
+from agentdash.demo.cluster.registry import StoredObject
 from agentdash.demo.cluster.workloads import WorkloadControllers, pod_of, template_hash
 
 _REVISION_LABEL = "controller-revision-hash"

@@ -14,7 +14,7 @@ import pytest
 from nats.aio.client import Client
 
 from agentdash.demo.cluster.objects import EVENTS, PODS, STATEFUL_SETS
-from agentdash.demo.cluster.store import StoredObject
+from agentdash.demo.cluster.registry import StoredObject
 from controller.kube.wire import DELETION_COST
 from controller.model.ids import PoolKey
 from fakes.cluster import SimCluster

@@ -11,7 +11,7 @@ import pytest
 
 from agentdash.demo.cluster.api import MERGE_PATCH
 from agentdash.demo.cluster.objects import DEPLOYMENTS, EVENTS, PODS, condition
-from agentdash.demo.cluster.store import StoredObject
+from agentdash.demo.cluster.registry import StoredObject
 from fakes.cluster import ColdStart, SimCluster
 
 FAST = ColdStart(median_s=1.0, sigma=0.2)

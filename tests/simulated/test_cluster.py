@@ -17,7 +17,7 @@ from agentdash.demo.cluster.objects import (
     condition,
     is_ready,
 )
-from agentdash.demo.cluster.store import Change
+from agentdash.demo.cluster.registry import Change
 from agentdash.demo.cluster.workloads import DELETION_COST
 from fakes.cluster import ColdStart
 from support.stateful import create_statefulset

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from agentdash.demo.cluster.objects import PODS, stamp
-from agentdash.demo.cluster.store import StoredObject
+from agentdash.demo.cluster.registry import StoredObject
 from agentdash.demo.cluster.workloads import DELETION_COST, in_victim_order
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)

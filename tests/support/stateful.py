@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agentdash.demo.cluster.objects import STATEFUL_SETS
-from agentdash.demo.cluster.store import StoredObject
+from agentdash.demo.cluster.registry import StoredObject
 from fakes.cluster import SimCluster
 
 

@@ -34,14 +34,17 @@ from agentdash.demo.cluster.objects import (
     unsupported_media_type,
 )
 from agentdash.demo.cluster.registry import (
+    Change,
     FieldManager,
     Registry,
+    Store,
+    StoredObject,
+    Watcher,
     incoming,
     json_of,
     renamed,
     stored_as,
 )
-from agentdash.demo.cluster.store import Change, Store, StoredObject, Watcher
 
 MERGE_PATCH: Final = "application/merge-patch+json"
 _JSON: Final = "application/json"

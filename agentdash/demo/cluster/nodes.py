@@ -27,8 +27,7 @@ from agentdash.demo.cluster.objects import (
     stamp,
     used_of_node,
 )
-from agentdash.demo.cluster.registry import EventRecorder, Registry
-from agentdash.demo.cluster.store import Change, Key, StoredObject
+from agentdash.demo.cluster.registry import Change, EventRecorder, Key, Registry, StoredObject
 
 _log = logging.getLogger(__name__)
 # how long a real kubelet waits before it restarts a crashed container (CrashLoopBackOff)

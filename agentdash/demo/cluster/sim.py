@@ -26,8 +26,7 @@ from agentdash.demo.cluster.objects import (
     is_terminating,
     stamp,
 )
-from agentdash.demo.cluster.registry import EventRecorder, Registry
-from agentdash.demo.cluster.store import Store, StoredObject
+from agentdash.demo.cluster.registry import EventRecorder, Registry, Store, StoredObject
 from agentdash.demo.cluster.workloads import WorkloadControllers
 
 log = logging.getLogger(__name__)

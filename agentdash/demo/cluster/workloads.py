@@ -31,8 +31,15 @@ from agentdash.demo.cluster.objects import (
     is_terminating,
     stamp,
 )
-from agentdash.demo.cluster.registry import SUFFIX_LETTERS, EventRecorder, Registry
-from agentdash.demo.cluster.store import Change, Key, StoredObject, controller_of
+from agentdash.demo.cluster.registry import (
+    SUFFIX_LETTERS,
+    Change,
+    EventRecorder,
+    Key,
+    Registry,
+    StoredObject,
+    controller_of,
+)
 
 HASH_LABEL: Final = "pod-template-hash"
 DELETION_COST: Final = "controller.kubernetes.io/pod-deletion-cost"
