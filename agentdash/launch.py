@@ -22,8 +22,8 @@ from agentdash.engine_operator import READ_ONLY, REPLAYED, EngineOperator
 from agentdash.identity import operator
 from agentdash.output import draw_less_over_ssh, tell, waiting_for
 from controller.engine.clock import SystemClock
-from controller.engine.hub import Hub
 from controller.engine.intents import SignalSwitch, freeze_by_signals
+from controller.engine.publish import Hub
 from controller.engine.supervise import EngineThread, FatalError, Main
 from controller.exit_codes import ExitCode
 from controller.logs import log_nowhere

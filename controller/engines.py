@@ -13,14 +13,13 @@ from typing import Final, NamedTuple
 from controller.engine.actuate import NoActuator
 from controller.engine.clock import SystemClock
 from controller.engine.fleet_file import FleetFileWatch
-from controller.engine.hub import Hub
 from controller.engine.intents import Switches
 from controller.engine.kept_frame import FrameKeeper
 from controller.engine.lead import Elector, NoElection
 from controller.engine.loop import Engine, Handover, Keeps, Writes
 from controller.engine.memory import Keeper
 from controller.engine.observe import MetricPolls, Sources
-from controller.engine.publish import Shows, journal_findings, stream_findings
+from controller.engine.publish import Hub, Shows, journal_findings, stream_findings
 from controller.engine.record import Recorder
 from controller.engine.show.findings import Found
 from controller.engine.show.snapshot import SnapshotBuilder

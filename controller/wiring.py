@@ -17,10 +17,10 @@ from controller.attach import UnsupportedServerError
 from controller.config.document import FleetSource
 from controller.engine.clock import SystemClock
 from controller.engine.fleet_file import FleetFileWatch
-from controller.engine.hub import Hub
 from controller.engine.intents import SignalSwitch, Switches
 from controller.engine.lead import Elector, WriteRight
 from controller.engine.observe import Observer, Sources
+from controller.engine.publish import Hub
 from controller.engine.record import Recorder
 from controller.engine.show.snapshot import SnapshotBuilder
 from controller.engine.supervise import FatalError

@@ -57,12 +57,12 @@ def next_slot(slot: float, now: float, interval_s: float) -> tuple[float, int]:
     return following + late * interval_s, late
 
 
-async def until(slot: float, clock: Clock, stopping: asyncio.Event) -> None:
-    """Sleep until the slot (monotonic seconds), or until asked to stop."""
-    sleep = asyncio.ensure_future(clock.sleep(slot - clock.monotonic()))
-    stop = asyncio.ensure_future(stopping.wait())
+async def sleep_unless(event: asyncio.Event, clock: Clock, seconds: float) -> None:
+    """Sleep for so long, or until the event is set."""
+    sleep = asyncio.ensure_future(clock.sleep(seconds))
+    is_set = asyncio.ensure_future(event.wait())
     try:
-        await asyncio.wait({sleep, stop}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({sleep, is_set}, return_when=asyncio.FIRST_COMPLETED)
     finally:
         sleep.cancel()
-        stop.cancel()
+        is_set.cancel()

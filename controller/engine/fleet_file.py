@@ -10,6 +10,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from controller.config.document import FleetFileError, FleetSource, file_state
+from controller.engine.clock import sleep_unless
 from controller.engine.show.findings import FLEET_FILE, Found, listed
 from controller.model.settings import Settings
 from controller.model.snapshot import INVALID_FILE, Severity
@@ -46,7 +47,7 @@ class FleetFileWatch:
     async def run(self) -> None:
         """Follow the file until cancelled; sets `changed` when other settings are in force."""
         while True:
-            await self._pause()
+            await sleep_unless(self._wanted, self._clock, FILE_LOOK_EVERY_S)
             is_wanted = self._wanted.is_set()
             self._wanted.clear()
             state = await asyncio.to_thread(file_state, self._source.path)
@@ -64,15 +65,6 @@ class FleetFileWatch:
         if self._waiting:
             text = f"{listed(self._waiting)} changed: restart the controller to put that in force"
             yield Severity.WARNING, FLEET_FILE, "restart", text
-
-    async def _pause(self) -> None:
-        sleep = asyncio.ensure_future(self._clock.sleep(FILE_LOOK_EVERY_S))
-        wanted = asyncio.ensure_future(self._wanted.wait())
-        try:
-            await asyncio.wait({sleep, wanted}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            sleep.cancel()
-            wanted.cancel()
 
     async def _read(self) -> None:
         try:

@@ -28,6 +28,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Final
 
+from controller.engine.clock import sleep_unless
 from controller.engine.show.findings import Found
 from controller.model.decision import Decision
 from controller.model.ids import PoolKey
@@ -326,7 +327,7 @@ class Elector:
         self._mine, self._holder, self._leads = None, "", False
         self._free_since = self._right.steady()
         log.warning("the lease is given up: %s", self._unable, extra={"lease": self._lease.name})
-        self._tell(leads=False)
+        self._callback(False)
 
     def _look(self, found: SeenLease | None) -> None:
         """Learn from when on the lease may be taken.
@@ -369,7 +370,7 @@ class Elector:
         if not self._leads:
             self._leads, self._led_since, self._free_since = True, began, None
             log.info("leading", extra={"lease": self._lease.name, "holder": self._identity})
-            self._tell(leads=True)
+            self._callback(True)
 
     def _lost(self) -> None:
         """Another process holds the lease."""
@@ -379,10 +380,7 @@ class Elector:
             log.warning(
                 "no longer leading", extra={"lease": self._lease.name, "holder": self._holder}
             )
-            self._tell(leads=False)
-
-    def _tell(self, *, leads: bool) -> None:
-        self._callback(leads)
+            self._callback(False)
 
     def _failed(self, reason: str) -> None:
         if reason != self._problem:
@@ -399,13 +397,7 @@ class Elector:
         left_s = self._free_at - self._right.steady()
         if not self._has_failed and left_s > 0:
             pause_s = min(pause_s, left_s)
-        sleeping = asyncio.ensure_future(self._clock.sleep(pause_s))
-        changing = asyncio.ensure_future(self._changed.wait())
-        try:
-            await asyncio.wait({sleeping, changing}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            sleeping.cancel()
-            changing.cancel()
+        await sleep_unless(self._changed, self._clock, pause_s)
         self._changed.clear()
 
     async def _give_back(self) -> None:

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Final, NamedTuple
 
 from controller.engine.actuate import Write, WriteDispatcher, WriteHealth, overtaken_findings
-from controller.engine.clock import next_slot, until
+from controller.engine.clock import next_slot, sleep_unless
 from controller.engine.early import EarlyTicks
 from controller.engine.intents import Switches
 from controller.engine.kept_frame import FrameKeeper
@@ -195,7 +195,8 @@ class Engine:
                 await self._full_tick()
                 slot, late = next_slot(slot, self._clock.monotonic(), self._interval_s)
                 self._snapshots.count_late(late)
-                await until(slot, self._clock, self._stopping)
+                pause_s = slot - self._clock.monotonic()
+                await sleep_unless(self._stopping, self._clock, pause_s)
             await self._dispatcher.settle(SETTLE_S)
             self._recorder.tell()
             self._publisher.now()

@@ -20,7 +20,7 @@ from agentdash.tui.widgets.lines_widget import LinesWidget
 from controller.attach import Attachment
 from controller.config import load
 from controller.engine.clock import SystemClock
-from controller.engine.hub import Hub
+from controller.engine.publish import Hub
 from controller.engine.supervise import EngineThread
 from controller.model.decision import Bound
 from controller.model.intents import IntentKind, Operator, Scope

@@ -8,13 +8,12 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from controller.engine.clock import SystemClock
-from controller.engine.hub import Hub
 from controller.engine.intents import SignalSwitch, Switches
 from controller.engine.kept_frame import FrameKeeper
 from controller.engine.lead import Elector, WriteRight
 from controller.engine.loop import Engine, Keeps, Planner, Writes
 from controller.engine.memory import Keeper
-from controller.engine.publish import Shows
+from controller.engine.publish import Hub, Shows
 from controller.engine.record import Recorder
 from controller.engine.show.snapshot import SnapshotBuilder
 from controller.kube.lease import KubernetesLease

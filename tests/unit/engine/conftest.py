@@ -7,13 +7,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from controller.engine.actuate import NoActuator
-from controller.engine.hub import Hub
 from controller.engine.intents import SignalSwitch, Switches
 from controller.engine.kept_frame import FrameKeeper
 from controller.engine.lead import NoElection
 from controller.engine.loop import Engine, Keeps, Writes
 from controller.engine.memory import Keeper
-from controller.engine.publish import Shows
+from controller.engine.publish import Hub, Shows
 from controller.engine.record import Recorder
 from controller.engine.show.snapshot import SnapshotBuilder
 from controller.model.fleet import Pool
