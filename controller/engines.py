@@ -5,7 +5,7 @@ file, out of what lasts as long as the process.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib import metadata
 from typing import Final, NamedTuple
@@ -30,6 +30,7 @@ from controller.model.fleet import Fleet
 from controller.model.ids import PoolKey
 from controller.model.intents import Intent, IntentKey
 from controller.model.settings import Settings
+from controller.model.tick import Tick
 from controller.nats.bucket import Bucket, WriteRights
 from controller.nats.effects import EffectAnswers, effect_now, outlook_now
 from controller.nats.feed import SnapshotBucket, SnapshotPublisher
@@ -44,7 +45,7 @@ from controller.nats.wake import WakeSubscriptions
 from controller.nats.workers import AllowanceBucket, WorkerBuckets
 from controller.planning.planner import plan
 from controller.planning.whatif import Outlook
-from controller.ports import Foreseen, MetricSource, NoEffectError, OpenDesk, Person
+from controller.ports import Foreseen, MetricSource, OpenDesk, Person
 from controller.record.journal import JournalWriter
 from controller.sources.prometheus import PrometheusSource
 
@@ -79,11 +80,24 @@ class Lasting(NamedTuple):
     read_only: bool
 
 
-class _Running(NamedTuple):
-    """The engine that runs now, and its fleet."""
+class _Now:
+    """The engine that runs now, and its fleet: what would change is planned with what it knows, and
+    nothing is read for it.
+    """
 
-    engine: Engine
-    fleet: Fleet
+    def __init__(self, fleet: Fleet) -> None:
+        self.fleet = fleet
+        self.engine: Engine | None = None
+
+    def look(self) -> Tick | None:
+        return None if self.engine is None else self.engine.look()
+
+    async def foresee(self, key: IntentKey, intent: Intent | None) -> Foreseen:
+        # two plans of the whole fleet: beside the engine's loop, which goes on ticking
+        return await asyncio.to_thread(effect_now, self.look(), self.fleet, key, intent)
+
+    async def look_ahead(self, pool: PoolKey) -> Outlook:
+        return await asyncio.to_thread(outlook_now, self.look(), self.fleet, pool)
 
 
 async def run_engines(
@@ -96,28 +110,20 @@ async def run_engines(
     to be unsupported. What runs beside them ends with the last one.
     """
     session, hub, file = lasting.session, lasting.hub, lasting.file
-    now: list[_Running] = []
+    now = _Now(settings.fleet)
     publisher = SnapshotPublisher(session, settings.nats.bucket, lasting.clock)
     beside = [lasting.intents.run(), publisher.run(), lasting.switches.run()]
     if file is not None:
         beside.append(file.run())
     if not lasting.read_only:
-        answers = EffectAnswers(
-            session,
-            settings.nats.bucket,
-            lambda: now[-1].fleet if now else settings.fleet,
-            lambda: now[-1].engine.look() if now else None,
-        )
+        answers = EffectAnswers(session, settings.nats.bucket, lambda: now.fleet, now.look)
         beside.append(answers.run())
     if person is not None:
         rights = WriteRights(session, lasting.bucket)
         beside.append(rights.run())
         desk = BucketDesk(lasting.bucket, person.operator)
-        person.at_desk(
-            OpenDesk(
-                desk, _planning(now), _ahead(now), lambda: rights.refused, lasting.cluster.logs
-            )
-        )
+        logs = lasting.cluster.logs
+        person.at_desk(OpenDesk(desk, now.foresee, now.look_ahead, lambda: rights.refused, logs))
     if lasting.elector is not None:
         beside.append(lasting.elector.run())
     unsubscribe = hub.subscribe(publisher.offer)
@@ -147,7 +153,7 @@ async def _run_engine(
     lasting: Lasting,
     settings: Settings,
     before: Handover | None,
-    now: list[_Running],
+    now: _Now,
     stopping: asyncio.Event,
 ) -> Handover:
     """Run an engine of this fleet until it must end, or until another fleet file is in force."""
@@ -179,7 +185,7 @@ async def _run_engine(
             workers=workers,
         )
         engine = _engine(lasting, settings, before, sources)
-        now[:] = [_Running(engine, fleet)]
+        now.fleet, now.engine = fleet, engine
         sparing = tasks.create_task(_spare_what_lasts(lasting.hub))
         await _until_stopped(engine, session, stopping, lasting.file)
         sparing.cancel()
@@ -262,35 +268,6 @@ async def _spare_what_lasts(hub: Hub) -> None:
     finally:
         unsubscribe()
     spare_what_lasts()
-
-
-def _planning(
-    now: Sequence[_Running],
-) -> Callable[[IntentKey, Intent | None], Coroutine[object, object, Foreseen]]:
-    """Foresees by planning with what the engine knows: nothing is read for it."""
-
-    async def foresee(key: IntentKey, intent: Intent | None) -> Foreseen:
-        if not now:
-            raise NoEffectError("the controller has not seen the fleet yet; try again in a moment")
-        engine, fleet = now[-1]
-        # two plans of the whole fleet: beside the engine's loop, which goes on ticking
-        return await asyncio.to_thread(effect_now, engine.look(), fleet, key, intent)
-
-    return foresee
-
-
-def _ahead(
-    now: Sequence[_Running],
-) -> Callable[[PoolKey], Coroutine[object, object, Outlook]]:
-    """Looks ahead by planning with what the engine knows: nothing is read for it."""
-
-    async def look_ahead(pool: PoolKey) -> Outlook:
-        if not now:
-            raise NoEffectError("the controller has not seen the fleet yet; try again in a moment")
-        engine, fleet = now[-1]
-        return await asyncio.to_thread(outlook_now, engine.look(), fleet, pool)
-
-    return look_ahead
 
 
 @asynccontextmanager

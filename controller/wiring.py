@@ -73,28 +73,82 @@ async def embedded(
     person: Person | None = None,
     signals: SignalSwitch | None = None,
     source: FleetSource | None = None,
+    reread: Callable[[Callable[[], None]], None] = lambda _callback: None,
+    recorder: Recorder | None = None,
 ) -> None:
-    """Run a controller that publishes to the hub for a user interface in the same process, until
-    `stopping` is set. Without a `person`, nobody can ask for anything there.
+    """Run a controller that publishes to the hub, until `stopping` is set: one engine after the
+    other, each for one state of the fleet file. Without a `person`, nobody can ask for anything in
+    the same process.
 
-    With a `source` the fleet file is read again when it changes. With `read_only` there is no
-    actuator. A server that cannot be reached is shown by its link.
+    With a `source` the fleet file is read again when it changes; `reread` gets what makes it be
+    read again. With `read_only` there is no actuator. A server that cannot be reached is shown by
+    its link.
     Raises FatalError for a problem that waiting cannot fix (no kubeconfig, no such context, NATS
     too old).
     """
-    recorder = Recorder(writes=not read_only)
-    await _run(
-        settings,
-        hub,
-        clock,
-        recorder,
-        name=name,
-        read_only=read_only,
-        stopping=stopping,
-        signals=signals or SignalSwitch(),
-        person=person,
-        source=source,
-    )
+    interval_s = settings.controller.interval_s
+    process = f"{gethostname()}/{os.getpid()}"
+    right = WriteRight()
+    takes_part = settings.controller.lease.store is not LeaseStore.NONE and not read_only
+    kept, freeze_file = settings.controller.journal, settings.controller.freeze_file
+    journal = None if kept is None else JournalWriter(JournalFiles(kept), clock)
+    signals = signals or SignalSwitch()
+    switches = Switches(freeze_file, signals, clock, interval_s=interval_s, journal=journal)
+
+    def may_write() -> bool:
+        return switches.allow() and (right.may_write() if takes_part else not read_only)
+
+    try:
+        async with (
+            Cluster.connect(
+                settings.kubernetes,
+                clock,
+                may_write=may_write,
+                write_timeout_s=settings.controller.lease.times.write_s,
+                process=process,
+            ) as cluster,
+            NatsSession(settings.nats, clock) as session,
+            _lease(settings, cluster, session, clock) as lease,
+            _election(settings, lease, right, clock, process, takes_part=takes_part) as elector,
+        ):
+            connection = asyncio.Event()
+            session.on_connected(connection.set)
+            watch_pools(cluster, settings.fleet)
+            await _first_sight(cluster, connection)
+            bucket = Bucket(session, settings.nats.bucket)
+            queues = QueueReader(session, clock, timeout_s=interval_s)
+            lasting = Lasting(
+                cluster=cluster,
+                session=session,
+                clock=clock,
+                hub=hub,
+                recorder=recorder or Recorder(writes=not read_only),
+                switches=switches,
+                elector=elector,
+                bucket=bucket,
+                intents=IntentBucket(session, bucket, clock),
+                memories=MemoryBucket(bucket),
+                frames=SnapshotBucket(bucket),
+                queues=queues,
+                wakes=WakeSubscriptions(session, Subjects(session, clock, queues.filters)),
+                journal=journal,
+                stream=_journal_stream(settings, session, clock, read_only=read_only),
+                file=None if source is None else FleetFileWatch(source, settings, clock),
+                name=name,
+                process=process,
+                read_only=read_only,
+            )
+            if lasting.file is not None:
+                reread(lasting.file.reread)
+            if elector is not None:
+                hub.subscribe(lambda snapshot: elector.unable(unable_to_decide(snapshot)))
+            await run_engines(lasting, settings, person, stopping)
+            refusal = session.unsupported
+    except ConfigError as error:
+        raise FatalError(str(error)) from error
+    # raised outside of the task group, which would wrap it in an ExceptionGroup
+    if refusal is not None:
+        raise UnsupportedServerError(str(refusal))
 
 
 async def headless(
@@ -127,11 +181,11 @@ async def headless(
         liveness=ticks.liveness,
     ) as url:
         on_serving(url)
-        await _run(
+        await embedded(
             settings,
             hub,
             clock,
-            recorder,
+            recorder=recorder,
             name=name,
             read_only=read_only,
             stopping=stopping,
@@ -290,89 +344,6 @@ async def connected(settings: Settings, clock: SystemClock) -> AsyncIterator[Nat
             link = session.link()
             raise FatalError(f"nats is {link.state}: {link.detail}".rstrip(": ")) from None
         yield session
-
-
-async def _run(
-    settings: Settings,
-    hub: Hub,
-    clock: SystemClock,
-    recorder: Recorder,
-    *,
-    name: str,
-    read_only: bool,
-    stopping: asyncio.Event,
-    signals: SignalSwitch,
-    person: Person | None = None,
-    source: FleetSource | None = None,
-    reread: Callable[[Callable[[], None]], None] = lambda _callback: None,
-) -> None:
-    """Make what lasts as long as the process, and run one engine after the other, each for one
-    state of the fleet file. `reread` gets what makes the file be read again.
-    """
-    interval_s = settings.controller.interval_s
-    process = f"{gethostname()}/{os.getpid()}"
-    right = WriteRight()
-    takes_part = settings.controller.lease.store is not LeaseStore.NONE and not read_only
-    kept = settings.controller.journal
-    journal = None if kept is None else JournalWriter(JournalFiles(kept), clock)
-    switches = Switches(
-        settings.controller.freeze_file, signals, clock, interval_s=interval_s, journal=journal
-    )
-
-    def may_write() -> bool:
-        return switches.allow() and (right.may_write() if takes_part else not read_only)
-
-    try:
-        async with (
-            Cluster.connect(
-                settings.kubernetes,
-                clock,
-                may_write=may_write,
-                write_timeout_s=settings.controller.lease.times.write_s,
-                process=process,
-            ) as cluster,
-            NatsSession(settings.nats, clock) as session,
-            _lease(settings, cluster, session, clock) as lease,
-            _election(settings, lease, right, clock, process, takes_part=takes_part) as elector,
-        ):
-            connection = asyncio.Event()
-            session.on_connected(connection.set)
-            watch_pools(cluster, settings.fleet)
-            await _first_sight(cluster, connection)
-            bucket = Bucket(session, settings.nats.bucket)
-            queues = QueueReader(session, clock, timeout_s=interval_s)
-            lasting = Lasting(
-                cluster=cluster,
-                session=session,
-                clock=clock,
-                hub=hub,
-                recorder=recorder,
-                switches=switches,
-                elector=elector,
-                bucket=bucket,
-                intents=IntentBucket(session, bucket, clock),
-                memories=MemoryBucket(bucket),
-                frames=SnapshotBucket(bucket),
-                queues=queues,
-                wakes=WakeSubscriptions(session, Subjects(session, clock, queues.filters)),
-                journal=journal,
-                stream=_journal_stream(settings, session, clock, read_only=read_only),
-                file=None if source is None else FleetFileWatch(source, settings, clock),
-                name=name,
-                process=process,
-                read_only=read_only,
-            )
-            if lasting.file is not None:
-                reread(lasting.file.reread)
-            if elector is not None:
-                hub.subscribe(lambda snapshot: elector.unable(unable_to_decide(snapshot)))
-            await run_engines(lasting, settings, person, stopping)
-            refusal = session.unsupported
-    except ConfigError as error:
-        raise FatalError(str(error)) from error
-    # raised outside of the task group, which would wrap it in an ExceptionGroup
-    if refusal is not None:
-        raise UnsupportedServerError(str(refusal))
 
 
 def _journal_stream(
