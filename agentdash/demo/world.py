@@ -185,7 +185,11 @@ class DemoWorld:
             stack.push_async_callback(self._link.close)
             stack.push_async_callback(self._count)
             await _prepare_streams(self._link.jetstream)
-            self._tasks = {load: self._tasks_of(load) for load in LOADS}
+            stream, publish = self._link.jetstream, self._link.client.publish
+            self._tasks = {
+                load: PoolTasks(stream, publish, load.tenant, load.name, _queues(load))
+                for load in LOADS
+            }
             self.cluster.pod_runner = self
             # after the client, so that its workers end before the connection
             await stack.enter_async_context(self.cluster)
@@ -271,10 +275,6 @@ class DemoWorld:
             self._published.append(result_key(load.tenant, load.name, task))
 
         await run_load(LOADS, publish, seed=self._seed, for_s=self._load_for_s)
-
-    def _tasks_of(self, load: PoolLoad) -> PoolTasks:
-        publish = self._link.client.publish
-        return PoolTasks(self._link.jetstream, publish, load.tenant, load.name, _queues(load))
 
     async def _count(self) -> None:
         if not self._link.problem:

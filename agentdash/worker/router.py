@@ -212,10 +212,8 @@ class Route:
         cost, more = model.usd(self._expected), better.usd(self._expected)
         if cost is None or not more:
             return chance > WORTH_WITHOUT_PRICE
-        return chance >= cost / more or self._is_too_dear(more)
-
-    def _is_too_dear(self, usd: Decimal) -> bool:
-        return self._budget_usd is not None and usd > self._budget_usd
+        is_too_dear = self._budget_usd is not None and more > self._budget_usd
+        return chance >= cost / more or is_too_dear
 
     def _count(self, used: UsedTokens, *, did_it: bool) -> None:
         usd = self.model.usd(used)

@@ -67,6 +67,24 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     usd: Decimal | None = None
     tokens: int | None = None
 
+    def check(self, spent: Spent, more: Spent | None = None) -> None:
+        """Raises LimitReached if what is spent is above the limit, or would be with what the next
+        call may use.
+        """
+        after = spent if more is None else spent + more
+        if self.usd is not None and after.usd > self.usd:
+            told = f"{self.subject} may cost {self.usd} USD: {spent.usd:.4f} are spent"
+            ahead = (
+                "" if more is None else f" or reserved, and the next call may cost {more.usd:.4f}"
+            )
+            raise LimitReached(told + ahead)
+        if self.tokens is not None and after.tokens > self.tokens:
+            told = f"{self.subject} may use {self.tokens:,} tokens: {spent.tokens:,} are used"
+            ahead = (
+                "" if more is None else f" or reserved, and the next call may use {more.tokens:,}"
+            )
+            raise LimitReached(told + ahead)
+
 
 def task_account(
     tenant: str, pool: str, task: str, usd: float | None, tokens: int | None
@@ -105,18 +123,8 @@ class Spending:
         """Add the amount, or raise LimitReached if the account would pass its limit."""
 
         def added(spent: Spent) -> Spent:
-            after = spent + amount
-            if account.usd is not None and after.usd > account.usd:
-                raise LimitReached(
-                    f"{account.subject} may cost {account.usd} USD: {spent.usd:.4f} are spent or "
-                    f"reserved, and the next call may cost {amount.usd:.4f}"
-                )
-            if account.tokens is not None and after.tokens > account.tokens:
-                raise LimitReached(
-                    f"{account.subject} may use {account.tokens:,} tokens: {spent.tokens:,} are "
-                    f"used or reserved, and the next call may use {amount.tokens:,}"
-                )
-            return after
+            account.check(spent, amount)
+            return spent + amount
 
         await self._change(account.key, added)
 
@@ -203,16 +211,7 @@ class Debts:
 
     def _check(self) -> None:
         for account in self._accounts:
-            spent = self._known[account.key] + self._owed[account.key]
-            if account.usd is not None and spent.usd > account.usd:
-                raise LimitReached(
-                    f"{account.subject} may cost {account.usd} USD: {spent.usd:.4f} are spent"
-                )
-            if account.tokens is not None and spent.tokens > account.tokens:
-                raise LimitReached(
-                    f"{account.subject} may use {account.tokens:,} tokens: "
-                    f"{spent.tokens:,} are used"
-                )
+            account.check(self._known[account.key] + self._owed[account.key])
 
     def _begin(self) -> None:
         is_storing = self._storing is not None and not self._storing.done()
