@@ -23,8 +23,7 @@ from agentdash.identity import operator
 from agentdash.output import draw_less_over_ssh, tell, waiting_for
 from controller.engine.clock import SystemClock
 from controller.engine.intents import SignalSwitch, freeze_by_signals
-from controller.engine.publish import Hub
-from controller.engine.supervise import EngineThread, FatalError, Main
+from controller.engine.supervise import EngineThread, FatalError, Hub, Main
 from controller.exit_codes import ExitCode
 from controller.logs import log_nowhere
 from controller.ports import Person

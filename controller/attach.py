@@ -10,8 +10,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from controller.engine.clock import SystemClock
-from controller.engine.publish import Hub
-from controller.engine.supervise import FatalError
+from controller.engine.supervise import FatalError, Hub
 from controller.model.ids import PoolKey
 from controller.model.intents import Intent, IntentKey, Operator, time_words
 from controller.model.settings import NatsSettings

@@ -19,11 +19,11 @@ from controller.engine.lead import Elector, NoElection
 from controller.engine.loop import Engine, Handover, Keeps, Writes
 from controller.engine.memory import Keeper
 from controller.engine.observe import MetricPolls, Sources
-from controller.engine.publish import Hub, Shows, journal_findings, stream_findings
+from controller.engine.publish import Shows, journal_findings, stream_findings
 from controller.engine.record import Recorder
 from controller.engine.show.findings import Found
 from controller.engine.show.snapshot import SnapshotBuilder
-from controller.engine.supervise import spare_what_lasts
+from controller.engine.supervise import Hub, spare_what_lasts
 from controller.kube.cluster import Cluster
 from controller.kube.metrics import metric_sources
 from controller.model.fleet import Fleet

@@ -20,10 +20,9 @@ from controller.engine.fleet_file import FleetFileWatch
 from controller.engine.intents import SignalSwitch, Switches
 from controller.engine.lead import Elector, WriteRight
 from controller.engine.observe import Observer, Sources
-from controller.engine.publish import Hub
 from controller.engine.record import Recorder
 from controller.engine.show.snapshot import SnapshotBuilder
-from controller.engine.supervise import FatalError
+from controller.engine.supervise import FatalError, Hub
 from controller.engines import FIRST_SIGHT_S, Lasting, metric_polls, run_engines, watch_pools
 from controller.expose.server import TickWatch, serving, unable_to_decide
 from controller.kube.cluster import Cluster

@@ -20,8 +20,7 @@ from agentdash.tui.widgets.lines_widget import LinesWidget
 from controller.attach import Attachment
 from controller.config import load
 from controller.engine.clock import SystemClock
-from controller.engine.publish import Hub
-from controller.engine.supervise import EngineThread
+from controller.engine.supervise import EngineThread, Hub
 from controller.model.decision import Bound
 from controller.model.intents import IntentKind, Operator, Scope
 from controller.model.settings import NatsCredentials, NatsSettings, SecretRef

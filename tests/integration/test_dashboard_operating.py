@@ -18,8 +18,7 @@ from agentdash.engine_operator import EngineOperator
 from agentdash.tui.app import Dashboard
 from controller.config import load
 from controller.engine.clock import SystemClock
-from controller.engine.publish import Hub
-from controller.engine.supervise import EngineThread
+from controller.engine.supervise import EngineThread, Hub
 from controller.model.decision import Bound, Decision
 from controller.model.intents import IntentKind, Operator, Scope
 from controller.model.settings import NatsSettings

@@ -17,8 +17,7 @@ from agentdash.tui.widgets.lines_widget import LinesWidget
 from controller.attach import Attachment, find_last_snapshot
 from controller.engine.clock import SystemClock
 from controller.engine.kept_frame import KEPT_EVERY_S
-from controller.engine.publish import Hub
-from controller.engine.supervise import EngineThread
+from controller.engine.supervise import EngineThread, Hub
 from controller.exit_codes import ExitCode
 from controller.model.intents import Operator
 from controller.model.settings import NatsSettings

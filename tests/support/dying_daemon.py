@@ -17,7 +17,7 @@ from unittest import mock
 
 from agentdash import cli
 from controller import engines, wiring
-from controller.engine.publish import Hub
+from controller.engine.supervise import Hub
 from controller.kube import cluster
 from controller.kube.writes import ClusterActuator
 from controller.nats.bucket import Bucket

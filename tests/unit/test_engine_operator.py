@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from agentdash.engine_operator import READ_ONLY, REPLAYED, EngineOperator
 from agentdash.tui.operating import NotDoneError
 from controller.config import parse
-from controller.engine.publish import Hub
+from controller.engine.supervise import Hub
 from controller.model.decision import Bound, Code
 from controller.model.ids import PoolKey
 from controller.model.intents import Operator

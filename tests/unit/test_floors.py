@@ -19,7 +19,7 @@ BREACHES = {
     "controller/model/value.py": ("import controller.config", "floors below it"),
     "controller/kube/writes.py": ("import agentdash.tui.app", "does not know who shows it"),
     "agentdash/demo/agents.py": ("import controller.model.ids", "stands on its own"),
-    "agentdash/tui/view.py": ("import controller.engine.publish", "never the machinery"),
+    "agentdash/tui/view.py": ("import controller.engine.supervise", "never the machinery"),
     "agentdash/worker/lifecycle.py": (
         "import agentdash.demo.agents",
         "what people run imports only",

@@ -16,7 +16,7 @@ from agentdash.worker.stores import ensure_usage_stream
 from controller.attach import Attachment
 from controller.engine.clock import SystemClock
 from controller.engine.history import RECENT_SLOT_S
-from controller.engine.publish import Hub
+from controller.engine.supervise import Hub
 from controller.model.ids import PoolKey
 from controller.model.settings import NatsSettings
 from controller.model.snapshot import NOT_KNOWN, History, Snapshot, Timeline

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from controller.attach import Attachment
 from controller.engine.clock import SystemClock
-from controller.engine.publish import Hub
+from controller.engine.supervise import Hub
 from controller.model.settings import (
     JournalStreamSettings,
     NatsCredentials,

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from agentdash.tui.view import is_newer
 from controller.attach import Attachment
 from controller.engine.clock import SystemClock
-from controller.engine.publish import Hub
+from controller.engine.supervise import Hub
 from controller.model.settings import NatsCredentials, NatsSettings, SecretRef
 from controller.model.snapshot import History, Timeline
 from controller.nats import feed

@@ -15,7 +15,7 @@ from nats.aio.msg import Msg
 
 from controller.attach import Attachment, find_snapshot, find_writer
 from controller.engine.clock import SystemClock
-from controller.engine.publish import Hub
+from controller.engine.supervise import Hub
 from controller.model.lease import LeaseView
 from controller.model.settings import NatsCredentials, NatsSettings, SecretRef
 from controller.model.snapshot import Role, Snapshot

@@ -13,9 +13,10 @@ from controller.engine.kept_frame import FrameKeeper
 from controller.engine.lead import Elector, WriteRight
 from controller.engine.loop import Engine, Keeps, Planner, Writes
 from controller.engine.memory import Keeper
-from controller.engine.publish import Hub, Shows
+from controller.engine.publish import Shows
 from controller.engine.record import Recorder
 from controller.engine.show.snapshot import SnapshotBuilder
+from controller.engine.supervise import Hub
 from controller.kube.lease import KubernetesLease
 from controller.kube.writes import ClusterActuator, WriteGate
 from controller.model.ids import PoolKey

@@ -12,9 +12,10 @@ from controller.engine.kept_frame import FrameKeeper
 from controller.engine.lead import NoElection
 from controller.engine.loop import Engine, Keeps, Writes
 from controller.engine.memory import Keeper
-from controller.engine.publish import Hub, Shows
+from controller.engine.publish import Shows
 from controller.engine.record import Recorder
 from controller.engine.show.snapshot import SnapshotBuilder
+from controller.engine.supervise import Hub
 from controller.model.fleet import Pool
 from controller.model.observation import QueueDepth
 from controller.model.snapshot import Snapshot

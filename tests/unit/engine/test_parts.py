@@ -6,8 +6,7 @@ import time
 
 from controller.engine.actuate import WRITE_RETRY_MOST_S, WriteBackoff
 from controller.engine.clock import SystemClock
-from controller.engine.publish import Hub
-from controller.engine.supervise import EngineThread, FatalError
+from controller.engine.supervise import EngineThread, FatalError, Hub
 from controller.model.decision import Outcome, OutcomeKind
 from controller.model.ids import PoolKey
 from controller.model.snapshot import Role, Snapshot
