@@ -14,7 +14,7 @@ from controller.engine.loop import Planner
 from controller.model.decision import Decision, Gate
 from controller.model.fleet import Pool
 from controller.model.ids import PoolKey
-from controller.model.intents import Intents, Scope
+from controller.model.intents import Intent, IntentKind, Intents
 from controller.model.memory import Memory
 from controller.model.observation import Observation
 from controller.model.readings import Fresh
@@ -130,13 +130,13 @@ class Judge:
             return
         key, who = pool.key, f"{controller.machine.name} decides {pool.key} {current} → {wanted}"
         asked = [each for each in intents if _concerns(each, pool)]
-        kinds = {type(each).__name__ for each in asked}
-        self._never("Freeze" in kinds, f"{who}, though it is frozen")
+        kinds = {each.kind for each in asked}
+        self._never(IntentKind.FREEZE in kinds, f"{who}, though it is frozen")
         self._never(not controller.view.is_certain(key), f"{who}, without a view of it")
         if wanted > current:
             self._never(wanted > pool.max, f"{who}, above its max {pool.max}")
-            self._never("Pause" in kinds, f"{who}, though it is paused")
-            self._never("NoGrowth" in kinds, f"{who}, though it may not grow")
+            self._never(IntentKind.PAUSE in kinds, f"{who}, though it is paused")
+            self._never(IntentKind.NO_GROWTH in kinds, f"{who}, though it may not grow")
             spent = self._world.budget_is_spent(pool.tenant)
             self._never(spent, f"{who}, though the budget of {pool.tenant} is spent")
             return
@@ -145,7 +145,7 @@ class Judge:
             reading = controller.workers.read(key)
             self._never(not isinstance(reading, Fresh), f"{who}, without knowing its workers")
             self._never(bool(controller.deaf), f"{who}, while it does not hear its workers")
-        if "Pause" not in kinds and not self._world.budget_is_spent(pool.tenant):
+        if IntentKind.PAUSE not in kinds and not self._world.budget_is_spent(pool.tenant):
             self._never(wanted < pool.min, f"{who}, below its min {pool.min}")
 
     def _sent(
@@ -222,9 +222,6 @@ class Judge:
         self._steps[key] = [*known, _Step(sent_at, after - before, reign, sent_at)]
 
 
-def _concerns(intent: object, pool: Pool) -> bool:
-    scope = getattr(intent, "scope", None)
-    if scope is None:
-        return getattr(intent, "pool", None) == pool.key
-    assert isinstance(scope, Scope)
+def _concerns(intent: Intent, pool: Pool) -> bool:
+    scope = intent.scope
     return scope.pool in {None, pool.key} and scope.tenant in {None, pool.tenant}
