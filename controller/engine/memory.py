@@ -118,7 +118,7 @@ SAVE_EVERY_S: Final = 15.0
 SAVE_MILESTONES_EVERY_S: Final = 2.0
 """The same, after a milestone in the history of a queue."""
 SEEN_EVERY_S: Final = 15.0
-"""How often it is noted that what was saved is all there is to know: as often as histories are kept.
+"""How often it is noted that nothing is missing in what was saved: as often as histories are kept.
 So much of the time before a kill counts as unseen."""
 SAVE_GAP_S: Final = 1.0
 IDLE_SHARE: Final = 20
