@@ -50,8 +50,9 @@ from agentdash.worker import (
     Worker,
     WorkerSettings,
 )
+from agentdash.worker.attempts import PoolTasks
 from agentdash.worker.session import result_key
-from agentdash.worker.stores import NatsLink, PoolTasks, ensure_usage_stream
+from agentdash.worker.stores import NatsLink, ensure_usage_stream
 
 log = logging.getLogger(__name__)
 

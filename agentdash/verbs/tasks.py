@@ -23,9 +23,9 @@ from agentdash.verbs.tables import aligned
 from agentdash.verbs.ticks import choose
 from agentdash.verbs.waiting import waiting_for_nats
 from agentdash.worker import TaskResult, TaskStatus, TaskTerms
-from agentdash.worker.attempts import LIST_MOST, DeadLetter, DeadLetters
+from agentdash.worker.attempts import LIST_MOST, DeadLetter, DeadLetters, PoolTasks
 from agentdash.worker.session import ID_RULE, StoreUnavailableError, is_task_id
-from agentdash.worker.stores import DEAD_STREAM, PoolTasks, ensure_worker_streams
+from agentdash.worker.stores import DEAD_STREAM, ensure_worker_streams
 from controller.attach import UnsupportedServerError
 from controller.engine.clock import SystemClock
 from controller.engine.supervise import FatalError

@@ -1,5 +1,5 @@
-"""What becomes of a task that does not end at its first try: how often it was tried, how it is
-published once more, and its dead letter.
+"""How tasks are given to a pool and cancelled; and what becomes of a task that does not end at its
+first try: how often it was tried, how it is published once more, and its dead letter.
 
 A try is counted before it begins, so that one whose worker died is counted too. JetStream counts
 deliveries, and not each of them is a try: some are handed back, and some reach no living worker.
@@ -15,8 +15,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from nats import errors
@@ -28,8 +29,11 @@ from nats.js.kv import KeyValue
 from agentdash.worker.session import (
     ID_RULE,
     TERMS_HEADER,
+    Priority,
     StoreUnavailableError,
+    TaskResult,
     TaskStatus,
+    TaskTerms,
     Tries,
     UnreadableStoreError,
     UnreadableTaskError,
@@ -47,6 +51,7 @@ from agentdash.worker.stores import (
     NatsLink,
     Results,
     bucket,
+    cancel_subject,
     ensure_exhausted_stream,
 )
 from controller.model.decoding import UndecodableError, decoded
@@ -485,3 +490,86 @@ def _letter(message: RawStreamMsg) -> DeadLetter:
         body=message.data or b"",
         terms=headers.get(TERMS_HEADER, ""),
     )
+
+
+class Receipt(NamedTuple):
+    """Where a submitted task is. `is_new` is False if the stream had a message with its id."""
+
+    id: str
+    stream: str
+    sequence: int
+    is_new: bool
+
+
+class PoolTasks:
+    """The tasks of one pool, for those who give it work. All methods raise nats.errors.Error."""
+
+    def __init__(
+        self,
+        stream: JetStreamContext,
+        tell: Callable[[str, bytes], Awaitable[None]],
+        tenant: str,
+        pool: str,
+        queues: Sequence[QueueName],
+    ) -> None:
+        """`tell` publishes without waiting; `queues` are the pool's, the highest priority first."""
+        self._stream = stream
+        self._tell = tell
+        self._tenant, self._pool = tenant, pool
+        self._queues = tuple(queues)
+        self.results = Results(self._stream, tenant, pool)
+
+    async def submit(self, payload: Any, terms: TaskTerms) -> Receipt:
+        """Publish a task. `payload` is any JSON value; `terms.id` must be set. Its id makes it
+        unique within the stream's window for duplicates. Raises StoreUnavailableError if its queue
+        has no single subject to publish to.
+        """
+        queue = self._queues[0 if terms.priority == Priority.HIGH else -1]
+        subject = await self._subject_of(queue)
+        headers = {TERMS_HEADER: header_json(terms), Header.MSG_ID.value: terms.id}
+        body = msgspec.json.encode(payload)
+        answer = await self._stream.publish(subject, body, stream=queue.stream, headers=headers)
+        return Receipt(terms.id, answer.stream, answer.seq, not answer.duplicate)
+
+    async def cancel(self, task: str, why: str) -> TaskResult:
+        """End a task as `cancelled`, unless it has ended; returns its end. A worker that has begun
+        it is told; no worker begins it any more.
+        """
+        ended = TaskResult(id=task, status=TaskStatus.CANCELLED, at=time.time(), error=why)
+        first = await self.results.keep(ended)
+        await self._tell(cancel_subject(self._tenant, self._pool), task.encode())
+        return first
+
+    async def waits(self, task: str) -> bool:
+        """Whether a message of this task is in the pool's streams: it waits, or is worked on. Also
+        if our user may not look.
+        """
+        for stream, consumer in self._queues:
+            try:
+                info = await self._stream.consumer_info(stream, consumer)
+                number, subject = 1, info.config.filter_subject or ">"
+                while True:
+                    found = await self._stream.get_msg(stream, number, subject=subject, next=True)
+                    number = found.seq or number
+                    if message_task(found.headers, stream, number)[0] == task:
+                        return True
+                    number += 1
+            except NotFoundError:
+                continue
+            except errors.TimeoutError:
+                return True
+        return False
+
+    async def _subject_of(self, queue: QueueName) -> str:
+        name = f"consumer {queue.consumer} of stream {queue.stream}"
+        try:
+            info = await self._stream.consumer_info(queue.stream, queue.consumer)
+        except NotFoundError:
+            raise StoreUnavailableError(f"there is no {name}: create it first") from None
+        subject = info.config.filter_subject or ""
+        if not subject or "*" in subject or ">" in subject:
+            raise StoreUnavailableError(
+                f"{name} filters {subject or 'nothing'}, so a task has no single subject: publish "
+                "to one of its subjects yourself"
+            )
+        return subject

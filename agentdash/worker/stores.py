@@ -1,6 +1,5 @@
-"""What workers keep in NATS: the streams and buckets, a task's result and its checkpoint; and how
-tasks are given to a pool and cancelled. And the connection to NATS of one worker, or of several in
-one process.
+"""What workers keep in NATS: the streams and buckets, a task's result and its checkpoint. And the
+connection to NATS of one worker, or of several in one process.
 
 A stream or bucket is created where there is none. One that exists stays as it is, so that an
 administrator may set replicas and limits beforehand.
@@ -13,8 +12,7 @@ import base64
 import logging
 import re
 import ssl
-import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import sha256
 from typing import Any, Final, NamedTuple, TypeVar
@@ -27,7 +25,6 @@ from nats.aio.subscription import Subscription
 from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js import JetStreamContext
 from nats.js.api import (
-    Header,
     KeyValueConfig,
     ObjectInfo,
     ObjectMeta,
@@ -54,20 +51,13 @@ from nats.js.object_store import (
 
 from agentdash.worker.session import (
     RESULTS_BUCKET,
-    TERMS_HEADER,
-    Priority,
     StoreUnavailableError,
     TaskResult,
-    TaskStatus,
-    TaskTerms,
     UnreadableStoreError,
-    header_json,
-    message_task,
     result_key,
 )
 from agentdash.worker.settings import NatsLogin
 from controller.model.decoding import UndecodableError, decoded
-from controller.model.ids import QueueName
 from controller.model.servers import NO_TLS, Backoff, ErrorCode, offers_tls
 from controller.model.settings import without_userinfo
 from controller.model.text import clean
@@ -554,89 +544,6 @@ def _numbers(headers: Mapping[str, str] | None, header: str, otherwise: str) -> 
     return (*(0,) * missing, *map(int, texts))
 
 
-class Receipt(NamedTuple):
-    """Where a submitted task is. `is_new` is False if the stream had a message with its id."""
-
-    id: str
-    stream: str
-    sequence: int
-    is_new: bool
-
-
 def cancel_subject(tenant: str, pool: str) -> str:
     """Where a pool's workers are told the id of a cancelled task."""
     return f"agentdash.cancel.{tenant}.{pool}"
-
-
-class PoolTasks:
-    """The tasks of one pool, for those who give it work. All methods raise nats.errors.Error."""
-
-    def __init__(
-        self,
-        stream: JetStreamContext,
-        tell: Callable[[str, bytes], Awaitable[None]],
-        tenant: str,
-        pool: str,
-        queues: Sequence[QueueName],
-    ) -> None:
-        """`tell` publishes without waiting; `queues` are the pool's, the highest priority first."""
-        self._stream = stream
-        self._tell = tell
-        self._tenant, self._pool = tenant, pool
-        self._queues = tuple(queues)
-        self.results = Results(self._stream, tenant, pool)
-
-    async def submit(self, payload: Any, terms: TaskTerms) -> Receipt:
-        """Publish a task. `payload` is any JSON value; `terms.id` must be set. Its id makes it
-        unique within the stream's window for duplicates. Raises StoreUnavailableError if its queue
-        has no single subject to publish to.
-        """
-        queue = self._queues[0 if terms.priority == Priority.HIGH else -1]
-        subject = await self._subject_of(queue)
-        headers = {TERMS_HEADER: header_json(terms), Header.MSG_ID.value: terms.id}
-        body = msgspec.json.encode(payload)
-        answer = await self._stream.publish(subject, body, stream=queue.stream, headers=headers)
-        return Receipt(terms.id, answer.stream, answer.seq, not answer.duplicate)
-
-    async def cancel(self, task: str, why: str) -> TaskResult:
-        """End a task as `cancelled`, unless it has ended; returns its end. A worker that has begun
-        it is told; no worker begins it any more.
-        """
-        ended = TaskResult(id=task, status=TaskStatus.CANCELLED, at=time.time(), error=why)
-        first = await self.results.keep(ended)
-        await self._tell(cancel_subject(self._tenant, self._pool), task.encode())
-        return first
-
-    async def waits(self, task: str) -> bool:
-        """Whether a message of this task is in the pool's streams: it waits, or is worked on. Also
-        if our user may not look.
-        """
-        for stream, consumer in self._queues:
-            try:
-                info = await self._stream.consumer_info(stream, consumer)
-                number, subject = 1, info.config.filter_subject or ">"
-                while True:
-                    found = await self._stream.get_msg(stream, number, subject=subject, next=True)
-                    number = found.seq or number
-                    if message_task(found.headers, stream, number)[0] == task:
-                        return True
-                    number += 1
-            except NotFoundError:
-                continue
-            except errors.TimeoutError:
-                return True
-        return False
-
-    async def _subject_of(self, queue: QueueName) -> str:
-        name = f"consumer {queue.consumer} of stream {queue.stream}"
-        try:
-            info = await self._stream.consumer_info(queue.stream, queue.consumer)
-        except NotFoundError:
-            raise StoreUnavailableError(f"there is no {name}: create it first") from None
-        subject = info.config.filter_subject or ""
-        if not subject or "*" in subject or ">" in subject:
-            raise StoreUnavailableError(
-                f"{name} filters {subject or 'nothing'}, so a task has no single subject: publish "
-                "to one of its subjects yourself"
-            )
-        return subject

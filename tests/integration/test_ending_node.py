@@ -15,7 +15,8 @@ import pytest
 
 from agentdash.demo.cluster.objects import PODS
 from agentdash.worker import NatsLogin, QueueName, TaskTerms
-from agentdash.worker.stores import NatsLink, PoolTasks, bucket
+from agentdash.worker.attempts import PoolTasks
+from agentdash.worker.stores import NatsLink, bucket
 from controller.model.worker_messages import WORKERS_BUCKET, WorkerState, worker_key
 from fakes.cluster import SimCluster
 from support.live import daemon, fleet_text, streams, until

@@ -32,8 +32,9 @@ from agentdash.worker import (
     Worker,
     WorkerSettings,
 )
+from agentdash.worker.attempts import PoolTasks
 from agentdash.worker.session import Prepare
-from agentdash.worker.stores import NatsLink, PoolTasks
+from agentdash.worker.stores import NatsLink
 from tests.support.nats_server import RealNats
 
 QUEUE = QueueName("TASKS", "acme-research")
