@@ -100,7 +100,7 @@ class DescribedObject(NamedTuple):
     name: str
 
 
-class Question(NamedTuple):
+class MetricQuestion(NamedTuple):
     """A request for one metric in a namespace: of all its pods, or of one `described` object."""
 
     namespace: str
@@ -130,7 +130,7 @@ class MetricsApi:
         raw = await self._get(path, RESOURCE_GROUP, timeout_s, labelSelector=self._pod_selector)
         return {sample.pod: sample for sample in _each(raw, _pod_sample)}
 
-    async def external(self, question: Question, timeout_s: float) -> tuple[int, ...]:
+    async def external(self, question: MetricQuestion, timeout_s: float) -> tuple[int, ...]:
         """The series of an external metric, in thousandths. If one cannot be read, it raises,
         because the sum counts.
         """
@@ -142,7 +142,7 @@ class MetricsApi:
             raise NoMetricError(f"there is no series of {clean_name(question.metric)}")
         return tuple(_amount(each.value) for each in found)
 
-    async def pod_figures(self, question: Question, timeout_s: float) -> dict[str, PodFigure]:
+    async def pod_figures(self, question: MetricQuestion, timeout_s: float) -> dict[str, PodFigure]:
         """A custom metric of the pods of a namespace, by pod. An unreadable pod is left out, like
         one without this metric.
         """
@@ -157,7 +157,7 @@ class MetricsApi:
         return {figure.pod: figure for figure in _each(raw, _pod_figure)}
 
     async def object_figure(
-        self, question: Question, described: DescribedObject, timeout_s: float
+        self, question: MetricQuestion, described: DescribedObject, timeout_s: float
     ) -> int:
         """A custom metric of one object, in thousandths."""
         api_version, kind, name = described
@@ -316,7 +316,7 @@ class ApiMetricSource(ABC):
         self._api = api
         self._clock = clock
         self._workloads = workloads
-        self._wanting: defaultdict[Question, dict[MetricKey, Pool]] = defaultdict(dict)
+        self._wanting: defaultdict[MetricQuestion, dict[MetricKey, Pool]] = defaultdict(dict)
         for pool in pools:
             for question, name in self._questions(pool):
                 self._wanting[question][MetricKey(pool.key, name)] = pool
@@ -345,7 +345,7 @@ class ApiMetricSource(ABC):
 
     async def _answer(
         self,
-        question: Question,
+        question: MetricQuestion,
         wanting: Wanting,
         gate: asyncio.Semaphore,
         deadline: float,
@@ -367,12 +367,12 @@ class ApiMetricSource(ABC):
         }
 
     @abstractmethod
-    def _questions(self, pool: Pool) -> Iterator[tuple[Question, str]]:
+    def _questions(self, pool: Pool) -> Iterator[tuple[MetricQuestion, str]]:
         """The questions for this pool, each with the name of the reading that it answers."""
 
     @abstractmethod
     async def _ask(
-        self, question: Question, wanting: Wanting, timeout_s: float
+        self, question: MetricQuestion, wanting: Wanting, timeout_s: float
     ) -> Mapping[MetricKey, MetricValue | Absent]:
         """A value for each of these metrics, or why it has none. Raises KubeError."""
 
@@ -394,13 +394,13 @@ class ResourceSource(ApiMetricSource):
     name = RESOURCE_GROUP
     _least_s = RESOURCE_EVERY_S
 
-    def _questions(self, pool: Pool) -> Iterator[tuple[Question, str]]:
+    def _questions(self, pool: Pool) -> Iterator[tuple[MetricQuestion, str]]:
         for spec in pool.metrics:
             if isinstance(spec, ResourceMetric | ContainerResourceMetric):
-                yield Question(pool.namespace, ""), spec.resource
+                yield MetricQuestion(pool.namespace, ""), spec.resource
 
     async def _ask(
-        self, question: Question, wanting: Wanting, timeout_s: float
+        self, question: MetricQuestion, wanting: Wanting, timeout_s: float
     ) -> Mapping[MetricKey, MetricValue | Absent]:
         samples = await self._api.pod_samples(question.namespace, timeout_s)
         return {
@@ -424,22 +424,22 @@ class ExternalSource(ApiMetricSource):
 
     name = EXTERNAL_GROUP
 
-    def _questions(self, pool: Pool) -> Iterator[tuple[Question, str]]:
+    def _questions(self, pool: Pool) -> Iterator[tuple[MetricQuestion, str]]:
         for signal in pool.signals:
             if isinstance(signal.source, ExternalSeries):
                 source = signal.source
                 yield (
-                    Question(pool.namespace, source.name, source.selector),
+                    MetricQuestion(pool.namespace, source.name, source.selector),
                     signal.name,
                 )
         signals = {QUEUE, *(signal.name for signal in pool.signals)}
         for spec in pool.metrics:
             if isinstance(spec, ExternalMetric) and spec.name not in signals:
-                question = Question(pool.namespace, spec.name, spec.selector)
+                question = MetricQuestion(pool.namespace, spec.name, spec.selector)
                 yield question, reading_name(spec)
 
     async def _ask(
-        self, question: Question, wanting: Wanting, timeout_s: float
+        self, question: MetricQuestion, wanting: Wanting, timeout_s: float
     ) -> Mapping[MetricKey, MetricValue | Absent]:
         values = await self._api.external(question, timeout_s)
         return dict.fromkeys(wanting, Series(values_milli=values))
@@ -450,7 +450,7 @@ class CustomSource(ApiMetricSource):
 
     name = CUSTOM_GROUP
 
-    def _questions(self, pool: Pool) -> Iterator[tuple[Question, str]]:
+    def _questions(self, pool: Pool) -> Iterator[tuple[MetricQuestion, str]]:
         for spec in pool.metrics:
             match spec:
                 case PodsMetric():
@@ -459,11 +459,11 @@ class CustomSource(ApiMetricSource):
                     described = DescribedObject(spec.api_version, spec.kind, spec.object_name)
                 case _:
                     continue
-            question = Question(pool.namespace, spec.name, spec.selector, described)
+            question = MetricQuestion(pool.namespace, spec.name, spec.selector, described)
             yield question, reading_name(spec)
 
     async def _ask(
-        self, question: Question, wanting: Wanting, timeout_s: float
+        self, question: MetricQuestion, wanting: Wanting, timeout_s: float
     ) -> Mapping[MetricKey, MetricValue | Absent]:
         if question.described is not None:
             milli = await self._api.object_figure(question, question.described, timeout_s)

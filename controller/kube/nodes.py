@@ -13,11 +13,11 @@ from controller.kube.client import Client, LinkTracker
 from controller.kube.quotas import added
 from controller.kube.watch import (
     Freshness,
+    KindView,
     ReadingOf,
     Reflector,
     RefusedObject,
     Seen,
-    View,
     WatchTarget,
     parsed,
     seen,
@@ -64,7 +64,7 @@ class NodeRoom(Value):
         return None if self.state.closed else self.state.holds
 
 
-class NodeView(View[Seen[wire.WireNode]]):
+class NodeView(KindView[Seen[wire.WireNode]]):
     """All nodes by name. A node is open when it is Ready, not cordoned, and has no taint of
     Kubernetes itself.
 

@@ -14,7 +14,7 @@ import msgspec
 
 from controller.kube import wire
 from controller.kube.quotas import NamespaceUsage, requested
-from controller.kube.watch import RefusedObject, View
+from controller.kube.watch import KindView, RefusedObject
 from controller.kube.wire import unix_seconds
 from controller.model.decoding import UndecodableError, decoded
 from controller.model.fleet import Pool
@@ -248,7 +248,7 @@ def counted(pods: Iterable[Pod]) -> Pods:
 _PodsByName: TypeAlias = dict[str, Pod | RefusedObject]
 
 
-class PodView(View[PodRecord]):
+class PodView(KindView[PodRecord]):
     """The pods of one namespace by workload; they are counted again only when one changes.
 
     `usage` is the quota usage of all pods, also of those without a workload. `measured` has the

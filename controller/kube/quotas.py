@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 from controller.kube import wire
-from controller.kube.watch import RefusedObject, Seen, View, seen
+from controller.kube.watch import KindView, RefusedObject, Seen, seen
 from controller.model.decoding import UndecodableError
 from controller.model.ids import WorkloadName
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
@@ -94,7 +94,7 @@ def _stated(amounts: wire.WireAmounts | None, amount: _Amount) -> Fraction | Non
     return None if written is None else exact_amount(written)
 
 
-class QuotaView(View[Seen[wire.WireQuota]]):
+class QuotaView(KindView[Seen[wire.WireQuota]]):
     """The quotas of one namespace. All of them apply, so the least of each amount counts. Quotas of
     `limits.*` and of other kinds of objects are ignored, because they do not limit replicas by
     their requests.

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from controller.kube import wire
-from controller.kube.watch import Seen, View, seen
+from controller.kube.watch import KindView, Seen, seen
 from controller.kube.wire import unix_seconds
 from controller.model.decoding import UndecodableError
 from controller.model.ids import WorkloadKind, WorkloadName
@@ -43,7 +43,7 @@ _NAMED_AFTER: Final = {
 """By the kind of an object, how its name begins with that of a workload; the first that fits."""
 
 
-class RivalView(View[Seen[wire.WireAutoscaler]]):
+class RivalView(KindView[Seen[wire.WireAutoscaler]]):
     """The autoscalers of one kind in one namespace, by the workload that they scale. One that
     cannot be read, or that is paused, scales none.
     """
@@ -99,7 +99,7 @@ class RivalView(View[Seen[wire.WireAutoscaler]]):
             self._changed(workload)
 
 
-class NamespaceSwitch(View[Seen[wire.WireAnnotated]]):
+class NamespaceSwitch(KindView[Seen[wire.WireAnnotated]]):
     """The view of one namespace: whether its annotation freezes the Deployments in it. What cannot
     be read leaves the switch as it was.
     """
@@ -144,7 +144,7 @@ class _Newest(NamedTuple):
     until: float
 
 
-class WarningView(View[Seen[wire.WireEvent]]):
+class WarningView(KindView[Seen[wire.WireEvent]]):
     """The warnings of one namespace. Only the newest `KEPT_PER_POOL` of a workload are kept, for
     `WARNING_KEPT_S`.
     """

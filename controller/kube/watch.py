@@ -360,7 +360,7 @@ def object_name(raw: msgspec.Raw | bytes) -> str | None:
         return None
 
 
-class View(ABC, Generic[N]):
+class KindView(ABC, Generic[N]):
     """Keeps the objects of one kind by name. An object that it cannot read hides no other, and one
     without a readable name is ignored.
     """
@@ -417,7 +417,7 @@ class Reflector(Generic[N]):
         self,
         client: Client,
         target: WatchTarget,
-        view: View[N],
+        view: KindView[N],
         freshness: Freshness,
         clock: Clock,
         *,

@@ -22,11 +22,11 @@ from controller.kube.rivals import NamespaceSwitch, RivalView, WarningView
 from controller.kube.watch import (
     Freshness,
     KeptReadings,
+    KindView,
     N,
     ReadingOf,
     Reflector,
     RefusedObject,
-    View,
     WatchTarget,
     is_older,
     seen,
@@ -177,7 +177,7 @@ def _failure(conditions: Iterable[wire.WireCondition]) -> str:
     return ""
 
 
-class WorkloadView(View[WorkloadRecord]):
+class WorkloadView(KindView[WorkloadRecord]):
     """The Deployments of one namespace by name, or its StatefulSets.
 
     The answer to our own write is taken over at once (`applied`), and an older event does not undo
@@ -334,7 +334,7 @@ class Namespace:
         self._changed = changed
         self.reflectors: dict[str, Reflector[Any]] = {}
 
-        def reflect(kind: str, view: View[N], *, labels: str = "", **more: Any) -> Freshness:
+        def reflect(kind: str, view: KindView[N], *, labels: str = "", **more: Any) -> Freshness:
             target = WatchTarget(kind=kind, path=self.path(kind), label_selector=labels, **more)
             freshness = Freshness(clock, link, on_answer=on_answer)
             self.reflectors[kind] = Reflector(client, target, view, freshness, clock)

@@ -19,6 +19,7 @@ from agentdash.verb_table import VERBS, VerbEntry
 from support.callers import Name, Product
 
 ROOT = Path(__file__).parents[2]
+TABLES = ROOT / "agentdash" / "tui" / "tables"
 KNOWN = "known offender"
 
 # What nothing in the product reaches: a name as `module:name`, or all of a module or package.
@@ -32,7 +33,12 @@ UNCALLED = {
 # Class names that are defined more than once.
 SAME_CLASS_NAME = {}
 # Constants and type aliases of the controller that have several values.
-SAME_CONSTANT_NAME = {}
+SAME_CONSTANT_NAME = {
+    "T": "a type variable belongs to its file",
+    "Amount": "a bounded count among the values; any exact number in planning",
+    "Interval": "of a stored value; of a key of the fleet file, with the bounds of that key",
+    "Replicas": "of a stored value; of a key of the fleet file, with the bounds of that key",
+}
 
 
 @pytest.fixture(scope="module")
@@ -41,12 +47,15 @@ def product() -> Product:
 
 
 def roots() -> list[Name]:
-    """What the project's scripts call, their verbs, and what agents are built on."""
+    """What the project's scripts call, their verbs, the tables of the console, which are found by
+    their files, and what agents are built on.
+    """
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     offered = [getattr(agentdash.worker, name) for name in agentdash.worker.__all__]
     return [
         *(Name(*script.split(":")) for script in project["scripts"].values()),
         *(Name(*verb.run.split(":")) for verb in every_verb(VERBS)),
+        *(Name(f"agentdash.tui.tables.{file.stem}", "VIEWS") for file in TABLES.glob("[a-z]*.py")),
         *(
             Name(each.__module__, each.__name__)
             for each in offered
