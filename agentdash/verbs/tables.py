@@ -8,8 +8,22 @@ from textwrap import wrap
 from typing import Final
 
 from agentdash.tui.operating import Ahead, next_words
-from agentdash.verbs.sentences import UNKNOWN, headline_of, step_of
-from controller.model.decision import Decision
+from controller.model.decision import Decision, Reason
+from controller.planning import explain
+
+UNKNOWN = explain.UNKNOWN
+"""What stands for a number that is not known."""
+
+
+def headline_of(decision: Decision, at: float) -> str:
+    """A decision in one line, as of `at`."""
+    return explain.headline(decision, at)
+
+
+def step_of(reason: Reason, at: float) -> tuple[str, str]:
+    """The name of the rule that was applied, and a sentence with its numbers, as of `at`."""
+    return explain.title(reason.code), explain.sentence(reason, at)
+
 
 _HEADINGS: Final = ("POOL", "NOW→NEXT", "TARGET", "RECOMMENDED", "DEMAND", "BOUND", "WHY")
 _RIGHT: Final = frozenset({2, 3, 4})
