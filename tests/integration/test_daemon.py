@@ -79,6 +79,7 @@ async def test_in_steady_state_nothing_is_written_and_nothing_is_logged(live: Li
         await running.ready()
         await live.publish(3, "research")
         await until(lambda: live.replicas("research") == 3)
+        await until(lambda: any(line.get("after") == 3 for line in running.lines))
         await running.pass_ticks(1)
         live.sim.requests.clear()
         logged = len(running.lines)

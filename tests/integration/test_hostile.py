@@ -98,7 +98,8 @@ async def test_hostile_text_of_a_cluster_reaches_the_screen_as_text(tmp_path: Pa
                 terminal.keys("d")
                 await terminal.shows("labels")
                 await terminal.shows(r"team=" + SHOWN)
-                await terminal.shows(r"ImagePullBackOff: " + SHOWN)
+                await terminal.shows(r"pods starting: ImagePullBackOff:")
+                await terminal.shows(SHOWN + r".* \(since")
                 assert terminal.process.returncode is None
                 terminal.keys("\x03\x03")
     assert terminal.process.returncode == 0

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from controller.model.decision import Bound, Code, Decision, Gate
 from controller.model.fleet import Fleet, Pool, Rule, SelectPolicy
 from controller.model.ids import PoolKey
+from controller.model.intents import IntentKind
 from controller.model.memory import Memory
 from controller.model.metrics import ExternalMetric, ResourceMetric, ValueTarget
 from controller.model.readings import Fresh
@@ -85,7 +86,8 @@ def is_held_back(cluster: Cluster, pool: Pool) -> bool:
     """Whether a window or a policy upwards may grant less than the work needs, where the pool has
     spares: then they stand on min alone.
     """
-    pinned = any(pin.pool == pool.key for pin in cluster.intents.pins)
+    pins = cluster.intents.of(IntentKind.PIN)
+    pinned = any(pin.scope.pool == pool.key for pin in pins)
     up = pool.behavior.scale_up
     is_slow = bool(up.policies or up.stabilization_window_s) or (
         up.select_policy is SelectPolicy.DISABLED

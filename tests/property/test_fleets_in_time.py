@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from controller.model.decision import Code
 from controller.model.fleet import Fleet, Rule
+from controller.model.intents import IntentKind, Intents
 from controller.model.memory import Memory
 from controller.model.scarcity import Capacity, Resources
 from property.clusters import Cluster, clusters
@@ -53,6 +54,7 @@ def test_no_order_of_pools_tenants_intents_or_keys_matters(
         return data.draw(st.permutations(list(values)))
 
     seen, fleet, intents = cluster.seen(work), cluster.fleet, cluster.intents
+    others = (each for each in intents if each.kind is not IntentKind.PIN)
     other = plan(
         replace(
             seen,
@@ -60,7 +62,7 @@ def test_no_order_of_pools_tenants_intents_or_keys_matters(
             tenants=dict(shuffled(seen.tenants.items())),
         ),
         replace(fleet, pools=tuple(shuffled(fleet.pools)), tenants=tuple(shuffled(fleet.tenants))),
-        replace(intents, pins=tuple(shuffled(intents.pins))),
+        Intents(asked=(*shuffled(intents.of(IntentKind.PIN)), *others)),
         replace(cluster.memory, pools=dict(shuffled(cluster.memory.pools.items()))),
         cluster.now,
     )

@@ -180,10 +180,14 @@ async def test_a_saved_view_has_no_harmful_character(
     monkeypatch.chdir(tmp_path)
     app = dashboard(scenarios.FakeFeed(fleet_scenarios.hostile()))
     async with recorded(app, WIDE) as (pilot, _):
-        await press(pilot, *typed(":pools"), "enter", "ctrl+s")
+        await press(pilot, *typed(":pools"), "enter")
+        while app.view is app.views.overview:
+            await pilot.pause()
+        await press(pilot, "ctrl+s")
         app.view.prompt.input.value = f"pools.{kind}"
         await press(pilot, "enter")
-        await pilot.pause()
+        while not (tmp_path / f"pools.{kind}").exists():
+            await pilot.pause()
     saved = (tmp_path / f"pools.{kind}").read_text()
     assert "evil" in saved
     assert not harmful(saved)
