@@ -785,7 +785,7 @@ async def test_each_of_a_pools_queues_has_a_row() -> None:
     rows = [line.strip("│>").split() for line in found if re.match(r"│.globex/research ", line)]
     assert [row[-2:] for row in rows] == [["AGENTS", "globex-research"], ["BATCH", "research-low"]]
     assert rows[0][1:5] == ["~", "stale", "12:04", "402~"]
-    assert rows[1][1:8] == ["ok", "-", "7", "0", "0", "-", "4.0"]
+    assert rows[1][1:9] == ["2", "ok", "-", "7", "0", "0", "-", "4.0"]
 
 
 async def test_the_lower_queue_of_a_pool_says_its_rank_and_acts_on_its_pool() -> None:

@@ -211,7 +211,8 @@ def _of_name(field: str) -> Callable[[QueueRow], str]:
 _Column = Column[QueueRow]
 _COLUMNS: Final[Sequence[Column[QueueRow]]] = (
     _Column(
-        "POOL", 16, "tenant and name of the pool", "pool", lambda row: row.pool.key,
+        "POOL", 16, "tenant and name of the pool; 2 behind it: its second queue", "pool",
+        lambda row: row.pool.key, lambda row, _: Span(row.key),
         sort=lambda row: row.key, widest=34, letter="N", names=True,
     ),
     _Column(
