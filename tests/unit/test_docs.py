@@ -5,6 +5,7 @@ have their row. What needs nothing but this machine is run.
 from __future__ import annotations
 
 import ast
+import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ import pytest
 import yaml
 
 from agentdash.cli import main, parser_of_verbs
-from controller.config import load
+from controller.config import json_schema, load
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs" / "pages").rglob("*.md"))]
@@ -108,6 +109,15 @@ def test_each_kind_of_finding_says_what_to_do() -> None:
     told = {kind for row in rows for kind in re.findall(r"`([^`]+)`", row.split("|")[1])}
     assert len(kinds()) > 15
     assert kinds() <= told
+
+
+def test_the_page_on_money_names_keys_of_the_fleet_file() -> None:
+    text = (ROOT / "docs/pages/money.md").read_text("utf-8")
+    rows = [row.split("|")[2] for row in text.splitlines() if row.startswith("| ")][1:]
+    named = {key for row in rows for key in re.findall(r"`([a-z_.A-Z]+)`", row)}
+    keys = set(re.findall(r'"([a-z_]+)": \{', json.dumps(json_schema())))
+    assert len(named) > 5
+    assert {part for key in named for part in key.split(".") if part.islower()} <= keys
 
 
 def test_links_between_pages_lead_somewhere() -> None:
