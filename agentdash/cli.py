@@ -56,8 +56,10 @@ exit codes:
   3  something it needs is missing: a server, a kubeconfig, its input or its output
   4  the NATS server is too old or has no JetStream
   5  refused, nothing was changed: another operator was first, no right to write, not confirmed
-for developers of agentdash: `agentdash promises`, what it promises and the tests that hold it
 A reader that closes the pipe early, such as `head`, ends it by SIGPIPE without a message.
+
+for developers of agentdash:
+  promises            what it promises under faults, and the tests that hold it
 """
 
 
@@ -71,21 +73,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = parser.parse_args(words)
         _check_once(parser, options)
         return int(_run(options))
+    except _ToldError as told:
+        return int(told.code)
     except OutputError as error:
         note(str(error))
         return int(ExitCode.UNREACHABLE)
+
+
+class _ToldError(Exception):
+    """What is asked for cannot be; it is said already, `code` is that of the process."""
+
+    def __init__(self, code: ExitCode) -> None:
+        super().__init__(code)
+        self.code = code
 
 
 def _run(options: argparse.Namespace) -> ExitCode:
     verb: VerbEntry | None = getattr(options, "verb_entry", None)
     if verb is None:
         return _run_fleet(options) if options.once is None else _run_once(options)
-    settings = load_settings(options) if verb.reads_fleet else None
-    if verb.reads_fleet and settings is None:
-        return ExitCode.USAGE
+    settings = (load_settings(options),) if verb.reads_fleet else ()
     module, _, function = verb.run.partition(":")
     run = getattr(importlib.import_module(module), function)
-    code: ExitCode = run(options) if settings is None else run(settings, options)
+    code: ExitCode = run(*settings, options)
     return code
 
 
@@ -226,18 +236,13 @@ def run_attach(options: argparse.Namespace) -> ExitCode:
     read_only = options.read_only
     if options.nats is None:
         settings = load_settings(options)
-        if settings is None:
-            return ExitCode.USAGE
         nats = settings.nats
         read_only = read_only or settings.controller.read_only
-    if not _can_show("--once prints a view of a running controller as text"):
-        return ExitCode.UNREACHABLE
+    _can_show("--once prints a view of a running controller as text")
     prefer = _preferences(options)
-    if prefer is None:
-        return ExitCode.USAGE
     from agentdash.launch import show_attached
 
-    return show_attached(nats, read_only=read_only, ascii_only=options.ascii, prefer=prefer)
+    return show_attached(nats, read_only=read_only, prefer=prefer)
 
 
 def _complete(parser: argparse.ArgumentParser, words: Sequence[str]) -> ExitCode:
@@ -278,36 +283,20 @@ def _check_once(parser: argparse.ArgumentParser, options: argparse.Namespace) ->
 def _run_once(options: argparse.Namespace) -> ExitCode:
     from agentdash.tui.names import HELP_VIEW
 
+    paper = {
+        "form": (options.once_form or ["text"])[0],
+        "width": options.width,
+        "ascii_only": options.ascii,
+    }
     if options.once.name == HELP_VIEW:
-        return _show_help_once(options)
+        prefer = _preferences(options)
+        from agentdash.verbs.once import show_help_once
+
+        return show_help_once(prefer.keys, **paper)
     settings = load_settings(options)
-    if settings is None:
-        return ExitCode.USAGE
     from agentdash.verbs.once import show_once
 
-    return show_once(
-        settings,
-        options.once,
-        name=options.fleet.name,
-        form=(options.once_form or ["text"])[0],
-        width=options.width,
-        ascii_only=options.ascii,
-    )
-
-
-def _show_help_once(options: argparse.Namespace) -> ExitCode:
-    """Print the dashboard's help, with the keys that the person chose."""
-    prefer = _preferences(options)
-    if prefer is None:
-        return ExitCode.USAGE
-    from agentdash.verbs.once import show_help_once
-
-    return show_help_once(
-        prefer.keys,
-        form=(options.once_form or ["text"])[0],
-        width=options.width,
-        ascii_only=options.ascii,
-    )
+    return show_once(settings, options.once, name=options.fleet.name, **paper)
 
 
 def _run_fleet(options: argparse.Namespace) -> ExitCode:
@@ -317,8 +306,6 @@ def _run_fleet(options: argparse.Namespace) -> ExitCode:
 
     source = FleetSource(options.fleet, lambda: _read_settings(options), file_state(options.fleet))
     settings = load_settings(options)
-    if settings is None:
-        return ExitCode.USAGE
     read_only = options.read_only or settings.controller.read_only
     name = options.fleet.name
     if options.controller_only:
@@ -328,76 +315,58 @@ def _run_fleet(options: argparse.Namespace) -> ExitCode:
         log_json()
         host, port = options.listen
         return run_daemon(settings, source, name=name, read_only=read_only, host=host, port=port)
-    if not _can_show("--controller-only runs the same controller without a screen"):
-        return ExitCode.UNREACHABLE
+    _can_show("--controller-only runs the same controller without a screen")
     prefer = _preferences(options)
-    if prefer is None:
-        return ExitCode.USAGE
     from agentdash.launch import show_fleet
 
-    return show_fleet(
-        settings,
-        source,
-        name=name,
-        read_only=read_only,
-        ascii_only=options.ascii,
-        prefer=prefer,
-    )
+    return show_fleet(settings, source, name=name, read_only=read_only, prefer=prefer)
 
 
-def _preferences(options: argparse.Namespace) -> Preferences | None:
-    """What the person prefers; None if a file of it is wrong, once its errors are told."""
+def _preferences(options: argparse.Namespace) -> Preferences:
+    """What the person prefers. Raises _ToldError if a file of it is wrong."""
     from agentdash.preferences import PreferencesError, read_preferences
 
     try:
-        found = read_preferences(os.environ)
+        found = read_preferences(os.environ)._replace(ascii_only=options.ascii)
     except PreferencesError as error:
         complain(str(error))
-        return None
+        raise _ToldError(ExitCode.USAGE) from None
     return found if options.theme is None else found._replace(theme=options.theme)
 
 
 def replay(options: argparse.Namespace, path: Path) -> ExitCode:
     """Run the dashboard on a journal in a file."""
-    if not _can_show("the journal is lines of JSON"):
-        return ExitCode.UNREACHABLE
+    _can_show("the journal is lines of JSON")
     prefer = _preferences(options)
-    if prefer is None:
-        return ExitCode.USAGE
     from agentdash.launch import show_journal
 
-    return show_journal(path, ascii_only=options.ascii, prefer=prefer)
+    return show_journal(path, prefer=prefer)
 
 
-def _can_show(instead: str) -> bool:
-    """Whether a dashboard can be drawn; if not, it is said why, and what to do `instead`."""
+def _can_show(instead: str) -> None:
+    """Raises _ToldError where no dashboard can be drawn: it is said why, and what to do
+    `instead`.
+    """
     problem = why_no_dashboard(os.environ)
     if problem is not None:
         note(f"no dashboard: {problem}; {instead}")
-    return problem is None
+        raise _ToldError(ExitCode.UNREACHABLE)
 
 
 def run_demo(options: argparse.Namespace) -> ExitCode:
     """Run the demo, with the dashboard or headless."""
-    if not options.headless and not _can_show(
+    if options.headless:
+        from agentdash.launch import run_demo_headless
+
+        return run_demo_headless(options)
+    _can_show(
         "`agentdash demo --headless` shows the demo without a screen, and `agentdash "
         "--controller-only` runs the controller of a fleet without one"
-    ):
-        return ExitCode.UNREACHABLE
-    from agentdash.launch import run_demo_headless, show_demo
-
-    demo = {
-        "speed": options.speed,
-        "seed": options.seed,
-        "load_for_s": options.load_for,
-        "journal": options.journal,
-    }
-    if options.headless:
-        return run_demo_headless(for_s=options.for_s, **demo)
+    )
     prefer = _preferences(options)
-    if prefer is None:
-        return ExitCode.USAGE
-    return show_demo(for_s=options.for_s, ascii_only=options.ascii, prefer=prefer, **demo)
+    from agentdash.launch import show_demo
+
+    return show_demo(options, prefer=prefer)
 
 
 def print_schema(options: argparse.Namespace) -> ExitCode:
@@ -434,8 +403,7 @@ def print_manifests(options: argparse.Namespace) -> ExitCode:
 
     if print_instead(options):
         return ExitCode.OK
-    settings = load_settings(options)
-    return ExitCode.USAGE if settings is None else show_manifests(settings, options)
+    return show_manifests(load_settings(options), options)
 
 
 def print_completion(options: argparse.Namespace) -> ExitCode:
@@ -453,9 +421,9 @@ def print_example(_: argparse.Namespace) -> ExitCode:
     return ExitCode.OK
 
 
-def load_settings(options: argparse.Namespace) -> Settings | None:
-    """The fleet file's settings with what the command line adds; None if the file is wrong, once
-    its errors are on standard error.
+def load_settings(options: argparse.Namespace) -> Settings:
+    """The fleet file's settings with what the command line adds. Raises _ToldError if the file is
+    wrong, once its errors are on standard error.
     """
     from controller.config import FleetFileError
 
@@ -468,7 +436,7 @@ def load_settings(options: argparse.Namespace) -> Settings | None:
                 "`agentdash demo` shows everything without a fleet file; "
                 "`agentdash example > fleet.yaml` prints one to begin with"
             )
-        return None
+        raise _ToldError(ExitCode.USAGE) from None
 
 
 def _read_settings(options: argparse.Namespace) -> Settings:

@@ -10,14 +10,14 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
-from typing import Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
-from agentdash.tui.operating import Ahead, NotDoneError, Preview, TakenError
-from controller.engine.clock import SystemClock
+from agentdash.foreseen import Ahead, ahead_of
+from agentdash.operate import NotDoneError, Preview, Request, TakenError, preview, write
+from controller.engine.supervise import SystemClock
 from controller.model.ids import PoolKey
 from controller.model.intents import (
     Audit,
-    Intent,
     IntentChange,
     IntentKey,
     Operator,
@@ -34,7 +34,12 @@ from controller.ports import (
     StoreAwayError,
     StoreError,
     StoreRefusedError,
+    TaskDesk,
+    TasksUnknownError,
 )
+
+if TYPE_CHECKING:
+    from controller.nats.session import NatsSession
 
 
 async def examine_beside(settings: Settings, on_progress: Callable[[Progress], None]) -> Report:
@@ -75,6 +80,7 @@ _NO_KUBERNETES: Final = "this process does not speak to Kubernetes, so it cannot
 NO_FLEET_FILE: Final = (
     "this dashboard has no fleet file; run agentdash doctor -f FLEET where the controller runs"
 )
+_NO_TASKS: Final = "this process does not read tasks"
 _ANSWER_S: Final = 10.0
 """Each request has its own deadline at the desk; this one is for an engine that ended meanwhile."""
 
@@ -135,23 +141,14 @@ class EngineOperator:
         except TakenError:
             return None
 
-    async def preview(self, key: IntentKey, intent: Intent | None) -> Preview:
+    async def preview(self, request: Request) -> Preview:
         """What changes now, from what the engine knows: nothing is read for it."""
-        return await self._there(partial(_preview, key, intent))
+        now = SystemClock().now()
+        return await self._there(lambda place: preview(request, place.desk, place.foresee, now=now))
 
-    async def put(self, intent: Intent, *, replaces: int | None) -> IntentChange:
-        """Ask for it."""
-        return await self._there(lambda place: place.desk.put(intent, replaces=replaces), _writes)
-
-    async def withdraw(self, key: IntentKey, *, replaces: int, why: str) -> IntentChange:
-        """Take it back."""
-        return await self._there(
-            lambda place: place.desk.withdraw(key, replaces=replaces, why=why), _writes
-        )
-
-    async def undo(self, change: IntentChange) -> IntentChange:
-        """Make what was before this change."""
-        return await self._there(lambda place: place.desk.undo(change), _writes)
+    async def write(self, request: Request, seen: Preview) -> IntentChange:
+        """Ask for it, take it back, or undo it."""
+        return await self._there(lambda place: write(request, seen, place.desk), _writes)
 
     async def audit(self) -> Audit:
         """The changes that are kept."""
@@ -176,6 +173,19 @@ class EngineOperator:
         try:
             return await self._there(partial(_tail, namespace, pod))
         except PodLogError as error:
+            raise NotDoneError(str(error)) from error
+
+    async def of_tasks(self, ask: Callable[[TaskDesk], Awaitable[T]]) -> T:
+        """Read tasks, or do something with one."""
+
+        async def there(place: OpenDesk) -> T:
+            if place.tasks is None:
+                raise TasksUnknownError(_NO_TASKS)
+            return await ask(place.tasks)
+
+        try:
+            return await self._there(there)
+        except TasksUnknownError as error:
             raise NotDoneError(str(error)) from error
 
     async def _there(
@@ -205,6 +215,13 @@ class EngineOperator:
             raise NotDoneError(str(error)) from error
 
 
+def task_desk(session: NatsSession) -> TaskDesk:
+    """What reads tasks over this connection."""
+    from agentdash.task_lists import TaskLists  # it loads the workers' part
+
+    return TaskLists(session)
+
+
 async def _coroutine(ask: Callable[[OpenDesk], Awaitable[T]], place: OpenDesk) -> T:
     return await ask(place)
 
@@ -215,21 +232,7 @@ async def _tail(namespace: str, pod: str, place: OpenDesk) -> PodLog:
     return await place.logs.tail(namespace, pod)
 
 
-async def _preview(key: IntentKey, intent: Intent | None, place: OpenDesk) -> Preview:
-    standing, replaces = None, None
-    try:
-        standing = await place.desk.find(key)
-    except IntentConflictError as error:  # it cannot be read: it can only be replaced
-        replaces = error.revision
-    if standing is not None:
-        replaces = standing.revision
-    foreseen = await place.foresee(key, intent)
-    return Preview(foreseen.effect, foreseen.now, standing, replaces)
-
-
 async def _ahead(pool: PoolKey, place: OpenDesk) -> Ahead:
-    from agentdash.foreseen import ahead_of  # it loads the planner: only where it is asked for
-
     return ahead_of(await place.look_ahead(pool))
 
 

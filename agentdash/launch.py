@@ -11,26 +11,32 @@ import os
 import signal
 import sys
 import time
+from argparse import Namespace
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from agentdash.engine_operator import READ_ONLY, REPLAYED, EngineOperator
-from agentdash.identity import operator
+from agentdash.engine_operator import READ_ONLY, REPLAYED, EngineOperator, task_desk
+from agentdash.operate import operator
 from agentdash.output import draw_less_over_ssh, tell, waiting_for
-from controller.engine.clock import SystemClock
-from controller.engine.intents import SignalSwitch, freeze_by_signals
-from controller.engine.supervise import EngineThread, FatalError, Hub, Main
+from controller.engine.supervise import (
+    EngineThread,
+    FatalError,
+    Hub,
+    Main,
+    SignalSwitch,
+    SystemClock,
+    freeze_by_signals,
+)
 from controller.exit_codes import ExitCode
 from controller.logs import log_nowhere
 from controller.ports import Person
 
 if TYPE_CHECKING:
-    from agentdash.demo.process import RunningWorld
-    from agentdash.demo.report import WorldReport
+    from agentdash.demo.process import RunningWorld, WorldReport
     from agentdash.preferences import Preferences
     from controller.attach import Attachment
     from controller.config.document import FleetSource
@@ -49,7 +55,6 @@ def show_fleet(
     *,
     name: str,
     read_only: bool,
-    ascii_only: bool,
     prefer: Preferences,
 ) -> ExitCode:
     """Run the dashboard on the fleet of `source`, with the controller in a thread of its own. Where
@@ -77,38 +82,21 @@ def show_fleet(
             name=name,
             read_only=read_only,
             stopping=stopping,
-            person=Person(seat.operator, seat.at_desk),
+            person=Person(seat.operator, seat.at_desk, task_desk),
             signals=signals,
             source=source,
         )
 
-    return _run_with_dashboard(
-        engine,
-        hub,
-        clock,
-        seat,
-        ascii_only=ascii_only,
-        prefer=prefer,
-        problem=problem,
-    )
+    return _run_with_dashboard(engine, hub, clock, seat, prefer=prefer, problem=problem)
 
 
-def show_attached(
-    settings: NatsSettings, *, read_only: bool, ascii_only: bool, prefer: Preferences
-) -> ExitCode:
+def show_attached(settings: NatsSettings, *, read_only: bool, prefer: Preferences) -> ExitCode:
     """Run the dashboard on what a controller elsewhere publishes. It needs NATS alone."""
     clock, hub = SystemClock(), Hub()
     seat = EngineOperator(operator(), hub, READ_ONLY if read_only else None)
     attach, problem = _attaching(settings, hub, clock, seat)
     return _run_with_dashboard(
-        attach,
-        hub,
-        clock,
-        seat,
-        ascii_only=ascii_only,
-        prefer=prefer,
-        problem=problem,
-        attaches=True,
+        attach, hub, clock, seat, prefer=prefer, problem=problem, attaches=True
     )
 
 
@@ -121,13 +109,15 @@ def _attaching(
     async def attach(stopping: asyncio.Event) -> None:
         from controller.attach import Attachment
 
-        made.append(Attachment(settings, hub, clock, Person(seat.operator, seat.at_desk)))
+        made.append(
+            Attachment(settings, hub, clock, Person(seat.operator, seat.at_desk, task_desk))
+        )
         await made[0].run(stopping)
 
     return attach, lambda: made[0].problem() if made else None
 
 
-def show_journal(path: Path, *, ascii_only: bool, prefer: Preferences) -> ExitCode:
+def show_journal(path: Path, *, prefer: Preferences) -> ExitCode:
     """Run the dashboard on a journal, from its end. It needs nothing but the file."""
     draw_less_over_ssh(os.environ)
     from agentdash.tui.run import run_dashboard
@@ -146,71 +136,53 @@ def show_journal(path: Path, *, ascii_only: bool, prefer: Preferences) -> ExitCo
         operator=EngineOperator(operator(), hub, REPLAYED),
         on_ready=lambda: None,
         engine_error=lambda: None,
-        ascii_only=ascii_only,
         journal=past,
-        keys=prefer.keys,
-        theme=prefer.theme,
-        remember_theme=prefer.remember_theme,
+        **prefer._asdict(),
     )
     for note in past.notes():
         _print_to_stderr(f"agentdash: {note}")
     return ExitCode.FAILED if failed else ExitCode.OK
 
 
-def show_demo(
-    *,
-    speed: float,
-    seed: int,
-    load_for_s: float | None,
-    for_s: float | None,
-    ascii_only: bool,
-    journal: str | None,
-    prefer: Preferences,
-) -> ExitCode:
+def show_demo(options: Namespace, *, prefer: Preferences) -> ExitCode:
     """Run the demo with the dashboard."""
     clock, hub = SystemClock(), Hub()
     seat = EngineOperator(operator(), hub)
 
     async def engine(stopping: asyncio.Event) -> None:
-        from agentdash.demo.process import DemoError, running_world
+        from agentdash.demo.process import DemoError
 
         try:
-            async with running_world(speed=speed, seed=seed, load_for_s=load_for_s) as world:
-                await _run_controller(world, hub, clock, stopping, journal=journal, seat=seat)
+            async with _world(options) as world:
+                await _run_controller(
+                    world, hub, clock, stopping, journal=options.journal, seat=seat
+                )
         except DemoError as error:
             raise FatalError(str(error)) from error
 
-    return _run_with_dashboard(
-        engine, hub, clock, seat, ascii_only=ascii_only, prefer=prefer, for_s=for_s
-    )
+    return _run_with_dashboard(engine, hub, clock, seat, prefer=prefer, for_s=options.for_s)
 
 
-def run_demo_headless(
-    *,
-    speed: float,
-    seed: int,
-    load_for_s: float | None,
-    for_s: float | None,
-    journal: str | None,
-) -> ExitCode:
+def _world(options: Namespace) -> AbstractAsyncContextManager[RunningWorld]:
+    from agentdash.demo.process import running_world
+
+    return running_world(speed=options.speed, seed=options.seed, load_for_s=options.load_for)
+
+
+def run_demo_headless(options: Namespace) -> ExitCode:
     """Run the demo without a screen, and print a summary at the end."""
     from agentdash.demo.process import DemoError
 
     log_nowhere()
-    seconds = for_s or HEADLESS_DEMO_S
     try:
-        asyncio.run(_run_headless(speed, seed, load_for_s, seconds, journal))
+        asyncio.run(_run_headless(options, options.for_s or HEADLESS_DEMO_S))
     except (DemoError, FatalError) as error:
         _print_to_stderr(f"agentdash: {error}")
         return ExitCode.UNREACHABLE
     return ExitCode.OK
 
 
-async def _run_headless(
-    speed: float, seed: int, load_for_s: float | None, seconds: float, journal: str | None
-) -> None:
-    from agentdash.demo.process import running_world
-
+async def _run_headless(options: Namespace, seconds: float) -> None:
     clock, hub, stopping = SystemClock(), Hub(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -218,11 +190,11 @@ async def _run_headless(
     _print_to_stderr(
         f"starting nats-server, the simulated cluster and the load for {seconds:.0f} s …"
     )
-    async with running_world(speed=speed, seed=seed, load_for_s=load_for_s) as world:
+    async with _world(options) as world:
         began = time.monotonic()
         loop.call_later(seconds, stopping.set)
         async with _progress(hub, seconds):
-            await _run_controller(world, hub, clock, stopping, journal=journal)
+            await _run_controller(world, hub, clock, stopping, journal=options.journal)
         took = time.monotonic() - began
     for each in _summary(world.report, hub, took):
         tell(each)
@@ -252,12 +224,12 @@ async def _run_controller(
         name="demo",
         read_only=False,
         stopping=stopping,
-        person=None if seat is None else Person(seat.operator, seat.at_desk),
+        person=None if seat is None else Person(seat.operator, seat.at_desk, task_desk),
     )
 
 
 def _summary(report: WorldReport, hub: Hub, seconds: float) -> list[str]:
-    from agentdash.demo.report import SpentTokens, summary
+    from agentdash.demo.process import SpentTokens, summary
 
     snapshot = hub.latest()
     tenants = () if snapshot is None else snapshot.tenants
@@ -304,7 +276,6 @@ def _run_with_dashboard(
     clock: SystemClock,
     seat: EngineOperator,
     *,
-    ascii_only: bool,
     prefer: Preferences,
     for_s: float | None = None,
     problem: Callable[[], str | None] = lambda: None,
@@ -328,11 +299,8 @@ def _run_with_dashboard(
             engine_error=(lambda: None) if attaches else thread.problem,
             feed_problem=(lambda: thread.problem() or problem()) if attaches else problem,
             waits_for="the controller's snapshot" if attaches else OWN_FIRST_SNAPSHOT,
-            ascii_only=ascii_only,
             for_s=for_s,
-            keys=prefer.keys,
-            theme=prefer.theme,
-            remember_theme=prefer.remember_theme,
+            **prefer._asdict(),
         )
     finally:
         with waiting_for("the controller to end what it is writing"):

@@ -11,10 +11,13 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Mapping, MutableMapping
-from contextlib import contextmanager
-from typing import Final, TextIO
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, Final, TextIO
 
 from controller.model.text import clean
+
+if TYPE_CHECKING:
+    from controller.model.settings import NatsSettings
 
 # a key is answered within 50 ms even where the frame before it has just been drawn
 _FRAMES_OVER_SSH: Final = "20"
@@ -86,6 +89,12 @@ def waiting_for(what: str, after_s: float = 1.0) -> Iterator[None]:
         yield
     finally:
         timer.cancel()
+
+
+def waiting_for_nats(settings: NatsSettings, *others: str) -> AbstractContextManager[None]:
+    """Say that NATS is waited for, by its servers, and `others`, if it takes over a second."""
+    servers = clean(", ".join(settings.servers))
+    return waiting_for(" and ".join((f"NATS ({servers})", *others)))
 
 
 def why_no_dashboard(environment: Mapping[str, str]) -> str | None:

@@ -34,13 +34,14 @@ def _remember_nothing(name: str) -> str | None:
 
 
 class Preferences(NamedTuple):
-    """How the dashboard is to be. `remember_theme` keeps a theme's name for the next time; it gives
-    the reason if it cannot.
+    """How the dashboard is to be. `ascii_only` draws no other characters. `remember_theme` keeps a
+    theme's name for the next time; it gives the reason if it cannot.
     """
 
     keys: Keymap = DEFAULT_KEYS
     theme: str = THEME_NAMES[0]
     remember_theme: Callable[[str], str | None] = _remember_nothing
+    ascii_only: bool = False
 
 
 def read_preferences(environment: Mapping[str, str]) -> Preferences:
@@ -52,12 +53,11 @@ def read_preferences(environment: Mapping[str, str]) -> Preferences:
     if folder is None:
         return Preferences()
     problems: list[str] = []
-    keys, theme = DEFAULT_KEYS, THEME_NAMES[0]
+    keys, theme, settings = DEFAULT_KEYS, THEME_NAMES[0], folder / _SETTINGS
     try:
         keys = _keys(folder / _KEYS)
     except PreferencesError as error:
         problems.append(str(error))
-    settings = folder / _SETTINGS
     try:
         theme = _theme(settings)
     except PreferencesError as error:

@@ -221,7 +221,9 @@ _DOING: Final = (
     *PLACE,
     again(READ_ONLY),
 )
-_WHY: Final = argument("--why", metavar="TEXT", help='the reason; "-" for none')
+_WHY: Final = argument(
+    "--why", metavar="TEXT", help='the reason, which is required to ask for something; "-" for none'
+)
 _REPLACE: Final = switch("--replace", "put it in the place of one that stands")
 _SCOPE: Final = OneOf(
     (
@@ -246,29 +248,14 @@ It says what would change now, in numbers, and asks. Without a terminal, --yes a
 """
 
 
-def _until(default: str) -> Argument:
-    return argument(
-        "--until",
-        metavar="WHEN",
-        help=(
-            "2h, 14:00 (this machine's clock) or 2026-11-23T08:00Z, "
-            f"{NO_END} for no end (default: {default})"
-        ),
-    )
-
-
-def _asks(name: str, kind: str, text: str, *own: Argument | OneOf, ends: str = "") -> VerbEntry:
-    """A verb that asks for an intent of this kind."""
-    own += (_until(ends or DEFAULT_UNTIL), _REPLACE)
-    return _operates(name, kind, text, own, number=None, withdraw=False)
-
-
-def _withdraws(name: str, kind: str, text: str, scope: Argument | OneOf) -> VerbEntry:
-    """A verb that takes back an intent of this kind."""
-    return _operates(name, kind, text, (scope,), withdraw=True)
-
-
-def _operates(name: str, kind: str, text: str, own: Arguments, **constants: Any) -> VerbEntry:
+def _operates(
+    name: str, kind: str, text: str, *own: Argument | OneOf, ends: str = DEFAULT_UNTIL
+) -> VerbEntry:
+    """A verb that asks for an intent of this kind, or takes it back where `ends` is empty."""
+    until = f"2h, 14:00 (this machine's clock) or 2026-11-23T08:00Z, {NO_END} for no end"
+    if ends:
+        help_text = f"{until} (default: {ends})"
+        own += (argument("--until", metavar="WHEN", help=help_text), _REPLACE)
     return VerbEntry(
         name,
         text,
@@ -277,14 +264,18 @@ def _operates(name: str, kind: str, text: str, own: Arguments, **constants: Any)
         f"{text[0].upper()}{text[1:]}.",
         _OPERATING_EXAMPLES,
         # what an argument itself gives replaces a constant
-        constants={"verb": name, "kind": kind, **constants},
+        constants={"verb": name, "kind": kind, "number": None, "withdraw": not ends},
     )
 
 
+def _back(name: str, kind: str, text: str, scope: Argument | OneOf) -> VerbEntry:
+    return _operates(name, kind, f"take a {text} back", scope, ends="")
+
+
 _OPERATING: Final = (
-    _asks("pin", "pin", "keep N spare replicas of a pool ready", _POOL_SCOPE, _REPLICAS),
-    _withdraws("unpin", "pin", "take a pin back", _POOL_SCOPE),
-    _asks(
+    _operates("pin", "pin", "keep N spare replicas of a pool ready", _POOL_SCOPE, _REPLICAS),
+    _back("unpin", "pin", "pin", _POOL_SCOPE),
+    _operates(
         "pause",
         "pause",
         "stop the work: idle replicas go, others finish",
@@ -293,14 +284,14 @@ _OPERATING: Final = (
             "--keep", dest="number", type=arguments.replicas, metavar="N", help="keep N replicas"
         ),
     ),
-    _withdraws("resume", "pause", "take a pause back", _SCOPE),
-    _asks("freeze", "freeze", "hands off: nothing is written", _SCOPE),
-    _withdraws("thaw", "freeze", "take a freeze back", _SCOPE),
-    _asks("cap", "cap", "at most N replicas of a pool", _POOL_SCOPE, _REPLICAS),
-    _withdraws("uncap", "cap", "take a cap back", _POOL_SCOPE),
-    _asks("hold", "no-growth", "no growth: replicas may go, none is added", _SCOPE),
-    _withdraws("release", "no-growth", "take a hold back", _SCOPE),
-    _asks(
+    _back("resume", "pause", "pause", _SCOPE),
+    _operates("freeze", "freeze", "hands off: nothing is written", _SCOPE),
+    _back("thaw", "freeze", "freeze", _SCOPE),
+    _operates("cap", "cap", "at most N replicas of a pool", _POOL_SCOPE, _REPLICAS),
+    _back("uncap", "cap", "cap", _POOL_SCOPE),
+    _operates("hold", "no-growth", "no growth: replicas may go, none is added", _SCOPE),
+    _back("release", "no-growth", "hold", _SCOPE),
+    _operates(
         "budget",
         "budget",
         "set a tenant's tokens for today",
@@ -327,7 +318,7 @@ _OPERATING: Final = (
     VerbEntry(
         "intents",
         "what operators ask for",
-        "agentdash.verbs.intent_lists:show_intents",
+        "agentdash.verbs.operate:show_intents",
         (switch("--audit", "every change, the oldest first"), JSON, *PLACE),
         "Prints what operators ask for now: who, why, until when and since when. --audit prints "
         "every change that is kept, with what was there before it.",
@@ -344,14 +335,8 @@ _SUBMIT: Final = (
         required=True,
     ),
     argument("--id", metavar="ID", help="default: a new one"),
-    argument(
-        "--priority", choices=["normal", "high"], default="normal", help="which of its queues"
-    ),
-    argument(
-        "--deadline",
-        metavar="WHEN",
-        help="it is of no use later: 20m, 14:00, 2026-11-23T08:00Z",
-    ),
+    argument("--priority", choices=["normal", "high"], default="normal", help="its queue"),
+    argument("--deadline", metavar="WHEN", help="of no use after: 20m, 14:00, 2026-11-23T08:00Z"),
     argument("--timeout", metavar="DURATION", help="of each try: 90s, 10m"),
     argument("--max-steps", type=arguments.count, metavar="N", help="the agent's steps at most"),
     argument("--budget-usd", type=arguments.usd, metavar="USD", help="what it may cost"),
@@ -395,6 +380,32 @@ examples:
         "cancel",
         TASK,
         argument("--why", default="", metavar="TEXT", help="kept in its result"),
+    ),
+    VerbEntry(
+        "tasks",
+        "what runs, waits, has ended and is dead",
+        "agentdash.verbs.once:show_tasks",
+        (
+            argument("scope", nargs="?", default="", metavar="SCOPE", help="a tenant or a pool"),
+            argument(
+                "--state",
+                action="append",
+                choices=["running", "waiting", "ended", "dead"],
+                help="only these; may stand several times",
+            ),
+            argument(
+                "--most",
+                type=arguments.count,
+                default=100,
+                metavar="N",
+                help="of each pool that wait, and of those that have ended (default 100)",
+            ),
+            JSON,
+            *PLACE,
+        ),
+        "Prints the tasks of all pools, of a tenant or of a pool: running, waiting (the oldest "
+        "first, by priority), dead, and ended (the newest first). No stream is read from end to "
+        "end.",
     ),
     VerbEntry(
         "dead",
@@ -476,19 +487,13 @@ _SHIPPING: Final = (
                 "also a ServiceMonitor and a PrometheusRule, for the Prometheus operator",
             ),
             OneOf(
-                (
-                    switch(
-                        "--dockerfile",
-                        "print the image's Dockerfile instead; it needs no fleet file",
-                    ),
-                    switch(
-                        "--alerts",
-                        "print alert rules for Prometheus instead; it needs no fleet file",
-                    ),
-                    switch(
-                        "--dashboard",
-                        "print a dashboard for Grafana as JSON instead; it needs no fleet file",
-                    ),
+                tuple(
+                    switch(f"--{name}", f"print {text} instead; it needs no fleet file")
+                    for name, text in (
+                        ("dockerfile", "the image's Dockerfile"),
+                        ("alerts", "alert rules for Prometheus"),
+                        ("dashboard", "a dashboard for Grafana as JSON"),
+                    )
                 )
             ),
         ),
@@ -511,8 +516,8 @@ examples:
     VerbEntry(
         "doctor",
         "whether a fleet can be run as its file says",
-        "agentdash.verbs.doctor:show_doctor",
-        (*PLACE, switch("--json", "print one JSON object", dest="as_json")),
+        "agentdash.verbs.live:show_doctor",
+        (*PLACE, JSON),
         """\
 Looks at everything that a fleet needs, all at once, and writes nothing: connections and versions,
 our rights, streams and consumers, Deployments with their requests and probes, other autoscalers,
@@ -569,7 +574,7 @@ Prints a script that completes verbs, options, and the pools and tenants of the 
         "promises",
         "",
         "agentdash.verbs.ship:show_promises",
-        (switch("--json", "print one JSON array", dest="as_json"),),
+        (JSON,),
         "Prints what agentdash promises under faults, the tests of its source that hold each, and "
         "what is not held yet.",
         reads_fleet=False,

@@ -1,34 +1,36 @@
-"""A controller elsewhere, seen through NATS alone: nothing here knows Kubernetes."""
+"""A controller elsewhere, seen and asked through NATS alone: nothing here knows Kubernetes."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Final
 
 from msgspec.structs import replace
 
-from controller.engine.clock import SystemClock
-from controller.engine.supervise import FatalError, Hub
+from controller.engine.supervise import FatalError, Hub, SystemClock, wait_for_event
 from controller.model.ids import PoolKey
 from controller.model.intents import Intent, IntentKey, Operator, time_words
-from controller.model.settings import NatsSettings
+from controller.model.settings import NatsSettings, Settings
 from controller.model.snapshot import Snapshot
 from controller.nats.bucket import Bucket, WriteRights
 from controller.nats.effects import ask_effect, ask_outlook
-from controller.nats.feed import SnapshotReader, recall_snapshot
+from controller.nats.feed import SnapshotReader, read_recent, recall_snapshot
 from controller.nats.intent_desk import BucketDesk
 from controller.nats.jetstream import NatsError
 from controller.nats.journal_stream import read_journal
 from controller.nats.session import NatsSession
 from controller.planning.whatif import Outlook, estimate_of
-from controller.ports import Foreseen, NoEffectError, OpenDesk, Person, StoreError
-from controller.record.chain import LinesRead
+from controller.ports import Foreseen, IntentDesk, NoEffectError, OpenDesk, Person, StoreError
+from controller.record.chain import snapshots_of
 from controller.record.frames import OtherVersionError
 
 log = logging.getLogger(__name__)
 
+FIRST_SIGHT_S: Final = 3.0
+"""How long a process that begins waits for its connections."""
 LOOK_EVERY_S: Final = 0.5
 ANSWERS_WITHIN_S: Final = 2.0
 """A controller that runs answers within a few ms; after this time the person is told."""
@@ -90,11 +92,11 @@ class Attachment:
                 ]
                 if self._person is not None:
                     beside.append(group.create_task(rights.run(), name="rights"))
-                    self._person.at_desk(self._desk(session, rights, self._person.operator))
+                    self._person.at_desk(self._desk(session, rights, self._person))
                 try:
                     while not stopping.is_set() and session.unsupported is None:
                         self._problem = self._missing(session, reader, began)
-                        await _wait(stopping, LOOK_EVERY_S)
+                        await wait_for_event(stopping, LOOK_EVERY_S)
                 finally:
                     if self._person is not None:
                         self._person.at_desk(None)
@@ -104,7 +106,7 @@ class Attachment:
         if refusal is not None:
             raise UnsupportedServerError(str(refusal))
 
-    def _desk(self, session: NatsSession, rights: WriteRights, operator: Operator) -> OpenDesk:
+    def _desk(self, session: NatsSession, rights: WriteRights, person: Person) -> OpenDesk:
         bucket = self._settings.bucket
 
         async def foresee(key: IntentKey, intent: Intent | None) -> Foreseen:
@@ -122,15 +124,15 @@ class Attachment:
             except NatsError as error:
                 raise NoEffectError(f"the controller does not answer: {error}") from error
 
-        desk = BucketDesk(Bucket(session, bucket), operator)
-        return OpenDesk(desk, foresee, look_ahead, lambda: rights.refused)
+        desk = BucketDesk(Bucket(session, bucket), person.operator)
+        tasks = person.tasks(session)
+        return OpenDesk(desk, foresee, look_ahead, lambda: rights.refused, tasks=tasks)
 
     async def _recall(self, session: NatsSession, bucket: Bucket) -> None:
         """Where no controller answers, hand over what the last one has kept; try again with each
         connection until there is something to show.
         """
-        connected = asyncio.Event()
-        session.on_connected(connected.set)
+        connected = connected_event(session)
         if session.connected:
             connected.set()
         while True:
@@ -152,22 +154,27 @@ class Attachment:
                 self._hub.publish(found)
 
     async def _remember(self, session: NatsSession) -> None:
-        """Hand over the time before the first snapshot, where the controller keeps its frames in a
-        stream that our user may read.
+        """Hand over the time before the first snapshot: what the controller still has, and before
+        that what the last ones have written into a stream that our user may read.
         """
         await self._arrived.wait()
         latest = self._hub.latest()
         if latest is None:
             return
-        since, lines = latest.at - REMEMBERED_S, LinesRead()
-        bucket = self._settings.bucket
+        since, before, lines = latest.at - REMEMBERED_S, latest.at, list[bytes]()
+        bucket, found = self._settings.bucket, list[Snapshot]()
+
+        def remember(earlier: list[Snapshot]) -> None:
+            found[:0] = [each for each in earlier if since <= each.at < before]
+            self._hub.remember(tuple(replace(each, attached=True) for each in found))
+
         try:
-            await read_journal(session, bucket, self._clock, lines.take, since=since)
+            remember(await read_recent(session, bucket, ANSWERS_WITHIN_S))
+            before = found[0].at if found else before
+            await read_journal(session, bucket, self._clock, lines.append, since=since)
+            remember(await asyncio.to_thread(lambda: list(snapshots_of(lines))))
         except NatsError as error:
-            log.debug("nothing is known of the time before: %s", error)
-            return
-        found = (each for each in lines.snapshots if since <= each.at < latest.at)
-        self._hub.remember(tuple(replace(each, attached=True) for each in found))
+            log.debug("nothing more is known of the time before: %s", error)
 
     def _publish(self, snapshot: Snapshot) -> None:
         self._recalled = self._other_version = None
@@ -244,15 +251,62 @@ async def find_last_snapshot(settings: NatsSettings, clock: SystemClock) -> Snap
     is away. Raises StoreError for what cannot be read.
     """
     async with NatsSession(settings, clock) as session:
-        connection = asyncio.Event()
-        session.on_connected(connection.set)
         try:
             async with asyncio.timeout(ANSWERS_WITHIN_S):
-                await connection.wait()
+                await connected_event(session).wait()
             async with asyncio.timeout(RECALLS_WITHIN_S):
                 return await recall_snapshot(Bucket(session, settings.bucket))
         except TimeoutError:
             return None
+
+
+@asynccontextmanager
+async def operating(
+    settings: Settings, clock: SystemClock, operator: Operator
+) -> AsyncIterator[IntentDesk]:
+    """The desk at which this operator asks for something, on a connection of its own.
+
+    Nothing is asked of Kubernetes. Raises FatalError if there is no connection within 3 s.
+    """
+    async with connected(settings, clock) as session:
+        yield BucketDesk(Bucket(session, settings.nats.bucket), operator)
+
+
+async def find_effect(
+    settings: Settings, clock: SystemClock, key: IntentKey, intent: Intent | None
+) -> Foreseen | None:
+    """What a running controller of this fleet says that this would change; None where none can.
+
+    Raises FatalError if there is no connection within 3 s.
+    """
+    async with connected(settings, clock) as session:
+        try:
+            return await ask_effect(session, settings.nats.bucket, key, intent)
+        except (NatsError, NoEffectError) as error:
+            log.debug("no controller says what changes: %s", error)
+            return None
+
+
+@asynccontextmanager
+async def connected(settings: Settings, clock: SystemClock) -> AsyncIterator[NatsSession]:
+    """A connection of its own. Raises FatalError if there is none within 3 s."""
+    async with NatsSession(settings.nats, clock) as session:
+        try:
+            async with asyncio.timeout(FIRST_SIGHT_S):
+                await connected_event(session).wait()
+        except TimeoutError:
+            if session.unsupported is not None:
+                raise UnsupportedServerError(str(session.unsupported)) from None
+            link = session.link()
+            raise FatalError(f"nats is {link.state}: {link.detail}".rstrip(": ")) from None
+        yield session
+
+
+def connected_event(session: NatsSession) -> asyncio.Event:
+    """Is set with each connection from now on."""
+    event = asyncio.Event()
+    session.on_connected(event.set)
+    return event
 
 
 async def _first(
@@ -281,11 +335,3 @@ async def _first(
             return None
         finally:
             reading.cancel()
-
-
-async def _wait(event: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    except TimeoutError:
-        return

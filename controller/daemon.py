@@ -10,8 +10,7 @@ from functools import partial
 
 from controller.attach import UnsupportedServerError
 from controller.config.document import FleetSource
-from controller.engine.intents import SignalSwitch, freeze_by_signals
-from controller.engine.supervise import FatalError
+from controller.engine.supervise import FatalError, SignalSwitch, freeze_by_signals
 from controller.exit_codes import ExitCode
 from controller.expose.server import ListenError
 from controller.model.settings import Settings

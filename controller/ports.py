@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 from controller.model.decision import Announcement, Outcome
 from controller.model.fleet import Pool
@@ -17,13 +17,14 @@ from controller.model.intents import (
     Operator,
     Scope,
     StandingIntent,
+    StoredIntents,
 )
-from controller.model.lease import LeaseRecord, LeaseView, SeenLease
-from controller.model.memory import Memory, QueueMark
-from controller.model.metrics import MeasuredPod, MetricValue
+from controller.model.memory import Memory, QueueMark, SavedMemory
 from controller.model.observation import (
     ClusterEvent,
     ClusterRoom,
+    MeasuredPod,
+    MetricValue,
     Pods,
     QueueDepth,
     RefusedEvents,
@@ -36,8 +37,9 @@ from controller.model.observation import (
 )
 from controller.model.readings import Absent, Fresh, Reading
 from controller.model.scarcity import NodeClass, Resources, TaskUsage
-from controller.model.snapshot import Link, PodLog, Snapshot
-from controller.model.tick import SavedMemory, StoredIntents
+from controller.model.settings import LeaseRecord, SeenLease
+from controller.model.snapshot import PodLog, Snapshot
+from controller.model.tasks import TaskInFull, TaskPage, TaskQuestion, TaskRow
 from controller.model.worker_messages import PoolAllowance, PoolOrders
 
 if TYPE_CHECKING:
@@ -49,19 +51,15 @@ class Clock(Protocol):
 
     def now(self) -> float:
         """Unix seconds."""
-        ...
 
     def monotonic(self) -> float:
         """Seconds since some moment, for ages and waits of this process; no step changes them."""
-        ...
 
     def follow_step(self) -> float:
         """Take over a step of the system's clock; returns its seconds, 0.0 if there was none."""
-        ...
 
     async def sleep(self, seconds: float) -> None:
         """Return after `seconds` of this clock."""
-        ...
 
 
 class Workloads(Protocol):
@@ -69,43 +67,34 @@ class Workloads(Protocol):
 
     def workload(self, pool: Pool) -> Reading[Workload]:
         """The pool's workload."""
-        ...
 
     def pods(self, pool: Pool) -> Reading[Pods]:
         """The pool's pods."""
-        ...
 
     def measured_pods(self, pool: Pool) -> tuple[MeasuredPod, ...]:
         """The pool's pods as the HPA sees them; empty while their list is not complete, and for
         pools without a metric that needs pods.
         """
-        ...
 
     def shift(self, seconds: float) -> None:
         """Add a step of the clock to the times that are not the server's: of marks on pods."""
-        ...
 
     def unmarkable(self, pool: Pool) -> str:
         """Why the pool's pods cannot be given a deletion cost; empty as far as is known."""
-        ...
 
     def unfreezable(self, pool: Pool) -> str:
         """Why it is not known whether an annotation freezes the pool's namespace; empty if it is,
         as far as is known.
         """
-        ...
 
     def warnings(self, pool: Pool) -> tuple[ClusterEvent, ...]:
         """The recent Kubernetes warning events about the pool's objects."""
-        ...
 
     async def reread(self, pool: Pool) -> None:
         """Read the pool's workload by itself, beside its watch. A failure changes nothing."""
-        ...
 
     def on_change(self, callback: Callable[[str, WorkloadName], None]) -> None:
         """Call back with (namespace, workload) when a workload or its pods change."""
-        ...
 
 
 class Supply(Protocol):
@@ -113,11 +102,9 @@ class Supply(Protocol):
 
     def quota(self, namespace: str, workloads: frozenset[WorkloadName]) -> Reading[Resources]:
         """What the namespace's ResourceQuotas leave for these workloads together."""
-        ...
 
     def room(self, classes: Sequence[NodeClass]) -> Reading[ClusterRoom]:
         """What all nodes can hold, and the nodes of each of these classes."""
-        ...
 
 
 class Actuator(Protocol):
@@ -129,11 +116,9 @@ class Actuator(Protocol):
         """Set spec.replicas if the workload still has `resource_version`. An `urgent` write goes
         before others. Every answer is an outcome; a failure does not raise.
         """
-        ...
 
     async def mark(self, pool: Pool, pod: str, cost: int | None) -> Outcome:
         """Give one of the pool's pods this deletion cost, or none. Every answer is an outcome."""
-        ...
 
 
 class Announcer(Protocol):
@@ -141,11 +126,9 @@ class Announcer(Protocol):
 
     def announce(self, pool: Pool, news: Announcement) -> None:
         """Have it announced; never waits, and a failure changes nothing."""
-        ...
 
     def refusal(self) -> str:
         """Why nothing is announced, in words; empty if it is, as far as is known."""
-        ...
 
 
 class LeaseError(Exception):
@@ -179,41 +162,19 @@ class Lease(Protocol):
     @property
     def name(self) -> str:
         """What it is and where, in words."""
-        ...
 
     async def read(self) -> SeenLease | None:
         """The lease as it is stored now; None if there is none. Raises LeaseError."""
-        ...
 
     async def write(self, record: LeaseRecord, *, replaces: SeenLease | None) -> SeenLease:
         """Store the record in place of what was read, or where there was none; returns the lease
         as it is then. Raises LeaseError.
         """
-        ...
 
     async def watch(self, on_change: Callable[[], None]) -> None:
         """Call back soon after each change, until cancelled. Changes may be missed; nothing is
         raised.
         """
-        ...
-
-
-class Leadership(Protocol):
-    """Whether this process leads its fleet."""
-
-    def may_write(self) -> bool:
-        """Whether a write may begin now. It may end with time alone."""
-        ...
-
-    def view(self) -> LeaseView | None:
-        """The lease for people; None without an election."""
-        ...
-
-    def on_change(self, callback: Callable[[bool], None]) -> None:
-        """Call back on the event loop with True when this process has become the leader, with False
-        when another one has, or nobody.
-        """
-        ...
 
 
 class StoreError(Exception):
@@ -270,19 +231,16 @@ class MemoryStore(Protocol):
 
     async def load(self) -> SavedMemory | None:
         """The last saved memory, complete; None if none was ever saved. Raises StoreError."""
-        ...
 
     async def save(self, memory: Memory, now: float) -> None:
         """Replace the saved memory, as a whole or not at all; `now` is Unix seconds. Raises
         StoreError.
         """
-        ...
 
     async def seen(self, *, is_partial: bool) -> None:
         """Note that the saved memory is all there is to know until now, or that it `is_partial`:
         what was seen since then and matters is not saved yet. Raises StoreError.
         """
-        ...
 
 
 class SnapshotStore(Protocol):
@@ -290,11 +248,9 @@ class SnapshotStore(Protocol):
 
     async def load(self) -> Snapshot | None:
         """The last one that was saved; None if there is none. Raises StoreError."""
-        ...
 
     async def save(self, snapshot: Snapshot) -> None:
         """Replace it, as a whole or not at all. Raises StoreError."""
-        ...
 
 
 class IntentStore(Protocol):
@@ -302,35 +258,26 @@ class IntentStore(Protocol):
 
     def stored(self) -> StoredIntents:
         """The intents as far as they are known now."""
-        ...
 
     async def first_read(self) -> None:
         """Return when the intents have been read for the first time."""
-        ...
 
     def on_change(self, callback: Callable[[Collection[Scope]], None]) -> None:
         """Call back on the event loop with the scopes whose intents came, went or changed."""
-        ...
 
 
 class QueueSource(Protocol):
-    """Reads the depths of queues."""
+    """Reads the depths of queues, and knows where they stand in their histories, beyond the end of
+    a process: so the next one notices that a history went back while no process ran.
+    """
 
     async def read(self, pools: Sequence[Pool]) -> Mapping[PoolKey, Reading[QueueDepth]]:
         """A reading for each of these pools; a failure is a reading too, and nothing is raised.
         While a queue's numbers stay the same, its readings have the same QueueDepth object.
         """
-        ...
 
     def each(self, pool: PoolKey) -> tuple[Reading[QueueDepth], ...]:
         """Of a pool with several queues, the last reading of each; else empty."""
-        ...
-
-
-class QueueHistories(Protocol):
-    """Where queues stand in their histories, beyond the end of a process: so the next one notices
-    that a history went back while no process ran.
-    """
 
     @property
     def milestones(self) -> int:
@@ -338,15 +285,12 @@ class QueueHistories(Protocol):
         queue was first read, turned out to be another one of the same name, or got work after it
         had none.
         """
-        ...
 
     def marks(self, queues: Iterable[QueueName]) -> tuple[QueueMark, ...]:
         """For each of these queues the last answer that was believed, if there is one."""
-        ...
 
     def go_on_from(self, marks: Iterable[QueueMark]) -> None:
         """Compare the next answer about each of these queues with what an earlier process saw."""
-        ...
 
 
 class MetricKey(NamedTuple):
@@ -366,23 +310,19 @@ class MetricSource(Protocol):
     @property
     def name(self) -> str:
         """The source's name in findings."""
-        ...
 
     @property
     def reads(self) -> Collection[MetricKey]:
         """The metrics that `read` answers."""
-        ...
 
     @property
     def every_s(self) -> float:
         """The least time between two calls of `read`, in seconds."""
-        ...
 
     async def read(self, timeout_s: float) -> Mapping[MetricKey, MetricAnswer]:
         """An answer for each of `reads` within `timeout_s`; a failure is an answer too, and nothing
         is raised.
         """
-        ...
 
 
 class WakeSource(Protocol):
@@ -392,15 +332,12 @@ class WakeSource(Protocol):
         """Watch exactly these pools. True if one of them was not watched before; then its queue
         has to be read again.
         """
-        ...
 
     def state(self, pool: PoolKey) -> tuple[WakeWatch, str]:
         """How this pool is watched, and if it is only polled, why."""
-        ...
 
     def on_wake(self, callback: Callable[[PoolKey], None]) -> None:
         """Call back on the event loop when a watched pool's first message is published."""
-        ...
 
 
 class UsageSource(Protocol):
@@ -410,29 +347,23 @@ class UsageSource(Protocol):
         """The token usage of each tenant with a token budget, by name; `in_flight` gives the number
         of a pool's running tasks.
         """
-        ...
 
     def tiers(self) -> Mapping[str, TierUsage]:
         """What each tenant used today of each class of models; nothing of those without any."""
-        ...
 
     def by_model(self) -> Mapping[str, TokensByModel]:
         """What each tenant used today of each model; nothing of those that used none."""
-        ...
 
     def on_use(self, callback: Callable[[str, Decimal], None]) -> None:
         """Call back on the event loop when tokens of a tenant with a token budget are counted: with
         its name, and all that it has used of its day.
         """
-        ...
 
     def measured(self, pool: PoolKey) -> TaskUsage | None:
         """The average usage of one task of this pool; None before enough tasks are known."""
-        ...
 
     def refused(self) -> RefusedEvents:
         """The events that were not counted."""
-        ...
 
 
 class WorkerSource(Protocol):
@@ -442,35 +373,28 @@ class WorkerSource(Protocol):
         """The pool's workers, the same object until one of them says something else. None if our
         user may not read what they say.
         """
-        ...
 
     def is_unconfirmed(self, pool: PoolKey) -> bool:
         """Whether a pod was told to stop, and it is not known whether it has a worker."""
-        ...
 
     async def tell(self, pool: PoolKey, orders: PoolOrders) -> None:
         """Store these orders if they are not what is stored, and find out which of the pods that
         must stop have no worker. Raises StoreError.
         """
-        ...
 
     async def release(self, pools: Collection[PoolKey]) -> None:
         """Remove the orders of pools that are no longer in the fleet. Raises StoreError."""
-        ...
 
     async def first_read(self, timeout_s: float) -> None:
         """Return once everything was read, or cannot be read, at the latest after `timeout_s`."""
-        ...
 
     def on_change(self, callback: Callable[[PoolKey], None]) -> None:
         """Call back on the event loop when one of the pool's workers is drained."""
-        ...
 
     def problem(self) -> str:
         """Why what workers say cannot be read, in words; empty if it can, or without a connection,
         which has its own finding.
         """
-        ...
 
 
 class AllowanceStore(Protocol):
@@ -478,15 +402,6 @@ class AllowanceStore(Protocol):
 
     async def allow(self, pool: PoolKey, allowance: PoolAllowance) -> None:
         """Store what the workers of a pool may use from now on. Raises StoreError."""
-        ...
-
-
-class LinkStatus(Protocol):
-    """A connection that reports its state."""
-
-    def link(self) -> Link:
-        """The connection's state now."""
-        ...
 
 
 class Feed(Protocol):
@@ -494,17 +409,14 @@ class Feed(Protocol):
 
     def latest(self) -> Snapshot | None:
         """The newest snapshot; None before the first."""
-        ...
 
     def earlier(self) -> tuple[Snapshot, ...]:
         """What another process remembers of the time before the first, the oldest first."""
-        ...
 
     def subscribe(self, callback: Callable[[Snapshot], None]) -> Callable[[], None]:
         """Call back with each snapshot, on the publisher's thread; returns a function that ends
         the subscription.
         """
-        ...
 
 
 class Journal(Protocol):
@@ -512,11 +424,9 @@ class Journal(Protocol):
 
     def problem(self) -> str | None:
         """Why snapshots are missing in it, in words; None while all are written."""
-        ...
 
     def down(self) -> str | None:
         """Why nothing can be written into it now, in words; None if the last line was written."""
-        ...
 
 
 Place: TypeAlias = tuple[int, int]
@@ -535,23 +445,18 @@ class Past(Protocol):
 
     def last(self) -> PastMoment | None:
         """The newest moment; None without any."""
-        ...
 
     def at(self, at: float) -> PastMoment | None:
         """The last moment at this time or before it (Unix seconds), else the first of all."""
-        ...
 
     def before(self, place: Place) -> PastMoment | None:
         """The change before this place, else the first moment; None at the first."""
-        ...
 
     def after(self, place: Place) -> PastMoment | None:
         """The change after this place, else the last moment; None at the last."""
-        ...
 
     def notes(self) -> Sequence[str]:
         """What could not be read, in words."""
-        ...
 
 
 class IntentDesk(Protocol):
@@ -564,33 +469,27 @@ class IntentDesk(Protocol):
 
     async def standing(self) -> Sequence[StandingIntent]:
         """The intents in force, in the order of their keys."""
-        ...
 
     async def find(self, key: IntentKey) -> StandingIntent | None:
         """The intent in force at this key. Raises IntentConflictError for one that cannot be read:
         it can be replaced by its revision.
         """
-        ...
 
     async def put(self, intent: Intent, *, replaces: int | None) -> IntentChange:
         """Ask for it in the operator's name, in place of the one with this revision, or where there
         is none. Raises IntentConflictError, and ValueError for what no intent can ask.
         """
-        ...
 
     async def withdraw(self, key: IntentKey, *, replaces: int, why: str) -> IntentChange:
         """Take back the one with this revision. Raises IntentConflictError."""
-        ...
 
     async def audit(self) -> Audit:
         """The changes of all operators that are kept."""
-        ...
 
     async def undo(self, change: IntentChange) -> IntentChange:
         """Make what was before the change. Raises UndoRefusedError if the intent has been changed
         since, and for a change of which it is not known what was before.
         """
-        ...
 
 
 class NoEffectError(Exception):
@@ -613,6 +512,29 @@ class PodLogs(Protocol):
 
     async def tail(self, namespace: str, pod: str) -> PodLog:
         """The last lines. Raises PodLogError."""
+
+
+class TasksUnknownError(Exception):
+    """Tasks cannot be read, or nothing was done to one; the text says why, and may be shown."""
+
+
+class TaskDesk(Protocol):
+    """The tasks of pools, for a person. All methods raise TasksUnknownError."""
+
+    async def page(self, asked: TaskQuestion) -> TaskPage:
+        """What runs, waits, has ended and is dead."""
+        ...
+
+    async def look(self, row: TaskRow) -> TaskInFull:
+        """All that is kept of a task."""
+        ...
+
+    async def cancel(self, row: TaskRow, why: str) -> str:
+        """End it as cancelled; returns what became of it, in words."""
+        ...
+
+    async def retry(self, row: TaskRow) -> str:
+        """Give one that is dead or has failed to its queue again; returns what became of it."""
         ...
 
 
@@ -631,12 +553,15 @@ class OpenDesk(NamedTuple):
     look_ahead: Callable[[PoolKey], Awaitable[Outlook]]
     is_refused: Callable[[], bool]
     logs: PodLogs | None = None
+    tasks: TaskDesk | None = None
 
 
 class Person(NamedTuple):
     """The person at a user interface. `at_desk` is called in the event loop of what runs behind it
-    when the desk opens, and with None when it closes.
+    when the desk opens, and with None when it closes. `tasks` makes what reads tasks over a
+    connection to NATS (NatsSession).
     """
 
     operator: Operator
     at_desk: Callable[[OpenDesk | None], None]
+    tasks: Callable[[Any], TaskDesk | None] = lambda _: None

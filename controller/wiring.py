@@ -1,64 +1,70 @@
-"""Builds all objects of the controller from the settings: the only place that knows every class."""
+"""Builds all objects of the controller from the settings: the only place that knows every class.
+
+Engines run one after the other: each is made for one state of the fleet file, out of what lasts as
+long as the process.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import secrets
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from importlib import metadata
 from socket import gethostname
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from msgspec.structs import replace
 
-from controller.attach import UnsupportedServerError
+from controller.attach import FIRST_SIGHT_S, UnsupportedServerError, connected_event
 from controller.config.document import FleetSource
-from controller.engine.clock import SystemClock
-from controller.engine.fleet_file import FleetFileWatch
-from controller.engine.intents import SignalSwitch, Switches
-from controller.engine.lead import Elector, WriteRight
-from controller.engine.observe import Observer, Sources
-from controller.engine.record import Recorder
+from controller.engine.actuate import NoActuator, Recorder
+from controller.engine.intents import FleetFileWatch, Switches
+from controller.engine.lead import Elector, NoElection, WriteRight
+from controller.engine.loop import Engine, Handover, Keeps, Writes
+from controller.engine.memory import Keeper
+from controller.engine.observe import MetricPolls, Observer, Sources
+from controller.engine.publish import FrameKeeper, Shows, journal_findings, stream_findings
+from controller.engine.show.findings import Found
 from controller.engine.show.snapshot import SnapshotBuilder
-from controller.engine.supervise import FatalError, Hub
-from controller.engines import FIRST_SIGHT_S, Lasting, metric_polls, run_engines, watch_pools
+from controller.engine.supervise import FatalError, Hub, SignalSwitch, SystemClock, spare_what_lasts
 from controller.expose.server import TickWatch, serving, unable_to_decide
 from controller.kube.cluster import Cluster
 from controller.kube.errors import ConfigError
-from controller.kube.lease import KubernetesLease
-from controller.model.intents import Intent, IntentKey, Intents, Operator
-from controller.model.lease import LeaseStore
-from controller.model.memory import Memory
+from controller.kube.metrics import metric_sources
+from controller.kube.writes import KubernetesLease
+from controller.model.fleet import Fleet
+from controller.model.ids import PoolKey
+from controller.model.intents import Intent, IntentKey, Intents
+from controller.model.memory import TICK_VERSION, Memory, Tick
 from controller.model.readings import Fresh
-from controller.model.settings import Settings
+from controller.model.settings import LeaseStore, Settings
 from controller.model.snapshot import Link, Role, Snapshot
-from controller.model.tick import TICK_VERSION, Tick
-from controller.nats.bucket import Bucket
-from controller.nats.effects import ask_effect
-from controller.nats.feed import SnapshotBucket
+from controller.nats.bucket import Bucket, WriteRights
+from controller.nats.effects import EffectAnswers, effect_now, outlook_now
+from controller.nats.feed import SnapshotBucket, SnapshotPublisher
 from controller.nats.intent_desk import BucketDesk
 from controller.nats.intents import IntentBucket
-from controller.nats.jetstream import NatsError
 from controller.nats.journal_stream import JournalStream
 from controller.nats.lag import QueueReader
-from controller.nats.lease import BucketLease
 from controller.nats.session import NatsSession
-from controller.nats.state import MemoryBucket, StoredState, read_stored_state
+from controller.nats.state import BucketLease, MemoryBucket, StoredState, read_stored_state
 from controller.nats.usage import TokenUsageSource
 from controller.nats.wake import Subjects, WakeSubscriptions
-from controller.nats.workers import WorkerBuckets
+from controller.nats.workers import AllowanceBucket, WorkerBuckets
 from controller.planning.compile import compile_fleet
 from controller.planning.planner import plan
 from controller.planning.resume import doubted, on_this_clock, resumed
-from controller.ports import Foreseen, IntentDesk, Lease, NoEffectError, Person
+from controller.planning.whatif import Outlook
+from controller.ports import Foreseen, Lease, MetricSource, OpenDesk, Person
+from controller.record.chain import Encoder
 from controller.record.journal import JournalFiles, JournalWriter
-
-log = logging.getLogger(__name__)
+from controller.sources import open_sources
 
 LOOK_S: Final = 5.0
 """How long `look_once` waits for the queues, longer than a tick, because no other tick follows."""
+VERSION_CHECK_S: Final = 1.0
 
 
 async def embedded(
@@ -75,9 +81,8 @@ async def embedded(
     reread: Callable[[Callable[[], None]], None] = lambda _callback: None,
     recorder: Recorder | None = None,
 ) -> None:
-    """Run a controller that publishes to the hub, until `stopping` is set: one engine after the
-    other, each for one state of the fleet file. Without a `person`, nobody can ask for anything in
-    the same process.
+    """Run a controller that publishes to the hub, until `stopping` is set. Without a `person`,
+    nobody can ask for anything in the same process.
 
     With a `source` the fleet file is read again when it changes; `reread` gets what makes it be
     read again. With `read_only` there is no actuator. A server that cannot be reached is shown by
@@ -85,14 +90,19 @@ async def embedded(
     Raises FatalError for a problem that waiting cannot fix (no kubeconfig, no such context, NATS
     too old).
     """
-    interval_s = settings.controller.interval_s
-    process = f"{gethostname()}/{os.getpid()}"
+    control = settings.controller
     right = WriteRight()
-    takes_part = settings.controller.lease.store is not LeaseStore.NONE and not read_only
-    kept, freeze_file = settings.controller.journal, settings.controller.freeze_file
-    journal = None if kept is None else JournalWriter(JournalFiles(kept), clock)
-    signals = signals or SignalSwitch()
-    switches = Switches(freeze_file, signals, clock, interval_s=interval_s, journal=journal)
+    takes_part = control.lease.store is not LeaseStore.NONE and not read_only
+    journal, encoder = None, Encoder()
+    if control.journal is not None:
+        journal = JournalWriter(JournalFiles(control.journal), clock, encoder)
+    switches = Switches(
+        control.freeze_file,
+        signals or SignalSwitch(),
+        clock,
+        interval_s=control.interval_s,
+        journal=journal,
+    )
 
     def may_write() -> bool:
         return switches.allow() and (right.may_write() if takes_part else not read_only)
@@ -103,51 +113,264 @@ async def embedded(
                 settings.kubernetes,
                 clock,
                 may_write=may_write,
-                write_timeout_s=settings.controller.lease.times.write_s,
-                process=process,
+                write_timeout_s=control.lease.times.write_s,
+                process=_process(),
             ) as cluster,
             NatsSession(settings.nats, clock) as session,
-            _lease(settings, cluster, session, clock) as lease,
-            _election(settings, lease, right, clock, process, takes_part=takes_part) as elector,
+            (
+                _election(settings, cluster, session, clock, right) if takes_part else nullcontext()
+            ) as elector,
         ):
-            connection = asyncio.Event()
-            session.on_connected(connection.set)
-            watch_pools(cluster, settings.fleet)
-            await _first_sight(cluster, connection)
-            bucket = Bucket(session, settings.nats.bucket)
-            queues = QueueReader(session, clock, timeout_s=interval_s)
-            lasting = Lasting(
-                cluster=cluster,
-                session=session,
-                clock=clock,
-                hub=hub,
-                recorder=recorder or Recorder(writes=not read_only),
-                switches=switches,
+            world = await _World.of(
+                settings, cluster, session, clock, settings.controller.interval_s
+            )
+            controller = _Controller(
+                settings,
+                world,
+                hub,
+                recorder or Recorder(writes=not read_only),
+                switches,
                 elector=elector,
-                bucket=bucket,
-                intents=IntentBucket(session, bucket, clock),
-                memories=MemoryBucket(bucket),
-                frames=SnapshotBucket(bucket),
-                queues=queues,
-                wakes=WakeSubscriptions(session, Subjects(session, clock, queues.filters)),
                 journal=journal,
-                stream=_journal_stream(settings, session, clock, read_only=read_only),
+                encoder=encoder,
                 file=None if source is None else FleetFileWatch(source, settings, clock),
                 name=name,
-                process=process,
                 read_only=read_only,
             )
-            if lasting.file is not None:
-                reread(lasting.file.reread)
+            if controller.file is not None:
+                reread(controller.file.reread)
             if elector is not None:
                 hub.subscribe(lambda snapshot: elector.unable(unable_to_decide(snapshot)))
-            await run_engines(lasting, settings, person, stopping)
+            await controller.run(person, stopping)
             refusal = session.unsupported
     except ConfigError as error:
         raise FatalError(str(error)) from error
     # raised outside of the task group, which would wrap it in an ExceptionGroup
     if refusal is not None:
         raise UnsupportedServerError(str(refusal))
+
+
+class _World(NamedTuple):
+    """The connections of a process, and what it reads of queues."""
+
+    cluster: Cluster
+    session: NatsSession
+    clock: SystemClock
+    queues: QueueReader
+    wakes: WakeSubscriptions
+
+    @classmethod
+    async def of(
+        cls,
+        settings: Settings,
+        cluster: Cluster,
+        session: NatsSession,
+        clock: SystemClock,
+        timeout_s: float,
+    ) -> _World:
+        """Wait for both connections for a limited time: a missing one is shown by its link."""
+        connection = connected_event(session)
+        queues = QueueReader(session, clock, timeout_s=timeout_s)
+        wakes = WakeSubscriptions(session, Subjects(session, clock, queues.filters))
+        world = cls(cluster, session, clock, queues, wakes)
+        world.watch(settings.fleet)
+        listed = asyncio.create_task(cluster.synced(FIRST_SIGHT_S))
+        met = asyncio.create_task(connection.wait())
+        try:
+            await asyncio.wait({listed, met}, timeout=FIRST_SIGHT_S)
+            await asyncio.wait({met}, timeout=FIRST_SIGHT_S)
+        finally:
+            listed.cancel()
+            met.cancel()
+        return world
+
+    def watch(self, fleet: Fleet) -> None:
+        """Watch what the pools of this fleet need."""
+        self.cluster.workloads.prepare(fleet.pools)
+        self.cluster.set_namespaces(frozenset(pool.namespace for pool in fleet.pools))
+
+
+class _Controller:
+    """What lasts as long as the process. `engine` runs now, for the fleet of `settings`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        world: _World,
+        hub: Hub,
+        recorder: Recorder,
+        switches: Switches,
+        *,
+        elector: Elector | None,
+        journal: JournalWriter | None,
+        encoder: Encoder,
+        file: FleetFileWatch | None,
+        name: str,
+        read_only: bool,
+    ) -> None:
+        """`file` is None where nothing follows the fleet file."""
+        self._settings, self._world = settings, world
+        self._cluster, self._session, self._clock = world.cluster, world.session, world.clock
+        self._hub, self._recorder, self._switches = hub, recorder, switches
+        self._elector, self._journal, self.file = elector, journal, file
+        self._encoder = encoder
+        self._name, self._read_only = name, read_only
+        self._engine: Engine | None = None
+        self._bucket = Bucket(self._session, settings.nats.bucket)
+        self._intents = IntentBucket(self._session, self._bucket, self._clock)
+        self._memories, self._frames = MemoryBucket(self._bucket), SnapshotBucket(self._bucket)
+        kept = settings.controller.journal
+        self._stream = None
+        if kept is not None and kept.stream is not None and not read_only:
+            self._stream = JournalStream(
+                self._session, settings.nats.bucket, kept.stream, self._clock, encoder
+            )
+
+    async def run(self, person: Person | None, stopping: asyncio.Event) -> None:
+        """Run one engine after the other until `stopping` is set, or until the NATS server turns
+        out to be unsupported. What runs beside them ends with the last one.
+        """
+        session, hub, bucket = self._session, self._hub, self._settings.nats.bucket
+        publisher = SnapshotPublisher(session, bucket, self._clock, self._encoder)
+        beside = [self._intents.run(), publisher.run(), self._switches.run()]
+        if self.file is not None:
+            beside.append(self.file.run())
+        if not self._read_only:
+            answers = EffectAnswers(session, bucket, lambda: self._settings.fleet, self._look)
+            beside.append(answers.run())
+        if person is not None:
+            rights = WriteRights(session, self._bucket)
+            beside.append(rights.run())
+            desk, logs = BucketDesk(self._bucket, person.operator), self._cluster.logs
+            reads, is_refused = person.tasks(session), lambda: rights.refused
+            person.at_desk(OpenDesk(desk, self._foresee, self._look_ahead, is_refused, logs, reads))
+        if self._elector is not None:
+            beside.append(self._elector.run())
+        unsubscribe = hub.subscribe(publisher.offer)
+        try:
+            async with asyncio.TaskGroup() as tasks, AsyncExitStack() as recording:
+                for journal in (self._journal, self._stream):
+                    if journal is not None:
+                        await recording.enter_async_context(journal.recording())
+                        recording.callback(hub.subscribe(journal.offer))
+                await self._switches.look()
+                others = [tasks.create_task(each) for each in beside]
+                before = None
+                while not stopping.is_set() and session.unsupported is None:
+                    before = await self._run_engine(before, stopping)
+                for each in others:
+                    each.cancel()
+        finally:
+            if person is not None:
+                person.at_desk(None)
+            unsubscribe()
+
+    def _look(self) -> Tick | None:
+        return None if self._engine is None else self._engine.look()
+
+    async def _foresee(self, key: IntentKey, intent: Intent | None) -> Foreseen:
+        # two plans of the whole fleet: beside the engine's loop, which goes on ticking
+        fleet = self._settings.fleet
+        return await asyncio.to_thread(effect_now, self._look(), fleet, key, intent)
+
+    async def _look_ahead(self, pool: PoolKey) -> Outlook:
+        return await asyncio.to_thread(outlook_now, self._look(), self._settings.fleet, pool)
+
+    async def _run_engine(self, before: Handover | None, stopping: asyncio.Event) -> Handover:
+        """Run an engine of the fleet file in force until it must end, or until another one is."""
+        if self.file is not None:
+            settings = self.file.settings
+            self.file.changed.clear()
+        else:
+            settings = self._settings
+        if before is not None:
+            self._world.watch(settings.fleet)
+            await self._cluster.synced(FIRST_SIGHT_S)
+        async with (
+            _sources(settings, self._world, FIRST_SIGHT_S) as (sources, first_read),
+            asyncio.TaskGroup() as tasks,
+        ):
+            await first_read
+            engine = self._engine_of(settings, before, sources)
+            self._settings, self._engine = settings, engine
+            sparing = tasks.create_task(_spare_what_lasts(self._hub))
+            await self._until_stopped(engine, stopping)
+            sparing.cancel()
+        return engine.handover()
+
+    def _engine_of(self, settings: Settings, before: Handover | None, sources: Sources) -> Engine:
+        fleet, clock, writes = settings.fleet, self._clock, not self._read_only
+        interval_s, journal = settings.controller.interval_s, settings.controller.journal
+        keeper = Keeper(
+            fleet=fleet,
+            memories=self._memories,
+            intents=self._intents,
+            clock=clock,
+            writes=writes,
+            histories=self._world.queues,
+        )
+        snapshots = SnapshotBuilder(
+            fleet=fleet,
+            name=self._name,
+            context=self._cluster.context,
+            interval_s=interval_s,
+            epoch=clock.now(),
+            process=_process(),
+            notices=settings.notices,
+            journal="" if journal is None else journal.path,
+            version=_program_version(),
+        )
+        return Engine(
+            fleet,
+            sources,
+            Writes(
+                actuator=self._cluster.actuator if writes else NoActuator(),
+                allowances=AllowanceBucket(self._session, fleet),
+                announcer=self._cluster.events,
+                leadership=(writes and self._elector) or NoElection(writes=writes),
+                switches=self._switches,
+            ),
+            Keeps(keeper, FrameKeeper(self._frames, clock), before),
+            Shows(
+                hub=self._hub,
+                recorder=self._recorder,
+                snapshots=snapshots,
+                links=[self._session.link, self._cluster.link],
+                findings=self._findings,
+                failures=self._cluster.failures,
+            ),
+            plan=plan,
+            clock=clock,
+            interval_s=interval_s,
+        )
+
+    def _findings(self) -> Iterator[Found]:
+        """What is wrong with what lasts as long as the process."""
+        if self.file is not None:
+            yield from self.file.findings()
+        yield from journal_findings(self._journal)
+        if self._stream is not None:
+            yield from stream_findings(self._stream.problem())
+
+    async def _until_stopped(self, engine: Engine, stopping: asyncio.Event) -> None:
+        """Tick until `stopping` is set, until the NATS server turns out to be unsupported, or until
+        another fleet file is in force.
+        """
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(engine.run(), name="engine")
+            ends = [tasks.create_task(stopping.wait())]
+            if self.file is not None:
+                ends.append(tasks.create_task(self.file.changed.wait()))
+            while not running.done() and self._session.unsupported is None:
+                done, _ = await asyncio.wait(
+                    {running, *ends}, timeout=VERSION_CHECK_S, return_when=asyncio.FIRST_COMPLETED
+                )
+                if done:
+                    break
+            engine.stop()
+            await asyncio.wait({running})
+            for each in ends:
+                each.cancel()
 
 
 async def headless(
@@ -216,35 +439,13 @@ async def look_once(settings: Settings, clock: SystemClock, *, fresh: bool) -> L
         async with (
             Cluster.connect(settings.kubernetes, clock, may_write=lambda: False) as cluster,
             NatsSession(settings.nats, clock) as session,
-            metric_polls(settings, cluster, clock) as metrics,
         ):
-            connection = asyncio.Event()
-            session.on_connected(connection.set)
-            cluster.workloads.prepare(pools)
-            cluster.set_namespaces(frozenset(pool.namespace for pool in pools))
-            await _first_sight(cluster, connection)
-            queues = QueueReader(session, clock, timeout_s=LOOK_S)
-            usage = TokenUsageSource(session, clock, settings.fleet)
-            workers = WorkerBuckets(session, clock, settings.fleet)
-            sources = Sources(
-                queues=queues,
-                wakes=WakeSubscriptions(session, Subjects(session, clock, queues.filters)),
-                workloads=cluster.workloads,
-                supply=cluster.supply,
-                usage=usage,
-                metrics=metrics,
-                workers=workers,
-            )
-            observer = Observer(settings.fleet, sources, clock, deadline_s=LOOK_S)
+            world = await _World.of(settings, cluster, session, clock, LOOK_S)
             bucket = Bucket(session, settings.nats.bucket)
             stored = await read_stored_state(bucket, with_memory=not fresh, timeout_s=LOOK_S)
-            async with usage.reading(), metrics.reading(), workers.following():
-                await asyncio.gather(
-                    observer.ask(pools),
-                    usage.first_read(LOOK_S),
-                    metrics.first_read(LOOK_S),
-                    workers.first_read(LOOK_S),
-                )
+            async with _sources(settings, world, LOOK_S) as (sources, first_read):
+                observer = Observer(settings.fleet, sources, clock, deadline_s=LOOK_S)
+                await asyncio.gather(observer.ask(pools), first_read)
                 seen, now = observer.see(pools), clock.now()
             links, refusal = (session.link(), cluster.link()), session.unsupported
             context = cluster.context
@@ -252,18 +453,16 @@ async def look_once(settings: Settings, clock: SystemClock, *, fresh: bool) -> L
         raise FatalError(str(error)) from error
     if refusal is not None:
         raise UnsupportedServerError(str(refusal))
-    memory = None
-    if stored.saved_memory is not None:
-        seen_sizes = {
+    memory, saved = None, stored.saved_memory
+    if saved is not None:
+        # a controller that runs says so for a moment between two saves
+        saved = replace(saved, memory=on_this_clock(saved, now), is_partial=False)
+        sizes = {
             key: each.workload.value.replicas
             for key, each in seen.pools.items()
             if isinstance(each.workload, Fresh)
         }
-        saved = stored.saved_memory
-        # a controller that runs says so for a moment between two saves
-        saved = replace(saved, memory=on_this_clock(saved, now), is_partial=False)
-        left = resumed(saved, settings.fleet, now)
-        memory = doubted(left, seen_sizes, now)
+        memory = doubted(resumed(saved, settings.fleet, now), sizes, now)
     tick = Tick(
         version=TICK_VERSION, now=now, observation=seen, intents=stored.intents, memory=memory
     )
@@ -285,7 +484,7 @@ def snapshot_of(look: Look, settings: Settings, name: str) -> Snapshot:
         context=look.context,
         interval_s=settings.controller.interval_s,
         epoch=tick.now,
-        process=f"{gethostname()}/{os.getpid()}",
+        process=_process(),
         notices=settings.notices,
     )
     builder.saw(tick.observation)
@@ -302,115 +501,85 @@ def snapshot_of(look: Look, settings: Settings, name: str) -> Snapshot:
 
 
 @asynccontextmanager
-async def operating(
-    settings: Settings, clock: SystemClock, operator: Operator
-) -> AsyncIterator[IntentDesk]:
-    """The desk at which this operator asks for something, on a connection of its own.
-
-    Nothing is asked of Kubernetes. Raises FatalError if there is no connection within 3 s.
-    """
-    async with connected(settings, clock) as session:
-        yield BucketDesk(Bucket(session, settings.nats.bucket), operator)
-
-
-async def find_effect(
-    settings: Settings, clock: SystemClock, key: IntentKey, intent: Intent | None
-) -> Foreseen | None:
-    """What a running controller of this fleet says that this would change; None where none can.
-
-    Raises FatalError if there is no connection within 3 s.
-    """
-    async with connected(settings, clock) as session:
-        try:
-            return await ask_effect(session, settings.nats.bucket, key, intent)
-        except (NatsError, NoEffectError) as error:
-            log.debug("no controller says what changes: %s", error)
-            return None
-
-
-@asynccontextmanager
-async def connected(settings: Settings, clock: SystemClock) -> AsyncIterator[NatsSession]:
-    """A connection of its own. Raises FatalError if there is none within 3 s."""
-    async with NatsSession(settings.nats, clock) as session:
-        connection = asyncio.Event()
-        session.on_connected(connection.set)
-        try:
-            async with asyncio.timeout(FIRST_SIGHT_S):
-                await connection.wait()
-        except TimeoutError:
-            if session.unsupported is not None:
-                raise UnsupportedServerError(str(session.unsupported)) from None
-            link = session.link()
-            raise FatalError(f"nats is {link.state}: {link.detail}".rstrip(": ")) from None
-        yield session
-
-
-def _journal_stream(
-    settings: Settings, session: NatsSession, clock: SystemClock, *, read_only: bool
-) -> JournalStream | None:
-    """The stream of the journal, if this process may come to write it."""
-    journal = settings.controller.journal
-    if read_only or journal is None or journal.stream is None:
-        return None
-    return JournalStream(session, settings.nats.bucket, journal.stream, clock)
-
-
-@asynccontextmanager
-async def _lease(
-    settings: Settings, cluster: Cluster, session: NatsSession, clock: SystemClock
-) -> AsyncIterator[Lease]:
-    """The lease of the fleet. One in the cluster has connections of its own."""
-    wanted = settings.controller.lease
-    if wanted.store is LeaseStore.NATS:
-        yield BucketLease(session, Bucket(session, settings.nats.bucket), clock)
-        return
-    client = cluster.client.apart(clock)
-    try:
-        yield KubernetesLease(client, clock, namespace=wanted.namespace, name=wanted.name)
-    finally:
-        await client.close()
-
-
-@asynccontextmanager
 async def _election(
     settings: Settings,
-    lease: Lease,
-    right: WriteRight,
+    cluster: Cluster,
+    session: NatsSession,
     clock: SystemClock,
-    process: str,
-    *,
-    takes_part: bool,
-) -> AsyncIterator[Elector | None]:
-    """The election in which this process takes part, if it does. At the end of the block, when all
-    writes have settled, the lease is given back.
+    right: WriteRight,
+) -> AsyncIterator[Elector]:
+    """The election of the process that leads the fleet, by a lease in NATS or, with connections of
+    its own, in the cluster. At the end, when all writes have settled, the lease is given back.
     """
-    if not takes_part:
-        yield None
-        return
-    identity = f"{process}_{secrets.token_hex(4)}"  # a restarted Pod has the same host and pid
-    elector = Elector(
-        lease,
-        identity,
-        settings.controller.lease.times,
-        right,
-        clock,
-        interval_s=settings.controller.interval_s,
-    )
-    try:
+    wanted = settings.controller.lease
+    async with AsyncExitStack() as stack:
+        lease: Lease
+        if wanted.store is LeaseStore.NATS:
+            lease = BucketLease(session, Bucket(session, settings.nats.bucket))
+        else:
+            client = cluster.client.apart()
+            stack.push_async_callback(client.close)
+            lease = KubernetesLease(client, clock, namespace=wanted.namespace, name=wanted.name)
+        # a restarted Pod has the same host and pid
+        identity = f"{_process()}_{secrets.token_hex(4)}"
+        interval_s = settings.controller.interval_s
+        elector = Elector(lease, identity, wanted.times, right, clock, interval_s=interval_s)
+        stack.push_async_callback(elector.release)
         yield elector
-    finally:
-        await elector.release()
 
 
-async def _first_sight(cluster: Cluster, connection: asyncio.Event) -> None:
-    """Wait for both connections for a limited time. The loop then starts in any case; a missing
-    connection is shown by its link.
-    """
-    listed = asyncio.create_task(cluster.synced(FIRST_SIGHT_S))
-    met = asyncio.create_task(connection.wait())
+def _process() -> str:
+    return f"{gethostname()}/{os.getpid()}"
+
+
+async def _spare_what_lasts(hub: Hub) -> None:
+    """When the first tick has made what a process keeps for as long as it runs."""
+    first = asyncio.Event()
+    unsubscribe = hub.subscribe(lambda _: first.set())
     try:
-        await asyncio.wait({listed, met}, timeout=FIRST_SIGHT_S)
-        await asyncio.wait({met}, timeout=FIRST_SIGHT_S)
+        await first.wait()
     finally:
-        listed.cancel()
-        met.cancel()
+        unsubscribe()
+    spare_what_lasts()
+
+
+@asynccontextmanager
+async def _sources(
+    settings: Settings, world: _World, wait_s: float
+) -> AsyncIterator[tuple[Sources, asyncio.Future[Any]]]:
+    """All that a fleet is observed by, and what ends when each source has been read for the first
+    time, at the latest after `wait_s`. Sources of metrics that no pool needs are not asked.
+    """
+    cluster, session, clock = world.cluster, world.session, world.clock
+    pools, selector = settings.fleet.pools, settings.kubernetes.selector or ""
+    async with AsyncExitStack() as stack:
+        of_cluster = metric_sources(cluster.client, cluster.workloads, pools, clock, selector)
+        read: list[MetricSource] = [*await stack.enter_async_context(of_cluster)]
+        read += await stack.enter_async_context(open_sources(settings, clock))
+        metrics = MetricPolls(read, clock, interval_s=settings.controller.interval_s)
+        usage = TokenUsageSource(session, clock, settings.fleet)
+        workers = WorkerBuckets(session, clock, settings.fleet)
+        for each in (usage.reading(), metrics.reading(), workers.following()):
+            await stack.enter_async_context(each)
+        first_read = asyncio.gather(
+            usage.first_read(wait_s), metrics.first_read(wait_s), workers.first_read(wait_s)
+        )
+        stack.callback(first_read.cancel)
+        sources = Sources(
+            queues=world.queues,
+            wakes=world.wakes,
+            workloads=cluster.workloads,
+            supply=cluster.supply,
+            usage=usage,
+            metrics=metrics,
+            workers=workers,
+        )
+        yield sources, first_read
+
+
+def _program_version() -> str:
+    """The version of the program that runs; empty where it is not installed."""
+    try:
+        return metadata.version("agentdash-fleet")
+    except metadata.PackageNotFoundError:
+        return ""

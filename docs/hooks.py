@@ -1,10 +1,11 @@
 """Pages that are made from the product when the site is built: the fleet file from its schema, the
-verbs from their parser, the exit codes; and the pictures of the console.
+verbs from their parser, the findings, the exit codes; and the pictures of the console.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from mkdocs.structure.files import File, Files
 
 from agentdash.cli import EXAMPLES, parser_of_verbs
 from controller.config import json_schema
+from controller.engine.show.findings import FINDINGS, FindingKind
 
 ROOT = Path(__file__).parent.parent
 
@@ -23,6 +25,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     pages = {
         "reference/fleet-file.md": "\n".join(fleet_file(json_schema())),
         "reference/verbs.md": "\n".join(verbs(parser_of_verbs())),
+        "reference/findings.md": "\n".join(findings(FINDINGS)),
         "reference/exit-codes.md": exit_codes(EXAMPLES),
     }
     for name, text in pages.items():
@@ -74,6 +77,26 @@ def cell(value: object) -> str:
     """A text that fits into a table."""
     text = "" if value is None else str(value)
     return " ".join(text.replace("|", "\\|").replace("<", "&lt;").split())
+
+
+def findings(kinds: Mapping[str, FindingKind]) -> Iterator[str]:
+    """A row for each kind of finding; a number in its words is shown as …"""
+    yield (
+        "# Findings\n\n"
+        "A finding says how urgent it is, what it is about, since when, and what is wrong."
+        " `:attention` lists them, worst first; `agentdash_finding{severity,subject,kind}` is 1"
+        " while one stands.\n\n| kind | urgency | what it says | what to do |\n|---|---|---|---|"
+    )
+    for name, each in kinds.items():
+        words = "the reason, as `agentdash why` has it" if "{reason}" in each.words else each.words
+        words = cell(re.sub(r"\{[^{}]+\}", "…", words).replace("{{}}", "{}"))
+        yield f"| `{name}` | {each.severity.value} | {words} | {cell(each.to_do)} |"
+    yield (
+        "\nA finding about a source (`queue`, `nodes`, `quotas`, a metric) says which reading is"
+        " unknown or old and why; until it is read again, nothing is taken away because of it."
+        " `history_regressed` means that a queue or a bucket is not the one it was: it is believed"
+        " after a window. A kind that is a key of the fleet file says that the key has no effect.\n"
+    )
 
 
 def verbs(parser: argparse.ArgumentParser) -> Iterator[str]:

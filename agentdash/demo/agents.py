@@ -6,19 +6,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
+import ssl
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple, Self
 
-from openai import AsyncOpenAI, RateLimitError
+import msgspec
+from aiohttp import web
+from openai import AsyncOpenAI, DefaultAsyncHttpxClient, RateLimitError
 from openai.types.chat import ChatCompletion
 
-from agentdash.demo.provider import RIGHT, ProviderModel
-from agentdash.worker import Agent, ModelTerms, ModelTier, Session, Task, UsedTokens
+from agentdash.worker import Agent, ModelTerms, ModelTier, Session, Task
 
 log = logging.getLogger(__name__)
 
@@ -58,16 +62,11 @@ class PoolLoad:
         """The seconds of one cycle at which a task comes, sorted."""
         rng = random.Random(f"{seed} {cycle} {self.consumer}")
         times = [at for at, count in self.bursts for _ in range(count)]
-        times.extend(self._steady_arrivals(rng))
-        return sorted(at for at in times if not self.idle[0] <= at < self.idle[1])
-
-    def _steady_arrivals(self, rng: random.Random) -> Iterator[float]:
-        if self.steady_per_s <= 0:
-            return
-        at = rng.expovariate(self.steady_per_s)
+        at = rng.expovariate(self.steady_per_s) if self.steady_per_s else CYCLE_S
         while at < CYCLE_S:
-            yield at
+            times.append(at)
             at += rng.expovariate(self.steady_per_s)
+        return sorted(at for at in times if not self.idle[0] <= at < self.idle[1])
 
 
 LOADS: Final = (
@@ -300,16 +299,13 @@ class DemoAgents:
         return {"model": answer.model, "tokens": session.tokens}
 
     def _count(self, session: Session) -> None:
-        best: UsedTokens | None = None
-        for model in MODELS:
-            used = session.usage.get(model.name)
-            if used is not None:
-                self.tokens[model.tier.value] += used.input + used.output
-                self.usd += model.usd(used) or Decimal(0)
-                best = used
-        if best is not None:
+        asked = [(each, session.usage[each.name]) for each in MODELS if each.name in session.usage]
+        for model, used in asked:
+            self.tokens[model.tier.value] += used.input + used.output
+            self.usd += model.usd(used) or Decimal(0)
+        if asked:
             # with the large model alone, only the answer that was accepted would have been made
-            self.usd_if_large += MODELS[-1].usd(best) or Decimal(0)
+            self.usd_if_large += MODELS[-1].usd(asked[-1][1]) or Decimal(0)
 
 
 def agent_of(agents: DemoAgents, load: PoolLoad, crew: DemoCrew, pod: DemoPod) -> Agent:
@@ -327,3 +323,180 @@ def agent_of(agents: DemoAgents, load: PoolLoad, crew: DemoCrew, pod: DemoPod) -
         return result
 
     return work
+
+
+MINUTE_S: Final = 60.0
+SHUTDOWN_S: Final = 1.0
+RIGHT, WRONG = "OK", "UNSURE"
+DEFAULT_MOST_TOKENS: Final = 1_024
+_HOST: Final = "127.0.0.1"
+
+
+class ProviderModel(msgspec.Struct, frozen=True, kw_only=True):
+    """A model: its limit (None: none), its speed, and how good it is.
+
+    - `burst`: requests that may come at once.
+    - `first_token_s`, `tokens_per_s`: how long an answer takes.
+    - `skill`: the part of its answers that are right.
+    """
+
+    name: str
+    requests_per_minute: float | None = None
+    burst: int = 1
+    first_token_s: float = 0.4
+    tokens_per_s: float = 80.0
+    skill: float = 1.0
+
+
+class ModelAdmission:
+    """What one model admits now: a bucket of requests that fills steadily. Times are seconds of any
+    steady clock.
+    """
+
+    def __init__(self, model: ProviderModel) -> None:
+        self._per_s = (model.requests_per_minute or math.inf) / MINUTE_S
+        self._holds = self._level = float(model.burst)
+        self._at = -math.inf
+        self.admitted = self.refused = 0
+
+    def enter(self, now: float) -> float | None:
+        """Admit a request, or say after how many seconds to come again."""
+        if math.isinf(self._per_s):
+            self._level = self._holds
+        elif self._at > -math.inf:
+            self._level = min(self._level + (now - self._at) * self._per_s, self._holds)
+        self._at = now
+        if self._level >= 1 - 1e-9:
+            self._level -= 1
+            self.admitted += 1
+            return None
+        self.refused += 1
+        self._level = 0.0  # what it has taken is missing when it comes again
+        return 1 / self._per_s
+
+
+class _Message(msgspec.Struct):
+    content: str = ""
+
+
+class _ChatRequest(msgspec.Struct):
+    """The body of a request, as far as it is read."""
+
+    model: str
+    messages: Annotated[list[_Message], msgspec.Meta(min_length=1)]
+    max_completion_tokens: Annotated[int, msgspec.Meta(ge=1)] = DEFAULT_MOST_TOKENS
+
+    def input_tokens(self) -> int:
+        """The tokens of all messages, by the rule of thumb."""
+        letters = sum(len(message.content) for message in self.messages)
+        return len(self.messages) + letters // CHARACTERS_PER_TOKEN
+
+
+class DemoProvider:
+    """A provider of these models on a loopback port. Use it with `async with`."""
+
+    def __init__(
+        self, models: Iterable[ProviderModel], *, speed: float = 1.0, seed: int = 0
+    ) -> None:
+        """`speed` divides the times that answers take, not the limits per minute."""
+        self._models = {model.name: model for model in models}
+        self.admissions = {name: ModelAdmission(model) for name, model in self._models.items()}
+        self._speed, self._rng, self._port, self._answers = speed, random.Random(seed), 0, 0
+        self._runner: web.ServerRunner | None = None
+
+    @property
+    def url(self) -> str:
+        """The base URL for a client, once the server runs."""
+        return f"http://{_HOST}:{self._port}/v1"
+
+    async def __aenter__(self) -> Self:
+        """Serve."""
+        server = web.Server(self._handle, handler_cancellation=True)
+        self._runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN_S)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, _HOST, 0).start()
+        self._port = int(self._runner.addresses[0][1])
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Stop serving; requests under way are cut."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _handle(self, request: web.BaseRequest) -> web.Response:
+        if (request.method, request.path) != ("POST", "/v1/chat/completions"):
+            return _refused(404, f"there is no {request.method} {request.path}")
+        try:
+            asked = msgspec.json.decode(await request.read(), type=_ChatRequest)
+        except msgspec.DecodeError as error:
+            return _refused(400, f"the body cannot be read: {error}")
+        model = self._models.get(asked.model)
+        if model is None:
+            return _refused(404, f"the model {asked.model!r} does not exist")
+        wait_s = self.admissions[model.name].enter(time.monotonic())
+        if wait_s is not None:
+            return _too_many(model, wait_s)
+        most = asked.max_completion_tokens
+        words = self._rng.randint(max(1, most // 4), most)
+        text = RIGHT if self._rng.random() < model.skill else WRONG
+        await asyncio.sleep((model.first_token_s + words / model.tokens_per_s) / self._speed)
+        return _json(200, self._answer(asked, text, words))
+
+    def _answer(self, asked: _ChatRequest, text: str, words: int) -> dict[str, Any]:
+        self._answers += 1
+        message = {"role": "assistant", "content": text}
+        used = asked.input_tokens()
+        return {
+            "id": f"chatcmpl-{self._answers}",
+            "object": "chat.completion",
+            "created": int(time.time()),
+            "model": asked.model,
+            "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+            "usage": {
+                "prompt_tokens": used,
+                "completion_tokens": words,
+                "total_tokens": used + words,
+                "prompt_tokens_details": {"cached_tokens": 0},
+            },
+        }
+
+
+def provider_client(url: str) -> AsyncOpenAI:
+    """A client of the provider as any agent has one, which leaves retries to its caller. It speaks
+    plain HTTP on loopback, so it loads no certificates.
+    """
+    return AsyncOpenAI(
+        base_url=url,
+        api_key="demo",
+        max_retries=0,
+        http_client=DefaultAsyncHttpxClient(verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)),
+    )
+
+
+def _json(
+    status: int, value: dict[str, Any], headers: dict[str, str] | None = None
+) -> web.Response:
+    body = msgspec.json.encode(value)
+    return web.Response(status=status, body=body, content_type="application/json", headers=headers)
+
+
+def _refused(
+    status: int,
+    message: str,
+    kind: str = "invalid_request_error",
+    code: str | None = None,
+    headers: dict[str, str] | None = None,
+) -> web.Response:
+    error = {"message": message, "type": kind, "param": None, "code": code}
+    return _json(status, {"error": error}, headers)
+
+
+def _too_many(model: ProviderModel, wait_s: float) -> web.Response:
+    """429 with Retry-After: whole seconds, rounded up, and exact milliseconds beside them."""
+    message = (
+        f"Rate limit reached for {model.name}: {model.requests_per_minute:g} requests per minute. "
+        f"Please try again in {wait_s:.3f}s."
+    )
+    after = (("Retry-After", wait_s), ("Retry-After-Ms", wait_s * 1000))
+    headers = {name: str(math.ceil(value)) for name, value in after}
+    return _refused(429, message, "requests", "rate_limit_exceeded", headers)

@@ -1,4 +1,6 @@
-"""The demo's processes, its world and a real nats-server: they end so that nothing is left."""
+"""The demo's processes, its world and a real nats-server, which end so that nothing is left; what
+happened in the world, counted at its end; and the summary of it.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ import signal
 import sys
 import sysconfig
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -19,8 +21,6 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-
-from agentdash.demo.report import WorldReport
 
 
 class Ready(msgspec.Struct, frozen=True, kw_only=True, tag="ready"):
@@ -36,6 +36,39 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):
     """The world could not start; `error` tells the user why."""
 
     error: str
+
+
+class WorldReport(msgspec.Struct, frozen=True, kw_only=True):
+    """Counts since the start; `waits_s` are seconds from a task's publication to its start, by
+    tenant, and `priority_waits_s` those of each pool with priorities, by priority, the highest
+    first.
+
+    - `lost` tasks are neither ended nor in their queue, `twice` is how many results were stored a
+      second time; None where NATS did not answer at the end.
+    - `killed` workers were told to stop at work because their pool was scaled down, `reclaimed`
+      ones because their node was taken away, `ordered` of them by the controller while it still
+      ran. `resumed` tasks went on from a checkpoint.
+    - `calls` of models, of which `refused_calls` met a limit of the provider (429).
+    - `tokens` by tier; `usd` is what they cost, and `usd_if_large` what the answers would have cost
+      with the large model alone.
+    """
+
+    published: int = 0
+    done: int = 0
+    pods_started: int = 0
+    waits_s: dict[str, tuple[float, ...]] = {}
+    priority_waits_s: dict[str, dict[str, tuple[float, ...]]] = {}
+    lost: int | None = None
+    twice: int | None = None
+    killed: int = 0
+    reclaimed: int = 0
+    ordered: int = 0
+    resumed: int = 0
+    calls: int = 0
+    refused_calls: int = 0
+    tokens: dict[str, int] = {}
+    usd: float = 0.0
+    usd_if_large: float = 0.0
 
 
 WORLD_START_S: Final = 30.0
@@ -249,3 +282,64 @@ class NatsServer:
 def _die_with_parent() -> None:
     """Before exec: have the kernel end the server when our process ends, even by kill -9."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+class SpentTokens(msgspec.Struct, frozen=True, kw_only=True):
+    """A tenant's tokens of today, of those that it may use."""
+
+    tenant: str
+    used: int
+    cap: int
+
+
+def summary(
+    world: WorldReport,
+    *,
+    seconds: float,
+    decisions: int,
+    writes: int,
+    tiers: dict[str, str],
+    budgets: Sequence[SpentTokens],
+) -> list[str]:
+    """The lines at the end of a demo without a screen. `tiers` are those of the tenants, the one
+    with the highest priority first.
+    """
+    waits = ", ".join(
+        f"{tenant} ({tier}) {_waits(world.waits_s.get(tenant, ()))}"
+        for tenant, tier in tiers.items()
+    )
+    by_priority = (
+        (pool, ", ".join(f"{priority} {_waits(waits_s)}" for priority, waits_s in each.items()))
+        for pool, each in world.priority_waits_s.items()
+    )
+    did = f"{decisions} decisions, {writes} patches, {world.pods_started} pods started"
+    lost, twice = ("unknown" if each is None else each for each in (world.lost, world.twice))
+    stopped = f"{world.killed} busy workers stopped by a scale-down"
+    ordered = f"{world.ordered} by the controller's order before it ended"
+    resumed = f"{world.resumed} tasks went on from their checkpoint"
+    return [
+        f"{seconds:.0f} s: {world.published} tasks, {world.done} done, {did}",
+        f"waits, p50 and p95: {waits}",
+        *(f"waits of {pool} by priority, p50 and p95: {text}" for pool, text in by_priority),
+        f"promises: {lost} tasks lost, {twice} results stored twice, {stopped}",
+        f"a node was taken away: {world.reclaimed} workers stopped at work, {ordered}, {resumed}",
+        f"provider: {world.calls} calls, {world.refused_calls} refused (429)",
+        *_tokens(world),
+        *(f"budget: {each.tenant} used {each.used:,} of {each.cap:,} tokens" for each in budgets),
+    ]
+
+
+def _waits(waits_s: Sequence[float]) -> str:
+    """The nearest-rank percentiles 50 and 95."""
+    ranked = sorted(waits_s)
+    ranks = (min(len(ranked) - 1, int(part * len(ranked))) for part in (0.5, 0.95))
+    return " / ".join(f"{ranked[rank]:.1f} s" if ranked else "-" for rank in ranks)
+
+
+def _tokens(world: WorldReport) -> Iterator[str]:
+    """The share of each tier, and what was saved; nothing before the first answer."""
+    total = sum(world.tokens.values())
+    if total and world.usd_if_large:
+        shares = ", ".join(f"{tier} {tokens / total:.0%}" for tier, tokens in world.tokens.items())
+        saved = 1 - world.usd / world.usd_if_large
+        yield f"tokens: {total:,} ({shares}); {saved:.0%} saved against premium alone"

@@ -7,17 +7,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from string import Template
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import nats.errors
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, RetentionPolicy, StreamConfig
+from nats.js.errors import NoKeysError
 from openai import AsyncOpenAI, OpenAIError
 
 from agentdash.demo.agents import (
@@ -30,15 +31,15 @@ from agentdash.demo.agents import (
     DemoAgents,
     DemoCrew,
     DemoPod,
+    DemoProvider,
     PoolLoad,
     agent_of,
+    provider_client,
     provider_models,
     run_load,
 )
 from agentdash.demo.cluster import SimCluster
-from agentdash.demo.process import NatsServer
-from agentdash.demo.provider import DemoProvider, provider_client
-from agentdash.demo.report import Counted, PoolName, WorldReport, count
+from agentdash.demo.process import NatsServer, WorldReport
 from agentdash.worker import (
     NatsLogin,
     Priority,
@@ -51,8 +52,8 @@ from agentdash.worker import (
     WorkerSettings,
 )
 from agentdash.worker.attempts import PoolTasks
-from agentdash.worker.session import result_key
-from agentdash.worker.stores import NatsLink, ensure_usage_stream
+from agentdash.worker.session import RESULTS_BUCKET, message_task, result_key
+from agentdash.worker.stores import NatsLink, ensure_usage_stream, messages
 
 log = logging.getLogger(__name__)
 
@@ -73,15 +74,6 @@ RIVAL_BURST: Final = 10
 RIVAL_CALLS_PER_S: Final = 3.0
 """More than the limit of the model. Times are in simulated seconds."""
 _MESSAGES: Final[Any] = [{"role": "user", "content": "of another application"}]
-
-
-async def run_incidents(
-    sim: SimCluster, crew: DemoCrew, client: AsyncOpenAI, called: asyncio.Event, *, speed: float
-) -> None:
-    """Run them until cancelled. `called` is set by each call of the fleet to the medium model."""
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(_take_nodes_away(sim, crew, speed))
-        tasks.create_task(_rival(client, called, speed))
 
 
 async def _take_nodes_away(sim: SimCluster, crew: DemoCrew, speed: float) -> None:
@@ -107,7 +99,9 @@ async def _take_nodes_away(sim: SimCluster, crew: DemoCrew, speed: float) -> Non
 
 
 async def _rival(client: AsyncOpenAI, called: asyncio.Event, speed: float) -> None:
-    """Another application with the same key: it calls when the fleet does."""
+    """Another application with the same key: it calls when the fleet does, each call of which to
+    the medium model sets `called`.
+    """
     loop = asyncio.get_running_loop()
     due = loop.time()
     while True:
@@ -197,9 +191,11 @@ class DemoWorld:
             await self._prepare_cluster()
             self._write_files()
             stack.callback(self._crew.end)
-            called = self._agents.called_medium
-            incidents = run_incidents(self.cluster, self._crew, client, called, speed=self._speed)
-            for work in (self._run_load(), incidents):
+            for work in (
+                self._run_load(),
+                _take_nodes_away(self.cluster, self._crew, self._speed),
+                _rival(client, self._agents.called_medium, self._speed),
+            ):
                 stack.push_async_callback(_cancelled, asyncio.create_task(work))
             yield self
 
@@ -249,8 +245,7 @@ class DemoWorld:
             models=MODELS,
         )
         agent = agent_of(self._agents, load, self._crew, place)
-        worker = Worker(agent, settings, self._login, on_end=self._on_end)
-        await worker.work(self._link, stopping)
+        await Worker(agent, settings, self._login, on_end=self._on_end).work(self._link, stopping)
         write("stopped: the task at hand is finished or handed back")
 
     def _on_end(self, task: Task, result: TaskResult) -> None:
@@ -280,7 +275,7 @@ class DemoWorld:
     async def _count(self) -> None:
         if not self._link.problem:
             pools = {
-                subject: PoolName(load.tenant, load.name)
+                subject: (load.tenant, load.name)
                 for load in LOADS
                 for subject in load.subjects.values()
             }
@@ -311,6 +306,45 @@ class DemoWorld:
         self.cluster.write_kubeconfig(self.kubeconfig_path)
 
 
+COUNT_S: Final = 3.0
+
+
+class Counted(NamedTuple):
+    """Tasks that are neither ended nor in their queue, and results that were stored twice."""
+
+    lost: int
+    twice: int
+
+
+async def count(
+    stream: JetStreamContext,
+    name: str,
+    published: Collection[str],
+    pools: Mapping[str, tuple[str, str]],
+) -> Counted | None:
+    """What became of the published tasks, given by the keys of their results; `pools` has the
+    tenant and the pool of each subject. The workers must have ended. None if NATS does not answer.
+    """
+    try:
+        async with asyncio.timeout(COUNT_S):
+            bucket = await stream.key_value(RESULTS_BUCKET)
+            try:
+                ended = set(await bucket.keys())
+            except NoKeysError:
+                ended = set()
+            stored = (await bucket.status()).stream_info.state
+            waiting = {
+                result_key(
+                    *pools[each.subject or ""], message_task(each.headers, name, each.seq or 0)[0]
+                )
+                async for each in messages(stream, name, ">")
+            }
+    except (TimeoutError, nats.errors.Error):
+        return None
+    # each result is created once, and none is deleted: one more message is a second one
+    return Counted(lost=len(set(published) - ended - waiting), twice=stored.last_seq - len(ended))
+
+
 def _queues(load: PoolLoad) -> tuple[QueueName, ...]:
     """The pool's queues, the highest priority first."""
     return tuple(QueueName(STREAM, consumer) for consumer in load.subjects)
@@ -331,15 +365,9 @@ async def _prepare_streams(stream: JetStreamContext) -> None:
         )
     )
     await ensure_usage_stream(stream)
-    consumers = [each for load in LOADS for each in load.subjects.items()]
-    for consumer, subject in consumers:
-        await stream.add_consumer(
-            STREAM,
-            ConsumerConfig(
-                durable_name=consumer,
-                filter_subject=subject,
-                ack_policy=AckPolicy.EXPLICIT,
-                ack_wait=ACK_WAIT_S,
-                max_ack_pending=1000,
-            ),
-        )
+    common = ConsumerConfig(
+        ack_policy=AckPolicy.EXPLICIT, ack_wait=ACK_WAIT_S, max_ack_pending=1000
+    )
+    for consumer, subject in [each for load in LOADS for each in load.subjects.items()]:
+        config = common.evolve(durable_name=consumer, filter_subject=subject)
+        await stream.add_consumer(STREAM, config)

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from agentdash.danger import Danger
-from agentdash.tui.requests import VERBS, reach_of
+from agentdash.operate import VERBS, reach_of
 from agentdash.tui.tables import views
 from agentdash.tui.view_state import Step
 from controller.model.intents import Scope
@@ -16,7 +15,7 @@ from controller.model.intents import Scope
 
 class KeyScope(StrEnum):
     """Where a key works: everywhere, above the overview, in every table, on the overview, on the
-    page of a pool, or among the intents.
+    page of a pool, among the intents, or among the tasks.
     """
 
     GLOBAL = "global"
@@ -25,6 +24,7 @@ class KeyScope(StrEnum):
     OVERVIEW = "overview"
     PAGE = "page"
     INTENTS = "intents"
+    TASKS = "tasks"
 
 
 class KeyContext(NamedTuple):
@@ -40,8 +40,14 @@ class KeyContext(NamedTuple):
 
 
 OPERATE: Final = "operate"
-PAGE_TABS: Final = ("why", "queues", "pods", "events", "history")
+PAGE_TABS: Final = ("why", "queues", "pods", "events", "history", "tasks")
 """The tabs of a pool's page, in their order."""
+# what is said without a row
+_OF_A_ROW: Final = {
+    "end": "nothing stands here",
+    "cancel_task": "no task under the cursor",
+    "retry_task": "no task under the cursor",
+}
 # what keys that only look are about
 _ABOUT: Final = {"why": "pool", "logs": "pod"}
 
@@ -53,8 +59,7 @@ class UserAction:
     `id` names the method `action_<id>` that does it; `argument` is passed to that method. `title`
     is the short name in the footer and the palette, `help` the text on the help page, under the
     heading `group`. The footer shows the actions in the order of `hint`, without those that have 0.
-    `palette` is False if the command palette does not list the action. `danger` is what it can
-    concern at least, NONE for an action that only looks.
+    `palette` is False if the command palette does not list the action.
     """
 
     id: str
@@ -66,7 +71,11 @@ class UserAction:
     hint: int = 0
     palette: bool = True
     argument: str = ""
-    danger: Danger = Danger.NONE
+
+    @property
+    def changes(self) -> bool:
+        """Whether it changes something, and so asks first."""
+        return self.group == "operate"
 
     @property
     def handler(self) -> str:
@@ -75,13 +84,13 @@ class UserAction:
 
     def enabled(self, context: KeyContext) -> str | None:
         """Why the key is off; None if it is on."""
-        if self.danger is Danger.NONE:
+        if not self.changes:
             found = {"why": bool(context.pool), "logs": context.has_pod}.get(self.id, True)
             return None if found else f"no {_ABOUT[self.id]} under the cursor"
         if context.refusal is not None:
             return context.refusal
-        if self.id == "end":
-            return None if context.has_row else "nothing stands here"
+        if self.id in _OF_A_ROW:
+            return None if context.has_row else _OF_A_ROW[self.id]
         if self.id != OPERATE:
             return None
         verb = VERBS[self.argument]
@@ -100,9 +109,7 @@ def _sort(name: str, key: str, title: str, text: str, *, hint: int = 0) -> UserA
 
 
 def _operate(verb: str, key: str, title: str, text: str, *, hint: int = 0) -> UserAction:
-    return UserAction(
-        OPERATE, (key,), title, text, "operate", hint=hint, argument=verb, danger=Danger.POOL
-    )
+    return UserAction(OPERATE, (key,), title, text, "operate", hint=hint, argument=verb)
 
 
 _OPERATE: Final = (
@@ -119,9 +126,12 @@ _OPERATE: Final = (
         "undo your last change",
         "operate",
         hint=5,
-        danger=Danger.POOL,
     ),
 )
+
+
+def _act_on_task(name: str, key: str, title: str, text: str) -> UserAction:
+    return UserAction(name, (key,), title, text, "operate", KeyScope.TASKS, hint=4)
 
 
 def _step(key: str, step: Step, title: str, text: str) -> UserAction:
@@ -203,8 +213,9 @@ ACTIONS: Final = (
         "operate",
         KeyScope.INTENTS,
         hint=4,
-        danger=Danger.POOL,
     ),
+    _act_on_task("cancel_task", "ctrl+k", "cancel", "cancel the task"),
+    _act_on_task("retry_task", "R,shift+r", "retry", "retry what is dead or failed"),
     UserAction("next_panel", ("tab",), "panel", "next panel", "move", hint=7),
     UserAction("previous_panel", ("shift+tab",), "previous panel", "previous panel", "move"),
     UserAction("header", ("ctrl+e",), "fold header", "fold the header", "screen"),
@@ -227,8 +238,12 @@ def scopes_of(view: KeyScope) -> tuple[KeyScope, ...]:
 
 
 def actions_in(scopes: Sequence[KeyScope]) -> tuple[UserAction, ...]:
-    """The actions whose keys work in these scopes, in the order of the table."""
-    return tuple(action for action in ACTIONS if action.scope in scopes)
+    """The actions whose keys work in these scopes, in the order of the table. A view's own key
+    comes before a letter that sorts.
+    """
+    found = tuple(action for action in ACTIONS if action.scope in scopes)
+    taken = {action.keys for action in found if action.id != "sort_by"}
+    return tuple(each for each in found if each.id != "sort_by" or each.keys not in taken)
 
 
 def key_name(keys: str) -> str:

@@ -2,14 +2,14 @@
 
 Each subject has a file of its own, and this one only binds them to Textual: view_stack.py (which
 view opens which), command_line.py, operations.py (what changes the fleet), asking.py (what no
-snapshot brings), time_travel.py, exports.py (files and clipboard), leaving.py. They stand on
-shown_app.py (what is shown, and how it is drawn) and terminal_app.py (what is written), never on
-this one.
+snapshot brings), exports.py (files and clipboard), leaving.py. They stand on view_state.py (what is
+shown) and terminal_diff.py (what is written), never on this one.
 """
 
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterable
 from typing import ClassVar, Final
 
@@ -21,36 +21,37 @@ from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Input
 
+from agentdash.operate import Operating
 from agentdash.tui import header
 from agentdash.tui.actions import PAGE_TABS, KeyScope, UserAction, key_name
-from agentdash.tui.asking import Asking
+from agentdash.tui.asking import CANCEL, RETRY, Asking, TaskActs
 from agentdash.tui.command_line import CommandLine, PoolChosen, PoolProvider
 from agentdash.tui.commands import ParsedCommand
 from agentdash.tui.exports import Exports
 from agentdash.tui.glyphs import ASCII, UNICODE
 from agentdash.tui.keymap import DEFAULT_KEYS, OPENS_PROMPT, Keymap
 from agentdash.tui.leaving import Leaving, Mailbox
-from agentdash.tui.lines import Tone
+from agentdash.tui.lines import Span, Tone
 from agentdash.tui.names import THEME_NAMES
-from agentdash.tui.operating import Operating
 from agentdash.tui.operations import Operations
-from agentdash.tui.screens.base import ViewScreen
+from agentdash.tui.screens.base import NO_FLASH, Chrome, ViewScreen
 from agentdash.tui.screens.overview import OverviewScreen
-from agentdash.tui.shown_app import FLASH_S, ShownApp
 from agentdash.tui.table import Need
 from agentdash.tui.tables import views
+from agentdash.tui.terminal_diff import TerminalApp
 from agentdash.tui.theme import THEMES, stylesheet
-from agentdash.tui.time_travel import TimeTravel
-from agentdash.tui.view import OWN_FIRST_SNAPSHOT
+from agentdash.tui.view import OWN_FIRST_SNAPSHOT, Frame
 from agentdash.tui.view_stack import ViewStack
 from agentdash.tui.view_state import Step, ViewState
 from agentdash.tui.widgets.live_table import LiveTable
+from agentdash.tui.widgets.prompt import COMMAND, SAVE
 from controller.model.intents import IntentChange, Scope
 from controller.model.snapshot import Snapshot
 from controller.ports import Feed, Past
 
 _REDRAW_S: Final = 1.0
-OF_SOME_VIEWS: Final = frozenset({"zoom", "tab", "turn", "end"})
+FLASH_S: Final = 4.0
+OF_SOME_VIEWS: Final = frozenset({"zoom", "tab", "turn", "end", "cancel_task", "retry_task"})
 """Actions whose keys are those of some views alone."""
 
 
@@ -58,7 +59,7 @@ class SnapshotReady(Message):
     """A snapshot waits in the mailbox."""
 
 
-class Dashboard(ShownApp):
+class Dashboard(TerminalApp):
     """The terminal dashboard over one feed.
 
     `clock` gives Unix seconds. `on_ready` is called once, after the first paint; an engine can be
@@ -110,15 +111,15 @@ class Dashboard(ShownApp):
             waits_for=waits_for,
         )
         super().__init__(
-            self._view_state,
-            keys,
-            clock=clock,
-            engine_error=engine_error,
-            feed_problem=feed_problem,
-            on_painted=on_ready,
-            ascii_only=ascii_only,
-            erases_in_color=erases_in_color,
+            on_painted=on_ready, ascii_only=ascii_only, erases_in_color=erases_in_color
         )
+        self.keys = keys
+        self.engine_error = engine_error
+        self._clock = clock
+        self._feed_problem = feed_problem
+        self._flash = NO_FLASH
+        self._flash_until = 0.0
+        self._folded = False
         for each in THEMES:
             self.register_theme(each)
         self.theme = theme
@@ -129,18 +130,17 @@ class Dashboard(ShownApp):
         self._unsubscribe: Callable[[], None] | None = None
         self._filter_history: list[str] = []
         self.operates = operator is not None
-        self.views = ViewStack(self, before_change=self._leave_question)
+        self.views = ViewStack(self)
         self._asking = Asking(self, operator)
         self.operations = Operations(self, operator, on_done=self._asking.changed)
-        self._time_travel = TimeTravel(self, self._view_state)
-        self._command_line = CommandLine(
+        self._task_acts = TaskActs(
             self,
-            self.views,
-            self.operations,
-            self._time_travel,
-            run=self._run_command,
-            press=self.run_as_by_key,
+            operator,
+            refusal=lambda: self.operations.refusal,
+            on_done=self._asking.changed,
         )
+        self._told_notes = 0
+        self._command_line = CommandLine(self)
         self.leaving = Leaving(self, self._stops_with_us)
         self._exports = Exports(self)
         self.set_keymap({name: ",".join(each) for name, each in keys.keys.items()})
@@ -158,8 +158,7 @@ class Dashboard(ShownApp):
         latest = self._feed.latest()
         if latest is not None:
             self._view_state.accept(latest)
-        self.draw()
-        self._time_travel.tell_notes()
+        self._say_where("")
         self.set_interval(_REDRAW_S, self._redraw)
         self.begin_painting()
 
@@ -168,8 +167,10 @@ class Dashboard(ShownApp):
         if self._unsubscribe is not None:
             self._unsubscribe()
 
-    def _leave_question(self) -> None:
+    def leave_question(self) -> None:
+        """Another view opens: what is not confirmed is not asked for."""
         self.operations.leave()
+        self._task_acts.left()
 
     def _stops_with_us(self) -> Snapshot | None:
         """The newest snapshot of the controller that runs in this process, if one does."""
@@ -203,27 +204,86 @@ class Dashboard(ShownApp):
 
     # -- what is shown ------------------------------------------------------------------------
 
+    @property
+    def frame(self) -> Frame:
+        """What the views are drawn from."""
+        return self._view_state.frame
+
+    @property
+    def snapshot(self) -> Snapshot | None:
+        """The snapshot that is shown."""
+        return self.frame.snapshot
+
+    @property
+    def shows_the_past(self) -> bool:
+        """Whether the moment that is shown is not now."""
+        return self.frame.moment is not None
+
+    @property
+    def now(self) -> float:
+        """Unix seconds."""
+        return self._clock()
+
+    @property
+    def view(self) -> ViewScreen:
+        """The top view; the command palette may lie over it."""
+        return self.views.top
+
+    @property
+    def pool_keys(self) -> tuple[str, ...]:
+        """The keys of all pools, in the order of the fleet."""
+        return self._view_state.all_pools
+
+    @property
+    def tenants(self) -> tuple[str, ...]:
+        """The names of all tenants, in the order of the fleet."""
+        return self._view_state.all_tenants
+
+    # -- drawing ------------------------------------------------------------------------------
+
     def draw(self) -> None:
         """Draw the top view as of now, and ask for what belongs to it."""
-        super().draw()
+        self.view.draw(self._refresh(), self._chrome())
         self._asking.if_old()
 
     def keep(self, **asked: object) -> None:
         """Show from now on what was asked for and no snapshot brings, by its name in the frame."""
         self._view_state.keep(**asked)
         if self.views.stack:
-            super().draw()
+            self.view.draw(self._refresh(), self._chrome())
+
+    def draw_chrome(self) -> None:
+        """Draw the header and the last line of the top view."""
+        self.view.draw_chrome(self.frame, self._chrome())
+
+    def draw_ages(self) -> None:
+        """Draw what grows old while no snapshot comes: all of the view where a snapshot has become
+        stale, or where the view counts seconds.
+        """
+        before = self.frame
+        after = self._refresh()
+        if after.snapshot is None or before.stale != after.stale or self.view.COUNTS_SECONDS:
+            self.view.draw(after, self._chrome())
+        else:
+            self.view.draw_chrome(after, self._chrome())
 
     def flash(self, text: str, tone: Tone = Tone.WARN, seconds: float | None = None) -> None:
-        """Show a message in the last line. In place of the question whether to leave, it ends that
-        question.
+        """Show a message in the last line for a few seconds, or for so many. In place of the
+        question whether to leave, it ends that question.
         """
         self.leaving.withdraw_question()
-        super().flash(text, tone, seconds)
+        self._flash = Span(text, tone)
+        self._flash_until = time.monotonic() + (seconds or FLASH_S)
+        self.draw_chrome()
 
-    def keys_are_off(self) -> bool:
-        """Whether nothing can be asked for now."""
-        return self.operations.refusal is not None
+    def _refresh(self) -> Frame:
+        return self._view_state.refresh(self._clock(), self.engine_error(), self._feed_problem())
+
+    def _chrome(self) -> Chrome:
+        if time.monotonic() > self._flash_until:
+            self._flash = NO_FLASH
+        crumbs = tuple(screen.VIEW for screen in self.views.stack)
+        return Chrome(crumbs, self._flash, self._folded, self.operations.refusal is not None)
 
     # -- what views and tables say ------------------------------------------------------------
 
@@ -247,21 +307,19 @@ class Dashboard(ShownApp):
         """Go back to this view of the path."""
         await self.views.go_to_crumb(message.index)
 
-    async def on_view_screen_command_entered(self, message: ViewScreen.CommandEntered) -> None:
-        """Run a command."""
-        await self._command_line.entered(message.text)
-
-    def on_view_screen_file_named(self, message: ViewScreen.FileNamed) -> None:
-        """Save the view."""
-        self._exports.save_as(message.text)
-
-    def on_view_screen_answer_entered(self, message: ViewScreen.AnswerEntered) -> None:
-        """Pass on what the person answered."""
-        self.operations.answer(message.text)
+    async def on_view_screen_entered(self, message: ViewScreen.Entered) -> None:
+        """Run a command, save the view, or pass on what the person answered."""
+        if message.mode == COMMAND:
+            await self._command_line.entered(message.text)
+        elif message.mode == SAVE:
+            self._exports.save_as(message.text)
+        elif not self._task_acts.answered(message.text):
+            self.operations.answer(message.text, by_one_key=message.by_one_key)
 
     def on_view_screen_answer_refused(self, message: ViewScreen.AnswerRefused) -> None:
         """The person leaves the question."""
-        self.operations.cancel(back=message.back)
+        if not self._task_acts.left():
+            self.operations.cancel(back=message.back)
 
     async def on_key(self, event: Key) -> None:
         """Say of a key that it does nothing, where no binding takes it. A key that comes here while
@@ -292,7 +350,8 @@ class Dashboard(ShownApp):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """While a prompt is open, the keys that open one are characters."""
         del parameters
-        if action in {"operate", "undo", "end"} and not self.operations.is_possible:
+        operating = {"operate", "undo", "end", "cancel_task", "retry_task"}
+        if action in operating and not self.operations.is_possible:
             return False
         if action in OF_SOME_VIEWS and self.views.stack and not self.view.has_key(action):
             return False
@@ -376,7 +435,8 @@ class Dashboard(ShownApp):
 
     def action_header(self) -> None:
         """Fold the header to one line, or unfold it."""
-        self.fold_header()
+        self._folded = not self._folded
+        self.draw()
 
     def action_suspend(self) -> None:
         """Give the terminal back to the shell until `fg`."""
@@ -422,6 +482,14 @@ class Dashboard(ShownApp):
         if isinstance(row, IntentChange):
             self.operations.end(row.key)
 
+    def action_cancel_task(self) -> None:
+        """Ask whether to cancel the task under the cursor."""
+        self._task_acts.begin(CANCEL)
+
+    def action_retry_task(self) -> None:
+        """Ask whether to give the task under the cursor to its queue again."""
+        self._task_acts.begin(RETRY)
+
     def action_undo(self) -> None:
         """Take back the person's own change: in the audit the one under the cursor, else the last
         one.
@@ -432,22 +500,41 @@ class Dashboard(ShownApp):
 
     def action_still(self) -> None:
         """Keep the picture still, or go on with the newest snapshot."""
-        self._time_travel.keep_still()
+        self._view_state.toggle_still()
+        self.draw()
 
     def action_step(self, step: str) -> None:
         """Step back or on to another moment of what is kept."""
-        self._time_travel.step(Step(step))
+        self._say_where(self._view_state.step(Step(step)))
+
+    def go_to(self, time: str) -> None:
+        """Show the moment of a time as it is typed. Raises ValueError."""
+        self._say_where(self._view_state.go_to(time, self.now))
+
+    def _say_where(self, missing: str) -> None:
+        """Draw another moment; say what is `missing`, and once of each line of a journal that it
+        cannot be read.
+        """
+        self.draw()
+        if missing:
+            self.flash(missing, Tone.DIM)
+        notes = self._view_state.notes()
+        if len(notes) > self._told_notes:
+            self._told_notes = len(notes)
+            self.flash(notes[-1])
 
     # -- commands -----------------------------------------------------------------------------
 
-    async def _run_command(self, command: ParsedCommand) -> None:
+    async def run_command(self, command: ParsedCommand) -> None:
+        """Do what a command says that only looks."""
         match command.name:
             case "quit":
                 self.action_leave()
             case "help":
                 await self.action_help()
             case "live":
-                self._time_travel.go_live()
+                self._view_state.go_live()
+                self.draw()
             case "pool":
                 await self.views.show_page(command.pool)
             case "tenant":

@@ -1,5 +1,6 @@
 """Asks for what no snapshot brings, while a person looks at it: what people asked for, the checks
-of the doctor, the last lines of a pod, and what follows for a pool.
+of the doctor, the last lines of a pod, what follows for a pool, and tasks,
+which it also cancels and tries again.
 """
 
 from __future__ import annotations
@@ -7,12 +8,24 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from agentdash.tui.operating import NotDoneError, Operating
+from agentdash.operate import NotDoneError, Operating
+from agentdash.tui.lines import Line, Span, Tone, cut, line
+from agentdash.tui.screens.panels import DetailScreen
 from agentdash.tui.screens.table_screen import TableScreen
 from agentdash.tui.table import Need, PodRef
+from agentdash.tui.tables.tasks import (
+    PAGE,
+    can_be_retried,
+    is_open,
+    question,
+    state_word,
+    task_lines,
+)
 from agentdash.tui.widgets.live_table import LiveTable
 from controller.model.decision import Decision
+from controller.model.intents import Scope
 from controller.model.snapshot import Progress
+from controller.model.tasks import TaskPage, TaskQuestion, TaskRow
 
 if TYPE_CHECKING:
     from agentdash.tui.app import Dashboard
@@ -22,6 +35,8 @@ _AHEAD_LEAST_S: Final = 2.0
 """It costs the controller some plans, so a pool that changes in each tick is not asked for each."""
 _AHEAD_MOST_S: Final = 30.0
 """After so long it is asked again: a limit that other pools share may have moved."""
+_TASKS_EVERY_S: Final = 2.0
+_MOST_TASKS: Final = 1_000
 _NOBODY: Final = "this dashboard cannot ask for it"
 
 
@@ -33,11 +48,22 @@ class Asking:
         self._operator = operator
         self._audit_at = self._ahead_at = float("-inf")
         self._ahead_asked: tuple[str, Decision | None] | None = None
+        self._tasks_at = float("-inf")
+        self._tasks_of: tuple[str, Scope] | None = None
+        self._most_tasks = PAGE
+        self._task: TaskRow | None = None
 
     def if_old(self) -> None:
         """Ask again for what the view needs, where the last answer is old."""
         if self._needs(Need.AUDIT) and self._app.now - self._audit_at > _AUDIT_EVERY_S:
             self.ask_audit()
+        if self._needs(Need.TASKS) and not self._app.shows_the_past:
+            self._ask_tasks_if_old()
+        view = self._app.view
+        opened = view.opened if isinstance(view, DetailScreen) else None
+        if isinstance(opened, TaskRow) and opened is not self._task:
+            self._task = opened
+            self._app.run_worker(self._read_task(opened), group="task", exclusive=True)
         if self._app.view.tab == "why":
             self._ask_ahead_if_old(self._app.view.pool)
 
@@ -47,7 +73,7 @@ class Asking:
 
     def changed(self) -> None:
         """Something was changed: what was answered is old."""
-        self._audit_at = float("-inf")
+        self._audit_at = self._tasks_at = float("-inf")
         self.if_old()
 
     def ask_audit(self) -> None:
@@ -88,6 +114,34 @@ class Asking:
 
     def _progressed(self, progress: Progress) -> None:
         self._app.keep(checks=progress)
+
+    def _ask_tasks_if_old(self) -> None:
+        """Ask for the pools of the view; where the cursor is on the last row, for more of them."""
+        app, table = self._app, self._app.view.filtered
+        of = (app.view.pool, app.frame.scope)
+        if of != self._tasks_of:
+            self._tasks_of, self._tasks_at, self._most_tasks = of, float("-inf"), PAGE
+            app.keep(tasks=None)
+        if app.frame.snapshot is None or app.now - self._tasks_at <= _TASKS_EVERY_S:
+            return
+        page, self._tasks_at = app.frame.asked.tasks, app.now
+        is_at_end = table is not None and table.visible_keys[-1:] == (table.cursor_key,)
+        if isinstance(page, TaskPage) and page.has_more and is_at_end:
+            self._most_tasks = min(self._most_tasks + PAGE, _MOST_TASKS)
+        asked = question(app.frame.rows, app.frame.scope, app.view.pool, self._most_tasks)
+        app.run_worker(self._read_tasks(asked), group="tasks", exclusive=True)
+
+    async def _read_tasks(self, asked: TaskQuestion) -> None:
+        is_first = not isinstance(self._app.frame.asked.tasks, TaskPage)
+        await self._load("tasks", lambda operator: operator.of_tasks(lambda desk: desk.page(asked)))
+        if is_first:
+            self._put_in_order()
+
+    async def _read_task(self, row: TaskRow) -> None:
+        self._app.keep(task=None)
+        await self._load(
+            "task", lambda operator: operator.of_tasks(lambda desk: desk.look(row)), task_of=row.key
+        )
 
     async def ask_log(self, pod: PodRef | None) -> None:
         """Show the log of this pod; the view is filled when the answer comes."""
@@ -140,3 +194,84 @@ class Asking:
             except NotDoneError as error:
                 answer = str(error)
         self._app.keep(**{name: answer, **beside})
+
+
+CANCEL: Final = "cancel"
+RETRY: Final = "retry"
+_SHOWN_S: Final = 30.0
+
+
+class TaskActs:
+    """One question at a time, bound to the task that was under the cursor. `refusal` says why
+    nothing can be asked for now; `on_done` is called after each act.
+    """
+
+    def __init__(
+        self,
+        app: Dashboard,
+        operator: Operating | None,
+        *,
+        refusal: Callable[[], str | None],
+        on_done: Callable[[], None],
+    ) -> None:
+        self._app, self._operator = app, operator
+        self._refusal, self._on_done = refusal, on_done
+        self._asked: tuple[str, TaskRow] | None = None
+
+    def begin(self, act: str) -> None:
+        """Ask whether to do it with the task under the cursor."""
+        row = self._app.view.row_under_cursor
+        off = self._refusal()
+        if not isinstance(row, TaskRow):
+            off = "no task under the cursor"
+        elif act == CANCEL and not is_open(row):
+            off = f"{row.id} has ended, as {state_word(row)}"
+        elif act == RETRY and not can_be_retried(row):
+            off = "only a dead or failed one is tried again"
+        if off is not None or not isinstance(row, TaskRow):
+            self._app.flash(f"{act} is off: {off}")
+            return
+        self._asked = act, row
+        view, frame = self._app.view, self._app.frame
+        width = view.size.width
+
+        def lines(room: int, height: int) -> list[Line]:
+            del height
+            title = line(Span(f" {act} {row.id} of {row.pool}", Tone.TITLE))
+            found = [title, *task_lines(row, frame, room)]
+            return [each._replace(background=Tone.CURSOR_BLUR) for each in found]
+
+        view.ask(
+            lines, len(lines(width, 0)), f"{act} {cut(row.id, 40)}? y/N", clear=True, one_key=True
+        )
+        view.prompt.note(" esc leaves")
+
+    def answered(self, text: str) -> bool:
+        """The person has answered; False if nothing was asked here."""
+        asked, self._asked = self._asked, None
+        if asked is None:
+            return False
+        self._app.view.close_prompt()
+        if text.strip().lower() in {"y", "yes"}:
+            self._app.run_worker(self._do(*asked), group="task act")
+        else:
+            self._app.flash("not confirmed: nothing was changed", Tone.DIM)
+        return True
+
+    def left(self) -> bool:
+        """The person leaves the question; False if nothing was asked here."""
+        return self.answered("")
+
+    async def _do(self, act: str, row: TaskRow) -> None:
+        if self._operator is None:
+            return
+        why = f"by {self._operator.who}"
+        try:
+            said = await self._operator.of_tasks(
+                lambda desk: desk.cancel(row, why) if act == CANCEL else desk.retry(row)
+            )
+        except NotDoneError as error:
+            self._app.flash(str(error), seconds=_SHOWN_S)
+        else:
+            self._app.flash(said, Tone.OK, _SHOWN_S)
+            self._on_done()

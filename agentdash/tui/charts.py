@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
-from agentdash.tui import amounts, figures
+from agentdash.tui import figures
 from agentdash.tui.glyphs import Glyphs
 from agentdash.tui.lines import BLANK, Line, Span, Tone, fit, line
 from agentdash.tui.view import NO_HISTORY, Frame
@@ -158,7 +158,7 @@ def _of_pool(timeline: Timeline) -> list[_Series]:
 
 
 def _of_tenant(timeline: Timeline) -> list[_Series]:
-    return [_Series("tokens", timeline.tokens, Tone.BUSY, lambda pace: f"{amounts.rate(pace)}/m")]
+    return [_Series("tokens", timeline.tokens, Tone.BUSY, lambda pace: f"{figures.rate(pace)}/m")]
 
 
 def _charts(

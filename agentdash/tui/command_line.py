@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -10,19 +10,15 @@ from textual.app import SystemCommand
 from textual.command import Hit, Hits, Provider
 from textual.message import Message
 
+from agentdash.operate import AnswerError
 from agentdash.tui import commands
 from agentdash.tui.actions import key_name
 from agentdash.tui.commands import ParsedCommand
 from agentdash.tui.lines import Tone
-from agentdash.tui.requests import AnswerError
 from controller.model.text import clean
 
 if TYPE_CHECKING:
-    from agentdash.tui.actions import UserAction
     from agentdash.tui.app import Dashboard
-    from agentdash.tui.operations import Operations
-    from agentdash.tui.time_travel import TimeTravel
-    from agentdash.tui.view_stack import ViewStack
 
 _LOOKS: Final = frozenset(
     each.name for each in commands.COMMANDS if each.listed and each.takes in {"", "NAME"}
@@ -30,46 +26,30 @@ _LOOKS: Final = frozenset(
 
 
 class CommandLine:
-    """The commands of the dashboard, by name. `run` does a command that only looks, `press` what a
-    key would do.
-    """
+    """The commands of the dashboard, by name."""
 
-    def __init__(
-        self,
-        app: Dashboard,
-        views: ViewStack,
-        operations: Operations,
-        time_travel: TimeTravel,
-        *,
-        run: Callable[[ParsedCommand], Awaitable[None]],
-        press: Callable[[UserAction], Awaitable[None]],
-    ) -> None:
+    def __init__(self, app: Dashboard) -> None:
         self._app = app
-        self._views = views
-        self._operations = operations
-        self._time_travel = time_travel
-        self._run = run
-        self._press = press
         self._typed: list[str] = []
 
     def open(self) -> None:
         """Open the prompt for a command."""
         pools, tenants = self._app.pool_keys, self._app.tenants
-        operates = self._operations.is_possible
-        self._views.top.open_commands(
+        operates = self._app.operations.is_possible
+        self._app.view.open_commands(
             lambda typed: commands.complete(typed, pools, tenants, operates=operates),
             self._typed,
         )
 
     async def entered(self, text: str) -> None:
         """Run a command, or say in the prompt what is wrong with it."""
-        view = self._views.top
+        view = self._app.view
         try:
             command = commands.parse(
                 text, self._app.pool_keys, view.subject or "", self._app.tenants
             )
             if command.time:
-                self._time_travel.go_to(command.time)
+                self._app.go_to(command.time)
         except ValueError as error:
             view.prompt.note(str(error), Tone.WARN)
             return
@@ -82,7 +62,7 @@ class CommandLine:
 
     def _ask(self, command: ParsedCommand) -> None:
         """Ask for something that changes the fleet."""
-        view, operations = self._views.top, self._operations
+        view, operations = self._app.view, self._app.operations
         if command.request is None or not operations.is_possible:
             view.prompt.note("nothing can be asked for in this dashboard", Tone.WARN)
             return
@@ -97,8 +77,8 @@ class CommandLine:
 
     async def run(self, command: ParsedCommand) -> None:
         """Do what a command says that only looks, and filter what it shows."""
-        await self._run(command)
-        table = self._views.top.filtered
+        await self._app.run_command(command)
+        table = self._app.view.filtered
         if command.filter is not None and table is not None:
             table.set_filter(command.filter)
 
@@ -108,8 +88,8 @@ class CommandLine:
         """The entries of the palette: the actions of this view with their keys, and all views.
         Pools are found by typing.
         """
-        app, view = self._app, self._views.top
-        context = view.key_context(self._operations.refusal)
+        app, view = self._app, self._app.view
+        context = view.key_context(self._app.operations.refusal)
         for action in view.actions:
             if action.palette:
                 keys = " ".join(key_name(each) for each in action.keys)
@@ -117,10 +97,10 @@ class CommandLine:
                 yield SystemCommand(
                     action.title,
                     f"{keys}  {action.help}" if off is None else f"off: {off}",
-                    lambda action=action: app.call_later(self._press, action),
+                    lambda action=action: app.call_later(app.run_as_by_key, action),
                 )
         for command in commands.COMMANDS:
-            is_possible = self._operations.is_possible or not command.operates
+            is_possible = self._app.operations.is_possible or not command.operates
             if (
                 is_possible
                 and command.name in _LOOKS

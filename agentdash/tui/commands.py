@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from agentdash.operate import EVERYTHING, VERBS, Reach, Verb, reach_of, usage
 from agentdash.tui.names import HELP_VIEW, ONCE_VIEWS, THEME_NAMES
-from agentdash.tui.requests import EVERYTHING, VERBS, Reach, Verb, reach_of, usage
 from agentdash.tui.table import View
 from agentdash.tui.tables import views
 from controller.model.ids import PoolKey

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from agentdash.tui.lines import Tone
 from agentdash.tui.sheets import Sheet, SheetForm, Sheets, as_plain, written
 from agentdash.tui.widgets.live_table import LiveTable
+from controller.model.tasks import TaskRow
 from controller.model.text import clean
 
 if TYPE_CHECKING:
@@ -182,8 +183,13 @@ class Exports:
     # -- the clipboard ------------------------------------------------------------------------
 
     def copy_key(self) -> None:
-        """Copy the key of the pool under the cursor; without one, the name of the row."""
+        """Copy the id of the task under the cursor, else the key of the pool; without one, the name
+        of the row.
+        """
         view = self._app.view
+        if isinstance(view.row_under_cursor, TaskRow):
+            self._copy(view.row_under_cursor.id)
+            return
         table = view.filtered
         self._copy(view.subject or (None if table is None else table.cursor_key))
 

@@ -219,7 +219,7 @@ def hint_line(actions: Iterable[UserAction], width: int, *, operating_is_off: bo
     """The most useful keys of the view, as many as fit; those that are off in round brackets."""
     spans: list[Span] = []
     for action, (key, title) in _hints(actions, width):
-        is_off = operating_is_off and action.danger
+        is_off = operating_is_off and action.changes
         spans += [Span(f"({key.text[1:-1]})", Tone.DIM) if is_off else key, title]
     return line(" ", *spans)
 

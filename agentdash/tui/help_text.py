@@ -91,7 +91,7 @@ def _groups(
     groups: dict[str, list[_Entry]] = {group: [] for group in _GROUP_ORDER}
     for action in actions:
         groups[action.group].append((_keys(action), action.help.replace("→", glyphs.arrow)))
-    operates = any(action.danger for action in actions)
+    operates = any(action.changes for action in actions)
     if operates and off is not None:
         groups["operate"].append(("off", off))
     labels = (ROLE_LABELS[role] for role in Role)

@@ -1,25 +1,33 @@
-"""Asking for something in the dashboard: the form, the blast radius, the confirmation, the answer.
-
-It is bound to what a person had under the cursor when the key was pressed, however rows move.
+"""Asking for something in the dashboard: the questions, the blast radius, the confirmation, the
+answer. A request is bound to what was under the cursor when the key was pressed, however rows move.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
-from enum import Enum
-from typing import TYPE_CHECKING, Final
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, TypeVar
 
-from agentdash.danger import Danger, danger_of
-from agentdash.tui.actions import operating_action
-from agentdash.tui.lines import Line, Span, Tone, cut, left_and_right, line, wrap
-from agentdash.tui.operating import NotDoneError, Operating, Preview, TakenError
-from agentdash.tui.requests import (
+from agentdash.operate import (
     VERBS,
     AnswerError,
-    Form,
+    NotDoneError,
+    Operating,
+    Preview,
+    Reach,
+    Request,
+    TakenError,
     Verb,
+    confirmed_for,
     parse_request,
+    reach_of,
+    statement,
+    uncounted,
+    verb_of,
 )
+from agentdash.tui.actions import operating_action
+from agentdash.tui.lines import Line, Span, Tone, cut, left_and_right, line, wrap
 from agentdash.tui.tables.log import LogRow, is_mine
 from controller.model.intents import (
     IntentChange,
@@ -27,10 +35,9 @@ from controller.model.intents import (
     IntentKind,
     Scope,
     asked_words,
-    change_words,
-    key_words,
     last_of,
     scope_name,
+    stands,
     until_words,
 )
 
@@ -40,23 +47,17 @@ if TYPE_CHECKING:
 
 UNDO_S: Final = 30.0
 _SHOW_WAITING_AFTER_S: Final = 0.2
-_YES: Final = frozenset({"y", "yes"})
+_YES: Final = "y"
 _MOST_LINES: Final = 6
-_NOT_CONFIRMED: Final = "not confirmed: nothing was changed"
-_NOT_SEEN: Final = "too small to read what is asked: enlarge the terminal"
-
-
+_LEFT: Final = "left: nothing was changed"
 _PAST: Final = "this is the past; :live goes back to now"
 _NOTHING_SEEN: Final = "no snapshot has come yet, so nothing is known of the fleet"
 _OLD: Final = "no news has come: what is shown may be old"
+T = TypeVar("T")
 
 
-class _Stage(Enum):
-    CLOSED = "closed"
-    FORM = "form"
-    LOOKING = "looking"
-    CONFIRMING = "confirming"
-    WRITING = "writing"
+class _LeftError(Exception):
+    """The person does not agree; the text says so."""
 
 
 class Operations:
@@ -65,35 +66,28 @@ class Operations:
     """
 
     def __init__(
-        self,
-        app: Dashboard,
-        operator: Operating | None,
-        *,
-        on_done: Callable[[], None],
+        self, app: Dashboard, operator: Operating | None, *, on_done: Callable[[], None]
     ) -> None:
         self._app = app
         self._on_done = on_done
         self._operator = operator
+        self._view: ViewScreen | None = None
         self._close()
 
     def _close(self) -> None:
-        self._stage = _Stage.CLOSED
-        self._form: Form | None = None
-        self._undoes: IntentChange | None = None
+        self._request: Request | None = None
         self._preview: Preview | None = None
-        self._view: ViewScreen | None = None
-        self._note = ""
-        self._waits_visibly = False
+        self._answers: asyncio.Queue[str | None] = asyncio.Queue()
+        self._label, self._advice, self._note = "", "", ""
+        self._is_asking = self._is_writing = self._by_one_key = False
+        view, self._view = self._view, None
+        if view is not None:
+            view.close_prompt()
 
     @property
     def is_possible(self) -> bool:
         """Whether this dashboard has keys to operate with, even if they are off now."""
         return self._operator is not None
-
-    @property
-    def who(self) -> str:
-        """The person at the dashboard."""
-        return "" if self._operator is None else self._operator.who
 
     @property
     def refusal(self) -> str | None:
@@ -118,7 +112,7 @@ class Operations:
             self._app.flash(f"{action.title} is off: {off}")
             return
         try:
-            self._begin(self._new_form(VERBS[verb], scope))
+            self._begin(self._blank(VERBS[verb], scope), toggles=True)
         except AnswerError as error:
             self._app.flash(str(error))
 
@@ -128,320 +122,239 @@ class Operations:
         """A command was entered. Raises AnswerError."""
         if self.refusal is not None:
             raise AnswerError(f"off: {self.refusal}")
-        blank = self._new_form(verb, scope)
-        self._begin(
-            parse_request(
-                verb,
-                words,
-                takes_back=takes_back,
-                scope=scope,
-                now=self._app.now,
-                reset_at=blank.reset_at,
-            ),
-            toggles=False,
-        )
+        blank = self._blank(verb, scope)
+        if takes_back:
+            blank = replace(blank, takes_back=True, why="")
+        self._begin(parse_request(blank, words, self._app.now))
 
     def undo(self) -> None:
         """Take back the person's own change: in the audit the one under the cursor, else the last
         one.
         """
-        if not self.is_possible:
-            self._app.flash("nothing can be asked for in this dashboard", Tone.DIM)
-            return
         row = self._app.view.row_under_cursor
         change = row.change if isinstance(row, LogRow) else None
-        if change is not None and not is_mine(change, self._app.frame):
+        if not self.is_possible:
+            self._app.flash("nothing can be asked for in this dashboard", Tone.DIM)
+        elif change is not None and not is_mine(change, self._app.frame):
             self._app.flash("only your own changes that stand can be taken back")
-            return
-        if self.refusal is not None:
+        elif self.refusal is not None:
             self._app.flash(f"undo is off: {self.refusal}")
-            return
-        self._open()
-        self._look(self._find_undo(change))
+        else:
+            self._begin(None if change is None else _undoing(change))
 
     def end(self, key: IntentKey) -> None:
         """End what stands here."""
         if self.refusal is not None:
             self._app.flash(f"end is off: {self.refusal}")
-            return
-        verb = next(each for each in VERBS.values() if each.kind is key.kind)
-        self._begin(Form(verb, key.scope, takes_back=True))
+        else:
+            self._begin(Request(verb_of(key.kind), key.scope, takes_back=True, why=""))
 
-    def _new_form(self, verb: Verb, scope: Scope) -> Form:
+    def _blank(self, verb: Verb, scope: Scope) -> Request:
         if verb.kind is not IntentKind.BUDGET:
-            return Form(verb, scope)
+            return Request(verb, scope)
         tenants = () if self._app.snapshot is None else self._app.snapshot.tenants
         view = next((each for each in tenants if each.name == scope.tenant), None)
         if view is None or view.tokens is None:
-            raise AnswerError(
-                f"the fleet file gives {scope.tenant} no tokens_per_day, so its tokens are not"
-                " counted: give it a budget there first"
-            )
-        return Form(verb, scope, reset_at=view.tokens.resets_at)
+            raise uncounted(scope.tenant)
+        return Request(verb, scope, reset_at=view.tokens.resets_at)
 
-    def _open(self) -> None:
+    def _begin(self, request: Request | None, *, toggles: bool = False) -> None:
         self._close()
-        self._view = self._app.view
-
-    def _begin(self, form: Form, *, toggles: bool = True) -> None:
-        self._open()
-        self._form = form
-        if form.asking is None:
-            self._look(self._find_effect(form))
+        if self._operator is None:
             return
-        self._stage = _Stage.FORM
+        self._view, self._request = self._app.view, request
+        # at once: what is typed behind the key belongs to the question
+        if request is not None and request.asking is not None:
+            self._question(request, clear=True)
+        else:
+            self._show(clear=True)
+        dialog = self._dialog(self._operator, toggles=toggles)
+        self._app.run_worker(dialog, group="operate", exclusive=True)
+
+    # -- from the first question to the answer ------------------------------------------------
+
+    async def _dialog(self, operator: Operating, *, toggles: bool) -> None:
+        try:
+            request = self._request or await self._last_change(operator)
+            if request.asking is not None:
+                request = await self._filled(request, operator, toggles=toggles)
+            change = await self._agreed(request, operator)
+        except _LeftError as left:
+            self._end(str(left), Tone.DIM)
+        except NotDoneError as error:
+            self._end(str(error), Tone.WARN)
+        else:
+            self._done(change)
+
+    async def _last_change(self, operator: Operating) -> Request:
+        changes = (await self._waited(operator.audit())).changes
+        change = last_of(changes, operator.who, self._app.now)
+        if change is None:
+            raise NotDoneError("you have changed nothing that could be taken back")
+        self._request = _undoing(change)
+        return self._request
+
+    async def _filled(self, request: Request, operator: Operating, *, toggles: bool) -> Request:
+        """Ask until nothing is left to be asked. What stands there is looked for meanwhile."""
+        request = replace(request, standing=await operator.find(request.key))
+        request = request.toggled() if toggles else request
+        self._question(request)
+        while request.asking is not None:
+            request = self._answered(request, await self._answers.get())
+        return request
+
+    def _answered(self, request: Request, text: str | None) -> Request:
+        """The request with one more answer; None goes back to the question before."""
+        if text is None:
+            before = request.back()
+            if before is None:
+                raise _LeftError(_LEFT)
+            self._question(before, clear=True)
+            return before
+        try:
+            request = request.answered(text, self._app.now)
+        except AnswerError as error:
+            self._ask_again(text, str(error))
+            return request
+        self._question(request)
+        return request
+
+    async def _agreed(self, request: Request, operator: Operating) -> IntentChange:
+        """Ask whether it is to be done, and do it; again where another operator was first."""
+        while True:
+            self._preview = seen = await self._waited(operator.preview(request))
+            await self._confirmation(request, seen)
+            self._is_writing = True
+            try:
+                return await self._waited(operator.write(request, seen))
+            except TakenError as error:
+                if error.replaces is None or request.undoes is not None:
+                    raise
+                self._note = str(error)
+            finally:
+                self._is_writing = False
+
+    async def _waited(self, asked: Awaitable[T]) -> T:
+        """The answer of the engine; what is typed meanwhile is no answer to anything."""
+        self._label = self._advice = ""
+        self._is_asking = self._by_one_key = False
         self._show(clear=True)
-        self._run(self._find_standing(form.key, toggles=toggles))
-
-    # -- what is asked of the engine ----------------------------------------------------------
-
-    def _run(self, asked: Coroutine[object, object, None]) -> None:
-        self._app.run_worker(asked, group="operate", exclusive=True)
-
-    def _look(self, asked: Coroutine[object, object, None]) -> None:
-        self._wait(_Stage.LOOKING, asked)
-
-    def _wait(self, stage: _Stage, asked: Coroutine[object, object, None]) -> None:
-        self._stage, self._waits_visibly = stage, False
-        self._show(clear=True)
-        self._app.set_timer(_SHOW_WAITING_AFTER_S, self._say_waiting)
-        self._run(asked)
+        waiting = self._app.set_timer(_SHOW_WAITING_AFTER_S, self._say_waiting)
+        try:
+            return await asked
+        finally:
+            waiting.stop()
 
     def _say_waiting(self) -> None:
-        if self._stage in {_Stage.LOOKING, _Stage.WRITING}:
-            self._waits_visibly = True
-            self._show()
-
-    async def _find_standing(self, key: IntentKey, *, toggles: bool) -> None:
-        operator = self._operator
-        if operator is None:
-            return
-        try:
-            standing = await operator.find(key)
-        except NotDoneError as error:
-            self._give_up(str(error))
-            return
-        if self._form is None or self._stage is not _Stage.FORM:
-            return
-        self._form = self._form.found(standing) if toggles else self._form.known(standing)
+        self._advice = "asking …"
         self._show()
 
-    async def _find_effect(self, form: Form) -> None:
-        operator = self._operator
-        if operator is None:
-            return
-        try:
-            preview = await operator.preview(form.key, form.intent())
-        except NotDoneError as error:
-            self._give_up(str(error))
-            return
-        if form.takes_back and preview.replaces is None:
-            self._give_up(f"there is no such thing to take back: {key_words(form.key)}")
-            return
-        self._confirm(preview)
-
-    async def _find_undo(self, change: IntentChange | None) -> None:
-        operator = self._operator
-        if operator is None:
-            return
-        try:
-            if change is None:
-                change = last_of((await operator.audit()).changes, operator.who)
-            if change is None:
-                self._give_up("you have changed nothing that could be taken back")
+    async def _confirmation(self, request: Request, seen: Preview) -> None:
+        """Return once the person agrees: by y for a pool or a tenant, by the fleet's name for all
+        of it. Raises _LeftError.
+        """
+        fleet = "" if self._app.snapshot is None else self._app.snapshot.fleet
+        of_fleet = reach_of(request.scope) is Reach.FLEET
+        verb = "do it for" if request.takes_back or seen.replaces is None else "replace it for"
+        self._label = f"{verb} {cut(confirmed_for(request.scope), 44)}? y/N"
+        self._advice = "y does it, any other key leaves"
+        if of_fleet:
+            self._label, self._advice = f"the whole fleet: type {cut(fleet, 24)}", " esc leaves"
+        self._answers = asyncio.Queue()
+        self._is_asking, self._by_one_key = True, not of_fleet
+        self._show(clear=True)
+        while True:
+            text = await self._answers.get()
+            if of_fleet and text and text != fleet:
+                self._ask_again(text, f"that is not {fleet}; esc leaves")
+            elif text != fleet if of_fleet else (text or "").lower() != _YES:
+                raise _LeftError("not confirmed: nothing was changed")
+            elif self._app.view.is_too_small:
+                self._ask_again(text or "", "too small to read what is asked: enlarge the terminal")
+            else:
                 return
-            self._undoes = change
-            preview = await operator.preview(change.key, change.before)
-        except NotDoneError as error:
-            self._give_up(str(error))
-            return
-        self._confirm(preview)
-
-    async def _write(self) -> None:
-        operator, preview, form = self._operator, self._preview, self._form
-        if operator is None or preview is None:
-            return
-        try:
-            if self._undoes is not None:
-                change = await operator.undo(self._undoes)
-            elif form is not None and (intent := form.intent()) is not None:
-                change = await operator.put(intent, replaces=preview.replaces)
-            elif form is not None:
-                replaces, why = preview.replaces or 0, form.why or ""
-                change = await operator.withdraw(form.key, replaces=replaces, why=why)
-        except TakenError as error:
-            if error.replaces is None or form is None:
-                self._give_up(str(error))
-                return
-            self._note = str(error)
-            self._look(self._find_effect(form))
-            return
-        except NotDoneError as error:
-            self._give_up(str(error))
-            return
-        self._done(change)
 
     # -- what the person answers --------------------------------------------------------------
 
-    def answer(self, text: str) -> None:
-        """The person has answered what the prompt asks."""
-        match self._stage:
-            case _Stage.FORM if self._form is not None:
-                try:
-                    self._form = self._form.answered(text, self._app.now)
-                except AnswerError as error:
-                    self._ask_again(text, str(error))
-                    return
-                if self._form.asking is None:
-                    self._look(self._find_effect(self._form))
-                else:
-                    self._show()
-            case _Stage.CONFIRMING:
-                self._decide(text)
-            case _:
-                return
+    def answer(self, text: str, *, by_one_key: bool) -> None:
+        """The person has answered what the prompt asks. A line that was typed before the question
+        could be read is no answer to one that takes a key.
+        """
+        if self._is_asking and by_one_key is self._by_one_key:
+            self._answers.put_nowait(text)
 
     def _ask_again(self, text: str, words: str) -> None:
         prompt = self._app.view.prompt
         prompt.note(words, Tone.WARN)
-        if not prompt.input.value:
+        if not prompt.input.value and not self._by_one_key:
             prompt.input.value = text
             prompt.input.cursor_position = len(text)
 
-    def _decide(self, text: str) -> None:
-        if self._danger is Danger.FLEET and text and text != self._fleet:
-            self._ask_again(text, f"that is not {self._fleet}; esc leaves")
-            return
-        agrees = text == self._fleet if self._danger is Danger.FLEET else text.lower() in _YES
-        if not agrees:
-            self._give_up(_NOT_CONFIRMED, Tone.DIM)
-            return
-        if self._app.view.is_too_small:
-            self._ask_again(text, _NOT_SEEN)
-            return
-        self._wait(_Stage.WRITING, self._write())
-
     def cancel(self, *, back: bool) -> None:
         """The person leaves; `back`: only the question, for the one before it."""
-        if self._stage is _Stage.WRITING:
+        if self._is_writing:
             self._app.view.prompt.note("it is being written already", Tone.WARN)
-            return
-        before = self._form.back() if back and self._form is not None else None
-        if before is not None and self._stage is _Stage.FORM:
-            self._form = before
-            self._show(clear=True)
-            return
-        self._give_up("left: nothing was changed", Tone.DIM)
+        elif back and self._is_asking and self._preview is None:
+            self._answers.put_nowait(None)
+        else:
+            self.leave()
 
     def leave(self) -> None:
         """Another view opens: what is not confirmed is not asked for."""
-        if self._stage is not _Stage.CLOSED:
-            self._give_up("left: nothing was changed", Tone.DIM)
-
-    def _give_up(self, words: str, tone: Tone = Tone.WARN) -> None:
-        if self._stage is not _Stage.WRITING:
+        if self._view is not None and not self._is_writing:
             self._app.workers.cancel_group(self._app, "operate")
-        self._end()
-        self._app.flash(words, tone, UNDO_S if tone is Tone.WARN else None)
+            self._end(_LEFT, Tone.DIM)
+
+    def _end(self, words: str, tone: Tone) -> None:
+        self._close()
+        self._app.flash(words, tone, None if tone is Tone.DIM else UNDO_S)
 
     def _done(self, change: IntentChange) -> None:
-        self._end()
         after, what = change.after, f"the {change.key.kind} is taken back"
         if after is not None:
             what = f"{asked_words(after)}, {until_words(after.until, self._app.now)}"
         undo = "" if change.undoes is not None else "undo: u; "
-        self._app.flash(f"done; {undo}{scope_name(change.key.scope)}: {what}", Tone.OK, UNDO_S)
+        self._end(f"done; {undo}{scope_name(change.key.scope)}: {what}", Tone.OK)
         self._on_done()
-
-    def _end(self) -> None:
-        view = self._view
-        self._close()
-        if view is not None:
-            view.close_prompt()
-
-    def _confirm(self, preview: Preview) -> None:
-        self._preview, self._stage = preview, _Stage.CONFIRMING
-        self._show(clear=True)
 
     # -- what is shown ------------------------------------------------------------------------
 
-    @property
-    def _scope(self) -> Scope:
-        if self._form is not None:
-            return self._form.scope
-        return Scope() if self._undoes is None else self._undoes.key.scope
-
-    @property
-    def _danger(self) -> Danger:
-        return danger_of(self._scope)
-
-    @property
-    def _fleet(self) -> str:
-        return "" if self._app.snapshot is None else self._app.snapshot.fleet
+    def _question(self, request: Request, *, clear: bool = False) -> None:
+        self._request, self._is_asking = request, True
+        self._label, self._advice = request.question, request.advice(self._app.now)
+        self._show(clear=clear)
 
     def _show(self, *, clear: bool = False) -> None:
         view = self._view
         if view is None:
             return
-        label, advice = self._question()
-        lines = self._lines
-        view.ask(lines, len(lines(view.size.width, 0)), label, clear=clear)
-        view.prompt.note(advice)
-
-    def _question(self) -> tuple[str, str]:
-        match self._stage:
-            case _Stage.FORM if self._form is not None:
-                return self._form.question, self._form.advice(self._app.now)
-            case _Stage.CONFIRMING if self._danger is Danger.FLEET:
-                return f"the whole fleet: type {cut(self._fleet, 24)}", " esc leaves"
-            case _Stage.CONFIRMING:
-                scope = cut(scope_name(self._scope), 30)
-                what = scope if self._danger is Danger.POOL else f"all pools of {scope}"
-                stands = self._form is not None and not self._form.takes_back
-                stands = stands and self._preview is not None and self._preview.replaces is not None
-                verb = "replace it for" if stands else "do it for"
-                return f"{verb} {what}? y/N", " esc leaves"
-        return "", ("asking …" if self._waits_visibly else "")
+        height = len(self._lines(view.size.width, 0))
+        view.ask(self._lines, height, self._label, clear=clear, one_key=self._by_one_key)
+        view.prompt.note(self._advice)
 
     def _lines(self, width: int, height: int) -> list[Line]:
         del height
-        builder: Callable[[int], list[Line]] = self._form_lines
-        if self._stage in {_Stage.CONFIRMING, _Stage.WRITING} and self._preview is not None:
-            builder = self._effect_lines
-        return [row._replace(background=Tone.CURSOR_BLUR) for row in builder(width)][:_MOST_LINES]
-
-    def _form_lines(self, width: int) -> list[Line]:
-        form, now = self._form, self._app.now
-        if form is None:
-            return [line(Span(" undo", Tone.TITLE))]
-        said = form.said(now)
-        title: list[Span | str] = [Span(f" {form.title}", Tone.TITLE)]
-        title.append(Span(f"   {said}" if said else "", Tone.HEADING))
-        lines = [left_and_right(title, (Span("esc leaves ", Tone.DIM),), width)]
-        lines += _text("", form.standing_words(now), width, Tone.WARN)
-        return lines
-
-    def _effect_lines(self, width: int) -> list[Line]:
-        form, preview, now = self._form, self._preview, self._app.now
-        lines = _text("", self._note, width, Tone.WARN)
-        if preview is None:
-            return lines
-        effect = preview.effect.words()
-        if self._undoes is not None:
-            taken = f"undo: takes back {change_words(self._undoes)}"
-            return lines + _text("", taken, width, Tone.TITLE) + _text("", effect, width)
-        if form is None:
-            return lines
-        why = f"; why: {form.why}" if form.why else ""
-        lines += _text("", f"{form.title}: {effect}", width, Tone.TITLE)
-        lines += _text("", f"{form.asked(now)}; undo: u{why}", width)
-        if preview.standing is not None and not self._note:
-            stands = form.known(preview.standing).standing_words(now)
-            lines += _text("in place of ", stands, width, Tone.WARN)
-        return lines
+        request, now = self._request, self._app.now
+        lines = [line(Span(" undo", Tone.TITLE))]
+        if request is not None and self._preview is not None:
+            lines = _text(self._note, width, Tone.WARN)
+            for number, text in enumerate(statement(request, self._preview, undo="u")):
+                in_place = text.startswith("in place of")
+                if not (in_place and self._note):
+                    tone = Tone.WARN if in_place else Tone.PLAIN if number else Tone.TITLE
+                    lines += _text(text, width, tone)
+        elif request is not None:
+            said = request.said(now)
+            title = (Span(f" {request.title}", Tone.TITLE), Span(f"   {said}".rstrip()))
+            lines = [left_and_right(title, (Span("esc leaves ", Tone.DIM),), width)]
+            if request.standing is not None:
+                lines += _text(stands(request.standing, now), width, Tone.WARN)
+        return [row._replace(background=Tone.CURSOR_BLUR) for row in lines][:_MOST_LINES]
 
 
-def _text(label: str, text: str, width: int, tone: Tone = Tone.PLAIN) -> list[Line]:
-    if not text:
-        return []
-    return [line(" ", Span(part, tone)) for part in wrap(label + text, max(width - 2, 10))]
+def _undoing(change: IntentChange) -> Request:
+    return Request(verb_of(change.key.kind), change.key.scope, undoes=change)
+
+
+def _text(text: str, width: int, tone: Tone) -> list[Line]:
+    return [line(" ", Span(part, tone)) for part in wrap(text, max(width - 2, 10))]

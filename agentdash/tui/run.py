@@ -7,34 +7,17 @@ import curses
 import signal
 import sys
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from agentdash.tui.app import Dashboard
-from agentdash.tui.keymap import DEFAULT_KEYS, Keymap
-from agentdash.tui.names import THEME_NAMES
-from agentdash.tui.operating import Operating
-from agentdash.tui.view import OWN_FIRST_SNAPSHOT
-from controller.ports import Feed, Past
+from controller.ports import Feed
 
 # each gives the terminal back first; the last two come when it closes, and by ctrl-\ from elsewhere
 _ENDED_BY: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
 
 def run_dashboard(
-    feed: Feed,
-    *,
-    clock: Callable[[], float],
-    on_ready: Callable[[], None],
-    engine_error: Callable[[], str | None],
-    feed_problem: Callable[[], str | None] = lambda: None,
-    operator: Operating | None = None,
-    ascii_only: bool = False,
-    for_s: float | None = None,
-    journal: Past | None = None,
-    keys: Keymap = DEFAULT_KEYS,
-    theme: str = THEME_NAMES[0],
-    remember_theme: Callable[[str], str | None] = lambda _: None,
-    waits_for: str = OWN_FIRST_SNAPSHOT,
+    feed: Feed, *, on_ready: Callable[[], None], for_s: float | None = None, **given: Any
 ) -> int:
     """Run the dashboard until a person quits, a signal ends it, or `for_s` seconds are over.
 
@@ -49,21 +32,7 @@ def run_dashboard(
             loop.call_later(for_s, dashboard.exit)
         on_ready()
 
-    dashboard = Dashboard(
-        feed,
-        clock=clock,
-        on_ready=ready,
-        engine_error=engine_error,
-        feed_problem=feed_problem,
-        ascii_only=ascii_only,
-        erases_in_color=_erases_in_color(),
-        operator=operator,
-        journal=journal,
-        keys=keys,
-        theme=theme,
-        remember_theme=remember_theme,
-        waits_for=waits_for,
-    )
+    dashboard = Dashboard(feed, on_ready=ready, erases_in_color=_erases_in_color(), **given)
     dashboard.run()
     return dashboard.return_code or 0
 

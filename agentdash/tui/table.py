@@ -17,6 +17,7 @@ from agentdash.tui.lines import Line, Span, Tone
 from agentdash.tui.view import Frame
 from controller.model.intents import IntentChange, Scope
 from controller.model.snapshot import Finding, ScaleEvent
+from controller.model.tasks import TaskRow
 
 R = TypeVar("R")
 PlainValue: TypeAlias = str | int | float | bool | list[str] | list[int | None] | None
@@ -110,7 +111,7 @@ class Opening(NamedTuple):
     pool: str = ""
     of: str = ""
     where: Callable[[Any], bool] | None = None
-    row: ScaleEvent | Finding | IntentChange | None = None
+    row: ScaleEvent | Finding | IntentChange | TaskRow | None = None
 
 
 def _opens_nothing(row: object, frame: Frame) -> Opening | None:
@@ -133,6 +134,7 @@ class Table(Generic[R]):
       and that text on the lines below. A panel of fewer lines than `headings_from` has no headings.
     - `state` stands after the title, where there is more to say of the rows than their number.
       `copies`: its rows can be copied and saved as values. `asked`: they come with no snapshot.
+      The `own_letters` do something else in its view than to sort.
     """
 
     name: str
@@ -143,7 +145,7 @@ class Table(Generic[R]):
     nothing: Callable[[Frame], Sequence[Span]]
     text: Callable[[R], str] = lambda _: ""
     sort: Sort | None = None
-    details: Callable[[R, Frame, int], Sequence[Line]] | None = None
+    details: Callable[[R, Frame, int], Iterable[Line]] | None = None
     called: Callable[[R], str] | None = None
     opens: Callable[[R, Frame], Opening | None] = _opens_nothing
     about: Callable[[R], Scope | None] = lambda _: None
@@ -154,6 +156,7 @@ class Table(Generic[R]):
     state: Callable[[Frame], str] = lambda _: ""
     copies: bool = True
     asked: bool = False
+    own_letters: str = ""
 
     @property
     def can_open(self) -> bool:
@@ -172,6 +175,7 @@ class Need(StrEnum):
     SNAPSHOT = "snapshot"
     AUDIT = "audit"
     DOCTOR = "doctor"
+    TASKS = "tasks"
 
 
 @dataclass(frozen=True)

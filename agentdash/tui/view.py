@@ -10,9 +10,9 @@ from typing import Final, NamedTuple
 
 from msgspec import structs
 
+from agentdash.foreseen import Ahead
 from agentdash.tui.glyphs import UNICODE, Glyphs
 from agentdash.tui.lines import Tone
-from agentdash.tui.operating import Ahead
 from agentdash.tui.words import as_words
 from controller.model.decision import Code, Condition
 from controller.model.intents import Audit, Scope
@@ -28,6 +28,7 @@ from controller.model.snapshot import (
     Snapshot,
     condition_of,
 )
+from controller.model.tasks import TaskInFull, TaskPage
 
 STALE_INTERVALS: Final = 2.0
 OWN_FIRST_SNAPSHOT: Final = "the first snapshot: queues and Deployments are read"
@@ -295,7 +296,8 @@ class ShownMoment(NamedTuple):
 class Asked(NamedTuple):
     """What a person has asked for and no snapshot brings: None while it is not known yet, a text
     that says why it cannot be known. `who` is the person. `checked_at`: when all checks had ended
-    (Unix seconds). `ahead` is of `ahead_of`, the key of a pool.
+    (Unix seconds). `ahead` is of `ahead_of`, the key of a pool; `task` of `task_of`, that of a
+    task.
     """
 
     audit: Audit | str | None = None
@@ -305,6 +307,9 @@ class Asked(NamedTuple):
     log: PodLog | str | None = None
     ahead: Ahead | str = ""
     ahead_of: str = ""
+    tasks: TaskPage | str | None = None
+    task: TaskInFull | str | None = None
+    task_of: str = ""
 
 
 NOTHING_ASKED: Final = Asked()

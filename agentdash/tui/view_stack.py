@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from agentdash.tui.actions import PAGE_TABS
 from agentdash.tui.screens.base import ViewScreen
-from agentdash.tui.screens.detail import DetailScreen
-from agentdash.tui.screens.help import HelpScreen
-from agentdash.tui.screens.history import HistoryScreen
 from agentdash.tui.screens.overview import OverviewScreen
-from agentdash.tui.screens.table_screen import IntentsScreen, TableScreen
+from agentdash.tui.screens.panels import DetailScreen, HelpScreen, HistoryScreen
+from agentdash.tui.screens.table_screen import IntentsScreen, TableScreen, TasksScreen
 from agentdash.tui.screens.why import WhyScreen
 from agentdash.tui.table import Opening
 from agentdash.tui.tables import views
@@ -34,6 +31,8 @@ def _new_view(name: str) -> ViewScreen:
             return HistoryScreen()
         case "intents":
             return IntentsScreen(views()[name])
+        case "tasks":
+            return TasksScreen(views()[name])
     return TableScreen(views()[name])
 
 
@@ -43,17 +42,18 @@ def _new_tab(tab: str) -> ViewScreen:
             return WhyScreen()
         case "history":
             return HistoryScreen(tab=tab)
+        case "tasks":
+            return TasksScreen(views()[tab], tab=tab)
     return TableScreen(views()[tab], tab=tab)
 
 
 class ViewStack:
     """The views: each exists once, from when it is shown first. The overview is always the lowest
-    on the stack. `before_change` is called before another view is shown.
+    on the stack.
     """
 
-    def __init__(self, app: Dashboard, *, before_change: Callable[[], None]) -> None:
+    def __init__(self, app: Dashboard) -> None:
         self._app = app
-        self._before_change = before_change
         self.overview = OverviewScreen()
         self._screens: dict[str, ViewScreen] = {}
         self._tabs: dict[str, ViewScreen] = {}
@@ -84,18 +84,18 @@ class ViewStack:
     @property
     def stack(self) -> list[ViewScreen]:
         """The views that lie on each other; none while the app ends."""
-        return self._app.view_stack
+        return [each for each in self._app.screen_stack if isinstance(each, ViewScreen)]
 
     @property
     def top(self) -> ViewScreen:
         """The top view; the command palette may lie over it."""
-        return self._app.view
+        return self.stack[-1]
 
     async def go_to(self, screen: ViewScreen) -> None:
         """Show this view: go back to it if it is on the stack, else put it on top. One tab of a
         pool's page is on the stack.
         """
-        self._before_change()
+        self._app.leave_question()
         # in one frame: a view has no text before it is drawn
         with self._app.batch_update():
             if screen in self.stack:

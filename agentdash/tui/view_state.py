@@ -4,10 +4,12 @@ no I/O but that of a journal.
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from operator import is_not
 from typing import Any, Final, NamedTuple
@@ -26,6 +28,9 @@ from agentdash.tui.view import (
 )
 from controller.model.intents import Scope
 from controller.model.snapshot import Snapshot
+from controller.model.text import quote
+from controller.model.value import Moment, is_within
+from controller.notation.quantity import read_duration
 from controller.ports import Past, PastMoment, Place
 
 RECENT_S: Final = 900.0
@@ -249,8 +254,11 @@ class ViewState:
             self._travel(moment)
         return ""
 
-    def go_to(self, at: float) -> str:
-        """Show the last moment at this time (Unix seconds); what was meant instead, in words."""
+    def go_to(self, text: str, now: float) -> str:
+        """Show the last moment at this time as it is typed; what was meant instead, in words.
+        Raises ValueError.
+        """
+        at = read_past_moment(text, self._end_at(now))
         moment = self._past.at(at)
         if moment is None:
             return "no snapshot yet to step to"
@@ -259,7 +267,7 @@ class ViewState:
             return f"nothing before {figures.date_and_time(moment.snapshot.at)} is kept"
         return ""
 
-    def end_at(self, now: float) -> float:
+    def _end_at(self, now: float) -> float:
         """The end of what can be stepped to: of a journal its last moment, else now."""
         last = self._past.last() if self._replays else None
         return now if last is None else last.snapshot.at
@@ -275,26 +283,15 @@ class ViewState:
         shown = self.frame.snapshot
         if self._newest is not self._timed:
             self._timed, self._came_at = self._newest, now
-        if shown is not None and self._place is not None:
-            moment = ShownMoment(is_replay=self._replays, end_at=self.end_at(now))
-            self.frame = replace(
-                self.frame,
-                now=shown.at,
-                engine_error=engine_error,
-                feed_problem=feed_problem,
-                waiting=None,
-                newest_at=shown.at,
-                moment=moment,
-            )
-            return self.frame
+        is_past = shown is not None and self._place is not None
         self.frame = replace(
             self.frame,
-            now=now,
+            now=shown.at if shown is not None and is_past else now,
             engine_error=engine_error,
             feed_problem=feed_problem,
-            waiting=self._waiting,
-            newest_at=self._newest_at,
-            moment=None,
+            waiting=None if is_past else self._waiting,
+            newest_at=shown.at if shown is not None and is_past else self._newest_at,
+            moment=ShownMoment(self._replays, self._end_at(now)) if is_past else None,
         )
         return self.frame
 
@@ -344,3 +341,29 @@ class ViewState:
         rows = pool_rows(snapshot, shown.rows)
         sums = totals(rows, shown.rows, shown.totals)
         self.frame = replace(shown, snapshot=snapshot, rows=rows, totals=sums)
+
+
+_TIME_OF_DAY: Final = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])(?::([0-5][0-9]))?Z?")
+_ADVICE: Final = "is no time: 11:50, 11:50:03, -15m or 2026-11-22T11:50Z"
+
+
+def read_past_moment(text: str, end: float) -> float:
+    """The time in Unix seconds: `11:50` (UTC), the last one up to `end`; `-15m` before `end`; or a
+    date and time, in UTC unless it names its offset. Raises ValueError.
+    """
+    if found := _TIME_OF_DAY.fullmatch(text):
+        hour, minute, second = (int(part or 0) for part in found.groups())
+        day = datetime.fromtimestamp(end, UTC)
+        moment = day.replace(hour=hour, minute=minute, second=second, microsecond=0)
+        return (moment if moment <= day else moment - timedelta(days=1)).timestamp()
+    try:
+        if text.startswith("-"):
+            at = end - read_duration(text[1:])
+        else:
+            date = datetime.fromisoformat(text)
+            at = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        raise ValueError(f"{quote(text)} {_ADVICE}") from None
+    if not is_within(at, Moment):
+        raise ValueError(f"{quote(text)} {_ADVICE}")
+    return at

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
+from agentdash.foreseen import Ahead, next_words
 from agentdash.tui import figures, words
-from agentdash.tui.cells import change_text
+from agentdash.tui.cells import change_text, value_span
 from agentdash.tui.lines import (
     BLANK,
     Line,
@@ -15,12 +16,13 @@ from agentdash.tui.lines import (
     cut,
     cut_middle,
     fit,
+    labelled,
+    labelled_text,
     left_and_right,
     line,
     line_width,
     wrap,
 )
-from agentdash.tui.operating import Ahead, next_words
 from agentdash.tui.view import Frame, PoolRow, freshness
 from controller.model.decision import HARMLESS, Decision, Outcome, OutcomeKind, Reason
 from controller.model.observation import Pods, QueueDepth, WakeWatch, Workload
@@ -28,9 +30,6 @@ from controller.model.readings import Absent, Fresh, Reading, Stale
 
 _RULE_WIDTH: Final = 20
 _REPLICAS_WIDTH: Final = 9
-_LABEL_WIDTH: Final = 11
-# cells that a label and the blanks beside it take from a line
-_BESIDE_LABEL: Final = 14
 # from this height on, a panel has room for blank lines and the sentence
 _TALL_PANEL: Final = 12
 _FRESHNESS_TONES: Final = {"fresh": Tone.OK, "stale": Tone.WARN, "absent": Tone.CRIT}
@@ -58,22 +57,24 @@ def now_decided_lines(
         at=frame.at,
         old=old,
         since=since,
-        below=ahead_lines(ahead, decision, frame, width),
+        below=tuple(ahead_lines(ahead, decision, frame, width)),
     )
 
 
-def ahead_lines(ahead: Ahead | str, decision: Decision, frame: Frame, width: int) -> list[Line]:
+def ahead_lines(ahead: Ahead | str, decision: Decision, frame: Frame, width: int) -> Iterator[Line]:
     """When the number changes next, and what it would be without each rule; a text says why that is
     not known, and an empty one that it has been asked.
     """
     if isinstance(ahead, str):
-        return _labelled_text("next", (ahead,), width, Tone.DIM) if ahead else []
+        yield from labelled_text("next", ahead, width, Tone.DIM) if ahead else ()
+        return
     due = change_text(decision.current, decision.next, frame) if decision.changes else ""
     text = next_words(ahead, frame.now, due=due).replace("→", frame.glyphs.arrow)
-    lines = _labelled_text("next", (text,), width, Tone.PLAIN)
+    yield from labelled_text("next", text, width)
     if ahead.starting:
-        lines += _labelled_text("starting", (ahead.starting,), width, Tone.PLAIN)
-    return lines + _labelled_text("otherwise", ahead.without, width, Tone.PLAIN)
+        yield from labelled_text("starting", ahead.starting, width)
+    for place, each in enumerate(ahead.without):
+        yield from labelled_text("" if place else "otherwise", each, width)
 
 
 def decision_lines(
@@ -169,7 +170,7 @@ def outcome_lines(
     """What became of the last write, in full."""
     if outcome is None:
         text = "nothing to write" if decision and not decision.changes else "not written yet"
-        return _labelled_text("last write", (text,), width, Tone.DIM)
+        return labelled_text("last write", text, width, Tone.DIM)
     text = words.as_words(outcome.kind)
     if outcome.status:
         text += f" ({outcome.status})"
@@ -182,116 +183,88 @@ def outcome_lines(
         tone = Tone.OK
     elif outcome.kind in HARMLESS:
         tone = Tone.WARN
-    return _labelled_text("last write", (text,), width, tone)
+    return labelled_text("last write", text, width, tone)
 
 
 def now_lines(row: PoolRow, frame: Frame, width: int) -> list[Line]:
     """The pods and the queue now, the pool's limits, its workload, findings and warnings."""
     view = row.view
-    workload = view.workload
-    place = f"{view.namespace}/{workload.name}"
-    queues = tuple(f"{each.stream} > {each.consumer}" for each in view.queues)
+    limits = (
+        f"min {view.min}",
+        f"max {view.max}",
+        f"slots {view.slots}",
+        f"tasks per replica {view.target_per_replica}",
+    )
     lines = [
-        *_pods_lines(row, frame, width),
-        *_queue_lines(row, frame, width),
-        *_labelled_parts(
-            "limits",
-            (
-                Span(f"min {view.min}"),
-                Span(f"max {view.max}"),
-                Span(f"slots {view.slots}"),
-                Span(f"tasks per replica {view.target_per_replica}"),
-            ),
-            width,
-        ),
-        *_labelled_text("queue", queues, width, Tone.PLAIN),
-        *_labelled_text(workload.kind.lower(), (place,), width, Tone.PLAIN),
+        *labelled("pods", _pods(row, frame), width),
+        *labelled("work", _work(row, frame), width),
+        *labelled("limits", limits, width),
     ]
+    for place, each in enumerate(view.queues):
+        name = f"{each.stream} > {each.consumer}"
+        lines += labelled_text("" if place else "queue", name, width)
+    place_of_it = f"{view.namespace}/{view.workload.name}"
+    lines += labelled_text(view.workload.kind.lower(), place_of_it, width)
     if row.workload is not None:
         lines += _workload_lines(row, row.workload, frame, width)
-    lines += _finding_lines(row, frame, width)
-    for warning in view.observation.warnings:
-        times = f" x{warning.count}" if warning.count > 1 else ""
-        since = figures.age(frame.now - warning.at)
-        text = f"{warning.reason}{times}, {since} ago, {warning.object_name}: {warning.message}"
-        lines += _labelled_text("cluster", (text,), width, Tone.WARN)
-    return lines
-
-
-def _pods_lines(row: PoolRow, frame: Frame, width: int) -> list[Line]:
-    if row.pods is None:
-        return [line(_label("pods"), Span("unknown", Tone.WARN))]
-    pods = row.pods
-    is_old = frame.stale or isinstance(row.view.observation.pods, Stale)
-    old = frame.glyphs.stale if is_old else ""
-    parts = [Span(f"ready {pods.ready}{old}", Tone.WARN if is_old else Tone.PLAIN)]
-    parts += [
-        Span(f"{name} {value}{old}", tone)
-        for name, value, tone in (
-            ("crashing", pods.crashing, Tone.CRIT),
-            ("stuck", pods.unscheduled, Tone.CRIT),
-            ("starting", pods.starting, Tone.BUSY),
-            ("ending", pods.terminating, Tone.DIM),
-        )
-        if value
-    ]
-    return _labelled_parts("pods", parts, width)
-
-
-def _queue_lines(row: PoolRow, frame: Frame, width: int) -> list[Line]:
-    queue = row.queue
-    if queue is None:
-        return [line(_label("work"), Span("unknown", Tone.WARN))]
-    old = frame.glyphs.stale if row.queue_is_old or frame.stale else ""
-    tone = Tone.WARN if old else Tone.PLAIN
-    parts = [
-        Span(f"pending {figures.count(queue.pending)}{old}", tone),
-        Span(f"in flight {figures.count(queue.in_flight)}{old}", tone),
-    ]
-    if queue.redelivered:
-        parts.append(Span(f"redelivered {figures.count(queue.redelivered)}{old}", tone))
-    if queue.paused:
-        parts.append(Span("consumer paused", Tone.WARN))
-    return _labelled_parts("work", parts, width)
-
-
-def _labelled_parts(name: str, parts: Iterable[Span], width: int) -> list[Line]:
-    """Parts side by side after a label, on as many lines as they need."""
-    lines: list[Line] = []
-    current: list[Span] = [_label(name)]
-    for part in parts:
-        if len(current) > 1 and line_width(line(*current, part)) + 2 > width:
-            lines.append(line(*current))
-            current = [_label("")]
-        current += [Span("  ")] if len(current) > 1 else []
-        current.append(part)
-    return [*lines, line(*current)]
-
-
-def _workload_lines(row: PoolRow, workload: Workload, frame: Frame, width: int) -> list[Line]:
-    old = frame.glyphs.stale if row.workload_is_old or frame.stale else ""
-    counts = (
-        f"asks {workload.replicas}{old}  has {workload.current}{old}  ready {workload.ready}{old}"
-    )
-    if workload.updated != workload.current:
-        counts += f"  new version {workload.updated}{old}"
-    if workload.paused:
-        counts += "  rollout paused"
-    lines = [line(_label("replicas"), counts)]
-    if workload.message:
-        lines += _labelled_text("message", (workload.message,), width, Tone.WARN)
-    labels = (f"{name}={value}" for name, value in sorted(workload.labels.items()))
-    return lines + _labelled_text("labels", labels, width, Tone.DIM)
-
-
-def _finding_lines(row: PoolRow, frame: Frame, width: int) -> list[Line]:
-    findings = () if frame.snapshot is None else frame.snapshot.findings
-    lines: list[Line] = []
-    for finding in findings:
+    for finding in () if frame.snapshot is None else frame.snapshot.findings:
         if finding.subject == row.key:
             text = f"{finding.text} (since {figures.since(finding.since, frame.now)})"
-            lines += _labelled_text(str(finding.severity), (text,), width, Tone.WARN)
+            lines += labelled_text(str(finding.severity), text, width, Tone.WARN)
+    for warning in view.observation.warnings:
+        heading = words.warning_heading(warning, frame.now)
+        text = f"{heading}, {warning.object_name}: {warning.message}"
+        lines += labelled_text("cluster", text, width, Tone.WARN)
     return lines
+
+
+def _pods(row: PoolRow, frame: Frame) -> Iterator[Span]:
+    pods = row.pods
+    if pods is None:
+        yield Span("unknown", Tone.WARN)
+        return
+    is_old = isinstance(row.view.observation.pods, Stale)
+    yield value_span(f"ready {pods.ready}", frame, old=is_old)
+    old = frame.glyphs.stale if is_old or frame.stale else ""
+    for name, value, tone in (
+        ("crashing", pods.crashing, Tone.CRIT),
+        ("stuck", pods.unscheduled, Tone.CRIT),
+        ("starting", pods.starting, Tone.BUSY),
+        ("ending", pods.terminating, Tone.DIM),
+    ):
+        yield Span(f"{name} {value}{old}" if value else "", tone)
+
+
+def _work(row: PoolRow, frame: Frame) -> Iterator[Span]:
+    queue = row.queue
+    if queue is None:
+        yield Span("unknown", Tone.WARN)
+        return
+    for name, value in (
+        ("pending", queue.pending),
+        ("in flight", queue.in_flight),
+        ("redelivered", queue.redelivered),
+    ):
+        if value or name != "redelivered":
+            yield value_span(f"{name} {figures.count(value)}", frame, old=row.queue_is_old)
+    yield Span("consumer paused" if queue.paused else "", Tone.WARN)
+
+
+def _workload_lines(row: PoolRow, workload: Workload, frame: Frame, width: int) -> Iterator[Line]:
+    old = frame.glyphs.stale if row.workload_is_old or frame.stale else ""
+    is_mixed = workload.updated != workload.current
+    counts = (
+        f"asks {workload.replicas}{old}",
+        f"has {workload.current}{old}",
+        f"ready {workload.ready}{old}",
+        f"new version {workload.updated}{old}" if is_mixed else "",
+        "rollout paused" if workload.paused else "",
+    )
+    yield from labelled("replicas", counts, width)
+    if workload.message:
+        yield from labelled_text("message", workload.message, width, Tone.WARN)
+    for place, (name, value) in enumerate(sorted(workload.labels.items())):
+        yield from labelled_text("" if place else "labels", f"{name}={value}", width, Tone.DIM)
 
 
 def reading_lines(row: PoolRow, frame: Frame, width: int) -> list[Line]:
@@ -304,10 +277,10 @@ def reading_lines(row: PoolRow, frame: Frame, width: int) -> list[Line]:
     ]
     wake = f"{seen.wake}: {seen.wake_detail}" if seen.wake_detail else str(seen.wake)
     tone = {WakeWatch.ARMED: Tone.OK, WakeWatch.POLLED: Tone.WARN}.get(seen.wake, Tone.DIM)
-    lines += _labelled_text("wake", (wake,), width, tone)
+    lines += labelled_text("wake", wake, width, tone)
     if seen.woken_at is not None:
         text = f"{figures.age(frame.now - seen.woken_at)} ago by its first message"
-        lines.append(line(_label("woken"), text))
+        lines += labelled_text("woken", text, width)
     return lines
 
 
@@ -326,7 +299,7 @@ def _reading(
     tone = _FRESHNESS_TONES[word]
     if frame.stale and isinstance(reading, Fresh):
         tone = Tone.WARN
-    return _labelled_text(name, (text,), width, tone)
+    return labelled_text(name, text, width, tone)
 
 
 def title_spans(row: PoolRow, frame: Frame) -> tuple[tuple[Span, ...], tuple[Span, ...]]:
@@ -351,16 +324,3 @@ def gone_lines(key: str, width: int) -> list[Line]:
         left_and_right((" ", text), (), width),
         line(Span(" it was removed from the fleet file, or never in it; esc goes back", Tone.DIM)),
     ]
-
-
-def _label(name: str) -> Span:
-    return Span(f" {fit(name, _LABEL_WIDTH)} ", Tone.DIM)
-
-
-def _labelled_text(name: str, texts: Iterable[str], width: int, tone: Tone) -> list[Line]:
-    """Each text on lines of its own; the label stands before the first line only."""
-    lines: list[Line] = []
-    for text in texts:
-        for part in wrap(text, width - _BESIDE_LABEL):
-            lines.append(line(_label("" if lines else name), Span(part, tone)))
-    return lines

@@ -6,7 +6,9 @@ a scale event's own.
 
 from __future__ import annotations
 
+from agentdash.tui import figures
 from controller.model.decision import Code, Decision, Reason
+from controller.model.observation import ClusterEvent
 from controller.planning import explain
 
 
@@ -30,3 +32,9 @@ def last_sentence(decision: Decision, at: float) -> str:
 def as_words(code: str) -> str:
     """A code with spaces: `not_becoming_ready` is `not becoming ready`."""
     return str(code).replace("_", " ")
+
+
+def warning_heading(warning: ClusterEvent, now: float) -> str:
+    """What kind of warning of the cluster it is, how often, and when: `BackOff x3, 20s ago`."""
+    times = f" x{warning.count}" if warning.count > 1 else ""
+    return f"{warning.reason}{times}, {figures.age(now - warning.at)} ago"

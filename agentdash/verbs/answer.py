@@ -10,9 +10,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from agentdash.foreseen import ahead_of
+from agentdash.foreseen import Ahead, ahead_of
 from agentdash.output import by_default, complain, note, tell
-from agentdash.tui.operating import Ahead
 from agentdash.verbs.tables import plan_table, why_table
 from agentdash.verbs.ticks import (
     Decided,
@@ -26,7 +25,7 @@ from agentdash.verbs.ticks import (
 )
 from controller.exit_codes import ExitCode
 from controller.model.fleet import Fleet, Pool
-from controller.model.tick import Tick
+from controller.model.memory import Tick
 from controller.planning.whatif import Outlook, outlook_of
 from controller.report.plan import encode_report, plan_report, pool_report
 

@@ -8,16 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from agentdash.output import by_default, note, tell
-from agentdash.verbs.waiting import waiting_for_nats
-from controller.engine.clock import SystemClock
-from controller.engine.supervise import FatalError
+from agentdash.output import by_default, note, tell, waiting_for_nats
+from controller.attach import connected
+from controller.engine.supervise import FatalError, SystemClock
 from controller.exit_codes import ExitCode
 from controller.logs import log_nowhere
 from controller.model.settings import Settings
 from controller.nats.jetstream import NatsError, NatsRefusedError, StreamMissingError
 from controller.nats.journal_stream import JournalReading, read_journal
-from controller.wiring import connected
 
 
 def print_journal_stream(settings: Settings, *, since_s: float | None) -> ExitCode:

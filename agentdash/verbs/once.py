@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
+from argparse import Namespace
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, NamedTuple
 
-from agentdash.output import by_default, note, tell
+from agentdash.output import by_default, note, tell, waiting_for_nats
 from agentdash.tui.actions import ACTIONS
 from agentdash.tui.commands import OnceView, UnknownCommandError, scope_named
 from agentdash.tui.glyphs import ASCII, UNICODE
@@ -19,12 +22,16 @@ from agentdash.tui.table import Need
 from agentdash.tui.tables import views
 from agentdash.tui.view import Frame
 from agentdash.tui.view_state import ViewState
-from agentdash.verbs.doctor import find_faults
-from agentdash.verbs.intent_lists import AuditError, read_audit
-from agentdash.verbs.live import snapshot_now
-from controller.engine.clock import SystemClock
+from agentdash.verbs.live import find_faults, snapshot_now
+from agentdash.verbs.operate import AuditError, read_audit
+from controller.attach import connected
+from controller.engine.supervise import FatalError, SystemClock
 from controller.exit_codes import ExitCode
+from controller.logs import log_nowhere
+from controller.model.intents import Scope
 from controller.model.snapshot import Progress
+from controller.model.tasks import TaskPage, TaskQuestion, TaskState
+from controller.ports import TasksUnknownError
 
 if TYPE_CHECKING:
     from controller.model.settings import Settings
@@ -67,6 +74,56 @@ def show_once(
     return shown.code
 
 
+def show_tasks(settings: Settings, asked: Namespace) -> ExitCode:
+    """Print tasks, of a tenant or a pool if one is named. Raises OutputError."""
+    log_nowhere()
+    pools, scope = settings.fleet.pools, Scope()
+    with by_default(signal.SIGINT):
+        try:
+            if asked.scope:
+                tenants = [each.name for each in settings.fleet.tenants]
+                scope = scope_named(asked.scope, tenants, [each.key for each in pools])
+            states = tuple(each for each in TaskState if each in (asked.state or TaskState))
+            page = read_tasks(settings, scope, states, asked.most)
+        except UnknownCommandError as error:
+            note(str(error))
+            return ExitCode.USAGE
+        except (TasksUnknownError, FatalError) as error:
+            note(f"nats: {error}")
+            return ExitCode.UNREACHABLE
+        state = ViewState(SystemClock().now(), UNICODE)
+        state.keep(tasks=page)
+        for problem in page.problems:
+            note(problem)
+        frame, form = _now(state), SheetForm.JSON if asked.as_json else SheetForm.TEXT
+        tell(written("tasks", sheets_of(views()["tasks"], frame), frame, form, _terminal_width()))
+        if page.has_more:
+            note("there are more; --most N reads more of them")
+    return ExitCode.UNREACHABLE if page.problems else ExitCode.OK
+
+
+def read_tasks(
+    settings: Settings, scope: Scope, states: tuple[TaskState, ...] = (*TaskState,), most: int = 100
+) -> TaskPage:
+    """The tasks of all pools, of a tenant or of a pool. Raises TasksUnknownError and FatalError."""
+    pools = {
+        each.key: each.queues
+        for each in settings.fleet.pools
+        if scope.tenant in {None, each.tenant} and scope.pool in {None, each.key}
+    }
+    asked = TaskQuestion(pools=pools, scope=scope, states=states, most=most)
+
+    async def read() -> TaskPage:
+        from agentdash.task_lists import TaskLists  # it loads NATS
+
+        async with AsyncExitStack() as opened:
+            with waiting_for_nats(settings.nats):
+                session = await opened.enter_async_context(connected(settings, SystemClock()))
+            return await TaskLists(session).page(asked)
+
+    return asyncio.run(read())
+
+
 def show_help_once(keys: Keymap, *, form: str, width: int | None, ascii_only: bool) -> ExitCode:
     """Print every key, column, word and mark of the dashboard. Raises OutputError."""
     glyphs = ASCII if ascii_only else UNICODE
@@ -89,9 +146,21 @@ def _look(settings: Settings, asked: OnceView, name: str, state: ViewState) -> _
         found = len(report.lines)
         state.keep(checks=Progress(lines=report.lines, ended=found, checks=found))
         codes.append(ExitCode.FAILED if report.has_failure else ExitCode.OK)
+    if Need.TASKS in view.needs:
+        codes.append(_keep_tasks(settings, state))
     snapshot = state.newest
     now = clock.now() if snapshot is None else max(clock.now(), snapshot.at)
     return _Shown(sheets_of(view, state.refresh(now, None)), state.frame, max(codes))
+
+
+def _keep_tasks(settings: Settings, state: ViewState) -> ExitCode:
+    try:
+        page = read_tasks(settings, state.frame.scope)
+    except (TasksUnknownError, FatalError) as error:
+        note(f"the tasks cannot be read: {error}")
+        return ExitCode.UNREACHABLE
+    state.keep(tasks=page)
+    return ExitCode.OK
 
 
 def _keep_snapshot(settings: Settings, asked: OnceView, name: str, state: ViewState) -> ExitCode:

@@ -1,33 +1,46 @@
-"""Asking for something, and taking it back: states what it changes now, asks, and writes it."""
+"""The verbs of operators: ask for something, take it back, and list what is asked for."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
+import termios
 from argparse import Namespace
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, TypeVar
 from zoneinfo import ZoneInfo
 
 import msgspec
+from msgspec.structs import asdict
 
-from agentdash.danger import Danger, danger_of
-from agentdash.identity import operator
-from agentdash.moments import read_until
-from agentdash.output import by_default, complain, note, tell
-from agentdash.tui.names import DEFAULT_UNTIL, NO_END
-from agentdash.verbs.intent_lists import plain
-from agentdash.verbs.waiting import waiting_for_nats
-from controller.attach import UnsupportedServerError
-from controller.engine.clock import SystemClock
-from controller.engine.supervise import FatalError
+from agentdash.operate import (
+    AnswerError,
+    NotDoneError,
+    Preview,
+    Reach,
+    Request,
+    confirmed_for,
+    operator,
+    preview,
+    reach_of,
+    statement,
+    uncounted,
+    verb_of,
+    write,
+)
+from agentdash.output import by_default, complain, note, tell, waiting_for_nats
+from agentdash.verbs.tables import aligned
+from controller.attach import UnsupportedServerError, find_effect, operating
+from controller.engine.supervise import FatalError, SystemClock
 from controller.exit_codes import ExitCode
 from controller.logs import log_nowhere
-from controller.model.fleet import Fleet
+from controller.model.fleet import Fleet, unknown_pool, unknown_tenant
 from controller.model.intents import (
+    Audit,
     Intent,
     IntentChange,
     IntentKey,
@@ -36,100 +49,45 @@ from controller.model.intents import (
     Scope,
     StandingIntent,
     asked_words,
-    change_words,
-    key_words,
     last_of,
     scope_name,
-    stands,
-    until_words,
+    time_words,
 )
 from controller.model.memory import Memory
 from controller.model.settings import Settings
 from controller.model.snapshot import LinkState
-from controller.model.tick import NameKind, UnknownName, sentence, unknown_pool
-from controller.planning.demand.hpa_metrics import reading_name
+from controller.planning.explain import duration
 from controller.planning.share.rows import local_day
-from controller.planning.whatif import Effect, Estimate, effect_of
+from controller.planning.whatif import effect_of
 from controller.ports import (
     Foreseen,
     IntentConflictError,
-    IntentDesk,
     StoreAwayError,
     StoreError,
     StoreRefusedError,
     UndoRefusedError,
 )
-from controller.wiring import Look, find_effect, look_once, operating
+from controller.wiring import look_once
 
-_YES = frozenset({"y", "yes"})
+_YES: Final = frozenset({"y", "Y"})
+_INTERRUPTED: Final = "\x03"
+_UNDO: Final = "agentdash undo"
+_NONE: Final = "-"
+T = TypeVar("T")
 
-
-class QuestionError(Exception):
-    """There is nobody to ask; the text says which option answers instead."""
-
-
-def ask_why(given: str | None) -> str:
-    """The reason as it was given, else as the person types it. Raises QuestionError."""
-    if given is not None:
-        if not given.strip():
-            raise QuestionError('--why is empty: say why, or "-" for no reason')
-        return given.strip()
-    if not _is_terminal():
-        raise QuestionError('--why is needed: others will read it; "-" for no reason')
-    answer = _ask('why? ("-" for no reason) ')
-    if not answer:
-        raise QuestionError("without a reason nothing is asked for")
-    return answer
-
-
-def agreed(danger: Danger, scope: str, fleet: str, statement: str) -> bool:
-    """Whether the person agrees: by y for a pool or a tenant, by the fleet's name for all of it.
-    Raises QuestionError where nobody can be asked.
-    """
-    if not _is_terminal():
-        raise QuestionError("not a terminal, so nobody can be asked: --yes agrees beforehand")
-    if statement:
-        complain(statement)
-    if danger is Danger.FLEET:
-        return _ask(f"this concerns the whole fleet; type {fleet} to confirm: ") == fleet
-    words = scope if danger is Danger.POOL else f"all pools of {scope}"
-    return _ask(f"do it for {words}? y/N ").lower() in _YES
-
-
-def _is_terminal() -> bool:
-    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr))
-
-
-def _ask(question: str) -> str:
-    """The answer without the line break; empty at the end of the input."""
-    sys.stderr.write(question)
-    sys.stderr.flush()
-    return sys.stdin.readline().strip()
-
-
-_UNDO: Final = "undo: agentdash undo"
-
-
-class RequestError(Exception):
-    """The command line asks for what cannot be; the text says why and what to do."""
-
-
-class RefusedError(Exception):
-    """What is asked for is not done; the text says why and what to do."""
-
-
-class Prepared(NamedTuple):
-    """What is about to be written at `key`, None to take away what stands there; the intent that it
-    replaces, by its revision; and what it changes now.
-    """
-
-    key: IntentKey
-    intent: Intent | None
-    standing: StandingIntent | None
-    replaces: int | None
-    effect: Effect | Estimate
-    now: float
-    undoes: IntentChange | None = None
+_CODES: Final[Mapping[type[Exception], ExitCode]] = MappingProxyType(
+    {
+        AnswerError: ExitCode.USAGE,
+        NotDoneError: ExitCode.REFUSED,
+        UndoRefusedError: ExitCode.REFUSED,
+        IntentConflictError: ExitCode.REFUSED,
+        StoreRefusedError: ExitCode.REFUSED,
+        StoreError: ExitCode.UNREACHABLE,
+        UnsupportedServerError: ExitCode.UNSUPPORTED,
+        FatalError: ExitCode.UNREACHABLE,
+    }
+)
+"""The first that an error is an instance of counts."""
 
 
 def operate(settings: Settings, options: Namespace) -> ExitCode:
@@ -139,88 +97,16 @@ def operate(settings: Settings, options: Namespace) -> ExitCode:
         return ExitCode.USAGE
 
     def begun(clock: SystemClock) -> ExitCode:
-        key, intent = key_asked(settings.fleet, options), None
-        why = ask_why(options.why)
-        if not options.withdraw:
-            intent = intent_asked(settings.fleet, key, options, why, clock.now())
-        replace = not options.withdraw and options.replace
-        with _waiting(settings):
-            prepared = asyncio.run(_prepared(settings, clock, key, intent, replace=replace))
-        return _finish(settings, options, clock, prepared, why)
+        request = request_asked(settings.fleet, options, clock.now())
+        may_replace = request.takes_back or options.replace
+        return _do(settings, options, clock, request, may_replace=may_replace)
 
     return _run(settings, options, begun)
 
 
 def undo(settings: Settings, options: Namespace) -> ExitCode:
     """Take back this operator's last change that stands."""
-
-    def begun(clock: SystemClock) -> ExitCode:
-        with _waiting(settings):
-            prepared = asyncio.run(_prepared_undo(settings, clock))
-        return _finish(settings, options, clock, prepared, "")
-
-    return _run(settings, options, begun)
-
-
-def _waiting(settings: Settings) -> AbstractContextManager[None]:
-    return waiting_for_nats(settings.nats, "what a controller or Kubernetes says")
-
-
-def key_asked(fleet: Fleet, options: Namespace) -> IntentKey:
-    """The key of what the command line names. Raises RequestError for what the fleet does not
-    have.
-    """
-    text, kind = options.scope, IntentKind(options.kind)
-    if text is None:
-        return IntentKey(kind, Scope())
-    if "/" in text:
-        if all(pool.key != text for pool in fleet.pools):
-            raise RequestError(unknown_pool(text, fleet))
-        if kind is IntentKind.BUDGET:
-            raise RequestError(f"{text} is a pool: a day's budget belongs to a tenant")
-        return IntentKey(kind, Scope(pool=text))
-    tenant = next((each for each in fleet.tenants if each.name == text), None)
-    if tenant is None:
-        unknown = UnknownName("", NameKind.TENANT, text)
-        raise RequestError(sentence(unknown, fleet, reading_name))
-    if kind in (IntentKind.PIN, IntentKind.CAP):
-        pools = ", ".join(pool.key for pool in fleet.pools if pool.tenant == text)
-        raise RequestError(f"{text} is a tenant: name one of its pools ({pools or 'it has none'})")
-    if kind is IntentKind.BUDGET and tenant.budget.tokens_per_day is None:
-        raise RequestError(
-            f"the fleet file gives {text} no tokens_per_day, so its tokens are not counted:"
-            " give it a budget there first"
-        )
-    return IntentKey(kind, Scope(tenant=text))
-
-
-def intent_asked(fleet: Fleet, key: IntentKey, options: Namespace, why: str, now: float) -> Intent:
-    """The intent that the command line describes; the desk adds who asks. Raises RequestError."""
-    try:
-        until = _end(fleet, key, options.until, now)
-    except ValueError as error:
-        raise RequestError(f"--until: {error}") from None
-    try:
-        return Intent(kind=key.kind, scope=key.scope, amount=options.number, until=until, why=why)
-    except ValueError as error:
-        raise RequestError(f"{error}: say how many") from None
-
-
-def _end(fleet: Fleet, key: IntentKey, until: str | None, now: float) -> float | None:
-    """When it ends, None for never. What is left out is as in the dashboard: no intent is forgotten
-    for good. Raises ValueError.
-    """
-    if until == NO_END:
-        return None
-    if until is None and key.kind is IntentKind.BUDGET:
-        return _reset(fleet, key.scope.tenant or "", now)
-    return read_until(until or DEFAULT_UNTIL, now)
-
-
-def _reset(fleet: Fleet, name: str, now: float) -> float:
-    """When the tenant's day ends."""
-    zone = next(tenant.timezone for tenant in fleet.tenants if tenant.name == name)
-    return local_day(now, ZoneInfo(zone)).end
+    return _run(settings, options, lambda clock: _do(settings, options, clock, None))
 
 
 def _run(
@@ -235,204 +121,382 @@ def _run(
     with by_default(signal.SIGINT):
         try:
             return begun(SystemClock())
-        except (RequestError, QuestionError, RefusedError, StoreError, FatalError) as error:
-            note(f"{error}{_advice(error)}")
+        except (*_CODES,) as error:
+            advice = ""
+            if isinstance(error, IntentConflictError):
+                advice = "; nothing was changed"
+            elif isinstance(error, StoreRefusedError):
+                advice = ": nothing was changed; the docs list the rights that operators need"
+            note(f"{error}{advice}")
             return next(code for kind, code in _CODES.items() if isinstance(error, kind))
 
 
-_CODES: Final[Mapping[type[Exception], ExitCode]] = MappingProxyType(
-    {
-        RequestError: ExitCode.USAGE,
-        QuestionError: ExitCode.USAGE,
-        RefusedError: ExitCode.REFUSED,
-        UndoRefusedError: ExitCode.REFUSED,
-        IntentConflictError: ExitCode.REFUSED,
-        StoreRefusedError: ExitCode.REFUSED,
-        StoreError: ExitCode.UNREACHABLE,
-        UnsupportedServerError: ExitCode.UNSUPPORTED,
-        FatalError: ExitCode.UNREACHABLE,
-    }
-)
-"""The first that an error is an instance of counts."""
+# -- what is asked for ------------------------------------------------------------------------
 
 
-def _advice(error: Exception) -> str:
-    """What to do about it, where the error itself does not say so."""
-    match error:
-        case IntentConflictError():
-            return "; nothing was changed"
-        case StoreRefusedError():
-            return ": nothing was changed; the docs list the rights that operators need"
-    return ""
+def request_asked(fleet: Fleet, options: Namespace, now: float) -> Request:
+    """The request of the command line. Raises AnswerError."""
+    key = key_asked(fleet, options)
+    why = ask_why(options.why, needed=not (options.withdraw or options.dry_run))
+    request = Request(
+        verb_of(key.kind), key.scope, takes_back=options.withdraw, number=options.number, why=why
+    )
+    if request.takes_back:
+        return request
+    if key.kind is IntentKind.BUDGET:  # what has no end ends with the tenant's day
+        zone = next(each.timezone for each in fleet.tenants if each.name == key.scope.tenant)
+        request = replace(request, reset_at=local_day(now, ZoneInfo(zone)).end)
+    try:
+        request = request.ending(options.until or "", now)
+    except AnswerError as error:
+        raise AnswerError(f"--until: {error}") from None
+    try:
+        request.intent()
+    except ValueError as error:
+        raise AnswerError(f"{error}: say how many") from None
+    return request
 
 
-def _finish(
-    settings: Settings, options: Namespace, clock: SystemClock, prepared: Prepared, why: str
+def key_asked(fleet: Fleet, options: Namespace) -> IntentKey:
+    """The key of what the command line names. Raises AnswerError for what the fleet does not
+    have.
+    """
+    text, kind = options.scope, IntentKind(options.kind)
+    if text is None:
+        return IntentKey(kind, Scope())
+    if "/" in text:
+        if all(pool.key != text for pool in fleet.pools):
+            raise AnswerError(unknown_pool(text, fleet))
+        if kind is IntentKind.BUDGET:
+            raise AnswerError(f"{text} is a pool: a day's budget belongs to a tenant")
+        return IntentKey(kind, Scope(pool=text))
+    tenant = next((each for each in fleet.tenants if each.name == text), None)
+    if tenant is None:
+        raise AnswerError(unknown_tenant(text, fleet))
+    if kind in (IntentKind.PIN, IntentKind.CAP):
+        pools = ", ".join(pool.key for pool in fleet.pools if pool.tenant == text)
+        raise AnswerError(f"{text} is a tenant: name one of its pools ({pools or 'it has none'})")
+    if kind is IntentKind.BUDGET and tenant.budget.tokens_per_day is None:
+        raise uncounted(text)
+    return IntentKey(kind, Scope(tenant=text))
+
+
+def ask_why(given: str | None, *, needed: bool) -> str:
+    """The reason as it was given, else as the person types it where it is needed. Raises
+    AnswerError.
+    """
+    if given is not None:
+        if not given.strip():
+            raise AnswerError('--why is empty: say why, or "-" for no reason')
+        return given.strip()
+    if not needed:
+        return ""
+    if not _is_terminal():
+        raise AnswerError('--why is required: others will read it; "-" for no reason')
+    answer = _ask('why? ("-" for no reason) ')
+    if not answer:
+        raise AnswerError("without a reason nothing is asked for")
+    return answer
+
+
+# -- what it changes, and whether it is done --------------------------------------------------
+
+
+def _do(
+    settings: Settings,
+    options: Namespace,
+    clock: SystemClock,
+    asked: Request | None,
+    *,
+    may_replace: bool = True,
 ) -> ExitCode:
-    """Say what it changes, ask, and write it."""
-    statement = _statement(options.verb, prepared)
+    """Say what it changes, ask, and write it; without a request, undo the last one."""
+    with waiting_for_nats(settings.nats, "what a controller or Kubernetes says"):
+        request, seen = asyncio.run(_seen(settings, clock, asked, may_replace=may_replace))
+    lines = statement(request, seen, undo=_UNDO)
+    if request.undoes is None:
+        lines[:2] = ["; ".join(lines[:2])]
+    text = "\n".join(lines)
     if not options.as_json:
-        tell(statement)
+        tell(text)
     change = None
     if not options.dry_run:
-        scope = prepared.key.scope
-        shown = statement if options.as_json else ""
-        if not options.yes and not agreed(
-            danger_of(scope), scope_name(scope), options.fleet.name, shown
-        ):
-            raise RefusedError("not confirmed: nothing was changed")
+        shown = text if options.as_json else ""
+        if not options.yes and not agreed(request.scope, options.fleet.name, shown):
+            raise NotDoneError("not confirmed: nothing was changed")
         with waiting_for_nats(settings.nats):
-            change = asyncio.run(_written_or_not(settings, clock, prepared, why))
+            change = asyncio.run(_written(settings, clock, request, seen))
     if options.as_json:
-        tell(_report(options.verb, prepared, change))
+        tell(_report(options.verb, request, seen, change))
     elif change is not None:
         tell(f"done, revision {change.revision}")
     return ExitCode.OK
 
 
-async def _prepared(
-    settings: Settings,
-    clock: SystemClock,
-    key: IntentKey,
-    intent: Intent | None,
-    *,
-    replace: bool,
-) -> Prepared:
-    async with operating(settings, clock, operator()) as desk:
-        standing, replaces = None, None
-        try:
-            standing = await desk.find(key)
-        except IntentConflictError as error:
-            # it cannot be read: it can only be replaced or taken away
-            replaces = error.revision
-            if intent is not None and not replace:
-                raise RefusedError(f"{error}; --replace puts this one in its place") from None
-        if standing is not None:
-            replaces = standing.revision
-            if intent is not None and not replace:
-                raise RefusedError(
-                    f"{stands(standing, clock.now())}; --replace puts this one in its place"
-                )
-        if intent is None and replaces is None:
-            raise RefusedError(await _nothing_there(desk, key, clock.now()))
-    effect, now = await _foreseen(settings, clock, key, intent)
-    return Prepared(key, intent, standing, replaces, effect, now)
+def agreed(scope: Scope, fleet: str, shown: str) -> bool:
+    """Whether the person agrees: by the key y for a pool or a tenant, by the fleet's name for all
+    of it. Raises AnswerError where nobody can be asked.
+    """
+    if not _is_terminal():
+        raise AnswerError("not a terminal, so nobody can be asked: --yes agrees beforehand")
+    if shown:
+        complain(shown)
+    if reach_of(scope) is Reach.FLEET:
+        return _ask(f"this concerns the whole fleet; type {fleet} to confirm: ") == fleet
+    return _one_key(f"do it for {confirmed_for(scope)}? y/N ") in _YES
 
 
-async def _prepared_undo(settings: Settings, clock: SystemClock) -> Prepared:
-    me = operator()
+def _is_terminal() -> bool:
+    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr))
+
+
+def _ask(question: str) -> str:
+    """The answer without the line break; empty at the end of the input."""
+    sys.stderr.write(question)
+    sys.stderr.flush()
+    return sys.stdin.readline().strip()
+
+
+def _one_key(question: str) -> str:
+    """The key that is pressed from now on; ctrl-c ends the process as elsewhere."""
+    terminal = sys.stdin.fileno()
+    before = termios.tcgetattr(terminal)
+    raw = termios.tcgetattr(terminal)
+    raw[3] &= ~(termios.ICANON | termios.ECHO | termios.ISIG)
+    termios.tcsetattr(terminal, termios.TCSAFLUSH, raw)
+    try:
+        sys.stderr.write(question)
+        sys.stderr.flush()
+        key = os.read(terminal, 1).decode(errors="replace")
+    finally:
+        termios.tcsetattr(terminal, termios.TCSADRAIN, before)
+    complain(key if key.isprintable() else "")
+    if key == _INTERRUPTED:
+        signal.raise_signal(signal.SIGINT)
+    return key
+
+
+async def _seen(
+    settings: Settings, clock: SystemClock, request: Request | None, *, may_replace: bool
+) -> tuple[Request, Preview]:
+    """The request, and what it changes now by the controller that runs; where none answers, by one
+    look. Raises NotDoneError.
+    """
+
+    async def foresee(key: IntentKey, intent: Intent | None) -> Foreseen:
+        told = await find_effect(settings, clock, key, intent)
+        return await _foreseen(settings, clock, key, intent) if told is None else told
+
+    me, now = operator(), clock.now()
     async with operating(settings, clock, me) as desk:
-        changes = (await desk.audit()).changes
-    change = last_of(changes, me.who)
-    if change is None:
-        raise RefusedError(f"{me.who} has changed nothing that could be taken back")
-    effect, now = await _foreseen(settings, clock, change.key, change.before)
-    return Prepared(change.key, change.before, None, None, effect, now, undoes=change)
+        if request is None:
+            change = last_of((await desk.audit()).changes, me.who, now)
+            if change is None:
+                raise NotDoneError(f"{me.who} has changed nothing that could be taken back")
+            request = Request(verb_of(change.key.kind), change.key.scope, undoes=change)
+        return request, await preview(request, desk, foresee, now=now, may_replace=may_replace)
 
 
 async def _foreseen(
     settings: Settings, clock: SystemClock, key: IntentKey, intent: Intent | None
 ) -> Foreseen:
-    """What it changes now, by the controller that runs; where none answers, by one look."""
-    told = await find_effect(settings, clock, key, intent)
-    if told is not None:
-        return told
+    """What it changes now, by one look."""
     try:
         look = await look_once(settings, clock, fresh=False)
     except UnsupportedServerError:
         raise
     except FatalError as error:
         raise FatalError(f"no controller answers, and {error}; nothing was changed") from error
-    return Foreseen(_effect(settings.fleet, look, key, intent), look.tick.now)
-
-
-async def _written(
-    settings: Settings, clock: SystemClock, prepared: Prepared, why: str
-) -> IntentChange:
-    async with operating(settings, clock, operator()) as desk:
-        if prepared.undoes is not None:
-            return await desk.undo(prepared.undoes)
-        if prepared.intent is not None:
-            return await desk.put(prepared.intent, replaces=prepared.replaces)
-        return await desk.withdraw(prepared.key, replaces=prepared.replaces or 0, why=why)
-
-
-async def _written_or_not(
-    settings: Settings, clock: SystemClock, prepared: Prepared, why: str
-) -> IntentChange:
-    try:
-        return await _written(settings, clock, prepared, why)
-    except StoreAwayError as error:
-        unknown = "whether it was written is not known; `agentdash intents` shows it"
-        raise StoreAwayError(f"{error}: {unknown}") from error
-    except ValueError as error:  # the server's clock is past its end
-        raise RequestError(str(error)) from None
-
-
-async def _nothing_there(desk: IntentDesk, key: IntentKey, now: float) -> str:
-    """A sentence for an intent that is not there, with the wider ones of its kind that are."""
-    words = f"there is no such thing to take back: {key_words(key)}"
-    tenant = (key.scope.pool or "").partition("/")[0] or key.scope.tenant
-    wider = [stands(each, now) for each in await desk.standing() if _is_wider(each, key, tenant)]
-    return "; but ".join([words, *wider])
-
-
-def _is_wider(standing: StandingIntent, key: IntentKey, tenant: str | None) -> bool:
-    found = standing.intent.key
-    return (
-        found.kind is key.kind
-        and found.scope != key.scope
-        and found.scope.pool is None
-        and found.scope.tenant in (None, tenant)
-    )
-
-
-def _effect(fleet: Fleet, look: Look, key: IntentKey, intent: Intent | None) -> Effect:
     for link in look.links:
         if link.state is not LinkState.CONNECTED:
             note(f"{link.name} is {link.state}: {link.detail}".rstrip(": "))
     if look.stored.memory_problem:
         note(f"the controller's memory cannot be read ({look.stored.memory_problem})")
     tick = look.tick
-    return effect_of(
+    effect = effect_of(
         key,
         intent,
         observation=tick.observation,
-        fleet=fleet,
+        fleet=settings.fleet,
         intents=tick.intents or Intents(),
         memory=tick.memory or Memory(),
         now=tick.now,
     )
+    return Foreseen(effect, tick.now)
 
 
-def _statement(verb: str, prepared: Prepared) -> str:
-    key, intent, now = prepared.key, prepared.intent, prepared.now
-    lines = []
-    if prepared.undoes is not None:
-        lines.append(f"takes back: {change_words(prepared.undoes)}")
-    parts = [f"{verb} {scope_name(key.scope)}: {prepared.effect.words()}"]
-    if intent is not None:
-        parts += [asked_words(intent), until_words(intent.until, now)]
-    if prepared.undoes is None:
-        parts.append(_UNDO)
-    lines.append("; ".join(parts))
-    if prepared.standing is not None:
-        lines.append(f"in place of: {stands(prepared.standing, now)}")
-    return "\n".join(lines)
+async def _written(
+    settings: Settings, clock: SystemClock, request: Request, seen: Preview
+) -> IntentChange:
+    async with operating(settings, clock, operator()) as desk:
+        try:
+            return await write(request, seen, desk)
+        except StoreAwayError as error:
+            unknown = "whether it was written is not known; `agentdash intents` shows it"
+            raise StoreAwayError(f"{error}: {unknown}") from error
+        except ValueError as error:  # the server's clock is past its end
+            raise AnswerError(str(error)) from None
 
 
-def _report(verb: str, prepared: Prepared, change: IntentChange | None) -> str:
-    intent, standing = prepared.intent, prepared.standing
+def _report(verb: str, request: Request, seen: Preview, change: IntentChange | None) -> str:
+    intent, standing = request.intent(), seen.standing
     report: dict[str, Any] = {
         "version": 1,
         "verb": verb,
-        "kind": prepared.key.kind.value,
-        "scope": msgspec.to_builtins(prepared.key.scope),
+        "kind": request.key.kind.value,
+        "scope": msgspec.to_builtins(request.scope),
         "intent": None if intent is None else plain(intent),
         "replaces": None if standing is None else plain(standing.intent),
-        "effect": msgspec.to_builtins(prepared.effect),
-        "statement": prepared.effect.words(),
+        "effect": msgspec.to_builtins(seen.effect),
+        "statement": seen.effect.words(),
         "written": change is not None,
         "revision": None if change is None else change.revision,
     }
     return msgspec.json.encode(report).decode()
+
+
+# -- what is asked for now, and what was ------------------------------------------------------
+
+_STANDING: Final = ("WHAT", "FOR", "ASKED", "UNTIL", "AGE", "WHO", "WHY")
+_CHANGES: Final = ("REVISION", "AT", "WHO", "WHAT", "BEFORE", "AFTER", "UNTIL", "WHY")
+
+
+class AuditError(Exception):
+    """What operators asked for cannot be read; the text says why, `code` is that of the process."""
+
+    def __init__(self, text: str, code: ExitCode) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+def show_intents(settings: Settings, options: Namespace) -> ExitCode:
+    """Print the intents in force, or every change that is kept."""
+    clock = SystemClock()
+    with by_default(signal.SIGINT):
+        try:
+            if options.audit:
+                _show_audit(read_audit(settings, clock), clock.now(), as_json=options.as_json)
+            else:
+                found = _asking(settings, _standing(settings, clock))
+                _show_standing(found, clock.now(), as_json=options.as_json)
+        except AuditError as error:
+            note(str(error))
+            return error.code
+    return ExitCode.OK
+
+
+def read_audit(settings: Settings, clock: SystemClock) -> Audit:
+    """Every change that is kept of what operators asked for. Raises AuditError."""
+
+    async def audit() -> Audit:
+        async with operating(settings, clock, operator()) as desk:
+            return await desk.audit()
+
+    return _asking(settings, audit())
+
+
+async def _standing(settings: Settings, clock: SystemClock) -> Sequence[StandingIntent]:
+    async with operating(settings, clock, operator()) as desk:
+        return await desk.standing()
+
+
+def _asking(settings: Settings, question: Coroutine[Any, Any, T]) -> T:
+    """The answer of the intents' bucket. Raises AuditError."""
+    log_nowhere()  # what goes wrong is raised, and said once
+    try:
+        with waiting_for_nats(settings.nats):
+            return asyncio.run(question)
+    except UnsupportedServerError as error:
+        raise AuditError(str(error), ExitCode.UNSUPPORTED) from error
+    except (StoreError, FatalError) as error:
+        raise AuditError(str(error), ExitCode.UNREACHABLE) from error
+
+
+def _show_standing(found: Sequence[StandingIntent], now: float, *, as_json: bool) -> None:
+    if as_json:
+        intents = [
+            {
+                **plain(each.intent),
+                "set_at": each.set_at,
+                "origin": each.origin,
+                "revision": each.revision,
+            }
+            for each in found
+        ]
+        tell(msgspec.json.encode({"version": 1, "at": now, "intents": intents}).decode())
+        return
+    if not found:
+        tell("nothing is asked for")
+        return
+    rows = [
+        (
+            each.intent.kind.value,
+            scope_name(each.intent.scope),
+            asked_words(each.intent),
+            _end(each.intent, now),
+            duration(max(now - each.set_at, 0.0)),
+            _author(each.intent.who, each.origin),
+            each.intent.why or _NONE,
+        )
+        for each in found
+    ]
+    tell("\n".join(aligned([_STANDING, *rows])))
+
+
+def _show_audit(audit: Audit, now: float, *, as_json: bool) -> None:
+    if as_json:
+        changes = [_change_report(each) for each in audit.changes]
+        report = {"version": 1, "at": now, "kept_of_each": audit.kept_of_each, "changes": changes}
+        tell(msgspec.json.encode(report).decode())
+        return
+    if not audit.changes:
+        tell("nothing was ever asked for")
+    else:
+        tell("\n".join(aligned([_CHANGES, *(_row(each, now) for each in audit.changes)])))
+    if audit.kept_of_each == 1:
+        note(
+            "the bucket keeps only the last change of each intent: an older agentdash made it, or"
+            " its owner did; `nats stream edit --max-msgs-per-subject 64` on its stream keeps more"
+        )
+
+
+def _row(change: IntentChange, now: float) -> tuple[str, ...]:
+    return (
+        str(change.revision),
+        time_words(change.at, now),
+        _author(change.who, change.origin),
+        f"{change.key.kind} {scope_name(change.key.scope)}",
+        _asked(change.before) if change.is_whole else "?",
+        "ended" if change.expired else _asked(change.after),
+        _end(change.after, now),
+        change.why or _NONE,
+    )
+
+
+def _asked(intent: Intent | None) -> str:
+    return _NONE if intent is None else asked_words(intent)
+
+
+def _end(intent: Intent | None, now: float) -> str:
+    return _NONE if intent is None or intent.until is None else time_words(intent.until, now)
+
+
+def _author(who: str, origin: str) -> str:
+    named = who or "?"
+    return f"{named} from {origin}" if origin else named
+
+
+def _change_report(change: IntentChange) -> dict[str, Any]:
+    return {
+        **{name: each for name, each in asdict(change).items() if name != "key"},
+        "kind": change.key.kind.value,
+        "scope": msgspec.to_builtins(change.key.scope),
+        "before": None if change.before is None else plain(change.before),
+        "after": None if change.after is None else plain(change.after),
+    }
+
+
+def plain(intent: Intent) -> dict[str, Any]:
+    """The intent with its kind and its scope, as one object."""
+    scope = msgspec.to_builtins(intent.scope)
+    return {**asdict(intent), "kind": intent.kind.value, "scope": scope}

@@ -11,11 +11,9 @@ import msgspec
 from agentdash import __version__
 from agentdash.output import note, tell
 from controller.exit_codes import ExitCode
-from controller.manifests.alerts import rule_file
-from controller.manifests.dashboard import dashboard
-from controller.manifests.dockerfile import Installation, ManifestError, dockerfile
-from controller.manifests.objects import KINDS, manifests
-from controller.manifests.yaml_text import stream
+from controller.manifests.monitoring import dashboard, rule_file
+from controller.manifests.objects import KINDS, Installation, ManifestError, dockerfile, stream
+from controller.manifests.workload import manifests
 from controller.model.settings import Settings
 from controller.model.text import clean
 from controller.model.value import Value

@@ -7,23 +7,9 @@ from datetime import UTC, datetime
 from textwrap import wrap
 from typing import Final
 
-from agentdash.tui.operating import Ahead, next_words
-from controller.model.decision import Decision, Reason
+from agentdash.foreseen import Ahead, next_words
+from controller.model.decision import Decision
 from controller.planning import explain
-
-UNKNOWN = explain.UNKNOWN
-"""What stands for a number that is not known."""
-
-
-def headline_of(decision: Decision, at: float) -> str:
-    """A decision in one line, as of `at`."""
-    return explain.headline(decision, at)
-
-
-def step_of(reason: Reason, at: float) -> tuple[str, str]:
-    """The name of the rule that was applied, and a sentence with its numbers, as of `at`."""
-    return explain.title(reason.code), explain.sentence(reason, at)
-
 
 _HEADINGS: Final = ("POOL", "NOW→NEXT", "TARGET", "RECOMMENDED", "DEMAND", "BOUND", "WHY")
 _RIGHT: Final = frozenset({2, 3, 4})
@@ -61,7 +47,7 @@ def why_table(at: float, decision: Decision, ahead: Ahead) -> str:
         _rule("STEP", "INPUT", "REPLICAS"),
     ]
     for reason in decision.reasons:
-        title, words = step_of(reason, at)
+        title, words = explain.title(reason.code), explain.sentence(reason, at)
         first, *rest = wrap(words, _INPUT_WIDTH) or [""]
         value = "" if reason.value is None else _count(reason.value)
         lines.append(_rule(title, first, value))
@@ -86,7 +72,7 @@ def _row(decision: Decision, at: float) -> tuple[str, ...]:
         _count(decision.recommendation),
         _count(decision.demand),
         bound if decision.gate is None else f"{bound} ({_in_words(decision.gate)})",
-        headline_of(decision, at),
+        explain.headline(decision, at),
     )
 
 
@@ -117,7 +103,7 @@ def _step(decision: Decision) -> str:
 
 
 def _count(number: int | None) -> str:
-    return UNKNOWN if number is None else f"{number:,}"
+    return explain.UNKNOWN if number is None else f"{number:,}"
 
 
 def _in_words(code: str) -> str:

@@ -16,19 +16,17 @@ from typing import Any, Final, NamedTuple
 import msgspec
 from nats.js import JetStreamContext
 
-from agentdash.identity import operator
-from agentdash.moments import read_until
-from agentdash.output import by_default, note, tell, waiting_for
+from agentdash.operate import operator, read_until
+from agentdash.output import by_default, note, tell, waiting_for, waiting_for_nats
+from agentdash.task_lists import RESULT_TTL_S
 from agentdash.verbs.tables import aligned
 from agentdash.verbs.ticks import choose
-from agentdash.verbs.waiting import waiting_for_nats
 from agentdash.worker import TaskResult, TaskStatus, TaskTerms
 from agentdash.worker.attempts import LIST_MOST, DeadLetter, DeadLetters, PoolTasks
 from agentdash.worker.session import ID_RULE, StoreUnavailableError, is_task_id
 from agentdash.worker.stores import DEAD_STREAM, ensure_worker_streams
-from controller.attach import UnsupportedServerError
-from controller.engine.clock import SystemClock
-from controller.engine.supervise import FatalError
+from controller.attach import UnsupportedServerError, connected
+from controller.engine.supervise import FatalError, SystemClock
 from controller.exit_codes import ExitCode
 from controller.logs import log_nowhere
 from controller.model.fleet import Pool
@@ -38,9 +36,7 @@ from controller.nats.jetstream import NatsError, typed_errors
 from controller.nats.session import NatsSession
 from controller.notation.quantity import read_duration
 from controller.planning.explain import duration
-from controller.wiring import connected
 
-RESULT_TTL_S: Final = 86_400.0
 LOOK_S: Final = 0.25
 _DEAD: Final = ("ID", "AGE", "TRIES", "WHY")
 _BODY_LIMIT: Final = 4_000
@@ -143,6 +139,10 @@ def _seconds(text: str) -> float:
 
 
 async def _submit(place: _PoolPlace, asked: Namespace, terms: TaskTerms) -> ExitCode:
+    ended = await place.tasks.results.get(terms.id) if asked.id else None
+    if ended is not None:
+        note(f"{terms.id} has ended before, as {ended.result.status}: nothing was added")
+        return await _ended(place, Namespace(id=terms.id, wait=True, as_json=asked.as_json))
     receipt = await place.tasks.submit(_payload(asked), terms)
     if asked.wait:
         return await _ended(place, Namespace(id=receipt.id, wait=True, as_json=asked.as_json))

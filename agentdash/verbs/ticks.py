@@ -13,25 +13,17 @@ from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
 from controller.model.decision import Plan
-from controller.model.decoding import InputFault
-from controller.model.fleet import Fleet, Pool
+from controller.model.fleet import QUEUE, Fleet, Pool, advice, unknown_pool
 from controller.model.ids import PoolKey
 from controller.model.intents import Intents
-from controller.model.memory import Memory
-from controller.model.text import clean, clean_name
-from controller.model.tick import (
-    NameKind,
-    Tick,
-    TickError,
-    decode_tick,
-    listed,
-    sentence,
-    unknown_names,
-    unknown_pool,
-)
+from controller.model.memory import Memory, Tick
+from controller.model.readings import last_known
+from controller.model.text import clean, clean_name, listed
+from controller.model.value import InputFault, member
 from controller.planning.compile import compile_fleet
 from controller.planning.demand.hpa_metrics import reading_name
 from controller.planning.planner import plan
+from controller.record.ticks import TickError, decode_tick
 
 MAX_NAMES_TOLD: Final = 1000
 _NEAREST_FOR: Final = 20
@@ -70,12 +62,13 @@ def unseen(pools: Iterable[Pool], seen: Collection[PoolKey]) -> str:
 
 class UnknownNamesTold:
     """The names in ticks that the fleet does not have. Each is told where it stands first: a
-    recording repeats its names in every tick.
+    recording repeats its names in every tick. Such a name is nearly always misspelt: a freeze of a
+    pool that does not exist protects none.
     """
 
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
-        self._told: set[tuple[NameKind, str, str]] = set()
+        self._told: set[tuple[str, str]] = set()
 
     @property
     def count(self) -> int:
@@ -83,17 +76,78 @@ class UnknownNamesTold:
         return len(self._told)
 
     def faults(self, tick: Tick) -> Iterator[InputFault]:
-        """A fault for each unknown name of the tick that no tick before it had."""
-        intents = tick.intents or Intents()
-        for found in unknown_names(self._fleet, tick.observation, intents, reading_name):
-            identity = (found.kind, found.name, found.pool)
+        """A fault for each unknown name of the tick that no tick before it had. Names of the fleet
+        may be missing: an observation need not have all pools.
+        """
+        for found in _unknown_names(self._fleet, tick):
+            identity = (found.subject, found.name)
             if identity in self._told:
                 continue
             self._told.add(identity)
             if self.count <= MAX_NAMES_TOLD:
-                advised = self.count <= _NEAREST_FOR
-                words = sentence(found, self._fleet, reading_name, advised=advised)
+                words = f"{found.subject} {clean_name(found.name)}"
+                if self.count <= _NEAREST_FOR:
+                    words += f"; {found.advice()}"
                 yield InputFault(found.path, words)
+
+
+class _UnknownName(NamedTuple):
+    """A name that the fleet does not have, with its path, such as `intents.asked[0].scope.pool`."""
+
+    path: str
+    subject: str
+    name: str
+    known: Collection[str]
+
+    def advice(self) -> str:
+        if self.subject == _NO_POOL:
+            own = self.name.rpartition("/")[2]
+            same_name = [key for key in self.known if key.rpartition("/")[2] == own]
+            return advice(self.name, list(self.known), same_name)
+        return advice(self.name, list(self.known))
+
+
+_NO_POOL: Final = "the fleet has no pool"
+_NO_TENANT: Final = "the fleet has no tenant"
+
+
+def _unknown_names(fleet: Fleet, tick: Tick) -> Iterator[_UnknownName]:
+    seen = tick.observation
+    pools = {pool.key: pool for pool in fleet.pools}
+    tenants = [tenant.name for tenant in fleet.tenants]
+    for key, pool in seen.pools.items():
+        path = member("observation.pools", key)
+        if key not in pools:
+            yield _UnknownName(path, _NO_POOL, key, pools)
+        elif pool.metrics:
+            known = _metric_names(pools[key])
+            subject = f"no metric or signal of {key} is called"
+            yield from _missing(f"{path}.metrics", subject, pool.metrics, known)
+    yield from _missing("observation.under_way", _NO_POOL, seen.under_way, pools)
+    yield from _missing("observation.tenants", _NO_TENANT, seen.tenants, tenants)
+    if (room := last_known(seen.capacity)) is not None:
+        classes = [one.name for one in fleet.capacity.node_classes]
+        path = "observation.capacity.value.classes"
+        yield from _missing(path, "the fleet has no node class", room.classes, classes)
+    for index, intent in enumerate(tick.intents or ()):
+        path, scope = f"intents.asked[{index}].scope", intent.scope
+        if scope.pool is not None and scope.pool not in pools:
+            yield _UnknownName(f"{path}.pool", _NO_POOL, scope.pool, pools)
+        if scope.tenant is not None and scope.tenant not in tenants:
+            yield _UnknownName(f"{path}.tenant", _NO_TENANT, scope.tenant, tenants)
+
+
+def _missing(
+    path: str, subject: str, names: Iterable[str], known: Collection[str]
+) -> Iterator[_UnknownName]:
+    for name in sorted(set(names).difference(known)):
+        yield _UnknownName(member(path, name), subject, name, known)
+
+
+def _metric_names(pool: Pool) -> list[str]:
+    """The allowed names of a pool's readings: its metrics, its signals and its queue."""
+    signals = (signal.name for signal in pool.signals)
+    return sorted({QUEUE, *signals, *map(reading_name, pool.metrics)})
 
 
 STDIN: Final = "-"

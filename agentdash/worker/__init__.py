@@ -9,7 +9,6 @@ visible result.
     Worker.from_env(agent).run()
 """
 
-from agentdash.worker.agent_pool import AgentPool
 from agentdash.worker.session import (
     Agent,
     Fatal,
@@ -27,7 +26,7 @@ from agentdash.worker.session import (
     uses_tools,
 )
 from agentdash.worker.settings import NatsLogin, WorkerSettings
-from agentdash.worker.worker import Worker
+from agentdash.worker.worker import AgentPool, Worker
 from controller.model.ids import QueueName
 from controller.model.scarcity import ModelTier
 from controller.model.worker_messages import ModelTerms, RateShare, SessionLimits, UsedTokens

@@ -23,8 +23,7 @@ import msgspec
 from nats import errors
 from nats.js import JetStreamContext
 from nats.js.api import Header, RawStreamMsg
-from nats.js.errors import APIError, KeyNotFoundError, KeyWrongLastSequenceError, NotFoundError
-from nats.js.kv import KeyValue
+from nats.js.errors import APIError, KeyWrongLastSequenceError, NotFoundError
 
 from agentdash.worker.session import (
     ID_RULE,
@@ -42,6 +41,7 @@ from agentdash.worker.session import (
     message_task,
     read_terms_again,
 )
+from agentdash.worker.settings import WorkerSettings
 from agentdash.worker.stores import (
     DEAD_PREFIX,
     DEAD_STREAM,
@@ -53,11 +53,13 @@ from agentdash.worker.stores import (
     bucket,
     cancel_subject,
     ensure_exhausted_stream,
+    messages,
+    newest,
 )
-from controller.model.decoding import UndecodableError, decoded
 from controller.model.ids import QueueName
 from controller.model.servers import ErrorCode
 from controller.model.text import clean
+from controller.model.value import UndecodableError, decoded
 
 log = logging.getLogger(__name__)
 
@@ -97,30 +99,39 @@ class Tried(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 _TRIED: Final = msgspec.json.Decoder(Tried | int)
 
 
-class TryCounts:
-    """The tries of one pool's messages."""
+class TaskMessage(NamedTuple):
+    """A task's message and its place."""
 
-    def __init__(self, stream: JetStreamContext, tenant: str, pool: str) -> None:
-        self._bucket, self._place = bucket(stream, TRIES_BUCKET), f"{tenant}.{pool}"
+    subject: str
+    body: bytes
+    headers: Mapping[str, str] | None
+    stream: str
+    sequence: int
 
-    def of(self, task: str, message: int, delivered: int, earlier: Tried) -> TryRecord:
-        """Those of a task's message, as seen by its delivery number `delivered`, from 1. `message`
-        is its sequence in the stream; `earlier` are the tries of messages before it.
-        """
-        key = f"{self._place}.{task}.{message}"
-        return TryRecord(self._bucket, key, delivered, earlier)
+    def task(self) -> tuple[str, Tried]:
+        """The id of its task, and how often that was tried in earlier messages."""
+        found, terms = message_task(self.headers, self.stream, self.sequence)
+        return found, Tried(begun=terms.tries, failed=min(terms.failed, terms.tries))
 
 
 class TryRecord:
-    """The tries of one message, seen and counted by one of its deliveries.
+    """The tries of one message, seen and counted by its delivery number `delivered`, from 1.
 
     All methods raise nats.errors.Error. Where another delivery has counted meanwhile, its number
     stays.
     """
 
-    def __init__(self, store: KeyValue, key: str, delivered: int, earlier: Tried) -> None:
-        self._bucket, self._key = store, key
-        self._delivered, self._earlier = delivered, earlier
+    def __init__(
+        self,
+        stream: JetStreamContext,
+        settings: WorkerSettings,
+        message: TaskMessage,
+        delivered: int,
+    ) -> None:
+        task, self._earlier = message.task()
+        self._bucket = bucket(stream, TRIES_BUCKET)
+        self._key = f"{settings.tenant}.{settings.pool}.{task}.{message.sequence}"
+        self._delivered = delivered
         self._before: Tried | None = None
         self._revision = 0
         self._is_counted = delivered == 1
@@ -132,13 +143,11 @@ class TryRecord:
         return self._before
 
     async def _read(self) -> Tried:
-        try:
-            entry = await self._bucket.get(self._key)
-        except KeyNotFoundError:
+        value, self._revision = await newest(self._bucket, self._key)
+        if value is None:
             return self._earlier.with_try()  # the first delivery, of which nothing is written
-        self._revision = entry.revision or 0
         try:
-            found = decoded(_TRIED, entry.value or b"")
+            found = decoded(_TRIED, value)
         except UndecodableError as error:
             raise UnreadableStoreError(
                 f"{self._key} in {TRIES_BUCKET} is no count of tries: {error}; delete it, and they "
@@ -186,21 +195,6 @@ def _times(number: int) -> str:
 LOOK_S: Final = 5.0
 
 
-class TaskMessage(NamedTuple):
-    """A task's message and its place."""
-
-    subject: str
-    body: bytes
-    headers: Mapping[str, str] | None
-    stream: str
-    sequence: int
-
-    def task(self) -> tuple[str, Tried]:
-        """The id of its task, and how often that was tried in earlier messages."""
-        found, terms = message_task(self.headers, self.stream, self.sequence)
-        return found, Tried(begun=terms.tries, failed=min(terms.failed, terms.tries))
-
-
 async def publish_again(stream: JetStreamContext, message: TaskMessage, tried: Tried) -> None:
     """Publish its task once more, with the tries that it had. The same message twice is one, within
     the stream's window for duplicates. Terms that cannot be read stay as they are: the next worker
@@ -233,8 +227,8 @@ _NOTICE: Final = msgspec.json.Decoder(_Notice)
 class ExhaustedWatch:
     """Publishes again what the consumers of one pool deliver no more."""
 
-    def __init__(self, link: NatsLink, results: Results, tries: TryCounts) -> None:
-        self._link, self._results, self._tries = link, results, tries
+    def __init__(self, link: NatsLink, results: Results, settings: WorkerSettings) -> None:
+        self._link, self._results, self._settings = link, results, settings
         self._queues: tuple[QueueName, ...] = ()
         self._next: dict[QueueName, int] = {}
 
@@ -326,7 +320,7 @@ class ExhaustedWatch:
                 return
         except UnreadableStoreError as error:
             log.debug("the next delivery tells of it: %s", clean(error))
-        record = self._tries.of(task, message.sequence, deliveries + 1, earlier)
+        record = TryRecord(self._link.jetstream, self._settings, message, deliveries + 1)
         try:
             before = await record.before()
         except UnreadableStoreError as error:
@@ -419,21 +413,14 @@ class DeadLetters:
         """The oldest of them, at most so many."""
         letters: list[DeadLetter] = []
         foreign: list[str] = []
-        number = 1
-        while True:
-            try:
-                message = await self._stream.get_msg(
-                    DEAD_STREAM, seq=number, subject=self.subjects, next=True
-                )
-            except NotFoundError:
-                return DeadList(tuple(letters), tuple(foreign))
+        async for message in messages(self._stream, DEAD_STREAM, self.subjects):
             if len(letters) + len(foreign) == most:
                 return DeadList(tuple(letters), tuple(foreign), has_more=True)
             try:
-                letters.append(_letter(message))
+                letters.append(read_letter(message))
             except UnreadableStoreError as error:
                 foreign.append(str(error))
-            number = (message.seq or 0) + 1
+        return DeadList(tuple(letters), tuple(foreign))
 
     async def get(self, task: str) -> DeadLetter | None:
         """The newest letter of this task; None if there is none. Raises UnreadableStoreError if
@@ -443,7 +430,7 @@ class DeadLetters:
             message = await self._stream.get_last_msg(DEAD_STREAM, f"{self._subject}.{task}")
         except NotFoundError:
             return None
-        return _letter(message)
+        return read_letter(message)
 
     async def retry(self, letter: DeadLetter, results: Results) -> bool:
         """Give the task to its queue again, with all its tries, and remove the letter. It goes on
@@ -472,7 +459,7 @@ class DeadLetters:
         return True
 
 
-def _letter(message: RawStreamMsg) -> DeadLetter:
+def read_letter(message: RawStreamMsg) -> DeadLetter:
     """A message as a dead letter. Raises UnreadableStoreError."""
     headers = message.headers or {}
     try:
@@ -547,13 +534,10 @@ class PoolTasks:
         for stream, consumer in self._queues:
             try:
                 info = await self._stream.consumer_info(stream, consumer)
-                number, subject = 1, info.config.filter_subject or ">"
-                while True:
-                    found = await self._stream.get_msg(stream, number, subject=subject, next=True)
-                    number = found.seq or number
-                    if message_task(found.headers, stream, number)[0] == task:
+                subject = info.config.filter_subject or ">"
+                async for found in messages(self._stream, stream, subject):
+                    if message_task(found.headers, stream, found.seq or 0)[0] == task:
                         return True
-                    number += 1
             except NotFoundError:
                 continue
             except errors.TimeoutError:

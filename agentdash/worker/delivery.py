@@ -38,10 +38,9 @@ from agentdash.worker.attempts import (
     DeathNote,
     TaskMessage,
     Tried,
-    TryCounts,
+    TryRecord,
     publish_again,
 )
-from agentdash.worker.health import UsageReports, WorkerMetrics
 from agentdash.worker.models import PoolModels
 from agentdash.worker.session import (
     Agent,
@@ -62,6 +61,7 @@ from agentdash.worker.session import (
     read_terms,
 )
 from agentdash.worker.settings import WorkerSettings
+from agentdash.worker.state import UsageReports, WorkerMetrics
 from agentdash.worker.stores import (
     ANSWER_S,
     Checkpoints,
@@ -96,12 +96,12 @@ class TaskRoom:
         self._inside = 0
         self._waiter: asyncio.Future[bool] | None = None
         self.is_kept = False
-        """Whether one is at work alone, or waits for that: then nobody else comes in."""
+        """Whether one is at work alone, or waits for that: then no other comes in."""
 
     @asynccontextmanager
     async def seat(self, *, alone: bool) -> AsyncIterator[bool]:
         """A place to work in while the block runs; False if there is none, and the task is another
-        worker's. Who wants to be alone waits until those at work have ended.
+        worker's. One that must be alone waits until those at work have ended.
         """
         if self.is_kept:
             yield False
@@ -121,16 +121,12 @@ class TaskRoom:
             if alone:
                 self.is_kept = False
             elif not self._inside:
-                self._tell(emptied=True)
+                self.answer(comes_in=True)
 
-    def turn_away(self) -> None:
-        """Let nobody wait: the worker must end."""
-        self._tell(emptied=False)
-
-    def _tell(self, *, emptied: bool) -> None:
-        waiter, self._waiter = self._waiter, None
-        if waiter is not None and not waiter.done():
-            waiter.set_result(emptied)
+    def answer(self, *, comes_in: bool) -> None:
+        """Let the one that waits to be alone come in, or wait no more: the worker must end."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(comes_in)
 
 
 class LostSlots:
@@ -200,10 +196,8 @@ def wanted_by(error: TaskError) -> Outcome:
             return Ended(TaskStatus.LIMIT, error=clean(error))
         case Fatal():
             return Ended(TaskStatus.FAILED, error=clean(error))
-        case Retryable(after_s=after_s):
-            return TryAgain(clean(error), after_s)
         case _:
-            return TryAgain(clean(error))
+            return TryAgain(clean(error), error.after_s if isinstance(error, Retryable) else None)
 
 
 @dataclass(frozen=True)
@@ -217,7 +211,6 @@ class Desk:
     models: PoolModels
     results: Results
     checkpoints: Checkpoints
-    tries: TryCounts
     dead: DeadLetters
     usage: UsageReports
     room: TaskRoom
@@ -233,8 +226,7 @@ class Delivery:
         metadata = message.metadata
         self._desk = desk
         self.message = message
-        self._stream, self._consumer = metadata.stream, metadata.consumer
-        self._sequence = metadata.sequence.stream
+        self._consumer = metadata.consumer
         self.delivered = metadata.num_delivered or 1
         self._is_last = 0 < most_deliveries <= self.delivered
         self._waited_s = max(0.0, time.time() - metadata.timestamp.timestamp())
@@ -244,17 +236,20 @@ class Delivery:
         self._is_left = False
         self._stopping = False
         self.session: Session | None = None
-        self._as_published = TaskMessage(
-            message.subject, message.data, message.headers, self._stream, self._sequence
+        self.began_at = 0.0
+        place = (metadata.stream, metadata.sequence.stream)
+        self._as_published = TaskMessage(message.subject, message.data, message.headers, *place)
+        self.id, _ = self._as_published.task()
+        self._tries = TryRecord(
+            desk.link.jetstream, desk.settings, self._as_published, self.delivered
         )
-        self.id, earlier = self._as_published.task()
-        self._tries = desk.tries.of(self.id, self._sequence, self.delivered, earlier)
         self._unread = Task(id=self.id, payload=None, attempt=self.delivered)
 
     @property
     def run(self) -> str:
         """A name that no other delivery has."""
-        return f"{self._stream}.{self._consumer}.{self._sequence}.{self.delivered}"
+        stream, sequence = self._as_published.stream, self._as_published.sequence
+        return f"{stream}.{self._consumer}.{sequence}.{self.delivered}"
 
     def stop(self) -> None:
         """Tell the agent that the worker must end."""
@@ -309,8 +304,10 @@ class Delivery:
             log.warning(
                 "a task could not be ended: %s", words, extra={"task": self.id}, exc_info=unknown
             )
-            if self._is_last:
-                await self._pass_on_at_last()
+            if self._is_last:  # it is passed on however long that takes, or the worker ends
+                backoff = Backoff(STORE_FIRST_S, STORE_MOST_S)
+                await asyncio.sleep(backoff.next_s())
+                await until_done(self._pass_on, backoff, "a task could not be passed on")
 
     async def _pass_on(self) -> None:
         """Publish the task once more, for JetStream delivers this message no more; where its stream
@@ -327,12 +324,6 @@ class Delivery:
             await self._die(reason, self._unread, attempts=self.delivered)
             return
         await self._acknowledge()
-
-    async def _pass_on_at_last(self) -> None:
-        """Do so until it is done, or the worker ends."""
-        backoff = Backoff(STORE_FIRST_S, STORE_MOST_S)
-        await asyncio.sleep(backoff.next_s())
-        await until_done(self._pass_on, backoff, "a task could not be passed on")
 
     async def _handle(self) -> None:
         try:
@@ -369,7 +360,7 @@ class Delivery:
         if self.delivered > 1 or task.terms.tried_before:
             checkpoint = await self._desk.checkpoints.load(task.id)
         await self._tries.begin()
-        began = time.monotonic()
+        began, self.began_at = time.monotonic(), time.time()
         session = self._open_session(task, checkpoint)
         outcome = await self._work(task, session)
         await session.models.close()
@@ -385,25 +376,22 @@ class Delivery:
 
     def _read(self) -> Task:
         """The message as a task. Raises UnreadableTaskError."""
-        headers = self.message.headers
-        terms = read_terms(headers)
-        settings = self._desk.settings
         return Task(
             id=self.id,
+            terms=read_terms(self.message.headers),
             payload=read_payload(self.message.data),
-            terms=terms,
-            tenant=settings.tenant,
-            pool=settings.pool,
+            tenant=self._desk.settings.tenant,
+            pool=self._desk.settings.pool,
             waited_s=self._waited_s,
-            stream=self._stream,
-            sequence=self._sequence,
+            stream=self._as_published.stream,
+            sequence=self._as_published.sequence,
         )
 
     def _open_session(self, task: Task, checkpoint: StoredCheckpoint | None) -> Session:
         async def save(state: Any) -> None:
             revision = session.revision + 1
             checkpoints = self._desk.checkpoints
-            number = DeliveryNumber(self._sequence, self.delivered)
+            number = DeliveryNumber(self._as_published.sequence, self.delivered)
             if self._is_left:
                 raise HandBack("the task has gone on without this try")
             if not await checkpoints.save(task.id, state, revision=revision, delivery=number):
@@ -489,25 +477,25 @@ class Delivery:
 
     async def _keep(self, task: Task, session: Session, ended: Ended, seconds: float) -> None:
         """Store the result and acknowledge, however long it takes; the first one stored counts."""
-        result = self._fitting(
-            TaskResult(
-                id=task.id,
-                status=ended.status,
-                at=time.time(),
-                result=ended.result,
-                error=ended.error,
-                worker=self._desk.settings.worker,
-                run=self.run,
-                attempts=task.attempt,
-                seconds=round(seconds, 3),
-                tokens=session.tokens,
-                usd=session.usd,
-            )
-        )
-        await self._store(task, result)
+        await self._store(task, self._fitting(self._result(task, ended, task.attempt, seconds)))
         if session.revision:
             await self._desk.checkpoints.forget(task.id)
         await self._acknowledge()
+
+    def _result(self, task: Task, ended: Ended, attempts: int, seconds: float = 0.0) -> TaskResult:
+        return TaskResult(
+            id=task.id,
+            status=ended.status,
+            at=time.time(),
+            result=ended.result,
+            error=ended.error,
+            worker=self._desk.settings.worker,
+            run=self.run,
+            attempts=attempts,
+            seconds=round(seconds, 3),
+            tokens=0 if self.session is None else self.session.tokens,
+            usd=0.0 if self.session is None else self.session.usd,
+        )
 
     def _fitting(self, result: TaskResult) -> TaskResult:
         """The result if it can be stored, else one that says why it cannot."""
@@ -543,31 +531,20 @@ class Delivery:
 
     async def _die(self, reason: str, task: Task, *, attempts: int) -> None:
         """Make it a dead letter: letter, result, acknowledgement, in this order."""
-        settings = self._desk.settings
         log.error("a task is dead: %s", reason, extra={"task": task.id})
+        published, result = self._as_published, Ended(TaskStatus.DEAD, error=reason)
         note = DeathNote(
             id=task.id,
             reason=reason,
             at=time.time(),
-            subject=self.message.subject,
-            stream=self._stream,
-            sequence=self._sequence,
+            subject=published.subject,
+            stream=published.stream,
+            sequence=published.sequence,
             attempts=attempts,
-            worker=settings.worker,
+            worker=self._desk.settings.worker,
         )
-        await self._desk.dead.bury(note, self.message.data, self.message.headers)
-        result = TaskResult(
-            id=task.id,
-            status=TaskStatus.DEAD,
-            at=note.at,
-            error=reason,
-            worker=settings.worker,
-            run=self.run,
-            attempts=attempts,
-            tokens=0 if self.session is None else self.session.tokens,
-            usd=0.0 if self.session is None else self.session.usd,
-        )
-        await self._store(task, result)
+        await self._desk.dead.bury(note, published.body, published.headers)
+        await self._store(task, self._result(task, result, attempts))
         await self._acknowledge()
 
     async def _acknowledge(self) -> None:

@@ -11,25 +11,26 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
+import msgspec
 from nats import errors
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.js.errors import NotFoundError
 
-from agentdash.worker.attempts import DeadLetters, ExhaustedWatch, TryCounts
+from agentdash.worker.attempts import DeadLetters, ExhaustedWatch
 from agentdash.worker.delivery import CANCELLED, Delivery, Desk, LostSlots, Returned, TaskRoom
-from agentdash.worker.health import ProbeAnswer, UsageReports, WorkerMetrics, serving
 from agentdash.worker.models import PoolModels
 from agentdash.worker.pull import Inlet, Puller
 from agentdash.worker.session import (
     Agent,
     OnEnd,
     Prepare,
+    Session,
     StoreUnavailableError,
     UnreadableStoreError,
 )
 from agentdash.worker.settings import WorkerSettings
-from agentdash.worker.state import Presence, Told
+from agentdash.worker.state import Presence, ProbeAnswer, Told, UsageReports, WorkerMetrics, serving
 from agentdash.worker.stores import (
     Checkpoints,
     NatsLink,
@@ -40,8 +41,9 @@ from agentdash.worker.stores import (
     set_within,
     until_done,
 )
-from controller.model.ids import QueueName
+from controller.model.ids import QueueName, pool_key
 from controller.model.servers import Backoff
+from controller.model.tasks import MOST_RUNNING, RUNNING_PREFIX, TaskRow, TaskState
 from controller.model.text import clean
 from controller.model.worker_messages import MOST_MARKS, WorkerState
 
@@ -89,14 +91,13 @@ class WorkerLife:
             metrics=self._metrics,
             results=Results(link.jetstream, *place),
             checkpoints=Checkpoints(link.jetstream, *place),
-            tries=TryCounts(link.jetstream, *place),
             dead=DeadLetters(link.jetstream, *place),
             usage=UsageReports(link.jetstream, settings, self._metrics),
             room=TaskRoom(),
             lost=LostSlots(self._slots_changed),
             on_end=on_end,
         )
-        self._exhausted = ExhaustedWatch(link, self._desk.results, self._desk.tries)
+        self._exhausted = ExhaustedWatch(link, self._desk.results, settings)
         self._changed = asyncio.Event()
         self._deliveries: dict[asyncio.Task[None], Delivery] = {}
         self._all_ended = asyncio.Event()
@@ -125,7 +126,10 @@ class WorkerLife:
         """
         async with AsyncExitStack() as stack:
             if self._settings.listen is not None:
-                served = serving(self._settings.listen, self._metrics.registry, self)
+                probes = {"/healthz": self.healthz, "/readyz": self.readyz}
+                served = serving(
+                    self._settings.listen, self._metrics.registry, probes, self.startup
+                )
                 url = await stack.enter_async_context(served)
                 log.info("health and metrics", extra={"url": url})
             stack.push_async_callback(self._models.end)  # others may go on to use the connection
@@ -263,10 +267,26 @@ class WorkerLife:
         self._presence.changed()
 
     async def _on_cancel(self, message: Msg) -> None:
+        """A task was cancelled; or, without a name, a person asks what is under way."""
         name = message.data.decode(errors="replace")
+        if not name:
+            await self._tell_running()
         for delivery in self._deliveries.values():
             if delivery.id == name:
                 delivery.cut(CANCELLED)
+
+    async def _tell_running(self) -> None:
+        subject = f"{RUNNING_PREFIX}.{self._settings.tenant}.{self._settings.pool}"
+        worker, deliveries = self._settings.worker, self._deliveries.values()
+        rows = [
+            _row(worker, each.session, each.began_at)
+            for each in deliveries
+            if each.session is not None
+        ][:MOST_RUNNING]
+        try:
+            await self._link.client.publish(subject, msgspec.json.encode(rows))
+        except errors.Error as error:
+            log.debug("what is under way could not be told: %s", clean(error))
 
     async def _keep_alive(self) -> None:
         """Tell JetStream often enough that the work goes on: then it does not deliver it again."""
@@ -373,7 +393,7 @@ class WorkerLife:
         """Tell those at work that they must end."""
         for delivery in tuple(self._deliveries.values()):
             delivery.stop()
-        self._desk.room.turn_away()
+        self._desk.room.answer(comes_in=False)
 
     async def _cut_after(self, grace_s: float) -> None:
         """Give the agents the grace; then cut them."""
@@ -385,6 +405,25 @@ class WorkerLife:
     async def _ended_within(self, seconds: float) -> bool:
         self._all_ended.clear()
         return not self._deliveries or await set_within(self._all_ended, seconds)
+
+
+def _row(worker: str, session: Session, began_at: float) -> TaskRow:
+    """What a person may know of a try that is under way."""
+    task = session.task
+    return TaskRow(
+        pool=pool_key(task.tenant, task.pool),
+        id=task.id,
+        state=TaskState.RUNNING,
+        at=began_at,
+        priority=task.terms.priority,
+        tries=task.attempt,
+        tokens=session.tokens,
+        usd=session.usd,
+        pod=worker,
+        checkpoint=session.revision,
+        stream=task.stream,
+        number=task.sequence,
+    )
 
 
 async def _handed_back(delivery: Delivery) -> None:

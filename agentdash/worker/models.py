@@ -21,24 +21,33 @@ import msgspec
 from nats import errors
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
-from nats.js.errors import NotFoundError
 
-from agentdash.worker.health import WorkerMetrics
-from agentdash.worker.rates import ModelGates, RatedCall
-from agentdash.worker.router import Classifier, LearnedTries, Router, TierHistory, TierRule, TierUse
-from agentdash.worker.session import HandBack, LimitReached, Retryable, Session, said_tokens
-from agentdash.worker.settings import WorkerSettings
-from agentdash.worker.spending import (
+from agentdash.worker.limits import (
     Account,
     Debts,
+    ModelGates,
+    RatedCall,
     Spending,
     Spent,
     task_account,
     workflow_account,
 )
-from agentdash.worker.stores import NatsLink, bucket, end
-from controller.model.decoding import UndecodableError, decoded
+from agentdash.worker.router import (
+    Classifier,
+    LearnedTries,
+    OnUse,
+    Route,
+    TierHistory,
+    TierRule,
+    TierUse,
+    least_tier,
+)
+from agentdash.worker.session import HandBack, LimitReached, Retryable, Session, said_tokens
+from agentdash.worker.settings import WorkerSettings
+from agentdash.worker.state import WorkerMetrics
+from agentdash.worker.stores import NatsLink, bucket, end, newest
 from controller.model.text import clean
+from controller.model.value import UndecodableError, decoded
 from controller.model.worker_messages import (
     ALLOWANCES_BUCKET,
     MOST_TOKENS_OF_A_TASK,
@@ -131,15 +140,16 @@ class ModelCalls:
         spending: Spending,
         accounts: Sequence[Account] = (),
         model: str = "",
+        on_use: OnUse = lambda *_: None,
     ) -> None:
-        """`model` is the one of calls that name none."""
+        """`model` is that of calls that name none; `on_use` is told of each try of `solve`."""
         self._session, self._gates, self._history = session, gates, history
         self._models = {model.name: model for model in models}
         self._spending, self._accounts = spending, accounts
         self._reserved_tokens = 0
         self._saved_usd: dict[str, Decimal] = {}
         self._debts = Debts(spending, self._accounts)
-        self._model = model
+        self._model, self._on_use = model, on_use
         self._is_closed = False
 
     def tier(self, model: str) -> str:
@@ -283,13 +293,14 @@ class ModelCalls:
             for account in self._accounts
             if account.usd is not None
         ]
-        route = await Router(self._history, rules, classifier).route(
-            self._session.task,
+        route = Route(
+            kind,
             tuple(self._models.values()),
-            kind=kind,
+            self._history,
             expected=expected,
+            least=await least_tier(self._session.task, rules, classifier),
             budget_usd=min(left, default=None),
-            on_use=self._count_saving,
+            on_use=self._count_use,
         )
         while True:
             model = route.model.name
@@ -305,7 +316,8 @@ class ModelCalls:
                 return answer
             route.failed(used)
 
-    def _count_saving(self, model: ModelTerms, use: TierUse) -> None:
+    def _count_use(self, model: ModelTerms, use: TierUse) -> None:
+        self._on_use(model, use)
         saved = self._saved_usd.get(model.name, Decimal(0))
         self._saved_usd[model.name] = saved + use.saved_usd
 
@@ -325,7 +337,8 @@ class ModelCalls:
     async def _settle(self, accounts: Sequence[Account], amount: Spent, used: Spent) -> None:
         for account in accounts:
             try:
-                await self._spending.settle(account, amount, used)
+                if used != amount:
+                    await self._spending.spend(account, used - amount)
             except Retryable as error:
                 # the estimate stays in the account: too much is counted, never too little
                 log.warning("a call's cost could not be settled", extra={"error": str(error)})
@@ -351,7 +364,7 @@ class PoolModels:
         self._settings, self._link = settings, link
         self._terms = WorkerTerms(model=settings.model, models=settings.models)
         self._spending = Spending(link.jetstream)
-        self._history = TierHistory(metrics.routed)
+        self._history, self._on_use = TierHistory(), metrics.routed
         self._bucket = bucket(link.jetstream, ALLOWANCES_BUCKET)
         self._key = orders_key(settings.tenant, settings.pool)
         self._subscription: Subscription | None = None
@@ -386,6 +399,7 @@ class PoolModels:
             spending=self._spending,
             accounts=[account for account in accounts if account is not None],
             model=self._terms.model or self._settings.model,
+            on_use=self._on_use,
         )
 
     async def begin(self) -> None:
@@ -416,19 +430,17 @@ class PoolModels:
         await end(self._subscription)
 
     async def _read(self) -> None:
-        try:
-            entry = await self._bucket.get(self._key)
-        except NotFoundError:  # no controller has ever told it
-            return
-        self._heed(entry.value or b"")
+        self._heed((await newest(self._bucket, self._key))[0] or b"")
 
     async def _on_change(self, message: Msg) -> None:
         self._heed(message.data)
 
     def _heed(self, value: bytes) -> None:
-        """Go by what the controller allows from now on."""
+        """Go by what the controller allows from now on; where it has said nothing, or takes it
+        back, by what it said last.
+        """
         if not value:
-            return  # a marker that it was removed
+            return
         try:
             allowance = decoded(_ALLOWANCE, value)
         except UndecodableError as error:

@@ -220,18 +220,17 @@ class Puller:
                     log.debug("pulling failed: %s", clean(error))
                     for inlet in self._inlets:
                         inlet.held_until = time.monotonic() + _RETRY_FIRST_S
-                await self._pause()
+                await set_within(self._changed, self._pause_s())
         finally:
             self._wanted = False
             for inlet in self._inlets:
                 await inlet.drop()
             self._closed.set()
 
-    async def _pause(self) -> None:
-        """Until something changes or is due."""
+    def _pause_s(self) -> float | None:
+        """The seconds until something is due; None while nothing is pulled."""
         due = min((inlet.next_due for inlet in self._inlets), default=float("inf"))
-        wait_s = min(LINGER_S, max(0.0, due - time.monotonic())) if self._wanted else None
-        await set_within(self._changed, wait_s)
+        return min(LINGER_S, max(0.0, due - time.monotonic())) if self._wanted else None
 
     async def _step(self) -> None:
         if not self._wanted or self._again:

@@ -14,23 +14,16 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from decimal import Decimal
+from functools import partial
 from typing import Annotated, Final, NamedTuple
 
 import msgspec
 from nats import errors
 from nats.js import JetStreamContext
-from nats.js.api import KeyValueConfig
-from nats.js.errors import (
-    KeyDeletedError,
-    KeyWrongLastSequenceError,
-    NoStreamResponseError,
-    NotFoundError,
-)
 
 from agentdash.worker.session import LimitReached, Task
-from agentdash.worker.stores import bucket
+from agentdash.worker.stores import SharedValues
 from controller.model.scarcity import ModelTier
-from controller.model.servers import Backoff
 from controller.model.text import clean
 from controller.model.worker_messages import ModelTerms, UsedTokens
 
@@ -115,9 +108,7 @@ OnUse = Callable[[ModelTerms, TierUse], None]
 class TierHistory:
     """How often each model did each kind of task, for all tasks of a worker."""
 
-    def __init__(self, on_use: Callable[[ModelTier, TierUse], None] | None = None) -> None:
-        """`on_use` is told of every try."""
-        self._on_use = on_use
+    def __init__(self) -> None:
         self._tries: TriesOf = {}
         self._unsaved: TriesOf = {}
 
@@ -133,11 +124,9 @@ class TierHistory:
         if (kind, model) in self._tries:
             self._add(kind, model, Tries(faded=1))
 
-    def tried(self, kind: str, model: ModelTerms, *, did_it: bool, use: TierUse) -> None:
-        """Count one try and its cost."""
-        self._add(kind, model.name, Tries(float(did_it), float(not did_it), faded=1))
-        if self._on_use is not None:
-            self._on_use(model.tier, use)
+    def tried(self, kind: str, model: str, *, did_it: bool) -> None:
+        """Count one try."""
+        self._add(kind, model, Tries(float(did_it), float(not did_it), faded=1))
 
     def take_unsaved(self) -> TriesOf:
         """What was learned since this was asked last. `give_back` what could not be stored."""
@@ -159,7 +148,7 @@ class TierHistory:
 
 
 class Route:
-    """The models that one task may still be sent to, the cheapest first."""
+    """The models that one task may be sent to, the cheapest first; `model` is the next one."""
 
     def __init__(
         self,
@@ -168,15 +157,22 @@ class Route:
         history: TierHistory,
         *,
         expected: UsedTokens,
-        budget_usd: Decimal | None,
-        on_use: OnUse | None = None,
+        least: ModelTier | None = None,
+        budget_usd: Decimal | None = None,
+        on_use: OnUse = lambda *_: None,
     ) -> None:
-        """`on_use` is told of every try and its cost."""
+        """A task of this kind, which may use `expected` tokens and cost `budget_usd`, and needs a
+        model of the tier `least`: better ones follow if it fails, and where there is none, it is
+        the best there is. `on_use` is told of every try and its cost.
+
+        Raises LimitReached if there is no model or the budget allows none.
+        """
         self._kind, self._history, self._expected = kind, history, expected
-        self._on_use = on_use
-        self._left = list(models)
-        self._budget_usd = budget_usd
-        self._dearest = models[-1] if models else None
+        self._budget_usd, self._on_use = budget_usd, on_use
+        ranked = sorted(models, key=_by_tier_and_price)
+        rank = 0 if least is None else _RANK[least]
+        self._left = [model for model in ranked if _RANK[model.tier] >= rank] or ranked[-1:]
+        self._dearest = ranked[-1] if ranked else None
         self.model = self._next()
 
     def succeeded(self, used: UsedTokens) -> None:
@@ -220,6 +216,7 @@ class Route:
         if usd is not None and self._budget_usd is not None:
             self._budget_usd -= usd
         dearest = None if self._dearest is None else self._dearest.usd(used)
+        self._history.tried(self._kind, self.model.name, did_it=did_it)
         use = TierUse(
             tries=1,
             done=int(did_it),
@@ -227,53 +224,17 @@ class Route:
             # a try that failed would not have been made
             usd_if_premium=(dearest or Decimal(0)) if did_it else Decimal(0),
         )
-        self._history.tried(self._kind, self.model, did_it=did_it, use=use)
-        if self._on_use is not None:
-            self._on_use(self.model, use)
+        self._on_use(self.model, use)
 
 
-class Router:
-    """Chooses among the models of a pool's terms."""
-
-    def __init__(
-        self,
-        history: TierHistory,
-        rules: Sequence[TierRule] = (),
-        classifier: Classifier | None = None,
-    ) -> None:
-        self._history, self._rules, self._classifier = history, rules, classifier
-
-    async def route(
-        self,
-        task: Task,
-        models: Sequence[ModelTerms],
-        *,
-        kind: str,
-        expected: UsedTokens,
-        budget_usd: Decimal | None = None,
-        on_use: OnUse | None = None,
-    ) -> Route:
-        """The route of a task of this kind, which may use `expected` tokens and cost `budget_usd`.
-        `on_use` is told of every try and its cost.
-
-        A rule's tier is the least: better ones follow if it fails. Raises LimitReached if there is
-        no such model or the budget allows none, and what the classifier raises.
-        """
-        tier = next((tier for rule in self._rules if (tier := rule(task)) is not None), None)
-        if tier is None and self._classifier is not None:
-            tier = await self._classifier(task)
-        least = 0 if tier is None else _RANK[tier]
-        ranked = sorted(models, key=_by_tier_and_price)
-        fit = [model for model in ranked if _RANK[model.tier] >= least]
-        # where no model is as good as that, the best there is
-        return Route(
-            kind,
-            fit or ranked[-1:],
-            self._history,
-            expected=expected,
-            budget_usd=budget_usd,
-            on_use=on_use,
-        )
+async def least_tier(
+    task: Task, rules: Sequence[TierRule] = (), classifier: Classifier | None = None
+) -> ModelTier | None:
+    """The least tier that a task needs, as the first rule says that speaks of it, else the
+    classifier; None if none does. Raises what the classifier raises.
+    """
+    tier = next((tier for rule in rules if (tier := rule(task)) is not None), None)
+    return await classifier(task) if tier is None and classifier is not None else tier
 
 
 def _by_tier_and_price(model: ModelTerms) -> tuple[int, Decimal]:
@@ -300,21 +261,20 @@ class LearnedTries:
     def __init__(
         self, stream: JetStreamContext, tenant: str, pool: str, history: TierHistory
     ) -> None:
-        self._stream, self._history = stream, history
-        self._bucket = bucket(stream, LEARNED_BUCKET)
-        self._key = f"{tenant}.{pool}"
+        self._history, self._key = history, f"{tenant}.{pool}"
+        self._stored = SharedValues(
+            stream, LEARNED_BUCKET, kept_s=LEARNED_KEPT_S, read=_learned, write=_encoded
+        )
 
     async def recall(self) -> None:
         """Go on from what is stored. What cannot be read is learned anew."""
         try:
             async with asyncio.timeout(RECALL_S):
-                known, _ = await self._read()
+                self._history.go_on_from(await self._stored.get(self._key))
         except (errors.Error, TimeoutError) as error:
             # the server does not answer what our user may not ask
             words = clean(error) or "no answer"
             log.warning("what routers have learned could not be read: %s", words)
-        else:
-            self._history.go_on_from(known)
 
     async def save(self) -> None:
         """Add what was learned since the last time. What cannot be stored is kept for the next."""
@@ -323,7 +283,8 @@ class LearnedTries:
             return
         known = None
         try:
-            known = await self._add(unsaved)
+            add = partial(then, later=unsaved)
+            known = await self._stored.change(self._key, add, tries=SAVES)
         except errors.Error as error:
             log.debug("what the router has learned could not be stored: %s", clean(error))
         finally:
@@ -332,45 +293,14 @@ class LearnedTries:
             else:
                 self._history.go_on_from(known)
 
-    async def _add(self, unsaved: TriesOf) -> TriesOf | None:
-        """What is stored then; None if others were faster each time."""
-        waits = Backoff(0.002, 0.1)
-        for _ in range(SAVES):
-            known, revision = await self._read()
-            known = then(known, unsaved)
-            try:
-                await self._put(_encoded(known), revision)
-            except KeyWrongLastSequenceError:
-                await asyncio.sleep(waits.next_s())
-                continue
-            return known
-        return None
 
-    async def _put(self, value: bytes, revision: int) -> None:
-        try:
-            await self._bucket.update(self._key, value, last=revision)
-        except NoStreamResponseError:
-            config = KeyValueConfig(LEARNED_BUCKET, ttl=LEARNED_KEPT_S, direct=False)
-            await self._stream.create_key_value(config)
-            await self._bucket.update(self._key, value, last=revision)
-
-    async def _read(self) -> tuple[TriesOf, int]:
-        """What is stored, and its revision; nothing and 0 if there is nothing."""
-        try:
-            entry = await self._bucket.get(self._key)
-        except KeyDeletedError as deleted:
-            return {}, deleted.entry.revision or 0
-        except NotFoundError:
-            return {}, 0
-        revision = entry.revision or 0
-        try:
-            stored = msgspec.json.decode(entry.value or b"{}", type=_Stored)
-        except msgspec.DecodeError as error:
-            log.warning("what routers have learned cannot be read and is ignored: %s", clean(error))
-            return {}, revision
-        return {
-            (each.kind, each.model): Tries(each.done, each.failed) for each in stored.entries
-        }, revision
+def _learned(value: bytes) -> TriesOf:
+    try:
+        stored = msgspec.json.decode(value or b"{}", type=_Stored)
+    except msgspec.DecodeError as error:
+        log.warning("what routers have learned cannot be read and is ignored: %s", clean(error))
+        return {}
+    return {(each.kind, each.model): Tries(each.done, each.failed) for each in stored.entries}
 
 
 def _encoded(known: TriesOf) -> bytes:

@@ -68,12 +68,11 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
 def read_settings(environment: Mapping[str, str] | None = None) -> tuple[NatsLogin, WorkerSettings]:
     """The settings in the environment. Raises WorkerSettingsError, with every problem in it."""
     given = _Variables(os.environ if environment is None else environment)
-    password, token = given.text("NATS_PASSWORD"), given.text("NATS_TOKEN")
     login = NatsLogin(
         servers=given.read("NATS_URL", _servers, needed="such as nats://nats.example:4222") or (),
         user=given.text("NATS_USER"),
-        password=None if password is None else Secret(password),
-        token=None if token is None else Secret(token),
+        password=given.read("NATS_PASSWORD", Secret),
+        token=given.read("NATS_TOKEN", Secret),
         creds_file=given.text("NATS_CREDS"),
         nkey_file=given.text("NATS_NKEY"),
         ca_file=given.text("NATS_CA"),
@@ -179,20 +178,20 @@ def _duration(text: str) -> float:
     return float(found[1]) * _UNITS_S[found[2] or "s"]
 
 
-def _models(text: str) -> tuple[ModelTerms, ...]:
-    try:
-        return msgspec.json.decode(text, type=tuple[ModelTerms, ...])
-    except msgspec.DecodeError as error:
-        example = '[{"name": "gpt-small", "tier": "nano", "input_price": 0.15}]'
-        raise ValueError(f"must be JSON, such as {example}: {error}") from None
+def _json(kind: Any, example: str) -> Callable[[str], Any]:
+    def read(text: str) -> Any:
+        try:
+            return msgspec.json.decode(text, type=kind)
+        except msgspec.DecodeError as error:
+            raise ValueError(f"must be JSON, such as {example}: {error}") from None
+
+    return read
 
 
-def _rates(text: str) -> dict[str, RateShare]:
-    try:
-        return msgspec.json.decode(text, type=dict[str, RateShare])
-    except msgspec.DecodeError as error:
-        example = '{"gpt-large": {"requests_per_minute": 60, "parallel": 4}}'
-        raise ValueError(f"must be JSON, such as {example}: {error}") from None
+_models = _json(
+    tuple[ModelTerms, ...], '[{"name": "gpt-small", "tier": "nano", "input_price": 0.15}]'
+)
+_rates = _json(dict[str, RateShare], '{"gpt-large": {"requests_per_minute": 60, "parallel": 4}}')
 
 
 def _address(text: str) -> tuple[str, int] | None:

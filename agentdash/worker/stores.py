@@ -12,10 +12,10 @@ import base64
 import logging
 import re
 import ssl
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from hashlib import sha256
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 import msgspec
 from nats import errors
@@ -29,6 +29,7 @@ from nats.js.api import (
     ObjectInfo,
     ObjectMeta,
     ObjectStoreConfig,
+    RawStreamMsg,
     StorageType,
     StreamConfig,
 )
@@ -39,6 +40,7 @@ from nats.js.errors import (
     KeyNotFoundError,
     KeyWrongLastSequenceError,
     LinkIsABucketError,
+    NoStreamResponseError,
     NotFoundError,
 )
 from nats.js.kv import KeyValue
@@ -57,10 +59,11 @@ from agentdash.worker.session import (
     result_key,
 )
 from agentdash.worker.settings import NatsLogin
-from controller.model.decoding import UndecodableError, decoded
 from controller.model.servers import NO_TLS, Backoff, ErrorCode, offers_tls
 from controller.model.settings import without_userinfo
+from controller.model.tasks import CANCEL_PREFIX
 from controller.model.text import clean
+from controller.model.value import UndecodableError, decoded
 from controller.model.worker_messages import (
     GONE_AFTER_S,
     ORDERS_BUCKET,
@@ -75,13 +78,6 @@ ANSWER_S: Final = 5.0
 _CONNECT_S: Final = 2
 _RECONNECT_S: Final = 0.25
 _PING_S: Final = 5
-
-
-class NoTlsError(errors.Error):
-    """TLS is asked for, and the server offers none."""
-
-    def __str__(self) -> str:
-        return NO_TLS
 
 
 class _Client(Client):
@@ -100,7 +96,7 @@ class _Client(Client):
         """The only place where nats-py shows the greeting before TLS and CONNECT."""
         if initial_connection and self._require_tls:
             if not offers_tls(info):
-                raise NoTlsError
+                raise errors.Error(NO_TLS)
             info["tls_required"] = True  # where nats-py looks
         await super()._process_info(info, initial_connection)
 
@@ -251,17 +247,9 @@ DEAD_KEPT_S: Final = 30 * 86_400.0
 
 
 async def ensure_usage_stream(stream: JetStreamContext) -> None:
-    """Create the stream for usage events if there is none.
-
-    Raises nats.js.errors.APIError and nats.errors.Error.
-    """
-    config = StreamConfig(
-        name=USAGE_STREAM,
-        subjects=[f"{USAGE_SUBJECT_PREFIX}.>"],
-        max_age=USAGE_KEPT_S,
-        description="tokens that agents used, for agentdash's budgets",
-    )
-    await _exists(stream.add_stream(config), USAGE_STREAM)
+    """Create the stream for usage events if there is none. Raises nats.errors.Error."""
+    words = "tokens that agents used, for agentdash's budgets"
+    await _ensure_stream(stream, USAGE_STREAM, USAGE_SUBJECT_PREFIX, USAGE_KEPT_S, words)
 
 
 def checkpoints_bucket(tenant: str) -> str:
@@ -277,18 +265,13 @@ async def ensure_worker_streams(
     """Create what a tenant's worker needs besides its queues. `result_ttl_s` is how long results
     are kept, if this worker is the one that creates their bucket. Raises nats.errors.Error.
     """
-    dead = StreamConfig(
-        name=DEAD_STREAM,
-        subjects=[f"{DEAD_PREFIX}.>"],
-        max_age=DEAD_KEPT_S,
-        description="tasks that cannot be done, with the reason",
-    )
+    dead = "tasks that cannot be done, with the reason"
     checkpoints = ObjectStoreConfig(
         ttl=CHECKPOINTS_KEPT_S, description="where agents' tasks go on from"
     )
     name = checkpoints_bucket(tenant)
     await asyncio.gather(
-        _exists(stream.add_stream(dead), DEAD_STREAM),
+        _ensure_stream(stream, DEAD_STREAM, DEAD_PREFIX, DEAD_KEPT_S, dead),
         _ensure_bucket(stream, KeyValueConfig(bucket=RESULTS_BUCKET, ttl=result_ttl_s)),
         _ensure_bucket(stream, KeyValueConfig(bucket=TRIES_BUCKET, ttl=CHECKPOINTS_KEPT_S)),
         _ensure_bucket(stream, KeyValueConfig(bucket=ORDERS_BUCKET)),
@@ -299,16 +282,10 @@ async def ensure_worker_streams(
 
 async def ensure_exhausted_stream(stream: JetStreamContext) -> None:
     """Create the stream that keeps what JetStream tells of messages that it delivers no more.
-
     Raises nats.errors.Error.
     """
-    config = StreamConfig(
-        name=EXHAUSTED_STREAM,
-        subjects=[f"{EXHAUSTED_PREFIX}.>"],
-        max_age=DEAD_KEPT_S,
-        description="messages that their consumers deliver no more (max_deliver)",
-    )
-    await _exists(stream.add_stream(config), EXHAUSTED_STREAM)
+    words = "messages that their consumers deliver no more (max_deliver)"
+    await _ensure_stream(stream, EXHAUSTED_STREAM, EXHAUSTED_PREFIX, DEAD_KEPT_S, words)
 
 
 async def ensure_workers_bucket(stream: JetStreamContext) -> None:
@@ -322,6 +299,85 @@ async def ensure_workers_bucket(stream: JetStreamContext) -> None:
 def bucket(stream: JetStreamContext, name: str) -> KeyValue:
     """A bucket whose values are read from its stream's leader, and so never out of date."""
     return KeyValue(name=name, stream=f"KV_{name}", pre=f"$KV.{name}.", js=stream, direct=False)
+
+
+async def messages(
+    stream: JetStreamContext, name: str, subject: str
+) -> AsyncIterator[RawStreamMsg]:
+    """The messages of a stream on this subject, the oldest first, by the right to get messages
+    alone. Raises nats.errors.Error.
+    """
+    number = 1
+    while True:
+        try:
+            message = await stream.get_msg(name, seq=number, subject=subject, next=True)
+        except NotFoundError:
+            return
+        yield message
+        number = (message.seq or number) + 1
+
+
+async def newest(bucket: KeyValue, key: str) -> tuple[bytes | None, int]:
+    """A key's value and its revision. Where there is none, None and the revision of its deletion, 0
+    if there was never one. Raises nats.errors.Error.
+    """
+    try:
+        entry = await bucket.get(key)
+    except KeyNotFoundError as none:
+        return None, (none.entry.revision if none.entry else 0) or 0
+    return entry.value or b"", entry.revision or 0
+
+
+class SharedValues(Generic[T]):
+    """Values of one bucket that several workers change; the first change creates it. All methods
+    raise nats.errors.Error and what `read` raises.
+    """
+
+    def __init__(
+        self,
+        stream: JetStreamContext,
+        name: str,
+        *,
+        kept_s: float,
+        read: Callable[[bytes], T],
+        write: Callable[[T], bytes],
+    ) -> None:
+        """`read` makes a value of its bytes, b"" where there are none; `write` is its reverse."""
+        self._stream, self._bucket = stream, bucket(stream, name)
+        self._config = KeyValueConfig(name, ttl=kept_s, direct=False)
+        self._decoded, self._encoded = read, write
+
+    async def get(self, key: str) -> T:
+        """The value as it is now."""
+        return self._decoded((await newest(self._bucket, key))[0] or b"")
+
+    async def change(self, key: str, changed: Callable[[T], T], *, tries: int) -> T | None:
+        """Put in a value's place what `changed` makes of it; returns that, or None if other workers
+        were faster so many times.
+        """
+        waits = Backoff(0.002, 0.1)
+        for _ in range(tries):
+            value, revision = await newest(self._bucket, key)
+            after = changed(self._decoded(value or b""))
+            with suppress(KeyWrongLastSequenceError):  # another worker was faster
+                await self._put(key, self._encoded(after), revision)
+                return after
+            await asyncio.sleep(waits.next_s())
+        return None
+
+    async def _put(self, key: str, value: bytes, revision: int) -> None:
+        try:
+            await self._bucket.update(key, value, last=revision)
+        except NoStreamResponseError:
+            await self._stream.create_key_value(self._config)
+            await self._bucket.update(key, value, last=revision)
+
+
+async def _ensure_stream(
+    stream: JetStreamContext, name: str, prefix: str, kept_s: float, words: str
+) -> None:
+    config = StreamConfig(name=name, subjects=[f"{prefix}.>"], max_age=kept_s, description=words)
+    await _exists(stream.add_stream(config), name)
 
 
 async def _ensure_bucket(stream: JetStreamContext, config: KeyValueConfig) -> None:
@@ -368,13 +424,11 @@ class Results:
         if a value is there that is none.
         """
         key = result_key(self._tenant, self._pool, task)
-        try:
-            entry = await self._bucket.get(key)
-        except KeyNotFoundError:
+        value, revision = await newest(self._bucket, key)
+        if value is None:
             return None
-        revision = entry.revision or 0
         try:
-            return StoredResult(decoded(_RESULT, entry.value or b""), revision)
+            return StoredResult(decoded(_RESULT, value), revision)
         except UndecodableError as error:
             raise UnreadableStoreError(
                 f"{key} in {RESULTS_BUCKET} is no result: {error}; to have the task done, delete "
@@ -390,22 +444,20 @@ class Results:
         key = result_key(self._tenant, self._pool, result.id)
         unreadable = 0
         while True:
-            try:
+            with suppress(KeyWrongLastSequenceError):
                 if unreadable:
                     await self._bucket.update(key, encoded, last=unreadable)
                 else:
                     await self._bucket.create(key, encoded)
-            except KeyWrongLastSequenceError:
-                unreadable = 0
-            else:
                 return result
+            unreadable = 0
             try:
-                if (
-                    first := await self.get(result.id)
-                ) is not None:  # else it has expired meanwhile
-                    return first.result
+                first = await self.get(result.id)
             except UnreadableStoreError as error:
                 unreadable = error.revision
+            else:
+                if first is not None:  # else it has expired meanwhile
+                    return first.result
 
     async def forget(self, stored: StoredResult) -> bool:
         """Delete this result, so that the task can be done again; False if it is another now."""
@@ -470,16 +522,13 @@ class Checkpoints:
         if info.is_link():
             raise LinkIsABucketError
         subject = OBJ_CHUNKS_PRE_TEMPLATE.format(bucket=self._bucket, obj=info.nuid)
-        content, sequence = bytearray(), 1
-        while len(content) < (info.size or 0):
-            try:
-                chunk = await self._stream.get_msg(
-                    self._stored_in, seq=sequence, subject=subject, next=True
-                )
-            except NotFoundError:
-                raise LookupError("parts of it are missing") from None
+        content, size = bytearray(), info.size or 0
+        async for chunk in messages(self._stream, self._stored_in, subject):
             content += chunk.data or b""
-            sequence = (chunk.seq or sequence) + 1
+            if len(content) >= size:
+                break
+        if len(content) < size:
+            raise LookupError("parts of it are missing")
         digest = base64.urlsafe_b64encode(sha256(content).digest()).decode()
         if content and OBJ_DIGEST_TEMPLATE.format(digest=digest) != info.digest:
             raise DigestMismatchError
@@ -545,5 +594,5 @@ def _numbers(headers: Mapping[str, str] | None, header: str, otherwise: str) -> 
 
 
 def cancel_subject(tenant: str, pool: str) -> str:
-    """Where a pool's workers are told the id of a cancelled task."""
-    return f"agentdash.cancel.{tenant}.{pool}"
+    """Where workers are told the id of a cancelled task; without one, to say what they do."""
+    return f"{CANCEL_PREFIX}.{tenant}.{pool}"

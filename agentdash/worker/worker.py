@@ -1,5 +1,5 @@
 """A worker: gives the tasks of a pool to an agent until it is told to stop, and then ends,
-whatever its agents do.
+whatever its agents do. And prepared agents for it: made in the background, used again, retired.
 
 Kubernetes kills a pod some time after SIGTERM, by default 30 s. Before that the process ends by
 itself, so that its logs are written and nothing that its agents have started lives on.
@@ -13,13 +13,15 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NoReturn, Self
+from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, Self, TypeVar
 
 from agentdash.worker.session import Agent, OnEnd, Prepare
 from agentdash.worker.settings import NatsLogin, WorkerSettings, read_settings
+from controller.model.servers import Backoff
 
 if TYPE_CHECKING:
     from agentdash.worker.stores import NatsLink
@@ -183,3 +185,188 @@ class Worker:
             self._agent, self._settings, link, prepare=self._prepare, on_end=self._on_end
         )
         await life.run(stopping)
+
+
+AgentT = TypeVar("AgentT")
+CHECK_S: Final = 5.0
+"""A health check that takes longer has failed."""
+_MAKE_FIRST_S: Final = 0.2
+_MAKE_MOST_S: Final = 30.0
+
+
+class _Prepared(Generic[AgentT]):
+    """One agent, how often it was used, and since when it is idle."""
+
+    def __init__(self, agent: AgentT) -> None:
+        self.agent, self.uses, self.idle_since = agent, 0, 0.0
+
+
+class AgentPool(Generic[AgentT]):
+    """Between `least` and `most` prepared agents in one process, made by `factory`.
+
+        async with AgentPool(make_agent, least=2, most=8, retire_after_uses=50) as agents:
+            async with agents.take() as agent: ...
+
+    - An agent is retired after `retire_after_uses` uses, or when it was idle for
+      `retire_after_idle_s` seconds and more than `least` are there. Its successor is made while it
+      is used for the last time.
+    - `is_healthy` is asked before each use; an agent that is not healthy is retired and another one
+      is taken. `close` ends a retired agent.
+    - While a factory fails it is tried again, after longer and longer pauses.
+    """
+
+    def __init__(
+        self,
+        factory: Callable[[], Awaitable[AgentT]],
+        *,
+        least: int = 1,
+        most: int = 1,
+        retire_after_uses: int | None = None,
+        retire_after_idle_s: float | None = None,
+        is_healthy: Callable[[AgentT], Awaitable[bool]] | None = None,
+        close: Callable[[AgentT], Awaitable[None]] | None = None,
+    ) -> None:
+        if not 0 <= least <= most or most < 1:
+            raise ValueError(f"must be 0 <= least <= most and 1 <= most: {least}, {most}")
+        self._factory, self._least, self._most = factory, least, most
+        self._uses, self._idle_s = retire_after_uses, retire_after_idle_s
+        self._is_healthy, self._close = is_healthy, close
+        self._idle: deque[_Prepared[AgentT]] = deque()
+        self._ready = asyncio.Semaphore(0)  # as many as are idle; first come, first served
+        self._there = self._making = self._waiting = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._backoff = Backoff(_MAKE_FIRST_S, _MAKE_MOST_S)
+        self._closing = False
+
+    @property
+    def there(self) -> int:
+        """How many agents there are, idle or in use; those used for the last time do not count."""
+        return self._there
+
+    async def __aenter__(self) -> Self:
+        """Begin to make the first agents; it does not wait for them."""
+        self._fill()
+        if self._idle_s is not None:
+            self._start(self._retire_idle(self._idle_s))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """End everything: agents that are made, and those that are idle; uses that wait for one are
+        cancelled.
+        """
+        self._closing = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for _waiting in range(self._waiting):
+            self._ready.release()
+        while self._idle:
+            await self._end(self._idle.pop())
+
+    @asynccontextmanager
+    async def take(self) -> AsyncIterator[AgentT]:
+        """An agent for one use. It waits only where all are in use, or none is ready yet."""
+        prepared = await self._next()
+        while not await self._passes(prepared.agent):
+            self._there -= 1
+            self._fill()
+            await self._end(prepared)
+            prepared = await self._next()
+        prepared.uses += 1
+        is_last = self._uses is not None and prepared.uses >= self._uses
+        if is_last:
+            # its successor is made meanwhile, so the next use need not wait for it
+            self._there -= 1
+            self._fill(successors=1)
+        try:
+            yield prepared.agent
+        finally:
+            if is_last or self._closing:
+                await self._end(prepared)
+            else:
+                self._give(prepared)
+
+    async def _next(self) -> _Prepared[AgentT]:
+        """The agent that was used last, so that the others may become idle; else the next that is
+        ready or free.
+        """
+        self._waiting += 1
+        try:
+            self._fill()
+            await self._ready.acquire()
+        finally:
+            self._waiting -= 1
+        if self._closing:
+            raise asyncio.CancelledError("the pool of agents has ended")
+        return self._idle.pop()
+
+    async def _passes(self, agent: AgentT) -> bool:
+        if self._is_healthy is None:
+            return True
+        try:
+            async with asyncio.timeout(CHECK_S):
+                return await self._is_healthy(agent)
+        except Exception as error:  # noqa: BLE001 - whatever the check raises, it has not passed
+            log.warning("an agent's health check failed", extra={"error": str(error)})
+            return False
+
+    def _give(self, prepared: _Prepared[AgentT]) -> None:
+        prepared.idle_since = asyncio.get_running_loop().time()
+        self._idle.append(prepared)
+        self._ready.release()
+
+    def _fill(self, successors: int = 0) -> None:
+        """Make as many agents as are missing: for `least`, for those that wait, and in place of
+        those that are used for the last time.
+        """
+        waiting = max(0, self._waiting - len(self._idle))
+        missing = max(self._least - self._there, waiting + successors)
+        for _ in range(min(missing, self._most - self._there) - self._making):
+            self._making += 1
+            self._start(self._make())
+
+    async def _make(self) -> None:
+        """Make one agent, however often it fails."""
+        while True:
+            try:
+                agent = await self._factory()
+            except Exception as error:  # noqa: BLE001 - the factory is the user's
+                pause_s = self._backoff.next_s()
+                extra = {"error": str(error), "pause_s": pause_s}
+                log.warning("an agent could not be made; trying again", extra=extra)
+                await asyncio.sleep(pause_s)
+                continue
+            self._backoff.reset()
+            self._making -= 1
+            self._there += 1
+            self._give(_Prepared(agent))
+            return
+
+    async def _retire_idle(self, idle_s: float) -> None:
+        """Retire agents that were idle for long, the oldest first."""
+        loop = asyncio.get_running_loop()
+        while True:
+            oldest = self._idle[0].idle_since if self._idle else loop.time()
+            await asyncio.sleep(max(oldest + idle_s - loop.time(), idle_s / 10))
+            while (
+                self._there > self._least
+                and not self._ready.locked()
+                and loop.time() - self._idle[0].idle_since >= idle_s
+            ):
+                await self._ready.acquire()
+                self._there -= 1
+                await self._end(self._idle.popleft())
+
+    async def _end(self, prepared: _Prepared[AgentT]) -> None:
+        if self._close is None:
+            return
+        try:
+            async with asyncio.timeout(CHECK_S):
+                await self._close(prepared.agent)
+        except Exception as error:  # noqa: BLE001 - it is not used any more
+            log.warning("an agent could not be closed", extra={"error": str(error)})
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,5 +1,5 @@
-"""Checks over several entries: names that must exist, values that two pools must not share, and
-keys that have no effect.
+"""Checks over several entries: names that must exist, values that two pools must not share, keys
+that have no effect, and windows of one pool that contradict each other.
 
 They use the plain document, so that a wrong value elsewhere in an entry hides no problem. A key
 that can have no effect in this file is a problem: the person who wrote it believes that it does
@@ -11,26 +11,36 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import date, timedelta
+from functools import lru_cache
+from itertools import permutations
+from math import ceil
 from typing import Any, Final
 
 from controller.config.document import Document, KeyPath, Problem, spell
+from controller.config.scalars import DAY_MINUTES, DAYS
+from controller.config.schema.pools import ScheduleEntry
 from controller.config.schema.tenants import default_tiers
-from controller.model.fleet import Fleet, Pool, Rule
+from controller.model.fleet import (
+    QUEUE,
+    CronWindow,
+    ExternalMetric,
+    Fleet,
+    Pool,
+    Rule,
+    WeeklyWindow,
+)
 from controller.model.ids import WorkloadKind
-from controller.model.metrics import QUEUE, ExternalMetric
 from controller.model.settings import Notice
-from controller.model.text import nearest, quote
-from controller.model.tick import listed
+from controller.model.text import listed, nearest, quote
+from controller.notation.cron import read_cron
 from controller.notation.formula_syntax import FormulaError, check
 
 NO_PRICE: Final = "has no price here or in the maintained table: its cost ceiling does not apply"
 NO_READER: Final = "is read by no metric and no formula of this pool: it has no effect"
 NO_POOLS: Final = "have no effect: no pool uses this model"
-_NAMES_SHOWN: Final = 10
+# unknown names for which a similar one is searched: each search takes milliseconds among thousands
 _SUGGESTIONS: Final = 20
-"""The most unknown names for which a similar known name is searched; each search takes milliseconds
-if there are thousands of known names.
-"""
 _Plain = Mapping[str, Any]
 _Pools = Sequence[tuple[KeyPath, _Plain]]
 """The pools of a document, each with its path; an empty mapping for one that is no mapping."""
@@ -85,15 +95,9 @@ def _unknown(
             continue
         if name not in advice:
             near = nearest(name, known) if len(advice) < _SUGGESTIONS else ()
-            advice[name] = f"did you mean {quote(near[0])}?" if near else _known(known, where)
+            others = f"there are: {listed(sorted(known))}" if known else f"add it to {where}"
+            advice[name] = f"did you mean {quote(near[0])}?" if near else others
         yield document.problem(path, f"no {kind} is called {quote(name)}; {advice[name]}")
-
-
-def _known(known: Collection[str], where: str) -> str:
-    if not known:
-        return f"add it to {where}"
-    more = f" and {len(known) - _NAMES_SHOWN} more" if len(known) > _NAMES_SHOWN else ""
-    return f"there are: {', '.join(sorted(known)[:_NAMES_SHOWN])}{more}"
 
 
 def _of_signals(
@@ -253,3 +257,103 @@ def _limits_without_usage(document: Document, fleet: Fleet) -> Iterator[Notice]:
 def _notice(document: Document, path: KeyPath, text: str) -> Notice:
     at = document.position(path, at_key=True)
     return Notice(place=f"{document.name}:{at.line}:{at.column}", path=spell(path), text=text)
+
+
+_Window = WeeklyWindow | CronWindow
+
+
+def contradictions(
+    pools: Iterable[Sequence[ScheduleEntry]], document: Document
+) -> Iterator[Problem]:
+    """A problem for each min above the max of another window that is open at the same time, because
+    the largest min and the smallest max of all open windows apply.
+
+    All calendars are searched, but changes of the clock are ignored. Where windows meet only
+    because of one, min counts for that hour.
+    """
+    for pool, schedules in enumerate(pools):
+        for one, other in permutations(range(len(schedules)), 2):
+            least, most = schedules[one].min, schedules[other].max
+            if least is None or most is None or least <= most:
+                continue
+            at = _both_open(schedules[one].window, schedules[other].window)
+            if at is None:
+                continue
+            path = ("pools", pool, "schedules")
+            line = document.position((*path, other)).line
+            message = (
+                f"{least} is more than the max ({most}) of the window on line {line}, and both are "
+                f"open on {at}: change one"
+            )
+            yield document.problem((*path, one, "min"), message)
+
+
+FIRST_DAY: Final = date(2029, 1, 1)  # a Monday
+# 28 years: then days of the week and leap days repeat in the same order (until 2100)
+CYCLE_DAYS: Final = 28 * 1461 // 4
+# days and minutes are bits of integers, so that two windows are compared in a few operations
+_CYCLE: Final = (1 << CYCLE_DAYS) - 1
+_DAY: Final = (1 << DAY_MINUTES) - 1
+_MONDAYS: Final = sum(1 << day for day in range(0, CYCLE_DAYS, len(DAYS)))
+
+
+def _both_open(one: _Window, other: _Window) -> str | None:
+    """The first minute in which both windows are open, as text; None if there is none."""
+    found = first_common(one, other)
+    if found is None:
+        return None
+    day, minute = FIRST_DAY + timedelta(days=found[0]), found[1]
+    every_week = isinstance(one, WeeklyWindow) and isinstance(other, WeeklyWindow)
+    date_text = "" if every_week else f" {day}"
+    return f"{DAYS[day.weekday()]}{date_text} at {minute // 60:02}:{minute % 60:02}"
+
+
+@lru_cache(maxsize=1024)
+def first_common(one: _Window, other: _Window) -> tuple[int, int] | None:
+    """The first day from FIRST_DAY and the minute of it in which both windows are open; None if
+    there is none.
+    """
+    found = [
+        (_lowest(days), _lowest(minutes))
+        for one_days, one_minutes in _opening(one)
+        for other_days, other_minutes in _opening(other)
+        if (minutes := one_minutes & other_minutes) and (days := one_days & other_days)
+    ]
+    return min(found, default=None)
+
+
+@lru_cache(maxsize=1024)
+def _opening(window: _Window) -> tuple[tuple[int, int], ...]:
+    """When a window is open, as pairs of days (from FIRST_DAY) and minutes of those days: one that
+    runs past midnight has several. Raises CronError.
+    """
+    if isinstance(window, WeeklyWindow):
+        length = (window.until_minute - window.from_minute - 1) % DAY_MINUTES + 1
+        days = _MONDAYS * sum(1 << day for day in window.days)
+        minutes = ((1 << length) - 1) << window.from_minute
+    else:
+        days = _cron_days(window.cron)
+        minutes = sum(1 << minute for minute in read_cron(window.cron).minutes)
+        run, length = 1, ceil(window.for_s / 60)
+        while run < length:  # each minute extended to a run of this length
+            step = min(run, length - run)
+            minutes |= minutes << step
+            run += step
+    parts = []
+    while minutes:
+        parts.append((days, minutes & _DAY))
+        days = (days << 1 | days >> (CYCLE_DAYS - 1)) & _CYCLE
+        minutes >>= DAY_MINUTES
+    return tuple(parts)
+
+
+@lru_cache(maxsize=256)
+def _cron_days(text: str) -> int:
+    cron = read_cron(text)
+    return sum(
+        1 << day for day in range(CYCLE_DAYS) if cron.fires_on(FIRST_DAY + timedelta(days=day))
+    )
+
+
+def _lowest(bits: int) -> int:
+    return (bits & -bits).bit_length() - 1

@@ -63,12 +63,9 @@ def spell(path: KeyPath) -> str:
     return spelled
 
 
-MAX_DEPTH: Final = 50
-"""Levels of nesting."""
+MAX_DEPTH: Final = 50  # levels of nesting
+# values, once aliases and merge keys are unfolded: 10,000 pools with most keys have half as many
 MAX_VALUES: Final = 1_000_000
-"""Values, once aliases and merge keys are unfolded. 10,000 pools with most keys have half as
-many.
-"""
 
 # libyaml, if PyYAML was built with it, is ten times as fast
 LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -135,14 +132,7 @@ class Document:
         """A problem at the value of `path`, or at its key if `at_key`. Where there is no such
         value, at the innermost value around it.
         """
-        at = self.position(path, at_key=at_key)
-        return Problem(
-            file=self.name,
-            line=at.line,
-            column=at.column,
-            path=spell(path),
-            message=clean(message),
-        )
+        return problem_at(self.name, self.position(path, at_key=at_key), message, path)
 
     def position(self, path: KeyPath, *, at_key: bool = False) -> TextPosition:
         """The position of the value of `path`, or of its key, chosen as by `problem`."""
@@ -285,10 +275,8 @@ class _Composer:
         return ()
 
     def _report(self, at: TextPosition, message: str, *, of_parent: bool = False) -> None:
-        path = spell(tuple(self._path[: -1 if of_parent else None]))
-        self._problems.append(
-            Problem(file=self._name, line=at.line, column=at.column, path=path, message=message)
-        )
+        path = tuple(self._path[: -1 if of_parent else None])
+        self._problems.append(problem_at(self._name, at, message, path))
 
 
 def _scalar(event: yaml.ScalarEvent) -> object:
@@ -309,10 +297,14 @@ def _marked(mark: Any) -> TextPosition:
     return TextPosition(mark.line + 1, mark.column + 1) if mark else START
 
 
+def problem_at(name: str, at: TextPosition, message: str, path: KeyPath = ()) -> Problem:
+    """A problem in the file of this name, without a path of the whole file."""
+    message = clean(message)
+    return Problem(file=name, line=at.line, column=at.column, path=spell(path), message=message)
+
+
 def _failure(name: str, at: TextPosition, message: str) -> FleetFileError:
-    return FleetFileError(
-        [Problem(file=name, line=at.line, column=at.column, path="", message=clean(message))]
-    )
+    return FleetFileError([problem_at(name, at, message)])
 
 
 def _not_yaml(name: str, text: str, error: yaml.MarkedYAMLError) -> FleetFileError:

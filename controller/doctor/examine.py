@@ -7,15 +7,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Final, NamedTuple
 
-from controller.doctor import of_kubernetes, of_nats, of_pools
+from controller.doctor import of_pools, of_servers
 from controller.doctor.report import CHECK_S, Findings, Patient
 from controller.kube.access import Access
-from controller.kube.client import Client, LinkTracker, Pauses
+from controller.kube.client import Client
 from controller.kube.errors import ConfigError, KubeError
-from controller.model.decoding import UndecodableError
 from controller.model.settings import Settings
 from controller.model.snapshot import Diagnosis, Level, Progress, Report
 from controller.model.text import clean
+from controller.model.value import UndecodableError
 from controller.nats.jetstream import NatsError
 from controller.nats.session import NatsSession
 from controller.ports import Clock
@@ -35,22 +35,22 @@ class Check(NamedTuple):
 
 _ON_NATS: Final = frozenset({_NATS})
 _ON_KUBERNETES: Final = frozenset({_KUBERNETES})
-OF_NATS: Final = Check(_NATS, frozenset(), of_nats.connection)
-OF_KUBERNETES: Final = Check(_KUBERNETES, frozenset(), of_kubernetes.connection)
+OF_NATS: Final = Check(_NATS, frozenset(), of_servers.nats_connection)
+OF_KUBERNETES: Final = Check(_KUBERNETES, frozenset(), of_servers.kubernetes_connection)
 OTHERS: Final = (
-    Check("rights", _ON_KUBERNETES, of_kubernetes.rights),
-    Check("queues", _ON_NATS, of_nats.queues),
-    Check("stores", _ON_NATS, of_nats.stores),
-    Check("copies", _ON_NATS, of_nats.copies),
-    Check("inbox", frozenset(), of_nats.inbox),
+    Check("rights", _ON_KUBERNETES, of_servers.rights),
+    Check("queues", _ON_NATS, of_servers.queues),
+    Check("stores", _ON_NATS, of_servers.stores),
+    Check("copies", _ON_NATS, of_servers.copies),
+    Check("inbox", frozenset(), of_servers.inbox),
     Check("workloads", _ON_KUBERNETES, of_pools.workloads),
     Check("rivals", _ON_KUBERNETES, of_pools.rivals),
     Check("owners", _ON_KUBERNETES, of_pools.owners),
     Check("rollouts", _ON_KUBERNETES, of_pools.rollouts),
     Check("quotas", _ON_KUBERNETES, of_pools.quotas),
-    Check("lease", _ON_KUBERNETES, of_kubernetes.lease),
-    Check("clock of nats", _ON_NATS, of_nats.clock),
-    Check("clock of kubernetes", _ON_KUBERNETES, of_kubernetes.clock),
+    Check("lease", _ON_KUBERNETES, of_servers.lease),
+    Check("clock of nats", _ON_NATS, of_servers.nats_clock),
+    Check("clock of kubernetes", _ON_KUBERNETES, of_servers.kubernetes_clock),
 )
 """The two connections are looked at first; the others all at once, where theirs works."""
 
@@ -99,7 +99,7 @@ class _Run:
 async def _cluster(settings: Settings, clock: Clock) -> AsyncIterator[Client | ConfigError]:
     """The cluster's API, or why no configuration leads to one."""
     try:
-        client = Client(await Access.load(settings.kubernetes), Pauses(), LinkTracker(clock))
+        client = Client(await Access.load(settings.kubernetes), clock)
     except ConfigError as error:
         yield error
         return

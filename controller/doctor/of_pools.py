@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import suppress
 from enum import StrEnum
 from fractions import Fraction
 from typing import Final
@@ -15,19 +16,16 @@ from controller.doctor.report import Findings, Patient
 from controller.kube import wire
 from controller.kube.client import Client
 from controller.kube.errors import ApiError
-from controller.kube.quotas import QuotaView, requested
 from controller.kube.rivals import RivalView
-from controller.kube.watch import Listing, ListLimits, WatchTarget
-from controller.model.decoding import UndecodableError, decoded
-from controller.model.fleet import Pool
+from controller.kube.supply import QuotaView, requested
+from controller.kube.watch import Refused, WatchTarget, pages
+from controller.model.fleet import ContainerResourceMetric, Pool, ResourceMetric, UtilizationTarget
 from controller.model.ids import WorkloadKind, WorkloadName
-from controller.model.metrics import ContainerResourceMetric, ResourceMetric, UtilizationTarget
-from controller.model.rights import FIELD_MANAGER, named, reset_by
 from controller.model.scarcity import Resources
+from controller.model.servers import FIELD_MANAGER, named, reset_by
 from controller.model.text import clean_name
+from controller.model.value import UndecodableError
 from controller.notation.quantity import exact_amount
-
-_PAGE: Final = 500
 
 
 class Qos(StrEnum):
@@ -39,61 +37,74 @@ class Qos(StrEnum):
 
 
 class _Probed(wire.WireContainer):
-    """A container with its name and its probes."""
+    """A container with its probes."""
 
-    name: str = ""
     readiness_probe: dict[str, object] | None = None
 
 
 class _PodSpec(wire.WireObject):
     containers: list[_Probed] | None = None
-    init_containers: list[wire.WireContainer] | None = None
 
 
 class _Template(wire.WireObject):
     spec: _PodSpec | None = None
 
 
-class _TemplatedSpec(wire.WireObject):
+class _RollingUpdate(wire.WireObject):
+    max_unavailable: int | str | None = None
+
+
+class _RolloutStrategy(wire.WireObject):
+    type: str = "RollingUpdate"
+    rolling_update: _RollingUpdate | None = None
+
+
+class _Spec(wire.WireObject):
     template: _Template | None = None
+    strategy: _RolloutStrategy | None = None
 
 
 class _Workload(wire.WireObject):
-    """apps/v1 Deployment or StatefulSet: what its pods are made from."""
+    """apps/v1 Deployment or StatefulSet: who writes its fields, what its pods are made from, and
+    how they are replaced.
+    """
 
-    metadata: wire.WireMetadata
-    spec: _TemplatedSpec | None = None
-
-
-_WORKLOAD: Final = msgspec.json.Decoder(_Workload)
+    metadata: wire.WireDeploymentMetadata
+    spec: _Spec | None = None
 
 
 async def workloads(patient: Patient, found: Findings) -> None:
     """Each pool's Deployment or StatefulSet is there; its containers request what they need, and
     say when they are ready.
     """
+    selector = patient.settings.kubernetes.selector
+    chosen = f" with the labels {selector}" if selector else ""
+    async for pool, workload in _of_pools(patient):
+        if workload is not None:
+            _template(pool, workload, found)
+            continue
+        key = pool.workload.kind.lower()
+        found.fail(
+            f"there is no readable {pool.workload}{chosen} in {pool.namespace}",
+            f"create it, or mend {key} and the tenant's namespace in the fleet file",
+            pool.key,
+        )
+    found.ok_if_clean(f"{_counted(patient.pools)} are there, with requests and probes")
+
+
+async def _of_pools(patient: Patient) -> AsyncIterator[tuple[Pool, _Workload | None]]:
+    """Each pool with its workload; None where it is not there or cannot be read. Raises
+    KubeError.
+    """
     selector = patient.settings.kubernetes.selector or ""
     for namespace, pools in patient.namespaces():
         there: dict[WorkloadName, _Workload] = {}
         for kind, raw in await of_kinds(patient.client, namespace, pools, selector):
-            try:
-                each = decoded(_WORKLOAD, raw)
-            except UndecodableError:
-                continue  # the pool that names it is told that it cannot be read
-            there[WorkloadName(clean_name(each.metadata.name), kind)] = each
+            with suppress(UndecodableError):
+                each = _Workload.of(raw)
+                there[WorkloadName(clean_name(each.metadata.name), kind)] = each
         for pool in pools:
-            workload = there.get(pool.workload)
-            if workload is None:
-                chosen = f" with the labels {selector}" if selector else ""
-                key = pool.workload.kind.lower()
-                found.fail(
-                    f"there is no readable {pool.workload}{chosen} in {namespace}",
-                    f"create it, or mend {key} and the tenant's namespace in the fleet file",
-                    pool.key,
-                )
-            else:
-                _template(pool, workload, found)
-    found.ok_if_clean(f"{_counted(patient.pools)} are there, with requests and probes")
+            yield pool, there.get(pool.workload)
 
 
 def _counted(pools: Iterable[Pool]) -> str:
@@ -116,7 +127,7 @@ async def of_kinds(
 
 
 def _template(pool: Pool, workload: _Workload, found: Findings) -> None:
-    template = (workload.spec or _TemplatedSpec()).template or _Template()
+    template = (workload.spec or _Spec()).template or _Template()
     containers = (template.spec or _PodSpec()).containers or []
     bare = [
         each for each in containers if None in (_request(each, "cpu"), _request(each, "memory"))
@@ -151,7 +162,7 @@ def _request(container: wire.WireContainer, resource: str) -> wire.WireQuantity 
     """What it requests; a limit without a request is one (SetDefaults_Pod in core/v1)."""
     resources = container.resources or wire.WireResourceRequirements()
     for amounts in (resources.requests, resources.limits):
-        amount: wire.WireQuantity | None = getattr(amounts, resource, None)
+        amount = (amounts or {}).get(resource)
         if amount is not None:
             return amount
     return None
@@ -163,7 +174,7 @@ def qos(containers: Iterable[wire.WireContainer]) -> Qos:
     for each in containers:
         resources = each.resources or wire.WireResourceRequirements()
         for name in ("cpu", "memory"):
-            limit: wire.WireQuantity | None = getattr(resources.limits, name, None)
+            limit = (resources.limits or {}).get(name)
             asked = _request(each, name)
             anything = anything or asked is not None
             guaranteed = guaranteed and limit is not None and _amount(limit) == _amount(asked)
@@ -214,13 +225,15 @@ async def quotas(patient: Patient, found: Findings) -> None:
                 raise
             found.skip(f"the ResourceQuotas of {namespace} may not be listed", namespace)
             continue
-        if view.refused is not None:
-            found.warn(view.refused.detail, "mend the ResourceQuota", namespace)
+        hard = view.hard
+        if isinstance(hard, Refused):
+            found.warn(hard.detail, "mend the ResourceQuota", namespace)
+            hard = hard.last or Resources()
         wanted = _wanted(pools, templates)
         for name, allowed, asked, unit in (
-            ("pods", view.hard.replicas, wanted.replicas, ""),
-            ("CPU", view.hard.cpu_milli, wanted.cpu_milli, "m"),
-            ("bytes of memory", view.hard.memory_bytes, wanted.memory_bytes, ""),
+            ("pods", hard.replicas, wanted.replicas, ""),
+            ("CPU", hard.cpu_milli, wanted.cpu_milli, "m"),
+            ("bytes of memory", hard.memory_bytes, wanted.memory_bytes, ""),
         ):
             if allowed is not None and asked is not None and asked > allowed:
                 found.warn(
@@ -239,7 +252,7 @@ def _wanted(
     each: dict[WorkloadName, Resources] = {}
     for kind, raw in templates:
         try:
-            found = decoded(wire.DEPLOYMENT, raw)
+            found = wire.WireDeployment.of(raw)
             template = (found.spec or wire.WireDeploymentSpec()).template or wire.WirePodTemplate()
             name = WorkloadName(clean_name(found.metadata.name), kind)
             each[name] = requested(template.spec or wire.WirePodSpec())
@@ -274,42 +287,17 @@ async def _list(
         path=f"{root}/namespaces/{quote(namespace, safe='')}/{plural}",
         label_selector=selector,
     )
-    listing = Listing(client, target, ListLimits(), lambda raw: raw)
-    await listing.read(_PAGE)
-    return listing.objects
+    return [raw async for page in pages(client, target) for raw in page.items or ()]
 
 
 _DEFAULT: Final = "25%"
 """apps/v1 SetDefaults_Deployment."""
 
 
-class _RollingUpdate(wire.WireObject):
-    max_unavailable: int | str | None = None
-
-
-class _RolloutStrategy(wire.WireObject):
-    type: str = "RollingUpdate"
-    rolling_update: _RollingUpdate | None = None
-
-
-class _RolledSpec(wire.WireObject):
-    strategy: _RolloutStrategy | None = None
-
-
-class _RolledWorkload(wire.WireObject):
-    """apps/v1 Deployment or StatefulSet: who writes its fields, and how its pods are replaced."""
-
-    metadata: wire.WireDeploymentMetadata
-    spec: _RolledSpec | None = None
-
-
-_ROLLED_WORKLOAD: Final = msgspec.json.Decoder(_RolledWorkload)
-
-
 async def owners(patient: Patient, found: Findings) -> None:
     """Nothing that restores the size of a manifest owns spec.replicas of a pool's workload."""
     async for pool, workload in _of_pools(patient):
-        for entry in _owners(workload):
+        for entry in _owners(workload) if workload else ():
             manager = clean_name(entry.manager)
             todo = reset_by(manager, entry.operation)
             if todo:
@@ -325,9 +313,9 @@ async def owners(patient: Patient, found: Findings) -> None:
 async def rollouts(patient: Patient, found: Findings) -> None:
     """A rollout of a pool's Deployment waits for new pods before it stops old ones."""
     async for pool, workload in _of_pools(patient):
-        if pool.workload.kind is not WorkloadKind.DEPLOYMENT:
+        if workload is None or pool.workload.kind is not WorkloadKind.DEPLOYMENT:
             continue
-        strategy = (workload.spec or _RolledSpec()).strategy or _RolloutStrategy()
+        strategy = (workload.spec or _Spec()).strategy or _RolloutStrategy()
         rolling = strategy.rolling_update or _RollingUpdate()
         share = _DEFAULT if rolling.max_unavailable is None else rolling.max_unavailable
         if strategy.type == "Recreate":
@@ -360,26 +348,9 @@ def unavailable(share: int | str, replicas: int) -> int:
     return max(0, min(share, replicas))
 
 
-def _owners(workload: _RolledWorkload) -> Iterable[wire.WireManagedEntry]:
+def _owners(workload: _Workload) -> Iterable[wire.WireManagedEntry]:
     """The entries of managedFields that own `spec.replicas`, but for ours."""
     for entry in workload.metadata.managed_fields or ():
-        fields = entry.fields_v1
-        is_owner = fields is not None and fields.spec is not None and fields.spec.replicas
-        if is_owner and entry.manager != FIELD_MANAGER:
+        spec = entry.fields_v1 and entry.fields_v1.spec
+        if spec and spec.replicas is not None and entry.manager != FIELD_MANAGER:
             yield entry
-
-
-async def _of_pools(patient: Patient) -> AsyncIterator[tuple[Pool, _RolledWorkload]]:
-    """Each pool with its workload, where that is there and can be read. Raises KubeError."""
-    selector = patient.settings.kubernetes.selector or ""
-    for namespace, pools in patient.namespaces():
-        there: dict[WorkloadName, _RolledWorkload] = {}
-        for kind, raw in await of_kinds(patient.client, namespace, pools, selector):
-            try:
-                each = decoded(_ROLLED_WORKLOAD, raw)
-            except UndecodableError:
-                continue  # the check of workloads tells it
-            there[WorkloadName(clean_name(each.metadata.name), kind)] = each
-        for pool in pools:
-            if (workload := there.get(pool.workload)) is not None:
-                yield pool, workload

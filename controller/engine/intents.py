@@ -10,20 +10,29 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import signal
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from controller.engine.show.findings import Found
-from controller.model.fleet import Fleet
-from controller.model.intents import Intent, IntentKind, Intents, Scope
-from controller.model.snapshot import BY_JOURNAL, BY_SIGNAL, FROZEN, JOURNAL_DOWN, Severity
+from msgspec.structs import replace
+
+from controller.config.document import FleetFileError, FleetSource, file_state
+from controller.engine.show.findings import FLEET, FLEET_FILE, Found, found, listed
+from controller.engine.supervise import SignalSwitch, sleep_unless
+from controller.model.fleet import Fleet, unknown_pool, unknown_tenant
+from controller.model.intents import Intent, IntentKind, Intents, Scope, StoredIntents
+from controller.model.settings import Settings
+from controller.model.snapshot import (
+    BY_JOURNAL,
+    BY_SIGNAL,
+    FROZEN,
+    INVALID_FILE,
+    JOURNAL_DOWN,
+    Severity,
+)
 from controller.model.text import clean, clean_name
-from controller.model.tick import NameKind, StoredIntents, UnknownName, sentence
-from controller.planning.demand.hpa_metrics import reading_name
 from controller.ports import Clock, Journal
 
 log = logging.getLogger(__name__)
@@ -34,23 +43,6 @@ LOOK_LIMIT_S: Final = 2.0
 _MOST_BYTES: Final = 4096
 _WHOLE_FLEET: Final = Scope()
 _TURNED_ON: Final = "a signal to this process; SIGUSR2 ends it"
-
-
-class SignalSwitch:
-    """Turned on and off by a signal, in any thread. A restart of the process turns it off."""
-
-    def __init__(self) -> None:
-        self.is_on = False
-
-    def turn(self, *, on: bool) -> None:
-        """Freeze, or thaw."""
-        self.is_on = on
-
-
-def freeze_by_signals(switch: SignalSwitch) -> None:
-    """Let SIGUSR1 freeze and SIGUSR2 thaw this process. To be called in the main thread."""
-    signal.signal(signal.SIGUSR1, lambda _number, _frame: switch.turn(on=True))
-    signal.signal(signal.SIGUSR2, lambda _number, _frame: switch.turn(on=False))
 
 
 class Switches:
@@ -137,15 +129,11 @@ class Switches:
     def findings(self) -> Iterator[Found]:
         """The switches that are on, and a freeze file that cannot be looked for."""
         for freeze in self._shown:
-            text = f"nothing is written: frozen by {freeze.who} ({freeze.why})"
-            if freeze.who == BY_JOURNAL:
-                text += "; make room on its disk, or see who may write there"
-                yield Severity.CRITICAL, BY_JOURNAL, JOURNAL_DOWN, text
-            else:
-                yield Severity.WARNING, "fleet", FROZEN, text
+            of_journal = freeze.who == BY_JOURNAL
+            name, subject = (JOURNAL_DOWN, BY_JOURNAL) if of_journal else (FROZEN, FLEET)
+            yield found(name, subject, who=freeze.who, why=freeze.why)
         if self._problem:
-            text = f"cannot be looked for, so the switch stays as it was: {self._problem}"
-            yield Severity.WARNING, "freeze file", "unknown", text
+            yield found("unknown", "freeze file", why=self._problem)
 
     def _turned_on(self) -> Iterator[Intent]:
         if self._of_file is not None:
@@ -211,10 +199,6 @@ def read_freeze_file(path: Path) -> str | None:
 
 SHOWN: Final = 20
 """Each is a finding and a series of the metrics; of more, only the number is told."""
-_KEPT: Final = (
-    "the bucket was restored, or deleted and made again: intents in force that it does not have:"
-    " {:,}; each stays until it is asked for or taken back there, or the controller restarts"
-)
 
 
 class _WithoutEffect(NamedTuple):
@@ -251,49 +235,133 @@ class IntentFindings:
         if stored.lost_at is not None:
             known = "those known before stay in force" if stored.read else "none are known"
             text = f"operators' intents cannot be read: {stored.detail}; {known}"
-            yield Severity.WARNING, "intents", "link", text
+            yield Found(Severity.WARNING, "intents", "link", text)
         for fault in stored.faults:
-            yield Severity.WARNING, "intents", fault.key, f"{fault.key}: {fault.text}"
-        if stored.more_faults:
-            text = f"{stored.more_faults:,} more keys in the bucket are no intents that can be read"
-            yield Severity.WARNING, "intents", "more faults", text
-        if stored.kept:
-            yield Severity.WARNING, "intents", "kept", _KEPT.format(stored.kept)
+            text = f"{fault.key}: {fault.text}"
+            yield Found(Severity.WARNING, "intents", fault.key, text)
         if stored.intents is not self._intents:
             self._intents = stored.intents
-            found = self._look(stored.intents)
-            self._without_effect = [self._in_words(*each) for each in islice(found, SHOWN)]
-            self._more_without_effect = sum(1 for _ in found)
-        if self._more_without_effect:
-            text = f"{self._more_without_effect:,} more intents have no effect in this fleet"
-            yield Severity.WARNING, "intents", "more without effect", text
+            looked = self._look(stored.intents)
+            self._without_effect = [self._in_words(each) for each in islice(looked, SHOWN)]
+            self._more_without_effect = sum(1 for _ in looked)
+        counts = {
+            "more faults": stored.more_faults,
+            "kept": stored.kept,
+            "more without effect": self._more_without_effect,
+        }
+        for name, count in counts.items():
+            if count:
+                yield found(name, "intents", count=count)
         # while intents cannot be read, those in force do not expire
         ended_by = now if stored.lost_at is None else stored.lost_at
         for each in self._without_effect:
             if each.until is None or each.until > ended_by:
                 effect = "protects nothing" if each.what == "freeze" else "has no effect"
                 text = f"the {each.what} of {each.subject} {effect}: {each.problem}"
-                yield Severity.WARNING, "intents", f"{each.what} {each.subject}", text
+                yield Found(Severity.WARNING, "intents", f"{each.what} {each.subject}", text)
 
-    def _look(self, intents: Intents) -> Iterator[tuple[Intent, UnknownName | None]]:
-        """The intents without effect, and the name that is unknown; None for a tenant that has no
-        budget.
-        """
+    def _look(self, intents: Intents) -> Iterator[Intent]:
+        """The intents for a name that the fleet does not have; a budget of a tenant without one."""
         for intent in intents:
             kind, scope = intent.key
-            if kind is IntentKind.BUDGET and scope.tenant in self._tenants - self._budgeted:
-                yield intent, None
-            elif scope.pool is not None and scope.pool not in self._pools:
-                yield intent, UnknownName("", NameKind.POOL, scope.pool)
-            elif scope.tenant is not None and scope.tenant not in self._tenants:
-                yield intent, UnknownName("", NameKind.TENANT, scope.tenant)
+            known = self._budgeted if kind is IntentKind.BUDGET else self._tenants
+            is_pool_known = scope.pool is None or scope.pool in self._pools
+            is_tenant_known = scope.tenant is None or scope.tenant in known
+            if not (is_pool_known and is_tenant_known):
+                yield intent
 
-    def _in_words(self, intent: Intent, unknown: UnknownName | None) -> _WithoutEffect:
+    def _in_words(self, intent: Intent) -> _WithoutEffect:
         kind, scope = intent.key
-        if unknown is None:
-            problem = "the fleet file gives it no tokens_per_day, so its tokens are not counted"
-            return _WithoutEffect(kind, intent.until, f"tenant {scope.tenant}", problem)
-        name = clean_name(unknown.name)
-        subject = f"tenant {name}" if unknown.kind is NameKind.TENANT else name
-        problem = sentence(unknown, self._fleet, reading_name)
-        return _WithoutEffect(kind, intent.until, subject, problem)
+        if scope.pool is not None:
+            problem, subject = unknown_pool(scope.pool, self._fleet), clean_name(scope.pool)
+            return _WithoutEffect(kind, intent.until, subject, problem)
+        tenant = scope.tenant or ""
+        problem = "the fleet file gives it no tokens_per_day, so its tokens are not counted"
+        if tenant not in self._tenants:
+            problem = unknown_tenant(tenant, self._fleet)
+        return _WithoutEffect(kind, intent.until, f"tenant {clean_name(tenant)}", problem)
+
+
+FILE_LOOK_EVERY_S: Final = 1.0
+_SHOWN: Final = 3
+_NEEDS_RESTART: Final = ("nats", "kubernetes", "controller")
+"""The parts of the file that a process reads once: its connections, and its own settings."""
+
+
+class FleetFileWatch:
+    """Follows the fleet file of a controller. `settings` are those in force: of the last file
+    without a fault, apart from what needs a restart.
+    """
+
+    def __init__(self, source: FleetSource, settings: Settings, clock: Clock) -> None:
+        """`settings` are those with which the process began."""
+        self._source = source
+        self._clock = clock
+        self._state = source.state
+        self._wanted = asyncio.Event()
+        self._problems: tuple[str, ...] = ()
+        self._waiting: tuple[str, ...] = ()
+        self.settings = settings
+        self.changed = asyncio.Event()
+
+    def reread(self) -> None:
+        """Read the file now, also if it seems unchanged. Called on the event loop."""
+        self._wanted.set()
+
+    async def run(self) -> None:
+        """Follow the file until cancelled; sets `changed` when other settings are in force."""
+        while True:
+            await sleep_unless(self._wanted, self._clock, FILE_LOOK_EVERY_S)
+            is_wanted = self._wanted.is_set()
+            self._wanted.clear()
+            state = await asyncio.to_thread(file_state, self._source.path)
+            if is_wanted or state != self._state:
+                self._state = state
+                await self._read()
+
+    def findings(self) -> Iterator[Found]:
+        """A file that cannot be used, and changes that need a restart."""
+        if self._problems:
+            more = len(self._problems) - _SHOWN
+            faults = "; ".join(self._problems[:_SHOWN]) + (f"; {more} more" if more > 0 else "")
+            yield found(INVALID_FILE, FLEET_FILE, faults=faults)
+        if self._waiting:
+            yield found("restart", FLEET_FILE, parts=listed(self._waiting))
+
+    async def _read(self) -> None:
+        try:
+            read = await asyncio.to_thread(self._source.load)
+        except FleetFileError as error:
+            problems = tuple(map(str, error.errors))
+            if problems != self._problems:
+                log.warning("fleet file not taken over", extra={"problems": problems[:_SHOWN]})
+            self._problems = problems
+            return
+        if self._problems:
+            log.info("the fleet file is good again")
+        before, self._problems = self.settings, ()
+        waiting = tuple(
+            name for name in _NEEDS_RESTART if getattr(read, name) != getattr(before, name)
+        )
+        if waiting and waiting != self._waiting:
+            log.warning("fleet file needs a restart", extra={"changed": waiting})
+        self._waiting = waiting
+        kept = {name: getattr(before, name) for name in _NEEDS_RESTART}
+        self.settings = replace(read, **kept)
+        if self.settings != before:
+            _log_change(before, self.settings)
+            self.changed.set()
+
+
+def _log_change(before: Settings, after: Settings) -> None:
+    old = {pool.key: pool for pool in before.fleet.pools}
+    new = {pool.key: pool for pool in after.fleet.pools}
+    log.info(
+        "fleet file taken over",
+        extra={
+            "pools": len(new),
+            "added": sorted(new.keys() - old.keys()),
+            "removed": sorted(old.keys() - new.keys()),
+            "changed": sorted(key for key in new.keys() & old.keys() if new[key] != old[key]),
+        },
+    )

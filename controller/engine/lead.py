@@ -26,13 +26,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from typing import Final
+from typing import Final, Protocol
 
-from controller.engine.clock import sleep_unless
-from controller.engine.show.findings import Found
+from controller.engine.show.findings import Found, found
+from controller.engine.supervise import sleep_unless
 from controller.model.decision import Decision
 from controller.model.ids import PoolKey
-from controller.model.lease import (
+from controller.model.memory import Memory
+from controller.model.settings import (
     JITTER,
     LONGEST_DURATION_S,
     RELEASED_DURATION_S,
@@ -41,11 +42,25 @@ from controller.model.lease import (
     LeaseView,
     SeenLease,
 )
-from controller.model.memory import Memory
 from controller.model.snapshot import Role, Severity
 from controller.planning.gate import followed
 from controller.planning.memory import without_writes
-from controller.ports import Clock, Leadership, Lease, LeaseConflictError, LeaseError
+from controller.ports import Clock, Lease, LeaseConflictError, LeaseError
+
+
+class Leadership(Protocol):
+    """Whether this process leads its fleet."""
+
+    def may_write(self) -> bool:
+        """Whether a write may begin now. It may end with time alone."""
+
+    def view(self) -> LeaseView | None:
+        """The lease for people; None without an election."""
+
+    def on_change(self, callback: Callable[[bool], None]) -> None:
+        """Call back on the event loop with True when this process has become the leader, with False
+        when another one has, or nobody. There is one callback: the last one given.
+        """
 
 
 class NoElection:
@@ -124,9 +139,8 @@ class Lead:
         """What is wrong with the lease."""
         view = self.view()
         if view is not None and view.problem:
-            text = f"cannot be kept, so this process writes nothing: {view.problem}"
-            severity = Severity.WARNING if self.may_write() else Severity.CRITICAL
-            yield severity, "lease", "lease", text
+            severity = Severity.WARNING if self.may_write() else None
+            yield found("lease", "lease", severity=severity, why=view.problem)
 
 
 def steady_s() -> float:
@@ -172,7 +186,7 @@ AGAIN: Final = 0.1
 
 
 class Elector:
-    """The `Leadership` port. `run` must run beside the engine; `release` ends it.
+    """The `Leadership` by a lease. `run` must run beside the engine; `release` ends it.
 
     `identity` names this process and no other, also no later one. `interval_s` is the time between
     two ticks of the engine. `random` returns a number from 0 to 1.
@@ -225,9 +239,7 @@ class Elector:
         )
 
     def on_change(self, callback: Callable[[bool], None]) -> None:
-        """Call back with True when the lease was taken, with False when it was lost. There is one
-        callback: the last one given.
-        """
+        """Call back when the lease was taken or lost."""
         self._callback = callback
 
     def unable(self, why: str) -> None:

@@ -4,32 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Final, NamedTuple
 
-from controller.engine.actuate import Write, WriteDispatcher, WriteHealth, overtaken_findings
-from controller.engine.clock import next_slot, sleep_unless
-from controller.engine.early import EarlyTicks
+from controller.engine.actuate import (
+    Write,
+    WriteDispatcher,
+    WriteHealth,
+    announcement,
+    event_findings,
+    overtaken_findings,
+)
 from controller.engine.intents import Switches
-from controller.engine.kept_frame import FrameKeeper
-from controller.engine.lead import Lead
+from controller.engine.lead import Lead, Leadership
 from controller.engine.memory import Keeper
 from controller.engine.observe import Observer, Sources
-from controller.engine.publish import Publisher, Shows
-from controller.engine.record import announcement, event_findings
+from controller.engine.publish import FrameKeeper, Publisher, Shows
 from controller.engine.show.findings import Found
 from controller.engine.show.snapshot import SnapshotBuilder
+from controller.engine.supervise import next_slot, sleep_unless
 from controller.engine.workers import Allotment, Crews
 from controller.model.decision import Decision, OutcomeKind
 from controller.model.fleet import Fleet, Pool
-from controller.model.ids import PoolKey
-from controller.model.intents import Intents
-from controller.model.memory import Memory
+from controller.model.ids import PoolKey, WorkloadName
+from controller.model.intents import Intents, Scope
+from controller.model.memory import TICK_VERSION, Memory, Tick
 from controller.model.observation import Observation
 from controller.model.readings import Fresh
-from controller.model.tick import TICK_VERSION, Tick
 from controller.planning.compile import FleetTerms, compile_fleet
+from controller.planning.inputs import concerns
 from controller.planning.memo import Kept, Planned
 from controller.planning.resume import doubted, joined
 from controller.planning.share.rows import spends_budget
@@ -38,8 +43,8 @@ from controller.ports import (
     AllowanceStore,
     Announcer,
     Clock,
-    Leadership,
     StoreError,
+    Workloads,
 )
 
 log = logging.getLogger(__name__)
@@ -410,3 +415,145 @@ class Engine:
         yield from event_findings(self._writes.announcer)
         yield from self._crews.findings()
         yield from self._allotment.findings()
+
+
+class EarlyTicks:
+    """Begins ticks in `tasks`, until `stopping` is set. All pools due at the same moment share one,
+    which calls `take`.
+    """
+
+    def __init__(
+        self,
+        *,
+        pools: Mapping[PoolKey, Pool],
+        observer: Observer,
+        workloads: Workloads,
+        writes: WriteDispatcher,
+        tasks: asyncio.TaskGroup,
+        tick: Callable[[], Coroutine[None, None, None]],
+        stopping: asyncio.Event,
+    ) -> None:
+        self._pools = pools
+        self._pools_at: defaultdict[tuple[str, WorkloadName], list[PoolKey]] = defaultdict(list)
+        for pool in pools.values():
+            self._pools_at[pool.namespace, pool.workload].append(pool.key)
+        self._observer = observer
+        self._workloads = workloads
+        self._writes = writes
+        self._tasks = tasks
+        self._tick = tick
+        self._stopping = stopping
+        self._due: dict[PoolKey, bool] = {}
+        self._asked_meanwhile: set[PoolKey] = set()
+        self._draining: set[PoolKey] = set()
+        self._overtaken: set[PoolKey] = set()
+        self._rereading: set[PoolKey] = set()
+        self.asleep: dict[PoolKey, Pool] = {}
+        """The pools at zero, or about to be, without known work: only a wake-up tells of some."""
+
+    def take(self) -> dict[PoolKey, bool]:
+        """The pools that are due, and whether the queue of each is to be read first."""
+        due, self._due = self._due, {}
+        return due
+
+    def soon(self, key: PoolKey, *, ask: bool) -> None:
+        """The pool is due. With `ask` its queue is read first."""
+        if self._stopping.is_set():
+            return
+        if not self._due:
+            self._tasks.create_task(self._tick(), name="early tick")
+        self._due[key] = ask or self._due.get(key, False)
+
+    def decided(self, changed: Mapping[PoolKey, Decision]) -> None:
+        """Take the decisions that a tick made again: which pools wait for workers to finish, and
+        which are at zero, or about to be, without known work. Each of these gets an early tick: it
+        subscribes to their wake-ups, then reads their queues.
+        """
+        for key, decision in changed.items():
+            if decision.drain is not None and decision.drain.orders.drain:
+                self._draining.add(key)
+            else:
+                self._draining.discard(key)
+            if decision.next != 0 or self._observer.knows_work(self._pools[key]):
+                self.asleep.pop(key, None)
+            elif key not in self.asleep:
+                self.asleep[key] = self._pools[key]
+                self.soon(key, ask=True)
+
+    def again(self, key: PoolKey) -> None:
+        """Decide the pool at once, or as soon as its write has ended."""
+        if key in self._writes.under_way:
+            self._asked_meanwhile.add(key)
+        else:
+            self.soon(key, ask=False)
+
+    def woken(self, key: PoolKey) -> None:
+        """A first message came for a pool at zero: decide the pool at once."""
+        pool = self._pools.get(key)
+        if pool is not None:
+            self._observer.woken(key)
+            # with an activation threshold, one message is not enough: read how many there are
+            self.soon(key, ask=pool.activation > 0)
+
+    def asked(self, scopes: Collection[Scope]) -> None:
+        """Operators asked for something else: the pools it concerns are decided at once, those that
+        are being written as soon as that has ended.
+        """
+        under_way = self._writes.under_way
+        for key, pool in self._pools.items():
+            if any(concerns(scope, pool) for scope in scopes):
+                self.soon(key, ask=False)
+                if key in under_way:
+                    self._asked_meanwhile.add(key)
+
+    def changed(self, namespace: str, workload: WorkloadName) -> None:
+        """A workload changed: if our last write to it met a conflict, or if it waits for pods to
+        be marked, decide its pool again.
+        """
+        for key in self._pools_at.get((namespace, workload), ()):
+            if key not in self._rereading:
+                self._writes.backoff.heard_of(key)
+            if key in self._overtaken or key in self._draining:
+                self._overtaken.discard(key)
+                self.again(key)
+
+    def drained(self, key: PoolKey) -> None:
+        """A worker has finished: if its pool waits for that, decide it again."""
+        if key in self._draining:
+            self.again(key)
+
+    def written(self, write: Write) -> None:
+        """A write of this pool has ended."""
+        key = write.decision.pool
+        if write.outcome.kind is OutcomeKind.CONFLICT:
+            self._overtaken.add(key)
+            if self._writes.backoff.is_outdated(key):
+                self._tasks.create_task(self._reread(self._pools[key]), name=f"read {key}")
+        if write.decision.wake:
+            # the first replica is on its way; the queue's length decides about more
+            self.soon(key, ask=True)
+        elif self._observer.is_woken(key):
+            self.soon(key, ask=False)
+        self.ended(key)
+
+    def forget_conflicts(self, to_write: Collection[PoolKey]) -> None:
+        """Of pools that were read again and need no write, no watch will report our own one."""
+        for key in self._writes.backoff.outdated():
+            if key not in to_write and key not in self._rereading:
+                self._writes.backoff.nothing_to_write(key)
+
+    def ended(self, key: PoolKey) -> None:
+        """Nothing of the pool is under way any more: what came meanwhile is decided now."""
+        if key in self._asked_meanwhile:
+            self._asked_meanwhile.discard(key)
+            self.soon(key, ask=False)
+
+    async def _reread(self, pool: Pool) -> None:
+        """Read a workload by itself, because no watch reports what our writes lose against."""
+        if pool.key in self._rereading:
+            return
+        self._rereading.add(pool.key)
+        try:
+            await self._workloads.reread(pool)
+        finally:
+            self._rereading.discard(pool.key)

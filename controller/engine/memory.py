@@ -15,20 +15,19 @@ from typing import Final
 from msgspec.structs import replace
 
 from controller.engine.intents import IntentFindings
-from controller.engine.show.findings import Found
+from controller.engine.show.findings import Found, found
 from controller.model.decision import Condition, Standing
 from controller.model.fleet import Fleet
 from controller.model.ids import PoolKey
 from controller.model.intents import Intents, Scope
-from controller.model.memory import Memory
-from controller.model.snapshot import PoolView, Severity, condition_of
-from controller.model.tick import SavedMemory
+from controller.model.memory import Memory, SavedMemory
+from controller.model.snapshot import PoolView, condition_of
 from controller.planning.resume import on_this_clock, resumed, saw_more
 from controller.ports import (
     Clock,
     IntentStore,
     MemoryStore,
-    QueueHistories,
+    QueueSource,
     StoreAwayError,
     StoreConflictError,
     StoreError,
@@ -142,7 +141,7 @@ class Keeper:
         intents: IntentStore,
         clock: Clock,
         writes: bool,
-        histories: QueueHistories | None = None,
+        histories: QueueSource | None = None,
     ) -> None:
         """If `writes` is False, nothing is saved. Without `histories`, it is not kept where queues
         stand in them.
@@ -279,17 +278,16 @@ class Keeper:
     def notices(self) -> Iterator[Found]:
         """Findings about memory that was lost or cannot be saved, and about intents."""
         if self._unread:
-            text = (
+            why = (
                 f"the stored memory cannot be read yet ({self._unread}): it is kept, and the pools"
                 " go on from it when it can; until then they scale down only after a whole window"
             )
-            yield Severity.WARNING, "memory", "lost", text
+            yield found("lost", "memory", why=why)
         elif self._lost and self._clock.monotonic() < self._lost_until:
-            text = f"{self._lost}: no pool scales down before a whole window has been observed"
-            yield Severity.WARNING, "memory", "lost", text
+            why = f"{self._lost}: no pool scales down before a whole window has been observed"
+            yield found("lost", "memory", why=why)
         if self._unsaved:
-            text = f"cannot be saved, so a restart would begin new windows: {self._unsaved}"
-            yield Severity.WARNING, "memory", "save", text
+            yield found("save", "memory", why=self._unsaved)
         yield from self._intent_findings.found(self._intents.stored(), self._clock.now())
 
     async def _load(self, deadline: float) -> Memory:
@@ -349,10 +347,10 @@ class Keeper:
             self._histories.go_on_from(marks)
         watched_s = self._clock.monotonic() - self._began
         left = replace(left, memory=to_plan_with(memory))
-        found = resumed(left, self._fleet, now, watched, watched_s)
+        memory = resumed(left, self._fleet, now, watched, watched_s)
         # time that nobody has watched has moved it: it is saved so, or would be moved once more
         self._saved, self._decided = None, True
-        return found
+        return memory
 
     @property
     def _milestones(self) -> int:

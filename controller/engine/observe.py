@@ -10,18 +10,17 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from types import MappingProxyType
-from typing import Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self
 
 import msgspec
 from msgspec.structs import replace
 
-from controller.engine.show.findings import Found
+from controller.engine.show.findings import Found, words_of
 from controller.model.fleet import Fleet, Pool, Tenant
 from controller.model.ids import PoolKey, WorkloadName
-from controller.model.metrics import MetricValue
 from controller.model.observation import (
+    MetricValue,
     Observation,
-    Pod,
     Pods,
     PoolObservation,
     QueueDepth,
@@ -44,21 +43,13 @@ from controller.ports import (
 )
 
 
-class _Marked(NamedTuple):
-    """A reading with what it was made of: it is up to date while these are the same."""
-
-    read: Reading[Pods]
-    ending: Mapping[str, str]
-    reading: Reading[Pods]
-
-
 class EndingPods:
     """Notes on pods that their node ends. A pool's reading is the same object until something of it
     changes.
     """
 
     def __init__(self) -> None:
-        self._marked: dict[PoolKey, _Marked] = {}
+        self._marked: dict[PoolKey, tuple[Reading[Pods], Mapping[str, str], Reading[Pods]]] = {}
 
     def marked(
         self, pool: PoolKey, reading: Reading[Pods], ending: Mapping[str, str]
@@ -68,20 +59,17 @@ class EndingPods:
             self._marked.pop(pool, None)
             return reading
         known = self._marked.get(pool)
-        if known is None or known.read is not reading or known.ending != ending:
-            known = self._marked[pool] = _Marked(reading, ending, _marked(reading, ending))
-        return known.reading
-
-
-def _marked(reading: Reading[Pods], ending: Mapping[str, str]) -> Reading[Pods]:
-    if isinstance(reading, Absent) or not any(pod.node in ending for pod in reading.value.items):
-        return reading
-    items = tuple(_with_taint(pod, ending.get(pod.node, "")) for pod in reading.value.items)
-    return replace(reading, value=replace(reading.value, items=items))
-
-
-def _with_taint(pod: Pod, taint: str) -> Pod:
-    return replace(pod, node_ends=taint) if taint else pod
+        if known is not None and known[0] is reading and known[1] == ending:
+            return known[2]
+        found, pods = reading, reading.value
+        if any(pod.node in ending for pod in pods.items):
+            items = tuple(
+                replace(pod, node_ends=ending[pod.node]) if ending.get(pod.node) else pod
+                for pod in pods.items
+            )
+            found = replace(reading, value=replace(pods, items=items))
+        self._marked[pool] = reading, ending, found
+        return found
 
 
 READ_S: Final = 3.0
@@ -236,9 +224,9 @@ def _failure_of(source: str, why: Why, concerned: list[tuple[MetricKey, str]]) -
     more = f" and {len(concerned) - _NAMED} more" if len(concerned) > _NAMED else ""
     detail = concerned[0][1]
     said = f": {detail}" if detail else ""
-    words = why.value.replace("_", " ")
-    text = f"{', '.join(names)}{more} cannot be read ({words}) and prevent scale-down{said}"
-    return Severity.WARNING, source, why.value, text
+    names_and_why = f"{', '.join(names)}{more} cannot be read ({words_of(why)})"
+    text = f"{names_and_why} and prevent scale-down{said}"
+    return Found(Severity.WARNING, source, why.value, text)
 
 
 _NOTHING: Final[Mapping[PoolKey, int]] = MappingProxyType({})
@@ -281,7 +269,7 @@ class Observer:
         self._each: dict[PoolKey, tuple[Reading[QueueDepth], ...]] = {}
         self._asked_at: dict[PoolKey, float] = {}
         self._woken: dict[PoolKey, float] = {}
-        self._pools: dict[PoolKey, PoolObservation] = {}
+        self._pools: dict[PoolKey, tuple[tuple[Any, ...], PoolObservation]] = {}
         self._tenants: dict[str, TenantObservation] = {}
         self._ending = EndingPods()
         self.failed = 0
@@ -389,52 +377,27 @@ class Observer:
 
     def _see(self, pool: Pool, ending: Mapping[str, str]) -> PoolObservation:
         key, sources, workloads = pool.key, self._sources, self._sources.workloads
-        queue, queues = self._depths.get(key) or _NEVER_READ, self._each.get(key, ())
-        workload = workloads.workload(pool)
-        pods = self._ending.marked(key, workloads.pods(pool), ending)
-        woken_at = self._woken.get(key)
         wake, wake_detail = sources.wakes.state(key)
-        warnings = workloads.warnings(pool)
-        metrics = sources.metrics.readings(key)
-        measured_pods = workloads.measured_pods(pool)
-        task_usage, workers = sources.usage.measured(key), sources.workers.read(key)
-        unmarkable, unfreezable = workloads.unmarkable(pool), workloads.unfreezable(pool)
-        known = self._pools.get(key)
-        if (
-            known is not None
-            and known.queue is queue
-            and known.queues is queues
-            and known.workload is workload
-            and known.pods is pods
-            and known.woken_at == woken_at
-            and known.wake is wake
-            and known.warnings == warnings
-            and known.metrics is metrics
-            and known.measured_pods == measured_pods
-            and known.task_usage == task_usage
-            and known.wake_detail == wake_detail
-            and known.workers is workers
-            and known.unmarkable == unmarkable
-            and known.unfreezable == unfreezable
-        ):
-            return known
-        found = self._pools[key] = PoolObservation(
-            queue=queue,
-            queues=queues,
-            workload=workload,
-            pods=pods,
-            woken_at=woken_at,
-            wake=wake,
-            wake_detail=wake_detail,
-            warnings=warnings,
-            metrics=metrics,
-            measured_pods=measured_pods,
-            task_usage=task_usage,
-            workers=workers,
-            unmarkable=unmarkable,
-            unfreezable=unfreezable,
-        )
-        return found
+        parts: dict[str, Any] = {
+            "queue": self._depths.get(key) or _NEVER_READ,
+            "queues": self._each.get(key, ()),
+            "workload": workloads.workload(pool),
+            "pods": self._ending.marked(key, workloads.pods(pool), ending),
+            "woken_at": self._woken.get(key),
+            "wake": wake,
+            "wake_detail": wake_detail,
+            "warnings": workloads.warnings(pool),
+            "metrics": sources.metrics.readings(key),
+            "measured_pods": workloads.measured_pods(pool),
+            "task_usage": sources.usage.measured(key),
+            "workers": sources.workers.read(key),
+            "unmarkable": workloads.unmarkable(pool),
+            "unfreezable": workloads.unfreezable(pool),
+        }
+        values, known = tuple(parts.values()), self._pools.get(key)
+        if known is None or known[0] != values:
+            known = self._pools[key] = values, PoolObservation(**parts)
+        return known[1]
 
     def _tenant(
         self, tenant: Tenant, usage: Mapping[str, Reading[TokenUsage]]

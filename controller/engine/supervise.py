@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import signal
 import threading
 import time
 from collections.abc import Awaitable, Callable
@@ -14,6 +15,7 @@ from typing import Final
 
 from controller.model.servers import Backoff, no_jitter, why_unreachable
 from controller.model.snapshot import Snapshot
+from controller.ports import Clock
 
 log = logging.getLogger(__name__)
 
@@ -191,3 +193,80 @@ def spare_what_lasts() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(_YOUNG, *gc.get_threshold()[1:])
+
+
+class SystemClock:
+    """Unix seconds that go back only in `follow_step`.
+
+    When the system's clock has stepped by more than `STEP_S`, `follow_step` takes over the new time
+    once and returns the difference. The caller adds it to all remembered times, so that ages stay
+    correct.
+    """
+
+    def __init__(
+        self,
+        wall: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._wall = wall
+        self._monotonic = monotonic
+        self._offset = wall() - monotonic()
+
+    def now(self) -> float:
+        """Unix seconds."""
+        return self._offset + self._monotonic()
+
+    def monotonic(self) -> float:
+        """Seconds for ages and waits; no step of the system's clock changes them."""
+        return self._monotonic()
+
+    def follow_step(self) -> float:
+        """Take over a step of the system's clock; returns its seconds, 0.0 if there was none."""
+        from controller.planning.memory import STEP_S  # a dashboard needs no planner for the time
+
+        step = self._wall() - self.now()
+        if abs(step) <= STEP_S:
+            return 0.0
+        self._offset += step
+        return step
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after `seconds`; a negative number counts as 0."""
+        await asyncio.sleep(max(0.0, seconds))
+
+
+def next_slot(slot: float, now: float, interval_s: float) -> tuple[float, int]:
+    """The first slot after `slot` that is not past at `now`, and how many slots were skipped."""
+    following = slot + interval_s
+    if now <= following:
+        return following, 0
+    late = int((now - following) // interval_s) + 1
+    return following + late * interval_s, late
+
+
+async def sleep_unless(event: asyncio.Event, clock: Clock, seconds: float) -> None:
+    """Sleep for so long, or until the event is set."""
+    sleep = asyncio.ensure_future(clock.sleep(seconds))
+    is_set = asyncio.ensure_future(event.wait())
+    try:
+        await asyncio.wait({sleep, is_set}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        sleep.cancel()
+        is_set.cancel()
+
+
+class SignalSwitch:
+    """Turned on and off by a signal, in any thread. A restart of the process turns it off."""
+
+    def __init__(self) -> None:
+        self.is_on = False
+
+    def turn(self, *, on: bool) -> None:
+        """Freeze, or thaw."""
+        self.is_on = on
+
+
+def freeze_by_signals(switch: SignalSwitch) -> None:
+    """Let SIGUSR1 freeze and SIGUSR2 thaw this process. To be called in the main thread."""
+    signal.signal(signal.SIGUSR1, lambda _number, _frame: switch.turn(on=True))
+    signal.signal(signal.SIGUSR2, lambda _number, _frame: switch.turn(on=False))

@@ -7,13 +7,12 @@ import logging
 from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
-from controller.engine.show.findings import Found
+from controller.engine.show.findings import Found, found
 from controller.model.decision import Drain, Outcome, OutcomeKind
 from controller.model.fleet import Fleet, Pool
 from controller.model.ids import PoolKey
 from controller.model.observation import DELETED_FIRST, PodPhase
 from controller.model.readings import Fresh, last_known
-from controller.model.snapshot import Severity
 from controller.model.worker_messages import PoolAllowance, WorkerState
 from controller.planning.provider_shares import pool_terms, provider_shares
 from controller.ports import (
@@ -111,10 +110,9 @@ class Crews:
     def findings(self) -> Iterator[Found]:
         """What workers cannot say, or cannot be told."""
         if problem := self._source.problem():
-            text = f"what they do cannot be read, so their pools are not scaled down: {problem}"
-            yield Severity.WARNING, "workers", "workers", text
+            yield found("workers", "workers", why=problem)
         for pool, problem in self._problems.items():
-            yield Severity.WARNING, pool, "orders", f"its workers cannot be told: {problem}"
+            yield found("orders", pool, why=problem)
 
 
 TURN_S: Final = 10.0
@@ -172,8 +170,7 @@ class Allotment:
     def findings(self) -> Iterator[Found]:
         """Why workers cannot be told."""
         if self._problem:
-            text = f"workers cannot be told their share of the models' limits: {self._problem}"
-            yield Severity.WARNING, "workers", "allowances", text
+            yield found("allowances", "workers", why=self._problem)
 
     def _states(self, pool: PoolKey) -> tuple[WorkerState, ...] | None:
         """The pool's workers; None if it is not known whether there are any."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from controller.model.ids import PoolKey
 from controller.model.observation import PoolObservation
@@ -14,15 +14,50 @@ from controller.model.snapshot import INVALID_FILE, LinkState, PoolView, Role, S
 _ESCAPES: Final = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
 
+# each family with its help text; the names of counters are without `_total`
+_TABLE: Final = """
+counter agent_scale_events Changes of spec.replicas that were written.
+counter agentdash_ticks Passes over the whole fleet.
+counter agentdash_late_ticks Ticks that were skipped because one took longer than the interval.
+counter agentdash_failed_writes Writes to the cluster that were not applied.
+counter agentdash_source_failures Readings that failed, or requests that the source left unanswered.
+gauge agentdash_tick_duration_seconds How long the last tick took from observing to publishing.
+gauge agentdash_leader 1 while this process holds the lease, 0 while another one does.
+gauge agentdash_frozen 1 while a kill switch stops every write of this process, else 0.
+gauge agentdash_fleet_file_valid 1 while the fleet file has no fault, else 0: then the last good one
+    stays in force.
+gauge agentdash_pool_demand_replicas Replicas that the work asks for, before any limit.
+gauge agentdash_pool_recommendation_replicas Replicas that the pool's own rule recommends.
+gauge agentdash_pool_target_replicas Replicas that the pool should have.
+gauge agentdash_pool_next_replicas Replicas that are set now, after steps and gates.
+gauge agentdash_pool_ready_replicas Replicas that are ready.
+gauge agentdash_pool_bound 1 for the rule that decided the pool's target.
+gauge agentdash_pool_gate 1 for the gate that holds the pool away from its target; no series where
+    none does.
+gauge nats_consumer_pending Messages that are not delivered yet.
+gauge nats_consumer_ack_pending Messages that are delivered and not acknowledged yet.
+gauge agentdash_queue_reading_blind 1 where the pool's queue cannot be read now, else 0.
+gauge agentdash_queue_reading_age_seconds Age of the last good reading of the pool's queue.
+gauge agentdash_source_up 1 while the source is connected, else 0.
+gauge agentdash_source_age_seconds Time since the source's last answer.
+gauge agentdash_finding 1 for each thing that deserves attention: a pool, tenant or link, and what
+    of it.
+"""
+
+
 class Family(NamedTuple):
-    """A metric family; `words` is its help text. A counter's `sample_name` ends in `_total`, its
-    `name` does not.
+    """A metric family; `words` is its help text. A counter's samples end in `_total`, its `name`
+    does not.
     """
 
+    kind: str
     name: str
     words: str
-    kind: Literal["gauge", "counter"]
-    sample_name: str
+
+    @property
+    def sample_name(self) -> str:
+        """The name of its samples."""
+        return f"{self.name}_total" if self.kind == "counter" else self.name
 
     def line(self, value: float, labels: str = "") -> str:
         """The line of one sample; `labels` is made by `label_text`."""
@@ -34,14 +69,8 @@ class Family(NamedTuple):
         return f"# HELP {name} {self.words}\n# TYPE {name} {self.kind}\n{''.join(lines)}"
 
 
-def gauge(name: str, words: str) -> Family:
-    """A gauge: numbers that may rise and fall."""
-    return Family(name, words, "gauge", name)
-
-
-def counter(name: str, words: str) -> Family:
-    """A counter: numbers that only grow while the process runs."""
-    return Family(name, words, "counter", f"{name}_total")
+_ENTRIES: Final = _TABLE.replace("\n    ", " ").strip().splitlines()
+_FAMILIES: Final = {each.name: each for each in (Family(*row.split(" ", 2)) for row in _ENTRIES)}
 
 
 def label_text(**labels: str) -> str:
@@ -62,82 +91,22 @@ def _number(value: float) -> str:
 _ROLES_WITH_LEASE: Final = frozenset({Role.LEADER, Role.FOLLOWER})
 ScaleCounts: TypeAlias = Callable[[], Mapping[tuple[PoolKey, str, str], int]]
 _Rendered: TypeAlias = tuple[Family, Iterable[str]]
-
-_SCALE_EVENTS: Final = counter("agent_scale_events", "Changes of spec.replicas that were written.")
-_TICKS: Final = counter("agentdash_ticks", "Passes over the whole fleet.")
-_LATE_TICKS: Final = counter(
-    "agentdash_late_ticks", "Ticks that were skipped because one took longer than the interval."
-)
-_FAILED_WRITES: Final = counter(
-    "agentdash_failed_writes", "Writes to the cluster that were not applied."
-)
-_FAILED_READINGS: Final = counter(
-    "agentdash_source_failures",
-    "Readings that failed, or requests that the source left unanswered.",
-)
-_TICK_DURATION: Final = gauge(
-    "agentdash_tick_duration_seconds",
-    "How long the last tick took from observing to publishing.",
-)
-_LEADER: Final = gauge(
-    "agentdash_leader", "1 while this process holds the lease, 0 while another one does."
-)
-_FROZEN: Final = gauge(
-    "agentdash_frozen", "1 while a kill switch stops every write of this process, else 0."
-)
-_FLEET_FILE: Final = gauge(
-    "agentdash_fleet_file_valid",
-    "1 while the fleet file has no fault, else 0: then the last good one stays in force.",
-)
-_POOL_DEMAND: Final = gauge(
-    "agentdash_pool_demand_replicas", "Replicas that the work asks for, before any limit."
-)
-_POOL_RECOMMENDATION: Final = gauge(
-    "agentdash_pool_recommendation_replicas", "Replicas that the pool's own rule recommends."
-)
-_POOL_TARGET: Final = gauge("agentdash_pool_target_replicas", "Replicas that the pool should have.")
-_POOL_NEXT: Final = gauge(
-    "agentdash_pool_next_replicas", "Replicas that are set now, after steps and gates."
-)
-_POOL_READY: Final = gauge("agentdash_pool_ready_replicas", "Replicas that are ready.")
-_POOL_BOUND: Final = gauge("agentdash_pool_bound", "1 for the rule that decided the pool's target.")
-_POOL_GATE: Final = gauge(
-    "agentdash_pool_gate",
-    "1 for the gate that holds the pool away from its target; no series where none does.",
-)
-_QUEUE_PENDING: Final = gauge("nats_consumer_pending", "Messages that are not delivered yet.")
-_QUEUE_IN_FLIGHT: Final = gauge(
-    "nats_consumer_ack_pending", "Messages that are delivered and not acknowledged yet."
-)
-_QUEUE_BLIND: Final = gauge(
-    "agentdash_queue_reading_blind", "1 where the pool's queue cannot be read now, else 0."
-)
-_QUEUE_AGE: Final = gauge(
-    "agentdash_queue_reading_age_seconds", "Age of the last good reading of the pool's queue."
-)
-_SOURCE_UP: Final = gauge("agentdash_source_up", "1 while the source is connected, else 0.")
-_SOURCE_AGE: Final = gauge("agentdash_source_age_seconds", "Time since the source's last answer.")
-_FINDINGS: Final = gauge(
-    "agentdash_finding",
-    "1 for each thing that deserves attention: a pool, tenant or link, and what of it.",
-)
+_PENDING, _IN_FLIGHT = _FAMILIES["nats_consumer_pending"], _FAMILIES["nats_consumer_ack_pending"]
+_BOUND, _GATE = _FAMILIES["agentdash_pool_bound"], _FAMILIES["agentdash_pool_gate"]
+_QUEUE_AGE: Final = _FAMILIES["agentdash_queue_reading_age_seconds"]
 _OF_POOLS: Final = (
-    _POOL_DEMAND,
-    _POOL_RECOMMENDATION,
-    _POOL_TARGET,
-    _POOL_NEXT,
-    _POOL_BOUND,
-    _POOL_GATE,
-    _POOL_READY,
-    _QUEUE_PENDING,
-    _QUEUE_IN_FLIGHT,
-    _QUEUE_BLIND,
+    *(
+        _FAMILIES[f"agentdash_pool_{name}_replicas"]
+        for name in ("demand", "recommendation", "target", "next")
+    ),
+    _BOUND,
+    _GATE,
+    _FAMILIES["agentdash_pool_ready_replicas"],
+    _PENDING,
+    _IN_FLIGHT,
+    _FAMILIES["agentdash_queue_reading_blind"],
 )
 """Families with a line for each pool, which depends only on the pool's view."""
-_OF_QUEUES: Final = frozenset({_QUEUE_PENDING, _QUEUE_IN_FLIGHT})
-_WORD_LABELS: Final = {_POOL_BOUND: "bound", _POOL_GATE: "gate"}
-
-
 _Value: TypeAlias = int | str | tuple[int | None, ...] | None
 
 
@@ -187,12 +156,11 @@ class MetricsPage:
         yield _of_findings(snapshot)
 
     def _scale_events(self) -> _Rendered:
-        lines = []
-        for (pool, direction, trigger), count in self._scaled().items():
-            tenant, _, name = pool.partition("/")
-            labels = label_text(tenant=tenant, pool=name, direction=direction, trigger=trigger)
-            lines.append(_SCALE_EVENTS.line(count, labels))
-        return _SCALE_EVENTS, lines
+        counts = {
+            label_text(**_names_of(pool), direction=direction, trigger=trigger): count
+            for (pool, direction, trigger), count in self._scaled().items()
+        }
+        return _samples("agent_scale_events", counts)
 
     def _pool_lines(self, snapshot: Snapshot) -> Sequence[_PoolLines]:
         kept, self._kept = self._kept, {}
@@ -204,31 +172,31 @@ class MetricsPage:
         return list(self._kept.values())
 
 
+def _samples(name: str, values: float | Mapping[str, float]) -> _Rendered:
+    """A family with one value, or with values by their labels."""
+    family = _FAMILIES[name]
+    each = values if isinstance(values, Mapping) else {"": values}
+    return family, [family.line(value, labels) for labels, value in each.items()]
+
+
+def _names_of(pool: PoolKey) -> dict[str, str]:
+    tenant, _, name = pool.partition("/")
+    return {"tenant": tenant, "pool": name}
+
+
 def _lines_of(view: PoolView, known: _PoolLines | None) -> _PoolLines:
     """The lines of a pool; lines with unchanged values are taken from `known`."""
     if known is None or known.view.queues != view.queues:
-        known = _no_lines(view)
-    values = _values(view)
+        queues = (label_text(stream=each.stream, consumer=each.consumer) for each in view.queues)
+        nothing = (None,) * len(_OF_POOLS), ("",) * len(_OF_POOLS)
+        known = _PoolLines(view, label_text(**_names_of(view.key)), tuple(queues), *nothing)
+    values, lines = _values(view), list(known.lines)
     if values == known.values:
-        return _PoolLines(view, known.labels, known.queue_labels, values, known.lines)
-    lines = list(known.lines)
+        return known._replace(view=view)
     for number, (value, before) in enumerate(zip(values, known.values, strict=True)):
         if value != before:
             lines[number] = _line(_OF_POOLS[number], value, known)
-    return _PoolLines(view, known.labels, known.queue_labels, values, tuple(lines))
-
-
-def _no_lines(view: PoolView) -> _PoolLines:
-    tenant, _, name = view.key.partition("/")
-    return _PoolLines(
-        view=view,
-        labels=label_text(tenant=tenant, pool=name),
-        queue_labels=tuple(
-            label_text(stream=each.stream, consumer=each.consumer) for each in view.queues
-        ),
-        values=(None,) * len(_OF_POOLS),
-        lines=("",) * len(_OF_POOLS),
-    )
+    return known._replace(view=view, values=values, lines=tuple(lines))
 
 
 def _values(view: PoolView) -> tuple[_Value, ...]:
@@ -267,9 +235,11 @@ def _line(family: Family, value: _Value, of: _PoolLines) -> str:
     if isinstance(value, tuple):
         each = zip(value, of.queue_labels, strict=False)
         return "".join(family.line(one, labels) for one, labels in each if one is not None)
-    if isinstance(value, str):  # `bound` or `gate`, the first label in sorted order
-        return family.line(1, f'{{{_WORD_LABELS[family]}="{value}",{of.labels[1:]}')
-    return family.line(value, of.queue_labels[0] if family in _OF_QUEUES else of.labels)
+    if isinstance(value, str):  # the first label in sorted order
+        name = "bound" if family is _BOUND else "gate"
+        return family.line(1, f'{{{name}="{value}",{of.labels[1:]}')
+    is_of_queue = family in {_PENDING, _IN_FLIGHT}
+    return family.line(value, of.queue_labels[0] if is_of_queue else of.labels)
 
 
 def _queue_ages(pools: Iterable[_PoolLines], now: float) -> Iterator[str]:
@@ -283,49 +253,38 @@ def _queue_ages(pools: Iterable[_PoolLines], now: float) -> Iterator[str]:
 
 def _of_loop(snapshot: Snapshot) -> Iterator[_Rendered]:
     stats = snapshot.loop
-    yield _TICKS, [_TICKS.line(stats.ticks)]
-    yield _LATE_TICKS, [_LATE_TICKS.line(stats.late_ticks)]
-    yield _FAILED_WRITES, [_FAILED_WRITES.line(stats.failed_writes)]
-    yield (
-        _FAILED_READINGS,
-        [
-            _FAILED_READINGS.line(count, label_text(source=source))
-            for source, count in stats.failures
-        ],
-    )
-    yield _TICK_DURATION, [_TICK_DURATION.line(stats.last_tick_s)]
+    yield _samples("agentdash_ticks", stats.ticks)
+    yield _samples("agentdash_late_ticks", stats.late_ticks)
+    yield _samples("agentdash_failed_writes", stats.failed_writes)
+    failures = {label_text(source=source): count for source, count in stats.failures}
+    yield _samples("agentdash_source_failures", failures)
+    yield _samples("agentdash_tick_duration_seconds", stats.last_tick_s)
     is_valid = all(each.kind != INVALID_FILE for each in snapshot.findings)
-    yield _FLEET_FILE, [_FLEET_FILE.line(int(is_valid))]
-    yield _FROZEN, [_FROZEN.line(int(bool(snapshot.frozen_by)))]
+    yield _samples("agentdash_fleet_file_valid", int(is_valid))
+    yield _samples("agentdash_frozen", int(bool(snapshot.frozen_by)))
     if snapshot.role in _ROLES_WITH_LEASE:
-        yield _LEADER, [_LEADER.line(int(snapshot.role is Role.LEADER))]
+        yield _samples("agentdash_leader", int(snapshot.role is Role.LEADER))
 
 
 def _of_links(snapshot: Snapshot) -> Iterator[_Rendered]:
-    labels = {link.name: label_text(source=link.name) for link in snapshot.links}
-    yield (
-        _SOURCE_UP,
-        [
-            _SOURCE_UP.line(int(link.state is LinkState.CONNECTED), labels[link.name])
-            for link in snapshot.links
-        ],
-    )
-    yield (
-        _SOURCE_AGE,
-        [
-            _SOURCE_AGE.line(max(0.0, snapshot.at - link.last_good_at), labels[link.name])
-            for link in snapshot.links
-            if link.last_good_at is not None
-        ],
-    )
+    labels = {label_text(source=link.name): link for link in snapshot.links}
+    up = {label: int(link.state is LinkState.CONNECTED) for label, link in labels.items()}
+    yield _samples("agentdash_source_up", up)
+    ages = {
+        label: max(0.0, snapshot.at - link.last_good_at)
+        for label, link in labels.items()
+        if link.last_good_at is not None
+    }
+    yield _samples("agentdash_source_age_seconds", ages)
 
 
 def _of_findings(snapshot: Snapshot) -> _Rendered:
     """A series for each finding, for alerts. Findings with the same severity, subject and kind are
     one series, because a scrape must not have a series twice.
     """
-    subjects = {(each.severity.value, each.subject, each.kind) for each in snapshot.findings}
-    return _FINDINGS, [
-        _FINDINGS.line(1, label_text(severity=severity, subject=subject, kind=kind))
-        for severity, subject, kind in sorted(subjects)
-    ]
+    found = {(each.severity.value, each.subject, each.kind) for each in snapshot.findings}
+    series = {
+        label_text(severity=severity, subject=subject, kind=kind): 1
+        for severity, subject, kind in sorted(found)
+    }
+    return _samples("agentdash_finding", series)

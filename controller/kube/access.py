@@ -258,18 +258,12 @@ def environment_proxy(url: str) -> str | None:
     """
     parts = urlsplit(url)
     host = parts.hostname or ""
-    if host == "localhost" or _is_loopback(host):
-        return None
+    with suppress(ValueError):
+        if host == "localhost" or ip_address(host).is_loopback:
+            return None
     if urllib.request.proxy_bypass(f"{host}:{parts.port}" if parts.port else host):
         return None
     return urllib.request.getproxies().get(parts.scheme)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def trust_new_certificate(context: ssl.SSLContext, configuration: Configuration) -> None:

@@ -9,9 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-import time
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
@@ -53,21 +52,15 @@ class LinkTracker:
     each time the wall clock is set.
     """
 
-    def __init__(
-        self,
-        clock: Clock,
-        monotonic: Callable[[], float] = time.monotonic,
-        *,
-        name: str = "kubernetes",
-    ) -> None:
+    def __init__(self, clock: Clock, name: str = "kubernetes") -> None:
         """`name` is the connection's name in the log."""
-        self._clock = clock
+        self.clock = clock
         self._name = name
-        self.monotonic = monotonic
+        self.monotonic = clock.monotonic
         self._state = LinkState.CONNECTING
-        self._since = monotonic()
+        self._since = self.monotonic()
         self._good_at: float | None = None
-        self._offset = clock.now() - monotonic()
+        self._offset = clock.now() - self.monotonic()
         self._refusal: str | None = None
         self.is_up = False
         self.detail = ""
@@ -120,7 +113,10 @@ class LinkTracker:
         )
 
     def _enter(self, state: LinkState, detail: str, why: Why) -> None:
-        self._look_at_the_clock()
+        offset = self.clock.now() - self.monotonic()
+        if abs(offset - self._offset) > CLOCK_STEP_S:
+            self.clock_epoch += 1
+            self._offset = offset
         if state is not self._state:
             self._state, self._since = state, self.monotonic()
             level = logging.INFO if state is LinkState.CONNECTED else logging.WARNING
@@ -130,14 +126,8 @@ class LinkTracker:
         self.is_up = state is LinkState.CONNECTED
         self.detail, self.why = detail, why
 
-    def _look_at_the_clock(self) -> None:
-        offset = self._clock.now() - self.monotonic()
-        if abs(offset - self._offset) > CLOCK_STEP_S:
-            self.clock_epoch += 1
-            self._offset = offset
-
     def _unix(self, moment: float) -> float:
-        return self._clock.now() - (self.monotonic() - moment)
+        return self.clock.now() - (self.monotonic() - moment)
 
 
 class Lane(StrEnum):
@@ -145,24 +135,6 @@ class Lane(StrEnum):
 
     READ = "read"
     WRITE = "write"
-
-
-class Pauses:
-    """The times until which no requests are sent, by lane. `monotonic` gives seconds."""
-
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._monotonic = monotonic
-        self._until = dict.fromkeys(Lane, float("-inf"))
-
-    def hold(self, seconds: float, *lanes: Lane) -> None:
-        """Send nothing on these lanes for so many seconds; without lanes, on all of them."""
-        until = self._monotonic() + seconds
-        for lane in lanes or Lane:
-            self._until[lane] = max(self._until[lane], until)
-
-    def remaining(self, lane: Lane) -> float:
-        """Seconds until the lane is free; 0.0 if it is."""
-        return max(0.0, self._until[lane] - self._monotonic())
 
 
 CONNECT_TIMEOUT_S: Final = 3.0
@@ -185,22 +157,24 @@ class Client:
     the certificates cannot be read.
     """
 
-    def __init__(self, access: Access, pauses: Pauses, link: LinkTracker) -> None:
+    def __init__(self, access: Access, clock: Clock, name: str = "kubernetes") -> None:
+        """`name` is the connection's name in the log."""
         self.access = access
-        self._pauses = pauses
-        self._link = link
+        self.clock = clock
+        self.link = LinkTracker(clock, name)
+        self._held = dict.fromkeys(Lane, float("-inf"))  # until then nothing is sent
         # Watches stay open for minutes, six for each namespace. In a pool of their own without a
         # limit they never take the connection that a write needs.
         self._watches = _api_client(access, connections=0)
         self._calls = _api_client(access, connections=64)
         self.requests: Counter[tuple[str, str]] = Counter()
 
-    def apart(self, clock: Clock) -> Client:
-        """Another client for the same server, with its own connections, pauses and link. It is for
+    def apart(self) -> Client:
+        """Another client for the same server, with its own connections, waits and link. It is for
         APIs that other servers behind the API server answer (APIService), and for the lease, whose
         renewals nothing else may delay.
         """
-        return Client(self.access, Pauses(), LinkTracker(clock, name="kubernetes metrics"))
+        return Client(self.access, self.clock, "kubernetes metrics")
 
     async def close(self) -> None:
         """End all connections."""
@@ -292,7 +266,7 @@ class Client:
                 line = await response.content.readline()
             if not line:
                 return
-            self._link.answered()
+            self.link.answered()
             yield line
 
     async def _answer(
@@ -313,7 +287,7 @@ class Client:
         await self.access.keep_current()
         lane = Lane.READ if method == "GET" else Lane.WRITE
         for last_try in (False, True):
-            wait = self._pauses.remaining(lane)
+            wait = self._held[lane] - self.clock.monotonic()
             if wait > 0:
                 raise HeldBackError(wait)
             generation = self.access.generation
@@ -329,22 +303,23 @@ class Client:
             answer = await api.call_api(*serialized, _request_timeout=deadline)
             response: aiohttp.ClientResponse = answer.response
             if 200 <= response.status < 300:
-                self._link.accepted()
+                self.link.accepted()
                 return response
             try:
                 said = await _beginning(response, MOST_REFUSAL_BYTES)
             finally:
                 response.close()
             refusal = api_error(response.status, response.headers, said)
-            self._link.answered()
+            self.link.answered()
             if refusal.retry_after_s is not None and refusal.status in {429, 503}:
                 # after 429 requests of this lane wait (API priority and fairness), after 503 all
-                lanes = (lane,) if refusal.status == 429 else ()
-                self._pauses.hold(refusal.retry_after_s, *lanes)
+                until = self.clock.monotonic() + refusal.retry_after_s
+                for held in (lane,) if refusal.status == 429 else Lane:
+                    self._held[held] = max(self._held[held], until)
             if refusal.status != 401:
-                self._link.accepted()
+                self.link.accepted()
                 raise refusal
-            self._link.refused(refusal.detail)
+            self.link.refused(refusal.detail)
             if last_try:
                 raise refusal
             await self.access.renew(generation)
@@ -359,14 +334,14 @@ class Client:
             with _typed_failures():
                 yield
         except (UnreachableError, TimedOutError, LostError) as failure:
-            self._link.silent(failure.why, failure.detail)
+            self.link.silent(failure.why, failure.detail)
             raise
         except ApiError as refusal:
             if refusal.status == 401 or refusal.status >= 500:
-                self._link.failed += 1
+                self.link.failed += 1
             raise
         else:
-            self._link.answered()
+            self.link.answered()
 
 
 def _api_client(access: Access, connections: int) -> Any:

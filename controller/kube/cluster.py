@@ -5,18 +5,23 @@ from __future__ import annotations
 import asyncio
 import random
 import re
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 import msgspec
 
 from controller.kube.access import Access
-from controller.kube.client import Client, LinkTracker, Pauses
+from controller.kube.client import Client
 from controller.kube.errors import ApiError, KubeError
-from controller.kube.nodes import ClusterSupply
+from controller.kube.supply import NodeView
+from controller.kube.watch import ReadingOf, Reflector, WatchTarget, believed
 from controller.kube.workloads import ClusterWorkloads
 from controller.kube.writes import WRITE_TIMEOUT_S, ClusterActuator, EventWriter, WriteGate
+from controller.model.ids import WorkloadName
+from controller.model.observation import ClusterRoom
+from controller.model.readings import Reading
+from controller.model.scarcity import NodeClass, Resources
 from controller.model.settings import KubernetesSettings
 from controller.model.snapshot import Link, PodLog
 from controller.model.text import clean
@@ -86,6 +91,47 @@ def _words(error: KubeError, namespace: str) -> str:
     return error.detail
 
 
+class ClusterSupply:
+    """The `Supply` port. One reflector watches all nodes.
+
+    A reading stays the same object until it changes.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        workloads: ClusterWorkloads,
+        ending_taints: Sequence[str] = (),
+    ) -> None:
+        """`ending_taints` are further keys of taints that say that a node ends."""
+        self._workloads = workloads
+        self._nodes = NodeView(ending_taints)
+        self._answer = asyncio.Event()
+        self._kept: ReadingOf[ClusterRoom] = ReadingOf()
+        target = WatchTarget(kind="nodes", path="/api/v1/nodes")
+        self._reflector = Reflector(client, target, self._nodes, on_answer=self._answer.set)
+
+    def quota(self, namespace: str, workloads: frozenset[WorkloadName]) -> Reading[Resources]:
+        """What the namespace's quotas leave for these workloads together."""
+        return self._workloads.quota(namespace, workloads)
+
+    def room(self, classes: Sequence[NodeClass]) -> Reading[ClusterRoom]:
+        """What all nodes can hold, and those of each class; Absent(REFUSED) without the right to
+        list nodes.
+        """
+        room = self._nodes.room(tuple(classes))
+        freshness = self._reflector.freshness
+        return self._kept.get(lambda: believed(freshness.judge(room)), room, freshness.trust())
+
+    async def run(self) -> None:
+        """Watch the nodes until cancelled."""
+        await self._reflector.run()
+
+    async def wait_seen(self) -> None:
+        """Return when the nodes were listed, or it is known why they cannot be."""
+        await self._answer.wait()
+
+
 PROBE_EVERY_S: Final = (4.0, 6.0)
 PROBE_TIMEOUT_S: Final = 3.0
 
@@ -100,20 +146,31 @@ class Cluster:
     def __init__(
         self,
         client: Client,
+        apart: Client,
+        tasks: asyncio.TaskGroup,
         *,
-        workloads: ClusterWorkloads,
-        supply: ClusterSupply,
-        actuator: ClusterActuator,
-        tracker: LinkTracker,
-        events: EventWriter,
+        settings: KubernetesSettings,
+        may_write: Callable[[], bool],
+        write_timeout_s: float,
+        process: str,
     ) -> None:
+        """Events go through the client `apart`, which nothing else uses."""
         self.client = client
-        self.workloads = workloads
-        self.supply = supply
-        self.actuator = actuator
+        self.workloads = ClusterWorkloads(client, tasks, settings.selector)
+        self.supply = ClusterSupply(client, self.workloads, settings.ending_taints)
+        gate, marks = WriteGate(), WriteGate()
+        self.actuator = ClusterActuator(
+            client, gate, marks, self.workloads, may_write, timeout_s=write_timeout_s
+        )
         self.logs = ClusterPodLogs(client)
-        self.events = events
-        self._tracker = tracker
+        self.events = EventWriter(apart, self.workloads, client.clock, process)
+        self._running = (
+            tasks.create_task(self.events.run(), name="kube event writer"),
+            tasks.create_task(gate.run(), name="kube writes"),
+            tasks.create_task(marks.run(), name="kube marks"),
+            tasks.create_task(self.supply.run(), name="kube nodes"),
+            tasks.create_task(_probe(client), name="kube probe"),
+        )
 
     @classmethod
     @asynccontextmanager
@@ -133,38 +190,24 @@ class Cluster:
         Raises ConfigError. As in any TaskGroup, an error of the body is raised in an
         ExceptionGroup.
         """
-        access = await Access.load(settings)
-        tracker = LinkTracker(clock)
-        client = Client(access, Pauses(), tracker)
-        gate, marks = WriteGate(), WriteGate()
-        apart = client.apart(clock)
+        client = Client(await Access.load(settings), clock)
+        apart = client.apart()
         try:
             async with asyncio.TaskGroup() as tasks:
-                workloads = ClusterWorkloads(client, clock, tracker, tasks, settings.selector)
-                supply = ClusterSupply(client, clock, tracker, workloads, settings.ending_taints)
-                actuator = ClusterActuator(
-                    client, gate, marks, workloads, may_write, timeout_s=write_timeout_s
-                )
-                events = EventWriter(apart, workloads, clock, process)
-                owned = (
-                    tasks.create_task(events.run(), name="kube event writer"),
-                    tasks.create_task(gate.run(), name="kube writes"),
-                    tasks.create_task(marks.run(), name="kube marks"),
-                    tasks.create_task(supply.run(), name="kube nodes"),
-                    tasks.create_task(_probe(client, clock), name="kube probe"),
+                cluster = cls(
+                    client,
+                    apart,
+                    tasks,
+                    settings=settings,
+                    may_write=may_write,
+                    write_timeout_s=write_timeout_s,
+                    process=process,
                 )
                 try:
-                    yield cls(
-                        client,
-                        workloads=workloads,
-                        supply=supply,
-                        actuator=actuator,
-                        tracker=tracker,
-                        events=events,
-                    )
+                    yield cluster
                 finally:
-                    workloads.set_namespaces(frozenset())
-                    for task in owned:
+                    cluster.set_namespaces(frozenset())
+                    for task in cluster._running:
                         task.cancel()
         finally:
             await apart.close()
@@ -177,13 +220,13 @@ class Cluster:
 
     def link(self) -> Link:
         """The connection's state, with a note if the credentials could not be read again."""
-        link = self._tracker.link()
+        link = self.client.link.link()
         detail = link.detail or self.client.access.reread_failure
         return msgspec.structs.replace(link, detail=detail)
 
     def failures(self) -> Collection[tuple[str, int]]:
         """The source's name with how many of its requests failed since the process began."""
-        return ((self._tracker.link().name, self._tracker.failed),)
+        return ((self.client.link.link().name, self.client.link.failed),)
 
     def set_namespaces(self, namespaces: frozenset[str]) -> None:
         """Watch exactly these namespaces."""
@@ -202,9 +245,9 @@ class Cluster:
         return True
 
 
-async def _probe(client: Client, clock: Clock) -> None:
+async def _probe(client: Client) -> None:
     """Send a small request every few seconds, because a quiet watch looks like a dead server."""
     while True:
         with suppress(KubeError):  # the client tells the link
             await client.call("GET", "/version", kind="version", timeout_s=PROBE_TIMEOUT_S)
-        await clock.sleep(random.uniform(*PROBE_EVERY_S))
+        await client.clock.sleep(random.uniform(*PROBE_EVERY_S))

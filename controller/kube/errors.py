@@ -18,11 +18,10 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Final
 
-import msgspec
-
-from controller.model.decoding import UndecodableError, decoded
+from controller.kube.wire import WireObject
 from controller.model.readings import Why
 from controller.model.text import clean
+from controller.model.value import UndecodableError
 
 DETAIL_LIMIT: Final = 400
 LONGEST_WAIT_S: Final = 600.0
@@ -119,17 +118,17 @@ class TooLargeError(UnreadableError):
     """An answer, or a list of several pages, with more than is read of one."""
 
 
-class _Cause(msgspec.Struct):
+class _Cause(WireObject):
     reason: str = ""
     message: str = ""
 
 
-class _Details(msgspec.Struct, rename="camel"):
+class _Details(WireObject):
     causes: list[_Cause] | None = None
     retry_after_seconds: float = 0.0
 
 
-class WireStatus(msgspec.Struct):
+class WireStatus(WireObject):
     """The fields of metav1.Status that we read."""
 
     kind: str = ""
@@ -139,14 +138,11 @@ class WireStatus(msgspec.Struct):
     details: _Details | None = None
 
 
-STATUS: Final = msgspec.json.Decoder(WireStatus)
-
-
 def api_error(status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
     """The error for an answer that is not 2xx, from the API server, a proxy or a web server."""
     wait = _retry_after(headers)
     try:
-        found = decoded(STATUS, body)
+        found = WireStatus.of(body)
     except UndecodableError:
         text = re.sub(rb"<[^>]*>", b" ", body[: 4 * DETAIL_LIMIT]).decode("utf-8", "replace")
         return ApiError(status, message=shortened(text), retry_after_s=wait)

@@ -19,35 +19,36 @@ from functools import partial
 from typing import Final, NamedTuple, TypeAlias, TypeVar
 from urllib.parse import quote
 
-import durationpy
 import msgspec
 
 from controller.kube import wire
 from controller.kube.client import Client
 from controller.kube.errors import ApiError, KubeError, UnreadableError
 from controller.kube.wire import WireQuantity, unix_seconds
-from controller.model.decoding import UndecodableError, decoded
-from controller.model.fleet import ExternalSeries, Pool
-from controller.model.metrics import (
+from controller.model.fleet import (
     QUEUE,
     ContainerResourceMetric,
     ExternalMetric,
+    ExternalSeries,
+    ObjectMetric,
+    PodsMetric,
+    Pool,
+    ResourceMetric,
+)
+from controller.model.observation import (
     Figure,
     MetricValue,
-    ObjectMetric,
     PodFigure,
     PodFigures,
-    PodsMetric,
     PodUsage,
     PodUsages,
-    ResourceMetric,
     Series,
 )
 from controller.model.readings import Absent, Fresh, Why
-from controller.model.rights import CUSTOM_GROUP, EXTERNAL_GROUP, RESOURCE_GROUP
+from controller.model.servers import CUSTOM_GROUP, EXTERNAL_GROUP, RESOURCE_GROUP
 from controller.model.text import clean, clean_name
-from controller.model.value import MILLI
-from controller.notation.quantity import exact_amount, rounded_up
+from controller.model.value import MILLI, UndecodableError
+from controller.notation.quantity import exact_amount, read_duration, rounded_up
 from controller.planning.demand.hpa_metrics import reading_name
 from controller.ports import Clock, MetricAnswer, MetricKey, MetricSource, Workloads
 
@@ -56,32 +57,19 @@ _CUSTOM_VERSIONS: Final = ("v1beta2", "v1beta1")
 _WINDOW_S: Final = 60.0
 """The window if an adapter gives none (HPA: metricServerDefaultMetricWindow)."""
 
-T = TypeVar("T")
+W = TypeVar("W", bound=wire.WireObject)
 _Item = TypeVar("_Item")
 
 
-class MissingApiError(KubeError):
-    """No server of the cluster serves this API."""
+class MetricsApiError(KubeError):
+    """The API gives no plausible value of a metric; `why` and the message go into the reading."""
 
-    why = Why.OBJECT_MISSING
-
-    def __init__(self, group: str) -> None:
-        super().__init__(f"the API {group} is not installed")
-
-
-class NoMetricError(KubeError):
-    """The API answered without a value."""
-
-    why = Why.INCOMPLETE
+    def __init__(self, why: Why, message: str) -> None:
+        super().__init__(message)
+        self.why = why
 
 
-class ImplausibleMetricError(UnreadableError):
-    """A number that a metric cannot have: negative, or above int64."""
-
-    why = Why.IMPLAUSIBLE
-
-
-class PodSample(msgspec.Struct, frozen=True):
+class PodSample(NamedTuple):
     """The use of one pod, by container and resource, in thousandths; `at` is the end of the window
     (Unix seconds).
     """
@@ -109,121 +97,12 @@ class MetricQuestion(NamedTuple):
     described: DescribedObject | None = None
 
 
-class MetricsApi:
-    """The metrics APIs of one cluster. Plurals and versions from discovery are cached.
-
-    Every method may raise KubeError, at the latest after `timeout_s` for each request.
-    """
-
-    def __init__(self, client: Client, pod_selector: str = "") -> None:
-        """`pod_selector` is a label selector for the pods to request; empty for all pods."""
-        self._client = client
-        self._pod_selector = pod_selector
-        self._custom_version: str | None = None
-        self._plurals: dict[tuple[str, str], str] = {}
-
-    async def pod_samples(self, namespace: str, timeout_s: float) -> dict[str, PodSample]:
-        """The resource use of the pods of a namespace, by pod. An unreadable pod is left out, like
-        one that was not measured.
-        """
-        path = f"/apis/{RESOURCE_GROUP}/v1beta1/namespaces/{_part(namespace)}/pods"
-        raw = await self._get(path, RESOURCE_GROUP, timeout_s, labelSelector=self._pod_selector)
-        return {sample.pod: sample for sample in _each(raw, _pod_sample)}
-
-    async def external(self, question: MetricQuestion, timeout_s: float) -> tuple[int, ...]:
-        """The series of an external metric, in thousandths. If one cannot be read, it raises,
-        because the sum counts.
-        """
-        where = f"namespaces/{_part(question.namespace)}/{_part(question.metric)}"
-        path = f"/apis/{EXTERNAL_GROUP}/v1beta1/{where}"
-        raw = await self._get(path, EXTERNAL_GROUP, timeout_s, labelSelector=question.selector)
-        found = [_decoded(wire.EXTERNAL_VALUE, item) for item in _items(raw)]
-        if not found:
-            raise NoMetricError(f"there is no series of {clean_name(question.metric)}")
-        return tuple(_amount(each.value) for each in found)
-
-    async def pod_figures(self, question: MetricQuestion, timeout_s: float) -> dict[str, PodFigure]:
-        """A custom metric of the pods of a namespace, by pod. An unreadable pod is left out, like
-        one without this metric.
-        """
-        path = f"{await self._custom(timeout_s)}/namespaces/{_part(question.namespace)}/pods/*"
-        raw = await self._get(
-            f"{path}/{_part(question.metric)}",
-            CUSTOM_GROUP,
-            timeout_s,
-            labelSelector=self._pod_selector,
-            metricLabelSelector=question.selector,
-        )
-        return {figure.pod: figure for figure in _each(raw, _pod_figure)}
-
-    async def object_figure(
-        self, question: MetricQuestion, described: DescribedObject, timeout_s: float
-    ) -> int:
-        """A custom metric of one object, in thousandths."""
-        api_version, kind, name = described
-        root = await self._custom(timeout_s)
-        if kind == "Namespace" and api_version in {"", "v1"}:
-            path = f"namespaces/{_part(name)}/metrics"  # a namespace is not in a namespace
-        else:
-            resource = await self._plural(api_version or "v1", kind, timeout_s)
-            path = f"namespaces/{_part(question.namespace)}/{_part(resource)}/{_part(name)}"
-        path = f"{root}/{path}/{_part(question.metric)}"
-        raw = await self._get(path, CUSTOM_GROUP, timeout_s, metricLabelSelector=question.selector)
-        items = _items(raw)
-        if len(items) != 1:
-            raise NoMetricError(
-                f"{len(items)} values of {clean_name(question.metric)}, one is wanted"
-            )
-        return _amount(_decoded(wire.METRIC_VALUE, items[0]).value)
-
-    async def _plural(self, api_version: str, kind: str, timeout_s: float) -> str:
-        """A resource as the API names it: `services`, or `ingresses.networking.k8s.io`."""
-        known = self._plurals.get((api_version, kind))
-        if known is not None:
-            return known
-        group = api_version.rpartition("/")[0]
-        root = f"/apis/{quote(api_version, safe='/')}" if group else f"/api/{_part(api_version)}"
-        raw = await self._get(root, api_version, timeout_s)
-        for resource in _decoded(wire.RESOURCE_LIST, raw).resources:
-            if resource.kind == kind and "/" not in resource.name:
-                found = f"{resource.name}.{group}" if group else resource.name
-                self._plurals[api_version, kind] = found
-                return found
-        raise NoMetricError(f"{clean_name(api_version)} has no kind {clean_name(kind)}")
-
-    async def _custom(self, timeout_s: float) -> str:
-        """The path of the custom metrics API in the newest version that we support."""
-        if self._custom_version is None:
-            raw = await self._get(f"/apis/{CUSTOM_GROUP}", CUSTOM_GROUP, timeout_s)
-            served = {each.version for each in _decoded(wire.GROUP, raw).versions}
-            known = [version for version in _CUSTOM_VERSIONS if version in served]
-            if not known:
-                raise UnreadableError(
-                    f"{CUSTOM_GROUP} is served only in versions that are not known here"
-                )
-            self._custom_version = known[0]
-        return f"/apis/{CUSTOM_GROUP}/{self._custom_version}"
-
-    async def _get(self, path: str, group: str, timeout_s: float, **query: str) -> bytes:
-        chosen = {name: value for name, value in query.items() if value}
-        try:
-            return await self._client.call(
-                "GET", path, kind=group, query=chosen, timeout_s=timeout_s
-            )
-        except ApiError as error:
-            # a 404 without a reason is the API server's own "no such path"
-            if error.status == 404 and not error.reason:
-                self._custom_version = None
-                raise MissingApiError(group) from error
-            raise
-
-
 def _part(text: str) -> str:
     return quote(text, safe="")
 
 
 def _items(raw: bytes) -> list[msgspec.Raw]:
-    return _decoded(wire.ITEMS, raw).items
+    return _decoded(wire.WireItems, raw).items
 
 
 def _each(raw: bytes, read: Callable[[msgspec.Raw], _Item]) -> Iterator[_Item]:
@@ -231,20 +110,20 @@ def _each(raw: bytes, read: Callable[[msgspec.Raw], _Item]) -> Iterator[_Item]:
     for item in _items(raw):
         try:
             found = read(item)
-        except UnreadableError:
+        except (UnreadableError, MetricsApiError):
             continue
         yield found
 
 
-def _decoded(decoder: msgspec.json.Decoder[T], raw: msgspec.Raw | bytes) -> T:
+def _decoded(kind: type[W], raw: msgspec.Raw | bytes) -> W:
     try:
-        return decoded(decoder, raw)
+        return kind.of(raw)
     except UndecodableError as error:
         raise UnreadableError(str(error)) from error
 
 
 def _pod_sample(raw: msgspec.Raw) -> PodSample:
-    found = _decoded(wire.POD_METRICS, raw)
+    found = _decoded(wire.WirePodMetrics, raw)
     return PodSample(
         pod=clean_name(found.metadata.name),
         containers={
@@ -259,7 +138,7 @@ def _pod_sample(raw: msgspec.Raw) -> PodSample:
 
 
 def _pod_figure(raw: msgspec.Raw) -> PodFigure:
-    found = _decoded(wire.METRIC_VALUE, raw)
+    found = _decoded(wire.WireMetricValue, raw)
     window = found.window if found.window_seconds is None else found.window_seconds
     return PodFigure(
         pod=clean_name(found.described_object.name),
@@ -273,7 +152,7 @@ def _amount(written: WireQuantity) -> int:
     try:
         return rounded_up(exact_amount(written), MILLI)
     except ValueError as error:
-        raise ImplausibleMetricError(str(error)) from error
+        raise MetricsApiError(Why.IMPLAUSIBLE, str(error)) from error
 
 
 def _moment(written: str) -> float:
@@ -285,8 +164,8 @@ def _moment(written: str) -> float:
 
 def _window(written: str) -> float:
     try:
-        return float(durationpy.from_str(written).total_seconds())
-    except (durationpy.DurationError, ValueError, OverflowError) as error:
+        return read_duration(written)
+    except ValueError as error:
         raise UnreadableError(f"{clean(written, 40)!r} is no duration") from error
 
 
@@ -308,14 +187,23 @@ class ApiMetricSource(ABC):
     """
 
     name: str
+    """The API's group."""
     _least_s = 0.0
+    _version: str | None = None  # from discovery
 
     def __init__(
-        self, api: MetricsApi, pools: Iterable[Pool], clock: Clock, workloads: Workloads
+        self,
+        client: Client,
+        pools: Iterable[Pool],
+        clock: Clock,
+        workloads: Workloads,
+        pod_selector: str = "",
     ) -> None:
-        self._api = api
+        """`pod_selector` is a label selector for the pods to request; empty for all pods."""
+        self._client = client
         self._clock = clock
         self._workloads = workloads
+        self._pod_selector = pod_selector
         self._wanting: defaultdict[MetricQuestion, dict[MetricKey, Pool]] = defaultdict(dict)
         for pool in pools:
             for question, name in self._questions(pool):
@@ -353,18 +241,30 @@ class ApiMetricSource(ABC):
     ) -> Mapping[MetricKey, MetricAnswer]:
         try:
             async with asyncio.timeout_at(deadline), gate:
-                left_s = max(0.001, deadline - asyncio.get_running_loop().time())
-                values = await self._ask(question, wanting, left_s)
+                values = await self._ask(question, wanting)
         except KubeError as error:
             return dict.fromkeys(wanting, Absent(why=error.why, at=at, detail=error.detail))
         except TimeoutError:
-            return dict.fromkeys(
-                wanting, Absent(why=Why.TIMED_OUT, at=at, detail="no answer in time")
-            )
+            late = Absent(why=Why.TIMED_OUT, at=at, detail="no answer in time")
+            return dict.fromkeys(wanting, late)
         return {
             key: value if isinstance(value, Absent) else Fresh(value=value, at=at)
             for key, value in values.items()
         }
+
+    async def _get(self, path: str, **query: str) -> bytes:
+        chosen = {name: value for name, value in query.items() if value}
+        try:
+            return await self._client.call("GET", path, kind=self.name, query=chosen)
+        except ApiError as error:
+            # a 404 without a reason is the API server's own "no such path"
+            if error.status == 404 and not error.reason:
+                self._version = None
+                group = path.split("/")[2]
+                raise MetricsApiError(
+                    Why.OBJECT_MISSING, f"the API {group} is not installed"
+                ) from error
+            raise
 
     @abstractmethod
     def _questions(self, pool: Pool) -> Iterator[tuple[MetricQuestion, str]]:
@@ -372,7 +272,7 @@ class ApiMetricSource(ABC):
 
     @abstractmethod
     async def _ask(
-        self, question: MetricQuestion, wanting: Wanting, timeout_s: float
+        self, question: MetricQuestion, wanting: Wanting
     ) -> Mapping[MetricKey, MetricValue | Absent]:
         """A value for each of these metrics, or why it has none. Raises KubeError."""
 
@@ -400,9 +300,12 @@ class ResourceSource(ApiMetricSource):
                 yield MetricQuestion(pool.namespace, ""), spec.resource
 
     async def _ask(
-        self, question: MetricQuestion, wanting: Wanting, timeout_s: float
+        self, question: MetricQuestion, wanting: Wanting
     ) -> Mapping[MetricKey, MetricValue | Absent]:
-        samples = await self._api.pod_samples(question.namespace, timeout_s)
+        # an unreadable pod is left out, like one that was not measured
+        path = f"/apis/{self.name}/v1beta1/namespaces/{_part(question.namespace)}/pods"
+        raw = await self._get(path, labelSelector=self._pod_selector)
+        samples = {sample.pod: sample for sample in _each(raw, _pod_sample)}
         return {
             key: self._of_pods(pool, partial(_usages, samples, key.name))
             for key, pool in wanting.items()
@@ -439,16 +342,28 @@ class ExternalSource(ApiMetricSource):
                 yield question, reading_name(spec)
 
     async def _ask(
-        self, question: MetricQuestion, wanting: Wanting, timeout_s: float
+        self, question: MetricQuestion, wanting: Wanting
     ) -> Mapping[MetricKey, MetricValue | Absent]:
-        values = await self._api.external(question, timeout_s)
+        where = f"namespaces/{_part(question.namespace)}/{_part(question.metric)}"
+        path = f"/apis/{self.name}/v1beta1/{where}"
+        raw = await self._get(path, labelSelector=question.selector)
+        # the sum counts, so that none may be left out
+        found = [_decoded(wire.WireExternalValue, item) for item in _items(raw)]
+        if not found:
+            raise MetricsApiError(
+                Why.INCOMPLETE, f"there is no series of {clean_name(question.metric)}"
+            )
+        values = tuple(_amount(each.value) for each in found)
         return dict.fromkeys(wanting, Series(values_milli=values))
 
 
 class CustomSource(ApiMetricSource):
-    """Pods and Object metrics from custom.metrics.k8s.io."""
+    """Pods and Object metrics from custom.metrics.k8s.io. Plurals and the version from discovery
+    are kept.
+    """
 
     name = CUSTOM_GROUP
+    _plurals: Mapping[tuple[str, str], str] = {}
 
     def _questions(self, pool: Pool) -> Iterator[tuple[MetricQuestion, str]]:
         for spec in pool.metrics:
@@ -463,15 +378,69 @@ class CustomSource(ApiMetricSource):
             yield question, reading_name(spec)
 
     async def _ask(
-        self, question: MetricQuestion, wanting: Wanting, timeout_s: float
+        self, question: MetricQuestion, wanting: Wanting
     ) -> Mapping[MetricKey, MetricValue | Absent]:
         if question.described is not None:
-            milli = await self._api.object_figure(question, question.described, timeout_s)
+            milli = await self._of_object(question, question.described)
             return dict.fromkeys(wanting, Figure(value_milli=milli))
-        figures = await self._api.pod_figures(question, timeout_s)
+        # an unreadable pod is left out, like one without this metric
+        raw = await self._get(
+            f"{await self._root()}/namespaces/{_part(question.namespace)}/pods/*"
+            f"/{_part(question.metric)}",
+            labelSelector=self._pod_selector,
+            metricLabelSelector=question.selector,
+        )
+        figures = {figure.pod: figure for figure in _each(raw, _pod_figure)}
         return {
             key: self._of_pods(pool, partial(_figures, figures)) for key, pool in wanting.items()
         }
+
+    async def _of_object(self, question: MetricQuestion, described: DescribedObject) -> int:
+        """A custom metric of one object, in thousandths."""
+        api_version, kind, name = described
+        root = await self._root()
+        if kind == "Namespace" and api_version in {"", "v1"}:
+            path = f"namespaces/{_part(name)}/metrics"  # a namespace is not in a namespace
+        else:
+            resource = await self._plural(api_version or "v1", kind)
+            path = f"namespaces/{_part(question.namespace)}/{_part(resource)}/{_part(name)}"
+        path = f"{root}/{path}/{_part(question.metric)}"
+        items = _items(await self._get(path, metricLabelSelector=question.selector))
+        if len(items) != 1:
+            raise MetricsApiError(
+                Why.INCOMPLETE,
+                f"{len(items)} values of {clean_name(question.metric)}, one is wanted",
+            )
+        return _amount(_decoded(wire.WireMetricValue, items[0]).value)
+
+    async def _plural(self, api_version: str, kind: str) -> str:
+        """A resource as the API names it: `services`, or `ingresses.networking.k8s.io`."""
+        known = self._plurals.get((api_version, kind))
+        if known is not None:
+            return known
+        group = api_version.rpartition("/")[0]
+        root = f"/apis/{quote(api_version, safe='/')}" if group else f"/api/{_part(api_version)}"
+        for resource in _decoded(wire.WireResourceList, await self._get(root)).resources:
+            if resource.kind == kind and "/" not in resource.name:
+                found = f"{resource.name}.{group}" if group else resource.name
+                self._plurals = {**self._plurals, (api_version, kind): found}
+                return found
+        raise MetricsApiError(
+            Why.INCOMPLETE, f"{clean_name(api_version)} has no kind {clean_name(kind)}"
+        )
+
+    async def _root(self) -> str:
+        """The path of the API in the newest version that we support."""
+        if self._version is None:
+            raw = await self._get(f"/apis/{self.name}")
+            served = {each.version for each in _decoded(wire.WireGroup, raw).versions}
+            known = [version for version in _CUSTOM_VERSIONS if version in served]
+            if not known:
+                raise UnreadableError(
+                    f"{self.name} is served only in versions that are not known here"
+                )
+            self._version = known[0]
+        return f"/apis/{self.name}/{self._version}"
 
 
 def _figures(figures: Mapping[str, PodFigure], pods: Iterable[str]) -> PodFigures:
@@ -488,13 +457,11 @@ async def metric_sources(
     if not any(pool.metrics or pool.signals for pool in pools):
         yield ()
         return
-    own = client.apart(clock)
-    api = MetricsApi(own, pod_selector)
+    own = client.apart()
     try:
-        yield (
-            ResourceSource(api, pools, clock, workloads),
-            ExternalSource(api, pools, clock, workloads),
-            CustomSource(api, pools, clock, workloads),
+        yield tuple(
+            source(own, pools, clock, workloads, pod_selector)
+            for source in (ResourceSource, ExternalSource, CustomSource)
         )
     finally:
         await own.close()

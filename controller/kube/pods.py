@@ -13,32 +13,36 @@ from typing import Final, TypeAlias
 import msgspec
 
 from controller.kube import wire
-from controller.kube.quotas import NamespaceUsage, requested
-from controller.kube.watch import KindView, RefusedObject
+from controller.kube.supply import added, requested
+from controller.kube.watch import KindView, Refused, Seen
 from controller.kube.wire import unix_seconds
-from controller.model.decoding import UndecodableError, decoded
-from controller.model.fleet import Pool
-from controller.model.ids import WorkloadKind, WorkloadName
-from controller.model.metrics import (
-    ConditionStatus,
-    ContainerRequest,
+from controller.model.fleet import (
     ContainerResourceMetric,
     ExternalMetric,
-    MeasuredPod,
     MetricSpec,
     ObjectMetric,
-    PodReadiness,
     PodsMetric,
+    Pool,
     ResourceMetric,
-    StatusPhase,
     TargetType,
     ValueTarget,
 )
-from controller.model.observation import DELETED_FIRST, Pod, PodPhase, Pods
+from controller.model.ids import WorkloadKind, WorkloadName
+from controller.model.observation import (
+    DELETED_FIRST,
+    ConditionStatus,
+    ContainerRequest,
+    MeasuredPod,
+    Pod,
+    PodPhase,
+    PodReadiness,
+    Pods,
+    StatusPhase,
+)
 from controller.model.readings import Why
 from controller.model.scarcity import Resources
 from controller.model.text import clean, clean_name
-from controller.model.value import INT32_MAX, MILLI, Value
+from controller.model.value import INT32_MAX, MILLI, UndecodableError, Value
 from controller.notation.quantity import exact_amount, rounded_up
 from controller.ports import Clock
 
@@ -51,33 +55,17 @@ _ONE_POD: Final = Resources(replicas=1)
 
 
 class PodRecord(Value):
-    """One pod by name, its Deployment or StatefulSet if it has one, what it uses of a quota
+    """What is kept of one pod: its Deployment or StatefulSet if it has one, what it uses of a quota
     (`takes`, None after it has ended), and, if it is measured, how the HPA sees it.
     """
 
-    name: str
     workload: WorkloadName | None
-    found: Pod | RefusedObject
+    found: Pod | Refused[Pod]
     takes: Resources | None
     measured: MeasuredPod | None = None
 
 
-def pod_record(raw: msgspec.Raw | bytes) -> PodRecord | None:
-    """A pod from JSON, with its faults; None if its name cannot be read."""
-    try:
-        return _pod(decoded(wire.POD, raw))
-    except UndecodableError as error:
-        fault = str(error)
-    try:
-        meta = decoded(wire.IDENTIFIED, raw).metadata
-    except UndecodableError:
-        return None
-    name = clean_name(meta.name)
-    refused = RefusedObject(why=Why.UNREADABLE, detail=f"pod {name}: {fault}")
-    return PodRecord(name=name, workload=_workload_of(meta), found=refused, takes=_ONE_POD)
-
-
-def _pod(found: wire.WirePod) -> PodRecord:
+def _pod(found: wire.WirePod) -> Pod:
     meta, spec = found.metadata, found.spec or wire.WirePodSpec()
     status, labels = found.status or wire.WirePodStatus(), meta.labels or {}
     conditions = {condition.type: condition for condition in status.conditions or ()}
@@ -96,7 +84,7 @@ def _pod(found: wire.WirePod) -> PodRecord:
         PodPhase.FAILED: unready,
         PodPhase.TERMINATING: _deletion_began(meta),
     }
-    pod = Pod(
+    return Pod(
         name=clean_name(meta.name),
         phase=phase,
         node=clean_name(spec.node_name or ""),
@@ -113,12 +101,6 @@ def _pod(found: wire.WirePod) -> PodRecord:
             labels.get("pod-template-hash") or labels.get("controller-revision-hash", "")
         ),
         ordinal=_ordinal_of(meta),
-    )
-    return PodRecord(
-        name=pod.name,
-        workload=_workload_of(meta),
-        found=pod,
-        takes=None if status.phase in _ENDED else _takes(spec),
     )
 
 
@@ -245,196 +227,140 @@ def counted(pods: Iterable[Pod]) -> Pods:
     )
 
 
-_PodsByName: TypeAlias = dict[str, Pod | RefusedObject]
-
-
 class PodView(KindView[PodRecord]):
-    """The pods of one namespace by workload; they are counted again only when one changes.
-
-    `usage` is the quota usage of all pods, also of those without a workload. `measured` has the
-    pods of the measured workloads as the HPA sees them.
+    """The pods of one namespace by workload; they are counted again only when one changes. Those
+    without a workload are kept while they use a quota.
     """
 
     def __init__(
         self, changed: Changed, measured: Collection[WorkloadName] = (), clock: Clock | None = None
     ) -> None:
-        """Without a clock it is not noted when a pod was marked."""
-        self._changed = changed
+        """`changed` is called with a workload whose pods changed. Without a clock it is not noted
+        when a pod was marked.
+        """
+        super().__init__()
+        self._on_change = changed
         self._clock = clock
-        self._owner: dict[str, WorkloadName] = {}
-        self._pods: defaultdict[WorkloadName, _PodsByName] = defaultdict(dict)
-        self._counted: dict[WorkloadName, Pods | RefusedObject] = {}
-        self.measured = MeasuredPods(measured)
-        self.usage = NamespaceUsage()
+        self._is_measured = frozenset(measured)
+        self._members: defaultdict[WorkloadName, dict[str, PodRecord]] = defaultdict(dict)
+        self._counted: dict[WorkloadName, Pods | Refused[Pods]] = {}
+        self._measured: dict[WorkloadName, tuple[MeasuredPod, ...]] = {}
+        self._taken: dict[frozenset[WorkloadName], Resources] = {}
 
-    def get(self, workload: WorkloadName) -> Pods | RefusedObject:
-        """The workload's pods, or the one of them that cannot be read."""
+    def get(self, workload: WorkloadName) -> Pods | Refused[Pods]:
+        """The workload's pods, or why one of them cannot be read."""
         known = self._counted.get(workload)
         if known is None:
-            pods = self._pods.get(workload, {}).values()
-            refused = (pod for pod in pods if isinstance(pod, RefusedObject))
-            known = next(refused, None) or counted(pod for pod in pods if isinstance(pod, Pod))
+            pods = [record.found for record in self._members.get(workload, {}).values()]
+            refused = next((each for each in pods if isinstance(each, Refused)), None)
+            if refused is None:
+                known = counted(each for each in pods if isinstance(each, Pod))
+            else:
+                known = Refused(why=refused.why, detail=refused.detail)
             self._counted[workload] = known
         return known
 
-    def names(self) -> Collection[str]:
-        """The pods whose quota usage counts, and those that belong to a workload."""
-        return self.usage.pods() | self._owner.keys()
+    def measured(self, workload: WorkloadName) -> tuple[MeasuredPod, ...]:
+        """The pods of one measured workload as the HPA sees them, sorted by name; the same object
+        until one of them changes. None if one cannot be read: the HPA's sums would be wrong.
+        """
+        known = self._measured.get(workload)
+        if known is None:
+            members = self._members.get(workload, {}) if workload in self._is_measured else {}
+            pods = [record.measured for _, record in sorted(members.items())]
+            readable = tuple(pod for pod in pods if pod is not None)
+            known = self._measured[workload] = readable if len(readable) == len(pods) else ()
+        return known
+
+    def taken_by_others(self, workloads: frozenset[WorkloadName]) -> Resources:
+        """What the pods that belong to none of these workloads use of a quota; the same object
+        until one of them changes.
+        """
+        known = self._taken.get(workloads)
+        if known is None:
+            others = (each for each in self.kept.values() if each.workload not in workloads)
+            known = added([each.takes for each in others if each.takes is not None])
+            self._taken[workloads] = known
+        return known
 
     def count(self) -> int:
         """How many pods it has that belong to a workload."""
-        return len(self._owner)
+        return sum(map(len, self._members.values()))
 
-    def read(self, raw: msgspec.Raw) -> PodRecord | None:
+    def read(self, raw: msgspec.Raw) -> Seen[PodRecord] | None:
         """What is kept of a pod."""
-        record = pod_record(raw)
-        if record is None or record.workload not in self.measured.workloads:
-            return record
-        return msgspec.structs.replace(record, measured=measured_pod(raw))
+        try:
+            pod = wire.WirePod.of(raw)
+        except UndecodableError as error:
+            return _unreadable(raw, error)
+        name, workload = clean_name(pod.metadata.name), _workload_of(pod.metadata)
+        spec, status = pod.spec or wire.WirePodSpec(), pod.status or wire.WirePodStatus()
+        takes = None if status.phase in _ENDED else _takes(spec)
+        if workload is None and takes is None:
+            return Seen(name, None)
+        return Seen(
+            name,
+            PodRecord(
+                workload=workload,
+                found=self._with_time_of_mark(_pod(pod)),
+                takes=takes,
+                measured=measured_pod(pod) if workload in self._is_measured else None,
+            ),
+        )
 
-    def take(self, record: PodRecord) -> None:
-        """One was added or changed."""
-        name, workload = record.name, record.workload
-        self.usage.put(name, workload, record.takes)
-        if self._owner.get(name) != workload:
-            self._leave(name)
-        if workload is None:
-            return
-        self.measured.put(name, workload, record.measured)
-        pods = self._pods[workload]
-        found = self._with_time_of_mark(record.found, pods.get(name))
-        if pods.get(name) != found:
-            pods[name] = found
-            self._owner[name] = workload
-            self._recount(workload)
+    def changed(self, name: str, before: PodRecord | None, after: PodRecord | None) -> None:
+        """Forget what was made of this pod."""
+        was = None if before is None else before.workload
+        now = None if after is None else after.workload
 
-    def drop(self, name: str) -> None:
-        """One is gone."""
-        self._leave(name)
-        self.usage.drop(name)
+        def differ(field: str) -> bool:
+            return was != now or getattr(before, field, None) != getattr(after, field, None)
+
+        if differ("takes"):
+            owners = {record.workload for record in (before, after) if record is not None}
+            for workloads in [each for each in self._taken if not owners <= each]:
+                del self._taken[workloads]
+        if was is not None:
+            del self._members[was][name]
+            if not self._members[was]:
+                del self._members[was]
+        if now is not None and after is not None:
+            self._members[now][name] = after
+        for workload in dict.fromkeys(each for each in (was, now) if each is not None):
+            if differ("measured"):
+                self._measured.pop(workload, None)
+            if differ("found"):
+                self._counted.pop(workload, None)
+                self._on_change(workload)
 
     def shift(self, seconds: float) -> None:
         """Add a step of the clock to the times at which pods were marked."""
-        for workload, pods in self._pods.items():
-            marked = {
-                name: msgspec.structs.replace(found, marked_at=found.marked_at + seconds)
-                for name, found in pods.items()
-                if isinstance(found, Pod) and found.marked_at is not None
-            }
-            if marked:
-                pods.update(marked)
-                self._recount(workload)
+        for name, record in tuple(self.kept.items()):
+            pod = record.found
+            if isinstance(pod, Pod) and pod.marked_at is not None:
+                pod = msgspec.structs.replace(pod, marked_at=pod.marked_at + seconds)
+                self.take(Seen(name, msgspec.structs.replace(record, found=pod)))
 
-    def _with_time_of_mark(
-        self, found: Pod | RefusedObject, known: Pod | RefusedObject | None
-    ) -> Pod | RefusedObject:
-        if self._clock is None or isinstance(found, RefusedObject):
-            return found
-        if found.deletion_cost != DELETED_FIRST:
-            return found
-        marked_at = known.marked_at if isinstance(known, Pod) else None
-        if marked_at is None:
-            marked_at = self._clock.now()
-        return msgspec.structs.replace(found, marked_at=marked_at)
-
-    def _leave(self, name: str) -> None:
-        """The pod belongs to its workload no longer."""
-        workload = self._owner.pop(name, None)
-        if workload is None:
-            return
-        self.measured.drop(name, workload)
-        del self._pods[workload][name]
-        if not self._pods[workload]:
-            del self._pods[workload]
-        self._recount(workload)
-
-    def _recount(self, workload: WorkloadName) -> None:
-        self._counted.pop(workload, None)
-        self._changed(workload)
+    def _with_time_of_mark(self, pod: Pod) -> Pod:
+        if self._clock is None or pod.deletion_cost != DELETED_FIRST:
+            return pod
+        known = self.kept.get(pod.name)
+        marked_at = known.found.marked_at if known and isinstance(known.found, Pod) else None
+        at = self._clock.now() if marked_at is None else marked_at
+        return msgspec.structs.replace(pod, marked_at=at)
 
 
-class _Requirements(wire.WireObject):
-    """core/v1 ResourceRequirements of any resources."""
-
-    requests: dict[str, wire.WireQuantity] | None = None
-
-
-class _Container(wire.WireObject):
-    """core/v1 Container."""
-
-    name: str
-    resources: _Requirements | None = None
-    restart_policy: str | None = None
-
-
-class _Spec(wire.WireObject):
-    """core/v1 PodSpec."""
-
-    containers: list[_Container] | None = None
-    init_containers: list[_Container] | None = None
-    resources: _Requirements | None = None
-
-
-class _Status(wire.WireObject):
-    """core/v1 PodStatus."""
-
-    phase: str | None = None
-    start_time: str | None = None
-    conditions: list[wire.WireCondition] | None = None
-
-
-class _Pod(wire.WireObject):
-    """core/v1 Pod."""
-
-    metadata: wire.WireMetadata
-    spec: _Spec | None = None
-    status: _Status | None = None
-
-
-_POD_DECODER: Final = msgspec.json.Decoder(_Pod)
-
-
-class MeasuredPods:
-    """The pods of these workloads by name. If one cannot be read, `of` returns none for its
-    workload, because the HPA's sums would be wrong without it.
+def _unreadable(raw: msgspec.Raw, fault: UndecodableError) -> Seen[PodRecord] | None:
+    """A pod of which only the metadata can be read; it uses the quota of a pod. None if not even
+    they can.
     """
-
-    def __init__(self, workloads: Collection[WorkloadName]) -> None:
-        self._pods: dict[WorkloadName, dict[str, MeasuredPod | None]] = {
-            workload: {} for workload in workloads
-        }
-        self._sorted: dict[WorkloadName, tuple[MeasuredPod, ...]] = {}
-
-    @property
-    def workloads(self) -> Collection[WorkloadName]:
-        """The workloads that are measured."""
-        return self._pods.keys()
-
-    def put(self, name: str, workload: WorkloadName, pod: MeasuredPod | None) -> None:
-        """One was added or changed; None if it cannot be read."""
-        pods = self._pods.get(workload)
-        if pods is None:
-            return
-        if name not in pods or pods[name] != pod:
-            pods[name] = pod
-            self._sorted.pop(workload, None)
-
-    def drop(self, name: str, workload: WorkloadName) -> None:
-        """Remove a pod that is gone, or that belongs to another workload now."""
-        self._pods.get(workload, {}).pop(name, None)
-        self._sorted.pop(workload, None)
-
-    def of(self, workload: WorkloadName) -> tuple[MeasuredPod, ...]:
-        """All pods of one workload, sorted by name; the same object until one of them changes."""
-        pods = self._pods.get(workload)
-        if not pods:
-            return ()
-        known = self._sorted.get(workload)
-        if known is None:
-            readable = tuple(pod for _, pod in sorted(pods.items()) if pod is not None)
-            known = readable if len(readable) == len(pods) else ()
-            self._sorted[workload] = known
-        return known
+    try:
+        meta = wire.WireIdentified.of(raw).metadata
+    except UndecodableError:
+        return None
+    name = clean_name(meta.name)
+    refused: Refused[Pod] = Refused(why=Why.UNREADABLE, detail=f"pod {name}: {fault}")
+    return Seen(name, PodRecord(workload=_workload_of(meta), found=refused, takes=_ONE_POD))
 
 
 def measured_workloads(pools: Iterable[Pool]) -> dict[str, frozenset[WorkloadName]]:
@@ -447,17 +373,14 @@ def measured_workloads(pools: Iterable[Pool]) -> dict[str, frozenset[WorkloadNam
     return {namespace: frozenset(names) for namespace, names in found.items()}
 
 
-def measured_pod(found: msgspec.Raw | bytes) -> MeasuredPod | None:
-    """A pod from JSON, as the HPA sees it; None if it cannot be read."""
+def measured_pod(pod: wire.WirePod) -> MeasuredPod | None:
+    """A pod as the HPA sees it; None if its requests cannot be read."""
+    spec, status = pod.spec or wire.WirePodSpec(), pod.status or wire.WirePodStatus()
+    phase, init = status.phase, spec.init_containers or ()
     try:
-        pod = decoded(_POD_DECODER, found)
-        spec, status = pod.spec or _Spec(), pod.status or _Status()
-        init = spec.init_containers or ()
         return MeasuredPod(
             name=clean_name(pod.metadata.name),
-            phase=StatusPhase(status.phase)
-            if status.phase in set(StatusPhase)
-            else StatusPhase.UNKNOWN,
+            phase=StatusPhase(phase) if phase in set(StatusPhase) else StatusPhase.UNKNOWN,
             deleting=pod.metadata.deletion_timestamp is not None,
             started_at=unix_seconds(status.start_time),
             readiness=_readiness(status.conditions or ()),
@@ -494,13 +417,13 @@ def _readiness(conditions: Iterable[wire.WireCondition]) -> PodReadiness | None:
     return None
 
 
-def _request(container: _Container) -> ContainerRequest:
+def _request(container: wire.WireContainer) -> ContainerRequest:
     return ContainerRequest(
         name=clean_name(container.name), requests_milli=_milli(container.resources)
     )
 
 
-def _milli(asked: _Requirements | None) -> dict[str, int]:
+def _milli(asked: wire.WireResourceRequirements | None) -> dict[str, int]:
     requests = (asked.requests if asked is not None else None) or {}
     return {
         clean_name(resource): rounded_up(exact_amount(amount), MILLI)

@@ -6,19 +6,19 @@ from __future__ import annotations
 
 import math
 import re
-from collections import OrderedDict
-from collections.abc import Callable, Collection
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 import msgspec
 
 from controller.kube import wire
-from controller.kube.watch import KindView, Seen, seen
+from controller.kube.watch import KindView, Seen
 from controller.kube.wire import unix_seconds
-from controller.model.decoding import UndecodableError
 from controller.model.ids import WorkloadKind, WorkloadName
 from controller.model.observation import ClusterEvent
 from controller.model.text import clean, clean_name
+from controller.model.value import UndecodableError
 from controller.ports import Clock
 
 FREEZE: Final = "agentdash.dev/freeze"
@@ -43,100 +43,72 @@ _NAMED_AFTER: Final = {
 """By the kind of an object, how its name begins with that of a workload; the first that fits."""
 
 
-class RivalView(KindView[Seen[wire.WireAutoscaler]]):
-    """The autoscalers of one kind in one namespace, by the workload that they scale. One that
-    cannot be read, or that is paused, scales none.
+class RivalView(KindView[WorkloadName]):
+    """What the autoscalers of one kind in one namespace scale, by their names. One that cannot be
+    read, or that is paused, scales nothing.
     """
 
     def __init__(self, kind: str, changed: Callable[[WorkloadName], None]) -> None:
         """`changed` is called with a workload that got or lost an autoscaler."""
+        super().__init__()
         self.kind = kind
-        self._changed = changed
-        self._targets: dict[str, WorkloadName | None] = {}
-        self._rivals: dict[WorkloadName, set[str]] = {}
+        self._on_change = changed
+        self._rivals: defaultdict[WorkloadName, set[str]] = defaultdict(set)
 
     def of(self, workload: WorkloadName) -> str:
         """The workload's autoscaler, as kind and name; empty if it has none."""
         rivals = self._rivals.get(workload)
         return f"{self.kind} {min(rivals)}" if rivals else ""
 
-    def names(self) -> Collection[str]:
-        """The names of all autoscalers."""
-        return self._targets.keys()
-
-    def read(self, raw: msgspec.Raw) -> Seen[wire.WireAutoscaler] | None:
-        """What we read of an autoscaler; None if it cannot be read."""
-        record = seen(wire.AUTOSCALER, raw)
-        return None if record is None or isinstance(record.found, UndecodableError) else record
-
-    def take(self, record: Seen[wire.WireAutoscaler]) -> None:
-        """One was added or changed."""
-        name, found = record
-        if isinstance(found, UndecodableError):
-            return
+    def read(self, raw: msgspec.Raw) -> Seen[WorkloadName] | None:
+        """What an autoscaler scales; None if that cannot be read."""
+        try:
+            found = wire.WireAutoscaler.of(raw)
+        except UndecodableError:
+            return None
         reference, annotations = found.spec.scale_target_ref, found.metadata.annotations or {}
         kind, target = reference.kind or WorkloadKind.DEPLOYMENT, None
         if kind in _KINDS and annotations.get(KEDA_PAUSED, "false") == "false":
             target = WorkloadName(clean_name(reference.name), WorkloadKind(kind))
-        self._aim(name, target)
+        return Seen(clean_name(found.metadata.name), target)
 
-    def drop(self, name: str) -> None:
-        """One is gone."""
-        self._aim(name, None)
-        self._targets.pop(name, None)
-
-    def _aim(self, name: str, workload: WorkloadName | None) -> None:
+    def changed(self, name: str, before: WorkloadName | None, after: WorkloadName | None) -> None:
         """Note what this autoscaler scales now."""
-        before = self._targets.get(name)
-        self._targets[name] = workload
-        if before == workload:
-            return
         if before is not None:
             self._rivals[before].discard(name)
-            self._changed(before)
-        if workload is not None:
-            self._rivals.setdefault(workload, set()).add(name)
-            self._changed(workload)
+            self._on_change(before)
+        if after is not None:
+            self._rivals[after].add(name)
+            self._on_change(after)
 
 
-class NamespaceSwitch(KindView[Seen[wire.WireAnnotated]]):
-    """The view of one namespace: whether its annotation freezes the Deployments in it. What cannot
-    be read leaves the switch as it was.
+class NamespaceSwitch(KindView[str]):
+    """The view of one namespace: its annotation that freezes the Deployments in it, if it has one.
+    What cannot be read leaves the switch as it was.
     """
 
     def __init__(self, changed: Callable[[], None]) -> None:
         """`changed` is called when the annotation came, went or changed."""
-        self._changed = changed
-        self._name = ""
-        self.freeze: str | None = None
+        super().__init__()
+        self._on_change = changed
 
-    def names(self) -> Collection[str]:
-        """Its name, once it was seen."""
-        return {self._name} if self._name else ()
+    @property
+    def freeze(self) -> str | None:
+        """The annotation; None without one."""
+        return next(iter(self.kept.values()), None)
 
-    def read(self, raw: msgspec.Raw) -> Seen[wire.WireAnnotated]:
-        """The namespace; what cannot be read counts as the one that is known."""
-        return seen(wire.ANNOTATED, raw) or Seen(self._name, UndecodableError("no name"))
+    def read(self, raw: msgspec.Raw) -> Seen[str] | None:
+        """The annotation of the namespace."""
+        try:
+            meta = wire.WireAnnotated.of(raw).metadata
+        except UndecodableError:
+            return next((Seen(*known) for known in self.kept.items()), None)
+        text = (meta.annotations or {}).get(FREEZE)
+        return Seen(clean_name(meta.name), None if text is None else clean(text))
 
-    def take(self, record: Seen[wire.WireAnnotated]) -> None:
-        """It was added or changed."""
-        name, found = record
-        if isinstance(found, UndecodableError):
-            return
-        self._name = name
-        text = (found.metadata.annotations or {}).get(FREEZE)
-        self._set(None if text is None else clean(text))
-
-    def drop(self, name: str) -> None:
-        """It was deleted: the workloads in it are gone too."""
-        if name == self._name:
-            self._name = ""
-            self._set(None)
-
-    def _set(self, freeze: str | None) -> None:
-        if freeze != self.freeze:
-            self.freeze = freeze
-            self._changed()
+    def changed(self, *_: object) -> None:
+        """The annotation came, went or changed."""
+        self._on_change()
 
 
 class _Newest(NamedTuple):
@@ -144,14 +116,21 @@ class _Newest(NamedTuple):
     until: float
 
 
-class WarningView(KindView[Seen[wire.WireEvent]]):
+class Warned(NamedTuple):
+    """A warning about a workload."""
+
+    workload: WorkloadName
+    event: ClusterEvent
+
+
+class WarningView(KindView[Warned]):
     """The warnings of one namespace. Only the newest `KEPT_PER_POOL` of a workload are kept, for
     `WARNING_KEPT_S`.
     """
 
     def __init__(self, clock: Clock) -> None:
+        super().__init__()
         self._clock = clock
-        self._workloads: dict[str, WorkloadName] = {}
         self._by_pool: OrderedDict[WorkloadName, dict[str, ClusterEvent]] = OrderedDict()
         self._newest: dict[WorkloadName, _Newest] = {}
 
@@ -166,51 +145,41 @@ class WarningView(KindView[Seen[wire.WireEvent]]):
             known = self._newest[workload] = self._sorted(workload)
         return known.warnings
 
-    def names(self) -> Collection[str]:
-        """The names of the events that are kept."""
-        return self._workloads.keys()
-
     def count(self) -> int:
         """Always 0, because events end by themselves."""
         return 0
 
-    def read(self, raw: msgspec.Raw) -> Seen[wire.WireEvent] | None:
+    def read(self, raw: msgspec.Raw) -> Seen[Warned] | None:
         """A warning about a pool; None for any other event."""
-        record = seen(wire.EVENT, raw)
-        if record is None or isinstance(record.found, UndecodableError):
+        try:
+            event = wire.WireEvent.of(raw)
+        except UndecodableError:
             return None
-        is_ours = record.found.type == "Warning" and _workload_of(record.found.involved_object)
-        return record if is_ours else None
-
-    def take(self, record: Seen[wire.WireEvent]) -> None:
-        """One was added, or its count changed."""
-        name, event = record
-        if isinstance(event, UndecodableError):
-            return
         workload = _workload_of(event.involved_object)
-        if workload is None:
-            return
-        kept = self._by_pool.setdefault(workload, {})
-        self._by_pool.move_to_end(workload)
-        warning = _value(event)
-        if kept.get(name) != warning:
-            kept[name], self._workloads[name] = warning, workload
-            if len(kept) > KEPT_PER_POOL:
-                self.drop(min(kept, key=lambda name: kept[name].at))
-            self._newest.pop(workload, None)
-        if len(self._by_pool) > KEPT_POOLS:
-            for name in tuple(next(iter(self._by_pool.values()))):
-                self.drop(name)
+        if event.type != "Warning" or workload is None:
+            return None
+        return Seen(clean_name(event.metadata.name), Warned(workload, _value(event)))
 
-    def drop(self, name: str) -> None:
-        """One is gone; the server deletes events after an hour by default."""
-        workload = self._workloads.pop(name, None)
-        if workload is None:
+    def changed(self, name: str, before: Warned | None, after: Warned | None) -> None:
+        """Keep the newest of each workload, and the workloads that were warned last; the server
+        deletes events after an hour by default.
+        """
+        if before is not None:
+            self._newest.pop(before.workload, None)
+            del self._by_pool[before.workload][name]
+            if not self._by_pool[before.workload]:
+                del self._by_pool[before.workload]
+        if after is None:
             return
-        self._newest.pop(workload, None)
-        del self._by_pool[workload][name]
-        if not self._by_pool[workload]:
-            del self._by_pool[workload]
+        events = self._by_pool.setdefault(after.workload, {})
+        self._by_pool.move_to_end(after.workload)
+        self._newest.pop(after.workload, None)
+        events[name] = after.event
+        if len(events) > KEPT_PER_POOL:
+            self.drop(min(events, key=lambda name: events[name].at))
+        if len(self._by_pool) > KEPT_POOLS:
+            for oldest in tuple(next(iter(self._by_pool.values()))):
+                self.drop(oldest)
 
     def _sorted(self, workload: WorkloadName) -> _Newest:
         oldest = self._clock.now() - WARNING_KEPT_S
@@ -221,13 +190,13 @@ class WarningView(KindView[Seen[wire.WireEvent]]):
         return _Newest(tuple(events), events[-1].at + WARNING_KEPT_S)
 
 
-def _workload_of(about: wire.WireObjectReference | None) -> WorkloadName | None:
+def _workload_of(about: wire.WireReference | None) -> WorkloadName | None:
     """The workload, derived from the object's name only, because the ReplicaSet or the pod may be
     gone already.
     """
     if about is None:
         return None
-    for pattern, kind in _NAMED_AFTER.get(about.kind, ()):
+    for pattern, kind in _NAMED_AFTER.get(about.kind or "", ()):
         if found := pattern.fullmatch(about.name):
             return WorkloadName(clean_name(found[1]), kind)
     return None
@@ -241,7 +210,7 @@ def _value(event: wire.WireEvent) -> ClusterEvent:
         event.event_time,
         event.metadata.creation_timestamp,
     )
-    about = event.involved_object or wire.WireObjectReference()
+    about = event.involved_object or wire.WireReference()
     return ClusterEvent(
         at=next((at for time in times if (at := unix_seconds(time)) is not None), 0.0),
         reason=clean_name(event.reason or ""),

@@ -3,34 +3,29 @@
 from __future__ import annotations
 
 import random
-import re
-import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Collection, Hashable, Iterable, Mapping
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import AsyncIterator, Callable, Hashable, Iterable
+from dataclasses import dataclass, field
 from operator import is_not
-from typing import Final, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar, cast
 
 import msgspec
 
 from controller.kube import wire
 from controller.kube.client import Client, LinkTracker
 from controller.kube.errors import (
-    STATUS,
     ApiError,
     KubeError,
     TimedOutError,
     TooLargeError,
     UnreadableError,
+    WireStatus,
     status_error,
 )
-from controller.model.decoding import UndecodableError, decoded
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.servers import Backoff
-from controller.model.text import clean, clean_name
-from controller.model.value import Value
-from controller.ports import Clock
+from controller.model.text import clean
+from controller.model.value import UndecodableError, Value
 
 LIST_TIMEOUT_S: Final = 15.0
 
@@ -67,70 +62,47 @@ class ListLimits(Value):
 
 
 T = TypeVar("T")
-R = TypeVar("R")
 
 
-class Listing(Generic[R]):
-    """One list of a target. `objects` has what `keep` reads of each object, page by page: the pages
-    themselves are not kept, so that the longest list takes little memory.
+PAGE_SIZE: Final = 500
+LIMITS: Final = ListLimits()
+
+
+async def pages(
+    client: Client, target: WatchTarget, size: int = PAGE_SIZE, limits: ListLimits = LIMITS
+) -> AsyncIterator[wire.WirePage]:
+    """The pages of one list; a single one for a `size` of 0. None is kept here, so that the longest
+    list takes little memory. Raises KubeError, TooLargeError above a limit.
     """
-
-    def __init__(
-        self,
-        client: Client,
-        target: WatchTarget,
-        limits: ListLimits,
-        keep: Callable[[msgspec.Raw], R],
-    ) -> None:
-        self.objects: list[R] = []
-        self.version = ""
-        self._keep = keep
-        self._client = client
-        self._target = target
-        self._limits = limits
-        self._pages = 0
-        self._size_bytes = 0
-
-    async def read(self, page_size: int) -> None:
-        """Read all pages, or one without a limit for a `page_size` of 0. Raises KubeError."""
-        token = ""
-        while True:
-            page = await self._page(page_size, token)
-            self._check(len(page.items or ()))
-            self.objects += map(self._keep, page.items or ())
-            token = page.metadata.continue_
-            if not token:
-                self.version = page.metadata.resource_version
-                return
-
-    async def _page(self, size: int, token: str) -> wire.WirePage:
-        answer = await self._client.call(
+    token, number, objects, size_bytes = "", 0, 0, 0
+    while True:
+        answer = await client.call(
             "GET",
-            self._target.path,
-            kind=self._target.kind,
-            query=self._target.query(limit=str(size or ""), **{"continue": token}),
+            target.path,
+            kind=target.kind,
+            query=target.query(limit=str(size or ""), **{"continue": token}),
             timeout_s=LIST_TIMEOUT_S,
         )
-        self._pages += 1
-        self._size_bytes += len(answer)
         try:
-            return decoded(wire.PAGE, answer)
+            page = wire.WirePage.of(answer)
         except UndecodableError as error:
             raise UnreadableError(f"the answer is no list: {error}") from error
-
-    def _check(self, more: int) -> None:
-        """Raises TooLargeError above a limit, with `more` objects on the last page."""
-        limits = self._limits
+        number, size_bytes = number + 1, size_bytes + len(answer)
+        objects += len(page.items or ())
         for found, most, of in (
-            (self._pages, limits.pages, "pages"),
-            (len(self.objects) + more, limits.objects, "objects"),
-            (self._size_bytes, limits.size_bytes, "bytes"),
+            (number, limits.pages, "pages"),
+            (objects, limits.objects, "objects"),
+            (size_bytes, limits.size_bytes, "bytes"),
         ):
             if found > most:
                 raise TooLargeError(
-                    f"the list of {self._target.kind} has more than the {most:,} {of} that are "
+                    f"the list of {target.kind} has more than the {most:,} {of} that are "
                     "read; does a proxy answer in the API server's place?"
                 )
+        yield page
+        token = page.metadata.continue_
+        if not token:
+            return
 
 
 WATCH_GRACE_S: Final = 15.0
@@ -139,7 +111,7 @@ STEADY_S: Final = 5.0
 """A watch that has been open this long works, even without a line."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class Trust:
     """Whether a view is up to date. It stays the same object until that changes.
 
@@ -150,35 +122,32 @@ class Trust:
     listed: bool
     why: Why | None
     detail: str
-    at: float
     clock_epoch: int
+    at: float = field(compare=False)
 
 
 class Freshness:
     """Tracks one view: when it was last confirmed, and if it no longer is, since when and why.
 
     The first rule that matches applies: never listed in full → Absent; known to have missed changes
-    → Stale(VIEW_INCOMPLETE); watch or link down for longer than `grace_s` → Stale; else Fresh.
-    Ages are monotonic; only returned times are Unix seconds.
+    → Stale(VIEW_INCOMPLETE); watch or link down for longer than `WATCH_GRACE_S` → Stale; else
+    Fresh. Ages are monotonic; only returned times are Unix seconds.
     """
 
     def __init__(
         self,
-        clock: Clock,
         link: LinkTracker,
-        *,
         on_answer: Callable[[], None] = lambda: None,
-        grace_s: float = WATCH_GRACE_S,
     ) -> None:
         """`on_answer` is called whenever a list ends, complete or not."""
-        self._clock = clock
+        self._clock = link.clock
         self._link = link
         self._on_answer = on_answer
-        self._grace_s = grace_s
         self._monotonic = link.monotonic
         self._seen = self._opened_at = link.monotonic()
         self._down_since: float | None = self._seen
-        self._listed = False
+        self.listed = False
+        """Whether a complete list was read at least once."""
         self._missed = False
         self._open = False
         self._why = Why.NEVER_READ
@@ -187,18 +156,13 @@ class Freshness:
         self._settled = False  # True: only the link or the clock can change the trust
 
     @property
-    def listed(self) -> bool:
-        """Whether a complete list was read at least once."""
-        return self._listed
-
-    @property
     def answered(self) -> bool:
         """Whether a complete list was read, or it is known why there is none."""
-        return self._listed or self._why is not Why.NEVER_READ
+        return self.listed or self._why is not Why.NEVER_READ
 
     def completed(self) -> None:
         """Note that a complete list was read."""
-        self._listed, self._missed = True, False
+        self.listed, self._missed = True, False
         self._seen = self._down_since = self._monotonic()
         self._why, self._detail = Why.NEVER_READ, ""
         self._settled = False
@@ -243,12 +207,7 @@ class Freshness:
         if self._settled and link.is_up and known.clock_epoch == link.clock_epoch:
             return known
         now = self._trust_now()
-        if (now.why, now.detail, now.listed, now.clock_epoch) != (
-            known.why,
-            known.detail,
-            known.listed,
-            known.clock_epoch,
-        ):
+        if now != known:
             self._trust = now
         self._settled = now.why is None and self._open and self._down_since is None
         return self._trust
@@ -266,19 +225,19 @@ class Freshness:
 
     def _trust_now(self) -> Trust:
         epoch = self._link.clock_epoch
-        if not self._listed:
+        if not self.listed:
             why = Why.VIEW_INCOMPLETE if self._missed else self._why
-            return Trust(False, why, self._detail, self._clock.now(), epoch)
+            return Trust(False, why, self._detail, epoch, self._clock.now())
         if self._missed:
             detail = self._detail or "changes were missed; a new list is being read"
-            return Trust(True, Why.VIEW_INCOMPLETE, detail, self._seen_at(), epoch)
-        if self._open and (silent_s := self._link.silent_for()) > self._grace_s:
+            return Trust(True, Why.VIEW_INCOMPLETE, detail, epoch, self._seen_at())
+        if self._open and (silent_s := self._link.silent_for()) > WATCH_GRACE_S:
             at = self._clock.now() - silent_s
-            return Trust(True, self._link.why, self._link.detail, at, epoch)
-        if self._down_for() > self._grace_s:
+            return Trust(True, self._link.why, self._link.detail, epoch, at)
+        if self._down_for() > WATCH_GRACE_S:
             why = Why.DISCONNECTED if self._why is Why.NEVER_READ else self._why
-            return Trust(True, why, self._detail, self._seen_at(), epoch)
-        return Trust(True, None, "", 0.0, epoch)
+            return Trust(True, why, self._detail, epoch, self._seen_at())
+        return Trust(True, None, "", epoch, 0.0)
 
     def _down_for(self) -> float:
         """The seconds since the watch last worked; 0.0 while it does."""
@@ -295,7 +254,6 @@ class Freshness:
         return self._clock.now() - (self._monotonic() - self._seen)
 
 
-PAGE_SIZE: Final = 500
 WATCH_S: Final = (240, 480)
 """The range of timeoutSeconds of a watch; it is random so that watches do not end together."""
 WATCH_SILENCE_S: Final = 90.0
@@ -315,131 +273,120 @@ SECOND_LOOK_S: Final = 2.0
 """The wait before an empty list is read again; a server that has just started knows more then."""
 
 
-class RefusedObject(Value):
-    """An object that exists but is implausible or unreadable, and why."""
+class Refused(Value, Generic[T]):
+    """An object that exists but is implausible or unreadable, and why; `last` is what still counts
+    of it, None if nothing does.
+    """
 
     why: Why
     detail: str
+    last: T | None = None
 
 
-class Named(Protocol):
-    """An object of which only what we keep was read."""
-
-    @property
-    def name(self) -> str:
-        """Its name in its namespace."""
-        ...
-
-
-N = TypeVar("N", bound=Named)
+def believed(reading: Reading[T | Refused[T]]) -> Reading[T]:
+    """The reading; of a refused object Stale with its last value, Absent if it has none."""
+    if isinstance(reading, Absent):
+        return reading
+    found, at = reading.value, reading.at
+    if not isinstance(found, Refused):
+        return cast("Reading[T]", reading)
+    if found.last is None:
+        return Absent(why=found.why, at=at, detail=found.detail)
+    by = reading if isinstance(reading, Stale) else found
+    return Stale(value=found.last, at=at, why=by.why, detail=by.detail)
 
 
 class Seen(NamedTuple, Generic[T]):
-    """An object by name: what was read of it, or why it cannot be read."""
+    """An object by name, and what is kept of it: None of one that counts as gone."""
 
     name: str
-    found: T | UndecodableError
+    found: T | None
 
 
-def seen(decoder: msgspec.json.Decoder[T], raw: msgspec.Raw | bytes) -> Seen[T] | None:
-    """An object as its decoder reads it; None without a readable name."""
-    name = object_name(raw)
-    if name is None:
-        return None
-    try:
-        return Seen(name, decoded(decoder, raw))
-    except UndecodableError as error:
-        return Seen(name, error)
-
-
-def object_name(raw: msgspec.Raw | bytes) -> str | None:
-    """An object's name; None if it cannot be read."""
-    try:
-        return clean_name(decoded(wire.IDENTIFIED, raw).metadata.name)
-    except UndecodableError:
-        return None
-
-
-class KindView(ABC, Generic[N]):
+class KindView(ABC, Generic[T]):
     """Keeps the objects of one kind by name. An object that it cannot read hides no other, and one
     without a readable name is ignored.
     """
 
+    def __init__(self) -> None:
+        self.kept: dict[str, T] = {}
+
     @abstractmethod
-    def read(self, raw: msgspec.Raw) -> N | None:
+    def read(self, raw: msgspec.Raw) -> Seen[T] | None:
         """What is kept of an object; None if it is ignored. Changes nothing."""
 
     @abstractmethod
-    def take(self, record: N) -> None:
-        """One was added or changed."""
-
-    @abstractmethod
-    def drop(self, name: str) -> None:
-        """The object of this name is gone, if it was there."""
-
-    @abstractmethod
-    def names(self) -> Collection[str]:
-        """The names of all that it keeps."""
+    def changed(self, name: str, before: T | None, after: T | None) -> None:
+        """What is kept of an object has changed: None if nothing was, or nothing is now."""
 
     def count(self) -> int:
         """How many it keeps; 0 if it is usual that they all end at once."""
-        return len(self.names())
+        return len(self.kept)
 
-    def adopt(self, records: Iterable[N | None]) -> None:
+    def take(self, seen: Seen[T]) -> None:
+        """One was added or changed."""
+        name, found = seen
+        before = self.kept.get(name)
+        if found is None:
+            self.drop(name)
+        elif found != before:
+            self.kept[name] = found
+            self.changed(name, before, found)
+
+    def drop(self, name: str) -> None:
+        """The object of this name is gone, if it was there."""
+        before = self.kept.pop(name, None)
+        if before is not None:
+            self.changed(name, before, None)
+
+    def adopt(self, objects: Iterable[Seen[T] | None]) -> None:
         """These are all there are."""
-        names = set()
-        for record in records:
-            if record is not None:
-                self.take(record)
-                names.add(record.name)
-        for name in set(self.names()) - names:
+        seen = [each for each in objects if each is not None]
+        for each in seen:
+            self.take(each)
+        for name in self.kept.keys() - {each.name for each in seen}:
             self.drop(name)
 
     def replace(self, objects: Iterable[msgspec.Raw]) -> None:
         """These are all there are, as the server wrote them."""
         self.adopt(map(self.read, objects))
 
-    def put(self, found: msgspec.Raw) -> None:
+    def put(self, raw: msgspec.Raw) -> None:
         """One was added or changed."""
-        if (record := self.read(found)) is not None:
-            self.take(record)
+        if (seen := self.read(raw)) is not None:
+            self.take(seen)
 
     def remove(self, gone: msgspec.Raw) -> None:
         """One was deleted, or left the selection."""
-        if (name := object_name(gone)) is not None:
+        if (name := wire.object_name(gone)) is not None:
             self.drop(name)
 
 
-class Reflector(Generic[N]):
+class Reflector(Generic[T]):
     """Lists and watches one kind of object until it is cancelled."""
 
     def __init__(
         self,
         client: Client,
         target: WatchTarget,
-        view: KindView[N],
-        freshness: Freshness,
-        clock: Clock,
+        view: KindView[T],
         *,
+        on_answer: Callable[[], None] = lambda: None,
         rng: random.Random | None = None,
-        page_size: int = PAGE_SIZE,
-        limits: ListLimits | None = None,
         silence_s: float = WATCH_SILENCE_S,
-        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`on_answer` is called whenever a list ends, complete or not."""
         self._client = client
         self._target = target
         self._view = view
-        self._clock = clock
+        self._clock = client.clock
         self._rng = rng or random.Random()
         self._backoff = Backoff(WATCH_RETRY_FIRST_S, WATCH_RETRY_MOST_S, random=self._rng.random)
-        self._page_size = page_size
-        self._limits = limits or ListLimits()
         self._silence_s = silence_s
-        self._monotonic = monotonic
+        self._monotonic = client.clock.monotonic
         self._version: str | None = None
         self._torn = 0
-        self.freshness = freshness
+        self.freshness = Freshness(client.link, on_answer)
 
     async def run(self) -> None:
         """Repeat until cancelled: 1. list if there is no version to resume from, 2. watch from that
@@ -463,36 +410,40 @@ class Reflector(Generic[N]):
         object is read a second time if the view has some and no deletion was seen: a server that
         answers from an empty store must not empty the view.
         """
-        listing = await self._complete()
+        objects, version = await self._complete()
         known = self._view.count()
-        if known and not listing.objects:
+        if known and not objects:
             self.freshness.missed(
                 f"the list of {self._target.kind} came back empty, and {known} were known; it is "
                 "read again"
             )
             await self._clock.sleep(SECOND_LOOK_S)
-            listing = await self._complete()
-        self._view.adopt(listing.objects)
+            objects, version = await self._complete()
+        self._view.adopt(objects)
         self.freshness.completed()
-        return listing.version
+        return version
 
-    async def _complete(self) -> Listing[N | None]:
+    async def _complete(self) -> tuple[list[Seen[T] | None], str]:
         try:
-            return await self._listed(self._page_size)
+            return await self._listed(PAGE_SIZE)
         except ApiError as error:
             if not error.expired:
                 raise
             return await self._listed(0)
 
-    async def _listed(self, page_size: int) -> Listing[N | None]:
-        listing = Listing(self._client, self._target, self._limits, self._view.read)
+    async def _listed(self, page_size: int) -> tuple[list[Seen[T] | None], str]:
+        """All objects as the view reads them, and the list's version."""
+        objects: list[Seen[T] | None] = []
+        version = ""
         try:
-            await listing.read(page_size)
+            async for page in pages(self._client, self._target, page_size):
+                objects += map(self._view.read, page.items or ())
+                version = page.metadata.resource_version
         except KubeError:
-            if listing.objects:
+            if objects:
                 self.freshness.missed()
             raise
-        return listing
+        return objects, version
 
     async def _watch(self, version: str) -> float:
         """Follow the changes since that version until the watch ends; returns the seconds to wait
@@ -542,10 +493,10 @@ class Reflector(Generic[N]):
         that cannot be read.
         """
         try:
-            change = decoded(wire.WATCH_LINE, line)
+            change = wire.WireWatchLine.of(line)
             if change.type == "ERROR":
-                raise status_error(decoded(STATUS, change.object))
-            version = decoded(wire.VERSIONED, change.object).metadata.resource_version
+                raise status_error(WireStatus.of(change.object))
+            version = wire.WireVersioned.of(change.object).metadata.resource_version
         except UndecodableError as error:
             self._require_list()
             raise UnreadableError(f"a watch brought a line that cannot be read: {error}") from error
@@ -630,45 +581,3 @@ class ReadingOf(Generic[T]):
         if self._reading is None or any(map(is_not, self._inputs, inputs)):
             self._inputs, self._reading = inputs, make()
         return self._reading
-
-
-Labels: TypeAlias = Mapping[str, str]
-Matches: TypeAlias = Callable[[Labels], bool]
-
-# commas inside parentheses separate values, all others separate requirements
-_SEPARATOR: Final = re.compile(r",(?![^()]*\))")
-_REQUIREMENT_SYNTAX: Final = re.compile(
-    r"\s*(?P<none>!)?\s*(?P<key>[A-Za-z0-9][-A-Za-z0-9_./]*)"
-    r"(?:\s*(?P<equal>==|=|!=)\s*(?P<value>[-A-Za-z0-9_.]*)"
-    r"|\s+(?P<set>in|notin)\s*\((?P<values>[^()]*)\))?\s*"
-)
-
-
-@lru_cache(maxsize=256)
-def parsed(selector: str) -> Matches:
-    """A function that tells whether labels meet all requirements; the empty selector matches all.
-    Raises ValueError for a text that is not a selector.
-    """
-    if not selector.strip():
-        return lambda _labels: True
-    requirements = tuple(_requirement(each) for each in _SEPARATOR.split(selector))
-    return lambda labels: all(met(labels) for met in requirements)
-
-
-def _requirement(text: str) -> Matches:
-    found = _REQUIREMENT_SYNTAX.fullmatch(text)
-    if found is None or (found["none"] and (found["equal"] or found["set"])):
-        raise ValueError(f"{text!r} is no requirement of a label selector")
-    key = found["key"]
-    if found["none"]:
-        return lambda labels: key not in labels
-    if found["equal"] is None and found["set"] is None:
-        return lambda labels: key in labels
-    if found["equal"]:
-        values = frozenset({found["value"]})
-    else:
-        values = frozenset(value.strip() for value in found["values"].split(","))
-    if found["equal"] == "!=" or found["set"] == "notin":
-        # apimachinery, labels.Requirement.Matches: a missing label counts as different
-        return lambda labels: labels.get(key) not in values
-    return lambda labels: labels.get(key) in values

@@ -1,17 +1,24 @@
 """The fields of Kubernetes objects that we read; other fields are skipped.
 
-A field may be missing or null, as Go writes it. An object that does not fit is refused alone.
+A field may be missing or null, as Go writes it. An object that does not fit is refused alone. The
+types are named after those of the API (core/v1 PodSpec is WirePodSpec).
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Final, TypeAlias
+from functools import cache
+from typing import Final, Self, TypeAlias, TypeVar
 
 import msgspec
 
+from controller.model.text import clean_name
+from controller.model.value import UndecodableError, decoded
+
 WireQuantity: TypeAlias = str | int | float
 """resource.Quantity. The API server writes strings; other writers may write numbers."""
+WireAmounts: TypeAlias = dict[str, WireQuantity]
+"""core/v1 ResourceList."""
 DELETION_COST: Final = "controller.kubernetes.io/pod-deletion-cost"
 """The annotation of a pod that says how much is lost with it, as an int32."""
 SIDECAR_RESTART_POLICY: Final = "Always"
@@ -37,18 +44,28 @@ def micro_time(at: float) -> str:
 class WireObject(msgspec.Struct, rename="camel"):
     """An object as Kubernetes writes it: names in camel case, unknown fields skipped."""
 
+    @classmethod
+    def of(cls, raw: msgspec.Raw | bytes) -> Self:
+        """The object from JSON. Raises UndecodableError."""
+        found: Self = decoded(_decoder(cls), raw)
+        return found
+
+
+T = TypeVar("T")
+
+
+@cache
+def _decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
+    return msgspec.json.Decoder(kind)
+
 
 class WireOwnerReference(WireObject):
-    """metav1.OwnerReference."""
-
     kind: str = ""
     name: str = ""
     controller: bool | None = None
 
 
 class WireMetadata(WireObject):
-    """metav1.ObjectMeta."""
-
     name: str
     resource_version: str = ""
     uid: str = ""
@@ -66,16 +83,40 @@ class WireIdentified(WireObject):
     metadata: WireMetadata
 
 
-class WireVersionMetadata(WireObject):
-    """The version alone."""
+Named = TypeVar("Named", bound=WireIdentified)
+
+
+def object_name(raw: msgspec.Raw | bytes) -> str | None:
+    """An object's name; None if it cannot be read."""
+    try:
+        return clean_name(WireIdentified.of(raw).metadata.name)
+    except UndecodableError:
+        return None
+
+
+def read(
+    kind: type[Named], raw: msgspec.Raw | bytes
+) -> tuple[str, Named | UndecodableError] | None:
+    """An object by its name, or why it cannot be read; None without a readable name."""
+    try:
+        found = kind.of(raw)
+    except UndecodableError as error:
+        name = object_name(raw)
+        return None if name is None else (name, error)
+    return clean_name(found.metadata.name), found
+
+
+class WireListMeta(WireObject):
+    """metav1.ListMeta. The version is required, because a watch begins from it."""
 
     resource_version: str
+    continue_: str = msgspec.field(name="continue", default="")
 
 
 class WireVersioned(WireObject):
     """The version from which a watch can resume after this object; a bookmark has nothing else."""
 
-    metadata: WireVersionMetadata
+    metadata: WireListMeta
 
 
 class WireCondition(WireObject):
@@ -88,31 +129,18 @@ class WireCondition(WireObject):
     last_transition_time: str | None = None
 
 
-class WireAmounts(WireObject):
-    """core/v1 ResourceList: the amounts that we count."""
-
-    cpu: WireQuantity | None = None
-    memory: WireQuantity | None = None
-    pods: WireQuantity | None = None
-
-
 class WireResourceRequirements(WireObject):
-    """core/v1 ResourceRequirements."""
-
     requests: WireAmounts | None = None
     limits: WireAmounts | None = None
 
 
 class WireContainer(WireObject):
-    """core/v1 Container."""
-
+    name: str = ""
     resources: WireResourceRequirements | None = None
     restart_policy: str | None = None
 
 
 class WirePodSpec(WireObject):
-    """core/v1 PodSpec."""
-
     node_name: str | None = None
     containers: list[WireContainer] | None = None
     init_containers: list[WireContainer] | None = None
@@ -121,19 +149,13 @@ class WirePodSpec(WireObject):
 
 
 class WirePodTemplate(WireObject):
-    """core/v1 PodTemplateSpec."""
-
     spec: WirePodSpec | None = None
-
-
-class WireOwned(WireObject):
-    """A field that is owned; what is in it does not matter."""
 
 
 class WireManagedSpec(WireObject):
     """The part of a FieldsV1 that is about `spec`."""
 
-    replicas: WireOwned | None = msgspec.field(name="f:replicas", default=None)
+    replicas: dict[str, object] | None = msgspec.field(name="f:replicas", default=None)
 
 
 class WireManagedFields(WireObject):
@@ -164,26 +186,28 @@ class WireOrdinals(WireObject):
     start: int = 0
 
 
-class WireAnnotated(WireObject):
+class WireAnnotated(WireIdentified):
     """v1 Namespace, or any object of which only the metadata matters."""
 
     metadata: WireDeploymentMetadata
 
 
-class WireTarget(WireObject):
-    """autoscaling/v2 CrossVersionObjectReference, and KEDA's ScaleTarget."""
+class WireReference(WireObject):
+    """What an event or a metric is about (core/v1 ObjectReference), or an autoscaler scales
+    (autoscaling/v2 CrossVersionObjectReference, KEDA's ScaleTarget).
+    """
 
-    name: str
     kind: str | None = None
+    name: str = ""
 
 
 class WireScalingSpec(WireObject):
     """The part of the specification that both kinds of autoscalers share."""
 
-    scale_target_ref: WireTarget
+    scale_target_ref: WireReference
 
 
-class WireAutoscaler(WireObject):
+class WireAutoscaler(WireIdentified):
     """autoscaling/v2 HorizontalPodAutoscaler, keda.sh/v1alpha1 ScaledObject."""
 
     metadata: WireDeploymentMetadata
@@ -213,7 +237,7 @@ class WireDeploymentStatus(WireObject):
     conditions: list[WireCondition] | None = None
 
 
-class WireDeployment(WireObject):
+class WireDeployment(WireIdentified):
     """apps/v1 Deployment or StatefulSet: what we read of both is in the same places."""
 
     metadata: WireDeploymentMetadata
@@ -239,17 +263,14 @@ class WireContainerState(WireObject):
 
 
 class WireContainerStatus(WireObject):
-    """core/v1 ContainerStatus."""
-
     name: str = ""
     restart_count: int = 0
     state: WireContainerState | None = None
 
 
 class WirePodStatus(WireObject):
-    """core/v1 PodStatus."""
-
     phase: str | None = None
+    start_time: str | None = None
     reason: str | None = None
     message: str | None = None
     conditions: list[WireCondition] | None = None
@@ -269,9 +290,7 @@ class WirePodMetadata(WireMetadata):
     annotations: WirePodAnnotations | None = None
 
 
-class WirePod(WireObject):
-    """core/v1 Pod."""
-
+class WirePod(WireIdentified):
     metadata: WirePodMetadata
     spec: WirePodSpec | None = None
     status: WirePodStatus | None = None
@@ -280,67 +299,43 @@ class WirePod(WireObject):
 class WireQuotaSpec(WireObject):
     """core/v1 ResourceQuotaSpec; of the scopes it matters only whether there are any."""
 
-    hard: dict[str, WireQuantity] | None = None
+    hard: WireAmounts | None = None
     scopes: list[str] | None = None
     scope_selector: dict[str, object] | None = None
 
 
-class WireQuota(WireObject):
-    """core/v1 ResourceQuota."""
-
-    metadata: WireMetadata
+class WireQuota(WireIdentified):
     spec: WireQuotaSpec | None = None
 
 
 class WireTaint(WireObject):
-    """core/v1 Taint."""
-
     key: str = ""
     effect: str = ""
     value: str | None = None
 
 
 class WireNodeSpec(WireObject):
-    """core/v1 NodeSpec."""
-
     unschedulable: bool | None = None
     taints: list[WireTaint] | None = None
 
 
 class WireNodeStatus(WireObject):
-    """core/v1 NodeStatus."""
-
     allocatable: WireAmounts | None = None
     conditions: list[WireCondition] | None = None
 
 
-class WireNode(WireObject):
-    """core/v1 Node."""
-
-    metadata: WireMetadata
+class WireNode(WireIdentified):
     spec: WireNodeSpec | None = None
     status: WireNodeStatus | None = None
 
 
-class WireObjectReference(WireObject):
-    """core/v1 ObjectReference: the object that an event or a metric is about."""
-
-    kind: str = ""
-    name: str = ""
-
-
 class WireEventSeries(WireObject):
-    """core/v1 EventSeries."""
-
     count: int = 0
     last_observed_time: str | None = None
 
 
-class WireEvent(WireObject):
-    """core/v1 Event."""
-
-    metadata: WireMetadata
-    involved_object: WireObjectReference | None = None
+class WireEvent(WireIdentified):
+    involved_object: WireReference | None = None
     type: str = ""
     reason: str | None = None
     message: str | None = None
@@ -356,18 +351,8 @@ class WireScaleSpec(WireObject):
     replicas: int = 0
 
 
-class WireScale(WireObject):
-    """autoscaling/v1 Scale."""
-
-    metadata: WireMetadata
+class WireScale(WireIdentified):
     spec: WireScaleSpec
-
-
-class WireListMeta(WireObject):
-    """metav1.ListMeta. The version is required, because a watch begins from it."""
-
-    resource_version: str
-    continue_: str = msgspec.field(name="continue", default="")
 
 
 class WireItems(WireObject):
@@ -386,38 +371,31 @@ class WirePage(WireObject):
 
 
 class WireWatchLine(WireObject):
-    """metav1.WatchEvent."""
-
     type: str
     object: msgspec.Raw
 
 
 class WireContainerUsage(WireObject):
-    """metrics.k8s.io ContainerMetrics."""
-
     name: str
-    usage: dict[str, WireQuantity] = msgspec.field(default_factory=dict)
+    usage: WireAmounts = msgspec.field(default_factory=dict)
 
 
-class WirePodMetrics(WireObject):
+class WirePodMetrics(WireIdentified):
     """metrics.k8s.io PodMetrics; `window` is a Go duration."""
 
-    metadata: WireMetadata
     timestamp: str
     window: str
     containers: list[WireContainerUsage]
 
 
 class WireExternalValue(WireObject):
-    """external.metrics.k8s.io ExternalMetricValue."""
-
     value: WireQuantity
 
 
 class WireMetricValue(WireObject):
     """custom.metrics.k8s.io MetricValue; its two versions name the window differently."""
 
-    described_object: WireObjectReference
+    described_object: WireReference
     timestamp: str
     value: WireQuantity
     window_seconds: int | None = None
@@ -425,14 +403,10 @@ class WireMetricValue(WireObject):
 
 
 class WireGroupVersion(WireObject):
-    """meta/v1 GroupVersionForDiscovery."""
-
     version: str
 
 
 class WireGroup(WireObject):
-    """meta/v1 APIGroup."""
-
     versions: list[WireGroupVersion]
 
 
@@ -444,26 +418,4 @@ class WireApiResource(WireObject):
 
 
 class WireResourceList(WireObject):
-    """meta/v1 APIResourceList."""
-
     resources: list[WireApiResource]
-
-
-PAGE: Final = msgspec.json.Decoder(WirePage)
-WATCH_LINE: Final = msgspec.json.Decoder(WireWatchLine)
-VERSIONED: Final = msgspec.json.Decoder(WireVersioned)
-IDENTIFIED: Final = msgspec.json.Decoder(WireIdentified)
-DEPLOYMENT: Final = msgspec.json.Decoder(WireDeployment)
-POD: Final = msgspec.json.Decoder(WirePod)
-QUOTA: Final = msgspec.json.Decoder(WireQuota)
-NODE: Final = msgspec.json.Decoder(WireNode)
-EVENT: Final = msgspec.json.Decoder(WireEvent)
-ANNOTATED: Final = msgspec.json.Decoder(WireAnnotated)
-AUTOSCALER: Final = msgspec.json.Decoder(WireAutoscaler)
-SCALE: Final = msgspec.json.Decoder(WireScale)
-ITEMS: Final = msgspec.json.Decoder(WireItems)
-POD_METRICS: Final = msgspec.json.Decoder(WirePodMetrics)
-EXTERNAL_VALUE: Final = msgspec.json.Decoder(WireExternalValue)
-METRIC_VALUE: Final = msgspec.json.Decoder(WireMetricValue)
-GROUP: Final = msgspec.json.Decoder(WireGroup)
-RESOURCE_LIST: Final = msgspec.json.Decoder(WireResourceList)

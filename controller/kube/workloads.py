@@ -8,42 +8,40 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable
-from typing import Any, Final, NamedTuple, TypeAlias, TypeVar, cast
+from typing import Any, Final, NamedTuple, TypeAlias
 from urllib.parse import quote
 
 import msgspec
 
 from controller.kube import wire
-from controller.kube.client import Client, LinkTracker
+from controller.kube.client import Client
 from controller.kube.errors import KubeError
 from controller.kube.pods import Changed, PodView, measured_workloads
-from controller.kube.quotas import QuotaView, quota_reading, requested
 from controller.kube.rivals import NamespaceSwitch, RivalView, WarningView
+from controller.kube.supply import QuotaView, quota_reading, requested
 from controller.kube.watch import (
     Freshness,
     KeptReadings,
     KindView,
-    N,
     ReadingOf,
     Reflector,
-    RefusedObject,
+    Refused,
+    Seen,
+    T,
     WatchTarget,
+    believed,
     is_older,
-    seen,
 )
 from controller.kube.wire import unix_seconds
 from controller.kube.writes import REPORTER
-from controller.model.decoding import UndecodableError
 from controller.model.fleet import Pool
 from controller.model.ids import WorkloadKind, WorkloadName
-from controller.model.metrics import MeasuredPod
-from controller.model.observation import ClusterEvent, Pods, Workload
-from controller.model.readings import Absent, Fresh, Reading, Stale, Why
-from controller.model.rights import FIELD_MANAGER
+from controller.model.observation import ClusterEvent, MeasuredPod, Pods, Workload
+from controller.model.readings import Absent, Fresh, Reading, Why
 from controller.model.scarcity import Resources
+from controller.model.servers import FIELD_MANAGER
 from controller.model.text import clean, clean_name
-from controller.model.value import INT32_MAX, Value
-from controller.ports import Clock
+from controller.model.value import INT32_MAX, UndecodableError
 
 log = logging.getLogger(__name__)
 REFUSAL_S: Final = 300.0
@@ -70,43 +68,10 @@ _PATHS: Final = {
 }
 
 
-class SuspectWorkload(Value):
-    """A workload with implausible `requests`, and why; the rest of `workload` is valid."""
-
-    workload: Workload
-    why: Why
-    detail: str
+Found: TypeAlias = Workload | Refused[Workload]
 
 
-_Found: TypeAlias = Workload | SuspectWorkload | RefusedObject
-
-
-class WorkloadRecord(Value):
-    """One Deployment or StatefulSet by name. `found` is None while it is being deleted, as it
-    cannot be scaled.
-    """
-
-    name: str
-    found: _Found | None
-
-
-def workload_record(
-    raw: msgspec.Raw | bytes, kind: WorkloadKind = WorkloadKind.DEPLOYMENT
-) -> WorkloadRecord | None:
-    """A Deployment or StatefulSet from JSON, with its faults; None if its name cannot be read."""
-    record = seen(wire.DEPLOYMENT, raw)
-    if record is None:
-        return None
-    name, found = record
-    if isinstance(found, UndecodableError):
-        refused = RefusedObject(why=Why.UNREADABLE, detail=str(found))
-        return WorkloadRecord(name=name, found=refused)
-    if found.metadata.deletion_timestamp is not None:
-        return WorkloadRecord(name=name, found=None)
-    return WorkloadRecord(name=name, found=_workload(found, kind))
-
-
-def _workload(found: wire.WireDeployment, kind: WorkloadKind) -> _Found:
+def _workload(found: wire.WireDeployment, kind: WorkloadKind) -> Found:
     meta, spec = found.metadata, found.spec or wire.WireDeploymentSpec()
     status = found.status or wire.WireDeploymentStatus()
     is_set = kind is WorkloadKind.STATEFUL_SET
@@ -121,7 +86,7 @@ def _workload(found: wire.WireDeployment, kind: WorkloadKind) -> _Found:
         ("spec.ordinals.start", first),
     ):
         if not 0 <= (number or 0) <= INT32_MAX:
-            return RefusedObject(why=Why.IMPLAUSIBLE, detail=f"{field} is {number}")
+            return Refused(why=Why.IMPLAUSIBLE, detail=f"{field} is {number}")
     workload = Workload(
         replicas=replicas,
         current=status.replicas or 0,
@@ -149,7 +114,7 @@ def _workload(found: wire.WireDeployment, kind: WorkloadKind) -> _Found:
         requests = requested(template.spec or wire.WirePodSpec())
     except ValueError as error:
         detail = f"spec.template requests: {error}"
-        return SuspectWorkload(workload=workload, why=Why.IMPLAUSIBLE, detail=detail)
+        return Refused(why=Why.IMPLAUSIBLE, detail=detail, last=workload)
     return msgspec.structs.replace(workload, requests=requests)
 
 
@@ -177,127 +142,99 @@ def _failure(conditions: Iterable[wire.WireCondition]) -> str:
     return ""
 
 
-class WorkloadView(KindView[WorkloadRecord]):
-    """The Deployments of one namespace by name, or its StatefulSets.
+class WorkloadView(KindView[Found]):
+    """The Deployments of one namespace by name, or its StatefulSets; those that are being deleted
+    cannot be scaled and are not kept.
 
     The answer to our own write is taken over at once (`applied`), and an older event does not undo
     it. A workload with implausible requests keeps the last good ones; if it has none, it is
-    refused. An object without a readable name is ignored.
+    refused.
     """
 
-    def __init__(
-        self,
-        changed: Changed,
-        written: Changed = lambda _workload: None,
-        kind: WorkloadKind = WorkloadKind.DEPLOYMENT,
-    ) -> None:
-        """`changed` is called after an event, `written` after a write of our own."""
-        self._changed = changed
-        self._notify_written = written
+    def __init__(self, changed: Changed, kind: WorkloadKind = WorkloadKind.DEPLOYMENT) -> None:
+        """`changed` is called after an event."""
+        super().__init__()
+        self._on_change = changed
         self._kind = kind
-        self._found: dict[str, _Found] = {}
-        self._believed: dict[str, Workload] = {}
-        self._written: dict[str, int] = {}
+        self._good: dict[str, Workload] = {}
+        self._written: dict[str, str] = {}
 
-    def get(self, name: str) -> _Found | None:
+    def get(self, name: str) -> Found | None:
         """The workload, or its fault; None if there is none, or it is being deleted."""
-        return self._found.get(name)
+        return self.kept.get(name)
 
-    def names(self) -> Collection[str]:
-        """The names of all of them."""
-        return self._found.keys()
-
-    def read(self, raw: msgspec.Raw) -> WorkloadRecord | None:
+    def read(self, raw: msgspec.Raw) -> Seen[Found] | None:
         """What is kept of a workload."""
-        return workload_record(raw, self._kind)
+        named = wire.read(wire.WireDeployment, raw)
+        if named is None:
+            return None
+        name, found = named
+        if isinstance(found, UndecodableError):
+            return Seen(name, Refused(why=Why.UNREADABLE, detail=str(found)))
+        if found.metadata.deletion_timestamp is not None:
+            return Seen(name, None)
+        return Seen(name, self._with_known_requests(name, _workload(found, self._kind)))
 
-    def take(self, record: WorkloadRecord) -> None:
-        """One was added or changed."""
-        name = record.name
-        if record.found is None:
-            self.drop(name)
-        elif not self._is_outdated(name, record.found):
-            self._written.pop(name, None)
-            believed = self._with_known_requests(name, record.found)
-            if self._found.get(name) != believed:
-                self._found[name] = believed
-                self._changed(WorkloadName(name, self._kind))
-
-    def drop(self, name: str) -> None:
-        """One is gone."""
-        self._written.pop(name, None)
-        self._believed.pop(name, None)
-        if self._found.pop(name, None) is not None:
-            self._changed(WorkloadName(name, self._kind))
-
-    def reread(self, found: msgspec.Raw) -> None:
-        """One was read by itself; an older state than the known one is ignored."""
-        record = self.read(found)
-        if record is None:
+    def take(self, seen: Seen[Found]) -> None:
+        """One was added or changed; a state older than our own last write is ignored."""
+        written, found = self._written.get(seen.name), seen.found
+        workload = found.last if isinstance(found, Refused) else found
+        if written and workload and is_older(workload.resource_version, written):
             return
-        known, other = self._found.get(record.name), record.found
+        self._written.pop(seen.name, None)
+        super().take(seen)
+
+    def changed(self, name: str, before: Found | None, after: Found | None) -> None:
+        """Keep the last state with good requests."""
+        if after is None:
+            self._good.pop(name, None)
+            self._written.pop(name, None)
+        elif isinstance(before, Workload):
+            self._good[name] = before
+        self._on_change(WorkloadName(name, self._kind))
+
+    def reread(self, raw: msgspec.Raw) -> None:
+        """One was read by itself; an older state than the known one is ignored."""
+        seen = self.read(raw)
+        if seen is None:
+            return
+        known, found = self.kept.get(seen.name), seen.found
         if not (
             isinstance(known, Workload)
-            and isinstance(other, Workload)
-            and is_older(other.resource_version, known.resource_version)
+            and isinstance(found, Workload)
+            and is_older(found.resource_version, known.resource_version)
         ):
-            self.take(record)
+            self.take(seen)
 
     def applied(self, name: str, uid: str, replicas: int, version: str) -> None:
         """Take over the result of our own write. If its version cannot be compared with the known
         one, it is ignored, and the watch reports it later.
         """
-        known = self._found.get(name)
+        known = self.kept.get(name)
         if not isinstance(known, Workload) or known.uid != uid:
             return
-        if not (version.isdecimal() and known.resource_version.isdecimal()):
-            return
-        if int(known.resource_version) >= int(version):
+        if not is_older(known.resource_version, version):
             return  # the watch was faster
-        self._written[name] = int(version)
+        self._written[name] = version
         # the server counts each change of a spec
         generation = known.generation + (replicas != known.replicas)
-        self._found[name] = msgspec.structs.replace(
+        self.kept[name] = msgspec.structs.replace(
             known,
             replicas=replicas,
             resource_version=version,
             generation=generation,
             sized_by=FIELD_MANAGER,
         )
-        self._notify_written(WorkloadName(name, self._kind))
 
-    def _with_known_requests(self, name: str, found: _Found) -> _Found:
-        if isinstance(found, Workload):
-            self._believed[name] = found
+    def _with_known_requests(self, name: str, found: Found) -> Found:
+        if isinstance(found, Workload) or found.last is None:
             return found
-        if isinstance(found, RefusedObject):
-            return found
-        known = self._believed.get(name)
-        if known is None or known.uid != found.workload.uid:
-            return RefusedObject(why=found.why, detail=found.detail)
-        workload = msgspec.structs.replace(found.workload, requests=known.requests)
-        return msgspec.structs.replace(found, workload=workload)
-
-    def _is_outdated(self, name: str, found: _Found) -> bool:
-        """Whether this state of the workload is older than our own last write to it."""
-        written = self._written.get(name)
-        if written is None or isinstance(found, RefusedObject):
-            return False
-        workload = found.workload if isinstance(found, SuspectWorkload) else found
-        return workload.resource_version.isdecimal() and int(workload.resource_version) < written
-
-
-F = TypeVar("F")
-
-
-def believed(reading: Reading[F | RefusedObject]) -> Reading[F]:
-    """The reading; Absent if its object is refused."""
-    if isinstance(reading, Absent):
-        return reading
-    found = reading.value
-    if isinstance(found, RefusedObject):
-        return Absent(why=found.why, at=reading.at, detail=found.detail)
-    return cast("Reading[F]", reading)
+        kept = self.kept.get(name)
+        known = kept if isinstance(kept, Workload) else self._good.get(name)
+        if known is None or known.uid != found.last.uid:
+            return msgspec.structs.replace(found, last=None)
+        last = msgspec.structs.replace(found.last, requests=known.requests)
+        return msgspec.structs.replace(found, last=last)
 
 
 class NamespaceNeeds(NamedTuple):
@@ -320,8 +257,6 @@ class Namespace:
         needs: NamespaceNeeds,
         *,
         client: Client,
-        clock: Clock,
-        link: LinkTracker,
         selector: str,
         changed: Callable[[str, WorkloadName], None],
         on_answer: Callable[[], None],
@@ -334,14 +269,14 @@ class Namespace:
         self._changed = changed
         self.reflectors: dict[str, Reflector[Any]] = {}
 
-        def reflect(kind: str, view: KindView[N], *, labels: str = "", **more: Any) -> Freshness:
+        def reflect(kind: str, view: KindView[T], *, labels: str = "", **more: Any) -> Freshness:
             target = WatchTarget(kind=kind, path=self.path(kind), label_selector=labels, **more)
-            freshness = Freshness(clock, link, on_answer=on_answer)
-            self.reflectors[kind] = Reflector(client, target, view, freshness, clock)
-            return freshness
+            reflector = Reflector(client, target, view, on_answer=on_answer)
+            self.reflectors[kind] = reflector
+            return reflector.freshness
 
         self.views = {
-            kind: WorkloadView(self._workload_changed, self._forget, kind)
+            kind: WorkloadView(self._workload_changed, kind)
             for kind in WorkloadKind
             if kind in needs.kinds
         }
@@ -349,15 +284,16 @@ class Namespace:
             kind: KeptReadings(reflect(kind.plural, view, labels=selector), self._workload_reading)
             for kind, view in self.views.items()
         }
-        self.pod_view = PodView(self._pods_changed, needs.measured, clock)
-        self.pods = KeptReadings(
-            reflect("pods", self.pod_view, labels=selector), self._pods_reading
+        self.pod_view = PodView(self._pods_changed, needs.measured, client.clock)
+        seen = reflect("pods", self.pod_view, labels=selector)
+        self.pods: KeptReadings[WorkloadName, Pods] = KeptReadings(
+            seen, lambda workload: believed(seen.judge(self.pod_view.get(workload)))
         )
         self.quotas = QuotaView()
         reflect("resourcequotas", self.quotas)
         self._quota_readings: defaultdict[frozenset[WorkloadName], ReadingOf[Resources]]
         self._quota_readings = defaultdict(ReadingOf)
-        self.warnings = WarningView(clock)
+        self.warnings = WarningView(client.clock)
         # our own events say nothing new here
         ours = f"type=Warning,reportingComponent!={REPORTER}"
         reflect("events", self.warnings, field_selector=ours)
@@ -393,14 +329,14 @@ class Namespace:
         change.
         """
         quotas, pods = (self.reflectors[kind].freshness for kind in ("resourcequotas", "pods"))
-        hard, refused = self.quotas.hard, self.quotas.refused
-        others = self.pod_view.usage.of_others(workloads)
+        hard = self.quotas.hard
+        others = self.pod_view.taken_by_others(workloads)
 
         def make() -> Reading[Resources]:
-            return quota_reading(quotas.judge(hard), refused, pods.judge(others))
+            return quota_reading(believed(quotas.judge(hard)), pods.judge(others))
 
         trusts = quotas.trust(), pods.trust()
-        return self._quota_readings[workloads].get(make, hard, refused, others, *trusts)
+        return self._quota_readings[workloads].get(make, hard, others, *trusts)
 
     async def run(self) -> None:
         """Reflect until cancelled."""
@@ -412,12 +348,13 @@ class Namespace:
         """The path of all objects of one kind."""
         return f"{_PATHS[kind].format(namespace=quote(self._name, safe=''))}/{kind}"
 
-    def _forget(self, workload: WorkloadName) -> None:
+    def forget(self, workload: WorkloadName) -> None:
+        """The workload changed: make its reading anew."""
         if workload.kind in self.workloads:
             self.workloads[workload.kind].forget(workload)
 
     def _workload_changed(self, workload: WorkloadName) -> None:
-        self._forget(workload)
+        self.forget(workload)
         self._changed(self._name, workload)
 
     def _pods_changed(self, workload: WorkloadName) -> None:
@@ -426,28 +363,25 @@ class Namespace:
 
     def _frozen_or_thawed(self) -> None:
         for kind, view in self.views.items():
-            for name in tuple(view.names()):
+            for name in tuple(view.kept):
                 self._workload_changed(WorkloadName(name, kind))
 
     def _workload_reading(self, workload: WorkloadName) -> Reading[Workload]:
-        view, reflector = self.views[workload.kind], self.reflectors[workload.kind.plural]
-        reading = believed(reflector.freshness.judge(view.get(workload.name)))
+        freshness = self.reflectors[workload.kind.plural].freshness
+        found = self.views[workload.kind].get(workload.name)
+        if found is None:
+            return self._missing(workload, freshness.judge(None))
+        reading = believed(freshness.judge(found))
         if isinstance(reading, Absent):
             return reading
-        found = reading.value
-        if found is None:
-            why, detail = Why.OBJECT_MISSING, f"no {workload} in namespace {self._name}"
-            if isinstance(reading, Stale):  # a stale view cannot prove that it is missing
-                why, detail = reading.why, reading.detail
-            return Absent(why=why, at=reading.at, detail=detail)
-        if isinstance(found, SuspectWorkload):
-            if isinstance(reading, Fresh):
-                reading = Stale(value=found, at=reading.at, why=found.why, detail=found.detail)
-            found = found.workload
-        value = self._completed(workload, found)
-        if isinstance(reading, Stale):
-            return Stale(value=value, at=reading.at, why=reading.why, detail=reading.detail)
-        return Fresh(value=value, at=reading.at)
+        return msgspec.structs.replace(reading, value=self._completed(workload, reading.value))
+
+    def _missing(self, workload: WorkloadName, view: Reading[None]) -> Absent:
+        """No such workload is known; only a fresh view proves that there is none."""
+        if isinstance(view, Fresh):
+            detail = f"no {workload} in namespace {self._name}"
+            return Absent(why=Why.OBJECT_MISSING, at=view.at, detail=detail)
+        return Absent(why=view.why, at=view.at, detail=view.detail)
 
     def _completed(self, workload: WorkloadName, found: Workload) -> Workload:
         """The workload with what other objects say about it."""
@@ -456,9 +390,6 @@ class Namespace:
         if not rival and freeze is None:
             return found
         return msgspec.structs.replace(found, autoscaler=rival, namespace_freeze=freeze)
-
-    def _pods_reading(self, workload: WorkloadName) -> Reading[Pods]:
-        return believed(self.reflectors["pods"].freshness.judge(self.pod_view.get(workload)))
 
 
 class ClusterWorkloads:
@@ -470,17 +401,9 @@ class ClusterWorkloads:
     confirmation.
     """
 
-    def __init__(
-        self,
-        client: Client,
-        clock: Clock,
-        link: LinkTracker,
-        tasks: asyncio.TaskGroup,
-        selector: str | None,
-    ) -> None:
+    def __init__(self, client: Client, tasks: asyncio.TaskGroup, selector: str | None) -> None:
         self._client = client
-        self._clock = clock
-        self._link = link
+        self._clock = client.clock
         self._tasks = tasks
         self._selector = selector or ""
         self._callback: Callable[[str, WorkloadName], None] = lambda *_: None
@@ -521,8 +444,6 @@ class ClusterWorkloads:
                 name,
                 self._needs.get(name, NamespaceNeeds()),
                 client=self._client,
-                clock=self._clock,
-                link=self._link,
                 selector=self._selector,
                 changed=self._notify,
                 on_answer=self._progress.set,
@@ -549,7 +470,9 @@ class ClusterWorkloads:
         for pools that are not measured.
         """
         here = self._namespaces.get(pool.namespace)
-        known = () if here is None else here.pod_view.measured.of(pool.workload)
+        if here is None or not here.needs.measured:
+            return ()
+        known = here.pod_view.measured(pool.workload)
         return known if known and isinstance(self.pods(pool), Fresh) else ()
 
     def shift(self, seconds: float) -> None:
@@ -562,9 +485,10 @@ class ClusterWorkloads:
         known, and for a StatefulSet, which needs none. A refusal counts for the whole namespace,
         for `REFUSAL_S`: then it is tried again.
         """
-        if pool.workload.kind is WorkloadKind.STATEFUL_SET:
+        refused = self._refused_marks.get(pool.namespace)
+        if refused is None or pool.workload.kind is WorkloadKind.STATEFUL_SET:
             return ""
-        until, detail = self._refused_marks.get(pool.namespace, (0.0, ""))
+        until, detail = refused
         return detail if self._clock.now() < until else ""
 
     def unfreezable(self, pool: Pool) -> str:
@@ -577,7 +501,9 @@ class ClusterWorkloads:
     def warnings(self, pool: Pool) -> tuple[ClusterEvent, ...]:
         """The cluster's own warnings about the pool in the last hour, the newest first."""
         namespace = self._namespaces.get(pool.namespace)
-        return () if namespace is None else namespace.warnings.newest(pool.workload)
+        if namespace is None or not namespace.warnings.kept:
+            return ()
+        return namespace.warnings.newest(pool.workload)
 
     def quota(self, namespace: str, workloads: frozenset[WorkloadName]) -> Reading[Resources]:
         """What the namespace's quotas leave for these workloads together."""
@@ -610,6 +536,7 @@ class ClusterWorkloads:
         here, name = self._namespaces.get(pool.namespace), pool.workload
         if here is not None and name.kind in here.views:
             here.views[name.kind].applied(name.name, uid, replicas, version)
+            here.forget(name)
 
     def refused_mark(self, pool: Pool, detail: str) -> None:
         """We may not change the annotations of pods in the pool's namespace."""

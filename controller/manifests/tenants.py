@@ -8,17 +8,20 @@ from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
-from controller.manifests.dockerfile import (
+from controller.manifests.objects import (
     LABELS,
     METRICS_PORT,
     NAME,
+    RBAC,
     Installation,
+    Json,
+    Manifest,
     ManifestError,
-    metadata,
+    Noted,
+    an_object,
 )
-from controller.manifests.yaml_text import Json, Manifest, Noted
+from controller.manifests.rights import Right, cluster_rights, lease_rights, tenant_rights
 from controller.model.fleet import Fleet, Tenant
-from controller.model.rights import Right, cluster_rights, lease_rights, tenant_rights
 from controller.model.scarcity import Resources
 from controller.model.settings import Settings
 from controller.model.value import MILLI
@@ -54,12 +57,12 @@ def _priorities(fleet: Fleet) -> Iterator[Manifest]:
                 f"tier {tier.name} has the priority {tier.priority}, and a PriorityClass has at "
                 f"most {_MOST_PRIORITY:,}: give the tiers of the fleet file smaller numbers"
             )
-        yield Manifest(
+        yield an_object(
             f"For the pods of tenants in tier {tier.name}: priorityClassName in the Deployment.",
+            "PriorityClass",
+            f"{NAME}-{tier.name}",
+            "",
             {
-                "apiVersion": "scheduling.k8s.io/v1",
-                "kind": "PriorityClass",
-                "metadata": metadata(f"{NAME}-{tier.name}"),
                 "value": tier.priority,
                 "preemptionPolicy": Noted(
                     "a pod that waits is scheduled first, but ends no busy one: agentdash makes "
@@ -93,14 +96,14 @@ def _quantity(amount: int, units: Mapping[str, int]) -> str:
 
 
 def _quota(namespace: str, hard: dict[str, str]) -> Manifest:
-    return Manifest(
+    return an_object(
         f"The quota of the fleet file, as the API server keeps it in {namespace}. It counts all "
         "pods of the namespace, those of a rollout too; with a quota of CPU or memory it refuses "
         "pods that request none.",
+        "ResourceQuota",
+        NAME,
+        namespace,
         {
-            "apiVersion": "v1",
-            "kind": "ResourceQuota",
-            "metadata": metadata(NAME, namespace),
             "spec": {"hard": hard},
         },
     )
@@ -109,13 +112,13 @@ def _quota(namespace: str, hard: dict[str, str]) -> Manifest:
 def _meeting_place(namespace: str, selector: str | None) -> Manifest:
     labels = _equalities(selector) or {AGENT_LABEL: "true"}
     words = ", ".join(f"{key}: {value}" for key, value in labels.items())
-    return Manifest(
+    return an_object(
         f"Agents of {namespace} find each other by the DNS name agents.{namespace}: it answers "
         f"with the addresses of all ready pods that have the label {words}.",
+        "Service",
+        "agents",
+        namespace,
         {
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": metadata("agents", namespace),
             "spec": {"clusterIP": "None", "selector": labels},
         },
     )
@@ -139,26 +142,26 @@ _NAMESPACE_LABEL: Final = "kubernetes.io/metadata.name"
 
 def network(settings: Settings, options: Installation) -> Iterator[Manifest]:
     """The NetworkPolicy of agentdash's pods, and the Service of their metrics."""
-    yield Manifest(
+    yield an_object(
         "The port of /metrics. Followers answer too: the metric agentdash_leader tells them apart.",
+        "Service",
+        NAME,
+        options.namespace,
         {
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": metadata(NAME, options.namespace),
             "spec": {
                 "selector": dict(LABELS),
                 "ports": [{"name": "metrics", "port": METRICS_PORT, "targetPort": "metrics"}],
             },
         },
     )
-    yield Manifest(
+    yield an_object(
         "agentdash's pods reach what is listed here and nothing else, and nothing else reaches "
         "them. Ports are those of the pods behind a Service: where a Service maps its port to "
         "another, write that one.",
+        "NetworkPolicy",
+        NAME,
+        options.namespace,
         {
-            "apiVersion": "networking.k8s.io/v1",
-            "kind": "NetworkPolicy",
-            "metadata": metadata(NAME, options.namespace),
             "spec": {
                 "podSelector": {"matchLabels": dict(LABELS)},
                 "policyTypes": ["Ingress", "Egress"],
@@ -229,12 +232,12 @@ def _port(number: int, protocol: str = "TCP") -> Json:
 
 
 def _monitor(options: Installation) -> Manifest:
-    return Manifest(
+    return an_object(
         "For the Prometheus operator.",
+        "ServiceMonitor",
+        NAME,
+        options.namespace,
         {
-            "apiVersion": "monitoring.coreos.com/v1",
-            "kind": "ServiceMonitor",
-            "metadata": metadata(NAME, options.namespace),
             "spec": {
                 "selector": {"matchLabels": dict(LABELS)},
                 "endpoints": [{"port": "metrics", "path": "/metrics", "interval": "15s"}],
@@ -243,7 +246,6 @@ def _monitor(options: Installation) -> Manifest:
     )
 
 
-_RBAC: Final = "rbac.authorization.k8s.io"
 _LEASE_ROLE: Final = f"{NAME}-lease"
 
 
@@ -251,13 +253,12 @@ def access(settings: Settings, options: Installation) -> Iterator[Manifest]:
     """A ServiceAccount; a Role and its binding in each namespace that a pool is in, and in the
     lease's; a ClusterRole for what is in no namespace.
     """
-    yield Manifest(
+    yield an_object(
         "What agentdash logs in as. Its token is renewed by the kubelet and read again.",
-        {
-            "apiVersion": "v1",
-            "kind": "ServiceAccount",
-            "metadata": metadata(NAME, options.namespace),
-        },
+        "ServiceAccount",
+        NAME,
+        options.namespace,
+        {},
     )
     for namespace in dict.fromkeys(pool.namespace for pool in settings.fleet.pools):
         yield from _role(NAME, namespace, tenant_rights(settings, namespace), options)
@@ -274,23 +275,23 @@ def _role(
     place = f"in namespace {namespace}" if namespace else "in the whole cluster"
     # the names of a cluster's roles are shared by all fleets of the cluster
     name = name if namespace else f"{options.namespace}-{name}"
-    yield Manifest(
+    yield an_object(
         f"What agentdash may do {place}: nothing else, and no Secrets. The comment above a "
         "rule says what it is for and, where it is optional, what happens without it.",
+        kind,
+        name,
+        namespace,
         {
-            "apiVersion": f"{_RBAC}/v1",
-            "kind": kind,
-            "metadata": metadata(name, namespace),
             "rules": [Noted(_why(right), _rule(right)) for right in rights],
         },
     )
-    yield Manifest(
+    yield an_object(
         "",
+        f"{kind}Binding",
+        name,
+        namespace,
         {
-            "apiVersion": f"{_RBAC}/v1",
-            "kind": f"{kind}Binding",
-            "metadata": metadata(name, namespace),
-            "roleRef": {"apiGroup": _RBAC, "kind": kind, "name": name},
+            "roleRef": {"apiGroup": RBAC, "kind": kind, "name": name},
             "subjects": [{"kind": "ServiceAccount", "name": NAME, "namespace": options.namespace}],
         },
     )

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import PurePosixPath
 from typing import Any, Final, NamedTuple
 
 import yaml
 
-from controller.manifests.dockerfile import (
+from controller.manifests.monitoring import prometheus_rule
+from controller.manifests.objects import (
+    KINDS,
     LABELS,
     METRICS_PORT,
     NAME,
     USER,
     Installation,
+    Json,
+    Manifest,
     ManifestError,
-    metadata,
+    Noted,
+    an_object,
 )
-from controller.manifests.yaml_text import Json, Manifest, Noted
+from controller.manifests.tenants import access, network, tenant_objects
 from controller.model.settings import NatsSettings, SecretRef, Settings
 
 FLEET_FOLDER: Final = "/etc/agentdash-fleet"
@@ -161,31 +166,31 @@ def workload(settings: Settings, fleet_text: str, options: Installation) -> Iter
             f"the fleet file has {len(text.encode()):,} bytes and a ConfigMap at most "
             f"{_MOST_BYTES:,}: remove comments, or mount the file from a volume"
         )
-    yield Manifest(
+    yield an_object(
         "The fleet file. It names where secrets are and holds none.",
+        "ConfigMap",
+        NAME,
+        options.namespace,
         {
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": metadata(NAME, options.namespace),
             "data": {"fleet.yaml": text},
         },
     )
-    yield Manifest(
+    yield an_object(
         "A drained node takes one of the two pods at a time.",
+        "PodDisruptionBudget",
+        NAME,
+        options.namespace,
         {
-            "apiVersion": "policy/v1",
-            "kind": "PodDisruptionBudget",
-            "metadata": metadata(NAME, options.namespace),
             "spec": {"maxUnavailable": 1, "selector": {"matchLabels": dict(LABELS)}},
         },
     )
     found = mounts(settings)
-    yield Manifest(
+    yield an_object(
         _about(found, options),
+        "Deployment",
+        NAME,
+        options.namespace,
         {
-            "apiVersion": "apps/v1",
-            "kind": "Deployment",
-            "metadata": metadata(NAME, options.namespace),
             "spec": {
                 "replicas": Noted("one leads, the other takes over", _REPLICAS),
                 "selector": {"matchLabels": dict(LABELS)},
@@ -305,3 +310,28 @@ def _probe(path: str, *, period_s: int, failures: int) -> Json:
         "timeoutSeconds": 2,
         "failureThreshold": failures,
     }
+
+
+def manifests(
+    settings: Settings, fleet_text: str, options: Installation, kinds: Collection[str] = KINDS
+) -> tuple[Manifest, ...]:
+    """The objects of these kinds; `fleet_text` is the fleet file that `settings` are read from. The
+    same arguments give the same objects in the same order.
+
+    Raises ManifestError where there is no pool to scale, or the fleet file cannot run in a Pod.
+    """
+    if not settings.fleet.pools:
+        raise ManifestError(
+            "the fleet file has no pools, so there is nothing to give agentdash rights for: add "
+            "one under pools"
+        )
+    found = (
+        *namespace(settings, options),
+        *tenant_objects(settings),
+        *access(settings, options),
+        *network(settings, options),
+        *workload(settings, fleet_text, options),
+        *((prometheus_rule(options),) if options.service_monitor else ()),
+    )
+    chosen = (each for each in found if each.kind in kinds)
+    return tuple(sorted(chosen, key=lambda each: KINDS.index(each.kind)))

@@ -1,28 +1,29 @@
-"""The fleet as the planner sees it: names resolved, defaults filled in, durations in seconds."""
+"""The fleet as the planner sees it: names resolved, defaults filled in, durations in seconds.
+
+Metrics are in the terms of autoscaling/v2 and of KEDA: quantities are integers in thousandths of
+the unit, targets are above 0, and a selector is a label selector as text, empty for none.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from controller.model.ids import PoolKey, QueueName, WorkloadName, workload_name
-from controller.model.metrics import Fallback, MetricSpec, Modifiers
 from controller.model.scarcity import ONE, Budget, Capacity, LlmModel, Resources, TaskUsage, Warm
+from controller.model.text import clean_name, listed, nearest
 from controller.model.value import Value
 from controller.model.worker_messages import SessionLimits
 
 
 class WeeklyWindow(Value, tag="weekly"):
-    """A window on these days (0 is Monday), from one minute of the day until another.
+    """A window on some days, between two minutes of the day, counted from midnight."""
 
-    Minutes count from midnight. An `until_minute` that is not after `from_minute` is on the
-    following day.
-    """
-
-    days: tuple[int, ...]
+    days: tuple[int, ...]  # 0 is Monday
     from_minute: int
-    until_minute: int
+    until_minute: int  # not after from_minute: it is on the following day
 
 
 class CronWindow(Value, tag="cron"):
@@ -49,9 +50,7 @@ class PrometheusQuery(Value, tag="prometheus"):
 
 
 class ExternalSeries(Value, tag="external"):
-    """Series of the external metrics API in the pool's namespace; the signal is their sum.
-    `selector` is the label selector as text, empty for none.
-    """
+    """Series of the external metrics API in the pool's namespace; the signal is their sum."""
 
     name: str
     selector: str = ""
@@ -65,6 +64,114 @@ class Signal(Value):
 
     name: str
     source: SignalSource
+
+
+class ValueTarget(Value, tag="Value"):
+    """The target for the metric's value."""
+
+    milli: int
+
+
+class AverageValueTarget(Value, tag="AverageValue"):
+    """The target for the metric's value per replica."""
+
+    milli: int
+
+
+class UtilizationTarget(Value, tag="Utilization"):
+    """The target for the use as a percentage of the pods' requests."""
+
+    percent: int
+
+
+class ExternalMetric(Value, tag="External"):
+    """Series that belong to no Kubernetes object; the metric is their sum."""
+
+    name: str
+    target: ValueTarget | AverageValueTarget
+    selector: str = ""
+
+
+class ObjectMetric(Value, tag="Object"):
+    """One value that describes one Kubernetes object."""
+
+    name: str
+    target: ValueTarget | AverageValueTarget
+    kind: str = ""
+    object_name: str = ""
+    api_version: str = ""  # empty for the core group
+    selector: str = ""
+
+
+class PodsMetric(Value, tag="Pods"):
+    """A value that each pod of the target has; the metric is their average."""
+
+    name: str
+    target: AverageValueTarget
+    selector: str = ""
+
+
+class ResourceMetric(Value, tag="Resource"):
+    """CPU or memory of the target's pods, summed over all containers of a pod."""
+
+    resource: str
+    target: UtilizationTarget | AverageValueTarget
+
+
+class ContainerResourceMetric(Value, tag="ContainerResource"):
+    """CPU or memory of one container in each of the target's pods."""
+
+    resource: str
+    container: str
+    target: UtilizationTarget | AverageValueTarget
+
+
+MetricSpec: TypeAlias = (
+    ExternalMetric | ObjectMetric | PodsMetric | ResourceMetric | ContainerResourceMetric
+)
+QUEUE: Final = "queue"
+"""The name of the External metric that every pool has: its messages pending and in flight."""
+
+
+class TargetType(StrEnum):
+    """Whether a metric is compared per replica or as a whole (autoscaling/v2 MetricTargetType)."""
+
+    AVERAGE_VALUE = "AverageValue"
+    VALUE = "Value"
+
+
+class Modifiers(Value):
+    """KEDA's scalingModifiers: a formula whose value replaces the metrics that it names."""
+
+    formula: str
+    target_milli: int
+    activation_milli: int = 0  # the pool is active while the value is above it
+    metric_type: TargetType = TargetType.AVERAGE_VALUE
+
+    @property
+    def target(self) -> AverageValueTarget | ValueTarget:
+        """The target for the formula's value, as the target of an External metric."""
+        if self.metric_type is TargetType.VALUE:
+            return ValueTarget(milli=self.target_milli)
+        return AverageValueTarget(milli=self.target_milli)
+
+
+class FallbackBehavior(StrEnum):
+    """The number of replicas to use for a failing metric (KEDA's spec.fallback.behavior)."""
+
+    STATIC = "static"
+    CURRENT = "currentReplicas"
+    CURRENT_IF_HIGHER = "currentReplicasIfHigher"
+    CURRENT_IF_LOWER = "currentReplicasIfLower"
+    SCALING_MODIFIERS = "scalingModifiers"
+
+
+class Fallback(Value):
+    """KEDA's fallback, used after a metric failed more than `failure_threshold` times in a row."""
+
+    failure_threshold: int
+    replicas: int
+    behavior: FallbackBehavior = FallbackBehavior.STATIC
 
 
 class Rule(StrEnum):
@@ -98,15 +205,12 @@ class ScalingPolicy(Value):
 
 
 class ScalingRules(Value):
-    """One direction of a `behavior` block (autoscaling/v2 HPAScalingRules).
-
-    Without policies there is no rate limit. `tolerance` is how far from 1 a metric's ratio to its
-    target may be without a change; None for the cluster's default.
-    """
+    """One direction of a `behavior` block (autoscaling/v2 HPAScalingRules)."""
 
     stabilization_window_s: int
     select_policy: SelectPolicy = SelectPolicy.MAX
-    policies: tuple[ScalingPolicy, ...] = ()
+    policies: tuple[ScalingPolicy, ...] = ()  # none: no rate limit
+    # how far from 1 a metric's ratio to its target may be without a change; None: the cluster's
     tolerance: Decimal | None = None
 
 
@@ -126,18 +230,14 @@ class NativePreset(StrEnum):
 
 
 class NativeCosts(Value):
-    """Settings of rule native as numbers.
-
-    - `start_wait_cost`, `keep_wait_cost`: the replica-seconds that one second less waiting of one
-      task is worth, for a replica to start and for one that runs.
-    - `hold_s`: how long a replica must be surplus before it is removed.
-    - `late_share`: the share of arrivals that may wait. With it the two costs are only the start:
-      the rule learns a factor for both.
+    """Settings of rule native as numbers: the replica-seconds that one second less waiting of one
+    task is worth, for a replica to start and for one that runs.
     """
 
     start_wait_cost: float
     keep_wait_cost: float
-    hold_s: float = 0.0
+    hold_s: float = 0.0  # how long a replica must be surplus before it is removed
+    # the share of arrivals that may wait: the two costs are then only where a learned factor starts
     late_share: float | None = None
 
 
@@ -159,76 +259,60 @@ class Tier(Value):
 
 
 class Tenant(Value):
-    """A customer. `weight` is its share inside its tier."""
+    """A customer."""
 
     name: str
     tier: Tier
     namespace: str
     timezone: str = "UTC"
-    weight: Decimal = ONE
+    weight: Decimal = ONE  # its share inside its tier
     quota: Resources = Resources()
     budget: Budget = Budget()
 
 
 class Pool(Value):
-    """One kind of agent of one tenant: a Deployment or StatefulSet fed by one queue or several.
-
-    - `deployment`, `statefulset`: one of them is the name of the workload, the other is empty.
-    - `stream`, `consumer`: its queue; of several, the one of the highest priority. `lower_queues`:
-      the others, in falling priority.
-    - `slots`: tasks at a time per replica. `target`: messages per replica. `activation`: the pool
-      becomes active above this number of messages. `idle`: its size while idle if `min` is above 0,
-      None for `min` (KEDA's idleReplicaCount).
-    - `weight`: its share inside its tenant.
-    - `requests`: those of a replica by the fleet file; None for those of its pods. `nodes`: the
-      node classes that it may use, in order of preference.
-    - `aim_s`: the longest that a message should wait, None for no aim; it is only watched.
-    - `without_behavior`: with rule hpa, no `behavior` block is written. The HPA then uses other
-      rules than with the default block, which `behavior` has.
-    - `window_given`: the window for scale-down is written in the fleet file. A default window is
-      ignored once rule native has learned enough.
-    - `model`: the model that `usage` speaks of. `router`: the models among which a router chooses.
-      `session`: the limits of one task.
-    - `metrics`: with rule hpa the only input; with rule native used beside its own demand.
-    """
+    """One kind of agent of one tenant: a Deployment or StatefulSet fed by one queue or several."""
 
     key: PoolKey
     name: str
     tenant: str
     namespace: str
-    stream: str
+    stream: str  # its queue; of several, the one of the highest priority
     consumer: str
     behavior: Behavior
-    deployment: str = ""
+    deployment: str = ""  # its workload: of these two names one is empty
     statefulset: str = ""
     rule: Rule = Rule.NATIVE
-    slots: int = 1
-    target: int = 1
+    slots: int = 1  # tasks at a time per replica
+    target: int = 1  # messages per replica
     min: int = 0
     max: int = 1
-    activation: int = 0
+    activation: int = 0  # it becomes active above this number of messages
     cooldown_s: float = 900.0
     initial_cooldown_s: float = 0.0
-    idle: int | None = None
-    weight: Decimal = ONE
+    idle: int | None = None  # its size while idle if min is above 0; None: min (idleReplicaCount)
+    weight: Decimal = ONE  # its share inside its tenant
     minimum_runtime_s: float = 0.0
-    aim_s: float | None = None
+    aim_s: float | None = None  # the longest that a message should wait; it is only watched
     schedules: tuple[Schedule, ...] = ()
     warm: Warm | None = None
-    requests: Resources | None = None
-    nodes: tuple[str, ...] = ()
-    model: str | None = None
-    router: tuple[str, ...] = ()
-    session: SessionLimits = SessionLimits()
+    requests: Resources | None = None  # of a replica by the fleet file; None: those of its pods
+    nodes: tuple[str, ...] = ()  # the node classes that it may use, in order of preference
+    model: str | None = None  # the one that `usage` speaks of
+    router: tuple[str, ...] = ()  # the models among which a router chooses
+    session: SessionLimits = SessionLimits()  # of one task
     usage: TaskUsage | None = None
     native: NativePreset | NativeCosts = NativePreset.PROMPT
+    # with rule hpa, no `behavior` is written: the HPA then has other rules than the default block
     without_behavior: bool = False
+    # whether the window for scale-down is in the fleet file: once rule native has learned enough, a
+    # default window is ignored
     window_given: bool = True
     signals: tuple[Signal, ...] = ()
-    metrics: tuple[MetricSpec, ...] = ()
+    metrics: tuple[MetricSpec, ...] = ()  # rule hpa has no other input; native has its own demand
     modifiers: Modifiers | None = None
     fallback: Fallback | None = None
-    lower_queues: tuple[QueueName, ...] = ()
+    lower_queues: tuple[QueueName, ...] = ()  # its other queues, in falling priority
 
     @property
     def workload(self) -> WorkloadName:
@@ -254,3 +338,30 @@ class Fleet(Value):
     pools: tuple[Pool, ...] = ()
     models: tuple[LlmModel, ...] = ()
     capacity: Capacity = Capacity()
+
+
+MAX_NEAREST: Final = 3
+"""The most similar names that a sentence suggests."""
+
+
+def unknown_pool(name: str, fleet: Fleet) -> str:
+    """A sentence about a name that is no pool's: pools of that name at other tenants are suggested
+    first, then similar ones; the first of the fleet if there is none.
+    """
+    keys = [str(pool.key) for pool in fleet.pools]
+    same_name = [pool.key for pool in fleet.pools if pool.name == name.rpartition("/")[2]]
+    return f"the fleet has no pool {clean_name(name)}; {advice(name, keys, same_name)}"
+
+
+def unknown_tenant(name: str, fleet: Fleet) -> str:
+    """The same about a name that is no tenant's."""
+    tenants = [tenant.name for tenant in fleet.tenants]
+    return f"the fleet has no tenant {clean_name(name)}; {advice(name, tenants)}"
+
+
+def advice(name: str, known: Sequence[str], first: Iterable[str] = ()) -> str:
+    """The known names that somebody may have meant."""
+    near = list(dict.fromkeys([*first, *nearest(name, known, MAX_NEAREST)]))[:MAX_NEAREST]
+    if near:
+        return f"nearest: {', '.join(near)}"
+    return f"it has {listed(known)}" if known else "it has none"

@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final, NamedTuple
 
+from msgspec.structs import replace
+
 from controller.model.value import INT32_MAX, Asked, Moment, Time, Value
 
 
@@ -22,23 +24,16 @@ class Scope(Value):
 
 
 class IntentKind(StrEnum):
-    """What an intent asks for.
-
-    - PIN: spare replicas of a pool, on top of min and of what the work needs; ceilings win.
-    - PAUSE: the work stops. The target is 0, or `amount` replicas; busy replicas finish first.
-    - FREEZE: nothing is written to the pools.
-    - CAP: the most replicas that a pool may have. It only lowers: the pool's own max stays.
-    - NO_GROWTH: no replica is added; the pools may shrink.
-    - BUDGET: a tenant's tokens a day, in place of the fleet file's. A tenant without a budget there
-      gets none, because nothing counts its tokens.
+    """What an intent asks for. A tenant that has no budget in the fleet file gets none by BUDGET,
+    because nothing counts its tokens.
     """
 
-    PIN = "pin"
-    PAUSE = "pause"
-    FREEZE = "freeze"
-    CAP = "cap"
-    NO_GROWTH = "no-growth"
-    BUDGET = "budget"
+    PIN = "pin"  # spare replicas of a pool, on top of min and of what the work needs; ceilings win
+    PAUSE = "pause"  # the target is 0, or `amount` replicas; busy replicas finish first
+    FREEZE = "freeze"  # nothing is written to the pools
+    CAP = "cap"  # the most replicas that a pool may have; it only lowers its max
+    NO_GROWTH = "no-growth"  # no replica is added; the pools may shrink
+    BUDGET = "budget"  # a tenant's tokens a day, in place of the fleet file's
 
 
 class IntentKey(NamedTuple):
@@ -127,25 +122,19 @@ class StandingIntent(Value):
 
 
 class IntentChange(Value):
-    """One entry of the audit: at `at` (Unix seconds, the server's clock) `who` made `after` of
-    `before`; None where nothing was asked for.
+    """One entry of the audit: `who` made `after` of `before`; None where nothing was asked for."""
 
-    - `revision` names it. `undoes` is the revision of the change that it takes back.
-    - `is_whole` is False where what was there before is not kept any longer, or cannot be read.
-    - `expired`: the intent had ended, and the next writer cleared it away.
-    """
-
-    revision: int
-    at: Time
+    revision: int  # its name
+    at: Time  # Unix seconds, by the server's clock
     key: IntentKey
     who: str = ""
     origin: str = ""
     why: str = ""
     before: Intent | None = None
     after: Intent | None = None
-    undoes: int | None = None
-    is_whole: bool = True
-    expired: bool = False
+    undoes: int | None = None  # the revision of the change that it takes back
+    is_whole: bool = True  # False: what was there before is not kept any longer, or unreadable
+    expired: bool = False  # the intent had ended, and the next writer cleared it away
 
 
 class Audit(Value):
@@ -157,18 +146,56 @@ class Audit(Value):
     kept_of_each: int | None = None
 
 
-def can_be_undone(change: IntentChange, changes: Sequence[IntentChange]) -> bool:
+class IntentFault(Value):
+    """An intent that cannot be read: its key, and a text about what is done instead."""
+
+    key: str
+    text: str
+
+
+class StoredIntents(Value):
+    """Operators' intents, as far as they are known."""
+
+    intents: Intents = Intents()
+    faults: tuple[IntentFault, ...] = ()  # the first of them
+    more_faults: int = 0
+    # so many are in force that the bucket has no longer, because it was restored or made anew
+    kept: int = 0
+    read: bool = False  # they were read once
+    lost_at: Time | None = None  # Unix seconds: when they became unreadable; None while they can be
+    detail: str = ""  # why they cannot be read
+
+    def in_force(self) -> Intents:
+        """The intents to plan with. While they cannot be read, none expires, because an operator
+        may have prolonged it meanwhile.
+        """
+        if self.lost_at is None:
+            return self.intents
+        asked = (
+            replace(each, until=None) if (each.until or 0.0) > self.lost_at else each
+            for each in self.intents
+        )
+        return Intents(asked=tuple(asked))
+
+
+def has_ended(intent: Intent, now: float | None) -> bool:
+    """Whether it has ended by itself; not while the time is unknown."""
+    return now is not None and intent.until is not None and intent.until <= now
+
+
+def can_be_undone(change: IntentChange, changes: Sequence[IntentChange], now: float) -> bool:
     """Whether a person can ask to take back this one of the changes: not an undo, nor what an undo
     has taken back, nor what has ended by itself. The desk refuses what was changed since.
     """
+    ended = change.expired or (change.after is not None and has_ended(change.after, now))
     undone = any(each.undoes == change.revision for each in changes)
-    return change.undoes is None and not change.expired and not undone
+    return change.undoes is None and not ended and not undone
 
 
-def last_of(changes: Sequence[IntentChange], who: str) -> IntentChange | None:
+def last_of(changes: Sequence[IntentChange], who: str, now: float) -> IntentChange | None:
     """The last change by this person that can be undone; None without one."""
     mine = (each for each in reversed(changes) if each.who == who)
-    return next((each for each in mine if can_be_undone(each, changes)), None)
+    return next((each for each in mine if can_be_undone(each, changes, now)), None)
 
 
 _NAMELESS: Final = "a writer without a name"

@@ -1,39 +1,146 @@
-"""Everything that one tick has observed, as one value: the planner's only view of the world."""
+"""Everything that one tick has observed, as one value: the planner's only view of the world. Times
+are Unix seconds; amounts of metrics are integers in thousandths.
+"""
 
 from __future__ import annotations
 
 from decimal import Decimal
 from enum import StrEnum
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
+from controller.model.fleet import MetricSpec
 from controller.model.ids import PoolKey
-from controller.model.metrics import MeasuredPod, MetricValue
 from controller.model.readings import Absent, Reading, Why
 from controller.model.scarcity import ModelTier, Resources, TaskUsage
-from controller.model.value import Counter, Replicas, Time, Value
+from controller.model.value import Amount, Counter, Replicas, Time, Value
 from controller.model.worker_messages import PoolOrders, WorkerState
 
 DELETED_FIRST: Final = -(2**31)
 """The deletion cost of the pods that must go first: the lowest that Kubernetes allows."""
 
 
-class QueueDepth(Value):
-    """The state of one JetStream consumer, in messages.
+class Series(Value, tag="series"):
+    """An answer of the external metrics API: the value of each series."""
 
-    - `pending`: not delivered yet (num_pending). `in_flight`: delivered and not acknowledged
-      (num_ack_pending).
-    - `delivered`: the number of deliveries since the consumer was created. `sequence`: the stream's
-      sequence of the last message delivered; a redelivery does not change it.
+    values_milli: tuple[int, ...]
+
+
+class Figure(Value, tag="figure"):
+    """An answer of the custom metrics API about one object."""
+
+    value_milli: int
+
+
+class PodFigure(Value):
+    """One pod in an answer of the custom metrics API."""
+
+    pod: str
+    value_milli: int
+    at: Time  # the end of the window
+    window_s: float
+
+
+class PodFigures(Value, tag="pod_figures"):
+    """An answer of the custom metrics API about the target's pods."""
+
+    items: tuple[PodFigure, ...]
+
+
+class PodUsage(Value):
+    """One pod in an answer of the resource metrics API."""
+
+    pod: str
+    containers: dict[str, Amount | None]  # the use of each, None if the resource is missing
+    at: Time  # the end of the window
+    window_s: float
+
+
+class PodUsages(Value, tag="pod_usages"):
+    """An answer of the resource metrics API about one resource of the target's pods."""
+
+    items: tuple[PodUsage, ...]
+
+
+MetricValue: TypeAlias = Series | Figure | PodFigures | PodUsages
+
+
+class MeasuredMetric(Value):
+    """One metric of a pool and its last reading."""
+
+    spec: MetricSpec
+    reading: Reading[MetricValue]
+
+
+class StatusPhase(StrEnum):
+    """status.phase of a pod, as the HPA reads it."""
+
+    PENDING = "Pending"
+    RUNNING = "Running"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    UNKNOWN = "Unknown"
+
+
+class ConditionStatus(StrEnum):
+    """status of a Kubernetes condition."""
+
+    TRUE = "True"
+    FALSE = "False"
+    UNKNOWN = "Unknown"
+
+
+class PodReadiness(Value):
+    """The Ready condition of a pod, and since when it has this status (lastTransitionTime)."""
+
+    status: ConditionStatus
+    since: Time
+
+
+class ContainerRequest(Value):
+    """The requests of one container by resource. Of init containers only restartable ones
+    (sidecars) are listed.
     """
 
-    pending: int
-    in_flight: int
+    name: str
+    requests_milli: dict[str, int]
+
+
+class MeasuredPod(Value):
+    """One pod of the target as the HPA sees it."""
+
+    name: str
+    phase: StatusPhase
+    deleting: bool = False
+    started_at: Time | None = None
+    readiness: PodReadiness | None = None
+    containers: tuple[ContainerRequest, ...] = ()
+    sidecars: tuple[ContainerRequest, ...] = ()  # restartable init containers
+    requests_milli: dict[str, int] = msgspec.field(
+        default_factory=dict
+    )  # of the pod as a whole, by resource
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether the pod is Running and Ready, even if it is being deleted."""
+        return (
+            self.phase is StatusPhase.RUNNING
+            and self.readiness is not None
+            and self.readiness.status is ConditionStatus.TRUE
+        )
+
+
+class QueueDepth(Value):
+    """The state of one JetStream consumer, in messages."""
+
+    pending: int  # not delivered yet (num_pending)
+    in_flight: int  # delivered and not acknowledged (num_ack_pending)
     redelivered: int = 0
     waiting_pulls: int = 0
     paused: bool = False
-    delivered: Counter | None = None
+    delivered: Counter | None = None  # deliveries since the consumer was created
+    # the stream's sequence of the last message delivered; a redelivery does not change it
     sequence: Counter | None = None
 
     @property
@@ -43,19 +150,9 @@ class QueueDepth(Value):
 
 
 class Workload(Value):
-    """One Deployment or StatefulSet: `replicas` is spec.replicas, the counts after it are from its
-    status.
+    """One Deployment or StatefulSet."""
 
-    `requests` are those of one replica by the pod template, as the scheduler counts them (None for
-    a resource without a request). `annotations` are only those that control autoscalers.
-    `autoscaler` is another autoscaler of it, as kind and name; empty if none is known.
-    `namespace_freeze` is the freeze annotation of its namespace, None without one. `sized_by` is
-    the field manager that set `replicas` last, empty if that is not known. `first_ordinal` is the
-    number of the first pod of a StatefulSet, None for a Deployment. `one_by_one`: each of its pods
-    is created once the one before it is ready (a StatefulSet's podManagementPolicy OrderedReady).
-    """
-
-    replicas: int
+    replicas: int  # spec.replicas; the counts after it are from the status
     current: int = 0
     ready: int = 0
     updated: int = 0
@@ -67,12 +164,16 @@ class Workload(Value):
     paused: bool = False
     labels: dict[str, str] = msgspec.field(default_factory=dict)
     message: str = ""
+    # of one replica by the pod template, as the scheduler counts; None: a resource without one
     requests: Resources = Resources()
-    annotations: dict[str, str] = msgspec.field(default_factory=dict)
-    autoscaler: str = ""
-    namespace_freeze: str | None = None
-    sized_by: str = ""
-    first_ordinal: int | None = None
+    annotations: dict[str, str] = msgspec.field(
+        default_factory=dict
+    )  # only those that control autoscalers
+    autoscaler: str = ""  # another autoscaler of it, as kind and name; empty if none is known
+    namespace_freeze: str | None = None  # the freeze annotation of its namespace
+    sized_by: str = ""  # the field manager that set `replicas` last; empty if that is not known
+    first_ordinal: int | None = None  # of a StatefulSet's pods; None for a Deployment
+    # each pod is created once the one before it is ready (podManagementPolicy OrderedReady)
     one_by_one: bool = False
 
     @property
@@ -96,33 +197,25 @@ class PodPhase(StrEnum):
 
 
 class Pod(Value):
-    """One pod; times are Unix seconds. `since` is when its phase began. `started_at` is when the
-    last of its containers began to run. `reason` and `message` are from the scheduler or a
-    container and say why the pod waits.
-
-    `deletion_cost`: of equal pods, a ReplicaSet deletes those with the lowest cost first.
-    `marked_at`: when DELETED_FIRST was first seen there. `generation`: its pod-template-hash (of a
-    StatefulSet its controller-revision-hash), the same for all pods of one pod template. `ordinal`:
-    its number in a StatefulSet, None elsewhere. `node_ends`: the taint that says that its node ends
-    soon.
-    """
+    """One pod."""
 
     name: str
     phase: PodPhase
     node: str = ""
     created_at: Time = 0.0
     scheduled_at: Time | None = None
-    started_at: Time | None = None
+    started_at: Time | None = None  # when the last of its containers began to run
     ready_at: Time | None = None
-    since: Time | None = None
+    since: Time | None = None  # when its phase began
     restarts: int = 0
-    reason: str = ""
+    reason: str = ""  # why it waits, from the scheduler or a container; so is the message
     message: str = ""
-    deletion_cost: int = 0
-    marked_at: Time | None = None
+    deletion_cost: int = 0  # of equal pods, a ReplicaSet deletes those with the lowest first
+    marked_at: Time | None = None  # when DELETED_FIRST was first seen there
+    # pod-template-hash or controller-revision-hash, the same for all pods of one pod template
     generation: str = ""
-    ordinal: int | None = None
-    node_ends: str = ""
+    ordinal: int | None = None  # its number in a StatefulSet
+    node_ends: str = ""  # the taint that says that its node ends soon
 
 
 class Pods(Value):
@@ -137,21 +230,18 @@ class Pods(Value):
 
 
 class ClusterEvent(Value):
-    """A Kubernetes warning event about a pool's objects. `at` is in Unix seconds, `count` is how
-    often the event occurred.
-    """
+    """A Kubernetes warning event about a pool's objects."""
 
     at: Time
     reason: str
     message: str
     object_name: str
-    count: int = 1
+    count: int = 1  # how often it occurred
 
 
 class WakeWatch(StrEnum):
-    """How the first message for a pool at zero is noticed.
-
-    OFF: it is not watched. ARMED: by a subscription. POLLED: only by reading the queue.
+    """How the first message for a pool at zero is noticed: not at all, by a subscription, or only
+    by reading the queue.
     """
 
     OFF = "off"
@@ -162,71 +252,52 @@ class WakeWatch(StrEnum):
 class Workers(Value):
     """The workers of one pool that say what they do (controller/model/worker_messages.py).
 
-    - `states`: what each of them said last, sorted by worker.
-    - `orders`: what they are told, and its `revision` (0: nothing was ever stored).
-    - `silent`: the pods in `orders.drain` that had no state when that was read after these orders
-      had been stored. A worker that begins there reads the orders before its first pull.
+    `silent` are the pods in `orders.drain` that had no state when that was read after these orders
+    had been stored. A worker that begins there reads the orders before its first pull.
     """
 
-    states: tuple[WorkerState, ...] = ()
-    orders: PoolOrders = PoolOrders()
-    revision: int = 0
+    states: tuple[WorkerState, ...] = ()  # what each said last, sorted by worker
+    orders: PoolOrders = PoolOrders()  # what they are told
+    revision: int = 0  # that of the orders; 0: nothing was ever stored
     silent: tuple[str, ...] = ()
 
 
 class PoolObservation(Value):
-    """The observation of one pool.
+    """The observation of one pool."""
 
-    - `queue`: its messages, of several queues their sum. `queues`: of several queues, the reading
-      of each; else empty.
-    - `woken_at`: at this time (Unix seconds) at least one message was published.
-    - `metrics`: the readings of its metrics and signals, with names of
-      planning/demand/hpa_metrics.py. `measured_pods`: its pods as the HPA sees them.
-    - `task_usage`: the measured usage of one task; None until enough tasks are known.
-    - `workers`: None if no states of workers can be read at all. `unmarkable`: why its pods cannot
-      be given a deletion cost; empty if they can, as far as is known. `unfreezable`: why it is not
-      known whether an annotation freezes its namespace; empty if it is known.
-    """
-
-    queue: Reading[QueueDepth] = Absent(why=Why.NEVER_READ)
+    queue: Reading[QueueDepth] = Absent(why=Why.NEVER_READ)  # of several queues their sum
     workload: Reading[Workload] = Absent(why=Why.NEVER_READ)
     pods: Reading[Pods] = Absent(why=Why.NEVER_READ)
-    woken_at: Time | None = None
+    woken_at: Time | None = None  # then at least one message was published
     wake: WakeWatch = WakeWatch.OFF
     wake_detail: str = ""
     warnings: tuple[ClusterEvent, ...] = ()
+    # metrics and signals, with the names of planning/demand/hpa_metrics.py
     metrics: dict[str, Reading[MetricValue]] = msgspec.field(default_factory=dict)
     measured_pods: tuple[MeasuredPod, ...] = ()
-    task_usage: TaskUsage | None = None
-    workers: Reading[Workers] | None = None
+    task_usage: TaskUsage | None = None  # measured; None until enough tasks are known
+    workers: Reading[Workers] | None = None  # None if no states of workers can be read at all
+    # why its pods cannot be given a deletion cost; empty if they can, as far as is known
     unmarkable: str = ""
-    queues: tuple[Reading[QueueDepth], ...] = ()
+    queues: tuple[Reading[QueueDepth], ...] = ()  # of several queues each; else empty
+    # why it is not known whether an annotation freezes its namespace; empty if it is known
     unfreezable: str = ""
 
 
 class TokenUsage(Value):
-    """A tenant's tokens since the last reset, with the weights of its budget.
-
-    `reserved` are the tokens that running tasks are still expected to use; `burn_per_minute` is the
-    recent rate.
-    """
+    """A tenant's tokens since the last reset, with the weights of its budget."""
 
     used: Decimal
-    reserved: Decimal = Decimal(0)
-    burn_per_minute: Decimal = Decimal(0)
+    reserved: Decimal = Decimal(0)  # what running tasks are still expected to use
+    burn_per_minute: Decimal = Decimal(0)  # the recent rate
 
 
 class TierUsage(Value):
-    """What a tenant's tasks used of each class of models since the tenant's day began.
+    """What a tenant's tasks used of each class of models since the tenant's day began."""
 
-    - `tokens`: of all kinds, unweighted; models whose tier is not known are not in it.
-    - `saved_usd`: what routers have saved against the best model alone.
-    - `is_old`: some events may not be counted yet.
-    """
-
-    tokens: dict[ModelTier, int]
-    saved_usd: float = 0.0
-    is_old: bool = False
+    tokens: dict[ModelTier, int]  # of all kinds, unweighted; without models of an unknown tier
+    saved_usd: float = 0.0  # what routers have saved against the best model alone
+    is_old: bool = False  # some events may not be counted yet
 
 
 class ModelTokens(Value):
@@ -247,15 +318,11 @@ class ModelTokens(Value):
 
 
 class TokensByModel(Value):
-    """A tenant's tokens by model, the most used one first, since the tenant's day began.
-
-    - `per_minute`: the recent pace of all of them, in tokens of all kinds, to two digits.
-    - `is_old`: some events may not be counted yet.
-    """
+    """A tenant's tokens by model, the most used one first, since the tenant's day began."""
 
     models: tuple[ModelTokens, ...]
-    per_minute: int = 0
-    is_old: bool = False
+    per_minute: int = 0  # of all of them and of all kinds, counted in the last minute
+    is_old: bool = False  # some events may not be counted yet
 
     @property
     def total(self) -> int:
@@ -290,30 +357,29 @@ class NodeState(Value):
 
 
 class ClusterRoom(Value):
-    """What all nodes can hold for the fleet, and the nodes of each class; None if not known.
-    `nodes` has the class of each node by its name, empty for a node without one, and `states` what
-    is known of it. `ending` has the taint of each node that ends soon, by its name.
-    """
+    """What all nodes can hold for the fleet, and the nodes of each class; None if not known."""
 
     resources: Resources = Resources()
     classes: dict[str, Resources] = msgspec.field(default_factory=dict)
-    nodes: dict[str, str] = msgspec.field(default_factory=dict)
-    states: dict[str, NodeState] = msgspec.field(default_factory=dict)
-    ending: dict[str, str] = msgspec.field(default_factory=dict)
+    nodes: dict[str, str] = msgspec.field(
+        default_factory=dict
+    )  # the class of each node by its name, empty for none
+    states: dict[str, NodeState] = msgspec.field(default_factory=dict)  # by the node's name
+    ending: dict[str, str] = msgspec.field(
+        default_factory=dict
+    )  # the taint of each node that ends soon, by its name
 
 
 class Observation(Value):
-    """The observation of one tick, of all pools or only of some.
+    """The observation of one tick, of all pools or only of some. Nothing is decided by `tiers` and
+    `by_model`: what each tenant used today of the classes of models, and of each model.
 
-    - `clock_step_s`: how far the wall clock was stepped since the last tick.
-    - `under_way`: the pools whose write has not ended, with the most replicas each may have after
-      it. They are not decided until it has ended.
-    - `tiers`, `by_model`: what each tenant used of the classes of models, and of each model, today;
-      nothing is decided by it.
+    `under_way` are the pools whose write has not ended, with the most replicas each may have after
+    it. They are not decided until it has ended.
     """
 
     pools: dict[PoolKey, PoolObservation] = msgspec.field(default_factory=dict)
-    clock_step_s: float = 0.0
+    clock_step_s: float = 0.0  # how far the wall clock was stepped since the last tick
     tenants: dict[str, TenantObservation] = msgspec.field(default_factory=dict)
     capacity: Reading[ClusterRoom] = Absent(why=Why.NEVER_READ)
     refused_events: RefusedEvents = RefusedEvents()

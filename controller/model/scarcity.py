@@ -36,25 +36,17 @@ class TokenCount(Value):
 
 
 class Budget(Value):
-    """A tenant's budget of tokens per day, and its limits in USD.
-
-    - `count`: the weights of tokens. `warn`: the share of the day's tokens that gives a warning.
-    - `hard`: at 100 % the target becomes 0. Otherwise the tenant is warned and paced, never
-      stopped.
-    - `burst`: with pacing `always`, the factor on the pace while less than `warn` is used.
-    - `usd_per_hour` is a limit, `usd_alert` (per hour) only an alert; `usd_per_workflow` is used by
-      the worker runtime.
-    """
+    """A tenant's budget of tokens per day, and its limits in USD."""
 
     tokens_per_day: int | None = None
-    count: TokenCount = TokenCount()
-    warn: Decimal = Decimal("0.8")
-    hard: bool = True
+    count: TokenCount = TokenCount()  # the weights of tokens
+    warn: Decimal = Decimal("0.8")  # the share of the day's tokens that gives a warning
+    hard: bool = True  # at 100 % the target becomes 0; else the tenant is warned and paced only
     pacing: Pacing = Pacing.ON_WARNING
-    burst: Decimal = ONE
-    usd_per_hour: Decimal | None = None
-    usd_alert: Decimal | None = None
-    usd_per_workflow: Decimal | None = None
+    burst: Decimal = ONE  # with pacing `always`, the factor on the pace while less than `warn`
+    usd_per_hour: Decimal | None = None  # a limit
+    usd_alert: Decimal | None = None  # per hour, only an alert
+    usd_per_workflow: Decimal | None = None  # used by the worker runtime
 
 
 class NodeClass(Value):
@@ -75,18 +67,15 @@ class Capacity(Value):
 
 
 class RateLimits(Value):
-    """A provider's limits for one model; None for no limit. `headroom` is the share kept unused.
-
-    `tokens_per_minute` limits input and output together, as some providers do.
-    """
+    """A provider's limits for one model; None for no limit."""
 
     requests_per_minute: int | None = None
-    tokens_per_minute: int | None = None
+    tokens_per_minute: int | None = None  # input and output together, as some providers count
     input_tokens_per_minute: int | None = None
     output_tokens_per_minute: int | None = None
     parallel: int | None = None
     burst: int | None = None
-    headroom: Decimal = Decimal(0)
+    headroom: Decimal = Decimal(0)  # the share kept unused
 
 
 class Price(Value):
@@ -106,15 +95,13 @@ class ModelTier(StrEnum):
 
 
 class LlmModel(Value):
-    """One model of a provider. `shared`: all pools that use it share one key and its limits; else
-    each tenant has its own. `context_tokens`: the size of its context window, None if not known.
-    """
+    """One model of a provider."""
 
     name: str
     tier: ModelTier = ModelTier.STANDARD
-    context_tokens: int | None = None
+    context_tokens: int | None = None  # the size of its context window, None if not known
     limits: RateLimits | None = None
-    shared: bool = True
+    shared: bool = True  # all pools that use it share one key and its limits; else each tenant's
     price: Price | None = None
 
 

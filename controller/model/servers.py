@@ -1,6 +1,6 @@
-"""Servers, as all connections see them: what a NATS server says first, JetStream's error codes
-(other constants of the wire format are in nats-py), why a server cannot be reached, and how long to
-wait before a failed call is tried again.
+"""Other programs, as all that speak to them see them: what a NATS server says first, JetStream's
+error codes (other constants of the wire format are in nats-py), why a server cannot be reached, how
+long to wait before a failed call is tried again, and who else writes the size of a workload.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from enum import IntEnum
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from controller.model.text import clean
 
+# against float overflow: every wait has reached its cap before
 _MOST_DOUBLINGS: Final = 32
-"""A limit on the exponent against float overflow; every wait has reached its cap before."""
 
 
 class Backoff:
@@ -137,3 +137,93 @@ class ErrorCode(IntEnum):
     WRONG_LAST_SEQUENCE = 10071
     NOT_ENABLED = 10076
     WRONG_LAST_SEQUENCE_CONSTANT = 10164
+
+
+RESOURCE_GROUP: Final = "metrics.k8s.io"
+EXTERNAL_GROUP: Final = "external.metrics.k8s.io"
+CUSTOM_GROUP: Final = "custom.metrics.k8s.io"
+FIELD_MANAGER: Final = "agentdash"
+"""Our own name as a writer of Kubernetes objects."""
+
+
+class Writer(NamedTuple):
+    """A writer of sizes: what people call it, and what to do so that it leaves sizes to agentdash.
+
+    `restores`: it goes on restoring the size of a manifest, however often others change it.
+    """
+
+    title: str
+    to_do: str
+    restores: bool = False
+
+
+_ARGO_CD: Final = Writer(
+    "Argo CD",
+    "remove spec.replicas from the manifest, or list /spec/replicas under ignoreDifferences of the"
+    " Application, with the sync option RespectIgnoreDifferences=true",
+    restores=True,
+)
+_FLUX_HELM: Final = (
+    "leave spec.replicas out of the chart, or list /spec/replicas under driftDetection.ignore of"
+    " its HelmRelease"
+)
+_HELM: Final = Writer(
+    "Helm", "leave spec.replicas out of the chart, so that upgrades keep the size"
+)
+_WRITERS: Final = {
+    FIELD_MANAGER: Writer(
+        "another agentdash", "stop one of the two, or let both use the same lease"
+    ),
+    # argoproj/argo-cd common.go ArgoCDSSAManager; before 2.5 the name of its program
+    "argocd-controller": _ARGO_CD,
+    "argocd-application-controller": _ARGO_CD,
+    # fluxcd/kustomize-controller and fluxcd/helm-controller, main.go controllerName
+    "kustomize-controller": Writer(
+        "Flux", "remove spec.replicas from the manifests of its Kustomization", restores=True
+    ),
+    "helm-controller": Writer("Flux", _FLUX_HELM, restores=True),
+    "helm": _HELM,
+    "Helm": _HELM,
+    "kube-controller-manager": Writer(
+        "a HorizontalPodAutoscaler", "delete it, or take the pool out of the fleet file"
+    ),
+    "keda": Writer("KEDA", "delete its ScaledObject, or take the pool out of the fleet file"),
+}
+_KUBECTL: Final = Writer(
+    "a person or a script", "freeze the pool while somebody works on it, or pin or cap it instead"
+)
+_UNKNOWN: Final = Writer(
+    "", "remove its other autoscaler, or freeze the pool while somebody works on it"
+)
+
+
+def writer(manager: str) -> Writer:
+    """The writer with this field manager; one without a title if it is not a known one."""
+    if manager.startswith("kubectl"):  # kubectl, kubectl-edit, kubectl-client-side-apply, …
+        return _KUBECTL
+    return _WRITERS.get(manager, _UNKNOWN)
+
+
+def named(manager: str) -> str:
+    """The writer as text: `argocd-controller (Argo CD)`; `another writer` if it is not known."""
+    if not manager:
+        return "another writer"
+    title = writer(manager).title
+    return f"{manager} ({title})" if title else manager
+
+
+def reset_by(manager: str, operation: str) -> str:
+    """What to do about an owner of `spec.replicas` that sets it back to a manifest's whenever it is
+    synchronised, upgraded or applied; empty for one that does not. `operation` is that of its entry
+    in managedFields.
+    """
+    found = writer(manager)
+    if found.restores or found is _HELM:
+        return found.to_do
+    if operation == "Apply":
+        # a server-side apply owns what its manifest has (Kubernetes, "Transferring ownership")
+        return (
+            "remove spec.replicas from the manifest that is applied, once agentdash has set the"
+            " size: before that, applying without it sets 1"
+        )
+    return ""

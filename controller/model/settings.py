@@ -5,6 +5,7 @@ file or variable that holds it, never with its value; once read, it is printed a
 from __future__ import annotations
 
 import os
+from enum import StrEnum
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit, urlunsplit
@@ -12,8 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 from msgspec.structs import replace
 
 from controller.model.fleet import Fleet
-from controller.model.lease import LeaseStore, LeaseTimes
-from controller.model.value import Value
+from controller.model.value import Counter, Time, Value
 
 STARS: Final = "********"
 
@@ -97,31 +97,24 @@ class NatsTls(Value):
 
 
 class NatsSettings(Value):
-    """The servers of one NATS system, the bucket with this fleet's memory and intents, and what the
-    subjects of answers to us begin with.
-
-    `domain` is the JetStream domain of queues and buckets; None is that of the servers. `replicas`
-    is how many servers of a cluster keep a bucket that is created here.
-    """
+    """One NATS system."""
 
     servers: tuple[str, ...]
     credentials: NatsCredentials = NatsCredentials()
     tls: NatsTls | None = None
-    bucket: str = "agentdash"
-    inbox: str = "_INBOX"
-    domain: str | None = None
-    replicas: int = 1
+    bucket: str = "agentdash"  # with this fleet's memory and intents
+    inbox: str = "_INBOX"  # what the subjects of answers to us begin with
+    domain: str | None = None  # of queues and buckets in JetStream; None: that of the servers
+    replicas: int = 1  # how many servers of a cluster keep a bucket that is created here
 
 
 class KubernetesSettings(Value):
-    """One cluster, by kubeconfig and context; without both, the one in which this process runs.
-    `ending_taints` are further keys of taints that say that a node ends.
-    """
+    """One cluster, by kubeconfig and context; without both, the one in which this process runs."""
 
     kubeconfig: str | None = None
     context: str | None = None
     selector: str | None = None
-    ending_taints: tuple[str, ...] = ()
+    ending_taints: tuple[str, ...] = ()  # further keys of taints that say that a node ends
 
 
 class PrometheusSettings(Value):
@@ -150,6 +143,112 @@ class JournalSettings(Value):
     stream: JournalStreamSettings | None = None
 
 
+LONGEST_DURATION_S: Final = 300.0
+LONGEST_WRITE_S: Final = 5.0
+# in the record of a process that has ended: Kubernetes allows no duration below 1 s
+RELEASED_DURATION_S: Final = 1.0
+# waits are between `retry` and 1.2 · `retry`, so that processes do not try at the same moment
+JITTER: Final = 1.2
+
+
+class LeaseStore(StrEnum):
+    """Where the lease is: an object of the cluster, a key of the fleet's bucket, or nowhere."""
+
+    KUBERNETES = "kubernetes"
+    NATS = "nats"
+    NONE = "none"
+
+
+class LeaseTimes(Value):
+    """The times of an election, in seconds (client-go: LeaseDuration, RenewDeadline, RetryPeriod).
+
+    Others take the lease after `duration_s` without a change of its record. The holder stops
+    `renew_deadline_s` after its last renewal, and renews every `retry_s`.
+    """
+
+    duration_s: float = 15.0
+    renew_deadline_s: float = 10.0
+    retry_s: float = 2.0
+
+    @property
+    def write_s(self) -> float:
+        """The longest time that a write to the cluster may take."""
+        return min(LONGEST_WRITE_S, self.renew_deadline_s / 2)
+
+    @property
+    def right_s(self) -> float:
+        """How long a renewal gives the right to begin a write: it ends before the deadline."""
+        return self.renew_deadline_s - self.write_s
+
+    @property
+    def request_s(self) -> float:
+        """The longest time for one try to renew, so that one lost request ends no right."""
+        return 0.4 * self.right_s
+
+    def problem(self) -> str | None:
+        """What is wrong with the ratios, in words; None if nothing is."""
+        if self.duration_s < self.renew_deadline_s + 1.0:
+            return (
+                f"duration ({self.duration_s:g}s) must be at least 1s more than renew_deadline "
+                f"({self.renew_deadline_s:g}s): a late write must end before another process leads"
+            )
+        if self.right_s <= JITTER * self.retry_s:
+            return (
+                f"retry ({self.retry_s:g}s) is too long for renew_deadline "
+                f"({self.renew_deadline_s:g}s): it must be below {self.right_s / JITTER:.3g}s, or "
+                "the right to write would end before each renewal"
+            )
+        return None
+
+
+class LeaseRecord(Value):
+    """What the holder writes. `acquired_at` and `renewed_at` are Unix seconds by its own clock:
+    people read them, no process judges by them. `transitions` counts the changes of the holder.
+    """
+
+    holder: str
+    duration_s: float
+    acquired_at: Time
+    renewed_at: Time
+    transitions: Counter = 0
+
+
+class SeenLease(Value):
+    """A lease as it was read. `stamp` differs after each renewal; `version` is for
+    compare-and-set. What cannot be understood is empty: then `holder` is empty, too.
+    """
+
+    holder: str
+    duration_s: float
+    transitions: int
+    stamp: str
+    version: str
+
+    @property
+    def is_released(self) -> bool:
+        """Whether its holder has given it back."""
+        return not self.holder and 0 < self.duration_s <= RELEASED_DURATION_S
+
+    def is_same_as(self, other: SeenLease | None) -> bool:
+        """Whether it was not renewed in between. The version does not count, because it also
+        changes with labels and annotations.
+        """
+        return other is not None and (self.holder, self.stamp, self.transitions) == (
+            other.holder,
+            other.stamp,
+            other.transitions,
+        )
+
+
+class LeaseView(Value):
+    """The lease for people."""
+
+    name: str
+    holder: str = ""  # the process that holds it, empty if that is not known
+    is_ours: bool = False
+    problem: str = ""  # in words, empty if there is none
+
+
 class LeaseSettings(Value):
     """Where the lease is that says which process leads; `name` is that of the Kubernetes object."""
 
@@ -175,15 +274,11 @@ class ControllerSettings(Value):
 
 
 class Notice(Value):
-    """A key of the fleet file that is accepted but has no effect, or none yet.
+    """A key of the fleet file that is accepted but has no effect, or none yet."""
 
-    `place` is file, line and column. `text` continues a sentence that begins with the path: "is
-    read by workers; …".
-    """
-
-    place: str
+    place: str  # file, line and column
     path: str
-    text: str
+    text: str  # continues a sentence that begins with the path: "is read by workers; …"
 
     def __str__(self) -> str:
         return f"{self.place}: {self.path} {self.text}"

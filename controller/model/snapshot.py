@@ -1,6 +1,6 @@
 """The snapshot that dashboards and exporters get after a tick, as one immutable value: pools,
 queues in motion, tenants, models, nodes and their history; and what else people ask for: what
-`agentdash doctor` found, and the last lines of a pod.
+`agentdash doctor` found, and the last lines of a pod. Times are Unix seconds.
 
 Amounts per minute and USD are for people to read: they are floats, and nothing is decided by them.
 """
@@ -25,198 +25,150 @@ from controller.model.decision import (
 )
 from controller.model.ids import PoolKey, QueueName, WorkloadName, workload_name
 from controller.model.intents import Intent
-from controller.model.lease import LeaseView
 from controller.model.observation import PoolObservation, TierUsage, TokensByModel, Workload
 from controller.model.readings import Absent, Stale, last_known
 from controller.model.scarcity import Resources
+from controller.model.settings import LeaseView
 from controller.model.value import Interval, Moment, Time, Value
 
 
 class QueueRates(Value):
     """How a pool's queue moved lately, from its consumer's counters; None where that is unknown.
-    `number` is its place among the pool's queues, 0 for the highest priority.
 
-    - `arrivals_per_minute`, `completions_per_minute`: over the last minute, or as much of it as was
-      seen. A completion is a message that is in flight no longer.
-    - `waited_p50_s`, `waited_p95_s`: how long the messages that were delivered for the first time
-      in the last five minutes had waited, to the second or to the polling interval if that is
-      longer. Unknown while any of them had arrived before it could be seen.
-    - `oldest_at`: when the oldest message that waits was seen first (Unix seconds).
-      `oldest_is_older`: it was there already when the queue was read first.
-    - `since`: when it began to hold work, to be empty, or to be paused in NATS, whichever it is
-      now; no earlier than it was read first (Unix seconds).
+    Rates are over the last minute, or as much of it as was seen. `waited_…`: how long the messages
+    that were delivered for the first time in the last five minutes had waited, to the second or to
+    the polling interval if that is longer; unknown while any of them had arrived before it could be
+    seen.
     """
 
     pool: PoolKey
     arrivals_per_minute: float | None = None
-    completions_per_minute: float | None = None
+    completions_per_minute: float | None = None  # messages that are in flight no longer
     waited_p50_s: float | None = None
     waited_p95_s: float | None = None
-    oldest_at: Time | None = None
-    oldest_is_older: bool = False
-    number: int = 0
+    oldest_at: Time | None = None  # when the oldest message that waits was seen first
+    oldest_is_older: bool = False  # it was there already when the queue was read first
+    number: int = 0  # its place among the pool's queues, 0 for the highest priority
+    # when it began to hold work, to be empty, or to be paused in NATS, whichever it is now; no
+    # earlier than it was read first
     since: Time | None = None
 
 
 class TokenState(StrEnum):
-    """How a tenant stands to its daily tokens: enough is left; the warning is reached; held to the
-    pace that lasts until the reset; stopped; its use is not known.
-    """
+    """How a tenant stands to its daily tokens."""
 
-    OK = "ok"
+    OK = "ok"  # enough is left
     WARNED = "warned"
-    PACED = "paced"
-    HARD = "hard"
+    PACED = "paced"  # held to the pace that lasts until the reset
+    HARD = "hard"  # stopped
     UNKNOWN = "unknown"
 
 
 class TenantTokens(Value):
-    """A tenant's daily tokens, as its budget counts them. `since`: when its state began (Unix
-    seconds).
-
-    - `used`: since the last reset; `reserved`: what running tasks are expected to use still. None
-      where the ledger is not known; `is_old`: only its last word is.
-    - `burn_per_minute`: the recent pace; `pace_per_minute`: what the tenant is held to, None while
-      it is not.
-    - `runs_out_at`: when nothing is left at the recent pace, None if that lasts until `resets_at`
-      (both Unix seconds).
-    """
+    """A tenant's daily tokens, as its budget counts them."""
 
     cap: int
     state: TokenState
     resets_at: Time
-    used: int | None = None
-    reserved: int | None = None
-    is_old: bool = False
-    burn_per_minute: float | None = None
-    pace_per_minute: float | None = None
+    used: int | None = None  # since the last reset; None where the ledger is not known
+    reserved: int | None = None  # what running tasks are expected to use still
+    is_old: bool = False  # only the ledger's last word is known
+    burn_per_minute: float | None = None  # the recent pace
+    pace_per_minute: float | None = None  # what the tenant is held to, None while it is not
+    # when nothing is left at the recent pace; None if that lasts until the reset
     runs_out_at: Time | None = None
-    since: Time | None = None
+    since: Time | None = None  # when its state began
 
 
 class TenantView(Value):
     """One tenant: its budgets, its quota, its pools, and what operators asked for all of it.
 
-    - `tokens`: None without a daily budget.
-    - `usd_per_hour`: what the targets of its pools cost at work, None where no pool's cost is
-      known. `unpriced`: pools that are not in it, because their model has no price or what their
-      tasks take is not known.
-    - `quota`: the least of the fleet file's and the cluster's; `is_quota_old`: only the cluster's
-      last word is known. `used`: what the replicas there are request, None where a pool's requests
-      are not known.
-    - `pause`, `freeze`, `no_growth`: the first in force that is for the whole tenant or the fleet.
-      `pause_since`: since when a pause of this author is on it (Unix seconds). `day_budget`: in
-      place of the fleet file's. `paused_pools`: pools that a pause binds, the tenant's own or
-      another.
-    - `tiers`, `by_model`: what it used today of each class of models, and of each model; None
-      before that is known.
+    `pause`, `freeze` and `no_growth` are the first in force that is for the whole tenant or the
+    fleet.
     """
 
     name: str
     tier: str
     namespace: str
     pools: int
-    tokens: TenantTokens | None = None
+    tokens: TenantTokens | None = None  # None without a daily budget
+    # what the targets of its pools cost at work; None where no pool's cost is known
     usd_per_hour: float | None = None
     usd_limit: float | None = None
-    unpriced: int = 0
-    quota: Resources = Resources()
-    is_quota_old: bool = False
-    used: Resources = Resources()
+    unpriced: int = 0  # pools that are not in it: no price, or what their tasks take is not known
+    quota: Resources = Resources()  # the least of the fleet file's and the cluster's
+    is_quota_old: bool = False  # only the cluster's last word is known
+    used: Resources = Resources()  # requests of the replicas there, None where not known
     pause: Intent | None = None
-    pause_since: Time | None = None
+    pause_since: Time | None = None  # since when a pause of this author is on it
     freeze: Intent | None = None
     no_growth: Intent | None = None
-    day_budget: Intent | None = None
-    paused_pools: int = 0
-    tiers: TierUsage | None = None
-    by_model: TokensByModel | None = None
+    day_budget: Intent | None = None  # in place of the fleet file's
+    paused_pools: int = 0  # pools that a pause binds, the tenant's own or another
+    tiers: TierUsage | None = None  # today's use of each class of models; None before it is known
+    by_model: TokensByModel | None = None  # and of each model
 
 
 class ModelLimit(Value):
-    """One of a provider's limits: `name` is `requests`, `tokens`, `input tokens`, `output
-    tokens` (per minute) or `parallel calls`.
+    """One of a provider's limits."""
 
-    `usable` is the limit without its headroom. `drawn` is what the targets draw with all their
-    slots at work, as far as that is known. `refused` are replicas that it keeps from being started.
-    """
-
-    name: str
+    name: (
+        str  # `requests`, `tokens`, `input tokens`, `output tokens` (per minute), `parallel calls`
+    )
     limit: int
-    usable: float
-    drawn: float
-    refused: int = 0
+    usable: float  # without its headroom
+    drawn: float  # what the targets draw with all slots at work, as far as that is known
+    refused: int = 0  # replicas that it keeps from being started
 
 
 class ModelDraw(Value):
-    """What one pool's target draws of its model, per minute; `is_known` is False where what its
-    tasks take is neither measured nor declared. `refused` are replicas that a limit of the model
-    keeps from being started.
-    """
+    """What one pool's target draws of its model, per minute."""
 
     pool: PoolKey
     replicas: int
-    is_known: bool = True
+    is_known: bool = True  # False where what its tasks take is neither measured nor declared
     requests_per_minute: float = 0.0
     input_tokens_per_minute: float = 0.0
     output_tokens_per_minute: float = 0.0
     parallel: int = 0
-    refused: int = 0
+    refused: int = 0  # replicas that a limit of the model keeps from being started
 
 
 class ModelView(Value):
-    """One model, or a tenant's own part of it where its limits are not shared; `key` names it.
-
-    `limits` is empty where the fleet file says nothing of them. `draws` has one entry for each pool
-    that uses it. `calls_per_minute` are those that workers report, and `refused_calls_per_minute`
-    those of them that the provider refused for its rate (429); None while no worker reports any.
-    """
+    """One model, or a tenant's own part of it where its limits are not shared; `key` names it."""
 
     key: str
     model: str
     tenant: str = ""
-    limits: tuple[ModelLimit, ...] = ()
-    draws: tuple[ModelDraw, ...] = ()
-    calls_per_minute: float | None = None
-    refused_calls_per_minute: float | None = None
+    limits: tuple[ModelLimit, ...] = ()  # empty where the fleet file says nothing of them
+    draws: tuple[ModelDraw, ...] = ()  # one for each pool that uses it
+    calls_per_minute: float | None = None  # as workers report; None while no worker does
+    refused_calls_per_minute: float | None = None  # of those: refused for their rate (429)
 
 
 class ClusterNode(Value):
-    """One node of the cluster.
-
-    - `node_class`: the class that it counts as, empty for none. `holds`: what its pods may request
-      together, those of other fleets too; None for what was never readable.
-    - `taints`: the first of them, as `key=value:effect`. `closed`: why it takes no pods, empty
-      while it takes them.
-    """
+    """One node of the cluster."""
 
     name: str
-    node_class: str = ""
+    node_class: str = ""  # the class that it counts as, empty for none
+    # what its pods may request, those of other fleets too; None for what was never readable
     holds: Resources = Resources()
-    taints: tuple[str, ...] = ()
-    closed: str = ""
+    taints: tuple[str, ...] = ()  # the first of them, as `key=value:effect`
+    closed: str = ""  # why it takes no pods, empty while it takes them
 
 
 class NodeClassView(Value):
-    """The room of one class of nodes, or of all nodes (`name` is empty).
-
-    - `nodes`: their names. `most_nodes`: as many as its autoscaler may make, None where it makes
-      none.
-    - `room`: what they hold, those that may still be made too, and of all nodes no more than the
-      fleet file's capacity; `used`: what this fleet's pods on
-      them request. Other pods are not counted.
-    - `typical`: the pool with most pods there, else the first that may run there; `fits`: how many
-      more of its replicas the room holds. None where its requests or the room are not known.
-    """
+    """The room of one class of nodes, or of all nodes (`name` is empty)."""
 
     name: str
     nodes: tuple[str, ...] = ()
-    most_nodes: int | None = None
+    most_nodes: int | None = None  # as many as its autoscaler may make; None where it makes none
+    # what they hold, those that may still be made too, and of all nodes no more than the capacity
     room: Resources = Resources()
-    used: Resources = Resources()
+    used: Resources = Resources()  # what this fleet's pods there request; others are not counted
     pods: int = 0
-    typical: PoolKey | None = None
-    fits: int | None = None
+    typical: PoolKey | None = None  # the pool with most pods there, or the first that may run there
+    fits: int | None = None  # more of its replicas; None where requests or room are not known
 
 
 class RoomView(Value):
@@ -235,41 +187,30 @@ NOT_KNOWN: Final = -1
 
 class Timeline(Value):
     """Numbers over time, the oldest first; the last one is of the slot that ended last. A series
-    that is not kept is empty.
-
-    Of a pool: `pending` is the most messages that waited in each slot, and `wait_s` the longest
-    that a message had waited in it, in seconds. `ready` and `target` are the replicas that were
-    ready and that the pool should have had at the end of it. Of a tenant: `tokens` is the fastest
-    pace of the slot, in tokens a minute: as its budget counts them, without one all of them.
+    that is not kept is empty: the first four are a pool's, the last is a tenant's.
     """
 
-    pending: tuple[int, ...] = ()
-    ready: tuple[int, ...] = ()
-    target: tuple[int, ...] = ()
-    wait_s: tuple[int, ...] = ()
+    pending: tuple[int, ...] = ()  # the most messages that waited in each slot
+    ready: tuple[int, ...] = ()  # the replicas that were ready at its end
+    target: tuple[int, ...] = ()  # the replicas that there should have been at its end
+    wait_s: tuple[int, ...] = ()  # the longest that a message had waited in it
+    # the fastest pace in tokens a minute: as its budget counts them, without one all of them
     tokens: tuple[int, ...] = ()
 
 
 class History(Value):
-    """One pool or one tenant: `recent` is the last 15 minutes in slots of 15 s, `day` the last 24
-    hours in slots of 15 minutes.
-    """
+    """One pool or one tenant."""
 
-    recent: Timeline = Timeline()
-    day: Timeline = Timeline()
+    recent: Timeline = Timeline()  # the last 15 minutes in slots of 15 s
+    day: Timeline = Timeline()  # the last 24 hours in slots of 15 minutes
 
 
 class Role(StrEnum):
-    """What this process may do.
+    """What this process may do."""
 
-    ACTIVE writes and holds no lease: another active process would write too. LEADER holds the lease
-    and writes. FOLLOWER writes nothing while another process holds the lease. READ_ONLY never
-    writes.
-    """
-
-    ACTIVE = "active"
-    LEADER = "leader"
-    FOLLOWER = "follower"
+    ACTIVE = "active"  # writes and holds no lease: another active process would write too
+    LEADER = "leader"  # holds the lease and writes
+    FOLLOWER = "follower"  # writes nothing while another process holds the lease
     READ_ONLY = "read_only"
 
     @property
@@ -287,7 +228,7 @@ class LinkState(StrEnum):
 
 
 class Link(Value):
-    """One connection: `name` is `nats` or `kubernetes`; times are Unix seconds."""
+    """One connection: `name` is `nats` or `kubernetes`."""
 
     name: str
     state: LinkState
@@ -298,8 +239,7 @@ class Link(Value):
 
 class PoolView(Value):
     """One pool: its settings, what was observed, what was decided, the outcome of the write, and
-    since when it stands as it does. `requests` are those of one replica by the fleet file; None
-    where those of the Deployment's pod template count.
+    since when it stands as it does.
     """
 
     key: PoolKey
@@ -319,7 +259,7 @@ class PoolView(Value):
     outcome: Outcome | None = None
     standing: Standing | None = None
     lower_queues: tuple[QueueName, ...] = ()
-    requests: Resources | None = None
+    requests: Resources | None = None  # of a replica by the fleet file; None: the pod template's
 
     @property
     def workload(self) -> WorkloadName:
@@ -333,16 +273,14 @@ class PoolView(Value):
 
 
 class ScaleEvent(Value):
-    """One write of a pool's replica count: its time (Unix seconds), the counts before and after,
-    the bound, the deciding reason, the outcome, and the whole decision of that moment.
-    """
+    """One write of a pool's replica count, and the whole decision of that moment."""
 
     at: Time
     pool: PoolKey
     before: int
     after: int
     bound: str
-    reason: Reason
+    reason: Reason  # the deciding one
     outcome: Outcome
     decision: Decision | None = None
 
@@ -355,31 +293,23 @@ class Severity(StrEnum):
     CRITICAL = "critical"
 
 
+# two kill switches of a process
 BY_SIGNAL: Final = "SIGUSR1"
-BY_JOURNAL: Final = "journal"
-"""Two kill switches of a process: a person's signal, and a journal that cannot be written."""
-NO_WRITE: Final = "no write"
-"""The kind of the finding that no write to the cluster succeeds."""
-FROZEN: Final = "frozen"
-"""The kind of the finding that a kill switch or an annotation freezes pools."""
-JOURNAL_DOWN: Final = "journal_down"
-"""The kind of the finding that the journal cannot be written, so nothing is written at all."""
-INVALID_FILE: Final = "invalid"
-"""The kind of the finding that the fleet file has faults, so that an earlier one is in force."""
-OVERTAKEN: Final = "overtaken"
-"""The kind of the finding that writes lose against changes that no watch reports."""
+BY_JOURNAL: Final = "journal"  # it cannot be written
+# kinds of findings
+NO_WRITE: Final = "no write"  # no write to the cluster succeeds
+FROZEN: Final = "frozen"  # a kill switch or an annotation freezes pools
+JOURNAL_DOWN: Final = "journal_down"  # the journal cannot be written, so nothing is written at all
+INVALID_FILE: Final = "invalid"  # the fleet file has faults: an earlier one is in force
+OVERTAKEN: Final = "overtaken"  # writes lose against changes that no watch reports
 
 
 class Finding(Value):
-    """One thing that needs attention.
-
-    `subject` names what it is about, for example a pool's key or a link; `kind` says what is wrong
-    with it. `since` is in Unix seconds.
-    """
+    """One thing that needs attention."""
 
     severity: Severity
-    subject: str
-    kind: str
+    subject: str  # what it is about, for example a pool's key or a link
+    kind: str  # what is wrong with it
     text: str
     since: Time
 
@@ -400,23 +330,15 @@ class LoopStats(Value):
 
 
 class Snapshot(Value):
-    """The fleet at `at`, after a tick of the process that began at `epoch` (both Unix seconds).
+    """The fleet at `at`, after a tick of the process that began at `epoch`.
 
-    `sequence` numbers the snapshots of that process; `process` names it, as `host/4711`.
-    `attached`: another process decided it than the one that shows it. `recalled`: no controller
-    that runs has published it; it is the last that one has kept. `lease` is None where this
-    process takes part in no election. An epoch begins with a process, and again when it becomes the
-    leader or takes over another fleet file: so the newest epoch is that of the leader. `queues` has
-    one entry for each queue, in the order of `pools`, and of a pool the highest priority first.
-    `nodes` are those of `room`, sorted by name.
-    `histories` are of its time, by pool, and `tenant_histories` by tenant; they are the same
-    objects until they change. `journal` is the file in which that process keeps its snapshots, if
-    it does. `frozen_by` are its kill switches that are on, each with its reason: while there is
-    one, it writes nothing to the cluster. `version` is that of the process's program.
+    An epoch begins with a process, and again when it becomes the leader or takes over another fleet
+    file: so the newest epoch is that of the leader. While `frozen_by` has a switch, that process
+    writes nothing to the cluster. Histories are the same objects until they change.
     """
 
     epoch: Moment
-    sequence: int
+    sequence: int  # numbers the snapshots of that process
     at: Moment
     interval_s: Interval
     fleet: str
@@ -424,22 +346,22 @@ class Snapshot(Value):
     role: Role
     links: tuple[Link, ...] = ()
     pools: tuple[PoolView, ...] = ()
-    queues: tuple[QueueRates, ...] = ()
+    queues: tuple[QueueRates, ...] = ()  # in the order of pools, then the highest priority first
     tenants: tuple[TenantView, ...] = ()
     models: tuple[ModelView, ...] = ()
     room: RoomView = RoomView()
-    nodes: tuple[ClusterNode, ...] = ()
+    nodes: tuple[ClusterNode, ...] = ()  # those of `room`, sorted by name
     events: tuple[ScaleEvent, ...] = ()
     findings: tuple[Finding, ...] = ()
-    process: str = ""
-    attached: bool = False
-    recalled: bool = False
-    lease: LeaseView | None = None
-    histories: Mapping[PoolKey, History] = {}
+    process: str = ""  # its name, as `host/4711`
+    attached: bool = False  # another process decided it than the one that shows it
+    recalled: bool = False  # no controller that runs has published it: it is the last that was kept
+    lease: LeaseView | None = None  # None where this process takes part in no election
+    histories: Mapping[PoolKey, History] = {}  # those of its time
     tenant_histories: Mapping[str, History] = {}
-    journal: str = ""
-    frozen_by: tuple[str, ...] = ()
-    version: str = ""
+    journal: str = ""  # the file in which that process keeps its snapshots, if it does
+    frozen_by: tuple[str, ...] = ()  # its kill switches that are on, each with its reason
+    version: str = ""  # that of the process's program
     loop: LoopStats = LoopStats()
 
     @property
@@ -516,26 +438,22 @@ REPORT_VERSION: Final = 1
 
 
 class Level(StrEnum):
-    """How bad it is. `fail`: something does not work; `warn`: something works worse than it could;
-    `skip`: it could not be looked at.
-    """
+    """How bad it is."""
 
     OK = "ok"
-    WARN = "warn"
-    FAIL = "fail"
-    SKIP = "skip"
+    WARN = "warn"  # something works worse than it could
+    FAIL = "fail"  # something does not work
+    SKIP = "skip"  # it could not be looked at
 
 
 class Diagnosis(Value):
-    """One line: what was looked at (`check`), of what (`subject`, such as a pool; empty for all),
-    what was found, and what to do about it (empty where nothing is to be done).
-    """
+    """One line of a report."""
 
-    check: str
+    check: str  # what was looked at
     level: Level
-    text: str
-    subject: str = ""
-    todo: str = ""
+    text: str  # what was found
+    subject: str = ""  # of what, such as a pool; empty for all
+    todo: str = ""  # empty where nothing is to be done
 
 
 class Report(Value):

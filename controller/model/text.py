@@ -1,5 +1,6 @@
 """Text from outside: cleans it, once, where it enters the process (after that it is safe to show on
-any screen and in any log), and finds the known names that are similar to a misspelt one.
+any screen and in any log), and finds the known names that are similar to a misspelt one. Imports
+nothing heavy, because each `--help` loads it.
 """
 
 from __future__ import annotations
@@ -11,12 +12,10 @@ from difflib import get_close_matches
 from typing import Final
 
 REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
-NAME_LIMIT: Final = 253
-"""The most characters of a name, as in Kubernetes."""
-MESSAGE_LIMIT: Final = 1024
-"""The most characters of a message."""
-ECHO_LIMIT: Final = 60
-"""The most characters of an input that an error message about it repeats."""
+NAME_LIMIT: Final = 253  # characters of a name, as in Kubernetes
+MESSAGE_LIMIT: Final = 1024  # characters of a message
+ECHO_LIMIT: Final = 60  # characters of an input that an error message about it repeats
+_LISTED: Final = 10
 
 # Cc control (ESC, C1), Cf format (bidi, zero width, tags), Cs surrogates, Co private, Cn
 # unassigned, Zl and Zp line and paragraph separators
@@ -73,3 +72,10 @@ def _is_filler(character: str) -> bool:
 def nearest(name: str, known: Iterable[str], limit: int = 1) -> list[str]:
     """At most `limit` of the known names, the most similar first; none if none is similar."""
     return get_close_matches(name, sorted(known), n=limit)
+
+
+def listed(names: Iterable[str]) -> str:
+    """The first ten names, and how many more there are."""
+    given = list(names)
+    told, more = ", ".join(given[:_LISTED]), len(given) - _LISTED
+    return f"{told} and {more:,} more" if more > 0 else told

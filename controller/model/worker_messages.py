@@ -20,18 +20,14 @@ import msgspec
 from controller.model.scarcity import ModelTier
 from controller.model.value import Counter, Time
 
-USAGE_STREAM: Final = "AGENTDASH_USAGE"
-"""The stream that keeps usage events."""
+USAGE_STREAM: Final = "AGENTDASH_USAGE"  # it keeps usage events
+# events go to `agentdash.usage.TENANT.ROLE`; the NATS server decides who may publish for a tenant
 USAGE_SUBJECT_PREFIX: Final = "agentdash.usage"
-"""Events are published to `agentdash.usage.TENANT.ROLE`. The NATS server decides who may publish
-for a tenant.
-"""
-MOST_TOKENS_OF_A_TASK: Final = 10**9
-"""The most tokens of one kind in an event; a larger number is refused as an error."""
+# an event with larger numbers is refused
+MOST_TOKENS_OF_A_TASK: Final = 10**9  # of one kind
 MOST_CALLS: Final = 10**6
 LONGEST_TASK_S: Final = 7 * 86_400.0
-MOST_SAVED_USD: Final = 1e5
-"""The most that one event may say a task has saved, or has cost more."""
+MOST_SAVED_USD: Final = 1e5  # that a task has saved, or has cost more
 LONGEST_TIER: Final = 32
 
 TokenNumber = Annotated[int, msgspec.Meta(ge=0, le=MOST_TOKENS_OF_A_TASK)]
@@ -42,10 +38,7 @@ TierName = Annotated[str, msgspec.Meta(max_length=LONGEST_TIER)]
 
 
 class UsedTokens(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The tokens that one task used, by kind, and its number of model calls.
-
-    The limits of the fields are checked when an event is decoded.
-    """
+    """The tokens that one task used, by kind, and its number of model calls."""
 
     input: TokenNumber = 0
     cached_input: TokenNumber = 0
@@ -54,19 +47,15 @@ class UsedTokens(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class UsageEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The usage of one finished task. `role` is the name of the pool; `seconds` is how long the
-    task occupied its slot. Unknown fields of later versions are ignored.
-
-    `tier` is that of the model, empty where it is not known. `saved_usd` is what a router has saved
-    against the best model alone; less than 0 if tries with this model were not accepted.
-    """
+    """The usage of one finished task. Unknown fields of later versions are ignored."""
 
     tenant: str
-    role: str
+    role: str  # the name of the pool
     usage: UsedTokens
     model: str = ""
-    seconds: ReportedSeconds | None = None
-    tier: TierName = ""
+    seconds: ReportedSeconds | None = None  # how long the task occupied its slot
+    tier: TierName = ""  # that of the model, empty where it is not known
+    # what a router has saved against the best model alone; below 0 if tries were not accepted
     saved_usd: SavedUsd = 0.0
 
 
@@ -83,18 +72,14 @@ Calls = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class RateShare(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
-    """One worker's share of a model's limits. None: there is no such limit.
-
-    `tokens_per_minute` limits input and output together. `burst` is how many requests may start at
-    once after a time without any.
-    """
+    """One worker's share of a model's limits. None: there is no such limit."""
 
     requests_per_minute: PerMinute | None = None
-    tokens_per_minute: PerMinute | None = None
+    tokens_per_minute: PerMinute | None = None  # input and output together
     input_tokens_per_minute: PerMinute | None = None
     output_tokens_per_minute: PerMinute | None = None
     parallel: Calls | None = None
-    burst: Annotated[int, msgspec.Meta(ge=1)] = 1
+    burst: Annotated[int, msgspec.Meta(ge=1)] = 1  # requests at once after a time without any
 
 
 class ModelShare(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -115,13 +100,11 @@ class ModelShare(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class ModelDemand(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """A worker's recent use of one model, and the limits that its calls wait for, by their names in
     RateShare. What it needs of those is not known, only that it is more than it has.
-
-    `refused_per_minute` are those of its requests that the provider refused for its rate (429).
     """
 
     model: str
     requests_per_minute: PerMinute = 0.0
-    refused_per_minute: PerMinute = 0.0
+    refused_per_minute: PerMinute = 0.0  # those that the provider refused for its rate (429)
     input_tokens_per_minute: PerMinute = 0.0
     output_tokens_per_minute: PerMinute = 0.0
     parallel: Calls = 0
@@ -163,70 +146,49 @@ class ModelTerms(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defau
 
 
 class WorkerTerms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What the fleet file says to the workers of a pool.
+    """What the fleet file says to the workers of a pool."""
 
-    - `session`: the limits of one task. None: the worker's own settings apply.
-    - `models`: those that a task may use, with their tiers and prices; `model` is the pool's own.
-    - `usd_per_workflow`: the most that all tasks of one workflow may cost together.
-    """
-
-    session: SessionLimits | None = None
-    model: str = ""
-    models: tuple[ModelTerms, ...] = ()
-    usd_per_workflow: Decimal | None = None
+    session: SessionLimits | None = None  # of one task; None: the worker's own settings apply
+    model: str = ""  # the pool's own
+    models: tuple[ModelTerms, ...] = ()  # those that a task may use
+    usd_per_workflow: Decimal | None = None  # the most that all tasks of one may cost together
 
 
+# one value of each worker, in memory: it is written anew when the server has lost it
 WORKERS_BUCKET: Final = "agentdash_workers"
-"""One value of each worker, in memory: it is written anew when the server has lost it."""
 ORDERS_BUCKET: Final = "agentdash_orders"
-ALLOWANCES_BUCKET: Final = "agentdash_allowances"
-"""What each pool's workers may use, under the keys of the orders."""
-REPORT_S: Final = 15.0
-"""A worker stores its state when it changes, and at least this often."""
-GONE_AFTER_S: Final = 3 * REPORT_S
-"""A worker without a newer state is gone: the bucket forgets it."""
-
+ALLOWANCES_BUCKET: Final = "agentdash_allowances"  # has the keys of the orders
+REPORT_S: Final = 15.0  # a worker stores its state when it changes, and at least this often
+GONE_AFTER_S: Final = 3 * REPORT_S  # without a newer state it is gone: the bucket forgets it
 MOST_MARKS: Final = 12
-MARK_LENGTH: Final = 24
-"""The most characters of a mark's name."""
+MARK_LENGTH: Final = 24  # characters of a mark's name
 
 SlotNumber = Annotated[int, msgspec.Meta(ge=0, le=10_000)]
 
 
 class WorkerState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One worker. `worker` is its pod's name, in Kubernetes; `obeyed` is the revision of the newest
-    orders it has acted on (0: there were none).
-
-    `lost` slots are held by agents that were cut and do not end; they count in `slots`, not in
-    `busy`. `pulling` is False once no pull is open and none will be opened: then `busy` can only
-    fall. `demand` is its recent use of each model, in coarse steps, so that it seldom changes.
-    `marks` says when it reached each step of its start, in Unix seconds; at most `MOST_MARKS` of
-    them.
+    """One worker. Once `pulling` is False, no pull is open and none will be opened: then `busy` can
+    only fall. `lost` slots count in `slots`, not in `busy`.
     """
 
-    worker: str
+    worker: str  # its pod's name, in Kubernetes
     slots: SlotNumber
     busy: SlotNumber
     pulling: bool
-    obeyed: Counter = 0
-    lost: SlotNumber = 0
-    demand: tuple[ModelDemand, ...] = ()
-    marks: dict[str, float] = {}
+    obeyed: Counter = 0  # the revision of the newest orders it has acted on; 0: there were none
+    lost: SlotNumber = 0  # held by agents that were cut and do not end
+    demand: tuple[ModelDemand, ...] = ()  # recent use, in coarse steps, so that it seldom changes
+    marks: dict[str, float] = {}  # when it reached each step of its start, in Unix seconds
 
 
 class PoolOrders(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What the workers of a pool must do. The defaults are the orders of a pool without any.
+    """What the workers of a pool must do. The defaults are the orders of a pool without any."""
 
-    With `pull` False nobody pulls, `because` of a pause or a spent budget. The workers in `drain`
-    stop pulling and finish what they have. Those in `leave` hand back what they have within their
-    grace, because their node ends. Orders end at `until` (Unix seconds), if it is given.
-    """
-
-    pull: bool = True
-    because: str = ""
-    drain: tuple[str, ...] = ()
-    leave: tuple[str, ...] = ()
-    until: Time | None = None
+    pull: bool = True  # False: no worker pulls
+    because: str = ""  # of a pause or a spent budget
+    drain: tuple[str, ...] = ()  # these stop pulling and finish what they have
+    leave: tuple[str, ...] = ()  # these hand it back within their grace: their node ends
+    until: Time | None = None  # Unix seconds: the orders end
 
 
 class PoolAllowance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

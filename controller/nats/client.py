@@ -1,4 +1,6 @@
-"""The connection to NATS: the client, its credentials, and what is logged of its state."""
+"""One connection to a NATS server: nats-py's client made strict, what waits on it, and the
+credentials that it is made with.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +10,8 @@ import logging
 import re
 import secrets
 import ssl
-from collections.abc import Callable, Mapping
-from typing import Any, Final, Protocol, TypedDict
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple, TypedDict
 from urllib.parse import ParseResult
 
 import nkeys
@@ -38,38 +40,41 @@ from controller.nats.jetstream import (
     describe,
 )
 
-OLDEST: Final = (2, 10)
-"""Older servers silently ignore `filter_subjects`, so a part of the queue would not be counted."""
-
-CLOSE_S: Final = 0.3
-"""How long a connection may take to close. A frozen server would take forever."""
-
-_VERSION: Final = re.compile(r"v?(\d+)\.(\d+)(?:\.|\Z|-)")
-
 # nats-py logs with a traceback what it also reports by its callbacks; the session logs it once
 logging.getLogger("nats").setLevel(logging.CRITICAL)
 
+OLDEST: Final = (2, 10)
+"""Older servers silently ignore `filter_subjects`, so a part of the queue would not be counted."""
+CLOSE_S: Final = 0.3
+"""How long a connection may take to close. A frozen server would take forever."""
+_VERSION: Final = re.compile(r"v?(\d+)\.(\d+)(?:\.|\Z|-)")
+# nats-py puts the server's message, subject included, into lower case. Subjects that differ only in
+# case are therefore refused together: that may prevent a reading, but never makes a wrong one.
+_VIOLATION: Final = re.compile(
+    r"permissions violation for (publish|subscription) to \"([^\"]+)\"", re.IGNORECASE
+)
 
-class UnsupportedVersionError(Exception):
-    """The server's version is too old or cannot be read; the message says which."""
+
+class UnusableError(Exception):
+    """No connection can be used. The message says why, and never a secret.
+
+    UnusableError
+    ├── UnsupportedVersionError   the server's version is too old or cannot be read
+    ├── GreetingError             there can be no TLS; nothing secret was sent
+    └── CredentialsError          a secret or certificate cannot be used
+    """
 
 
-class GreetingError(Exception):
-    """The greeting says that there can be no TLS; nothing secret was sent."""
+class UnsupportedVersionError(UnusableError):
+    """The server's version is too old or cannot be read."""
 
 
-class Requester(Protocol):
-    """Sends a request and waits for the answer. See `Connection.request`."""
+class GreetingError(UnusableError):
+    """There can be no TLS; nothing secret was sent."""
 
-    async def request(
-        self,
-        subject: str,
-        payload: bytes,
-        timeout_s: float,
-        headers: Mapping[str, str] | None = None,
-    ) -> Msg:
-        """The answer. Raises NatsError."""
-        ...
+
+class CredentialsError(UnusableError):
+    """A secret or certificate cannot be used."""
 
 
 class _Socket(TcpTransport):
@@ -91,20 +96,78 @@ class _Socket(TcpTransport):
             self._io_writer.transport.abort()
 
 
-class StrictClient(Client):
-    """One connection. When it is lost, a session makes a new client.
+class Listening:
+    """A subscription. It ends with its connection."""
+
+    def __init__(
+        self,
+        among: dict[str, set[Listening]],
+        subscription: Subscription,
+        *,
+        on_lost: Callable[[], None] = lambda: None,
+        on_refused: Callable[[str], None] | None = None,
+    ) -> None:
+        """`among` has all of a connection by their subjects in lower case. One that cannot be
+        `on_refused` stays, without a message.
+        """
+        self._among = among
+        self._subscription = subscription
+        self.subject: str = subscription.subject
+        self.on_lost = on_lost
+        self.on_refused = on_refused
+        among.setdefault(self.subject.lower(), set()).add(self)
+
+    def forget(self) -> bool:
+        """It has ended; returns whether it had not before."""
+        others = self._among.get(self.subject.lower(), set())
+        if self not in others:
+            return False
+        others.discard(self)
+        if not others:
+            del self._among[self.subject.lower()]
+        return True
+
+    async def end(self) -> None:
+        """Take no more messages; nothing happens if it has ended already."""
+        if self.forget():
+            with contextlib.suppress(errors.Error):  # it ended with its connection
+                await self._subscription.unsubscribe()
+
+
+class _Asked(NamedTuple):
+    """A request that waits. Errors are set as results: the event loop reports exceptions that are
+    never retrieved.
+    """
+
+    subject: str
+    answer: asyncio.Future[Msg | NatsError]
+
+
+class Connection(Client):
+    """One connection, and all that waits on it. When it is lost, a session makes a new one.
 
     nats-py's own reconnecting sends again what was buffered while the server was away, keeps the
     secrets and certificates of the first connection, and ends silently when one of its callbacks
     raises.
     """
 
-    def __init__(self, *, require_tls: bool, has_certificate: bool) -> None:
+    def __init__(self, *, require_tls: bool, has_certificate: bool, inbox: str = "_INBOX") -> None:
+        """`inbox` is what the subjects of answers begin with. The rest of each is random, so that
+        nobody who has not seen a request can answer it.
+        """
         super().__init__()
         self._require_tls = require_tls
         self._has_certificate = has_certificate
-        self.requester: Requester | None = None
-        """Set once the connection can be used."""
+        self._answers_to = f"{inbox}.{secrets.token_hex(16)}"
+        self._waiting: dict[str, _Asked] = {}
+        self._listening: dict[str, set[Listening]] = {}
+        self._inbox_refused = ""
+        self._is_usable = False
+
+    async def open_inbox(self) -> None:
+        """From now on it can be used. Raises nats.errors.Error."""
+        await self.subscribe(f"{self._answers_to}.*", cb=self._take_answer)
+        self._is_usable = True
 
     async def request(
         self,
@@ -120,32 +183,102 @@ class StrictClient(Client):
         publish; here such a request fails at once. Raises NatsError, and for a subject that nothing
         listens on nats.errors.NoRespondersError, which JetStreamContext expects.
         """
-        if self.requester is None:
+        if not self._is_usable:
             raise NatsDisconnectedError("not connected yet")
         try:
-            return await self.requester.request(subject, payload, timeout, headers)
+            return await self.ask(subject, payload, timeout, headers)
         except NatsNoRespondersError as error:
             raise errors.NoRespondersError from error
 
-    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
-        """The only place where nats-py shows the greeting before TLS and CONNECT."""
-        if initial_connection:
-            _check_version(info.get("version"))
-            if self._require_tls:
-                if not offers_tls(info):
-                    raise GreetingError(NO_TLS)
-                info["tls_required"] = True  # where nats-py looks
-            if info.get("tls_verify") and not self._has_certificate:
-                raise GreetingError("TLS: the server asks for a client certificate")
-        await super()._process_info(info, initial_connection)
+    async def ask(
+        self,
+        subject: str,
+        payload: bytes,
+        timeout_s: float,
+        headers: dict[str, Any] | None = None,
+    ) -> Msg:
+        """The answer. Raises NatsError, at the latest after `timeout_s`."""
+        if self._inbox_refused:
+            raise NatsRefusedError(self._inbox_refused)
+        reply = f"{self._answers_to}.{secrets.token_hex(8)}"
+        answer: asyncio.Future[Msg | NatsError] = asyncio.get_running_loop().create_future()
+        self._waiting[reply] = _Asked(subject.lower(), answer)
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self.publish(subject, payload, reply=reply, headers=headers)
+                message = await answer
+        except errors.Error as error:
+            raise NatsDisconnectedError(describe(error)) from error
+        except TimeoutError:
+            raise NatsTimeoutError(f"no answer within {max(0.0, timeout_s):.3g} s") from None
+        finally:
+            del self._waiting[reply]
+        if isinstance(message, NatsError):
+            raise message
+        status = (message.headers or {}).get(Header.STATUS)
+        if not message.data and status == StatusCode.SERVICE_UNAVAILABLE:
+            raise NatsNoRespondersError(f"nothing listens on {clean(subject)}")
+        return message
 
-    async def _connect_to_server(self, s: Srv) -> None:
-        if s.uri.scheme in ("ws", "wss"):
-            await super()._connect_to_server(s)
+    async def listen_once(
+        self, subject: str, on_message: Callable[[], None], on_refused: Callable[[str], None]
+    ) -> Listening:
+        """See `NatsSession.subscribe_once`. Raises nats.errors.Error."""
+        message: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
+        # max_msgs alone stops only the callback, unsubscribe(limit=1) tells the server. Both are
+        # needed: a second message between the two commands would find the future done
+        subscription = await self.subscribe(subject, future=message, max_msgs=1)
+        once = Listening(self._listening, subscription, on_refused=on_refused)
+        await subscription.unsubscribe(limit=1)
+
+        def arrived(future: asyncio.Future[Msg]) -> None:
+            if once.forget() and not future.cancelled():
+                on_message()
+
+        message.add_done_callback(arrived)
+        return once
+
+    async def listen(self, subject: str, on_message: Callable[[Msg | None], None]) -> Listening:
+        """See `NatsSession.subscribe`; without a subject, on one of our own. Raises
+        nats.errors.Error.
+        """
+
+        async def take(message: Msg) -> None:
+            on_message(message)
+
+        # not among the answers, because delivered messages keep their own subject
+        subject = subject or f"{self._answers_to}.{secrets.token_hex(8)}.delivery"
+        subscription = await self.subscribe(subject, cb=take)
+        return Listening(self._listening, subscription, on_lost=lambda: on_message(None))
+
+    async def refused(self, message: str) -> None:
+        """The server reports a permissions violation: report it to what it refuses."""
+        match = _VIOLATION.search(message)
+        if match is None:
             return
-        transport = _Socket()  # type: ignore[no-untyped-call]  # nats-py leaves it untyped
-        await transport.connect(s.uri, DEFAULT_BUFFER_SIZE, self.options["connect_timeout"])
-        self._transport = transport
+        verb, subject = match[1].lower(), match[2].lower()
+        if verb == "publish":
+            words = f"our NATS user may not publish to {clean(match[2])}"
+            self._fail(NatsRefusedError(words), subject)
+        elif subject == f"{self._answers_to}.*".lower():
+            inbox = self._answers_to.rpartition(".")[0]
+            words = f"our NATS user may not subscribe to its own inbox ({inbox}.>)"
+            self._inbox_refused = words
+            self._fail(NatsRefusedError(words))
+        else:
+            words = f"our NATS user may not subscribe to {clean(match[2])}"
+            for each in tuple(self._listening.get(subject, ())):
+                if each.on_refused is not None:
+                    await each.end()
+                    each.on_refused(words)
+
+    def lost(self, reason: str) -> None:
+        """The connection is lost: end everything that waits on it."""
+        self._fail(NatsDisconnectedError(reason))
+        listening = [each for some in self._listening.values() for each in some]
+        self._listening.clear()
+        for each in listening:
+            each.on_lost()
 
     async def discard(self) -> None:
         """Close the connection: give the server 0.3 s, then abort. Never raises, may be called
@@ -167,242 +300,45 @@ class StrictClient(Client):
         # nats-py's tasks are cancelled by now; this lets them end before the event loop does
         await asyncio.sleep(0)
 
+    def _fail(self, error: NatsError, subject: str = "") -> None:
+        """End the requests to this subject, or all of them."""
+        for asked in self._waiting.values():
+            if subject in ("", asked.subject) and not asked.answer.done():
+                asked.answer.set_result(error)
+
+    async def _take_answer(self, message: Msg) -> None:
+        asked = self._waiting.get(message.subject)
+        if asked is not None and not asked.answer.done():
+            asked.answer.set_result(message)
+
+    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
+        """The only place where nats-py shows the greeting before TLS and CONNECT."""
+        if initial_connection:
+            _check_version(info.get("version"))
+            if self._require_tls:
+                if not offers_tls(info):
+                    raise GreetingError(NO_TLS)
+                info["tls_required"] = True  # where nats-py looks
+            if info.get("tls_verify") and not self._has_certificate:
+                raise GreetingError("TLS: the server asks for a client certificate")
+        await super()._process_info(info, initial_connection)
+
+    async def _connect_to_server(self, s: Srv) -> None:
+        if s.uri.scheme in ("ws", "wss"):
+            await super()._connect_to_server(s)
+            return
+        transport = _Socket()  # type: ignore[no-untyped-call]  # nats-py leaves it untyped
+        await transport.connect(s.uri, DEFAULT_BUFFER_SIZE, self.options["connect_timeout"])
+        self._transport = transport
+
 
 def _check_version(version: object) -> None:
     match = _VERSION.match(version) if isinstance(version, str) else None
-    wanted = f"agentdash needs {OLDEST[0]}.{OLDEST[1]} or newer"
+    wanted, shown = f"agentdash needs {OLDEST[0]}.{OLDEST[1]} or newer", clean(version, 40)
     if match is None:
-        raise UnsupportedVersionError(
-            f"NATS server of unknown version {clean(version, 40)}: {wanted}"
-        )
+        raise UnsupportedVersionError(f"NATS server of unknown version {shown}: {wanted}")
     if (int(match[1]), int(match[2])) < OLDEST:
-        raise UnsupportedVersionError(f"NATS server {clean(version, 40)} is too old: {wanted}")
-
-
-# nats-py puts the server's message, subject included, into lower case. Subjects that differ only in
-# case are therefore refused together: that may prevent a reading, but never makes a wrong one.
-_VIOLATION: Final = re.compile(
-    r"permissions violation for (publish|subscription) to \"([^\"]+)\"", re.IGNORECASE
-)
-
-
-class OneMessageSubscription:
-    """A subscription that the server ends after the first message."""
-
-    def __init__(
-        self,
-        subscription: Subscription,
-        message: asyncio.Future[Msg],
-        forget: Callable[[OneMessageSubscription], None],
-        on_refused: Callable[[str], None],
-    ) -> None:
-        self._subscription = subscription
-        self._message = message
-        self._forget = forget
-        self.on_refused = on_refused
-
-    @property
-    def subject(self) -> str:
-        """The subject it listens on."""
-        return self._subscription.subject
-
-    async def end(self) -> None:
-        """End it; nothing happens if it has ended already."""
-        self._forget(self)
-        if not self._message.done():
-            self._message.cancel()
-            try:
-                await self._subscription.unsubscribe()
-            except errors.Error:
-                return  # it ended with its connection
-
-
-class DeliverySubscription:
-    """A subscription whose every message is handed on, until it ends or its connection does."""
-
-    def __init__(
-        self,
-        subscription: Subscription,
-        on_message: Callable[[Msg | None], None],
-        forget: Callable[[DeliverySubscription], None],
-    ) -> None:
-        self._subscription = subscription
-        self._on_message = on_message
-        self._forget = forget
-
-    @property
-    def subject(self) -> str:
-        """The subject it listens on."""
-        return self._subscription.subject
-
-    def lost(self) -> None:
-        """The connection is lost, and this subscription with it."""
-        self._forget(self)
-        self._on_message(None)
-
-    async def end(self) -> None:
-        """Take no more messages; nothing happens if it has ended with its connection."""
-        self._forget(self)
-        try:
-            await self._subscription.unsubscribe()
-        except errors.Error:
-            return
-
-
-class Connection:
-    """One client and everything that waits on it. All of it ends with the connection."""
-
-    def __init__(self, client: StrictClient, inbox: str = "_INBOX") -> None:
-        """`inbox` is what the subjects of answers begin with. The rest of each is random, so that
-        nobody who has not seen a request can answer it.
-        """
-        self._client = client
-        self._prefix = inbox
-        self._inbox = f"{inbox}.{secrets.token_hex(16)}"
-        self._waiting: dict[str, tuple[str, asyncio.Future[Msg | NatsError]]] = {}
-        self._one_message: dict[str, set[OneMessageSubscription]] = {}
-        self._deliveries: set[DeliverySubscription] = set()
-        self._inbox_refused = ""
-
-    async def open(self) -> None:
-        """Subscribe to our inbox. Raises nats.errors.Error."""
-        await self._client.subscribe(f"{self._inbox}.*", cb=self._on_reply)
-        self._client.requester = self
-
-    async def request(
-        self,
-        subject: str,
-        payload: bytes,
-        timeout_s: float,
-        headers: Mapping[str, str] | None = None,
-    ) -> Msg:
-        """The answer. Raises NatsError, at the latest after `timeout_s`."""
-        if self._inbox_refused:
-            raise NatsRefusedError(self._inbox_refused)
-        reply = f"{self._inbox}.{secrets.token_hex(8)}"
-        # errors are set as results: the event loop reports exceptions that are never retrieved
-        answer: asyncio.Future[Msg | NatsError] = asyncio.get_running_loop().create_future()
-        self._waiting[reply] = (subject.lower(), answer)
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._client.publish(
-                    subject, payload, reply=reply, headers=dict(headers) if headers else None
-                )
-                message = await answer
-        except errors.Error as error:
-            raise NatsDisconnectedError(describe(error)) from error
-        except TimeoutError:
-            raise NatsTimeoutError(f"no answer within {max(0.0, timeout_s):.3g} s") from None
-        finally:
-            del self._waiting[reply]
-        if isinstance(message, NatsError):
-            raise message
-        status = (message.headers or {}).get(Header.STATUS)
-        if not message.data and status == StatusCode.SERVICE_UNAVAILABLE:
-            raise NatsNoRespondersError(f"nothing listens on {clean(subject)}")
-        return message
-
-    async def subscribe_once(
-        self, subject: str, on_message: Callable[[], None], on_refused: Callable[[str], None]
-    ) -> OneMessageSubscription:
-        """See `NatsSession.subscribe_once`. Raises NatsDisconnectedError."""
-        message: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
-        try:
-            # max_msgs alone stops only the callback, unsubscribe(limit=1) tells the server. Both
-            # are needed: a second message between the two commands would find the future done
-            subscription = await self._client.subscribe(subject, future=message, max_msgs=1)
-            once = OneMessageSubscription(subscription, message, self._forget, on_refused)
-            self._one_message.setdefault(subject.lower(), set()).add(once)
-            await subscription.unsubscribe(limit=1)
-        except errors.Error as error:
-            raise NatsDisconnectedError(describe(error)) from error
-
-        def arrived(future: asyncio.Future[Msg]) -> None:
-            self._forget(once)
-            if not future.cancelled():
-                on_message()
-
-        message.add_done_callback(arrived)
-        return once
-
-    async def deliver_to(self, on_message: Callable[[Msg | None], None]) -> DeliverySubscription:
-        """See `NatsSession.deliver_to`. Raises NatsDisconnectedError."""
-        # not below the inbox of the answers, because delivered messages keep their own subject
-        return await self.subscribe(f"{self._inbox}.{secrets.token_hex(8)}.delivery", on_message)
-
-    async def subscribe(
-        self, subject: str, on_message: Callable[[Msg | None], None]
-    ) -> DeliverySubscription:
-        """See `NatsSession.subscribe`. Raises NatsDisconnectedError."""
-
-        async def take(message: Msg) -> None:
-            on_message(message)
-
-        try:
-            subscription = await self._client.subscribe(subject, cb=take)
-        except errors.Error as error:
-            raise NatsDisconnectedError(describe(error)) from error
-        delivery = DeliverySubscription(subscription, on_message, self._deliveries.discard)
-        self._deliveries.add(delivery)
-        return delivery
-
-    async def send(self, subject: str, payload: bytes, reply: str = "") -> None:
-        """See `NatsSession.send`. Raises NatsDisconnectedError."""
-        try:
-            await self._client.publish(subject, payload, reply=reply)
-        except errors.Error as error:
-            raise NatsDisconnectedError(describe(error)) from error
-
-    async def refused(self, message: str) -> None:
-        """The server reports a permissions violation: report it to what it refuses."""
-        match = _VIOLATION.search(message)
-        if match is None:
-            return
-        verb, subject = match[1].lower(), match[2].lower()
-        if verb == "publish":
-            words = f"our NATS user may not publish to {clean(match[2])}"
-            for asked, answer in self._waiting.values():
-                if asked == subject and not answer.done():
-                    answer.set_result(NatsRefusedError(words))
-        elif subject == f"{self._inbox}.*".lower():
-            self._inbox_refused = (
-                f"our NATS user may not subscribe to its own inbox ({self._prefix}.>)"
-            )
-            self._fail(NatsRefusedError(self._inbox_refused))
-        else:
-            words = f"our NATS user may not subscribe to {clean(match[2])}"
-            for once in tuple(self._one_message.get(subject, ())):
-                await once.end()
-                once.on_refused(words)
-
-    def lost(self, reason: str) -> None:
-        """The connection is lost: end everything that waits on it."""
-        self._fail(NatsDisconnectedError(reason))
-        self._one_message.clear()
-        for delivery in tuple(self._deliveries):
-            delivery.lost()
-
-    def _fail(self, error: NatsError) -> None:
-        for _, answer in self._waiting.values():
-            if not answer.done():
-                answer.set_result(error)
-
-    def _forget(self, once: OneMessageSubscription) -> None:
-        subject = once.subject.lower()
-        others = self._one_message.get(subject)
-        if others is not None:
-            others.discard(once)
-            if not others:
-                del self._one_message[subject]
-
-    async def _on_reply(self, message: Msg) -> None:
-        waiting = self._waiting.get(message.subject)
-        if waiting is not None and not waiting[1].done():
-            waiting[1].set_result(message)
-
-
-class CredentialsError(Exception):
-    """A secret or certificate cannot be used. The message names it, never its content."""
+        raise UnsupportedVersionError(f"NATS server {shown} is too old: {wanted}")
 
 
 class Identity(TypedDict, total=False):

@@ -18,15 +18,19 @@ from typing import Final, Literal
 import msgspec
 from nats.aio.msg import Msg
 
-from controller.model.decoding import UndecodableError, decoded
 from controller.model.fleet import Fleet
 from controller.model.ids import PoolKey
 from controller.model.intents import Intent, IntentKey, Intents
-from controller.model.memory import Memory
+from controller.model.memory import Memory, Tick
 from controller.model.text import clean
-from controller.model.tick import Tick
-from controller.model.value import Value
-from controller.nats.intents import decode_intent, encode_intent, key_text, parse_key
+from controller.model.value import UndecodableError, Value, decoded
+from controller.nats.intents import (
+    decode_body,
+    encode_intent,
+    intent_of,
+    key_text,
+    parse_key,
+)
 from controller.nats.jetstream import NatsError, UnreadableAnswerError
 from controller.nats.session import NatsSession
 from controller.planning.whatif import Effect, Outlook, effect_of, outlook_of
@@ -156,28 +160,16 @@ class EffectAnswers:
         self._fleet = fleet
         self._look = look
         self._asked: asyncio.Queue[Msg] = asyncio.Queue(MOST_QUESTIONS)
-        self._connected = asyncio.Event()
-        self._connected.set()  # the session may be connected already
-        session.on_connected(self._connected.set)
 
     async def run(self) -> None:
         """Answer until cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._listen(), name="effects asked for")
+            listening = self._session.keep_listening(self._subject, self._take)
+            group.create_task(listening, name="effects asked for")
             group.create_task(self._answer_all(), name="effects")
 
-    async def _listen(self) -> None:
-        """A subscription ends with its connection."""
-        while True:
-            await self._connected.wait()
-            self._connected.clear()
-            try:
-                await self._session.subscribe(self._subject, self._take)
-            except NatsError as error:
-                log.debug("nobody can ask for effects: %s", error)
-
-    def _take(self, message: Msg | None) -> None:
-        if message is None or not message.reply or len(message.data) > MOST_QUESTION_BYTES:
+    def _take(self, message: Msg) -> None:
+        if not message.reply or len(message.data) > MOST_QUESTION_BYTES:
             return
         try:
             self._asked.put_nowait(message)
@@ -202,7 +194,7 @@ class EffectAnswers:
                 outlook = await asyncio.to_thread(outlook_now, tick, fleet, pool)
                 return _Answer(now=outlook.now, outlook=outlook)
             key, value = parse_key(question.key), bytes(question.intent)
-            intent = None if question.intent == _NOTHING else decode_intent(key, value)
+            intent = None if question.intent == _NOTHING else intent_of(key, decode_body(value))
             # beside the engine's loop, which goes on ticking
             found = await asyncio.to_thread(effect_now, self._look(), self._fleet(), key, intent)
         except (ValueError, NoEffectError) as error:

@@ -27,6 +27,7 @@ from controller.model.intents import (
     Operator,
     StandingIntent,
     asked_words,
+    has_ended,
     key_words,
     time_words,
     until_words,
@@ -76,7 +77,7 @@ class BucketDesk:
         except StoreMissingError:
             return ()
         found = (_read(entry) for entry in entries if not entry.deleted)
-        return tuple(each for each in found if each is not None and not _has_ended(each, now))
+        return tuple(each for each in found if each is not None and not has_ended(each.intent, now))
 
     async def find(self, key: IntentKey) -> StandingIntent | None:
         """The intent in force at this key."""
@@ -88,30 +89,17 @@ class BucketDesk:
             return None
         if (read := _read(entry)) is None:
             raise _conflict(key, entry, now)
-        return None if _has_ended(read, now) else read
+        return None if has_ended(read.intent, now) else read
 
     async def put(self, intent: Intent, *, replaces: int | None) -> IntentChange:
         """Ask for it in the operator's name."""
-        intent = replace(intent, who=self._operator.who, why=clean(intent.why))
-        key = intent.key
-        text = key_text(key)
-        now, entry = await self._latest(text)
-        if intent.until is not None and now is not None and intent.until <= now:
-            ends, shows = time_words(intent.until, now), time_words(now, now)
-            raise ValueError(f"it ends {ends}, and the NATS server's clock shows {shows} already")
-        expected = _expected(key, entry, replaces, now)
-        revision = await self._write(key, intent, expected=expected)
-        await self._sweep(now)
-        return self._changed(key, entry, revision, now, intent, why=intent.why)
+        why = clean(intent.why)
+        intent = replace(intent, who=self._operator.who, why=why)
+        return await self._replace(intent.key, intent, replaces, why)
 
     async def withdraw(self, key: IntentKey, *, replaces: int, why: str) -> IntentChange:
         """Take back the one with this revision."""
-        now, entry = await self._latest(key_text(key))
-        expected = _expected(key, entry, replaces, now)
-        why = clean(why)
-        revision = await self._write(key, None, expected=expected, why=why)
-        await self._sweep(now)
-        return self._changed(key, entry, revision, now, None, why=why)
+        return await self._replace(key, None, replaces, clean(why))
 
     async def audit(self) -> Audit:
         """The changes of all operators that are kept."""
@@ -120,7 +108,8 @@ class BucketDesk:
             entries = await self._bucket.history(_ALL)
         except StoreMissingError:
             return Audit()
-        return Audit(changes=tuple(_changes(entries)), kept_of_each=look.history)
+        changes = sorted(_changes(entries, look.at), key=lambda change: change.at)
+        return Audit(changes=tuple(changes), kept_of_each=look.history)
 
     async def undo(self, change: IntentChange) -> IntentChange:
         """Make what was before the change."""
@@ -129,24 +118,19 @@ class BucketDesk:
             now, entries = await self._now(), await self._bucket.history(key_text(key))
         except StoreMissingError:
             raise UndoRefusedError("there is nothing to undo: the bucket is gone") from None
-        changes = list(_changes(entries))
+        changes = list(_changes(entries, now))
         standing = _in_effect(changes)
-        if standing is None or standing.revision != change.revision:
+        if standing is None or standing.expired or standing.revision != change.revision:
             raise UndoRefusedError(_changed_since(key, standing, now))
         if not change.is_whole:
             raise UndoRefusedError(
                 f"what was before this change of {key_words(key)} is not known any longer"
             )
         before = change.before
-        if before is not None and before.until is not None and now is not None:
-            before = None if before.until <= now else before
-        last, why = entries[-1], f"undo of revision {change.revision}"
-        revision = await self._write(
-            key, before, expected=last.revision, why=why, undoes=change.revision
-        )
-        await self._sweep(now)
-        done = self._changed(key, last, revision, now, before, why=why)
-        return replace(done, undoes=change.revision)
+        if before is not None and has_ended(before, now):
+            before = None
+        why = f"undo of revision {change.revision}"
+        return await self._change(key, before, entries[-1], now, why, undoes=change.revision)
 
     async def _entries(self) -> list[BucketEntry]:
         return await self._bucket.entries(PREFIX, stands_for_intent)
@@ -160,17 +144,54 @@ class BucketDesk:
         except StoreMissingError:
             return None, None
 
+    async def _replace(
+        self, key: IntentKey, intent: Intent | None, replaces: int | None, why: str
+    ) -> IntentChange:
+        now, entry = await self._latest(key_text(key))
+        until = None if intent is None else intent.until
+        if until is not None and now is not None and until <= now:
+            ends, shows = time_words(until, now), time_words(now, now)
+            raise ValueError(f"it ends {ends}, and the NATS server's clock shows {shows} already")
+        _check_known(key, entry, replaces, now)
+        return await self._change(key, intent, entry, now, why)
+
+    async def _change(
+        self,
+        key: IntentKey,
+        intent: Intent | None,
+        before: BucketEntry | None,
+        now: float | None,
+        why: str,
+        *,
+        undoes: int | None = None,
+    ) -> IntentChange:
+        """Put the intent, or a marker for None, in place of what was before."""
+        revision = await self._write(key, intent, before, why, undoes)
+        await self._sweep(now)
+        had, is_whole = _before(before)
+        return IntentChange(
+            revision=revision,
+            at=0.0 if now is None else now,
+            key=key,
+            who=self._operator.who,
+            origin=self._operator.origin,
+            why=why,
+            before=had,
+            after=intent,
+            undoes=undoes,
+            is_whole=is_whole,
+        )
+
     async def _write(
         self,
         key: IntentKey,
         intent: Intent | None,
-        *,
-        expected: int,
-        why: str = "",
-        undoes: int | None = None,
+        before: BucketEntry | None,
+        why: str,
+        undoes: int | None,
     ) -> int:
-        """Put the intent, or a marker for None, in place of this revision (0: of none)."""
         text, operator = key_text(key), self._operator
+        expected = 0 if before is None else before.revision
         replaces = expected or None
         try:
             if intent is None:
@@ -196,29 +217,6 @@ class BucketDesk:
             now, entry = await self._latest(text)
             raise _conflict(key, entry, now) from None
 
-    def _changed(
-        self,
-        key: IntentKey,
-        before: BucketEntry | None,
-        revision: int,
-        now: float | None,
-        after: Intent | None,
-        *,
-        why: str,
-    ) -> IntentChange:
-        read = None if before is None or before.deleted else _read(before)
-        return IntentChange(
-            revision=revision,
-            at=0.0 if now is None else now,
-            key=key,
-            who=self._operator.who,
-            origin=self._operator.origin,
-            why=why,
-            before=None if read is None else read.intent,
-            after=after,
-            is_whole=before is None or before.deleted or read is not None,
-        )
-
     async def _sweep(self, now: float | None) -> None:
         """Clear away what has ended; another writer who is faster has done it, or asked anew."""
         if now is None:
@@ -229,7 +227,7 @@ class BucketDesk:
         try:
             for entry in await self._entries():
                 read = None if entry.deleted else _read(entry)
-                if read is None or not _has_ended(read, now):
+                if read is None or not has_ended(read.intent, now):
                     continue
                 left = msgspec.json.encode(replace(note, replaces=entry.revision))
                 try:
@@ -252,30 +250,25 @@ def _read(entry: BucketEntry) -> StandingIntent | None:
     )
 
 
-def _has_ended(standing: StandingIntent, now: float | None) -> bool:
-    until = standing.intent.until
-    return now is not None and until is not None and until <= now
+def _before(entry: BucketEntry | None) -> tuple[Intent | None, bool]:
+    """The intent that stood there, and whether that is known."""
+    if entry is None or entry.deleted:
+        return None, True
+    read = _read(entry)
+    return None if read is None else read.intent, read is not None
 
 
-def _expected(
+def _check_known(
     key: IntentKey, entry: BucketEntry | None, replaces: int | None, now: float | None
-) -> int:
-    """The revision to expect in the bucket. Raises IntentConflictError if it is not what the
-    operator knows.
-    """
-    if entry is None:
-        if replaces is None:
-            return 0
+) -> None:
+    """Raises IntentConflictError if what is there is not what the operator knows."""
+    if replaces is not None or entry is None:
+        is_known = replaces == (None if entry is None else entry.revision)
+    else:
+        read = None if entry.deleted else _read(entry)
+        is_known = entry.deleted or (read is not None and has_ended(read.intent, now))
+    if not is_known:
         raise _conflict(key, entry, now)
-    if replaces is not None:
-        if entry.revision != replaces:
-            raise _conflict(key, entry, now)
-        return replaces
-    read = None if entry.deleted else _read(entry)
-    is_vacant = entry.deleted or (read is not None and _has_ended(read, now))
-    if not is_vacant:
-        raise _conflict(key, entry, now)
-    return entry.revision
 
 
 def _conflict(key: IntentKey, entry: BucketEntry | None, now: float | None) -> IntentConflictError:
@@ -308,8 +301,10 @@ def _why(why: str) -> str:
     return f" ({why})" if why else ""
 
 
-def _changes(entries: Iterable[BucketEntry]) -> Iterator[IntentChange]:
-    """Each entry as the change that it made; those of keys that stand for nothing are left out."""
+def _changes(entries: Iterable[BucketEntry], now: float | None) -> Iterator[IntentChange]:
+    """Each entry as the change that it made, and the end of each intent that has ended by itself;
+    entries of keys that stand for nothing are left out.
+    """
     last: dict[str, BucketEntry] = {}
     for entry in entries:
         try:
@@ -317,19 +312,41 @@ def _changes(entries: Iterable[BucketEntry]) -> Iterator[IntentChange]:
         except ValueError:
             continue
         before = last.get(entry.key)
-        yield _change(key, entry, before)
+        ended = _ended(key, before, entry.at)
+        change = _change(key, entry, before)
+        if ended is None:
+            yield change
+        elif change.expired:  # the next writer cleared it away
+            yield replace(ended, revision=change.revision)
+        else:
+            yield ended
+            yield replace(change, before=None)
         last[entry.key] = entry
+    for text, entry in last.items():
+        if (ended := _ended(parse_key(text), entry, now)) is not None:
+            yield ended
+
+
+def _ended(key: IntentKey, entry: BucketEntry | None, now: float | None) -> IntentChange | None:
+    """The end of the intent of this entry, if it has ended by itself at `now`."""
+    read = None if entry is None or entry.deleted else _read(entry)
+    if read is None or not has_ended(read.intent, now):
+        return None
+    return IntentChange(
+        revision=read.revision,
+        at=read.intent.until or 0.0,
+        key=key,
+        who=read.intent.who,
+        origin=read.origin,
+        why="it had ended",
+        before=read.intent,
+        expired=True,
+    )
 
 
 def _change(key: IntentKey, entry: BucketEntry, before: BucketEntry | None) -> IntentChange:
-    read = None if before is None or before.deleted else _read(before)
-    is_whole = before is None or before.deleted or read is not None
-    change = IntentChange(
-        revision=entry.revision,
-        at=entry.at,
-        key=key,
-        before=None if read is None else read.intent,
-    )
+    had, is_whole = _before(before)
+    change = IntentChange(revision=entry.revision, at=entry.at, key=key, before=had)
     if entry.deleted:
         left = decode_withdrawal(entry.value)
         is_whole = is_whole and not (before is None and left.replaces)
@@ -377,7 +394,7 @@ def _changed_since(key: IntentKey, standing: IntentChange | None, now: float | N
         return f"{key_words(key)} was taken back already"
     at = time_words(standing.at, standing.at if now is None else now)
     if standing.expired:
-        return f"{key_words(key)} has ended meanwhile, and was cleared away at {at}"
+        return f"{key_words(key)} has ended by itself at {at}"
     return (
         f"{standing.who or _NAMELESS} has changed {key_words(key)} since,"
         f" at {at}{_why(standing.why)}"

@@ -6,22 +6,30 @@ import asyncio
 import heapq
 import logging
 import math
-from collections.abc import Callable, Collection, Mapping, MutableMapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Final, Literal
 
 import msgspec
 from msgspec.structs import replace
 
-from controller.model.decoding import UndecodableError, decoded
 from controller.model.ids import dns_label, pool_key
-from controller.model.intents import Intent, IntentKey, IntentKind, Intents, Scope
+from controller.model.intents import (
+    Intent,
+    IntentFault,
+    IntentKey,
+    IntentKind,
+    Intents,
+    Scope,
+    StoredIntents,
+)
 from controller.model.readings import Why
 from controller.model.text import clean
-from controller.model.tick import IntentFault, StoredIntents
-from controller.model.value import DayTokens, Moment, Replicas, Value
+from controller.model.value import DayTokens, Moment, Replicas, UndecodableError, Value, decoded
 from controller.nats.bucket import Bucket, BucketEntry, BucketWatch
 from controller.nats.session import NatsSession
 from controller.ports import Clock, StoreMissingError
+
+log = logging.getLogger(__name__)
 
 PREFIX: Final = "intent"
 UNREADABLE: Final = "its value cannot be read"
@@ -120,11 +128,6 @@ def decode_body(value: bytes) -> IntentBody:
     )
 
 
-def decode_intent(key: IntentKey, value: bytes) -> Intent:
-    """The intent that a value states, its texts cleaned. Raises ValueError."""
-    return intent_of(key, decode_body(value))
-
-
 def intent_of(key: IntentKey, body: IntentBody) -> Intent:
     """The intent that this body states at this key. Raises ValueError."""
     numbers = {IntentKind.PAUSE: body.keep, IntentKind.BUDGET: body.tokens}
@@ -184,38 +187,46 @@ FAULTS_SHOWN: Final = 20
 """Each is a finding and a series of the metrics; of more, only the number is told."""
 
 
-def read_entry(
-    entry: BucketEntry,
-    last: Intent | None,
-    read: MutableMapping[str, Intent],
-    faults: MutableMapping[str, str],
-) -> None:
-    """Add to `read` what an entry asks for and to `faults` what is wrong with it. `last` is the
-    intent that this key held before.
-    """
-    intent, fault = _interpret(entry, last)
-    if intent is not None:
-        read[entry.key] = intent
-    if fault:
-        faults[entry.key] = fault
+class _Read:
+    """What the entries of a bucket ask for, and what is wrong with them, by their keys."""
 
+    def __init__(self) -> None:
+        self.intents: dict[str, Intent] = {}
+        self.faults: dict[str, str] = {}
 
-def collect(
-    read: Mapping[str, Intent], faults: Mapping[str, str], *, kept: int = 0
-) -> StoredIntents:
-    """All of them by kind, then in the order of the keys, and the first of the faults. `kept`: as
-    many are not in the bucket that is there now.
-    """
-    kinds = list(IntentKind)
-    values = sorted((read[key] for key in sorted(read)), key=lambda each: kinds.index(each.kind))
-    first = heapq.nsmallest(FAULTS_SHOWN, faults.items())
-    return StoredIntents(
-        intents=Intents(asked=tuple(values)),
-        faults=tuple(IntentFault(key=clean(key, KEY_SHOWN), text=text) for key, text in first),
-        more_faults=len(faults) - len(first),
-        kept=kept,
-        read=True,
-    )
+    def take(self, entry: BucketEntry) -> None:
+        """This entry stands in place of what its key held before."""
+        self.faults.pop(entry.key, None)
+        last = self.intents.pop(entry.key, None)
+        if entry.deleted:
+            return
+        intent, fault = _interpret(entry, last)
+        if intent is not None:
+            self.intents[entry.key] = intent
+        if fault:
+            self.faults[entry.key] = fault
+
+    def keep(self, is_kept: Callable[[str], bool], is_right: Callable[[str], bool]) -> None:
+        """Forget the intents of other keys than these, and the faults of others than those."""
+        self.intents = {key: each for key, each in self.intents.items() if is_kept(key)}
+        self.faults = {key: text for key, text in self.faults.items() if is_right(key)}
+
+    def stored(self, *, kept: int = 0) -> StoredIntents:
+        """All of them by kind, then in the order of the keys, and the first of the faults. `kept`:
+        as many are not in the bucket that is there now.
+        """
+        kinds, read = list(IntentKind), self.intents
+        values = sorted(
+            (read[key] for key in sorted(read)), key=lambda each: kinds.index(each.kind)
+        )
+        first = heapq.nsmallest(FAULTS_SHOWN, self.faults.items())
+        return StoredIntents(
+            intents=Intents(asked=tuple(values)),
+            faults=tuple(IntentFault(key=clean(key, KEY_SHOWN), text=text) for key, text in first),
+            more_faults=len(self.faults) - len(first),
+            kept=kept,
+            read=True,
+        )
 
 
 def _interpret(entry: BucketEntry, last: Intent | None) -> tuple[Intent | None, str]:
@@ -230,34 +241,30 @@ def _interpret(entry: BucketEntry, last: Intent | None) -> tuple[Intent | None, 
     except ValueError as error:
         return None, f"is ignored: the key {error}"
     try:
-        return decode_intent(key, entry.value), ""
+        return intent_of(key, decode_body(entry.value)), ""
     except ValueError as error:
         return _replacement(key, last, str(error))
 
 
+_STAYS: Final = {
+    IntentKind.PIN: "the pin of {} before it stays",
+    IntentKind.CAP: "the cap of {} before it stays",
+    IntentKind.BUDGET: "the budget of {} tokens before it stays",
+}
+_UNTIL: Final = "until it is corrected or deleted"
+
+
 def _replacement(key: IntentKey, last: Intent | None, why: str) -> tuple[Intent | None, str]:
-    match key.kind:
-        case IntentKind.PIN if last is not None and last.kind is key.kind:
-            return last, f"{why}; the pin of {last.count} before it stays"
-        case IntentKind.PIN:
-            return None, f"{why}; nothing is pinned"
-        case IntentKind.PAUSE | IntentKind.FREEZE:
-            held = Intent(
-                kind=IntentKind.FREEZE, scope=key.scope, why=f"a {key.kind} that cannot be read"
-            )
-            return held, f"{why}; it freezes until it is corrected or deleted"
-        case IntentKind.CAP if last is not None and last.kind is key.kind:
-            return last, f"{why}; the cap of {last.count} before it stays"
-        case IntentKind.BUDGET if last is not None and last.kind is key.kind:
-            return last, f"{why}; the budget of {last.count} tokens before it stays"
-        case IntentKind.CAP | IntentKind.BUDGET | IntentKind.NO_GROWTH:
-            still = Intent(
-                kind=IntentKind.NO_GROWTH, scope=key.scope, why=f"a {key.kind} that cannot be read"
-            )
-            return still, f"{why}; nothing grows until it is corrected or deleted"
-
-
-log = logging.getLogger(__name__)
+    kind = key.kind
+    if last is not None and last.kind is kind and kind in _STAYS:
+        return last, f"{why}; {_STAYS[kind].format(last.count)}"
+    if kind is IntentKind.PIN:
+        return None, f"{why}; nothing is pinned"
+    freezes = kind in (IntentKind.PAUSE, IntentKind.FREEZE)
+    held = IntentKind.FREEZE if freezes else IntentKind.NO_GROWTH
+    effect = "it freezes" if freezes else "nothing grows"
+    intent = Intent(kind=held, scope=key.scope, why=f"a {kind} that cannot be read")
+    return intent, f"{why}; {effect} {_UNTIL}"
 
 
 class IntentBucket:
@@ -271,8 +278,7 @@ class IntentBucket:
     def __init__(self, session: NatsSession, bucket: Bucket, clock: Clock) -> None:
         self._clock = clock
         self._watch = BucketWatch(session, bucket, f"{PREFIX}.>", self, clock)
-        self._read: dict[str, Intent] = {}
-        self._faults: dict[str, str] = {}
+        self._read = _Read()
         self._written_at: dict[str, float] = {}
         self._kept: set[str] = set()
         self._before: dict[str, Intent] | None = None
@@ -301,11 +307,12 @@ class IntentBucket:
 
     def found(self, entries: Mapping[str, BucketEntry], *, is_another: bool) -> None:
         """These are all the keys there are."""
-        before = dict(self._read)
+        before = dict(self._read.intents)
         if is_another:
-            self._kept.update(key for key in self._read if not self._is_newer(entries.get(key)))
-        self._read = {key: self._read[key] for key in before if key in entries or key in self._kept}
-        self._faults = {key: text for key, text in self._faults.items() if key in self._kept}
+            self._kept.update(key for key in before if not self._is_newer(entries.get(key)))
+        self._read.keep(
+            lambda key: key in entries or key in self._kept, lambda key: key in self._kept
+        )
         for entry in entries.values():
             if not is_another or self._is_newer(entry):
                 self._take(entry)
@@ -318,7 +325,7 @@ class IntentBucket:
     def changed(self, entry: BucketEntry) -> None:
         """One intent came, went or changed. Of many at once, the last one publishes them."""
         if self._before is None:
-            self._before = dict(self._read)
+            self._before = dict(self._read.intents)
             asyncio.get_running_loop().call_soon(self._publish_changes)
         self._take(entry)
 
@@ -339,18 +346,15 @@ class IntentBucket:
     def _take(self, entry: BucketEntry) -> None:
         self._written_at[entry.key] = entry.at
         self._kept.discard(entry.key)
-        self._faults.pop(entry.key, None)
-        last = self._read.pop(entry.key, None)
-        if not entry.deleted:
-            read_entry(entry, last, self._read, self._faults)
+        self._read.take(entry)
 
     def _publish_changes(self) -> None:
         before, self._before = self._before, None
         self._publish(before or {})
 
     def _publish(self, before: Mapping[str, Intent]) -> None:
-        after = self._read
-        self._stored = collect(after, self._faults, kept=len(self._kept))
+        after = self._read.intents
+        self._stored = self._read.stored(kept=len(self._kept))
         concerned = {
             intent.key.scope: None
             for key in sorted(before.keys() | after.keys())
@@ -368,9 +372,7 @@ async def read_intents(bucket: Bucket) -> StoredIntents:
         entries = await bucket.entries(PREFIX)
     except StoreMissingError:
         return StoredIntents(read=True)
-    read: dict[str, Intent] = {}
-    faults: dict[str, str] = {}
+    read = _Read()
     for entry in entries:
-        if not entry.deleted:
-            read_entry(entry, None, read, faults)
-    return collect(read, faults)
+        read.take(entry)
+    return read.stored()

@@ -16,13 +16,12 @@ from typing import Final, Protocol, TypeVar
 
 import msgspec
 from nats import errors
-from nats.js.api import DEFAULT_PREFIX
 from nats.js.errors import APIError, NoStreamResponseError, ServiceUnavailableError
 
-from controller.model.decoding import UndecodableError, decoded
 from controller.model.readings import Why
 from controller.model.servers import ErrorCode, why_unreachable
 from controller.model.text import clean
+from controller.model.value import UndecodableError, decoded
 
 _PREFIX = "nats: "
 
@@ -226,7 +225,7 @@ class Requests(Protocol):
 
     @property
     def api(self) -> str:
-        """What the subjects of JetStream's API begin with; see `api_of`."""
+        """What the subjects of JetStream's API begin with."""
         ...
 
     async def request(self, subject: str, payload: bytes, timeout_s: float) -> bytes:
@@ -235,11 +234,6 @@ class Requests(Protocol):
 
 
 AnswerT = TypeVar("AnswerT", bound=JetStreamAnswer)
-
-
-def api_of(domain: str | None) -> str:
-    """What the subjects of the JetStream API of a domain begin with; None is the server's own."""
-    return DEFAULT_PREFIX if domain is None else f"$JS.{domain}.API"
 
 
 _STREAM_INFO: Final = msgspec.json.Decoder(StreamInfo)

@@ -40,7 +40,18 @@ from controller.nats.jetstream import (
 )
 from controller.nats.session import NatsSession
 from controller.ports import Clock
-from controller.record.chain import Assembly, Chain, hash_of, line_of, linked, pieces
+from controller.record.chain import (
+    PLAIN_BYTES,
+    Assembly,
+    Backlog,
+    Chain,
+    Encoder,
+    hash_of,
+    line_of,
+    linked,
+    packed,
+    pieces,
+)
 from controller.record.frames import is_tick_line, line_start
 
 MESSAGE_BYTES: Final = 512 * 1024
@@ -72,7 +83,8 @@ class LinePart(NamedTuple):
 
 def parts_of(line: bytes, most: int) -> list[LinePart]:
     """The messages of a line, none of them larger than `most` bytes."""
-    name, found = hash_of(line), pieces(line, min(MESSAGE_BYTES, most))
+    most = min(MESSAGE_BYTES, most)
+    name, found = hash_of(line), pieces(packed(line, min(PLAIN_BYTES, most)), most)
     return [LinePart(PartId(name, number, len(found)), data) for number, data in enumerate(found)]
 
 
@@ -96,14 +108,11 @@ def line_with(name: str, data: bytes) -> bytes | None:
 
 log = logging.getLogger(__name__)
 
-MOST_WAITING: Final = 64
-"""So many snapshots wait to be made into lines."""
 MOST_LINES_BYTES: Final = 16 * 2**20
 """So many bytes of lines wait for a server that is away; after them, moments are left out."""
 TICK_EVERY_S: Final = 60.0
 """A moment in which nothing but time went on is written so often."""
 STREAM_WHOLE_EVERY_S: Final = 900.0
-TELL_S: Final = 60.0
 FINISH_S: Final = 2.0
 _RETRY_FIRST_S: Final = 0.5
 _RETRY_MOST_S: Final = 15.0
@@ -149,31 +158,30 @@ class JournalStream:
     """
 
     def __init__(
-        self, session: NatsSession, bucket: str, settings: JournalStreamSettings, clock: Clock
+        self,
+        session: NatsSession,
+        bucket: str,
+        settings: JournalStreamSettings,
+        clock: Clock,
+        encoder: Encoder | None = None,
     ) -> None:
         self._session = session
         self._settings = settings
         self._clock = clock
         self.stream: Final = journal_stream(bucket)
         self._subject = journal_subject(bucket)
-        self._snapshots: deque[Snapshot] = deque()
+        self._backlog = Backlog(clock)
         self._lines: deque[bytes] = deque()
         self._lines_bytes = 0
         self._beginnings = 0
-        self._chain = Chain(STREAM_WHOLE_EVERY_S)
+        self._chain = Chain(encoder, STREAM_WHOLE_EVERY_S)
         self._latest: Snapshot | None = None
         self._tail: _Tail | None = None
         self._pending: _Pending | None = None
-        self._wake = asyncio.Event()
-        self._ready = asyncio.Event()
-        self._connected = asyncio.Event()
         self._backoff = Backoff(_RETRY_FIRST_S, _RETRY_MOST_S)
         self._trouble = ""
         self._trouble_since = 0.0
-        self._left_out = 0
-        self._told_until = 0.0
-        self._ending = False
-        self._is_encoded = False
+        self._not_before = 0.0
 
     def offer(self, snapshot: Snapshot) -> None:
         """Have it written, if its process writes; else forget what waits. Called on the loop of
@@ -184,17 +192,13 @@ class JournalStream:
             self._latest = None
             return
         self._latest = snapshot
-        if len(self._snapshots) >= MOST_WAITING:
-            self._snapshots.popleft()
-            self._leave_out()
-        self._snapshots.append(snapshot)
-        self._wake.set()
+        self._backlog.put(snapshot)
 
     def problem(self) -> str | None:
         """Why moments are missing in the stream, in words; None while it has all."""
-        lost = ""
-        if self._left_out and (self._trouble or self._clock.monotonic() < self._told_until):
-            lost = f"{self._left_out:,} moments were left out of it, and the file has them"
+        left_out, lost = self._backlog.left_out, ""
+        if left_out and (self._trouble or self._backlog.is_news):
+            lost = f"{left_out:,} moments were left out of it, and the file has them"
         if not self._trouble:
             return f"stream {self.stream}: {lost}" if lost else None
         since = time_words(self._trouble_since, self._clock.now(), to_seconds=True)
@@ -205,57 +209,54 @@ class JournalStream:
     @asynccontextmanager
     async def recording(self) -> AsyncIterator[None]:
         """Write while inside; at the end, what waits is written within `FINISH_S`."""
-        end = self._session.on_connected(self._connected.set)
-        tasks = {
-            asyncio.create_task(self._make_lines(), name="journal lines"),
-            asyncio.create_task(self._send_lines(), name="journal stream"),
-        }
+        end = self._session.on_connected(self._may_try_again)
+        task = asyncio.create_task(self._run(), name="journal stream")
         try:
             yield
         finally:
-            self._ending = True
-            for each in (self._wake, self._ready, self._connected):
-                each.set()
-            _, left = await asyncio.wait(tasks, timeout=FINISH_S)
-            if left:
+            self._backlog.end()
+            try:
+                async with asyncio.timeout(FINISH_S):
+                    await task
+            except TimeoutError:
                 log.warning("the journal's last lines were not written into the stream in time")
-                for task in left:
-                    task.cancel()
-                await asyncio.wait(left)
             end()
 
-    async def _make_lines(self) -> None:
-        while not self._ending or self._snapshots:
-            if not self._snapshots:
-                await self._wake.wait()
-                self._wake.clear()
-                continue
-            await self._encode(self._snapshots.popleft())
-            self._ready.set()
-        self._is_encoded = True
-        self._ready.set()
-
-    async def _send_lines(self) -> None:
-        while self._lines or not self._is_encoded:
-            if not self._lines:
-                await self._ready.wait()
-                self._ready.clear()
-                continue
+    async def _run(self) -> None:
+        while True:
+            wait_s = max(0.0, self._not_before - self._clock.monotonic()) if self._lines else None
             try:
-                await self._send()
-            except NatsError as error:
-                self._failed(error)
-                if self._ending:
-                    return
-                await self._pause()
-            else:
-                self._went_on()
+                async with asyncio.timeout(wait_s):
+                    snapshot = await self._backlog.take()
+            except TimeoutError:
+                await self._try_to_send()
+                continue
+            if snapshot is None:
+                self._may_try_again()
+                await self._try_to_send()
+                return
+            await self._encode(snapshot)
+            await self._try_to_send()
+
+    async def _try_to_send(self) -> None:
+        """Write what waits, unless that has failed a moment ago."""
+        if not self._lines or self._clock.monotonic() < self._not_before:
+            return
+        try:
+            await self._send()
+        except NatsError as error:
+            self._failed(error)
+        else:
+            self._went_on()
+
+    def _may_try_again(self) -> None:
+        self._not_before = 0.0
 
     # -- lines --------------------------------------------------------------------------------
 
     async def _encode(self, snapshot: Snapshot) -> None:
         if self._lines_bytes > MOST_LINES_BYTES:
-            self._leave_out()
+            self._backlog.leave_out()
             return
         before, beginning = self._chain.last, self._beginnings
         # beside the ticks: a whole snapshot of a large fleet takes a part of a second
@@ -270,14 +271,10 @@ class JournalStream:
     def _begin_anew(self) -> None:
         """Go on with a whole snapshot, at the end that the stream has then."""
         self._beginnings += 1
-        self._snapshots.clear()
+        self._backlog.clear()
         self._lines.clear()
         self._lines_bytes = 0
         self._chain.last = self._tail = self._pending = None
-
-    def _leave_out(self) -> None:
-        self._left_out += 1
-        self._told_until = self._clock.monotonic() + TELL_S
 
     # -- messages -----------------------------------------------------------------------------
 
@@ -307,8 +304,7 @@ class JournalStream:
             latest = self._latest
             self._begin_anew()
             if latest is not None:
-                self._snapshots.append(latest)
-                self._wake.set()
+                self._backlog.put(latest)
             raise _OvertakenError("another controller writes it, too")
 
     async def _publish(self, pending: _Pending, tail: _Tail) -> _Tail:
@@ -387,6 +383,7 @@ class JournalStream:
 
     def _failed(self, error: NatsError) -> None:
         self._tail = None  # whether the last message was stored is not known
+        self._not_before = self._clock.monotonic() + self._backoff.next_s()
         text = clean(error)
         if isinstance(error, RevisionConflictError):
             text = "another controller writes it, too"
@@ -401,21 +398,9 @@ class JournalStream:
         if self._trouble:
             log.info("the journal's stream is written again")
             self._trouble = ""
-            if self._left_out:
-                self._told_until = self._clock.monotonic() + TELL_S
-        elif self._left_out and self._clock.monotonic() >= self._told_until:
-            self._left_out = 0
-
-    async def _pause(self) -> None:
-        """Until the next connection or the end, at most for a while that grows."""
-        self._connected.clear()
-        if self._ending:
-            return
-        try:
-            async with asyncio.timeout(self._backoff.next_s()):
-                await self._connected.wait()
-        except TimeoutError:
-            return
+            self._backlog.tell()
+        elif not self._backlog.is_news:
+            self._backlog.left_out = 0
 
 
 HEARTBEAT_S: Final = 2.0

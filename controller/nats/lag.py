@@ -4,235 +4,208 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
-from typing import Final, NamedTuple, TypeAlias
+from collections.abc import Iterable, Mapping, Sequence
+from operator import is_
+from typing import Final, NamedTuple
 
+import msgspec
 from msgspec.structs import replace
 
 from controller.model.fleet import Pool
 from controller.model.ids import PoolKey, QueueName
-from controller.model.memory import QueueMark
+from controller.model.memory import AckMark, QueueMark
 from controller.model.observation import QueueDepth
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
-from controller.model.text import clean
-from controller.nats.consumers import (
-    ConsumerConfiguration,
-    ConsumerState,
-    GoodAnswer,
-    HistoryHold,
-    QueueSums,
-    answer_of,
-    consumer_page,
-    consumer_state,
-    held,
-    mark_of,
-)
-from controller.nats.jetstream import (
-    ConsumerMissingError,
-    NatsError,
-    NatsTimeoutError,
-    Requests,
-    UnreadableAnswerError,
-)
+from controller.nats.consumers import Answer, ConsumerState, StreamConsumers
+from controller.nats.jetstream import NatsError, Requests
 from controller.ports import Clock
-
-CONSUMERS_AT_ONCE: Final = 128
-CHAINS: Final = 3
-"""How often a list that changed while it was read is read again."""
-
-ONE_COSTS: Final = 6
-"""One CONSUMER.INFO costs about as much as this many consumers of a list (measured, one stream)."""
-
-AVOID_LIST_S: Final = 30.0
-"""How long consumers are read one by one after the list did not come. In a cluster the list waits 4
-s for a consumer without a leader, and the stream's other consumers should not wait for it.
-"""
-
-ONE_BY_ONE_MOST: Final = 1_000
-"""More consumers than this cannot be read one by one in time (1,000 take 0.3 s), so their list may
-use all the time.
-"""
-
-Answer: TypeAlias = ConsumerState | NatsError
-
-
-class _Chain(NamedTuple):
-    """A stream's consumers, from all pages. The consumers in `silent` exist and did not answer."""
-
-    found: dict[str, ConsumerState]
-    silent: Collection[str]
-    pages: int
-
-
-class StreamConsumers:
-    """Reads the consumers of one stream, and remembers what makes the next read fast.
-
-    `avoid_list_until` (monotonic seconds): until then the list is not requested.
-    """
-
-    def __init__(self, nats: Requests, clock: Clock, stream: str, timeout_s: float) -> None:
-        self.name = stream
-        self.avoid_list_until = 0.0
-        self._nats = nats
-        self._clock = clock
-        self._timeout_s = timeout_s
-        self._total = 0
-
-    async def ask(self, wanted: AbstractSet[str], deadline: float) -> Mapping[str, Answer]:
-        """An answer for each consumer wanted, perhaps for others too, at the latest at `deadline`
-        (the event loop's time). Never raises.
-        """
-        try:
-            if len(wanted) > ONE_BY_ONE_MOST and self._clock.monotonic() >= self.avoid_list_until:
-                return await self._list_in_all_the_time(wanted, deadline)
-            if not self._is_one_by_one_quicker(len(wanted)):
-                answers = await self._list_in_half_the_time(wanted, deadline)
-                if answers is not None:
-                    return answers
-            return await self._each(wanted, deadline)
-        except NatsError as error:
-            return dict.fromkeys(wanted, error)
-
-    def _is_one_by_one_quicker(self, wanted: int) -> bool:
-        if self._clock.monotonic() < self.avoid_list_until:
-            return True
-        self.avoid_list_until = 0.0
-        return wanted * ONE_COSTS < self._total
-
-    async def _list_in_half_the_time(
-        self, wanted: AbstractSet[str], deadline: float
-    ) -> Mapping[str, Answer] | None:
-        """The list's answers; None if it did not come, while there is time left to read one by one.
-        Raises NatsError.
-        """
-        try:
-            return await self._list(wanted, deadline - _left(deadline) / 2, deadline)
-        except (NatsError, TimeoutError) as error:
-            if isinstance(error, NatsError) and error.why is not Why.TIMED_OUT:
-                raise
-            self.avoid_list_until = self._clock.monotonic() + AVOID_LIST_S
-            return None
-
-    async def _list_in_all_the_time(
-        self, wanted: AbstractSet[str], deadline: float
-    ) -> Mapping[str, Answer]:
-        """The list's answers. If it does not come, the next read is one by one: if the list waited
-        for some consumer, at least the others answer then.
-        """
-        try:
-            return await self._list(wanted, deadline, deadline)
-        except (NatsError, TimeoutError) as error:
-            late = isinstance(error, TimeoutError) or error.why is Why.TIMED_OUT
-            if late:
-                self.avoid_list_until = self._clock.monotonic() + self._timeout_s
-            return dict.fromkeys(wanted, self._late() if isinstance(error, TimeoutError) else error)
-
-    async def _list(
-        self, wanted: AbstractSet[str], listed_by: float, deadline: float
-    ) -> Mapping[str, Answer]:
-        """The answers of a list, if it is there by `listed_by`. Raises NatsError, TimeoutError."""
-        async with asyncio.timeout_at(listed_by):
-            chain = await self._settled_chain(listed_by)
-        unlisted = wanted - chain.found.keys()
-        if not unlisted:
-            return chain.found
-        # between two pages a consumer may have moved to the previous page: read it by itself
-        doubtful = [name for name in unlisted if chain.pages > 1 or name in chain.silent]
-        answers: dict[str, Answer] = dict(chain.found)
-        for name in unlisted:
-            answers[name] = ConsumerMissingError(
-                clean(f"stream {self.name} has no consumer {name}")
-            )
-        return answers | await self._each(doubtful, deadline)
-
-    async def _settled_chain(self, deadline: float) -> _Chain:
-        for _ in range(CHAINS):
-            chain = await self._chain(deadline)
-            if chain is not None:
-                self._total = len(chain.found) + len(chain.silent)
-                return chain
-        raise UnreadableAnswerError("consumers came and went while they were listed")
-
-    async def _chain(self, deadline: float) -> _Chain | None:
-        """All pages. None if they do not fit together, because consumers came or went between two
-        of them.
-        """
-        found: dict[str, ConsumerState] = {}
-        silent: set[str] = set()
-        offset = pages = 0
-        total = None
-        while True:
-            page = await consumer_page(self._nats, self.name, offset, _left(deadline))
-            pages += 1
-            if total is not None and page.total != total:
-                return None
-            total = page.total
-            missing = page.silent
-            silent |= missing
-            found.update({consumer.name: consumer for consumer in page.consumers})
-            offset += len(page.consumers) + len(missing)
-            if len(found) + len(silent) != offset:
-                return None
-            if offset == total:
-                return _Chain(found=found, silent=silent, pages=pages)
-            if not page.consumers and not missing:
-                raise UnreadableAnswerError(f"{offset} of {total} consumers were listed")
-
-    async def _each(self, consumers: Collection[str], deadline: float) -> dict[str, Answer]:
-        """CONSUMER.INFO for each of these. A consumer that does not answer does not affect the
-        others.
-        """
-        gate = asyncio.Semaphore(CONSUMERS_AT_ONCE)
-
-        async def ask(consumer: str) -> Answer:
-            try:
-                async with asyncio.timeout_at(deadline), gate:
-                    return await consumer_state(self._nats, self.name, consumer, _left(deadline))
-            except NatsError as error:
-                return error
-            except TimeoutError:
-                return self._late()
-
-        names = list(consumers)
-        return dict(zip(names, await asyncio.gather(*map(ask, names)), strict=True))
-
-    def _late(self) -> NatsError:
-        return NatsTimeoutError(f"no answer within {self._timeout_s:g} s")
-
-
-def _left(deadline: float) -> float:
-    return max(0.0, deadline - asyncio.get_running_loop().time())
-
 
 STREAMS_AT_ONCE: Final = 256
 MOST_MESSAGES: Final = 10**12
 """No queue is this long: a larger number is an error of the source."""
+LEAST_HOLD_S: Final = 60.0
 
 _GONE: Final = frozenset({Why.STREAM_MISSING, Why.CONSUMER_MISSING})
 
 
-class _LastReading:
+class _Hold(NamedTuple):
+    """The last answer before the history went back, its reading meanwhile, and until when
+    (monotonic seconds) less work than in that answer is not believed.
+    """
+
+    before: QueueMark
+    reading: Stale[QueueDepth]
+    until: float
+
+
+class _Last:
     """The last good reading of one consumer."""
 
     __slots__ = ("acks", "at", "config", "created", "depth", "filters", "hold", "is_gone")
 
-    def __init__(
-        self, answer: GoodAnswer, config: ConsumerConfiguration, hold: HistoryHold | None
-    ) -> None:
+    def __init__(self, answer: ConsumerState, depth: QueueDepth, at: float) -> None:
         """`hold` is set while the queue's history has gone back and is not believed yet."""
-        self.created, self.depth, self.at = answer.created, answer.depth, answer.at
-        self.acks = answer.acks
-        self.hold = hold
+        self.created, self.depth, self.at = answer.created, depth, at
+        self.acks = answer.ack_floor
+        self.hold: _Hold | None = None
         self.is_gone = False
-        self.config = config
-        self.filters = config.subjects()
+        self.config = answer.config
+        self.filters = answer.config.subjects()
 
-    @property
-    def answer(self) -> GoodAnswer:
-        """What was read."""
-        limit = self.config.max_deliver
-        return GoodAnswer(self.created, self.depth, self.at, self.acks, limit)
+    def mark(self, queue: QueueName) -> QueueMark:
+        """What was read, as it is kept for the next process."""
+        depth, acks = self.depth, self.acks
+        return QueueMark(
+            stream=queue.stream,
+            consumer=queue.consumer,
+            created=self.created,
+            at=self.at,
+            pending=depth.pending,
+            in_flight=depth.in_flight,
+            redelivered=depth.redelivered,
+            delivered=depth.delivered,
+            sequence=depth.sequence,
+            acks=None if acks is None else AckMark(**msgspec.structs.asdict(acks)),
+            max_deliver=self.config.max_deliver,
+        )
+
+
+def _held(
+    known: QueueMark, hold: _Hold | None, found: QueueMark, *, window_s: float, now: float
+) -> _Hold | None:
+    """The hold after another answer. It ends when the queue is as long as before, or after the
+    pool's window for scaling down (`window_s`) without a further step back.
+    """
+    before = known if hold is None else hold.before
+    total, total_before = _total(found), _total(before)
+    if total >= total_before:
+        return None
+    step = _step_back(known, found)
+    if step is None:
+        return None if hold is None or now >= hold.until else hold
+    wait_s = max(window_s, LEAST_HOLD_S)
+    detail = (
+        f"{step}, and {total} messages follow {total_before}; that is believed "
+        f"once it has lasted {wait_s:.0f} s"
+    )
+    depth = QueueDepth(
+        pending=before.pending,
+        in_flight=before.in_flight,
+        redelivered=before.redelivered,
+        delivered=before.delivered,
+        sequence=before.sequence,
+    )
+    reading = Stale(value=depth, at=before.at, why=Why.HISTORY_REGRESSED, detail=detail)
+    return _Hold(before, reading, now + wait_s)
+
+
+def _total(mark: QueueMark) -> int:
+    return mark.pending + mark.in_flight
+
+
+def _step_back(known: QueueMark, found: QueueMark) -> str | None:
+    """What went back between two answers; None if nothing did."""
+    if found.created != known.created:
+        return "the consumer was created anew"
+    acked, acks = known.acks, found.acks
+    for name, before, after in (
+        ("deliveries", known.delivered, found.delivered),
+        ("the stream's sequence", known.sequence, found.sequence),
+        ("acknowledgements", _acknowledged(acked), _acknowledged(acks)),
+    ):
+        if before is not None and after is not None and after < before:
+            return f"{name} went back from {before} to {after}"
+    if acked is None or acks is None:
+        return None
+    lost = known.in_flight - found.in_flight
+    if lost > _given_up(known) and not _is_acknowledged(acked, acks):
+        return f"{lost} messages are no longer in flight without an acknowledgement"
+    return None
+
+
+def _acknowledged(acks: AckMark | None) -> int | None:
+    return None if acks is None else acks.consumer_seq
+
+
+def _given_up(known: QueueMark) -> int:
+    """How many of the messages in flight the server may drop next, as delivered often enough."""
+    if known.max_deliver <= 0:
+        return 0
+    return known.in_flight if known.max_deliver == 1 else known.redelivered
+
+
+def _is_acknowledged(known: AckMark, found: AckMark) -> bool:
+    """Whether a message was acknowledged, or removed from the stream by a purge, in between. The
+    floor alone does not tell: it waits for the oldest message in flight.
+    """
+    if found.stream_seq != known.stream_seq or found.consumer_seq != known.consumer_seq:
+        return True
+    return bool(found.last_active) and found.last_active != known.last_active
+
+
+class QueueSums:
+    """Adds up the readings of each pool's queues. While no queue's numbers change, the sum is the
+    same QueueDepth object.
+    """
+
+    def __init__(self) -> None:
+        self._each: dict[PoolKey, tuple[Reading[QueueDepth], ...]] = {}
+        self._known: dict[PoolKey, tuple[list[QueueDepth], QueueDepth]] = {}
+
+    def each(self, pool: PoolKey) -> tuple[Reading[QueueDepth], ...]:
+        """The readings that were added up last; empty if there were none."""
+        return self._each.get(pool, ())
+
+    def of(
+        self, pool: Pool, readings: Sequence[Reading[QueueDepth] | None]
+    ) -> Reading[QueueDepth] | None:
+        """The sum of these readings of the pool's queues, as good as the worst of them; None if one
+        of them is missing.
+        """
+        parts = tuple(each for each in readings if each is not None)
+        if len(parts) < len(readings):
+            return None
+        self._each[pool.key] = parts
+        depths: list[QueueDepth] = []
+        worst: Stale[QueueDepth] | None = None
+        for name, part in zip(pool.queues, parts, strict=True):
+            if isinstance(part, Absent):
+                return replace(part, detail=_of(name, part.detail))
+            depths.append(part.value)
+            if isinstance(part, Stale) and worst is None:
+                worst = replace(part, detail=_of(name, part.detail))
+        total, at = self._total(pool.key, depths), min(part.at for part in parts)
+        return Fresh(value=total, at=at) if worst is None else replace(worst, value=total, at=at)
+
+    def _total(self, pool: PoolKey, depths: list[QueueDepth]) -> QueueDepth:
+        known = self._known.get(pool)
+        if known is not None and all(map(is_, known[0], depths)):
+            return known[1]
+        total = summed(depths)
+        self._known[pool] = depths, total
+        return total
+
+
+def summed(depths: Sequence[QueueDepth]) -> QueueDepth:
+    """The messages of several consumers together. The counters of deliveries are known only if all
+    of them are; only if all are paused, nothing is delivered.
+    """
+    delivered = [depth.delivered for depth in depths if depth.delivered is not None]
+    sequences = [depth.sequence for depth in depths if depth.sequence is not None]
+    return QueueDepth(
+        pending=sum(depth.pending for depth in depths),
+        in_flight=sum(depth.in_flight for depth in depths),
+        # a consumer may count more of them than it has in flight: those are none of the other's
+        redelivered=sum(min(depth.redelivered, depth.in_flight) for depth in depths),
+        waiting_pulls=sum(depth.waiting_pulls for depth in depths),
+        paused=all(depth.paused for depth in depths),
+        delivered=sum(delivered) if len(delivered) == len(depths) else None,
+        sequence=sum(sequences) if len(sequences) == len(depths) else None,
+    )
+
+
+def _of(name: QueueName, detail: str) -> str:
+    return f"{name}: {detail}" if detail else str(name)
 
 
 class QueueReader:
@@ -240,17 +213,18 @@ class QueueReader:
 
     A reading is Fresh only after a complete answer that names stream and consumer. It is Absent if
     one of them does not exist. Any other failure is Stale with the last good value, or Absent if
-    there never was one. A queue whose history goes back is Stale until that is confirmed (see
-    regressions.py). While a queue's numbers stay the same, its readings hold the same
-    QueueDepth object, so that the planner recognises an unchanged pool without comparing numbers.
+    there never was one. A queue whose history goes back is Stale until that is confirmed. While a
+    queue's numbers stay the same, its readings hold the same QueueDepth object, so that the planner
+    recognises an unchanged pool without comparing numbers.
     """
 
     def __init__(self, nats: Requests, clock: Clock, *, timeout_s: float = 1.0) -> None:
         self._nats = nats
         self._clock = clock
         self._timeout_s = timeout_s
+        self._gate = asyncio.Semaphore(STREAMS_AT_ONCE)
         self._streams: dict[str, StreamConsumers] = {}
-        self._last: defaultdict[str, dict[str, _LastReading]] = defaultdict(dict)
+        self._last: defaultdict[str, dict[str, _Last]] = defaultdict(dict)
         self._sums = QueueSums()
         self._left: defaultdict[str, dict[str, QueueMark]] = defaultdict(dict)
         self.milestones = 0
@@ -267,13 +241,10 @@ class QueueReader:
         streams = [self._stream(name) for name in wanted]
         # streams that were slow last time come last, so that the others never wait for them
         streams.sort(key=lambda stream: stream.avoid_list_until)
-        gate = asyncio.Semaphore(STREAMS_AT_ONCE)
         deadline = asyncio.get_running_loop().time() + self._timeout_s
         async with asyncio.TaskGroup() as group:
             tasks = {
-                stream.name: group.create_task(
-                    self._ask(stream, wanted[stream.name].keys(), gate, deadline)
-                )
+                stream.name: group.create_task(stream.ask(wanted[stream.name].keys(), deadline))
                 for stream in streams
             }
         found = {
@@ -320,31 +291,14 @@ class QueueReader:
         last = self._last[queue.stream].get(queue.consumer)
         if last is None:
             return None
-        return mark_of(queue, last.answer if last.hold is None else last.hold.before)
+        return last.mark(queue) if last.hold is None else last.hold.before
 
     def _stream(self, name: str) -> StreamConsumers:
         if name not in self._streams:
-            self._streams[name] = StreamConsumers(self._nats, self._clock, name, self._timeout_s)
+            self._streams[name] = StreamConsumers(
+                self._nats, self._clock, name, self._timeout_s, self._gate
+            )
         return self._streams[name]
-
-    async def _ask(
-        self,
-        stream: StreamConsumers,
-        wanted: AbstractSet[str],
-        gate: asyncio.Semaphore,
-        deadline: float,
-    ) -> Mapping[str, Answer]:
-        """An answer for each consumer wanted of one stream. Never raises, never late."""
-        try:
-            async with asyncio.timeout_at(deadline):
-                await gate.acquire()
-        except TimeoutError:
-            error = NatsTimeoutError(f"no answer within {self._timeout_s:g} s")
-            return dict.fromkeys(wanted, error)
-        try:
-            return await stream.ask(wanted, deadline)
-        finally:
-            gate.release()
 
     def _take(
         self,
@@ -370,7 +324,7 @@ class QueueReader:
                 if last is not None and answer.why in _GONE:
                     last.is_gone = True  # what follows may be another consumer of this name
                 continue
-            depth = _depth(answer)
+            depth = answer.depth()
             if (
                 last is None
                 or last.hold is not None
@@ -383,54 +337,47 @@ class QueueReader:
                     readings[name] = _without_value(Why.IMPLAUSIBLE, _numbers(depth), last, at)
                     continue
                 same = last.depth if last is not None and depth == last.depth else depth
-                found = GoodAnswer(answer.created, same, at, answer.ack_floor)
-                mark = left.pop(name, None)
-                last = known[name] = self._next(last, mark, found, answer.config, window_s)
+                found, mark = _Last(answer, same, at), left.pop(name, None)
+                self._follow(QueueName(stream, name), last, mark, found, window_s)
+                last = known[name] = found
             last.at, last.acks = at, answer.ack_floor
             hold = last.hold
             readings[name] = Fresh(value=last.depth, at=at) if hold is None else hold.reading
         return readings
 
-    def _next(
+    def _follow(
         self,
-        last: _LastReading | None,
+        queue: QueueName,
+        last: _Last | None,
         mark: QueueMark | None,
-        found: GoodAnswer,
-        config: ConsumerConfiguration,
+        found: _Last,
         window_s: float,
-    ) -> _LastReading:
-        """The good reading that follows `last`, and what an earlier process has left as `mark`."""
+    ) -> None:
+        """Hold the good reading `found` if it goes back behind `last`, or behind what an earlier
+        process has left as `mark`.
+        """
         had_work = last is not None and last.depth.total > 0
         if last is None or last.created != found.created or (found.depth.total and not had_work):
             self.milestones += 1
-        now = self._clock.monotonic()
         hold = None if last is None else last.hold
-        if mark is not None:
-            hold = held(answer_of(mark), hold, found, window_s=window_s, now=now)
+        is_longer = last is None or found.depth.total >= last.depth.total
+        if mark is None and hold is None and is_longer:
+            return
+        known = [] if mark is None else [mark]
         if last is not None:
-            hold = held(last.answer, hold, found, window_s=window_s, now=now)
-        return _LastReading(found, config, hold)
+            known.append(last.mark(queue))
+        now, after = self._clock.monotonic(), found.mark(queue)
+        for each in known:
+            hold = _held(each, hold, after, window_s=window_s, now=now)
+        found.hold = hold
 
 
 def _without_value(
-    why: Why, detail: str, last: _LastReading | None, at: float
+    why: Why, detail: str, last: _Last | None, at: float
 ) -> Stale[QueueDepth] | Absent:
     if last is None or last.is_gone or why in _GONE:
         return Absent(why=why, at=at, detail=detail)
     return Stale(value=last.depth, at=last.at, why=why, detail=detail)
-
-
-def _depth(state: ConsumerState) -> QueueDepth:
-    delivered = state.delivered
-    return QueueDepth(
-        pending=state.num_pending,
-        in_flight=state.num_ack_pending,
-        redelivered=state.num_redelivered,
-        waiting_pulls=state.num_waiting,
-        paused=state.paused,
-        delivered=None if delivered is None else delivered.consumer_seq,
-        sequence=None if delivered is None else delivered.stream_seq,
-    )
 
 
 def _is_plausible(depth: QueueDepth) -> bool:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from decimal import Decimal
 from math import ceil, exp, log
-from typing import Final, Generic, NamedTuple, TypeVar
+from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 from msgspec.structs import replace
@@ -24,8 +24,42 @@ BURN_HALF_LIFE_S: Final = 600.0
 """Tokens are reported when a task ends, and tasks take up to half an hour: with a shorter half-life
 the end of each long task would look like a burst.
 """
-
+LOOK_BACK_S: Final = 3600.0
+"""Events are read at least this far back, even if the day has only begun: for the burn rate and the
+tasks.
+"""
+MOST_MODELS: Final = 16
+"""So many models of a tenant are counted by name, in the order of their first event; what others
+use is counted together.
+"""
+TASKS_KEPT: Final = 200
+MEASURED_FROM: Final = 5
+"""Fewer tasks than this say little about the next one."""
+P95: Final = 0.95
+SHORTEST_S: Final = Decimal("0.001")
+"""A task that took no time would have no rate."""
 _THOUSANDTH: Final = Decimal("0.001")
+MINUTE_S: Final = 60.0
+_TIERS: Final = {tier.value: tier for tier in ModelTier}
+
+
+def _counted(tokens: UsedTokens | ModelTokens, count: TokenCount) -> Decimal:
+    """As a tenant's budget counts them."""
+    return (
+        tokens.input * count.input
+        + tokens.cached_input * count.cached_input
+        + tokens.output * count.output
+    )
+
+
+def _plus(known: ModelTokens, used: UsedTokens) -> ModelTokens:
+    return replace(
+        known,
+        input=known.input + used.input,
+        cached_input=known.cached_input + used.cached_input,
+        output=known.output + used.output,
+        calls=known.calls + used.calls,
+    )
 
 
 class BurnRate:
@@ -49,88 +83,98 @@ class BurnRate:
         return self._sum * exp(-log(2) * max(0.0, at - self._at) / BURN_HALF_LIFE_S)
 
 
-T = TypeVar("T")
+class LastMinute:
+    """What was counted in the last 60 seconds."""
+
+    def __init__(self) -> None:
+        self._events: deque[tuple[float, int]] = deque()
+        self._sum = 0
+
+    def add(self, tokens: int, at: float) -> None:
+        """Add tokens that were reported at `at` (Unix seconds)."""
+        self._events.append((at, tokens))
+        self._sum += tokens
+        self.at(at)
+
+    def at(self, now: float) -> int:
+        """The tokens of the minute that ends now."""
+        while self._events and self._events[0][0] <= now - MINUTE_S:
+            self._sum -= self._events.popleft()[1]
+        return self._sum
 
 
-class Daily(Generic[T]):
-    """One sum for each day: of the latest day that was added to, and of the day before."""
+class DaySums(NamedTuple):
+    """What was used in one day: in all, by model and by tier."""
 
-    def __init__(self, zone: ZoneInfo, nothing: T) -> None:
-        """`nothing` is the sum of a day without anything."""
-        self._zone = zone
-        self._nothing = nothing
-        self._sums: dict[float, T] = {}
-        self._latest: Day | None = None
-
-    def day(self, at: float) -> Day:
-        """The day that this moment (Unix seconds) belongs to."""
-        day = self._latest
-        if day is None or not day.start <= at < day.end:
-            day = self._latest = local_day(at, self._zone)
-        return day
-
-    def sum(self, at: float) -> T:
-        """The sum of the day of this moment."""
-        return self._sums.get(self.day(at).start, self._nothing)
-
-    def put(self, at: float, total: T) -> None:
-        """Replace the sum of the day of this moment."""
-        day = self.day(at)
-        if day.start not in self._sums:
-            # the day before is kept: the engine's clock may be set back across midnight
-            yesterday = local_day(day.start - 1, self._zone).start
-            self._sums = {start: each for start, each in self._sums.items() if start >= yesterday}
-        self._sums[day.start] = total
+    all: ModelTokens = ModelTokens(model="")
+    models: Mapping[str, ModelTokens] = {}
+    tiers: TierUsage = TierUsage(tokens={})
 
 
-MOST_MODELS: Final = 16
-"""So many models of a tenant are counted by name, in the order of their first event; what others
-use is counted together.
-"""
-_PACE_DIGITS: Final = 2
-_NOTHING: Final[Mapping[str, ModelTokens]] = {}
+_NOTHING: Final = DaySums()
 
 
-class ModelDays:
-    """The tokens of one tenant by model and kind, unweighted. Models that are not `known`, which
-    the fleet file does not name, count together under an empty name.
+class TenantUsage:
+    """One tenant's tokens by days of its own time zone, of the latest day and the one before.
+
+    Models that are not `known`, which the fleet file does not name, count together under an empty
+    name; tiers count where they are known.
     """
 
-    def __init__(self, timezone: str, known: AbstractSet[str]) -> None:
+    def __init__(self, tenant: Tenant, known: AbstractSet[str]) -> None:
+        self._zone = ZoneInfo(tenant.timezone)
+        self._count = tenant.budget.count
         self._known = known
-        self._sums = Daily(ZoneInfo(timezone), _NOTHING)
-        self._burn = BurnRate()
+        self._days: dict[float, DaySums] = {}
+        self._latest: Day | None = None
+        self._counted_burn, self._minute = BurnRate(), LastMinute()
         self._told: tuple[Mapping[str, ModelTokens], TokensByModel] | None = None
 
     def day_start(self, at: float) -> float:
         """When the day of this moment began (both Unix seconds)."""
-        return self._sums.day(at).start
+        day = self._latest
+        if day is None or not day.start <= at < day.end:
+            day = self._latest = local_day(at, self._zone)
+        return day.start
+
+    def sums(self, at: float) -> DaySums:
+        """Those of the day of this moment."""
+        return self._days.get(self.day_start(at), _NOTHING)
 
     def take(self, event: UsageEvent, at: float) -> None:
         """Count an event that was reported at `at`."""
-        sums, used = self._sums.sum(at), event.usage
+        sums, used = self.sums(at), event.usage
+        tokens = used.input + used.cached_input + used.output
         name = event.model if event.model in self._known else ""
-        if name not in sums and len(sums) >= MOST_MODELS:
+        if name not in sums.models and len(sums.models) >= MOST_MODELS:
             name = ""
-        before = sums.get(name) or ModelTokens(model=name)
-        after = replace(
-            before,
-            input=before.input + used.input,
-            cached_input=before.cached_input + used.cached_input,
-            output=before.output + used.output,
-            calls=before.calls + used.calls,
-        )
-        self._sums.put(at, {**sums, name: after})
-        self._burn.add(used.input + used.cached_input + used.output, at)
+        model = _plus(sums.models.get(name) or ModelTokens(model=name), used)
+        tiers, tier = sums.tiers, _TIERS.get(event.tier)
+        if tier is not None:
+            tiers = TierUsage(
+                tokens={**tiers.tokens, tier: tiers.tokens.get(tier, 0) + tokens},
+                saved_usd=tiers.saved_usd + event.saved_usd,
+            )
+        self._put(at, DaySums(_plus(sums.all, used), {**sums.models, name: model}, tiers))
+        self._counted_burn.add(float(_counted(used, self._count)), at)
+        self._minute.add(tokens, at)
 
-    def used(self, now: float) -> TokensByModel | None:
-        """The sums of the day, the most used model first, and the recent pace; None while nothing
-        was used in the day. It is the same object while it says the same.
+    def counted(self, now: float) -> Decimal:
+        """Since the last reset, as the budget counts them."""
+        return _counted(self.sums(now).all, self._count)
+
+    def counted_per_minute(self, now: float) -> Decimal:
+        """The recent rate, as the budget counts them."""
+        return self._counted_burn.per_minute(now)
+
+    def by_model(self, now: float) -> TokensByModel | None:
+        """The sums of the day, the most used model first, and the tokens of the last minute; None
+        while nothing was used in the day. It is the same object while it says the same.
         """
-        sums = self._sums.sum(now)
+        sums = self.sums(now).models
         if not sums:
             return None
-        pace = _rounded(float(self._burn.per_minute(now)))
+        pace = self._minute.at(now)
         if self._told is not None and self._told[0] is sums and self._told[1].per_minute == pace:
             return self._told[1]
         models = tuple(sorted(sums.values(), key=lambda each: (-each.total, each.model)))
@@ -138,43 +182,13 @@ class ModelDays:
         self._told = sums, found
         return found
 
-
-def _rounded(pace: float) -> int:
-    """To two digits: a pace that only decays would be another one in each snapshot."""
-    whole = round(pace)
-    return round(whole, _PACE_DIGITS - len(str(whole)))
-
-
-class Tokens(NamedTuple):
-    """How many of each kind."""
-
-    input: int = 0
-    cached_input: int = 0
-    output: int = 0
-
-    def plus(self, used: UsedTokens) -> Tokens:
-        """These and one task's."""
-        return Tokens(
-            self.input + used.input,
-            self.cached_input + used.cached_input,
-            self.output + used.output,
-        )
-
-    def counted(self, count: TokenCount) -> Decimal:
-        """As a tenant's budget counts them."""
-        return (
-            self.input * count.input
-            + self.cached_input * count.cached_input
-            + self.output * count.output
-        )
-
-
-TASKS_KEPT: Final = 200
-MEASURED_FROM: Final = 5
-"""Fewer tasks than this say little about the next one."""
-P95: Final = 0.95
-SHORTEST_S: Final = Decimal("0.001")
-"""A task that took no time would have no rate."""
+    def _put(self, at: float, sums: DaySums) -> None:
+        start = self.day_start(at)
+        if start not in self._days:
+            # the day before is kept: the engine's clock may be set back across midnight
+            yesterday = local_day(start - 1, self._zone).start
+            self._days = {day: each for day, each in self._days.items() if day >= yesterday}
+        self._days[start] = sums
 
 
 class MeasuredTasks:
@@ -185,60 +199,57 @@ class MeasuredTasks:
         self._count = count
         self._assumed = Decimal(0)
         if assumed is not None:
-            self._assumed = Tokens(
-                assumed.input_tokens, assumed.cached_input_tokens, assumed.output_tokens
-            ).counted(count)
-        self._sizes = SortedAmounts()
-        self._timed: deque[UsageEvent] = deque()
-        self._tokens, self._calls, self._milliseconds = Tokens(), 0, 0
+            tokens = UsedTokens(
+                input=assumed.input_tokens,
+                cached_input=assumed.cached_input_tokens,
+                output=assumed.output_tokens,
+            )
+            self._assumed = _counted(tokens, count)
+        self._sizes: deque[Decimal] = deque()
+        self._sorted: list[Decimal] = []
+        self._timed: deque[tuple[int, ...]] = deque()
+        self._sums: tuple[int, ...] = (0,) * 5
         self._mean: TaskUsage | None = None
 
     def take(self, event: UsageEvent) -> None:
         """One more task is done."""
-        self._sizes.add(Tokens().plus(event.usage).counted(self._count))
+        used, size = event.usage, _counted(event.usage, self._count)
         self._mean = None
+        self._sizes.append(size)
+        insort(self._sorted, size)
+        if len(self._sizes) > TASKS_KEPT:
+            del self._sorted[bisect_left(self._sorted, self._sizes.popleft())]
         if event.seconds:
-            self._timed.append(event)
-            self._add(event, 1)
-        if len(self._timed) > TASKS_KEPT:
-            self._add(self._timed.popleft(), -1)
+            milliseconds = round(event.seconds * 1000)
+            took = (used.input, used.cached_input, used.output, used.calls, milliseconds)
+            self._timed.append(took)
+            gone = self._timed.popleft() if len(self._timed) > TASKS_KEPT else (0,) * 5
+            pairs = zip(self._sums, took, gone, strict=True)
+            self._sums = tuple(total + new - old for total, new, old in pairs)
 
     def expected(self) -> Decimal:
-        """Counted tokens to expect of a running task: the 95th percentile of the latest tasks.
-        While those are few, the larger of the assumed amount and the largest of them.
+        """Counted tokens to expect of a running task: the 95th percentile of the latest tasks, by
+        nearest rank. While those are few, the larger of the assumed amount and the largest of them.
         """
-        if len(self._sizes) >= MEASURED_FROM:
-            return self._sizes.percentile(P95)
-        return max(self._assumed, self._sizes.percentile(1))
+        known = len(self._sorted)
+        if known >= MEASURED_FROM:
+            return self._sorted[ceil(P95 * known) - 1]
+        return max(self._assumed, *self._sorted[-1:], Decimal(0))
 
     def mean(self) -> TaskUsage | None:
         """One task on average; None while too few tasks have reported how long they took."""
-        if self._mean is None and len(self._timed) >= MEASURED_FROM:
-            self._mean = self._mean_of(len(self._timed))
+        number = len(self._timed)
+        if self._mean is None and number >= MEASURED_FROM:
+            *numbers, milliseconds = (Decimal(total) / number for total in self._sums)
+            fresh, cached, output, calls = (int(_two_digits(each)) for each in numbers)
+            self._mean = TaskUsage(
+                input_tokens=fresh,
+                cached_input_tokens=cached,
+                output_tokens=output,
+                calls=max(1, calls),
+                seconds=max(_two_digits(milliseconds / 1000), SHORTEST_S),
+            )
         return self._mean
-
-    def _mean_of(self, number: int) -> TaskUsage:
-        def mean(total: int) -> int:
-            return int(_two_digits(Decimal(total) / number))
-
-        seconds = _two_digits(Decimal(self._milliseconds) / number / 1000)
-        return TaskUsage(
-            input_tokens=mean(self._tokens.input),
-            cached_input_tokens=mean(self._tokens.cached_input),
-            output_tokens=mean(self._tokens.output),
-            calls=max(1, mean(self._calls)),
-            seconds=max(seconds, SHORTEST_S),
-        )
-
-    def _add(self, event: UsageEvent, sign: int) -> None:
-        tokens, usage = self._tokens, event.usage
-        self._tokens = Tokens(
-            tokens.input + sign * usage.input,
-            tokens.cached_input + sign * usage.cached_input,
-            tokens.output + sign * usage.output,
-        )
-        self._calls += sign * usage.calls
-        self._milliseconds += sign * round((event.seconds or 0) * 1000)
 
 
 def _two_digits(amount: Decimal) -> Decimal:
@@ -246,160 +257,59 @@ def _two_digits(amount: Decimal) -> Decimal:
     return amount and amount.quantize(Decimal(1).scaleb(amount.adjusted() - 1))
 
 
-class SortedAmounts:
-    """The latest amounts, in the order they came and in the order of their size."""
-
-    def __init__(self) -> None:
-        self._came: deque[Decimal] = deque()
-        self._sorted: list[Decimal] = []
-
-    def __len__(self) -> int:
-        return len(self._sorted)
-
-    def add(self, amount: Decimal) -> None:
-        """Add one amount and forget the oldest beyond those kept."""
-        self._came.append(amount)
-        insort(self._sorted, amount)
-        if len(self._came) > TASKS_KEPT:
-            del self._sorted[bisect_left(self._sorted, self._came.popleft())]
-
-    def percentile(self, part: float) -> Decimal:
-        """By nearest rank; 0 if there are no amounts."""
-        return self._sorted[ceil(part * len(self._sorted)) - 1] if self._sorted else Decimal(0)
-
-
-_TIERS: Final = {tier.value: tier for tier in ModelTier}
-_NO_TIER: Final = TierUsage(tokens={})
-
-
-class TierDays:
-    """The tokens of one tenant by tier. Events of models whose tier is not known do not count."""
-
-    def __init__(self, timezone: str) -> None:
-        self._sums = Daily(ZoneInfo(timezone), _NO_TIER)
-
-    def day_start(self, at: float) -> float:
-        """When the day of this moment began (both Unix seconds)."""
-        return self._sums.day(at).start
-
-    def take(self, event: UsageEvent, at: float) -> None:
-        """Count an event that was reported at `at`."""
-        tier = _TIERS.get(event.tier)
-        if tier is None:
-            return
-        known, used = self._sums.sum(at), event.usage
-        tokens = known.tokens.get(tier, 0) + used.input + used.cached_input + used.output
-        total = TierUsage(
-            tokens={**known.tokens, tier: tokens}, saved_usd=known.saved_usd + event.saved_usd
-        )
-        self._sums.put(at, total)
-
-    def used(self, now: float) -> TierUsage | None:
-        """The sums of the day; None while nothing of a known tier was used in it."""
-        known = self._sums.sum(now)
-        return known if known.tokens else None
-
-
-LOOK_BACK_S: Final = 3600.0
-"""Events are read at least this far back, even if the day has only begun: for the burn rate and the
-tasks.
-"""
-
-
-class TokenAccount:
-    """One tenant's tokens, by days of the tenant's time zone."""
-
-    def __init__(self, tenant: Tenant) -> None:
-        self.count = tenant.budget.count
-        self._sums = Daily(ZoneInfo(tenant.timezone), Tokens())
-        self._burn = BurnRate()
-
-    def day(self, at: float) -> Day:
-        """The day that this moment belongs to."""
-        return self._sums.day(at)
-
-    def take(self, used: UsedTokens, at: float) -> None:
-        """One task's tokens were reported at `at`."""
-        self._sums.put(at, self._sums.sum(at).plus(used))
-        self._burn.add(float(Tokens().plus(used).counted(self.count)), at)
-
-    def used(self, now: float) -> Decimal:
-        """Counted since the last reset."""
-        return self._sums.sum(now).counted(self.count)
-
-    def burn_per_minute(self, now: float) -> Decimal:
-        """The recent rate."""
-        return self._burn.per_minute(now)
-
-
 class UsageLedger:
     """The accounts of all tenants, filled from events; each event must be given once."""
 
     def __init__(self, fleet: Fleet) -> None:
-        self.tenants = frozenset(tenant.name for tenant in fleet.tenants)
-        self._accounts = {
-            tenant.name: TokenAccount(tenant)
-            for tenant in fleet.tenants
-            if tenant.budget.tokens_per_day is not None
-        }
-        self._pools: dict[str, list[Pool]] = {name: [] for name in self._accounts}
+        tenants = {tenant.name: tenant for tenant in fleet.tenants}
+        self.tenants = frozenset(tenants)
+        budgeted = [
+            name for name, each in tenants.items() if each.budget.tokens_per_day is not None
+        ]
+        self._pools: dict[str, list[Pool]] = {name: [] for name in budgeted}
         for pool in fleet.pools:
             if pool.tenant in self._pools:
                 self._pools[pool.tenant].append(pool)
-        counts = {tenant.name: tenant.budget.count for tenant in fleet.tenants}
         self._tasks = {
-            pool.key: MeasuredTasks(counts.get(pool.tenant, TokenCount()), pool.usage)
+            pool.key: MeasuredTasks(
+                tenants[pool.tenant].budget.count if pool.tenant in tenants else TokenCount(),
+                pool.usage,
+            )
             for pool in fleet.pools
         }
         # with one tier only there is nothing to compare
-        several = len({model.tier for model in fleet.models}) > 1
-        self._tiers = {
-            tenant.name: TierDays(tenant.timezone) for tenant in fleet.tenants if several
-        }
-
+        self._has_tiers = len({model.tier for model in fleet.models}) > 1
         models = frozenset(model.name for model in fleet.models)
-        self._models = {
-            tenant.name: ModelDays(tenant.timezone, models)
-            for tenant in fleet.tenants
-            if models or self._accounts
-        }
+        self._of: dict[str, TenantUsage] = {}
+        if models or budgeted:
+            self._of = {name: TenantUsage(each, models) for name, each in tenants.items()}
 
     @property
     def is_needed(self) -> bool:
         """Whether anything is made of the events."""
-        return bool(self._models)
+        return bool(self._of)
 
     @property
     def budgeted(self) -> Iterable[str]:
         """The tenants that have a budget of tokens."""
-        return self._accounts.keys()
+        return self._pools.keys()
 
     def since(self, now: float) -> float:
         """Events from before this moment have no influence on what is known at `now`."""
-        starts = [account.day(now).start for account in self._accounts.values()]
-        starts += [models.day_start(now) for models in self._models.values()]
-        return min(now - LOOK_BACK_S, *starts)
+        return min(now - LOOK_BACK_S, *(each.day_start(now) for each in self._of.values()))
 
     def used(self, tenant: str, now: float) -> Decimal | None:
         """What this tenant has used since its last reset; None without a budget of tokens."""
-        account = self._accounts.get(tenant)
-        return None if account is None else account.used(now)
+        return self._of[tenant].counted(now) if tenant in self._pools else None
 
     def period_start(self, tenant: str, now: float) -> float:
         """When this tenant's budget was reset last."""
-        return self._accounts[tenant].day(now).start
+        return self._of[tenant].day_start(now)
 
     def take(self, event: UsageEvent, at: float) -> None:
         """Count one event that was stored at `at` (Unix seconds)."""
-        account = self._accounts.get(event.tenant)
-        if account is not None:
-            account.take(event.usage, at)
-        tiers = self._tiers.get(event.tenant)
-        if tiers is not None:
-            tiers.take(event, at)
-        models = self._models.get(event.tenant)
-        if models is not None:
-            models.take(event, at)
+        if event.tenant in self._of:
+            self._of[event.tenant].take(event, at)
         tasks = self._tasks.get(pool_key(event.tenant, event.role))
         if tasks is not None:
             tasks.take(event)
@@ -408,45 +318,42 @@ class UsageLedger:
         """A tenant's totals. Tokens are reserved for each task `in_flight` of a pool, because what
         a task used is reported only when it ends.
         """
-        account = self._accounts[tenant]
-        reserved = sum(
-            (
-                max(0, in_flight(pool.key)) * self._tasks[pool.key].expected()
-                for pool in self._pools[tenant]
-            ),
-            Decimal(0),
+        reserved = (
+            max(0, in_flight(pool.key)) * self._tasks[pool.key].expected()
+            for pool in self._pools[tenant]
         )
         return TokenUsage(
-            used=account.used(now),
-            reserved=reserved,
-            burn_per_minute=account.burn_per_minute(now),
+            used=self._of[tenant].counted(now),
+            reserved=sum(reserved, Decimal(0)),
+            burn_per_minute=self._of[tenant].counted_per_minute(now),
         )
 
     def tiers(self, now: float, known_from: float) -> Mapping[str, TierUsage]:
         """What was used today of each class of models, of the tenants that used any. Events from
         before `known_from` may be missing.
         """
-        found: dict[str, TierUsage] = {}
-        for name, days in self._tiers.items():
-            used = days.used(now)
-            if used is not None:
-                is_old = days.day_start(now) < known_from
-                found[name] = replace(used, is_old=True) if is_old else used
-        return found
+        return {
+            name: replace(used, is_old=True) if is_old else used
+            for name, each, is_old in self._each(now, known_from)
+            if self._has_tiers and (used := each.sums(now).tiers).tokens
+        }
 
     def by_model(self, now: float, known_from: float) -> Mapping[str, TokensByModel]:
         """What was used today of each model, by kind, of the tenants that used any. Events from
         before `known_from` may be missing.
         """
-        found: dict[str, TokensByModel] = {}
-        for name, days in self._models.items():
-            used = days.used(now)
-            if used is not None:
-                is_old = days.day_start(now) < known_from
-                found[name] = replace(used, is_old=True) if is_old else used
-        return found
+        return {
+            name: replace(used, is_old=True) if is_old else used
+            for name, each, is_old in self._each(now, known_from)
+            if (used := each.by_model(now)) is not None
+        }
 
     def measured(self, pool: PoolKey) -> TaskUsage | None:
         """What one task of this pool takes on average; None before enough tasks are known."""
         tasks = self._tasks.get(pool)
         return None if tasks is None else tasks.mean()
+
+    def _each(self, now: float, known_from: float) -> Iterator[tuple[str, TenantUsage, bool]]:
+        """Each tenant, and whether events of its day may be missing."""
+        for name, each in self._of.items():
+            yield name, each, each.day_start(now) < known_from

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final, Self
 
 from msgspec.structs import replace
 from nats import errors
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
+from nats.js.api import DEFAULT_PREFIX
 
 from controller.model.servers import Backoff
 from controller.model.settings import NatsSettings, without_userinfo
@@ -20,12 +22,9 @@ from controller.model.snapshot import Link, LinkState
 from controller.model.value import Value
 from controller.nats.client import (
     Connection,
-    CredentialsError,
-    DeliverySubscription,
-    GreetingError,
-    OneMessageSubscription,
-    StrictClient,
+    Listening,
     UnsupportedVersionError,
+    UnusableError,
     identity,
 )
 from controller.nats.jetstream import (
@@ -34,13 +33,18 @@ from controller.nats.jetstream import (
     NatsDisconnectedError,
     NatsError,
     NatsNoRespondersError,
-    api_of,
     describe,
     typed_errors,
 )
 from controller.ports import Clock
 
 log = logging.getLogger(__name__)
+
+_NEVER_S: Final = 3600
+"""The interval of nats-py's own ping. The session's own ping detects more failures, and one ping is
+enough.
+"""
+_STOPPED: Final = "stopped"
 
 
 class SessionTiming(Value):
@@ -53,22 +57,13 @@ class SessionTiming(Value):
     retry_most_s: float = 2.0
 
 
-_OURS: Final = (UnsupportedVersionError, GreetingError, CredentialsError)
-_STOPPED: Final = "stopped"
-_NEVER_S: Final = 3600
-"""The interval of nats-py's own ping. The session's own ping detects more failures, and one ping is
-enough.
-"""
-
-
 class NatsSession:
     """One connection after the other to the servers of one NATS system.
 
-    `run` keeps it up until cancelled; `start` and `stop` do the same without a task group. If a
-    server is away, frozen, full or too old, or refuses us, that is a state of the link and not an
-    error. Secrets and certificates are read again for each connection. Everything that waits on a
-    lost connection fails at once, and its subscriptions are gone: make them again in
-    `on_connected`.
+    It keeps one up while its block runs, or from `start` to `stop`. If a server is away, frozen,
+    full or too old, or refuses us, that is a state of the link and not an error. Secrets and
+    certificates are read again for each connection. Everything that waits on a lost connection
+    fails at once, and its subscriptions are gone: make them again in `on_connected`.
     """
 
     def __init__(
@@ -83,11 +78,9 @@ class NatsSession:
         self._clock = clock
         self._name = name
         self._timing = timing or SessionTiming()
-        servers = list(settings.servers)
-        random.shuffle(servers)
-        self._servers = deque(servers)
-        self._client: StrictClient | None = None
-        self._connection: Connection | None = None
+        self._servers = deque(random.sample(settings.servers, len(settings.servers)))
+        self._client: Connection | None = None
+        self._is_open = False
         self._ended = asyncio.Event()
         self._last_error = ""
         self._on_connected: list[Callable[[], None]] = []
@@ -99,10 +92,10 @@ class NatsSession:
 
     async def start(self) -> None:
         """Begin connecting in the background; returns at once."""
-        self._task = asyncio.create_task(self.run(), name="nats-session")
+        self._task = asyncio.create_task(self._run(), name="nats-session")
 
     async def stop(self) -> None:
-        """Disconnect and end, within a second. Raises what ended `run` before, if anything did."""
+        """Disconnect and end, within a second. Raises what ended it before, if anything did."""
         if self._task is None:
             return
         task, self._task = self._task, None
@@ -118,20 +111,10 @@ class NatsSession:
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
 
-    async def run(self) -> None:
-        """Keep a connection until cancelled."""
-        backoff = Backoff(self._timing.retry_first_s, self._timing.retry_most_s)
-        while not is_cancelled():
-            client = await self._connect()
-            if client is not None and await self._serve(client):
-                backoff.reset()
-            await self._clock.sleep(backoff.next_s())
-        raise asyncio.CancelledError
-
     @property
     def connected(self) -> bool:
         """Whether a request would be sent."""
-        return self._connection is not None
+        return self._is_open
 
     def link(self) -> Link:
         """The connection's state now, with the last error as text."""
@@ -146,66 +129,76 @@ class NatsSession:
 
     async def request(self, subject: str, payload: bytes, timeout_s: float) -> bytes:
         """The answer's payload. Raises NatsError, at the latest after `timeout_s`."""
-        answer = await self._open_connection().request(subject, payload, timeout_s)
+        answer = await self._connection.ask(subject, payload, timeout_s)
         self._last_good_at = self._clock.now()
         return answer.data
 
     async def subscribe_once(
         self, subject: str, on_message: Callable[[], None], on_refused: Callable[[str], None]
-    ) -> OneMessageSubscription:
+    ) -> Listening:
         """Call `on_message` at the first message on this subject, after which the server ends the
         subscription; `on_refused` with a reason if our user may not subscribe. When the connection
         is lost the subscription is gone, without a call. Raises NatsDisconnectedError.
         """
-        return await self._open_connection().subscribe_once(subject, on_message, on_refused)
+        with _lost_as_ours():
+            return await self._connection.listen_once(subject, on_message, on_refused)
 
-    async def deliver_to(self, on_message: Callable[[Msg | None], None]) -> DeliverySubscription:
-        """A subject of this connection for a consumer to deliver to. `on_message` gets every
-        message that comes there, and None once when the connection is lost. Raises
-        NatsDisconnectedError.
-        """
-        return await self._open_connection().deliver_to(on_message)
-
-    async def subscribe(
-        self, subject: str, on_message: Callable[[Msg | None], None]
-    ) -> DeliverySubscription:
+    async def subscribe(self, subject: str, on_message: Callable[[Msg | None], None]) -> Listening:
         """Call `on_message` with every message on this subject, and with None once when the
         connection is lost. Without the right to subscribe, none come. Raises
         NatsDisconnectedError.
         """
-        return await self._open_connection().subscribe(subject, on_message)
+        with _lost_as_ours():
+            return await self._connection.listen(subject, on_message)
 
-    @property
-    def max_payload(self) -> int:
-        """The largest message that the server takes, in bytes. Raises NatsDisconnectedError."""
-        self._open_connection()
-        if self._client is None:
-            raise NatsDisconnectedError("not connected yet")
-        return self._client.max_payload
+    async def keep_listening(self, subject: str, on_message: Callable[[Msg], None]) -> None:
+        """Subscribe on each connection until cancelled."""
+        made = asyncio.Event()
+        made.set()
+        end = self.on_connected(made.set)
+        listening: Listening | None = None
+        try:
+            while True:
+                await made.wait()
+                made.clear()
+                try:
+                    listening = await self.subscribe(
+                        subject, lambda message: None if message is None else on_message(message)
+                    )
+                except NatsError as error:
+                    log.debug("nothing is heard on %s: %s", subject, error)
+        finally:
+            end()
+            if listening is not None:
+                await listening.end()
 
-    @property
-    def server_version(self) -> str:
-        """The server's version, as `2.11.4`. Raises NatsDisconnectedError."""
-        self._open_connection()
-        if self._client is None:
-            raise NatsDisconnectedError("not connected yet")
-        version = self._client.connected_server_version
-        return f"{version.major}.{version.minor}.{version.patch}"
+    async def deliver_to(self, on_message: Callable[[Msg | None], None]) -> Listening:
+        """The same on a subject of this connection alone, for a consumer to deliver to."""
+        return await self.subscribe("", on_message)
 
     async def send(self, subject: str, payload: bytes, reply: str = "") -> None:
         """Publish without waiting. Answers, if any are wanted, go to `reply`, a subject that we
         listen on. Raises NatsDisconnectedError.
         """
-        await self._open_connection().send(subject, payload, reply)
+        with _lost_as_ours():
+            await self._connection.publish(subject, payload, reply=reply)
+
+    @property
+    def max_payload(self) -> int:
+        """The largest message that the server takes, in bytes. Raises NatsDisconnectedError."""
+        return self._connection.max_payload
+
+    @property
+    def server_version(self) -> str:
+        """The server's version, as `2.11.4`. Raises NatsDisconnectedError."""
+        version = self._connection.connected_server_version
+        return f"{version.major}.{version.minor}.{version.patch}"
 
     def jetstream(self, timeout_s: float = ANSWER_S) -> JetStreamContext:
         """nats-py's JetStream on the present connection; ask again after `on_connected`. Call it
         within `jetstream.typed_errors`. Raises NatsDisconnectedError.
         """
-        self._open_connection()
-        if self._client is None:
-            raise NatsDisconnectedError("not connected yet")
-        return self._client.jetstream(timeout=timeout_s, domain=self._settings.domain)
+        return self._connection.jetstream(timeout=timeout_s, domain=self._settings.domain)
 
     async def jetstream_problem(self) -> str:
         """Why there is no JetStream for us; empty if there is one, and if our user may not ask,
@@ -227,7 +220,8 @@ class NatsSession:
     @property
     def api(self) -> str:
         """What the subjects of JetStream's API begin with, in the domain of the settings."""
-        return api_of(self._settings.domain)
+        domain = self._settings.domain
+        return DEFAULT_PREFIX if domain is None else f"$JS.{domain}.API"
 
     @property
     def replicas(self) -> int:
@@ -242,12 +236,23 @@ class NatsSession:
         """
         return subject if self._settings.domain is None else f"{self.api}.{subject}"
 
-    def _open_connection(self) -> Connection:
-        if self._connection is None:
+    @property
+    def _connection(self) -> Connection:
+        if self._client is None or not self._is_open:
             raise NatsDisconnectedError(self._link.detail or "not connected yet")
-        return self._connection
+        return self._client
 
-    async def _connect(self) -> StrictClient | None:
+    async def _run(self) -> None:
+        """Keep a connection until cancelled."""
+        backoff = Backoff(self._timing.retry_first_s, self._timing.retry_most_s)
+        while not is_cancelled():
+            client = await self._connect()
+            if client is not None and await self._serve(client):
+                backoff.reset()
+            await self._clock.sleep(backoff.next_s())
+        raise asyncio.CancelledError
+
+    async def _connect(self) -> Connection | None:
         """Try each server once."""
         for _ in range(len(self._servers)):
             if is_cancelled():
@@ -266,16 +271,18 @@ class NatsSession:
     async def _attempt(self, url: str) -> Exception | None:
         """Connect `_client` to this server; returns what went wrong, if anything did."""
         tls = self._settings.tls
-        client = self._client = StrictClient(
-            require_tls=self._requires_tls(url),
+        is_websocket = url.startswith(("ws://", "wss://"))
+        client = self._client = Connection(
+            require_tls=not is_websocket and (tls is not None or url.startswith("tls://")),
             has_certificate=tls is not None and tls.cert is not None,
+            inbox=self._settings.inbox,
         )
         self._last_error = ""
         usable = False
         try:
             await self._open(client, url)
             usable = client.is_connected
-        except (*_OURS, OSError, errors.Error, ValueError) as error:
+        except (UnusableError, OSError, errors.Error, ValueError) as error:
             return error  # ValueError: a greeting longer than the buffer
         finally:
             if not usable:
@@ -283,16 +290,20 @@ class NatsSession:
         return None if usable else errors.UnexpectedEOF()
 
     def _reason(self, problem: Exception) -> str:
-        if isinstance(problem, _OURS):
+        if isinstance(problem, UnusableError):
             return str(problem)
         if isinstance(problem, errors.NoServersError | errors.UnexpectedEOF) and self._last_error:
             return self._last_error  # nats-py tells the cause to the error callback only
         return describe(problem)
 
-    async def _open(self, client: StrictClient, url: str) -> None:
+    async def _open(self, client: Connection, url: str) -> None:
         async def on_error(error: Exception) -> None:
-            if client is self._client:  # a client that was given up may still report errors
-                await self._on_error(error)
+            if client is not self._client:
+                return  # a client that was given up may still report errors
+            if "permissions violation" in str(error).lower():
+                await client.refused(str(error))
+            else:
+                self._last_error = describe(error)
 
         async def on_closed() -> None:
             if client is self._client:
@@ -317,19 +328,13 @@ class NatsSession:
                 **options,
             )
 
-    def _requires_tls(self, url: str) -> bool:
-        if url.startswith(("ws://", "wss://")):
-            return False
-        return self._settings.tls is not None or url.startswith("tls://")
-
-    async def _serve(self, client: StrictClient) -> bool:
+    async def _serve(self, client: Connection) -> bool:
         """Use this connection until it is lost; returns whether it has answered a ping."""
-        connection = Connection(client, self._settings.inbox)
         has_answered = False
         reason = "the connection was lost"
         try:
-            await connection.open()
-            self._connection = connection
+            await client.open_inbox()
+            self._is_open = True
             self._last_good_at = self._clock.now()
             where = client.connected_url.geturl() if client.connected_url else ""
             self._change_link(LinkState.CONNECTED, without_userinfo(where))
@@ -354,12 +359,11 @@ class NatsSession:
     async def _ended_within(self, seconds: float) -> bool:
         try:
             async with asyncio.timeout(seconds):
-                await self._ended.wait()
+                return await self._ended.wait()
         except TimeoutError:
             return False
-        return True
 
-    async def _answers(self, client: StrictClient) -> bool:
+    async def _answers(self, client: Connection) -> bool:
         """Whether a ping is answered. It is not when the server is frozen, and not when nats-py's
         reading task has died.
         """
@@ -371,19 +375,12 @@ class NatsSession:
         self._last_good_at = self._clock.now()
         return True
 
-    async def _on_error(self, error: Exception) -> None:
-        if "permissions violation" in str(error).lower():
-            if self._connection is not None:
-                await self._connection.refused(str(error))
-            return
-        self._last_error = describe(error)
-
     def _drop(self, reason: str) -> None:
-        if self._connection is None:
+        if not self._is_open or self._client is None:
             return
-        connection, self._connection = self._connection, None
+        self._is_open = False
         self._change_link(LinkState.DISCONNECTED, reason)
-        connection.lost(reason)
+        self._client.lost(reason)
 
     def _change_link(self, state: LinkState, detail: str) -> None:
         if (state, detail) == (self._link.state, self._link.detail):
@@ -394,6 +391,14 @@ class NatsSession:
         expected = state is LinkState.CONNECTED or detail == _STOPPED
         level = logging.INFO if expected else logging.WARNING
         log.log(level, "nats %s: %s", state.value, detail, extra=extra)
+
+
+@contextlib.contextmanager
+def _lost_as_ours() -> Iterator[None]:
+    try:
+        yield
+    except errors.Error as error:
+        raise NatsDisconnectedError(describe(error)) from error
 
 
 def is_cancelled() -> bool:

@@ -1,10 +1,11 @@
 """What a controller keeps in the bucket: values of many parts, which one head entry makes valid all
-at once, and the planner's memory.
+at once; the planner's memory; and who leads, for fleets without Leases of Kubernetes.
 
     NAME.head             read first: its format, when it was saved, and each part's revision
     NAME.set.SET.NUMBER   a part; a SET is written once
     memory.seen           written again while what is saved stays true: so the next process knows
                           until when this one has watched
+    lease                 the record of the process that leads
 
 An interrupted save does not change the previous head and its parts. nats-py's ObjectStore stores in
 parts too, but without compare-and-set, which is needed to notice a second controller that saves.
@@ -14,20 +15,31 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Final, NamedTuple
 
 import msgspec
 
-from controller.model.decoding import UndecodableError, decoded
 from controller.model.ids import PoolKey
 from controller.model.intents import Intents
-from controller.model.memory import Memory, PoolMemory
-from controller.model.tick import SavedMemory
-from controller.model.value import Value
+from controller.model.memory import Memory, PoolMemory, SavedMemory
+from controller.model.settings import LeaseRecord, SeenLease
+from controller.model.text import clean_name
+from controller.model.value import UndecodableError, Value, decoded
 from controller.nats.bucket import Bucket
 from controller.nats.intents import read_intents
-from controller.ports import StoreConflictError, StoreError, StoreMissingError, StoreUnreadableError
+from controller.nats.session import NatsSession
+from controller.ports import (
+    LeaseAwayError,
+    LeaseConflictError,
+    LeaseRefusedError,
+    StoreConflictError,
+    StoreError,
+    StoreMissingError,
+    StoreRefusedError,
+    StoreUnreadableError,
+)
 
 PART_BYTES: Final = 128 * 1024
 """A server takes 1 MB by default, and its answers are a third larger (base64)."""
@@ -314,4 +326,87 @@ async def read_stored_state(bucket: Bucket, *, with_memory: bool, timeout_s: flo
         memory_problem=memory_problem,
         intents=intents,
         intent_problems=problems,
+    )
+
+
+LEASE_KEY: Final = "lease"
+
+_RECORD: Final = msgspec.json.Decoder(LeaseRecord)
+
+
+class BucketLease:
+    """The `Lease` port on one key. The key has no TTL: the server would judge by its own clock, and
+    forget the holder while the server restarts. Others judge by their own clocks, as with a Lease
+    of Kubernetes.
+    """
+
+    def __init__(self, session: NatsSession, bucket: Bucket) -> None:
+        self._session = session
+        self._bucket = bucket
+
+    @property
+    def name(self) -> str:
+        """What it is and where."""
+        return f"key {LEASE_KEY} of {self._bucket}"
+
+    async def read(self) -> SeenLease | None:
+        """The value now. For a deleted key it is one without a holder, because a write has to
+        replace its marker.
+        """
+        with self._lease_errors():
+            try:
+                entry = await self._bucket.get(LEASE_KEY)
+            except StoreMissingError:
+                return None
+        if entry is None:
+            return None
+        try:
+            record = decoded(_RECORD, b"" if entry.deleted else entry.value)
+        except UndecodableError:
+            record = LeaseRecord(holder="", duration_s=0.0, acquired_at=0.0, renewed_at=0.0)
+        return _seen(record, entry.revision)
+
+    async def write(self, record: LeaseRecord, *, replaces: SeenLease | None) -> SeenLease:
+        """Put it if the key has the version that was read. Creates the bucket if there is none."""
+        expected = 0 if replaces is None else int(replaces.version)
+        with self._lease_errors():
+            if replaces is None:
+                await self._make_sure_of_bucket()
+            revision = await self._bucket.put(
+                LEASE_KEY, msgspec.json.encode(record), expected=expected
+            )
+        return _seen(record, revision)
+
+    async def watch(self, on_change: Callable[[], None]) -> None:
+        """Call back at each new value. Without the right to subscribe, nothing is noticed."""
+        await self._session.keep_listening(self._bucket.subject(LEASE_KEY), lambda _: on_change())
+
+    async def _make_sure_of_bucket(self) -> None:
+        """Create it if there is none. `Bucket.put` cannot notice that, because the watch of another
+        process listens on the same subject.
+        """
+        try:
+            await self._bucket.look()
+        except StoreMissingError:
+            await self._bucket.create()
+
+    @contextmanager
+    def _lease_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except StoreConflictError as error:
+            raise LeaseConflictError(f"{self.name} was changed by another process") from error
+        except StoreRefusedError as error:
+            raise LeaseRefusedError(f"{self.name}: {error}; the docs list the rights") from error
+        except StoreError as error:
+            raise LeaseAwayError(f"{self.name}: {error}") from error
+
+
+def _seen(record: LeaseRecord, revision: int) -> SeenLease:
+    return SeenLease(
+        holder=clean_name(record.holder),
+        duration_s=record.duration_s,
+        transitions=record.transitions,
+        stamp=f"{record.acquired_at} {record.renewed_at}",
+        version=str(revision),
     )

@@ -14,13 +14,13 @@ import msgspec
 from nats.aio.msg import Msg
 from nats.js.api import ConsumerConfig, DeliverPolicy
 
-from controller.model.decoding import UndecodableError, decoded
 from controller.model.fleet import Fleet
 from controller.model.ids import PoolKey
 from controller.model.observation import RefusedEvents, TierUsage, TokensByModel, TokenUsage
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.scarcity import TaskUsage
 from controller.model.text import clean
+from controller.model.value import UndecodableError, decoded
 from controller.model.worker_messages import (
     USAGE_STREAM,
     USAGE_SUBJECT_PREFIX,

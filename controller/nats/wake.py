@@ -13,7 +13,7 @@ from controller.model.ids import PoolKey
 from controller.model.observation import WakeWatch
 from controller.model.text import clean
 from controller.model.value import Value
-from controller.nats.client import OneMessageSubscription
+from controller.nats.client import Listening
 from controller.nats.jetstream import (
     NatsDisconnectedError,
     NatsError,
@@ -155,7 +155,7 @@ class _SubjectWatch:
 
     subject: str
     pools: set[PoolKey]
-    subscription: OneMessageSubscription | None = None
+    subscription: Listening | None = None
 
 
 class WakeSubscriptions:

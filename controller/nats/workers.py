@@ -14,13 +14,12 @@ from typing import Final, NamedTuple, Self
 
 import msgspec
 
-from controller.model.decoding import UndecodableError, decoded
 from controller.model.fleet import Fleet
 from controller.model.ids import PoolKey, pool_key
 from controller.model.observation import Workers
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.text import clean, clean_name
-from controller.model.value import Value
+from controller.model.value import UndecodableError, Value, decoded
 from controller.model.worker_messages import (
     ALLOWANCES_BUCKET,
     GONE_AFTER_S,
@@ -38,6 +37,8 @@ from controller.nats.bucket import Bucket, BucketEntry, BucketWatch
 from controller.nats.session import NatsSession
 from controller.ports import Clock, StoreConflictError, StoreMissingError
 
+log = logging.getLogger(__name__)
+
 _LATEST: Final = 1e11
 """No time of this millennium is later, in Unix seconds."""
 _STATE: Final = msgspec.json.Decoder(WorkerState)
@@ -53,7 +54,29 @@ class Loss(NamedTuple):
     at: float
 
 
-class WorkerStates:
+class _Followed:
+    """A bucket that is listened to: whether it was read, and why it cannot be followed now."""
+
+    def __init__(self, clock: Clock, what: str) -> None:
+        self._clock = clock
+        self._what = what
+        self.answered = asyncio.Event()
+        self.is_found = False
+        self.loss: Loss | None = None
+
+    def lost(self, reason: str, why: Why) -> None:
+        """Changes are not seen from now on."""
+        if self.loss is None:
+            log.warning("%s cannot be read: %s", self._what, reason)
+            self.loss = Loss(why, clean(reason), self._clock.now())
+            self.answered.set()
+
+    def _is_read(self) -> None:
+        self.is_found, self.loss = True, None
+        self.answered.set()
+
+
+class WorkerStates(_Followed):
     """Listens to the bucket of workers.
 
     The bucket is kept in memory, so it may be lost and filled again. A worker is forgotten only
@@ -67,14 +90,11 @@ class WorkerStates:
         """`changed` is called with a pool and the new state of one of its workers, None if it has
         gone.
         """
-        self._clock = clock
+        super().__init__(clock, "what workers do")
         self._steady: Callable[[], float] = clock.monotonic
         self._changed = changed
         self._states: dict[PoolKey, dict[str, WorkerState]] = {}
         self._heard: OrderedDict[str, float] = OrderedDict()
-        self.answered = asyncio.Event()
-        self.is_found = False
-        self.loss: Loss | None = None
 
     def of(self, pool: PoolKey) -> Mapping[str, WorkerState]:
         """The states of this pool's workers."""
@@ -98,8 +118,7 @@ class WorkerStates:
             # nobody could be heard meanwhile
             now = self._steady()
             self._heard = OrderedDict.fromkeys(self._heard, now)
-        self.is_found, self.loss = True, None
-        self.answered.set()
+        self._is_read()
         for entry in entries.values():
             self.changed(entry)
 
@@ -118,13 +137,6 @@ class WorkerStates:
         if states.get(worker) != state:
             states[worker] = state
             self._changed(pool, state)
-
-    def lost(self, reason: str, why: Why) -> None:
-        """Changes are not seen from now on."""
-        if self.loss is None:
-            log.warning("what workers do cannot be read: %s", reason)
-            self.loss = Loss(why, clean(reason), self._clock.now())
-            self.answered.set()
 
     def _forget(self, key: str) -> None:
         self._heard.pop(key, None)
@@ -157,8 +169,6 @@ def _marks(told: Mapping[str, float]) -> dict[str, float]:
     return dict(sorted(times.items(), key=itemgetter(1))[:MOST_MARKS])
 
 
-log = logging.getLogger(__name__)
-
 _ORDERS: Final = msgspec.json.Decoder(PoolOrders)
 MOST_ORDER_BYTES: Final = 1024 * 1024
 """The orders of one pool: NATS takes no longer message unless it is told to."""
@@ -177,16 +187,13 @@ class StoredOrders(Value):
 NO_ORDERS: Final = StoredOrders()
 
 
-class WorkerOrders:
+class WorkerOrders(_Followed):
     """Listens to the bucket of orders."""
 
     def __init__(self, clock: Clock, changed: Callable[[PoolKey], None]) -> None:
-        self._clock = clock
+        super().__init__(clock, "the orders of workers")
         self._changed = changed
         self._orders: dict[PoolKey, StoredOrders] = {}
-        self.answered = asyncio.Event()
-        self.is_found = False
-        self.loss: Loss | None = None
 
     def of(self, pool: PoolKey) -> StoredOrders:
         """What this pool's workers are told."""
@@ -195,8 +202,7 @@ class WorkerOrders:
     def found(self, entries: Mapping[str, BucketEntry], *, is_another: bool) -> None:
         """These are all the keys there are."""
         del is_another  # what a new bucket lacks is written again by those who wrote it
-        self.is_found, self.loss = True, None
-        self.answered.set()
+        self._is_read()
         before, self._orders = self._orders, {}
         for entry in entries.values():
             self._take(entry)
@@ -214,13 +220,6 @@ class WorkerOrders:
         if revision > self.of(pool).latest:
             self._orders[pool] = StoredOrders(orders=orders, revision=revision, latest=revision)
             self._changed(pool)
-
-    def lost(self, reason: str, why: Why) -> None:
-        """Changes are not seen from now on."""
-        if self.loss is None:
-            log.warning("the orders of workers cannot be read: %s", reason)
-            self.loss = Loss(why, clean(reason), self._clock.now())
-            self.answered.set()
 
     def _take(self, entry: BucketEntry) -> PoolKey | None:
         """The pool whose orders this entry changes; None if it changes nothing."""
@@ -252,14 +251,13 @@ class WorkerBuckets:
         self._orders_bucket = Bucket(session, ORDERS_BUCKET, history=1)
         self._states = WorkerStates(clock, self._state_changed)
         self._orders = WorkerOrders(clock, self._forget)
-        self._watches = (
-            BucketWatch(
-                session, self._states_bucket, ">", self._states, clock, may_begin_anew=True
-            ),
-            BucketWatch(
-                session, self._orders_bucket, ">", self._orders, clock, may_begin_anew=True
-            ),
-        )
+        self._watches = [
+            BucketWatch(session, bucket, ">", listener, clock, may_begin_anew=True)
+            for bucket, listener in (
+                (self._states_bucket, self._states),
+                (self._orders_bucket, self._orders),
+            )
+        ]
         self._silent: dict[PoolKey, tuple[int, tuple[str, ...]]] = {}
         self._readings: dict[PoolKey, Reading[Workers]] = {}
         self._judged_by: Loss | None = None

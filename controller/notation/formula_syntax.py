@@ -11,10 +11,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
-from types import MappingProxyType
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
 from controller.model.value import INT64_MAX
 
@@ -22,6 +20,8 @@ MAX_FORMULA_CHARACTERS: Final = 4096
 """The most characters of a formula."""
 LARGEST: Final = INT64_MAX
 """The largest integer of expr-lang."""
+ELEMENT: Final = "#"
+"""The name, inside a predicate, of the list element for which the predicate is computed."""
 _MAX_DEPTH: Final = 100
 _MAX_OPEN: Final = 200
 
@@ -46,77 +46,32 @@ class FormulaError(ValueError):
         self.position = position
 
 
-@dataclass(frozen=True, slots=True)
-class Literal:
-    """A number, true, false or nil."""
+class NodeKind(StrEnum):
+    """The kinds of nodes in a syntax tree."""
 
+    LITERAL = "literal"
+    NAME = "name"
+    LIST = "list"
+    UNARY = "unary"
+    BINARY = "binary"
+    CONDITIONAL = "conditional"
+    CALL = "call"
+
+
+class SyntaxNode(NamedTuple):
+    """A node of a syntax tree, which begins at the character `at`."""
+
+    kind: NodeKind
     at: int
-    value: float | bool | None
+    word: str = ""  # the operator, the function, or the name: a signal, or `#` in a predicate
+    parts: tuple[
+        SyntaxNode, ...
+    ] = ()  # operands, items, arguments; the condition and its two values
+    value: float | bool | None = None  # of a literal
+    predicate: SyntaxNode | None = (
+        None  # of a call, computed for each element of the first argument
+    )
     depth: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Name:
-    """A signal, or `#`, the list element for which a predicate is computed."""
-
-    at: int
-    name: str
-    depth: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class ListLiteral:
-    """A list literal, such as `[queue, 2]`."""
-
-    at: int
-    items: tuple[Expression, ...]
-    depth: int
-
-
-@dataclass(frozen=True, slots=True)
-class Unary:
-    """A sign or a negation, and its operand."""
-
-    at: int
-    operator: str
-    operand: Expression
-    depth: int
-
-
-@dataclass(frozen=True, slots=True)
-class Binary:
-    """Two operands and the operator between them."""
-
-    at: int
-    operator: str
-    left: Expression
-    right: Expression
-    depth: int
-
-
-@dataclass(frozen=True, slots=True)
-class Conditional:
-    """`when ? then : otherwise`."""
-
-    at: int
-    when: Expression
-    then: Expression
-    otherwise: Expression
-    depth: int
-
-
-@dataclass(frozen=True, slots=True)
-class FunctionCall:
-    """A function call; `predicate` is computed for each element of the first argument."""
-
-    at: int
-    function: str
-    arguments: tuple[Expression, ...]
-    predicate: Expression | None
-    depth: int
-
-
-Expression: TypeAlias = Literal | Name | ListLiteral | Unary | Binary | Conditional | FunctionCall
 
 
 class _Kind(StrEnum):
@@ -169,7 +124,7 @@ _BINARY: Final = {
 _FROM_THE_RIGHT: Final = frozenset({"**", "^"})
 
 
-def parse(text: str) -> Expression:
+def parse(text: str) -> SyntaxNode:
     """Parse a formula into its syntax tree. Raises FormulaError."""
     if len(text) > MAX_FORMULA_CHARACTERS:
         raise FormulaError(
@@ -236,7 +191,7 @@ class _Parser:
         if self._open > _MAX_OPEN:
             raise FormulaError(FormulaFault.TOO_LONG, self._token.at, "nested too deeply")
 
-    def expression(self) -> Expression:
+    def expression(self) -> SyntaxNode:
         """An expression, including ?: conditionals, which have the lowest precedence."""
         self._enter()
         tree = self._operation(0)
@@ -244,12 +199,11 @@ class _Parser:
             then = self.expression()
             self.expect(_Kind.SIGN, ":")
             otherwise = self.expression()
-            depth = _deeper(mark.at, tree, then, otherwise)
-            tree = Conditional(mark.at, tree, then, otherwise, depth)
+            tree = _node(NodeKind.CONDITIONAL, mark, tree, then, otherwise)
         self._open -= 1
         return tree
 
-    def _operation(self, least: int) -> Expression:
+    def _operation(self, least: int) -> SyntaxNode:
         self._enter()
         left = self._operand()
         before = ""
@@ -265,42 +219,41 @@ class _Parser:
             self._next += 1
             inside = precedence if token.text in _FROM_THE_RIGHT else precedence + 1
             right = self._operation(inside)
-            left = Binary(token.at, token.text, left, right, _deeper(token.at, left, right))
+            left = _node(NodeKind.BINARY, token, left, right)
             before = token.text
         self._open -= 1
         return left
 
-    def _operand(self) -> Expression:
+    def _operand(self) -> SyntaxNode:
         token = self._token
         if token.kind is _Kind.SIGN and token.text in _UNARY:
             self._next += 1
             operand = self._operation(_UNARY[token.text])
-            return Unary(token.at, token.text, operand, _deeper(token.at, operand))
+            return _node(NodeKind.UNARY, token, operand)
         if token.kind is _Kind.NUMBER:
             self._next += 1
-            return Literal(token.at, _number(token))
+            return SyntaxNode(NodeKind.LITERAL, token.at, value=_number(token))
         if token.kind is _Kind.NAME:
             self._next += 1
             return self._named(token)
-        if self._accept("#") is not None:
-            return Name(token.at, "#")
+        if self._accept(ELEMENT) is not None:
+            return SyntaxNode(NodeKind.NAME, token.at, ELEMENT)
         if self._accept("(") is not None:
             tree = self.expression()
             self.expect(_Kind.SIGN, ")")
             return tree
         if self._accept("[") is not None:
-            items = self._until("]")
-            return ListLiteral(token.at, items, _deeper(token.at, *items))
+            return _node(NodeKind.LIST, token, *self._until("]"))
         found = f"{token.text!r}" if token.text else "the end"
         raise FormulaError(FormulaFault.SYNTAX, token.at, f"a value expected, not {found}")
 
-    def _named(self, token: _Token) -> Expression:
+    def _named(self, token: _Token) -> SyntaxNode:
         if token.text in _CONSTANTS:
-            return Literal(token.at, _CONSTANTS[token.text])
+            return SyntaxNode(NodeKind.LITERAL, token.at, value=_CONSTANTS[token.text])
         if self._accept("(") is None:
-            return Name(token.at, token.text)
-        arguments: list[Expression] = []
-        predicate: Expression | None = None
+            return SyntaxNode(NodeKind.NAME, token.at, token.text)
+        arguments: list[SyntaxNode] = []
+        predicate: SyntaxNode | None = None
         while self._accept(")") is None:
             if arguments:
                 self.expect(_Kind.SIGN, ",")
@@ -310,12 +263,10 @@ class _Parser:
                 self.expect(_Kind.SIGN, ")")
                 break
             arguments.append(self.expression())
-        parts = arguments if predicate is None else [*arguments, predicate]
-        depth = _deeper(token.at, *parts)
-        return FunctionCall(token.at, token.text, tuple(arguments), predicate, depth)
+        return _node(NodeKind.CALL, token, *arguments, predicate=predicate)
 
-    def _until(self, sign: str) -> tuple[Expression, ...]:
-        items: list[Expression] = []
+    def _until(self, sign: str) -> tuple[SyntaxNode, ...]:
+        items: list[SyntaxNode] = []
         while self._accept(sign) is None:
             if items:
                 self.expect(_Kind.SIGN, ",")
@@ -323,14 +274,17 @@ class _Parser:
         return tuple(items)
 
 
-def _deeper(at: int, *parts: Expression) -> int:
-    """The height of a tree over these parts. It is limited, because computing each level uses
+def _node(
+    kind: NodeKind, token: _Token, *parts: SyntaxNode, predicate: SyntaxNode | None = None
+) -> SyntaxNode:
+    """A node over these parts. The height of a tree is limited, because computing each level uses
     Python's stack.
     """
-    depth = 1 + max((part.depth for part in parts), default=0)
+    below = parts if predicate is None else (*parts, predicate)
+    depth = 1 + max((part.depth for part in below), default=0)
     if depth > _MAX_DEPTH:
-        raise FormulaError(FormulaFault.TOO_LONG, at, "too many operators in a row")
-    return depth
+        raise FormulaError(FormulaFault.TOO_LONG, token.at, "too many operators in a row")
+    return SyntaxNode(kind, token.at, token.text, parts, predicate=predicate, depth=depth)
 
 
 def _number(token: _Token) -> float:
@@ -358,33 +312,29 @@ def _median(numbers: Sequence[float]) -> float:
     return (ordered[half - 1] + ordered[half]) / 2
 
 
-NUMBER_FUNCTIONS: Final[Mapping[str, Callable[[Sequence[float]], float]]] = MappingProxyType(
-    {
-        "abs": lambda numbers: abs(numbers[0]),
-        "ceil": lambda numbers: float(math.ceil(numbers[0])),
-        "floor": lambda numbers: float(math.floor(numbers[0])),
-        "round": lambda numbers: _rounded(numbers[0]),
-        "int": lambda numbers: int(numbers[0]),
-        "float": lambda numbers: float(numbers[0]),
-        "max": max,
-        "min": min,
-        "mean": lambda numbers: sum(numbers) / len(numbers),
-        "median": _median,
-        "sum": sum,
-        "len": len,
-    }
-)
+NUMBER_FUNCTIONS: Final[Mapping[str, Callable[[Sequence[float]], float]]] = {
+    "abs": lambda numbers: abs(numbers[0]),
+    "ceil": lambda numbers: float(math.ceil(numbers[0])),
+    "floor": lambda numbers: float(math.floor(numbers[0])),
+    "round": lambda numbers: _rounded(numbers[0]),
+    "int": lambda numbers: int(numbers[0]),
+    "float": lambda numbers: float(numbers[0]),
+    "max": max,
+    "min": min,
+    "mean": lambda numbers: sum(numbers) / len(numbers),
+    "median": _median,
+    "sum": sum,
+    "len": len,
+}
 """Functions from numbers to one number."""
 
-TRUTH_FUNCTIONS: Final[Mapping[str, Callable[[Sequence[bool]], float | bool]]] = MappingProxyType(
-    {
-        "count": sum,
-        "all": all,
-        "any": any,
-        "none": lambda truths: not any(truths),
-        "one": lambda truths: sum(truths) == 1,
-    }
-)
+TRUTH_FUNCTIONS: Final[Mapping[str, Callable[[Sequence[bool]], float | bool]]] = {
+    "count": sum,
+    "all": all,
+    "any": any,
+    "none": lambda truths: not any(truths),
+    "one": lambda truths: sum(truths) == 1,
+}
 """Functions of the results of a predicate for the elements of a list."""
 
 MANY_ARGUMENTS: Final = frozenset({"max", "min", "mean", "median"})
@@ -397,15 +347,13 @@ PREDICATE_OPTIONAL: Final = frozenset({"count", "sum"})
 """Functions of `WITH_PREDICATE` that may also be called without one."""
 
 
-ELEMENT: Final = "#"
-"""The name, inside a predicate, of the list element for which the predicate is computed."""
 _MAX_ARGUMENTS: Final = 1000
 
 
 class CheckedFormula(NamedTuple):
     """A formula with valid names and calls; `names` are the signals that it reads."""
 
-    tree: Expression
+    tree: SyntaxNode
     names: tuple[str, ...]
 
 
@@ -420,37 +368,30 @@ def check(text: str, names: Collection[str] | None = None) -> CheckedFormula:
 
 
 def _check(
-    node: Expression, names: Collection[str] | None, found: dict[str, None], *, inside: bool
+    node: SyntaxNode, names: Collection[str] | None, found: dict[str, None], *, inside: bool
 ) -> None:
     """Check that names are signals, `#` is only in predicates, and functions exist."""
-    match node:
-        case Literal():
-            return
-        case Name(at, name):
-            if name == ELEMENT:
-                if not inside:
-                    raise FormulaError(FormulaFault.SYNTAX, at, "'#' stands outside a predicate")
-            elif names is not None and name not in names:
-                raise FormulaError(FormulaFault.UNKNOWN_NAME, at, f"unknown name {name}")
-            else:
-                found[name] = None
-        case FunctionCall():
-            _check_call(node)
-            for part in node.arguments:
-                _check(part, names, found, inside=inside)
-            if node.predicate is not None:
-                if inside:
-                    raise FormulaError(
-                        FormulaFault.SYNTAX, node.at, "a predicate stands inside a predicate"
-                    )
-                _check(node.predicate, names, found, inside=True)
-        case _:
-            for part in _parts(node):
-                _check(part, names, found, inside=inside)
+    if node.kind is NodeKind.NAME:
+        if node.word == ELEMENT:
+            if not inside:
+                raise FormulaError(FormulaFault.SYNTAX, node.at, "'#' stands outside a predicate")
+        elif names is not None and node.word not in names:
+            raise FormulaError(FormulaFault.UNKNOWN_NAME, node.at, f"unknown name {node.word}")
+        else:
+            found[node.word] = None
+    if node.kind is NodeKind.CALL:
+        _check_call(node)
+    for part in node.parts:
+        _check(part, names, found, inside=inside)
+    if node.predicate is not None:
+        if inside:
+            text = "a predicate stands inside a predicate"
+            raise FormulaError(FormulaFault.SYNTAX, node.at, text)
+        _check(node.predicate, names, found, inside=True)
 
 
-def _check_call(call: FunctionCall) -> None:
-    name, predicate = call.function, call.predicate
+def _check_call(call: SyntaxNode) -> None:
+    name, predicate, count = call.word, call.predicate, len(call.parts)
     if name not in NUMBER_FUNCTIONS and name not in WITH_PREDICATE:
         raise FormulaError(FormulaFault.UNKNOWN_FUNCTION, call.at, f"unknown function {name}")
     if predicate is not None and name not in WITH_PREDICATE:
@@ -458,19 +399,5 @@ def _check_call(call: FunctionCall) -> None:
     if predicate is None and name in WITH_PREDICATE - PREDICATE_OPTIONAL:
         raise FormulaError(FormulaFault.SYNTAX, call.at, f"{name} needs a predicate in braces")
     most = _MAX_ARGUMENTS if name in MANY_ARGUMENTS else 1
-    if not 1 <= len(call.arguments) <= most:
-        raise FormulaError(
-            FormulaFault.SYNTAX, call.at, f"{name} got {len(call.arguments)} arguments"
-        )
-
-
-def _parts(node: ListLiteral | Unary | Binary | Conditional) -> tuple[Expression, ...]:
-    match node:
-        case ListLiteral(_, items):
-            return items
-        case Unary(_, _, operand):
-            return (operand,)
-        case Binary(_, _, left, right):
-            return left, right
-        case Conditional(_, when, then, otherwise):
-            return when, then, otherwise
+    if not 1 <= count <= most:
+        raise FormulaError(FormulaFault.SYNTAX, call.at, f"{name} got {count} arguments")

@@ -22,10 +22,7 @@ QUANTITY_PATTERN: Final = (
 )
 """A quantity, as a regular expression that JSON Schema understands too."""
 
-_QUANTITY: Final = re.compile(
-    r"(?P<number>[+-]?(?:[0-9]{1,20}(?:\.[0-9]{0,20})?|\.[0-9]{1,20}))"
-    r"(?:(?P<exponent>[eE][+-]?[0-9]{1,2})|(?P<suffix>[numkMGTPE]|[KMGTPE]i))?"
-)
+_QUANTITY: Final = re.compile(QUANTITY_PATTERN)
 _SUFFIXES: Final = {
     **{letter: Fraction(1, 1000**power) for power, letter in enumerate("mun", start=1)},
     **{letter: Fraction(1000**power) for power, letter in enumerate("kMGTPE", start=1)},
@@ -48,8 +45,10 @@ def exact_quantity(written: str | float) -> Fraction:
     found = _QUANTITY.fullmatch(str(written))
     if found is None:
         raise QuantityError(f"{_quoted(written)} is no quantity")
-    value = Fraction(found["number"] + (found["exponent"] or ""))
-    return value * _SUFFIXES[found["suffix"]] if found["suffix"] else value
+    suffix = found[3] or ""
+    if suffix not in _SUFFIXES:  # none, or an exponent
+        return Fraction(found[0])
+    return Fraction(found[0].removesuffix(suffix)) * _SUFFIXES[suffix]
 
 
 def exact_amount(written: str | float) -> Fraction:

@@ -12,7 +12,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from msgspec.structs import replace
 
 from controller.model.fleet import (
-    Behavior,
+    QUEUE,
+    AverageValueTarget,
+    ExternalMetric,
     Fleet,
     NativeCosts,
     NativePreset,
@@ -22,18 +24,16 @@ from controller.model.fleet import (
     Tenant,
 )
 from controller.model.ids import PoolKey
-from controller.model.metrics import QUEUE, AverageValueTarget, ExternalMetric, MetricSpec
 from controller.model.scarcity import LlmModel, RateLimits, Resources
 from controller.model.value import MILLI
-from controller.notation.formula_syntax import FormulaError
-from controller.planning.amounts import Row, SharingError
+from controller.notation.formula_syntax import CheckedFormula, FormulaError, check
 from controller.planning.demand.learned import ASK_EVERY_S
 from controller.planning.demand.native import CALM, PROMPT, THRIFTY
-from controller.planning.formula import Formula, compile_formula
 from controller.planning.inputs import Override, PoolTerms, ScheduledBounds, Tolerance
-from controller.planning.share.reasons import CostTerms, cost_terms_of
+from controller.planning.share.claims import CostTerms, cost_terms_of
 from controller.planning.share.rows import SharingTerms, rate_key, rate_rows
 from controller.planning.share.units import Field, field_of
+from controller.planning.values import Row, SharingError
 
 COSTS: Final[Mapping[NativePreset, NativeCosts]] = MappingProxyType(
     {NativePreset.PROMPT: PROMPT, NativePreset.THRIFTY: THRIFTY, NativePreset.CALM: CALM}
@@ -81,8 +81,12 @@ def without_baseline(terms: FleetTerms, tenant: str) -> FleetTerms:
 
 
 def _pool_terms(pool: Pool, tenant: Tenant | None, zone: ZoneInfo) -> PoolTerms:
-    behavior, warm = pool.behavior, pool.warm
-    native = pool.native
+    behavior, warm, native = pool.behavior, pool.warm, pool.native
+    specs = pool.metrics
+    if not specs and pool.rule is Rule.HPA:  # it goes by the queue
+        target = AverageValueTarget(milli=MILLI * max(pool.target, 1))
+        specs = (ExternalMetric(name=QUEUE, target=target),)
+    no_window = replace(behavior.scale_down, stabilization_window_s=0)
     return PoolTerms(
         pool=pool,
         override=Override(
@@ -91,7 +95,7 @@ def _pool_terms(pool: Pool, tenant: Tenant | None, zone: ZoneInfo) -> PoolTerms:
         ),
         zone=zone,
         has_metrics=bool(pool.metrics) or pool.rule is Rule.HPA or pool.modifiers is not None,
-        specs=pool.metrics or _default_metrics(pool),
+        specs=specs,
         formula=_formula(pool),
         tolerance=Tolerance(
             down=_tolerance(behavior.scale_down, _TOLERANCE.down),
@@ -100,35 +104,22 @@ def _pool_terms(pool: Pool, tenant: Tenant | None, zone: ZoneInfo) -> PoolTerms:
         needs_past=pool.rule is Rule.NATIVE or (warm is not None and warm.slo is not None),
         costs=COSTS[native] if isinstance(native, NativePreset) else native,
         turn_s=ASK_EVERY_S * (crc32(pool.key.encode()) % _TURNS) / _TURNS,
-        learned_behavior=_without_window_down(behavior),
+        learned_behavior=replace(behavior, scale_down=no_window),
         configured_spares=0 if warm is None else max(warm.replicas or 0, 0),
     )
 
 
-def _default_metrics(pool: Pool) -> tuple[MetricSpec, ...]:
-    """Rule hpa without metrics goes by the queue."""
-    if pool.rule is not Rule.HPA:
-        return ()
-    target = AverageValueTarget(milli=MILLI * max(pool.target, 1))
-    return (ExternalMetric(name=QUEUE, target=target),)
-
-
-def _formula(pool: Pool) -> Formula | FormulaError | None:
+def _formula(pool: Pool) -> CheckedFormula | FormulaError | None:
     if pool.modifiers is None:
         return None
     try:
-        return compile_formula(pool.modifiers.formula)
+        return check(pool.modifiers.formula)
     except FormulaError as error:
         return error
 
 
 def _tolerance(rules: ScalingRules, default: float) -> float:
     return default if rules.tolerance is None else float(rules.tolerance)
-
-
-def _without_window_down(behavior: Behavior) -> Behavior:
-    down = replace(behavior.scale_down, stabilization_window_s=0)
-    return replace(behavior, scale_down=down)
 
 
 def _zone(name: str) -> ZoneInfo:
@@ -151,13 +142,14 @@ def _sharing_terms(fleet: Fleet) -> SharingTerms:
         capacity=fleet.capacity,
         field=_field(pools, tenants),
         rate_rows=_rate_rows(pools, models),
-        limited=frozenset(name for name, tenant in tenants.items() if _is_limited(tenant)),
+        limited=frozenset(
+            name
+            for name, tenant in tenants.items()
+            if tenant.quota != Resources()
+            or tenant.budget.tokens_per_day is not None
+            or tenant.budget.usd_per_hour is not None
+        ),
     )
-
-
-def _is_limited(tenant: Tenant) -> bool:
-    tokens, usd = tenant.budget.tokens_per_day, tenant.budget.usd_per_hour
-    return tenant.quota != Resources() or tokens is not None or usd is not None
 
 
 def _field(pools: Sequence[Pool], tenants: Mapping[str, Tenant]) -> Field | SharingError:

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Final, NamedTuple, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, TypeAlias
 
 from controller.model.value import INT64_MAX, MILLI
 from controller.notation.formula_syntax import (
@@ -21,18 +21,12 @@ from controller.notation.formula_syntax import (
     NUMBER_FUNCTIONS,
     ONLY_LISTS,
     TRUTH_FUNCTIONS,
-    Binary,
-    Conditional,
+    CheckedFormula,
     FormulaError,
     FormulaFault,
-    Literal,
-    Name,
-    Unary,
-    check,
+    NodeKind,
+    SyntaxNode,
 )
-from controller.notation.formula_syntax import Expression as Node
-from controller.notation.formula_syntax import FunctionCall as Call
-from controller.notation.formula_syntax import ListLiteral as Items
 
 _Value: TypeAlias = "float | bool | list[_Value] | None"
 _Scope: TypeAlias = Mapping[str, _Value]
@@ -40,90 +34,84 @@ _Scope: TypeAlias = Mapping[str, _Value]
 _LAZY: Final = frozenset({"??", "&&", "||"})
 
 
-class Formula(NamedTuple):
-    """A formula that has been read; `names` are the metrics it uses, each once."""
-
-    names: tuple[str, ...]
-    tree: Node
-
-    def compute(self, values: Mapping[str, float | None]) -> float:
-        """The number for these metrics, None being nil. Raises FormulaError."""
-        result = _eval(self.tree, values)
-        number = float(_number(result, self.tree))
-        if not math.isfinite(number):
-            raise FormulaError(FormulaFault.NOT_A_NUMBER, 0, f"the result is {number}")
-        return number
+def compute(formula: CheckedFormula, values: Mapping[str, float | None]) -> float:
+    """The number for these metrics, None being nil. Raises FormulaError."""
+    number = float(_number(_eval(formula.tree, values), formula.tree))
+    if not math.isfinite(number):
+        raise FormulaError(FormulaFault.NOT_A_NUMBER, 0, f"the result is {number}")
+    return number
 
 
-def compile_formula(text: str, names: Collection[str] | None = None) -> Formula:
-    """Read a formula over these metrics, or over any that it names. Raises FormulaError, also for a
-    name that is none of them.
-    """
-    checked = check(text, names)
-    return Formula(names=checked.names, tree=checked.tree)
-
-
-def composite_milli(formula: Formula, values_milli: Mapping[str, int | None]) -> int:
+def composite_milli(formula: CheckedFormula, values_milli: Mapping[str, int | None]) -> int:
     """The composite metric in thousandths, truncated. A metric that is None is nil.
 
     Raises FormulaError: if a number is missing, infinite or too large for a quantity, the whole
     formula fails; there is no partial result.
     """
-    result = formula.compute(
-        {name: None if milli is None else milli / MILLI for name, milli in values_milli.items()}
-    )
+    values = {
+        name: None if milli is None else milli / MILLI for name, milli in values_milli.items()
+    }
+    result = compute(formula, values)
     milli = result * MILLI
     if abs(milli) > INT64_MAX:
         raise FormulaError(FormulaFault.NOT_A_NUMBER, 0, f"the result is {result}")
     return int(milli)
 
 
-def _eval(node: Node, scope: _Scope) -> _Value:
+def _eval(node: SyntaxNode, scope: _Scope) -> _Value:
     value: _Value
-    match node:
-        case Literal():
+    match node.kind:
+        case NodeKind.LITERAL:
             value = node.value
-        case Name():
-            if node.name not in scope:
-                raise FormulaError(FormulaFault.UNKNOWN_NAME, node.at, f"no value for {node.name}")
-            value = scope[node.name]
-        case Items():
-            value = [_eval(item, scope) for item in node.items]
-        case Conditional():
-            holds = _truth(_eval(node.when, scope), node.when)
-            value = _eval(node.then if holds else node.otherwise, scope)
-        case Unary(operator="!"):
-            value = not _truth(_eval(node.operand, scope), node.operand)
-        case Unary():
-            number = _number(_eval(node.operand, scope), node.operand)
-            value = -number if node.operator == "-" else number
-        case Binary():
-            value = (_lazy if node.operator in _LAZY else _binary)(node, scope)
-        case Call():
+        case NodeKind.NAME:
+            if node.word not in scope:
+                raise FormulaError(FormulaFault.UNKNOWN_NAME, node.at, f"no value for {node.word}")
+            value = scope[node.word]
+        case NodeKind.LIST:
+            value = [_eval(item, scope) for item in node.parts]
+        case NodeKind.CONDITIONAL:
+            when, then, otherwise = node.parts
+            value = _eval(then if _truth(_eval(when, scope), when) else otherwise, scope)
+        case NodeKind.UNARY:
+            value = _unary(node, scope)
+        case NodeKind.BINARY:
+            value = (_lazy if node.word in _LAZY else _binary)(node, scope)
+        case NodeKind.CALL:
             value = _call(node, scope)
     if isinstance(value, int) and abs(value) > LARGEST:
         raise FormulaError(FormulaFault.NOT_A_NUMBER, node.at, "the number is too large")
     return value
 
 
-def _lazy(node: Binary, scope: _Scope) -> _Value:
+def _unary(node: SyntaxNode, scope: _Scope) -> _Value:
+    (operand,) = node.parts
+    value = _eval(operand, scope)
+    if node.word == "!":
+        return not _truth(value, operand)
+    number = _number(value, operand)
+    return -number if node.word == "-" else number
+
+
+def _lazy(node: SyntaxNode, scope: _Scope) -> _Value:
     """Operators whose right side is computed only if the left side does not decide."""
-    left = _eval(node.left, scope)
-    if node.operator == "??":
-        return _eval(node.right, scope) if left is None else left
-    decided = node.operator == "||"
-    if _truth(left, node.left) is decided:
+    first, second = node.parts
+    left = _eval(first, scope)
+    if node.word == "??":
+        return _eval(second, scope) if left is None else left
+    decided = node.word == "||"
+    if _truth(left, first) is decided:
         return decided
-    return _truth(_eval(node.right, scope), node.right)
+    return _truth(_eval(second, scope), second)
 
 
-def _binary(node: Binary, scope: _Scope) -> _Value:
-    left, right = _eval(node.left, scope), _eval(node.right, scope)
-    if node.operator in {"==", "!="}:
-        return _equal(left, right) is (node.operator == "==")
-    a, b = _number(left, node.left), _number(right, node.right)
-    if node.operator != "%":
-        return _OF_TWO[node.operator](a, b)
+def _binary(node: SyntaxNode, scope: _Scope) -> _Value:
+    first, second = node.parts
+    left, right = _eval(first, scope), _eval(second, scope)
+    if node.word in {"==", "!="}:
+        return _equal(left, right) is (node.word == "==")
+    a, b = _number(left, first), _number(right, second)
+    if node.word != "%":
+        return _OF_TWO[node.word](a, b)
     if isinstance(a, float) or isinstance(b, float):
         text = "% takes integers: write int(a) % int(b)"
         raise FormulaError(FormulaFault.WRONG_TYPE, node.at, text)
@@ -177,35 +165,29 @@ def _equal(left: _Value, right: _Value) -> bool:
     return left == right
 
 
-def _call(call: Call, scope: _Scope) -> _Value:
-    if call.predicate is not None or call.function in TRUTH_FUNCTIONS:
+def _call(call: SyntaxNode, scope: _Scope) -> _Value:
+    if call.predicate is not None or call.word in TRUTH_FUNCTIONS:
         return _over_elements(call, scope)
-    numbers = _flat(call, [_eval(argument, scope) for argument in call.arguments])
-    if not numbers and call.function not in ONLY_LISTS:
-        raise FormulaError(
-            FormulaFault.WRONG_TYPE, call.at, f"{call.function} of nothing has no value"
-        )
+    numbers = _flat(call, [_eval(argument, scope) for argument in call.parts])
+    if not numbers and call.word not in ONLY_LISTS:
+        raise FormulaError(FormulaFault.WRONG_TYPE, call.at, f"{call.word} of nothing has no value")
     try:
-        return NUMBER_FUNCTIONS[call.function](numbers)
+        return NUMBER_FUNCTIONS[call.word](numbers)
     except (OverflowError, ValueError) as error:
         # int, ceil and the like fail for an infinity or NaN
-        raise FormulaError(
-            FormulaFault.NOT_A_NUMBER, call.at, f"{call.function}: {error}"
-        ) from error
+        raise FormulaError(FormulaFault.NOT_A_NUMBER, call.at, f"{call.word}: {error}") from error
 
 
-def _flat(call: Call, arguments: Sequence[_Value]) -> list[float]:
+def _flat(call: SyntaxNode, arguments: Sequence[_Value]) -> list[float]:
     """The arguments as numbers; a list counts as its elements if the function takes lists."""
     numbers: list[float] = []
-    for argument, node in zip(arguments, call.arguments, strict=True):
+    for argument, node in zip(arguments, call.parts, strict=True):
         if isinstance(argument, list):
-            if call.function not in MANY_ARGUMENTS | ONLY_LISTS:
-                raise FormulaError(
-                    FormulaFault.WRONG_TYPE, node.at, f"{call.function} takes no list"
-                )
+            if call.word not in MANY_ARGUMENTS | ONLY_LISTS:
+                raise FormulaError(FormulaFault.WRONG_TYPE, node.at, f"{call.word} takes no list")
             numbers.extend(_number(item, node) for item in _flattened(argument))
-        elif call.function in ONLY_LISTS:
-            raise FormulaError(FormulaFault.WRONG_TYPE, node.at, f"{call.function} takes a list")
+        elif call.word in ONLY_LISTS:
+            raise FormulaError(FormulaFault.WRONG_TYPE, node.at, f"{call.word} takes a list")
         else:
             numbers.append(_number(argument, node))
     return numbers
@@ -218,27 +200,27 @@ def _flattened(items: list[_Value]) -> list[_Value]:
     return flat
 
 
-def _over_elements(call: Call, scope: _Scope) -> _Value:
+def _over_elements(call: SyntaxNode, scope: _Scope) -> _Value:
     """count, all, any and the like: evaluates the predicate for each element."""
-    node = call.arguments[0]
+    node = call.parts[0]
     items = _eval(node, scope)
     if not isinstance(items, list):
-        raise FormulaError(FormulaFault.WRONG_TYPE, node.at, f"{call.function} takes a list")
+        raise FormulaError(FormulaFault.WRONG_TYPE, node.at, f"{call.word} takes a list")
     predicate = call.predicate
     if predicate is None:
         return sum(_truth(item, node) for item in items)
     answers = [_eval(predicate, {**scope, ELEMENT: item}) for item in items]
-    if call.function == "sum":
+    if call.word == "sum":
         return sum(_number(answer, predicate) for answer in answers)
-    if call.function == "map":
+    if call.word == "map":
         return answers
     truths = [_truth(answer, predicate) for answer in answers]
-    if call.function == "filter":
+    if call.word == "filter":
         return [item for item, kept in zip(items, truths, strict=True) if kept]
-    return TRUTH_FUNCTIONS[call.function](truths)
+    return TRUTH_FUNCTIONS[call.word](truths)
 
 
-def _number(value: _Value, node: Node) -> float:
+def _number(value: _Value, node: SyntaxNode) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise FormulaError(
             FormulaFault.WRONG_TYPE, node.at, f"{_kind(value)} stands where a number should"
@@ -246,7 +228,7 @@ def _number(value: _Value, node: Node) -> float:
     return value
 
 
-def _truth(value: _Value, node: Node) -> bool:
+def _truth(value: _Value, node: SyntaxNode) -> bool:
     if not isinstance(value, bool):
         raise FormulaError(
             FormulaFault.WRONG_TYPE, node.at, f"{_kind(value)} stands where true or false should"

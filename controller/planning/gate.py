@@ -14,13 +14,14 @@ from msgspec.structs import replace
 
 from controller.model.decision import Code, Decision, Drain, Gate, Reason
 from controller.model.ids import PoolKey
+from controller.model.memory import PoolMemory
 from controller.model.observation import Pod, PodPhase
 from controller.model.readings import Fresh, last_known
 from controller.planning.demand.queue import blindness
 from controller.planning.inputs import Moment, PoolInput
 from controller.planning.memory import judged
 from controller.planning.step import is_first
-from controller.planning.values import Demand, Gated, Limits, Next, Target, because
+from controller.planning.values import Demand, Limits, Next, Target, because
 from controller.planning.windows import warm_until
 
 UNSCHEDULABLE: Final = "Unschedulable"
@@ -46,8 +47,10 @@ def gated(  # noqa: PLR0917 - the values of all steps before
     target: Target,
     following: Next,
     moment: Moment,
-) -> Gated:
-    """The size of step 4 (`following`), or the present size if a gate holds the pool."""
+) -> tuple[Next, PoolMemory]:
+    """The size of step 4 (`following`), or the present size if a gate holds the pool; and the
+    pool's memory.
+    """
     current, held = given.current, None
     if not limits.left_alone:
         held = (
@@ -66,9 +69,10 @@ def gated(  # noqa: PLR0917 - the values of all steps before
         contested = None if contest is None else (Gate.CONTESTED, contest)
         held = contested or _not_becoming_ready(given, following)
     if held is None:
-        return Gated(following.replicas, following.gate, memory, drain=following.drain)
+        return following, memory
     gate, reason = held
-    return Gated(current, gate, memory, (reason,), _told(given, following, gate))
+    reasons = (*following.reasons, reason)
+    return Next(current, gate, reasons, _told(given, following, gate)), memory
 
 
 def _told(given: PoolInput, following: Next, gate: Gate) -> Drain | None:

@@ -21,6 +21,7 @@ from controller.model.fleet import (
     Behavior,
     BlindPolicy,
     CronWindow,
+    MetricSpec,
     NativeCosts,
     Pool,
     Schedule,
@@ -29,11 +30,9 @@ from controller.model.fleet import (
 from controller.model.ids import PoolKey
 from controller.model.intents import Intent, IntentKey, IntentKind, Intents, Scope
 from controller.model.memory import PoolMemory
-from controller.model.metrics import MetricSpec
 from controller.model.observation import PoolObservation, Workload
 from controller.notation.cron import CronError, last_firing, read_cron
-from controller.notation.formula_syntax import FormulaError
-from controller.planning.formula import Formula
+from controller.notation.formula_syntax import CheckedFormula, FormulaError
 
 
 class Moment:
@@ -260,7 +259,7 @@ class PoolTerms(msgspec.Struct, frozen=True, gc=False):
     zone: ZoneInfo
     has_metrics: bool
     specs: tuple[MetricSpec, ...]
-    formula: Formula | FormulaError | None
+    formula: CheckedFormula | FormulaError | None
     tolerance: Tolerance
     needs_past: bool
     costs: NativeCosts

@@ -8,9 +8,9 @@ learned rate. A wake-up takes milliseconds, so the time to notice a message is n
 from __future__ import annotations
 
 import math
-from decimal import Context, Decimal
-from fractions import Fraction
+from bisect import bisect_left
 from functools import lru_cache
+from itertools import accumulate
 from statistics import NormalDist
 from typing import Final
 
@@ -19,10 +19,9 @@ from msgspec.structs import replace
 from controller.model.decision import Bound, Code, Reason
 from controller.model.readings import Fresh, Stale
 from controller.model.value import INT32_MAX
-from controller.planning.amounts import Amount, AmountError, Ceiling, exact
 from controller.planning.inputs import Halt, Moment, PoolInput
 from controller.planning.memory import judged
-from controller.planning.values import Demand, Limits, Recommendation, because
+from controller.planning.values import Ceiling, Demand, Limits, because
 from controller.planning.windows import warm_until
 
 SLACK: Final = 1.25
@@ -32,39 +31,24 @@ _PAUSE: Final = "pause"
 _BY_OPERATOR: Final = frozenset({Bound.PAUSE, Bound.CAP})
 
 
-def limit(
-    given: PoolInput, demand: Demand, recommendation: Recommendation, moment: Moment
-) -> Limits:
+def limit(given: PoolInput, demand: Demand, size: Limits, moment: Moment) -> Limits:
     """Apply min and max to the recommendation, without windows or rates; then spares and pauses."""
-    override, memory, current = given.override, recommendation.memory, given.current
-    least, most = recommendation.min, override.bounds.max
+    override, current = given.override, given.current
     since = None if demand.work.counted else _blind_since(given, demand, moment)
-    if since != memory.blind_since:
-        memory = replace(memory, blind_since=since)
-    if recommendation.left_alone:
-        return Limits(
-            replicas=current,
-            bound=recommendation.bound,
-            recommendation=recommendation.replicas,
-            min=least,
-            max=most,
-            unstabilized=current,
-            memory=memory,
-            left_alone=True,
-            held=True,
-        )
-    recommended, bound, reasons = _between_bounds(given, recommendation, since, moment)
-    unstabilized = min(max(recommendation.unstabilized, least), most)
-    size = Limits(
+    if since != size.memory.blind_since:
+        size = replace(size, memory=replace(size.memory, blind_since=since))
+    if size.left_alone:
+        return replace(size, recommendation=size.replicas, held=True)
+    recommended, bound, reasons = _between_bounds(given, size, since, moment)
+    unstabilized = min(max(size.unstabilized, size.min), size.max)
+    size = replace(
+        size,
         replicas=recommended,
         bound=bound,
         recommendation=recommended,
-        min=least,
-        max=most,
         unstabilized=unstabilized,
-        memory=memory,
         is_moving=recommended != unstabilized,
-        reasons=reasons,
+        reasons=size.reasons + reasons,
     )
     size = _with_spares(given, demand, size)
     size = _capped(given, size)
@@ -76,13 +60,13 @@ def limit(
         size = _at_most(size, current, Bound.NO_GROWTH, "no growth", reason)
     held = _is_held(given, demand, size, moment)
     disagrees = size.replicas != current and not held
-    memory, contest = judged(memory, current, moment, disagrees=disagrees)
+    memory, contest = judged(size.memory, current, moment, disagrees=disagrees)
     held = held or contest is not None
     return replace(size, held=held, memory=memory) if held or memory is not size.memory else size
 
 
 def _between_bounds(
-    given: PoolInput, recommendation: Recommendation, blind_since: float | None, moment: Moment
+    given: PoolInput, size: Limits, blind_since: float | None, moment: Moment
 ) -> tuple[int, Bound, tuple[Reason, ...]]:
     """The recommendation within min and max (those of a schedule, if one is open), the bound that
     decided it, and the reasons.
@@ -90,8 +74,8 @@ def _between_bounds(
     If the pool has been blind for longer than its tier's policy waits, its size is raised first to
     the policy's replicas, or to those of its own fallback if they are more.
     """
-    replicas, bound = recommendation.replicas, recommendation.bound
-    bounds, policy, least = given.override.bounds, given.override.blind, recommendation.min
+    replicas, bound = size.replicas, size.bound
+    bounds, policy, least = given.override.bounds, given.override.blind, size.min
     reasons: list[Reason] = []
     if policy is not None and blind_since is not None:
         fallback = given.terms.pool.fallback
@@ -190,14 +174,10 @@ def _spares_by_slo(given: PoolInput, demand: Demand, base: int) -> int:
     warm, arrivals = given.terms.pool.warm, demand.arrivals
     if warm is None or warm.slo is None or arrivals is None:
         return 0
-    fewest = _for_arrivals(round(arrivals, _ARRIVAL_DIGITS), warm.slo)
-    most = _for_arrivals(round(arrivals * SLACK, _ARRIVAL_DIGITS), warm.slo)
+    slo = float(warm.slo)
+    fewest = spares_for_arrivals(round(arrivals, _ARRIVAL_DIGITS), slo)
+    most = spares_for_arrivals(round(arrivals * SLACK, _ARRIVAL_DIGITS), slo)
     return min(max(given.current - base, fewest), most)
-
-
-@lru_cache(maxsize=4096)
-def _for_arrivals(arrivals: float, slo: Decimal) -> int:
-    return spares_for_arrivals(Decimal(repr(arrivals)), slo)
 
 
 def _at_most(size: Limits, most: int, bound: Bound, name: str, reason: Reason) -> Limits:
@@ -307,84 +287,41 @@ def _is_held(given: PoolInput, demand: Demand, size: Limits, moment: Moment) -> 
     return not is_warm and not moment.reached(warm_until(given.terms, size.memory))
 
 
-NEAR: Final = 1e-9
-"""If a sum is closer to the wanted probability than this, floating point is not trusted."""
-DIGITS: Final = 60
 SUMMED: Final = 1_000_000
 """Up to this mean, terms are summed."""
 _FARTHEST: Final = 9.0
-"""The score of a probability that is 0 or 1 once it is rounded."""
+"""The score of a probability that is 1 once it is rounded."""
+_NEGLIGIBLE: Final = 1e-18
 
 
-def spares_for_arrivals(arrivals: Amount, slo: Amount) -> int:
-    """Spares so that with probability `slo` no arrival waits; `arrivals` are the mean number during
-    one time to ready. Raises AmountError unless 0 <= slo < 1.
+@lru_cache(maxsize=4096)
+def spares_for_arrivals(mean: float, slo: float) -> int:
+    """The smallest n with P(Poisson(mean) <= n) >= slo: spares so that with probability `slo` no
+    arrival waits; `mean` is the number of arrivals during one time to ready.
+
+    Only the terms around the mean that can matter are summed, relative to the largest, which takes
+    O(sqrt(mean)) time. Above `SUMMED`, the first terms of the Cornish-Fisher expansion give it; the
+    next one is below 1/500 for such means.
     """
-    return poisson_quantile(Fraction(exact(arrivals, "arrivals")), Fraction(exact(slo, "slo")))
-
-
-def poisson_quantile(mean: Fraction, probability: Fraction) -> int:
-    """The smallest n with P(Poisson(mean) <= n) >= probability.
-
-    Only the terms around the mean that can matter are summed, relative to the largest. If the
-    result is too close to decide, it is computed again with more digits. It takes O(sqrt(mean))
-    time. Above `SUMMED` the result may be off by one; it takes the same time for any mean.
-    """
-    if not 0 <= probability < 1:
-        raise AmountError("slo", f"{probability} is not a probability below 1")
-    if mean == 0 or probability == 0:
+    if mean <= 0.0 or slo <= 0.0:
         return 0
     if mean > SUMMED:
-        return _by_expansion(float(mean), float(probability))
-    quantile, margin = _by_floats(float(mean), float(probability))
-    return quantile if margin > NEAR else _by_digits(mean, probability)
-
-
-def _by_expansion(mean: float, probability: float) -> int:
-    """The quantile by the first terms of the Cornish-Fisher expansion; the next one is below 1/500
-    for such means.
-    """
-    if 0.0 < probability < 1.0:
-        score = NormalDist().inv_cdf(probability)
-    else:
-        score = math.copysign(_FARTHEST, probability - 0.5)
-    return max(0, math.ceil(mean + score * math.sqrt(mean) + (score * score - 1) / 6 - 0.5))
-
-
-def _by_floats(mean: float, probability: float) -> tuple[int, float]:
-    """The quantile, and the relative distance of the nearest sum from the probability."""
+        score = NormalDist().inv_cdf(slo) if slo < 1.0 else _FARTHEST
+        return max(0, math.ceil(mean + score * math.sqrt(mean) + (score * score - 1) / 6 - 0.5))
     mode = int(mean)
     below: list[float] = []
     term = 1.0
     for number in range(mode, 0, -1):
         term *= number / mean
-        if term < 1e-18:
+        if term < _NEGLIGIBLE:
             break
         below.append(term)
     first, terms = mode - len(below), [*reversed(below), 1.0]
     term, number = 1.0, mode
-    while term > 1e-18:
+    while term > _NEGLIGIBLE:
         number += 1
         term *= mean / number
         terms.append(term)
-    wanted = probability * math.fsum(terms)
-    total, margin = 0.0, math.inf
-    for number, term in enumerate(terms, start=first):
-        total += term
-        margin = min(margin, abs(total - wanted) / wanted)
-        if total >= wanted:
-            return number, margin
-    return first + len(terms), 0.0
-
-
-def _by_digits(mean: Fraction, probability: Fraction) -> int:
-    context = Context(prec=DIGITS)
-    rate = context.divide(Decimal(mean.numerator), Decimal(mean.denominator))
-    wanted = context.divide(Decimal(probability.numerator), Decimal(probability.denominator))
-    number = 0
-    term = total = context.exp(-rate)
-    while total < wanted:
-        number += 1
-        term = context.divide(context.multiply(term, rate), Decimal(number))
-        total = context.add(total, term)
-    return number
+    wanted = slo * math.fsum(terms)
+    sums = list(accumulate(terms))
+    return first + min(bisect_left(sums, wanted), len(sums))

@@ -13,33 +13,32 @@ from operator import is_not, ne
 from typing import NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
-from controller.model.decision import Code, Decision, Gate, Number, Plan, Reason
+from controller.model.decision import Code, Decision, Gate, Plan, Reason
 from controller.model.ids import PoolKey
-from controller.model.intents import IntentKind, Intents, Scope
+from controller.model.intents import IntentKind, Intents
 from controller.model.memory import Memory, PoolMemory
 from controller.model.observation import Observation, PoolObservation
 from controller.model.readings import last_known
 from controller.model.value import INT32_MAX
-from controller.planning.amounts import SharingError
 from controller.planning.compile import FleetTerms
 from controller.planning.demand.demand import blind_demand_of
 from controller.planning.demand.queue import blindness
-from controller.planning.inputs import Moment, PoolInput
+from controller.planning.inputs import Moment, PoolInput, concerns
 from controller.planning.memory import after_plan, blind_after_plan, fleet_memory
 from controller.planning.room import Grown, Occupancy, Room, occupancy_of, room_of
 from controller.planning.share.bids import GRANTED
 from controller.planning.share.claims import (
     Entry,
-    Shared,
     Sharer,
     entry_of,
     fixed_sharer,
-    shared_of,
 )
+from controller.planning.share.divide import Shared, shared_of
 from controller.planning.share.reasons import CostAlert, cost_alerts, target_of, with_alert
 from controller.planning.share.rows import Scarcity, scarcity_of
-from controller.planning.values import Demand, Gated, Limits, Next, Target
+from controller.planning.values import Demand, Limits, Next, SharingError, Target, because
 
 
 class Planned(NamedTuple):
@@ -56,13 +55,12 @@ class Planned(NamedTuple):
 
 class LocalPlan(msgspec.Struct, frozen=True, gc=False):
     """The result of steps 1 and 2 of one pool, before sharing. It depends on no other pool, and
-    stays valid until `changes_at` (Unix seconds). `reasons` are those of both steps.
+    stays valid until `changes_at` (Unix seconds).
     """
 
     given: PoolInput
     demand: Demand
     limits: Limits
-    reasons: tuple[Reason, ...]
     changes_at: float
 
 
@@ -95,8 +93,8 @@ class Kept(NamedTuple):
       written, and their size.
     - `have`, `refused`: the pool's replicas in the division, and the row that refused more, at the
       time when its result was made.
-    - `memories`: the fleet's memory after the plan. `unsettled`: the pools that the plan changed in
-      it; the next plan has to compute them again, because it begins with another memory.
+    - `memories`: the fleet's memory after the plan. `unsettled`: the pools that the next plan has
+      to compute again, because it begins with another memory of them.
     - `decisions`: all decisions without cost alerts. `alerted`: the same with them.
     """
 
@@ -197,8 +195,12 @@ class PlanPass:
         if kept.due <= self.now:
             changed.update(compress(numbers, map(self.now.__ge__, kept.times)))
         if self.intents is not kept.intents:
-            for scope in _differing(self.intents, kept.intents):
-                changed.update(self._concerned(scope))
+            for scope in {each.scope for each in {*self.intents} ^ {*kept.intents}}:
+                changed.update(
+                    number
+                    for number, each in enumerate(self.terms.numbered)
+                    if concerns(scope, each.pool)
+                )
         changed.update(self.fixed.keys() ^ kept.fixed.keys())
         return sorted(changed)
 
@@ -211,35 +213,24 @@ class PlanPass:
         differ = map(is_not, map(now.get, number_of), map(before.get, number_of))
         return compress(range(len(number_of)), differ)
 
-    def _concerned(self, scope: Scope) -> list[int]:
-        """The pools in this scope."""
-        if scope.pool is not None:
-            number = self.terms.sharing.number_of.get(PoolKey(scope.pool))
-            return [] if number is None else [number]
-        return [
-            number
-            for number, each in enumerate(self.terms.numbered)
-            if scope.tenant is None or scope.tenant == each.pool.tenant
-        ]
-
     def unknown(self, number: int, seen: PoolObservation, before: PoolMemory | None) -> None:
         """Take a pool whose Deployment is not known: its demand is shown, nothing is written."""
         terms, workload = self.terms.numbered[number], last_known(seen.workload)
-        demand = blind_demand_of(terms, seen, before)
+        demand, active, reasons = blind_demand_of(terms, seen, before)
         reason = Reason(code=Code.WORKLOAD_UNKNOWN, numbers=blindness(seen.workload))
         decision = Decision(
             pool=terms.pool.key,
             current=None if workload is None else workload.replicas,
-            demand=demand.work.demand,
+            demand=demand,
             recommendation=None,
             target=None,
             next=None,
             gate=Gate.BLIND,
-            reasons=(*demand.reasons, reason),
+            reasons=(*reasons, reason),
         )
         if before is not None:
             before = blind_after_plan(
-                before, active=demand.active, planned_at=self.planned_at, now=self.now
+                before, active=active, planned_at=self.planned_at, now=self.now
             )
         result = self.results[number] = Result(decision, before, inf)
         self._unknown[number] = result.last_size
@@ -282,7 +273,7 @@ class PlanPass:
                 entry = result.entry
             if entry is None or not self._is_decided(number):
                 continue
-            replicas, refused_by = entry.replicas, None
+            replicas, refused_by = entry.target.replicas, None
             if shared is not None and division is not None:
                 replicas, refused_by = division.have[number], shared.refused_by(number)
             self._targets[number] = target_of(
@@ -298,8 +289,7 @@ class PlanPass:
             limits, current = one.limits, one.given.current
             self._targets[number] = Target(limits.replicas, limits.bound)
             if limits.replicas != current and not limits.left_alone:
-                numbers: dict[str, Number] = {"subject": error.subject}
-                reason = Reason(code=Code.UNSHAREABLE, value=current, numbers=numbers)
+                reason = because(Code.UNSHAREABLE, current, subject=error.subject)
                 self._targets[number] = Target(current, limits.bound, (reason,))
 
     def _is_decided(self, number: int) -> bool:
@@ -315,15 +305,9 @@ class PlanPass:
         kept = self.kept
         if kept is None or self.is_partial or scarcity.tenants is kept.scarcity.tenants:
             return {}
-        before, tenants = kept.scarcity, None
-        if scarcity.unreadable == before.unreadable and bool(scarcity.rows) is bool(before.rows):
-            tenants = {
-                name
-                for name in scarcity.restrained | before.restrained
-                if scarcity.tenants.get(name) != before.tenants.get(name)
-            }
-            if not tenants:
-                return {}
+        tenants = scarcity.changed_tenants(kept.scarcity)
+        if tenants is not None and not tenants:
+            return {}
         return {
             number: result.local
             for number, result in enumerate(kept.results)
@@ -439,8 +423,8 @@ class PlanPass:
                 grown = None if self._room is None else self._room.grown.get(number)
                 yield Pending(number, one, entry, target, grown)
 
-    def decide(self, each: Pending, following: Next, held: Gated, moment: Moment) -> None:
-        """Take the pool's decision and its memory after the plan."""
+    def decide(self, each: Pending, following: Next, memory: PoolMemory, moment: Moment) -> None:
+        """Take the pool's decision; `memory` is the pool's after all steps."""
         given, demand, limits = each.local.given, each.local.demand, each.local.limits
         current, target = given.current, each.target
         decision = Decision(
@@ -449,15 +433,15 @@ class PlanPass:
             demand=demand.work.demand,
             recommendation=limits.recommendation,
             target=target.replicas,
-            next=held.replicas,
+            next=following.replicas,
             bound=target.bound,
-            gate=held.gate,
-            wake=current == 0 < held.replicas and demand.active,
+            gate=following.gate,
+            wake=current == 0 < following.replicas and demand.active,
             resource_version=given.workload.resource_version,
-            reasons=each.local.reasons + target.reasons + following.reasons + held.reasons,
-            drain=held.drain,
+            reasons=demand.reasons + limits.reasons + target.reasons + following.reasons,
+            drain=following.drain,
         )
-        memory = after_plan(given, demand, held, moment.now)
+        memory = after_plan(given, demand, memory, following.replicas, moment.now)
         self.results[each.number] = Result(
             decision, memory, moment.changes_at, each.local, each.entry, target
         )
@@ -504,13 +488,22 @@ class PlanPass:
             refused=refused,
             room=self._room,
             memories=after.pools,
-            unsettled=(*self._undecided(self._scarcity), *memories),
+            unsettled=(*self._undecided(self._scarcity), *self._unsettled(memories)),
             decisions=decisions,
             alerts=alerts,
             alerted=alerted,
         )
         plan = Plan(at=self.now, decisions=changed if self.is_partial else alerted)
         return Planned(plan, changed, after, keeps)
+
+    def _unsettled(self, memories: Mapping[int, PoolMemory]) -> Iterator[int]:
+        """The pools of which more was remembered than what rule native has learned: a plan goes by
+        that already when it learns it.
+        """
+        for number, after in memories.items():
+            before = self.memory.pools.get(self.terms.numbered[number].pool.key)
+            if before is None or replace(before, native=after.native) != after:
+                yield number
 
     def _merged(
         self, decided: dict[PoolKey, Decision]
@@ -580,17 +573,10 @@ class PlanPass:
         if self.kept is None or not self.is_partial:
             return ()
         others = {*self.kept.unsettled, *self._replaced(self.kept), *self._regrown}
-        if scarcity.is_other_than(self.kept.scarcity):
+        before = self.kept.scarcity
+        if scarcity.rows is not before.rows or scarcity.changed_tenants(before) != set():
             others.update(range(len(self.seen)))
         return others.difference(self.results)
-
-
-def _differing(intents: Intents, before: Intents) -> set[Scope]:
-    """The scopes of the intents that are new, gone or changed."""
-    if intents is before:
-        return set()
-    now, then = set(intents), set(before)
-    return {each.scope for each in now ^ then}
 
 
 def _alerted(

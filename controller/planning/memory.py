@@ -28,10 +28,10 @@ from controller.model.memory import (
     SetBack,
 )
 from controller.model.observation import Workload
-from controller.model.rights import writer
+from controller.model.servers import writer
 from controller.model.value import Value
 from controller.planning.inputs import Moment, PoolInput
-from controller.planning.values import Demand, Gated
+from controller.planning.values import Demand
 from controller.planning.windows import ended
 
 STEP_S: Final = 2.0
@@ -354,9 +354,11 @@ def _remembered(known: tuple[SetBack, ...], now: float) -> tuple[SetBack, ...]:
     )
 
 
-def after_plan(given: PoolInput, demand: Demand, gated: Gated, now: float) -> PoolMemory:
+def after_plan(
+    given: PoolInput, demand: Demand, memory: PoolMemory, replicas: int, now: float
+) -> PoolMemory:
     """The pool's memory for the next plan; the same object if nothing in it has changed."""
-    memory = _with_activity(gated.memory, demand.active, given.planned_at, now)
+    memory = _with_activity(memory, demand.active, given.planned_at, now)
     if (
         demand.native is not memory.native
         or demand.repeats is not memory.repeats
@@ -370,8 +372,8 @@ def after_plan(given: PoolInput, demand: Demand, gated: Gated, now: float) -> Po
             queue_repeats=demand.queue_repeats,
             failures=demand.failures,
         )
-    if gated.replicas != given.current:
-        memory = with_write(memory, given.workload, gated.replicas, now)
+    if replicas != given.current:
+        memory = with_write(memory, given.workload, replicas, now)
     return memory
 
 

@@ -9,7 +9,6 @@ from controller.model.memory import Memory
 from controller.model.observation import Observation, Workload
 from controller.model.readings import Fresh, Reading
 from controller.model.value import INT32_MAX
-from controller.planning.amounts import SharingError
 from controller.planning.compile import FleetTerms
 from controller.planning.demand.demand import demand_of
 from controller.planning.gate import gated
@@ -19,6 +18,7 @@ from controller.planning.memo import Kept, LocalPlan, Planned, PlanPass
 from controller.planning.memory import follow_clock, remembered
 from controller.planning.recommend import recommend
 from controller.planning.step import step
+from controller.planning.values import SharingError
 
 
 def plan(  # noqa: PLR0917 - these are what a plan is a function of
@@ -53,11 +53,10 @@ def plan(  # noqa: PLR0917 - these are what a plan is a function of
         given = PoolInput(pool, seen, workload, workload.replicas, past, override, tick.planned_at)
         # 1. recommend: what each pool asks for; demand, activation, windows, policies, cooldown
         demand = demand_of(given, moment)
-        recommendation = recommend(given, demand, moment)
+        recommended = recommend(given, demand, moment)
         # 2. limit: the pool's own limits; ceilings, then floors
-        limits = limit(given, demand, recommendation, moment)
-        reasons = demand.reasons + recommendation.reasons + limits.reasons
-        tick.local[number] = LocalPlan(given, demand, limits, reasons, moment.changes_at)
+        limits = limit(given, demand, recommended, moment)
+        tick.local[number] = LocalPlan(given, demand, limits, moment.changes_at)
     try:
         # 3. share: divide the rows that several pools use; the result is the targets
         tick.share()
@@ -72,8 +71,8 @@ def plan(  # noqa: PLR0917 - these are what a plan is a function of
         moment = Moment(now, one.changes_at)
         following = step(one.given, one.limits, each.target, each.grown, moment)
         # 5. gate: frozen, blind, warming up, contested, not becoming ready; the result is `next`
-        held = gated(one.given, one.demand, one.limits, each.target, following, moment)
-        tick.decide(each, following, held, moment)
+        now_set, after = gated(one.given, one.demand, one.limits, each.target, following, moment)
+        tick.decide(each, now_set, after, moment)
     return tick.planned()
 
 

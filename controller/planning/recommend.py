@@ -11,20 +11,30 @@ Source: KEDA pkg/scaling/executor/scale_scaledobjects.go; its comparisons are st
 
 from __future__ import annotations
 
+from typing import Final
+
 from msgspec.structs import replace
 
 from controller.model.decision import Bound, Code, Reason
-from controller.model.fleet import Rule
+from controller.model.fleet import QUEUE, Behavior, Rule
 from controller.model.memory import PoolMemory
-from controller.model.metrics import QUEUE
 from controller.model.value import MILLI
-from controller.planning.hpa import BOTTOM, by_demand, by_metrics, unchanged
 from controller.planning.inputs import Moment, PoolInput
-from controller.planning.values import Demand, Recommendation, because
-from controller.planning.windows import limit_change, seeded
+from controller.planning.values import Demand, Limits, because
+from controller.planning.windows import (
+    clamp_without_behavior,
+    ended,
+    held_by_window,
+    limit_change,
+    longest_window_s,
+    remember,
+    seeded,
+    stabilize,
+    stabilize_down,
+)
 
 
-def recommend(given: PoolInput, demand: Demand, moment: Moment) -> Recommendation:
+def recommend(given: PoolInput, demand: Demand, moment: Moment) -> Limits:
     """The size that the pool's own rule recommends for its demand: activation and cooldown,
     windows, rate policies, min and max.
     """
@@ -59,14 +69,14 @@ def resting_size(given: PoolInput) -> int | None:
 
 def _evaluated(
     given: PoolInput, demand: Demand, memory: PoolMemory, moment: Moment, *, idle: bool = False
-) -> Recommendation:
+) -> Limits:
     """The size by the pool's rule; an `idle` pool asks for nothing."""
     if given.terms.pool.rule is Rule.HPA:
         return by_metrics(given, memory, 0 if idle else demand.proposal, moment)
     return by_demand(given, demand, memory, 0 if idle else demand.work.demand or 0, moment)
 
 
-def _blind(given: PoolInput, demand: Demand, rest: int | None, moment: Moment) -> Recommendation:
+def _blind(given: PoolInput, demand: Demand, rest: int | None, moment: Moment) -> Limits:
     """Without a complete answer no replica is removed. Work that is known may still add replicas. A
     wake-up, or work that the pool's past makes likely, still scales it up from zero.
     """
@@ -80,9 +90,7 @@ def _blind(given: PoolInput, demand: Demand, rest: int | None, moment: Moment) -
     return unchanged(given, memory, max(current, BOTTOM))
 
 
-def _from_zero(
-    given: PoolInput, demand: Demand, rest: int | None, moment: Moment
-) -> Recommendation:
+def _from_zero(given: PoolInput, demand: Demand, rest: int | None, moment: Moment) -> Limits:
     """The pool stays at zero, or one plan activates it: rule hpa as KEDA does, to min and at least
     1, rule native as far as windows and policies allow.
     """
@@ -105,7 +113,7 @@ def _from_zero(
 
 def _idle(
     given: PoolInput, demand: Demand, memory: PoolMemory, rest: int, moment: Moment
-) -> Recommendation:
+) -> Limits:
     """The size of a pool without work: kept until the cooldown ends, then by windows and policies
     down to its min, and from there at once to its size at rest.
     """
@@ -142,7 +150,7 @@ def _idle(
     return _to_rest(given, replace(found, reasons=reasons), rest, moment)
 
 
-def _to_rest(given: PoolInput, found: Recommendation, rest: int, moment: Moment) -> Recommendation:
+def _to_rest(given: PoolInput, found: Limits, rest: int, moment: Moment) -> Limits:
     """Remove the last replicas after the cooldown: no window applies, but the rate policies do."""
     pool, bounds, memory = given.terms.pool, given.override.bounds, found.memory
     limited = limit_change(
@@ -218,3 +226,122 @@ def _unusable(demand: Demand) -> tuple[Reason, ...]:
     if demand.unusable is None:
         return ()
     return (Reason(code=Code.METRIC_UNKNOWN, numbers=demand.unusable.numbers),)
+
+
+BOTTOM: Final = 1
+"""KEDA: the HPA of a pool that may go to zero has minReplicas 1."""
+DOWNSCALE_WINDOW_S: Final = 300
+"""The window downwards without `behavior` (kube-controller-manager's default)."""
+_GROWTH: Final = "of the HPA without behavior, twice the size or 4"
+
+
+def unchanged(
+    given: PoolInput,
+    memory: PoolMemory,
+    replicas: int,
+    *reasons: Reason,
+    minimum: int | None = None,
+    bound: Bound = Bound.DEMAND,
+) -> Limits:
+    """A size that is not calculated from the demand, so that the last recommendation has ended."""
+    history = ended(memory.recommendations, given.planned_at)
+    if history is not memory.recommendations:
+        memory = replace(memory, recommendations=history)
+    return Limits(
+        replicas=replicas,
+        bound=bound,
+        min=given.override.bounds.min if minimum is None else minimum,
+        unstabilized=given.current if bound is Bound.DEMAND else replicas,
+        max=given.override.bounds.max,
+        memory=memory,
+        reasons=reasons,
+    )
+
+
+def by_metrics(
+    given: PoolInput, memory: PoolMemory, proposal: int | None, moment: Moment
+) -> Limits:
+    """Rule hpa: the size for what the metrics propose."""
+    pool, bounds = given.terms.pool, given.override.bounds
+    # HPA: a size out of bounds is corrected at once, without metrics, windows and rates
+    if given.current > bounds.max:
+        return unchanged(given, memory, bounds.max, bound=Bound.MAX)
+    if given.current < (low := max(bounds.min, BOTTOM)):
+        return unchanged(given, memory, low, bound=Bound.MIN)
+    if proposal is None:
+        return unchanged(given, memory, given.current)
+    return _within_windows(given, memory, proposal, proposal, pool.behavior, moment)
+
+
+def by_demand(
+    given: PoolInput, demand: Demand, memory: PoolMemory, asked: int, moment: Moment
+) -> Limits:
+    """Rule native: the size for the pool's own demand. What it has learned says what is worth
+    keeping, so that no default downward window is needed.
+    """
+    terms = given.terms
+    is_learned = demand.settled and not terms.pool.window_given
+    behavior = terms.learned_behavior if is_learned else terms.pool.behavior
+    desired = max(asked, given.override.bounds.min, BOTTOM)
+    return _within_windows(given, memory, asked, desired, behavior, moment)
+
+
+def _within_windows(  # noqa: PLR0917 - what windows and rates depend on
+    given: PoolInput,
+    memory: PoolMemory,
+    asked: int,
+    desired: int,
+    behavior: Behavior,
+    moment: Moment,
+) -> Limits:
+    """Windows, then rates with min and max. The history gets what was asked for, `desired` is what
+    the windows go by.
+    """
+    current, bounds, planned_at = given.current, given.override.bounds, given.planned_at
+    low, history = max(bounds.min, BOTTOM), memory.recommendations
+    goes_on = bool(history) and history[-1].last_at is None and history[-1].replicas == asked
+    earlier = history[:-1] if goes_on else history
+    pool = given.terms.pool
+    is_plain = pool.without_behavior and pool.rule is Rule.HPA
+    if is_plain:
+        window_s = DOWNSCALE_WINDOW_S
+        stable = stabilize_down(desired, earlier, window_s, planned_at=planned_at, moment=moment)
+        limited = clamp_without_behavior(current, stable, low, bounds.max)
+    else:
+        window_s = longest_window_s(behavior)
+        stable = stabilize(
+            current, desired, earlier, behavior, planned_at=planned_at, moment=moment
+        )
+        limited = limit_change(
+            current,
+            stable,
+            low=low,
+            high=bounds.max,
+            behavior=behavior,
+            added=memory.scaled_up,
+            removed=memory.scaled_down,
+            moment=moment,
+        )
+    wanted, reasons = max(asked, low), limited.because()
+    if limited.code is Code.RATE_LIMITED_UP and is_plain:
+        reasons = (because(Code.RATE_LIMITED_UP, limited.replicas, policy=_GROWTH),)
+    if max(stable, low) != wanted:
+        window = held_by_window(
+            given, memory, behavior, stable=stable, wanted=wanted, moment=moment
+        )
+        reasons = (*window, *reasons)
+    bound = Bound.MAX if limited.at_max else Bound.DEMAND
+    if limited.replicas == bounds.min > asked:
+        bound = Bound.MIN
+    after = remember(history, asked, window_s, planned_at=planned_at, moment=moment)
+    if after is not history:
+        memory = replace(memory, recommendations=after)
+    return Limits(
+        replicas=limited.replicas,
+        bound=bound,
+        min=bounds.min,
+        unstabilized=wanted,
+        max=bounds.max,
+        memory=memory,
+        reasons=reasons,
+    )

@@ -15,8 +15,7 @@ from msgspec.structs import replace
 
 from controller.model.fleet import Fleet, Pool
 from controller.model.ids import PoolKey
-from controller.model.memory import Memory, PoolMemory, RecommendationRun
-from controller.model.tick import SavedMemory
+from controller.model.memory import Memory, PoolMemory, RecommendationRun, SavedMemory
 from controller.planning.memory import STEP_S, follow_clock
 
 RESTART_S: Final = 60.0

@@ -4,17 +4,17 @@ the pool's size, counts until it is gone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Iterable, Mapping, Sequence
+from heapq import heapify, heappop, heappush, heapreplace
+from math import lcm
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 from controller.model.observation import PodPhase
 from controller.model.readings import last_known
-from controller.planning.amounts import Claim, ReplicaUses, Row
 from controller.planning.inputs import PoolInput
-from controller.planning.share.bids import GRANTED
-from controller.planning.share.divide import Divider
 from controller.planning.share.units import Field
+from controller.planning.values import ReplicaUses, Row
 
 _NOT_ACTIVE: Final = frozenset({PodPhase.TERMINATING, PodPhase.FAILED})
 
@@ -51,17 +51,19 @@ class Room(NamedTuple):
     - `now`, `most`: by row's name, what the pools use now, and the most on the way to their
       targets.
     - `grown`: by pool number, the growing pools that cannot have their target yet.
-    - `divider`, `drawn`: kept to save time; by id of the uses, they and their part of the room.
     """
 
     rows: tuple[Row, ...]
     uses: Sequence[ReplicaUses]
-    occupancy: Sequence[Occupancy | None]
-    now: Mapping[str, int]
-    most: Mapping[str, int]
+    occupancy: list[Occupancy | None]
+    now: dict[str, int]
+    most: dict[str, int]
     grown: Mapping[int, Grown]
-    divider: Divider
-    drawn: dict[int, tuple[ReplicaUses, ReplicaUses]]
+
+    def needs(self, number: int) -> list[tuple[str, int]]:
+        """What one more replica of this pool takes of each row."""
+        uses = self.uses[number].everywhere
+        return [(name, int(uses[name])) for name in self.now if name in uses]
 
 
 def occupancy_of(given: PoolInput, target: int) -> Occupancy:
@@ -86,92 +88,112 @@ def room_of(
     """The room after these changes of occupancy since `kept`; without `kept`, `changed` has all
     pools. `rows` are those of physical room for pods anywhere; `uses` are by pool number.
     """
-    rows = tuple(sorted((row for row in rows if "@" not in row.name), key=_name))
+    rows = tuple(sorted((row for row in rows if "@" not in row.name), key=attrgetter("name")))
     if kept is not None and kept.rows != rows:
         changed, kept = {**dict(enumerate(kept.occupancy)), **changed}, None
     if kept is None:
         nothing = dict.fromkeys([row.name for row in rows], 0)
-        kept = Room(rows, uses, [None] * len(uses), nothing, nothing, {}, Divider(field), {})
-    occupancy, now, most = list(kept.occupancy), dict(kept.now), dict(kept.most)
-    before, is_same = kept.uses, True
+        kept = Room(rows, uses, [None] * len(uses), nothing, nothing, {})
+    room = kept._replace(
+        uses=uses, occupancy=list(kept.occupancy), now=dict(kept.now), most=dict(kept.most)
+    )
+    is_same = True
     for number, after in changed.items():
-        known = occupancy[number]
-        if after == known and uses[number] is before[number]:
+        before = kept.occupancy[number]
+        if after == before and uses[number] is kept.uses[number]:
             continue
-        is_same, occupancy[number] = False, after
-        for each, one, sign in ((known, before[number], -1), (after, uses[number], 1)):
+        is_same, room.occupancy[number] = False, after
+        for each, side, sign in ((before, kept, -1), (after, room, 1)):
             if each is not None:
-                for name in now:
-                    use = sign * int(one.everywhere.get(name, 0))
-                    now[name] += use * each.now
-                    most[name] += use * each.most
-    room = kept._replace(uses=uses, occupancy=occupancy, now=now, most=most)
+                for name, use in side.needs(number):
+                    room.now[name] += sign * use * each.now
+                    room.most[name] += sign * use * each.most
     if is_same:
         return room
-    fits = all(most[row.name] <= row.capacity for row in rows)
+    fits = all(room.most[row.name] <= row.capacity for row in rows)
     return room._replace(grown={} if fits else _grow(field, room))
-
-
-def _name(row: Row) -> str:
-    return row.name
 
 
 def _grow(field: Field, room: Room) -> dict[int, Grown]:
     """The growing pools that cannot have their target yet. Free room goes to the highest tier
-    first, and there by shares that begin with the present sizes. A pool for which there is no room
-    now is refused at once: room only becomes less.
+    first, and there by shares that begin with the present sizes. A pool is refused once: room only
+    becomes less.
     """
-    occupancy, taken = room.occupancy, dict(room.now)
-    free = [(row.name, int(row.capacity) - taken[row.name]) for row in room.rows]
+    left = {row.name: int(row.capacity) - room.now[row.name] for row in room.rows}
     found: dict[int, Grown] = {}
-    fitting: set[int] = set()
-    for number, each in enumerate(occupancy):
+    growing: dict[int, dict[int, int]] = {}
+    for number, each in enumerate(room.occupancy):
         if each is not None and each.target > each.current:
-            uses = room.uses[number].everywhere
-            full = next((name for name, left in free if uses.get(name, 0) > left), None)
-            if full is None:
-                fitting.add(number)
+            if refused := _refusing(room.needs(number), left):
+                found[number] = Grown(each.current, refused)
             else:
-                found[number] = Grown(each.current, full)
-    if not fitting:
-        return found
-    claims: list[Claim | None] = [None] * len(occupancy)
-    parts = [_NO_USES] * len(occupancy)
-    if len(room.drawn) > 4 * len(parts) + 4:
-        room.drawn.clear()  # measured uses change all the time
-    for number in [n for t in {field.tenant_of[n] for n in fitting} for n in field.pools_of[t]]:
-        each, used = occupancy[number], room.uses[number]
-        if each is None:
-            continue
-        claims[number] = _grown_claim(each.current, each.target if number in fitting else 0)
-        if id(used) not in room.drawn:
-            drawn = {name: used.everywhere[name] for name in taken if name in used.everywhere}
-            room.drawn[id(used)] = used, ReplicaUses(drawn)
-        parts[number] = room.drawn[id(used)][1]
-        for name, use in parts[number].everywhere.items():
-            taken[name] -= int(use) * each.current
-    division = room.divider.divide(room.rows, claims, parts, taken)
-    for number in fitting:
-        if (refused := division.refused_by[number]) != GRANTED:
-            found[number] = Grown(division.have[number], room.rows[refused].name)
+                growing.setdefault(field.tenant_of[number], {})[number] = each.target
+    for tier in field.tiers:
+        tenants = [_Tenant(field, room, each, growing[each]) for each in tier if each in growing]
+        turns = [(each.level(), each.rank, each) for each in tenants]
+        heapify(turns)
+        while turns:
+            tenant = turns[0][-1]
+            pool = tenant.next()
+            if refused := _refusing(room.needs(pool), left):
+                found[pool] = Grown(tenant.have[pool], refused)
+            else:
+                tenant.take(pool, left)
+            if tenant.waiting:
+                heapreplace(turns, (tenant.level(), tenant.rank, tenant))
+            else:
+                heappop(turns)
     return found
 
 
-_NO_USES: Final = ReplicaUses(MappingProxyType({}))
+def _refusing(needs: Iterable[tuple[str, int]], left: Mapping[str, int]) -> str:
+    """The first row with too little left for one more replica; empty if there is none."""
+    return next((name for name, use in needs if use > left[name]), "")
 
 
-def _grown_claim(current: int, target: int) -> Claim:
-    """It keeps what it has whether that fits or not, and wants the rest."""
-    return Claim(
-        floor=current,
-        need=current,
-        want=max(target, current),
-        asked=target,
-        demand=target,
-        min=0,
-        current=current,
-        fixed=True,
-        works=False,
-        has_spares=False,
-        ceiling=None,
-    )
+class _Tenant:
+    """A tenant with growing pools: what its pools have and draw, and those that wait, the pool with
+    the fewest replicas by weight first.
+    """
+
+    def __init__(self, field: Field, room: Room, number: int, goals: Mapping[int, int]) -> None:
+        self._field, self._room, self._goals = field, room, goals
+        self.rank = field.tenant_ranks[number]
+        self._divisor = field.tenant_divisors[number]
+        capacities = {row.name: int(row.capacity) for row in room.rows if row.capacity}
+        unit = lcm(*capacities.values())
+        self._parts = {name: unit // each for name, each in capacities.items()}
+        self._drawn = dict.fromkeys(room.now, 0)
+        self.have: dict[int, int] = {}
+        self.waiting: list[tuple[int, int, int]] = []
+        for pool in field.pools_of[number]:
+            if (each := room.occupancy[pool]) is not None:
+                self.have[pool] = each.current
+                for name, use in room.needs(pool):
+                    self._drawn[name] += use * each.current
+        for pool in goals:
+            self._wait(pool)
+
+    def level(self) -> int:
+        """Its largest share of a row, by its weight."""
+        multiply, divide = self._divisor
+        shares = (self._drawn[name] * part for name, part in self._parts.items())
+        return max(shares, default=sum(self.have.values())) * multiply // divide
+
+    def next(self) -> int:
+        """The pool whose turn it is; it waits no longer."""
+        return heappop(self.waiting)[-1]
+
+    def take(self, pool: int, left: dict[str, int]) -> None:
+        """Give the pool one replica of what is left."""
+        for name, use in self._room.needs(pool):
+            left[name] -= use
+            self._drawn[name] += use
+        self.have[pool] += 1
+        if self.have[pool] < self._goals[pool]:
+            self._wait(pool)
+
+    def _wait(self, pool: int) -> None:
+        multiply, divide = self._field.divisors[pool]
+        level = self.have[pool] * multiply // divide
+        heappush(self.waiting, (level, self._field.ranks[pool], pool))

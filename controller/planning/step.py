@@ -30,8 +30,8 @@ import msgspec
 from msgspec.structs import replace
 
 from controller.model.decision import Code, Drain, Gate, Number
-from controller.model.observation import DELETED_FIRST, Pod, PodPhase, QueueDepth, Workers
-from controller.model.readings import Reading, last_known
+from controller.model.observation import DELETED_FIRST, Pod, PodPhase, Workers
+from controller.model.readings import last_known
 from controller.model.worker_messages import PoolOrders, WorkerState
 from controller.planning.demand.queue import IMPLAUSIBLE_MESSAGES
 from controller.planning.inputs import Moment, PoolInput
@@ -57,81 +57,63 @@ def step(
     """
     if limits.left_alone:
         return Next(given.current)
-    crew = crew_of(given, target, moment)
-    if crew is None:
-        return _by_queue(given, limits, target, grown, moment)
-    if given.seen.unmarkable:
-        # nobody else can choose the pods, so that none is told to stop for nothing
-        following = _by_queue(given, limits, target, grown, moment)
-        return replace(following, drain=Drain(orders=crew.orders))
     least = min(target.replicas, given.current)
-    shrinking = drain if given.workload.first_ordinal is None else drain_from_the_top
-    drained = shrinking(given, crew, least, limits.recommendation, moment)
-    if target.replicas <= given.current:
-        return drained
-    return replace(_by_queue(given, limits, target, grown, moment), drain=drained.drain)
+    young = _too_young(given, moment) if least < limits.recommendation else []
+    crew = _crew_of(given, target, moment)
+    if crew is not None and not given.seen.unmarkable:
+        shrinking = _drain if given.workload.first_ordinal is None else _drain_from_the_top
+        drained = shrinking(given, crew, least, young, moment)
+        if target.replicas <= given.current:
+            return drained
+        return replace(_by_queue(given, target.replicas, grown, young), drain=drained.drain)
+    following = _by_queue(given, target.replicas, grown, young)
+    # nothing else can choose the pods of an unmarkable pool, so that none is told to stop in vain
+    return following if crew is None else replace(following, drain=Drain(orders=crew.orders))
 
 
-def _by_queue(
-    given: PoolInput, limits: Limits, target: Target, grown: Grown | None, moment: Moment
-) -> Next:
+def _by_queue(given: PoolInput, wanted: int, grown: Grown | None, young: Sequence[Pod]) -> Next:
     """The size of a pool of which only the queue says how many replicas are busy."""
-    wanted, current = target.replicas, given.current
+    current = given.current
     if wanted == current:
         return Next(current)
+    busy = _busy_replicas(given)
     if wanted < current:
-        shrinking = shrink if given.workload.first_ordinal is None else shrink_from_the_top
-        return shrinking(given, wanted, limits.recommendation, moment)
+        shrinking = _shrink if given.workload.first_ordinal is None else _shrink_from_the_top
+        return shrinking(given, wanted, busy, young)
     if grown is None:
         return Next(wanted)
-    busy = busy_replicas(given.seen.queue, given.terms.pool.slots, current)
-    return held(grown.replicas, Gate.ROOM, Code.ROOM, busy=busy, row=grown.refused_by)
+    return _held(grown.replicas, Gate.ROOM, Code.ROOM, busy=busy, row=grown.refused_by)
 
 
-def shrink(given: PoolInput, target: int, recommendation: int, moment: Moment) -> Next:
-    """The size after removing as many replicas above `target` as are idle and old enough, if only
-    the queue says how many are busy.
-
-    The minimum runtime counts only if `target` is below `recommendation`. All sizes in replicas.
-    """
-    current = given.current
-    busy = busy_replicas(given.seen.queue, given.terms.pool.slots, current)
-    surplus, idle = current - target, current - busy
-    young = len(too_young(given, moment)) if target < recommendation else 0
-    replicas = current - min(surplus, max(idle - young, 0))
+def _shrink(given: PoolInput, target: int, busy: int, young: Sequence[Pod]) -> Next:
+    """The size after removing as many replicas above `target` as are idle and old enough."""
+    surplus, idle = given.current - target, given.current - busy
+    replicas = given.current - min(surplus, max(idle - len(young), 0))
     if replicas == target:
         return Next(target)
     if idle < surplus:
-        return held(replicas, Gate.BUSY, Code.BUSY, busy=busy)
-    return held(replicas, Gate.MINIMUM_RUNTIME, Code.MINIMUM_RUNTIME, busy=busy)
+        return _held(replicas, Gate.BUSY, Code.BUSY, busy=busy)
+    return _held(replicas, Gate.MINIMUM_RUNTIME, Code.MINIMUM_RUNTIME, busy=busy)
 
 
-def shrink_from_the_top(given: PoolInput, target: int, recommendation: int, moment: Moment) -> Next:
-    """The size now, if only the queue says how many are busy: any of them may be the highest, so
-    none goes before all are idle.
-
-    `target` is not above the present size. The minimum runtime counts only if `target` is below
-    `recommendation`. All sizes in replicas.
-    """
-    current = given.current
-    busy = busy_replicas(given.seen.queue, given.terms.pool.slots, current)
+def _shrink_from_the_top(given: PoolInput, target: int, busy: int, young: Sequence[Pod]) -> Next:
+    """The size now: a busy replica may be the highest, so none goes before all are idle."""
     if busy:
-        return held(current, Gate.BUSY, Code.BUSY_SOMEWHERE, busy=busy)
-    young = too_young(given, moment) if target < recommendation else []
-    kept = min(max([target, *(place(given, pod) + 1 for pod in young)]), current)
+        return _held(given.current, Gate.BUSY, Code.BUSY_SOMEWHERE, busy=busy)
+    kept = min(max([target, *(_place(given, pod) + 1 for pod in young)]), given.current)
     if kept == target:
         return Next(target)
-    return held(kept, Gate.MINIMUM_RUNTIME, Code.MINIMUM_RUNTIME, busy=0)
+    return _held(kept, Gate.MINIMUM_RUNTIME, Code.MINIMUM_RUNTIME, busy=0)
 
 
-def busy_replicas(queue: Reading[QueueDepth], slots: int, current: int) -> int:
-    """The number of busy replicas: messages in flight by `slots`, rounded up, at most `current`;
-    0 if the queue is not known. Messages are assumed to fill one replica after another.
+def _busy_replicas(given: PoolInput) -> int:
+    """The number of busy replicas: messages in flight by slots, rounded up, at most the present
+    size; 0 if the queue is not known. Messages are assumed to fill one replica after another.
     """
-    depth = last_known(queue)
+    depth = last_known(given.seen.queue)
     if depth is None or not 0 <= depth.in_flight < IMPLAUSIBLE_MESSAGES:
         return 0
-    return min(current, -(-depth.in_flight // max(slots, 1)))
+    return min(given.current, -(-depth.in_flight // max(given.terms.pool.slots, 1)))
 
 
 class Crew(msgspec.Struct, frozen=True, gc=False):
@@ -164,7 +146,7 @@ class Crew(msgspec.Struct, frozen=True, gc=False):
         return 0 if pod.phase in _WITHOUT_PROCESS else self.slots
 
 
-def crew_of(given: PoolInput, target: Target, moment: Moment) -> Crew | None:
+def _crew_of(given: PoolInput, target: Target, moment: Moment) -> Crew | None:
     """The crew; None for a pool whose workers never said what they do: only its queue tells then
     how many of them are busy.
     """
@@ -182,7 +164,7 @@ def crew_of(given: PoolInput, target: Target, moment: Moment) -> Crew | None:
     return Crew(
         pods=pods,
         workers=workers,
-        orders=pulling(given, target, moment),
+        orders=_pulling(given, target, moment),
         states=states,
         drained=_drained(pods, workers, states, -(-max(elsewhere, 0) // slots), moment),
         ending=frozenset(deleted).intersection(workers.orders.drain),
@@ -190,7 +172,7 @@ def crew_of(given: PoolInput, target: Target, moment: Moment) -> Crew | None:
     )
 
 
-def pulling(given: PoolInput, target: Target, moment: Moment) -> PoolOrders:
+def _pulling(given: PoolInput, target: Target, moment: Moment) -> PoolOrders:
     """The orders of a pool that does not shrink: its workers pull, but not while it is paused nor
     while its budget is spent, and those on a node that ends hand their tasks back. Orders end with
     the pause, or with the day of the budget, so that work goes on even if no controller runs then.
@@ -240,7 +222,7 @@ def _drained(
     return frozenset(found)
 
 
-def too_young(given: PoolInput, moment: Moment) -> list[Pod]:
+def _too_young(given: PoolInput, moment: Moment) -> list[Pod]:
     """The pods that became ready less than their minimum runtime ago."""
     runtime_s, pods = given.terms.pool.minimum_runtime_s, last_known(given.seen.pods)
     if runtime_s <= 0 or pods is None:
@@ -249,7 +231,7 @@ def too_young(given: PoolInput, moment: Moment) -> list[Pod]:
     return [pod for pod in ready if not moment.reached((pod.ready_at or 0.0) + runtime_s)]
 
 
-def may_still_shrink(given: PoolInput) -> bool:
+def _may_still_shrink(given: PoolInput) -> bool:
     """Whether pods may be deleted at this moment although the pool grows again: the Deployment's
     controller has not seen its present size yet, and may still act on the one before; or a smaller
     size was asked for, and may still be set.
@@ -259,18 +241,16 @@ def may_still_shrink(given: PoolInput) -> bool:
     return is_unseen or may_shrink_late(given.memory, workload)
 
 
-def held(
+def _held(
     replicas: int, gate: Gate, code: Code, drain: Drain | None = None, **numbers: Number
 ) -> Next:
     """A size that is not the target, and why."""
     return Next(replicas, gate, (because(code, replicas, **numbers),), drain)
 
 
-def drain(given: PoolInput, crew: Crew, target: int, recommendation: int, moment: Moment) -> Next:
-    """The size now, and what the workers are told, if these say what they do.
-
-    `target` is not above the present size. The minimum runtime counts only if `target` is below
-    `recommendation`. All sizes in replicas.
+def _drain(given: PoolInput, crew: Crew, target: int, young: Sequence[Pod], moment: Moment) -> Next:
+    """The size now, and what the workers are told, if these say what they do. `target` is not above
+    the present size.
     """
     generations: defaultdict[str, list[Pod]] = defaultdict(list)
     for pod in crew.pods:
@@ -283,11 +263,10 @@ def drain(given: PoolInput, crew: Crew, target: int, recommendation: int, moment
     if given.workload.message:  # it cannot create these; others it may create at this moment
         missing = max(current - max(len(pods), given.status_replicas), 0)
     surplus = current - target
-    young = {each.name for each in too_young(given, moment)} if target < recommendation else ()
-    old = [pod for pod in pods if pod.name not in young or crew.is_told(pod)]
+    old = [pod for pod in pods if pod not in young or crew.is_told(pod)]
     going = _first_to_go(crew, old, max(len(pods) - target, 0))
     kept = {*going}
-    if may_still_shrink(given):
+    if _may_still_shrink(given):
         kept.update(pod.name for pod in pods if is_first(pod) and crew.is_told(pod))
     unready = [pod.name for pod in pods if pod.phase is not PodPhase.READY] if surplus > 0 else ()
     removed = min(surplus, max(_removable(crew, going, moment) - leaving, 0) + missing)
@@ -295,8 +274,8 @@ def drain(given: PoolInput, crew: Crew, target: int, recommendation: int, moment
     if removed == surplus:
         return Next(replicas, drain=told)
     if len(going) - leaving + missing <= removed:
-        return held(replicas, Gate.MINIMUM_RUNTIME, Code.MINIMUM_RUNTIME, told)
-    return held(
+        return _held(replicas, Gate.MINIMUM_RUNTIME, Code.MINIMUM_RUNTIME, told)
+    return _held(
         replicas,
         Gate.BUSY,
         Code.DRAINING,
@@ -321,7 +300,7 @@ def _in_rollout(given: PoolInput, crew: Crew, target: int, generations: list[lis
     if target == given.current or (target == 0 and crew.drained.issuperset(going)):
         return Next(target, drain=told)
     code = Code.ROLLOUT_PAUSED if given.workload.paused else Code.ROLLING_OUT
-    return held(given.current, Gate.BUSY, code, told, generations=max(len(generations), 2))
+    return _held(given.current, Gate.BUSY, code, told, generations=max(len(generations), 2))
 
 
 def _first_to_go(crew: Crew, pods: Iterable[Pod], count: int) -> list[str]:
@@ -365,32 +344,27 @@ def _told(crew: Crew, told: Iterable[str], going: Iterable[str]) -> Drain:
     )
 
 
-def drain_from_the_top(
-    given: PoolInput, crew: Crew, target: int, recommendation: int, moment: Moment
+def _drain_from_the_top(
+    given: PoolInput, crew: Crew, target: int, young: Sequence[Pod], _moment: Moment
 ) -> Next:
-    """The size now, and what the workers are told, if these say what they do.
-
-    `target` is not above the present size. The minimum runtime counts only if `target` is below
-    `recommendation`. All sizes in replicas.
-    """
+    """The same for the pods of a StatefulSet."""
     current = given.current
-    young = too_young(given, moment) if target < recommendation else []
-    kept = max([target, *(place(given, pod) + 1 for pod in young if not crew.is_told(pod))])
+    kept = max([target, *(_place(given, pod) + 1 for pod in young if not crew.is_told(pod))])
     kept = min(kept, current)
     names = _names(given, crew, kept)
     following = min(current, max(names, default=current - 1) + 1)
     while following > kept and names[following - 1] in crew.drained:
         following -= 1
     told = {*names.values(), *crew.ending}
-    if may_still_shrink(given):
+    if _may_still_shrink(given):
         told.update(pod.name for pod in crew.pods if crew.is_told(pod))
     drain = Drain(orders=replace(crew.orders, drain=tuple(sorted(told))))
     if following == target:
         return Next(following, drain=drain)
     if following == kept:
-        return held(following, Gate.MINIMUM_RUNTIME, Code.MINIMUM_RUNTIME, drain)
-    going = [pod for pod in crew.pods if kept <= place(given, pod) < current]
-    return held(
+        return _held(following, Gate.MINIMUM_RUNTIME, Code.MINIMUM_RUNTIME, drain)
+    going = [pod for pod in crew.pods if kept <= _place(given, pod) < current]
+    return _held(
         following,
         Gate.BUSY,
         Code.BUSY_AT_THE_TOP,
@@ -401,7 +375,7 @@ def drain_from_the_top(
     )
 
 
-def place(given: PoolInput, pod: Pod) -> int:
+def _place(given: PoolInput, pod: Pod) -> int:
     """How many replicas the pool keeps without this pod: its ordinal less that of the first. A pod
     without an ordinal is none of the StatefulSet's own, and goes never.
     """
@@ -413,8 +387,8 @@ def _names(given: PoolInput, crew: Crew, kept: int) -> dict[int, str]:
     from the lowest ordinal up, so none comes `TOLD_AHEAD` above the highest that is there.
     """
     name, first = given.terms.pool.workload.name, given.workload.first_ordinal or 0
-    highest = max((place(given, pod) for pod in crew.pods), default=-1)
+    highest = max((_place(given, pod) for pod in crew.pods), default=-1)
     end = min(given.current, max(kept, highest + 1) + TOLD_AHEAD)
     names = {number: f"{name}-{first + number}" for number in range(kept, end)}
-    beyond = (pod for pod in crew.pods if place(given, pod) >= given.current)
-    return names | {place(given, pod): pod.name for pod in beyond}
+    beyond = (pod for pod in crew.pods if _place(given, pod) >= given.current)
+    return names | {_place(given, pod): pod.name for pod in beyond}

@@ -30,6 +30,7 @@ from controller.model.snapshot import PoolView, Snapshot
 from controller.model.value import INT32_MAX, Value
 from controller.planning.compile import FleetTerms, compile_fleet, without_baseline
 from controller.planning.demand.learned import cold_start_s
+from controller.planning.explain import sentence as reason_sentence
 from controller.planning.inputs import PAUSES, concerns
 from controller.planning.memo import Planned
 from controller.planning.planner import plan
@@ -267,22 +268,24 @@ def next_change(pool: Pool, **made_of: Unpack[Inputs]) -> NextChange | None:
     if held is None or held.next is None or held.next != held.current:
         return None
     observation = replace(observation, clock_step_s=0.0)  # the clock has made its step by now
-    for _ in range(MOST_STEPS):
-        at = _changes_at(planned, terms, pool)
-        if at == inf:
-            break
-        planned = plan(observation, terms, intents, planned.memory, at)
-        if (found := _changed(planned, held, at)) is not None:
-            return found
     # an intent ends, or the tenant's day does, which may be hours away
     day_ends = local_day(now, terms.pools[held.pool].zone).end
-    intents_end = {each.until for each in intents if each.until is not None and each.until > now}
-    for at in sorted({day_ends, *intents_end}):
-        later = nextafter(at, inf)
-        seen = _new_day(observation, pool.tenant, later) if at >= day_ends else observation
-        if (found := _changed(plan(seen, terms, intents, memory, later), held, at)) is not None:
+    ends = {each.until for each in intents if each.until is not None}
+    times = sorted({day_ends, *ends, *_ends_of_reasons(planned, pool.key)})
+    steps, at = MOST_STEPS, now
+    while True:
+        end = next((each for each in times if each > at), inf)
+        soon = _changes_at(planned, terms, pool) if steps else inf
+        at, steps = min(soon, end), steps - (soon <= end)
+        if at == inf:
+            return None
+        later = at if at == soon else nextafter(at, inf)
+        if at >= day_ends:
+            observation = _new_day(observation, pool.tenant, later)
+        before = planned.plan.decisions[held.pool]
+        planned = plan(observation, terms, intents, planned.memory, later)
+        if (found := _changed(planned, held, before, at)) is not None:
             return found
-    return None
 
 
 def _changes_at(planned: Planned, terms: FleetTerms, pool: Pool) -> float:
@@ -303,13 +306,13 @@ def _ends_of_reasons(planned: Planned, key: PoolKey) -> Iterator[float]:
             yield nextafter(until, inf)
 
 
-def _changed(planned: Planned, held: Decision, at: float) -> NextChange | None:
-    """The change, and the last rule with an end that no longer holds."""
+def _changed(planned: Planned, held: Decision, before: Decision, at: float) -> NextChange | None:
+    """The change, and the last rule with an end that no longer holds since the decision before."""
     other = planned.plan.decisions.get(held.pool)
     if held.next is None or other is None or other.next is None or other.next == held.next:
         return None
     left = {reason.code for reason in other.reasons}
-    gone = [reason for reason in held.reasons if reason.code not in left]
+    gone = [reason for reason in before.reasons if reason.code not in left]
     timed = [reason for reason in gone if "until" in reason.numbers]
     last = next(reversed(timed or gone), None)
     ends = None if last is None else last.code
@@ -406,12 +409,13 @@ class PoolEffect(Value):
 class Effect(Value):
     """What changes now. `concerned`: the pools that the intent is about. `unknown`: those of them
     that are not known well enough to say. `changed`: the pools, of the whole fleet, for which
-    something changes.
+    something changes. `held`: why a pool gets nothing, or not all, of what is asked for.
     """
 
     concerned: tuple[PoolKey, ...]
     unknown: tuple[PoolKey, ...]
     changed: tuple[PoolEffect, ...]
+    held: str = ""
 
     def words(self) -> str:
         """The numbers in one line: `3 pools, 11 idle replicas go now, 4 busy ones finish first`."""
@@ -428,7 +432,7 @@ class Effect(Value):
             parts.append(f"{_counted(len(others), 'other pool')} among them")
         if self.unknown:
             parts.append(f"{len(self.unknown):,} not known well enough to say")
-        return ", ".join(parts)
+        return ", ".join(parts) + (f": {self.held}" if self.held else "")
 
 
 _WORDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
@@ -464,11 +468,32 @@ def effect_of(key: IntentKey, intent: Intent | None, **made_of: Unpack[Inputs]) 
         _pool_effect(observation.pools.get(pool.key), without.get(pool.key), within.get(pool.key))
         for pool in fleet.pools
     )
+    held = [
+        _held(intent, each, without.get(each.key), within.get(each.key), now=now)
+        for each in fleet.pools
+        if intent is not None and each.key == key.scope.pool
+    ]
     return Effect(
         concerned=concerned,
         unknown=tuple(key for key in concerned if key not in within or within[key].next is None),
         changed=tuple(each for each in effects if each is not None),
+        held="".join(held),
     )
+
+
+def _held(
+    intent: Intent, pool: Pool, before: Decision | None, after: Decision | None, *, now: float
+) -> str:
+    """Why a pool gets nothing, or not all, of what is asked for; empty where it does."""
+    if before is None or after is None or not after.reasons:
+        return ""
+    is_pin = intent.kind is IntentKind.PIN
+    most = intent.count + ((before.target or 0) if is_pin else 0)
+    if most > pool.max and (is_pin or intent.kind is IntentKind.CAP):
+        return f"its max is {pool.max:,}"
+    changes = (before.next, before.target) != (after.next, after.target)
+    is_short = is_pin and after.bound is not Bound.PIN
+    return "" if changes and not is_short else reason_sentence(after.reasons[-1], now)
 
 
 def _pool_effect(
@@ -537,9 +562,7 @@ def _counted(count: int, noun: str) -> str:
 
 
 class Estimate(Value):
-    """The pools that an intent is about, their replicas that are ready, and how many of those work.
-    `unknown`: pools of which that is not known.
-    """
+    """The pools that an intent is about, their ready replicas, and how many of those work."""
 
     pools: int
     ready: int
@@ -557,11 +580,8 @@ class Estimate(Value):
 
 def estimate_of(scope: Scope, snapshot: Snapshot) -> Estimate:
     """What an intent for this scope is about."""
-    views = snapshot.pools
-    if scope.pool is not None:
-        views = tuple(view for view in views if view.key == scope.pool)
-    elif scope.tenant is not None:
-        views = tuple(view for view in views if view.tenant == scope.tenant)
+    views = [view for view in snapshot.pools if scope.pool in {None, view.key}]
+    views = [view for view in views if scope.tenant in {None, view.tenant}]
     known = [each for each in map(_at_work, views) if each is not None]
     return Estimate(
         pools=len(views),
@@ -572,9 +592,7 @@ def estimate_of(scope: Scope, snapshot: Snapshot) -> Estimate:
 
 
 def _at_work(view: PoolView) -> tuple[int, int] | None:
-    """Replicas that are ready, and the least that can hold what is in flight; None if one of both
-    is not known.
-    """
+    """Replicas that are ready, and the least that can hold what is in flight; None if unknown."""
     workload = last_known(view.observation.workload)
     queue = last_known(view.observation.queue)
     if workload is None or queue is None:

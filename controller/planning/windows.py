@@ -7,7 +7,6 @@ normalizeDesiredReplicasWithBehaviors. Stabilisation comes first, then the rates
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import StrEnum
 from math import ceil, inf
 from operator import itemgetter
 from typing import Final, NamedTuple
@@ -29,37 +28,26 @@ History = tuple[RecommendationRun, ...]
 """Runs of the same recommendation, oldest first, as few as the windows need."""
 
 
-class LimitReason(StrEnum):
-    """What limited a number; the values are reasons of the HPA's condition ScalingLimited."""
-
-    WITHIN_RANGE = "DesiredWithinRange"
-    SCALE_UP_LIMIT = "ScaleUpLimit"
-    SCALE_DOWN_LIMIT = "ScaleDownLimit"
-    TOO_MANY = "TooManyReplicas"
-    TOO_FEW = "TooFewReplicas"
-
-
 class Limited(NamedTuple):
-    """A number after rates and bounds, what limited it, and the policy if a policy did."""
+    """A number after rates and bounds. `code`: that of the rate that limits it, None if none does,
+    and its `policy` if it has one. `at_max`: max limits it.
+    """
 
     replicas: int
-    reason: LimitReason
+    code: Code | None = None
     policy: ScalingPolicy | None = None
+    at_max: bool = False
 
     def because(self) -> tuple[Reason, ...]:
         """The reason of the policy that limits; none if a bound does, which the caller knows."""
-        if self.reason is LimitReason.SCALE_UP_LIMIT:
-            code = Code.RATE_LIMITED_UP
-        elif self.reason is LimitReason.SCALE_DOWN_LIMIT:
-            code = Code.RATE_LIMITED_DOWN
-        else:
+        if self.code is None:
             return ()
         policy = self.policy
         if policy is None:
-            return (because(code, self.replicas, policy=SelectPolicy.DISABLED.value),)
+            return (because(self.code, self.replicas, policy=SelectPolicy.DISABLED.value),)
         unit = "%" if policy.type is PolicyType.PERCENT else ""
         text = f"{policy.type.value} {policy.value}{unit} in {policy.period_s} s"
-        return (because(code, self.replicas, policy=text, period_s=policy.period_s),)
+        return (because(self.code, self.replicas, policy=text, period_s=policy.period_s),)
 
 
 def stabilize(
@@ -118,13 +106,11 @@ def clamp_without_behavior(current: int, desired: int, low: int, high: int) -> L
     (convertDesiredReplicasWithRules).
     """
     growth = max(GROWTH_FACTOR * current, GROWTH_MINIMUM)
-    if desired < low:
-        return Limited(low, LimitReason.TOO_FEW)
     if desired > min(high, growth):
         if high > growth:
-            return Limited(growth, LimitReason.SCALE_UP_LIMIT)
-        return Limited(high, LimitReason.TOO_MANY)
-    return Limited(desired, LimitReason.WITHIN_RANGE)
+            return Limited(growth, Code.RATE_LIMITED_UP)
+        return Limited(high, at_max=True)
+    return Limited(max(desired, low))
 
 
 def limit_change(
@@ -146,15 +132,15 @@ def limit_change(
         limit, policy = _rate_limit(current, behavior.scale_up, added, removed, moment, up=True)
         if desired > min(high, limit):
             if high > limit:
-                return Limited(limit, LimitReason.SCALE_UP_LIMIT, policy)
-            return Limited(high, LimitReason.TOO_MANY)
+                return Limited(limit, Code.RATE_LIMITED_UP, policy)
+            return Limited(high, at_max=True)
     elif desired < current:
         limit, policy = _rate_limit(current, behavior.scale_down, added, removed, moment, up=False)
         if desired < max(low, limit):
             if low < limit:
-                return Limited(limit, LimitReason.SCALE_DOWN_LIMIT, policy)
-            return Limited(low, LimitReason.TOO_FEW)
-    return Limited(desired, LimitReason.WITHIN_RANGE)
+                return Limited(limit, Code.RATE_LIMITED_DOWN, policy)
+            return Limited(low)
+    return Limited(desired)
 
 
 def longest_window_s(behavior: Behavior) -> int:

@@ -1,16 +1,21 @@
-"""Frames one after the other: when a key frame is due, the hashes that link lines, and the messages
+"""One feed: snapshots become lines once, and each sink (the live feed, the journal's stream, its
+file) takes them when it can; when a key frame is due, the hashes that link lines, and the messages
 that carry a line.
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
 import zlib
-from collections.abc import Hashable
+from collections import deque
+from collections.abc import Hashable, Iterable, Iterator
 from hashlib import blake2b
-from typing import Final
+from threading import Lock
+from typing import Final, NamedTuple
 
 from controller.model.snapshot import Snapshot
+from controller.ports import Clock
 from controller.record.frames import (
     MOST_LINE_BYTES,
     SNAPSHOT_VERSION,
@@ -31,15 +36,110 @@ moment is found quickly, however busy the fleet is.
 PLAIN_BYTES: Final = 64 * 1024
 """A longer line is compressed."""
 _LEVEL: Final = 1
+_SHARED_BYTES: Final = 2 * 2**20
+WHOLE_EVERY_S: Final = 300.0
+MOST_WAITING: Final = 64
+"""So many snapshots wait for a sink; after them, the oldest are left out."""
+TELL_S: Final = 60.0
+
+
+class _Made(NamedTuple):
+    """The line that was made of a snapshot after another one."""
+
+    before: Snapshot | None
+    snapshot: Snapshot
+    is_whole: bool
+    line: bytes
+
+
+class Encoder:
+    """Makes snapshots into lines, from any thread. What several sinks take is made once; a line of
+    more than 2 MB is not kept for the next of them.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._made: deque[_Made] = deque(maxlen=2)
+
+    def line(self, before: Snapshot | None, snapshot: Snapshot, *, whole: bool) -> bytes:
+        """The key frame of the snapshot, or what differs from the one before. It has no link."""
+        with self._lock:
+            for made in self._made:
+                if made.snapshot is snapshot and made.before is before and made.is_whole is whole:
+                    return made.line
+            if before is None or whole:
+                line = whole_line(snapshot, before)
+            else:
+                line = change_line(before, snapshot)
+            if len(line) <= _SHARED_BYTES:
+                self._made.append(_Made(before, snapshot, whole, line))
+            return line
+
+
+class Backlog:
+    """The snapshots that wait for one sink, on its event loop."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._waiting: deque[Snapshot] = deque()
+        self._wake = asyncio.Event()
+        self._is_ending = False
+        self._told_until = 0.0
+        self.left_out = 0
+        """How many snapshots the sink has missed."""
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def put(self, snapshot: Snapshot) -> None:
+        """The newest. Never waits."""
+        if len(self._waiting) >= MOST_WAITING:
+            self._waiting.popleft()
+            self.leave_out()
+        self._waiting.append(snapshot)
+        self._wake.set()
+
+    async def take(self) -> Snapshot | None:
+        """The oldest, as soon as there is one; None at the end, when all are taken."""
+        while not self._waiting:
+            if self._is_ending:
+                return None
+            await self._wake.wait()
+            self._wake.clear()
+        return self._waiting.popleft()
+
+    def clear(self) -> None:
+        """Nothing waits any more."""
+        self._waiting.clear()
+
+    def end(self) -> None:
+        """Nothing more comes."""
+        self._is_ending = True
+        self._wake.set()
+
+    def leave_out(self) -> None:
+        """The sink misses one."""
+        self.left_out += 1
+        self.tell()
+
+    def tell(self) -> None:
+        """What was left out is news for a minute from now."""
+        self._told_until = self._clock.monotonic() + TELL_S
+
+    @property
+    def is_news(self) -> bool:
+        """Whether something was left out, and people are still to be told."""
+        return bool(self.left_out) and self._clock.monotonic() < self._told_until
 
 
 class Chain:
-    """Makes snapshots into the frames of one journal or feed; a key frame is due every
-    `whole_every_s`.
-    """
+    """The frames of one sink; a key frame is due every `whole_every_s`."""
 
-    def __init__(self, whole_every_s: float) -> None:
+    def __init__(
+        self, encoder: Encoder | None = None, whole_every_s: float = WHOLE_EVERY_S
+    ) -> None:
         self._whole_every_s = whole_every_s
+        self._encoder = encoder or Encoder()
         self.last: Snapshot | None = None
         self._whole_at = 0.0
         self._whole_bytes = 0
@@ -48,9 +148,8 @@ class Chain:
     def line(self, snapshot: Snapshot, *, whole: bool = False) -> bytes:
         """The frame of the snapshot, which counts once it is `added`. It has no link."""
         before = self.last
-        if before is None or whole or self._is_whole_due(before, snapshot):
-            return whole_line(snapshot, before)
-        return change_line(before, snapshot)
+        is_whole = before is None or whole or self._is_whole_due(before, snapshot)
+        return self._encoder.line(before, snapshot, whole=is_whole)
 
     def added(self, line: bytes, snapshot: Snapshot) -> None:
         """This is the last frame now."""
@@ -92,37 +191,33 @@ def hash_of(line: bytes) -> str:
     return blake2b(line, digest_size=_DIGEST_BYTES).hexdigest()
 
 
-class LinesRead:
-    """The snapshots of lines that come one by one. What cannot be read is left out, up to the next
-    key frame.
+def snapshots_of(lines: Iterable[bytes]) -> Iterator[Snapshot]:
+    """The snapshots of lines with their links. What cannot be read is left out, up to the next key
+    frame.
     """
-
-    def __init__(self) -> None:
-        self.snapshots: list[Snapshot] = []
-        self._before: Snapshot | None = None
-        self._version = SNAPSHOT_VERSION
-
-    def take(self, line: bytes) -> None:
-        """One line, with its link."""
+    before: Snapshot | None = None
+    version = SNAPSHOT_VERSION
+    for line in lines:
         start = line_start(line)
-        if start is not None:
-            self._version = start.version
+        version = version if start is None else start.version
         try:
-            self._before = read_line(without_link(line), self._before, self._version).snapshot
+            before = read_line(without_link(line), before, version).snapshot
         except UnreadableLineError:
-            self._before = None
+            before = None
         else:
-            self.snapshots.append(self._before)
+            yield before
 
 
 # -- messages -----------------------------------------------------------------------------------
 
 
-def pieces(line: bytes, most: int, *, plain: int = PLAIN_BYTES) -> list[bytes]:
-    """The line in pieces of at most `most` bytes, compressed if it has more than `plain`."""
-    if len(line) <= min(plain, most):
-        return [line]
-    data = zlib.compress(line, _LEVEL)
+def packed(line: bytes, most: int) -> bytes:
+    """The line, compressed if it has more than `most` bytes."""
+    return line if len(line) <= most else zlib.compress(line, _LEVEL)
+
+
+def pieces(data: bytes, most: int) -> list[bytes]:
+    """What is packed, in pieces of at most `most` bytes."""
     return [data[start : start + most] for start in range(0, len(data), most)]
 
 

@@ -21,16 +21,8 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
-from controller.model.decoding import (
-    Cut,
-    NotJsonError,
-    UndecodableError,
-    cut_for,
-    odd_data,
-    range_in_words,
-)
 from controller.model.ids import PoolKey
-from controller.model.lease import LeaseView
+from controller.model.settings import LeaseView
 from controller.model.snapshot import (
     ClusterNode,
     Finding,
@@ -48,7 +40,18 @@ from controller.model.snapshot import (
     Timeline,
 )
 from controller.model.text import clean
-from controller.model.value import Interval, Moment, Value, is_within
+from controller.model.value import (
+    Cut,
+    Interval,
+    Moment,
+    NotJsonError,
+    UndecodableError,
+    Value,
+    cut_for,
+    is_within,
+    odd_data,
+    range_in_words,
+)
 
 MOST_LINE_BYTES: Final = 64 * 2**20
 """A longer line is refused: a whole snapshot of 10,000 pools has 15 MB."""

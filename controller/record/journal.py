@@ -14,7 +14,7 @@ import logging
 import os
 import sys
 from bisect import bisect_right
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -29,7 +29,15 @@ from controller.model.settings import JournalSettings
 from controller.model.snapshot import Snapshot
 from controller.model.text import clean
 from controller.ports import Clock, PastMoment, Place
-from controller.record.chain import Chain, hash_of, link_of, linked, without_link
+from controller.record.chain import (
+    Backlog,
+    Chain,
+    Encoder,
+    hash_of,
+    link_of,
+    linked,
+    without_link,
+)
 from controller.record.frames import (
     MOST_LINE_BYTES,
     ReadSnapshot,
@@ -233,10 +241,6 @@ def in_words(error: OSError, path: Path) -> str:
 
 log = logging.getLogger(__name__)
 
-_MOST_WAITING: Final = 64
-"""So many snapshots wait for a slow disk; after them, the oldest are left out."""
-_WHOLE_EVERY_S: Final = 300.0
-_TELL_S: Final = 60.0
 _FINISH_S: Final = 5.0
 
 
@@ -246,25 +250,16 @@ class JournalWriter:
     What cannot be written is left out: `problem` says why. The journal goes on as soon as it can.
     """
 
-    def __init__(self, files: JournalFiles, clock: Clock) -> None:
+    def __init__(self, files: JournalFiles, clock: Clock, encoder: Encoder | None = None) -> None:
         self._files = files
         self._clock = clock
-        self._waiting: deque[Snapshot] = deque()
-        self._wake = asyncio.Event()
-        self._ending = False
-        self._chain = Chain(_WHOLE_EVERY_S)
+        self._backlog = Backlog(clock)
+        self._chain = Chain(encoder)
         self._problem: str | None = None
-        self._left_out = 0
-        self._told_until = 0.0
 
     def offer(self, snapshot: Snapshot) -> None:
         """Have it written. Called on the loop of `recording`; never waits."""
-        if len(self._waiting) >= _MOST_WAITING:
-            self._waiting.popleft()
-            self._left_out += 1
-            self._told_until = self._clock.monotonic() + _TELL_S
-        self._waiting.append(snapshot)
-        self._wake.set()
+        self._backlog.put(snapshot)
 
     def down(self) -> str | None:
         """Why nothing can be written now, in words; None if the last line was written."""
@@ -274,8 +269,8 @@ class JournalWriter:
         """Why snapshots are missing in the journal, in words; None while all are written."""
         if self._problem is not None:
             return self._problem
-        if self._clock.monotonic() < self._told_until:
-            return f"the disk is too slow, {self._left_out} snapshots were left out"
+        if self._backlog.is_news:
+            return f"the disk is too slow, {self._backlog.left_out} snapshots were left out"
         return None
 
     @asynccontextmanager
@@ -290,8 +285,7 @@ class JournalWriter:
         try:
             yield
         finally:
-            self._ending = True
-            self._wake.set()
+            self._backlog.end()
             try:
                 async with asyncio.timeout(_FINISH_S):
                     await task
@@ -301,14 +295,8 @@ class JournalWriter:
 
     async def _run(self, thread: ThreadPoolExecutor) -> None:
         loop = asyncio.get_running_loop()
-        while self._waiting or not self._ending:
-            if not self._waiting:
-                await self._wake.wait()
-                self._wake.clear()
-                continue
-            snapshot = self._waiting.popleft()
-            problem = await loop.run_in_executor(thread, self._write, snapshot)
-            self._tell(problem)
+        while (snapshot := await self._backlog.take()) is not None:
+            self._tell(await loop.run_in_executor(thread, self._write, snapshot))
         await loop.run_in_executor(thread, self._close)
 
     def _tell(self, problem: str | None) -> None:

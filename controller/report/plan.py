@@ -9,7 +9,7 @@ import msgspec
 
 from controller.model.decision import Bound, Code, Decision, Gate, Reason
 from controller.model.fleet import Pool
-from controller.model.tick import TICK_VERSION, Tick
+from controller.model.memory import TICK_VERSION, Tick
 from controller.model.value import INT64_MAX, Value
 from controller.planning.explain import sentence
 from controller.planning.whatif import Counterfactual, NextChange, Outlook

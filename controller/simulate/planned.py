@@ -11,7 +11,10 @@ from msgspec.structs import replace
 
 from controller.model.decision import Decision
 from controller.model.fleet import (
+    QUEUE,
+    AverageValueTarget,
     Behavior,
+    ExternalMetric,
     Fleet,
     NativeCosts,
     NativePreset,
@@ -22,7 +25,6 @@ from controller.model.fleet import (
 from controller.model.ids import pool_key
 from controller.model.intents import Intents
 from controller.model.memory import Memory, PoolMemory
-from controller.model.metrics import QUEUE, AverageValueTarget, ExternalMetric
 from controller.model.observation import (
     Observation,
     Pod,

@@ -1,18 +1,17 @@
-"""Policies to compare: a fixed size, an HPA with KEDA, and rule `native`."""
+"""Policies to compare with the planner: a fixed size, and an HPA with KEDA."""
 
 from __future__ import annotations
 
 import math
 from typing import Final, NamedTuple
 
-from controller.model.fleet import Behavior, NativeCosts, PolicyType, ScalingPolicy, ScalingRules
-from controller.model.memory import NativeState, RecommendationRun, ScaleChange
+from controller.model.fleet import Behavior, PolicyType, ScalingPolicy, ScalingRules
+from controller.model.memory import RecommendationRun, ScaleChange
 from controller.planning.demand.hpa_metrics import object_average_value
-from controller.planning.demand.native import NativeInput, native
 from controller.planning.inputs import Moment, Tolerance
 from controller.planning.memory import longest_period_s, record_change
 from controller.planning.windows import limit_change, longest_window_s, remember, stabilize
-from controller.simulate.world import NEVER, Answer, SeenPool
+from controller.simulate.world import Answer, SeenPool
 
 
 class HpaKedaSettings(NamedTuple):
@@ -162,34 +161,3 @@ def _due(now: float, period_s: float) -> bool:
 
 def _next(now: float, period_s: float) -> float:
     return (math.floor(now / period_s + 1e-9) + 1) * period_s
-
-
-class Native:
-    """The planner's rule `native` alone. It looks at the first multiple of `interval_s` after an
-    event, and every `idle_look_s` while it might remove a replica.
-    """
-
-    on_events = True
-
-    def __init__(
-        self, setting: NativeCosts, *, interval_s: float = 1.0, idle_look_s: float = 5.0
-    ) -> None:
-        self.interval_s = interval_s
-        self._setting = setting
-        self._idle_look_s = idle_look_s
-        self._state: NativeState | None = None
-
-    def look(self, seen: SeenPool, now: float) -> Answer:
-        """The replicas that the rule advises."""
-        known = NativeInput(
-            pending=seen.pending,
-            in_flight=seen.in_flight,
-            arrivals=seen.arrivals,
-            completions=seen.completions,
-            replicas=seen.replicas,
-            slots=seen.slots,
-            time_to_ready_s=seen.time_to_ready_s,
-        )
-        advice, self._state = native(known, self._state, self._setting, now)
-        may_shrink = advice.replicas > max(advice.base, 0)
-        return Answer(advice.replicas, now + self._idle_look_s if may_shrink else NEVER)

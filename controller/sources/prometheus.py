@@ -12,12 +12,13 @@ from threading import Lock
 from typing import TYPE_CHECKING, Final, Self
 
 from controller.model.fleet import Pool, PrometheusQuery
-from controller.model.metrics import Series
+from controller.model.observation import Series
 from controller.model.readings import Absent, Fresh, Why
+from controller.model.settings import Settings
 from controller.ports import Clock, MetricAnswer, MetricKey
 
 if TYPE_CHECKING:
-    from controller.sources.promapi import PrometheusApi
+    from controller.sources._promapi import PrometheusApi
 
 THREADS: Final = 4
 """The client blocks a thread, so this is the number of queries at the same time."""
@@ -33,6 +34,17 @@ class QueryError(Exception):
     def __init__(self, why: Why, message: str) -> None:
         super().__init__(message)
         self.why = why
+
+
+@asynccontextmanager
+async def open_source(settings: Settings, clock: Clock) -> AsyncIterator[PrometheusSource | None]:
+    """The source of this fleet, if its file names a server."""
+    if settings.prometheus is None:
+        yield None
+        return
+    url, pools = settings.prometheus.url, settings.fleet.pools
+    async with PrometheusSource.connect(url, pools, clock) as source:
+        yield source
 
 
 class PrometheusSource:
@@ -115,6 +127,6 @@ class PrometheusSource:
 
 
 def _connected(url: str) -> PrometheusApi:
-    from controller.sources.promapi import PrometheusApi
+    from controller.sources._promapi import PrometheusApi
 
     return PrometheusApi(url)

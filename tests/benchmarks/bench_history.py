@@ -9,7 +9,7 @@ from random import Random
 import pytest
 from msgspec.structs import replace
 
-from controller.engine.history import DAY_SLOT_S, DAY_SLOTS, RECENT_SLOT_S, HistoryRecorder
+from controller.engine.show.past import DAY_SLOT_S, DAY_SLOTS, RECENT_SLOT_S, HistoryRecorder
 from controller.model.observation import QueueDepth
 from controller.model.readings import Fresh
 from support.measure import report, spread

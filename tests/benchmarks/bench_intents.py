@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.bench_wake import FLEET, POOL, Watcher, deployments
-from controller.engine.clock import SystemClock
+from controller.engine.supervise import SystemClock
 from controller.model.intents import Intent, IntentChange, Operator
 from controller.model.settings import NatsSettings
 from controller.nats.bucket import Bucket
@@ -34,7 +34,7 @@ ROUNDS = 100
 PIN = a_pin(pool="acme/research", replicas=1, why="benchmark")
 FOLLOWER = """
 import asyncio, json, sys, time
-from controller.engine.clock import SystemClock
+from controller.engine.supervise import SystemClock
 from controller.model.settings import NatsSettings
 from controller.nats.bucket import Bucket
 from controller.nats.intents import IntentBucket

@@ -15,7 +15,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from controller.engine.history import HistoryRecorder
+from controller.engine.show.past import HistoryRecorder
 from controller.model.observation import QueueDepth
 from controller.model.readings import Fresh
 from controller.model.settings import JournalSettings

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from nats.js.api import ConsumerConfig, StorageType
 
-from controller.engine.clock import SystemClock
+from controller.engine.supervise import SystemClock
 from controller.model.settings import NatsSettings
 from controller.nats.lag import QueueReader
 from controller.nats.session import NatsSession

@@ -14,7 +14,7 @@ import nats
 import pytest
 
 from agentdash.worker.stores import ensure_usage_stream
-from controller.engine.clock import SystemClock
+from controller.engine.supervise import SystemClock
 from controller.model.readings import Fresh
 from controller.model.settings import NatsSettings
 from controller.model.worker_messages import USAGE_STREAM

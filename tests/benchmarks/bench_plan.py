@@ -400,7 +400,7 @@ def naive_heap(size: int) -> float:
     ]
 
     def divide() -> None:
-        left, have = list(units.left), [0] * size
+        left, have = list(units.capacity), [0] * size
         for goal in ("floor", "need", "want"):
             for tenants in field.tiers:
                 heap, bids = [], {}

@@ -21,11 +21,11 @@ import msgspec
 import pytest
 from nats.js import JetStreamContext
 
-from agentdash.demo.provider import DemoProvider, ProviderModel
+from agentdash.demo.agents import DemoProvider, ProviderModel
 from agentdash.worker.settings import NatsLogin
 from agentdash.worker.stores import NatsLink
 from controller.config import parse
-from controller.engine.clock import SystemClock
+from controller.engine.supervise import SystemClock
 from controller.engine.workers import Allotment
 from controller.model.ids import PoolKey
 from controller.model.readings import last_known

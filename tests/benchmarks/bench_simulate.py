@@ -11,21 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from controller.model.fleet import NativeCosts, NativePreset
-from controller.planning.demand.native import CALM, PROMPT, THRIFTY
-from controller.simulate.clairvoyant import clairvoyant_replica_s
-from controller.simulate.cores import run_on_cores
+from controller.model.fleet import NativePreset
 from controller.simulate.planned import Cadence, PlannerPolicy, hpa_pool, native_pool
 from controller.simulate.policies import (
     LAG_SETTINGS,
     SOURCE_SETTINGS,
     TUNED_SETTINGS,
     HpaKeda,
-    Native,
 )
-from controller.simulate.score import Score, score
+from controller.simulate.score import Score, clairvoyant_replica_s, score
 from controller.simulate.trace import PoolBy, Trace, read_trace
-from controller.simulate.world import Policy, World, run
+from controller.simulate.world import Policy, World, run, run_on_cores
 
 TRACES = {
     "claudecode_agent_dev": PoolBy.ROLE,
@@ -41,17 +37,8 @@ def planned(native: NativePreset, slots: int, cooldown_s: float) -> PolicyOf:
     return lambda name: PlannerPolicy(native_pool(name, native, slots=slots, cooldown_s=cooldown_s))
 
 
-def alone(costs: NativeCosts) -> PolicyOf:
-    return lambda _: Native(costs)
-
-
 def policies(slots: int) -> dict[str, PolicyOf]:
     """All by name; rule native through the plan with the default cooldown and with none."""
-    settings = (
-        (NativePreset.PROMPT, PROMPT),
-        (NativePreset.THRIFTY, THRIFTY),
-        (NativePreset.CALM, CALM),
-    )
     every: dict[str, PolicyOf] = {
         "HPA+KEDA, source": lambda _: HpaKeda(SOURCE_SETTINGS),
         "the same, lag only, 2": lambda _: HpaKeda(LAG_SETTINGS),
@@ -60,10 +47,9 @@ def policies(slots: int) -> dict[str, PolicyOf]:
             hpa_pool(name, SOURCE_SETTINGS, slots=slots), HPA_CADENCE
         ),
     }
-    for preset, costs in settings:
+    for preset in NativePreset:
         every[f"plan, {preset.value}"] = planned(preset, slots, 900.0)
         every[f"plan, {preset.value}, cooldown 0"] = planned(preset, slots, 0.0)
-        every[f"rule alone, {preset.value}"] = alone(costs)
     return every
 
 

@@ -30,8 +30,8 @@ from agentdash.tui.glyphs import UNICODE
 from agentdash.tui.header import header_lines, hint_line
 from agentdash.tui.help_text import help_lines
 from agentdash.tui.lines import Line, Span, Tone, line
-from agentdash.tui.shown_app import TerminalApp
 from agentdash.tui.tables.pools import POOLS
+from agentdash.tui.terminal_diff import TerminalApp
 from agentdash.tui.theme import THEMES
 from agentdash.tui.view import Frame
 from agentdash.tui.view_state import ViewState

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from controller.kube.access import Access
-from controller.kube.client import Client, LinkTracker, Pauses
+from controller.kube.client import Client
 from controller.kube.errors import ApiError
 from controller.model.fleet import Behavior, Pool, ScalingRules
 from controller.model.ids import PoolKey
@@ -52,9 +52,8 @@ class WallClock:
 class Admin:
     """The administrator of one namespace."""
 
-    def __init__(self, client: Client, link: LinkTracker, namespace: str, folder: Path) -> None:
+    def __init__(self, client: Client, namespace: str, folder: Path) -> None:
         self.client = client
-        self.link = link
         self.namespace = namespace
         self.folder = folder
         self.clock = WallClock()
@@ -160,10 +159,9 @@ def _workload(name: str, replicas: int, cpu: str) -> dict[str, Any]:
 @pytest.fixture
 async def admin(tmp_path: Path) -> AsyncIterator[Admin]:
     access = await Access.load(KubernetesSettings(kubeconfig=KUBECONFIG))
-    link = LinkTracker(WallClock())
-    client = Client(access, Pauses(), link)
+    client = Client(access, WallClock())
     namespace = f"test-{secrets.token_hex(4)}"
-    hands = Admin(client, link, namespace, tmp_path)
+    hands = Admin(client, namespace, tmp_path)
     await hands.ask("POST", "/api/v1/namespaces", {"metadata": {"name": namespace}})
     async with asyncio.timeout(20):
         while not await _exists(hands, hands.core("serviceaccounts/default")):

@@ -12,7 +12,7 @@ import pytest
 
 from controller.kube import wire
 from controller.kube.cluster import Cluster
-from controller.kube.watch import Freshness, Reflector, WatchTarget
+from controller.kube.watch import Reflector, WatchTarget
 from controller.kube.workloads import WorkloadView
 from controller.model.decision import OutcomeKind
 from controller.model.fleet import Pool
@@ -248,9 +248,9 @@ async def test_a_watch_from_an_expired_version_lists_anew(admin: Any) -> None:
     """ConfigMaps have no watch cache on the test cluster: versions that etcd compacts are gone."""
     first = await admin.ask("GET", admin.core("configmaps"))
     view = WorkloadView(lambda _name: None)
-    freshness = Freshness(admin.clock, admin.link)
     resource = WatchTarget(kind="configmaps", path=admin.core("configmaps"))
-    reflector = Reflector(admin.client, resource, view, freshness, admin.clock)
+    reflector = Reflector(admin.client, resource, view)
+    freshness = reflector.freshness
     async with asyncio.timeout(90):
         while True:  # change something until the first version is compacted away
             body = {"metadata": {"generateName": "c-"}}
@@ -279,9 +279,9 @@ async def test_bookmarks_carry_a_quiet_watch_forward(admin: Any) -> None:
         admin.deployments(), kind="test", query=query, silence_s=30.0
     ) as stream:
         await admin.deploy("research", 1)
-        lines = [wire.WATCH_LINE.decode(line) async for line in stream]
+        lines = [wire.WireWatchLine.of(line) async for line in stream]
     assert {line.type for line in lines} == {"BOOKMARK"}
-    version = wire.VERSIONED.decode(lines[-1].object).metadata.resource_version
+    version = wire.WireVersioned.of(lines[-1].object).metadata.resource_version
     assert int(version) > int(first["metadata"]["resourceVersion"])
 
 

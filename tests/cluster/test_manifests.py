@@ -16,11 +16,10 @@ import yaml
 
 from controller.config import parse
 from controller.kube.access import Access
-from controller.kube.client import Client, LinkTracker, Pauses
+from controller.kube.client import Client
 from controller.kube.errors import ApiError
-from controller.manifests.dockerfile import Installation
-from controller.manifests.objects import manifests
-from controller.manifests.yaml_text import stream
+from controller.manifests.objects import Installation, stream
+from controller.manifests.workload import manifests
 from controller.model.settings import KubernetesSettings
 from support.live import daemon, fleet_text, streams, until
 from support.nats_server import RealNats
@@ -138,7 +137,7 @@ async def test_the_daemon_scales_as_the_printed_account_and_may_do_nothing_else(
 async def _may_not(kubeconfig: Path, admin: Any) -> None:
     """What the account asks for beyond its rights is refused; a metric's path names its right."""
     access = await Access.load(KubernetesSettings(kubeconfig=str(kubeconfig)))
-    client = Client(access, Pauses(), LinkTracker(admin.clock))
+    client = Client(access, admin.clock)
     metrics = f"/apis/custom.metrics.k8s.io/v1beta2/namespaces/{admin.namespace}/pods/*/sessions"
     try:
         for path, words in (

@@ -45,6 +45,9 @@ async def scaled_to_five(admin: Any, folder: Path) -> AsyncIterator[tuple[Daemon
                 await until(lambda: running.said("started"))
                 path = admin.deployments("research")
                 await admin.until_shown(path, lambda item: item["spec"]["replicas"] == 5)
+                # what another writes before a tick has seen our size is no contest yet
+                await until(lambda: running.said("scaled"))
+                await running.pass_ticks(2)
                 yield running, client
 
 

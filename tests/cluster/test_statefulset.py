@@ -16,10 +16,10 @@ from msgspec.structs import replace
 
 from controller.config import parse
 from controller.kube.cluster import Cluster
+from controller.manifests.rights import tenant_rights
 from controller.model.decision import OutcomeKind
 from controller.model.ids import PoolKey
 from controller.model.readings import Fresh
-from controller.model.rights import tenant_rights
 from support.asked import a_cap
 from support.desk import operator
 from support.live import daemon, fleet_text, streams, until

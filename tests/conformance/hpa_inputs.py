@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from conformance.statement import NOW, Inputs
 from controller.model.memory import RecommendationRun, ScaleChange
-from controller.model.metrics import (
+from controller.model.observation import (
     ConditionStatus,
     ContainerRequest,
     Figure,

@@ -33,8 +33,7 @@ from conformance.statement import (
 )
 from controller.model.decision import Code
 from controller.model.fleet import Fleet
-from controller.model.metrics import MetricValue, Series
-from controller.model.observation import PoolObservation
+from controller.model.observation import MetricValue, PoolObservation, Series
 from controller.model.readings import Absent, Fresh, Reading, Why
 from controller.planning.demand.hpa_metrics import reading_name
 

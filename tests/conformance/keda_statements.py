@@ -27,15 +27,15 @@ from conformance.statement import (
 )
 from controller.model.decision import Code
 from controller.model.memory import PoolMemory
-from controller.model.metrics import (
+from controller.model.observation import (
     ConditionStatus,
     MeasuredPod,
     MetricValue,
     PodReadiness,
+    QueueDepth,
     Series,
     StatusPhase,
 )
-from controller.model.observation import QueueDepth
 from controller.model.readings import Absent, Fresh, Reading, Why
 from controller.planning.inputs import PAUSED_REPLICAS
 

@@ -55,7 +55,7 @@ from controller.model.observation import (
 )
 from controller.model.readings import Fresh
 from controller.model.scarcity import Resources
-from controller.planning.limit import SLACK, poisson_quantile
+from controller.planning.limit import SLACK, spares_for_arrivals
 from reference.sharing import SharingPolicy
 from support.asked import a_freeze, a_pause, a_pin, intents_of
 from support.sharing import HALF_FED, Claim
@@ -312,7 +312,7 @@ def _arrivals_for(spares: int) -> tuple[Decimal, Decimal]:
         for tenths in range(1, 400):
             arrivals = Decimal(tenths) / 10
             asked = {
-                poisson_quantile(Fraction(arrivals * factor), Fraction(slo))
+                spares_for_arrivals(float(arrivals * factor), float(slo))
                 for factor in (1, Decimal(str(SLACK)))
             }
             if asked == {spares}:

@@ -15,9 +15,9 @@ from typing import Any, Final, NamedTuple
 from aiohttp import web
 
 from agentdash.demo import cluster
-from agentdash.demo.cluster import ColdStart, StatusError
 from agentdash.demo.cluster.api import Api, ApiAnswer, Call, call_of, refusal
-from agentdash.demo.cluster.objects import RESOURCE_QUOTAS, Object
+from agentdash.demo.cluster.nodes import ColdStart
+from agentdash.demo.cluster.objects import RESOURCE_QUOTAS, Object, StatusError
 from agentdash.demo.cluster.registry import Store
 from fakes.quotas import Quotas
 from fakes.stateful import StatefulSets

@@ -10,7 +10,7 @@ from typing import TypeAlias, TypeVar
 import msgspec
 
 from agentdash.demo.cluster.api import ApiAnswer, Call, answer
-from agentdash.demo.cluster.objects import KINDS, PODS, Object, matches, parse_labels, stamp
+from agentdash.demo.cluster.objects import KINDS, PODS, Object, label_selector, stamp
 from fakes.cluster import SimCluster, StatusError, resource_of
 
 RESOURCE = "metrics.k8s.io"
@@ -118,10 +118,10 @@ class GivenMetrics:
                 }
 
     def _series(self, call: Call, labels: str) -> Iterator[Object]:
-        selector = parse_labels(labels)
+        is_chosen = label_selector(labels)
         for given in self._of(GivenSeries, call.namespace):
             item = {"metadata": {"labels": given.labels}}
-            if given.metric == call.plural and matches(selector, item):
+            if given.metric == call.plural and is_chosen(item):
                 yield {
                     "metricName": given.metric,
                     "metricLabels": given.labels,
@@ -150,10 +150,10 @@ class GivenMetrics:
 
     def _running(self, namespace: str, *selectors: str) -> Iterator[str]:
         """The names of the running pods that all the selectors choose."""
-        chosen = [parse_labels(selector) for selector in selectors]
+        chosen = [label_selector(selector) for selector in selectors]
         for pod in self._sim.store.each(PODS, namespace):
             running = pod.object["status"].get("phase") == "Running"
-            if running and all(matches(selector, pod.object) for selector in chosen):
+            if running and all(selector(pod.object) for selector in chosen):
                 yield pod.key[1]
 
 

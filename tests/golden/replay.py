@@ -18,8 +18,8 @@ import msgspec
 
 from controller.model.fleet import Fleet
 from controller.model.intents import Intents
-from controller.model.memory import Memory
-from controller.model.tick import Tick, decode_tick
+from controller.model.memory import Memory, Tick
+from controller.record.ticks import decode_tick
 from controller.report.plan import encode_report, plan_report, pool_report
 from golden.scenes import Scene, scenes
 from support.planning import plan

@@ -8,8 +8,12 @@ from decimal import Decimal
 from msgspec.structs import replace
 
 from controller.model.fleet import (
+    AverageValueTarget,
     Behavior,
+    ExternalMetric,
+    Fallback,
     Fleet,
+    Modifiers,
     NativeCosts,
     NativePreset,
     PolicyType,
@@ -24,14 +28,7 @@ from controller.model.fleet import (
 )
 from controller.model.ids import pool_key
 from controller.model.intents import Intents, Scope
-from controller.model.memory import Memory
-from controller.model.metrics import (
-    AverageValueTarget,
-    ExternalMetric,
-    Fallback,
-    Modifiers,
-    Series,
-)
+from controller.model.memory import Memory, Tick
 from controller.model.observation import (
     ClusterRoom,
     Observation,
@@ -40,6 +37,7 @@ from controller.model.observation import (
     Pods,
     PoolObservation,
     QueueDepth,
+    Series,
     TenantObservation,
     TokenUsage,
     Workers,
@@ -56,7 +54,6 @@ from controller.model.scarcity import (
     TaskUsage,
     Warm,
 )
-from controller.model.tick import Tick
 from controller.model.worker_messages import PoolOrders, WorkerState
 from support.asked import a_freeze, a_pause, a_pin, intents_of
 from support.planning import plan

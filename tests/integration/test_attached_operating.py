@@ -14,13 +14,12 @@ from msgspec.structs import replace
 from textual.pilot import Pilot
 
 from agentdash.engine_operator import EngineOperator
+from agentdash.operate import VERBS, End, NotDoneError, Request
 from agentdash.tui.app import Dashboard
-from agentdash.tui.operating import NotDoneError
 from agentdash.tui.widgets.lines_widget import LinesWidget
 from controller.attach import Attachment
 from controller.config import load
-from controller.engine.clock import SystemClock
-from controller.engine.supervise import EngineThread, Hub
+from controller.engine.supervise import EngineThread, Hub, SystemClock
 from controller.model.decision import Bound
 from controller.model.intents import IntentKind, Operator, Scope
 from controller.model.settings import NatsCredentials, NatsSettings, SecretRef
@@ -32,7 +31,6 @@ from controller.planning.whatif import Effect, Estimate
 from controller.ports import Person
 from controller.wiring import embedded
 from fakes.cluster import SimCluster
-from support.asked import a_pin
 from support.live import PATIENCE_S, fleet_text, streams, until
 from support.nats_server import RealNats
 
@@ -87,7 +85,7 @@ class Laptop:
             await self.pilot.press(key)
 
     async def confirming(self) -> None:
-        await until(lambda: "y/N" in self.app.operations._question()[0])
+        await until(lambda: self.app.view.prompt.input.takes_one_key)
 
     @property
     def effect(self) -> Effect | Estimate:
@@ -157,7 +155,7 @@ async def test_an_attached_dashboard_pauses_a_pool_and_is_told_what_that_changes
     await laptop.confirming()
     assert isinstance(laptop.effect, Effect)
     assert laptop.effect.words() == "1 pool, 3 replicas idle now go"
-    await laptop.keys("y", "enter")
+    await laptop.keys("y")
     await until(lambda: laptop.bound() is Bound.PAUSE)
     async with NatsSession(NatsSettings(servers=(laptop.server.url,)), SystemClock()) as session:
         await until(lambda: session.connected)
@@ -166,7 +164,7 @@ async def test_an_attached_dashboard_pauses_a_pool_and_is_told_what_that_changes
 
     await laptop.keys("u")
     await laptop.confirming()
-    await laptop.keys("y", "enter")
+    await laptop.keys("y")
     await until(lambda: laptop.bound() is not Bound.PAUSE)
 
 
@@ -175,8 +173,9 @@ async def test_the_controller_elsewhere_says_what_a_pool_would_have_and_will_hav
     laptop: Laptop,
 ) -> None:
     await until(lambda: laptop.app.frame.rows[0].current == 3)
-    pin = a_pin(pool=POOL, replicas=2, until=SystemClock().now() + 600, why="launch")
-    await laptop.operator.put(pin, replaces=None)
+    until_then = End(SystemClock().now() + 600)
+    pin = Request(VERBS["pin"], Scope(pool=POOL), number=2, why="launch", until=until_then)
+    await laptop.operator.write(pin, await laptop.operator.preview(pin))
     await until(lambda: laptop.app.frame.rows[0].current == 5)
     async with asyncio.timeout(PATIENCE_S):  # a moment ago it had five, which a window remembers
         while (await laptop.operator.look_ahead(POOL)).without != ("without the pin: 3",):

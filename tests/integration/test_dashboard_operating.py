@@ -17,8 +17,7 @@ from textual.pilot import Pilot
 from agentdash.engine_operator import EngineOperator
 from agentdash.tui.app import Dashboard
 from controller.config import load
-from controller.engine.clock import SystemClock
-from controller.engine.supervise import EngineThread, Hub
+from controller.engine.supervise import EngineThread, Hub, SystemClock
 from controller.model.decision import Bound, Decision
 from controller.model.intents import IntentKind, Operator, Scope
 from controller.model.settings import NatsSettings
@@ -26,7 +25,8 @@ from controller.nats.bucket import Bucket
 from controller.nats.intent_desk import BucketDesk
 from controller.nats.intents import read_intents
 from controller.nats.session import NatsSession
-from controller.wiring import Person, embedded
+from controller.ports import Person
+from controller.wiring import embedded
 from fakes.cluster import SimCluster
 from support.asked import a_pause
 from support.live import fleet_text, streams, until
@@ -71,7 +71,7 @@ class Seat(NamedTuple):
         return self.app._flash.text
 
     async def confirming(self) -> None:
-        await until(lambda: "y/N" in self.app.operations._question()[0])
+        await until(lambda: self.app.view.prompt.input.takes_one_key)
 
 
 @pytest.fixture
@@ -129,9 +129,8 @@ async def test_a_key_becomes_an_intent_and_a_decision_within_a_second_and_undo_e
     await seat.keys("s", *"maintenance", "enter", "3", "0", "m", "enter")
     await seat.confirming()
     assert "1 pool, 3 replicas idle now go" in seat.app.operations._preview.effect.words()  # type: ignore[union-attr]
-    await seat.keys("y")
     began = time.monotonic()
-    await seat.keys("enter")
+    await seat.keys("y")
     await until(lambda: seat.bound() is Bound.PAUSE)
     assert time.monotonic() - began < 1.0
     async with NatsSession(NatsSettings(servers=(seat.url,)), SystemClock()) as session:
@@ -142,7 +141,7 @@ async def test_a_key_becomes_an_intent_and_a_decision_within_a_second_and_undo_e
 
     await seat.keys("u")
     await seat.confirming()
-    await seat.keys("y", "enter")
+    await seat.keys("y")
     await until(lambda: seat.bound() is not Bound.PAUSE)
 
 
@@ -155,7 +154,7 @@ async def test_another_operator_who_was_faster_is_named_and_what_they_asked_stay
         await until(lambda: session.connected)
         desk = BucketDesk(Bucket(session, "agentdash"), Operator(who="mara@bastion"))
         await desk.put(a_pause(scope=Scope(pool=POOL), why="theirs"), replaces=None)
-        await seat.keys("y", "enter")
+        await seat.keys("y")
         await until(lambda: "mara@bastion was first" in seat.app.operations._note)
         assert [each.intent.who for each in await desk.standing()] == ["mara@bastion"]
 

@@ -15,9 +15,8 @@ from agentdash.engine_operator import EngineOperator
 from agentdash.tui.app import Dashboard
 from agentdash.tui.widgets.lines_widget import LinesWidget
 from controller.attach import Attachment, find_last_snapshot
-from controller.engine.clock import SystemClock
-from controller.engine.kept_frame import KEPT_EVERY_S
-from controller.engine.supervise import EngineThread, Hub
+from controller.engine.publish import KEPT_EVERY_S
+from controller.engine.supervise import EngineThread, Hub, SystemClock
 from controller.exit_codes import ExitCode
 from controller.model.intents import Operator
 from controller.model.settings import NatsSettings

@@ -15,7 +15,7 @@ from nats.aio.client import Client
 
 from agentdash.demo.cluster.objects import DEPLOYMENTS
 from controller.attach import find_snapshot
-from controller.engine.clock import SystemClock
+from controller.engine.supervise import SystemClock
 from controller.exit_codes import ExitCode
 from controller.model.ids import PoolKey
 from controller.model.intents import Scope

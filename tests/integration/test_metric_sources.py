@@ -13,13 +13,14 @@ from typing import Protocol
 import msgspec
 import pytest
 
-from controller.engine.clock import SystemClock
 from controller.engine.observe import MetricPolls
+from controller.engine.supervise import SystemClock
 from controller.kube.cluster import Cluster
 from controller.kube.metrics import metric_sources
-from controller.model import metrics
-from controller.model.fleet import Pool, PrometheusQuery, Signal
-from controller.model.metrics import AverageValueTarget, MetricSpec, MetricValue
+from controller.model import fleet as metrics
+from controller.model import observation as seen
+from controller.model.fleet import AverageValueTarget, MetricSpec, Pool, PrometheusQuery, Signal
+from controller.model.observation import MetricValue
 from controller.model.readings import Absent, Fresh, Stale, Why
 from controller.model.settings import KubernetesSettings
 from controller.ports import MetricAnswer, MetricSource
@@ -215,13 +216,13 @@ async def answer(rig: Rig) -> MetricAnswer:
 def figures(value: MetricValue) -> list[int | None]:
     """Every number in it."""
     match value:
-        case metrics.Series():
+        case seen.Series():
             return list(value.values_milli)
-        case metrics.Figure():
+        case seen.Figure():
             return [value.value_milli]
-        case metrics.PodFigures():
+        case seen.PodFigures():
             return [each.value_milli for each in value.items]
-        case metrics.PodUsages():
+        case seen.PodUsages():
             return [used for each in value.items for used in each.containers.values()]
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from controller.config import parse
 from controller.doctor.examine import examine
-from controller.engine.clock import SystemClock
+from controller.engine.supervise import SystemClock
 from support.clustered_fleet import ELECTION_S, cluster_of_three, lose_leader
 from support.live import daemon, until
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agentdash.demo.cluster.objects import DEPLOYMENTS
-from controller.engine.clock import SystemClock
+from controller.engine.supervise import SystemClock
 from controller.model.settings import NatsSettings
 from controller.nats.bucket import Bucket
 from controller.nats.session import NatsSession

@@ -17,7 +17,7 @@ from typing import Final
 import pytest
 
 from controller.exit_codes import ExitCode
-from controller.manifests.dockerfile import USER
+from controller.manifests.objects import USER
 from fakes.cluster import SimCluster
 from support.live import Daemon, fleet_text, streams, until
 from support.nats_server import RealNats

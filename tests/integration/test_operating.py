@@ -19,7 +19,7 @@ import pytest
 from nats.aio.client import Client
 
 from agentdash.demo.cluster.objects import DEPLOYMENTS
-from controller.engine.clock import SystemClock
+from controller.engine.supervise import SystemClock
 from controller.exit_codes import ExitCode
 from controller.model.intents import IntentKind, Intents, Operator, Scope
 from controller.model.settings import NatsSettings
@@ -201,10 +201,13 @@ async def test_a_pause_is_stated_written_obeyed_listed_and_undone(live: Live) ->
 async def test_a_dry_run_says_it_and_writes_nothing(live: Live) -> None:
     ended = await live.run("cap", "acme/research", "2", "--why", "-", "--until", "-", "--dry-run")
     assert ended.code == ExitCode.OK, ended.err
-    assert ended.out == (
-        "cap acme/research: 1 pool, nothing changes now; at most 2 replicas;"
-        " until it is taken back; undo: agentdash undo\n"
+    assert ended.out.startswith("cap acme/research: 1 pool, nothing changes now: ")
+    assert ended.out.endswith(
+        "; at most 2 replicas; until it is taken back; undo: agentdash undo\n"
     )
+    without_why = await live.run("cap", "acme/research", "20", "--dry-run")
+    assert without_why.code == ExitCode.OK, without_why.err
+    assert "nothing changes now: its max is 10; at most 20 replicas" in without_why.out
     names = [stream.config.name for stream in await live.client.jetstream().streams_info()]
     assert names == ["TASKS"]
 

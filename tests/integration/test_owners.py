@@ -50,7 +50,8 @@ async def test_a_size_that_gitops_restores_is_named_and_left_alone(
                 return int(stored.object["spec"]["replicas"])
 
             async with daemon(fleet, kubeconfig) as running:
-                await until(lambda: running.said("started") and size() == 5)
+                await until(lambda: running.said("scaled") and size() == 5)
+                await running.pass_ticks(2)  # one that sees our size
                 await restore(ask, PATH, 2)
                 await until(lambda: running.said("needs attention"))
                 await running.pass_ticks(10)

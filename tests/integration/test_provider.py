@@ -8,7 +8,7 @@ import pytest
 from openai import AsyncOpenAI, BadRequestError, NotFoundError, RateLimitError
 from openai.types.chat import ChatCompletionMessageParam
 
-from agentdash.demo.provider import DemoProvider, ProviderModel, provider_client
+from agentdash.demo.agents import DemoProvider, ProviderModel, provider_client
 
 ASKED: list[ChatCompletionMessageParam] = [{"role": "user", "content": "x" * 400}]
 MODELS = (

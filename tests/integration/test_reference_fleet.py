@@ -14,8 +14,7 @@ import yaml
 from msgspec.structs import replace
 
 from controller.config import load
-from controller.engine.clock import SystemClock
-from controller.engine.supervise import Hub
+from controller.engine.supervise import Hub, SystemClock
 from controller.exit_codes import ExitCode
 from controller.wiring import embedded
 from fakes.cluster import SimCluster

@@ -24,8 +24,7 @@ from nats.aio.msg import Msg
 from agentdash.tui.app import Dashboard
 from controller.attach import find_snapshot
 from controller.config import parse
-from controller.engine.clock import SystemClock
-from controller.engine.supervise import Hub
+from controller.engine.supervise import Hub, SystemClock
 from fakes.cluster import SimCluster
 from fakes.rbac import Rbac
 from support.live import PATIENCE_S, Daemon, daemon, fleet_text, streams, until

@@ -18,23 +18,21 @@ from controller.model.fleet import Fleet, Pool
 from controller.model.ids import PoolKey
 from controller.model.intents import Intents
 from controller.model.memory import Memory
-from controller.model.metrics import (
+from controller.model.observation import (
     ConditionStatus,
     ContainerRequest,
     MeasuredPod,
-    PodReadiness,
-    PodUsage,
-    PodUsages,
-    Series,
-    StatusPhase,
-)
-from controller.model.observation import (
     Observation,
     Pod,
     PodPhase,
+    PodReadiness,
     Pods,
+    PodUsage,
+    PodUsages,
     PoolObservation,
     QueueDepth,
+    Series,
+    StatusPhase,
     Workload,
 )
 from controller.model.readings import Fresh

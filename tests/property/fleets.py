@@ -10,31 +10,29 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from controller.model.fleet import (
+    AverageValueTarget,
     Behavior,
+    ExternalMetric,
+    Fallback,
     Fleet,
+    Modifiers,
     NativeCosts,
     NativePreset,
     PolicyType,
     Pool,
+    ResourceMetric,
     Rule,
     ScalingPolicy,
     ScalingRules,
     Schedule,
     Tenant,
     Tier,
+    UtilizationTarget,
+    ValueTarget,
     WeeklyWindow,
 )
 from controller.model.ids import pool_key
 from controller.model.intents import Intents, Scope
-from controller.model.metrics import (
-    AverageValueTarget,
-    ExternalMetric,
-    Fallback,
-    Modifiers,
-    ResourceMetric,
-    UtilizationTarget,
-    ValueTarget,
-)
 from controller.model.observation import (
     ClusterRoom,
     TenantObservation,

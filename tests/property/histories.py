@@ -17,25 +17,23 @@ from msgspec.structs import replace
 
 from controller.model.fleet import Fleet, Pool
 from controller.model.ids import PoolKey, pool_key
-from controller.model.intents import Intent, Intents, Scope
+from controller.model.intents import Intent, IntentKind, Intents, Scope
 from controller.model.memory import Memory
-from controller.model.metrics import (
+from controller.model.observation import (
+    ClusterRoom,
     ConditionStatus,
     ContainerRequest,
     MeasuredPod,
-    PodReadiness,
-    PodUsage,
-    PodUsages,
-    Series,
-    StatusPhase,
-)
-from controller.model.observation import (
-    ClusterRoom,
     Observation,
     Pod,
     PodPhase,
+    PodReadiness,
     Pods,
+    PodUsage,
+    PodUsages,
     PoolObservation,
+    Series,
+    StatusPhase,
     TenantObservation,
     TokenUsage,
     Workload,
@@ -50,7 +48,6 @@ from property.clusters import HALTED_SIGHTS, PLAIN, SIGHTS, Sight, halted_sights
 from property.fleets import CPU, LAG, UNREAD, limits, maybe, requests, rooms, usages
 from property.queues import Counted, Load, loads
 from property.worlds import START
-from support.asked import a_budget, a_cap, a_freeze, a_pause, a_pin, no_growth_of
 
 SOURCES = ("queue", "workload", "pods", "metrics")
 KINDS = ("pin", "pause", "freeze", "cap", "no-growth", "budget")
@@ -318,23 +315,20 @@ class Fleeting:
         scope = {"pool": Scope(pool=pool.key), "tenant": Scope(tenant=pool.tenant)}.get(
             change.place, Scope()
         )
-        name = change.kind, change.number
+        name, kind, amount = (change.kind, change.number), IntentKind(change.kind), change.replicas
+        if kind in {IntentKind.PIN, IntentKind.CAP}:
+            scope, amount = Scope(pool=pool.key), amount or 0
+        elif kind is IntentKind.BUDGET:
+            scope, amount = Scope(tenant=pool.tenant), (amount or 0) * DAY_BUDGET_UNIT
+        elif kind is not IntentKind.PAUSE:
+            amount = None
+        asked = Intent(
+            kind=kind, scope=scope, amount=amount, until=until, who=f"operator {change.number}"
+        )
         if change.gone:
             self._asked.pop(name, None)
-        elif change.kind == "pin":
-            self._asked[name] = a_pin(pool=pool.key, replicas=change.replicas or 0, until=until)
-        elif change.kind == "pause":
-            self._asked[name] = a_pause(scope=scope, keep=change.replicas, until=until)
-        elif change.kind == "cap":
-            self._asked[name] = a_cap(pool=pool.key, replicas=change.replicas or 0, until=until)
-        elif change.kind == "no-growth":
-            self._asked[name] = no_growth_of(scope=scope, until=until)
-        elif change.kind == "budget":
-            tokens = (change.replicas or 0) * DAY_BUDGET_UNIT
-            who = f"operator {change.number}"
-            self._asked[name] = a_budget(tenant=pool.tenant, tokens=tokens, until=until, who=who)
         else:
-            self._asked[name] = a_freeze(scope=scope, until=until)
+            self._asked[name] = asked
         self.intents = Intents(asked=tuple(self._asked.values()))
 
     def _of_tenant(self, number: int, **fields: object) -> None:

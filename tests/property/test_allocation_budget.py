@@ -9,17 +9,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from controller.model.observation import TokenUsage
 from controller.model.scarcity import Budget, Pacing
-from controller.planning.share.rows import (
-    BudgetState,
-    TokenUse,
-    budget_row,
-    budget_status,
-)
+from controller.model.value import Value
+from controller.planning.share.rows import BudgetState, BudgetStatus, budget_row, budget_status
 from property.sharing_worlds import UNHURRIED
 from support.sharing import Claim, allocate
 
 MOST = 40
+
+
+class TokenUse(Value):
+    """What was used, and for how many minutes it has to last."""
+
+    used: int
+    reserved: int
+    burn_per_minute: int
+    minutes_to_reset: int
+
+
 budgets = st.builds(
     Budget,
     tokens_per_day=st.integers(0, 10_000),
@@ -43,9 +51,14 @@ token_uses = st.builds(
 burns = st.one_of(st.integers(1, 40), st.fractions(Fraction(1, 3), 20, max_denominator=9))
 
 
+def status_of(budget: Budget, use: TokenUse) -> BudgetStatus:
+    counts = (use.used, use.reserved, use.burn_per_minute)
+    return budget_status(budget, TokenUsage(*map(Decimal, counts)), use.minutes_to_reset)
+
+
 def allowed(budget: Budget, use: TokenUse, burn: int | Fraction, demand: int = MOST) -> int:
     """The replicas of a tenant's only pool, each of which burns so many tokens a minute."""
-    row = budget_row("acme", budget_status(budget, use))
+    row = budget_row("acme", status_of(budget, use))
     drawn = {} if row is None else {row.name: burn}
     claim = Claim(pool="acme/research", tenant="acme", demand=demand, uses=drawn)
     return allocate([claim], [] if row is None else [row])["acme/research"].replicas
@@ -57,8 +70,8 @@ def test_more_used_never_allows_more(
     budget: Budget, use: TokenUse, burn: int | Fraction, more: int
 ) -> None:
     before = allowed(budget, use, burn)
-    assert allowed(budget, replace(use, used=int(use.used) + more), burn) <= before
-    assert allowed(budget, replace(use, reserved=int(use.reserved) + more), burn) <= before
+    assert allowed(budget, replace(use, used=use.used + more), burn) <= before
+    assert allowed(budget, replace(use, reserved=use.reserved + more), burn) <= before
 
 
 @UNHURRIED
@@ -75,8 +88,8 @@ def test_a_larger_budget_never_allows_less(
 def test_an_empty_budget_allows_none_and_any_other_allows_one(
     budget: Budget, use: TokenUse, burn: int | Fraction
 ) -> None:
-    status = budget_status(budget, use)
-    empty = int(use.used) + int(use.reserved) >= (budget.tokens_per_day or 0)
+    status = status_of(budget, use)
+    empty = use.used + use.reserved >= (budget.tokens_per_day or 0)
     assert (status.state is BudgetState.HARD) == empty
     assert (allowed(budget, use, burn) == 0) == empty
 
@@ -86,7 +99,7 @@ def test_an_empty_budget_allows_none_and_any_other_allows_one(
 def test_a_budget_allows_as_many_replicas_as_its_pace_feeds(
     budget: Budget, use: TokenUse, burn: int | Fraction, demand: int
 ) -> None:
-    status = budget_status(budget, use)
+    status = status_of(budget, use)
     fed = demand
     if status.limit is not None:
         fed = int(status.limit / burn)

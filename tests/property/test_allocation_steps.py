@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from controller.model.decision import Gate
+from controller.model.decision import Bound
 from controller.model.fleet import Fleet, Tenant
 from controller.model.intents import Intents
 from controller.model.memory import PoolMemory
@@ -17,22 +17,19 @@ from controller.model.observation import (
     Pod,
     PodPhase,
     Pods,
-    PoolObservation,
-    QueueDepth,
     Workload,
 )
-from controller.model.readings import Fresh
 from controller.model.scarcity import Capacity, Resources
-from controller.planning.amounts import ReplicaUses, SharingError
 from controller.planning.compile import FleetTerms, compile_fleet
 from controller.planning.inputs import Moment, Overrides, PoolInput
 from controller.planning.room import Occupancy, Room, room_of
 from controller.planning.share.rows import scarcity_of
-from controller.planning.step import shrink
-from controller.planning.values import Next
+from controller.planning.step import step
+from controller.planning.values import Limits, Next, ReplicaUses, SharingError, Target
 from property.fleets import TIERS, member
 from property.sharing_worlds import UNHURRIED
 from property.worlds import START
+from support.planning import seen_pool
 
 RUNTIME_S = 60.0
 
@@ -77,12 +74,18 @@ class Places(NamedTuple):
         return [self._next(number, each, room) for number, each in enumerate(self.positions)]
 
     def _next(self, number: int, position: Position, room: Room) -> Next:
-        if position.target < position.current:
-            # sharing takes replicas back: the recommendation is more than the target
-            given_input = self._input(number, position)
-            return shrink(given_input, position.target, position.current, Moment(START))
-        grown = room.grown.get(number)
-        return Next(position.target) if grown is None else Next(grown.replicas, Gate.ROOM)
+        """Where it shrinks, sharing takes replicas back: more were recommended."""
+        limits = Limits(
+            replicas=position.current,
+            bound=Bound.DEMAND,
+            recommendation=position.current,
+            min=0,
+            max=8,
+            unstabilized=position.current,
+            memory=PoolMemory(since=0.0),
+        )
+        target, grown = Target(position.target, Bound.DEMAND), room.grown.get(number)
+        return step(self._input(number, position), limits, target, grown, Moment(START))
 
     def _input(self, number: int, position: Position) -> PoolInput:
         terms = self.terms.pools[self.terms.sharing.pools[number].key]
@@ -92,11 +95,7 @@ class Places(NamedTuple):
             for each in range(position.current)
         )
         workload = Workload(replicas=position.current)
-        seen = PoolObservation(
-            queue=Fresh(value=QueueDepth(pending=0, in_flight=position.busy), at=START),
-            workload=Fresh(value=workload, at=START),
-            pods=Fresh(value=Pods(items=pods), at=START),
-        )
+        seen = seen_pool(0, workload, in_flight=position.busy, at=START, pods=Pods(items=pods))
         override = Overrides(Intents()).of(terms, workload, Moment(START))
         memory = PoolMemory(since=0.0)
         return PoolInput(terms, seen, workload, position.current, memory, override, START)

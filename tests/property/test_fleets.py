@@ -10,11 +10,18 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from controller.model.decision import Bound, Code, Decision, Gate
-from controller.model.fleet import Fleet, Pool, Rule, SelectPolicy
+from controller.model.fleet import (
+    ExternalMetric,
+    Fleet,
+    Pool,
+    ResourceMetric,
+    Rule,
+    SelectPolicy,
+    ValueTarget,
+)
 from controller.model.ids import PoolKey
 from controller.model.intents import IntentKind
 from controller.model.memory import Memory
-from controller.model.metrics import ExternalMetric, ResourceMetric, ValueTarget
 from controller.model.readings import Fresh
 from controller.model.scarcity import Capacity, Resources
 from controller.planning.explain import UNKNOWN, headline, sentence

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from controller.model.decision import Code
-from controller.model.fleet import Pool, Rule
+from controller.model.fleet import ExternalMetric, Pool, Rule
 from controller.model.ids import PoolKey
-from controller.model.metrics import ExternalMetric, Series
 from controller.model.observation import (
     ClusterRoom,
     PoolObservation,
+    Series,
     TenantObservation,
     TokenUsage,
     Workload,

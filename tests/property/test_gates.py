@@ -6,10 +6,11 @@ import json
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Raw
 from msgspec.structs import replace
 
-from controller.kube.watch import RefusedObject
-from controller.kube.workloads import workload_record
+from controller.kube.watch import believed
+from controller.kube.workloads import WorkloadView
 from controller.model.decision import Code, Decision, Gate
 from controller.model.fleet import BlindPolicy, Fleet, Pool, Tenant, Tier
 from controller.model.intents import Scope
@@ -184,12 +185,10 @@ def deployment(replicas: int | None, *, named: bool = True) -> bytes:
 
 
 def reading(raw: bytes, now: float) -> Reading[Workload]:
-    record = workload_record(raw)
-    found = getattr(record, "found", None)
-    if isinstance(found, RefusedObject):
-        return Absent(why=found.why, at=now, detail=found.detail)
-    assert isinstance(found, Workload)
-    return Fresh(value=found, at=now)
+    seen = WorkloadView(lambda _: None).read(Raw(raw))
+    assert seen is not None
+    assert seen.found is not None
+    return believed(Fresh(value=seen.found, at=now))
 
 
 def asked(pool: Pool, raw: bytes, work: int) -> Decision:

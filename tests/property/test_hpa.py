@@ -12,57 +12,46 @@ from msgspec.structs import replace
 
 from controller.model.decision import Decision
 from controller.model.fleet import (
+    AverageValueTarget,
     Behavior,
+    ExternalMetric,
     Fleet,
+    MetricSpec,
+    ObjectMetric,
+    PodsMetric,
     PolicyType,
     Pool,
+    ResourceMetric,
     Rule,
     ScalingPolicy,
     ScalingRules,
     SelectPolicy,
-)
-from controller.model.intents import Intents
-from controller.model.memory import Memory, PoolMemory, RecommendationRun, ScaleChange
-from controller.model.metrics import (
-    AverageValueTarget,
-    ConditionStatus,
-    ContainerRequest,
-    ExternalMetric,
-    MeasuredPod,
-    MetricSpec,
-    MetricValue,
-    ObjectMetric,
-    PodReadiness,
-    PodsMetric,
-    PodUsage,
-    PodUsages,
-    ResourceMetric,
-    Series,
-    StatusPhase,
     UtilizationTarget,
     ValueTarget,
 )
+from controller.model.intents import Intents
+from controller.model.memory import Memory, PoolMemory, RecommendationRun, ScaleChange
 from controller.model.observation import (
+    ConditionStatus,
+    ContainerRequest,
+    MeasuredPod,
+    MetricValue,
     Observation,
+    PodReadiness,
     Pods,
+    PodUsage,
+    PodUsages,
     PoolObservation,
-    QueueDepth,
+    Series,
+    StatusPhase,
     Workload,
 )
 from controller.model.readings import Absent, Fresh, Reading, Why
-from controller.notation.formula_syntax import FormulaError
-from controller.planning.demand.hpa_metrics import (
-    MetricError,
-    Sample,
-    group_pods,
-    pods_average_value,
-    resource_utilization,
-)
-from controller.planning.formula import compile_formula
-from controller.planning.inputs import Moment, Tolerance
+from controller.notation.formula_syntax import FormulaError, check
+from controller.planning.formula import compute
 from property.fleets import BY_DEFAULT, member
 from property.worlds import as_bytes
-from support.planning import plan
+from support.planning import plan, seen_pool
 
 NOW = 100_000.0
 LONG_AGO = 1_000.0
@@ -185,10 +174,11 @@ def passes(draw: st.DrawFn) -> Pass:
         "metrics": tuple(one.spec for one in found),
     }
     size = draw(SIZES)
-    seen = PoolObservation(
-        queue=Fresh(value=QueueDepth(pending=draw(st.integers(0, 9)), in_flight=0), at=NOW),
-        workload=Fresh(value=Workload(replicas=size, current=draw(SIZES)), at=NOW),
-        pods=Fresh(value=Pods(), at=NOW),
+    seen = seen_pool(
+        draw(st.integers(0, 9)),
+        Workload(replicas=size, current=draw(SIZES)),
+        at=NOW,
+        pods=Pods(),
         metrics={one.name: one.reading for one in found},
         measured_pods=draw(targets()),
     )
@@ -239,15 +229,32 @@ def test_a_broken_metric_never_shrinks_a_size_within_its_bounds(one: Pass) -> No
 pod_values = st.dictionaries(st.integers(0, 8).map(str), st.integers(0, 10**6), max_size=9)
 
 
-@given(targets(), pod_values, st.sampled_from(["cpu", "memory"]))
-def test_every_pod_is_in_exactly_one_group(
-    pods: tuple[MeasuredPod, ...], values: dict[str, int], resource: str
-) -> None:
-    samples = {pod: Sample(value, NOW, 60) for pod, value in values.items()}
-    groups = group_pods(pods, samples, resource, Moment(NOW))
-    named = [groups.unready, groups.missing, groups.ignored]
-    assert groups.ready + sum(map(len, named)) == len(pods)
-    assert len(frozenset().union(*named)) == sum(map(len, named))
+def asked(
+    pods: tuple[MeasuredPod, ...],
+    values: dict[str, int],
+    target: UtilizationTarget | AverageValueTarget,
+    current: int,
+) -> int | None:
+    """What a metric of the pods' CPU asks for in a plan; None where it cannot be used."""
+    fields = {
+        "rule": Rule.HPA,
+        "max": 1000,
+        "metrics": (ResourceMetric(resource="cpu", target=target),),
+    }
+    usages = (
+        PodUsage(pod=pod, containers={"main": value}, at=NOW, window_s=60.0)
+        for pod, value in values.items()
+    )
+    seen = seen_pool(
+        0,
+        Workload(replicas=current, current=current),
+        at=NOW,
+        pods=Pods(),
+        metrics={"cpu": Fresh(value=PodUsages(items=tuple(usages)), at=NOW)},
+        measured_pods=pods,
+    )
+    pool = member("acme", "research", [fields])
+    return Pass(pool, seen, PoolMemory(since=LONG_AGO)).decision().demand
 
 
 @given(
@@ -259,42 +266,9 @@ def test_every_pod_is_in_exactly_one_group(
 def test_the_sample_of_an_unknown_pod_changes_nothing(
     pods: tuple[MeasuredPod, ...], values: dict[str, int], target_percent: int, current: int
 ) -> None:
-    known = {pod.name for pod in pods}
-    assert answer(pods, values, target_percent, current) == answer(
-        pods,
-        {pod: value for pod, value in values.items() if pod in known},
-        target_percent,
-        current,
-    )
-
-
-def answer(
-    pods: tuple[MeasuredPod, ...], values: dict[str, int], target: int, current: int
-) -> object:
-    """What both kinds of resource targets propose; None where they cannot."""
-    samples = {pod: Sample(value, NOW, 60) for pod, value in values.items()}
-    try:
-        used = resource_utilization(
-            samples,
-            target,
-            current=current,
-            pods=pods,
-            resource="cpu",
-            tolerance=Tolerance(),
-            moment=Moment(NOW),
-        )
-        average = pods_average_value(
-            samples,
-            target,
-            current=current,
-            pods=pods,
-            tolerance=Tolerance(),
-            moment=Moment(NOW),
-            resource="cpu",
-        )
-    except MetricError:
-        return None
-    return used, average
+    known = {pod: values[pod] for pod in values if pod in {each.name for each in pods}}
+    for target in (UtilizationTarget(percent=target_percent), AverageValueTarget(milli=400)):
+        assert asked(pods, values, target, current) == asked(pods, known, target, current)
 
 
 @given(
@@ -322,15 +296,9 @@ def test_more_use_never_means_fewer_replicas(
     )
 
     def wanted(values: list[int]) -> int:
-        return resource_utilization(
-            {str(number): Sample(value, NOW, 60) for number, value in enumerate(values)},
-            target_percent,
-            current=len(pods),
-            pods=pods,
-            resource="cpu",
-            tolerance=Tolerance(),
-            moment=Moment(NOW),
-        ).replicas
+        named = {str(number): value for number, value in enumerate(values)}
+        target = UtilizationTarget(percent=target_percent)
+        return asked(pods, named, target, len(pods)) or 0
 
     busier = list(uses)
     busier[which % len(uses)] += more
@@ -341,7 +309,7 @@ def test_more_use_never_means_fewer_replicas(
 def test_any_text_is_a_number_or_a_mistake_with_a_place(text: str) -> None:
     position = 0
     try:
-        compile_formula(text, ["a", "b"]).compute({"a": 1.5, "b": None})
+        compute(check(text, ["a", "b"]), {"a": 1.5, "b": None})
     except FormulaError as error:
         position = error.position
     assert 0 <= position <= len(text)

@@ -15,9 +15,11 @@ from msgspec.structs import replace
 
 from controller.model.decision import Decision
 from controller.model.fleet import (
+    AverageValueTarget,
     Behavior,
     BlindPolicy,
     CronWindow,
+    ExternalMetric,
     Fleet,
     PolicyType,
     Pool,
@@ -30,7 +32,6 @@ from controller.model.fleet import (
     WeeklyWindow,
 )
 from controller.model.ids import PoolKey
-from controller.model.metrics import AverageValueTarget, ExternalMetric
 from controller.model.observation import ClusterRoom
 from controller.model.scarcity import (
     Budget,

@@ -31,7 +31,7 @@ from controller.model.observation import (
     Workload,
 )
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
-from support.planning import plan
+from support.planning import plan, seen_pool
 
 START = 1_700_000_000.0
 ABSURD_COUNTS = (-1, -(2**63), 2**63, 10**12, math.nan, math.inf, -math.inf)
@@ -108,11 +108,7 @@ steps = st.lists(
 
 
 def healthy(pool: Pool, replicas: int, messages: int, now: float) -> PoolObservation:
-    return PoolObservation(
-        queue=Fresh(value=QueueDepth(pending=messages, in_flight=0), at=now),
-        workload=Fresh(value=Workload(replicas=replicas), at=now),
-        pods=Fresh(value=Pods(ready=replicas), at=now),
-    )
+    return seen_pool(messages, replicas, at=now)
 
 
 class World:

@@ -15,7 +15,7 @@ from agentdash.demo.cluster.registry import StoredObject
 from fakes.cluster import ColdStart, SimCluster
 
 FAST = ColdStart(median_s=1.0, sigma=0.2)
-DEADLINE_S = 15.0
+DEADLINE_S = 30.0
 APPS = "/apis/apps/v1/namespaces/tenant-a"
 CORE = "/api/v1/namespaces/tenant-a"
 

@@ -9,10 +9,7 @@ import aiohttp
 import msgspec
 import pytest
 
-from agentdash.demo.cluster.api import ApiAnswer, Call, answer
 from agentdash.demo.cluster.objects import DEPLOYMENTS
-from fakes.cluster import ApiFault, resource_of
-from support import requests_seen
 from tests.simulated.conftest import APPS, CORE, DEADLINE_S, Start, World
 
 RESEARCH = f"{APPS}/deployments/research"
@@ -241,79 +238,3 @@ async def test_a_pod_answers_with_its_own_last_lines_while_it_is_there(world: Wo
     await world.scale(0)
     await world.until(lambda: not world.pods())
     assert (await log())[0] == 404
-
-
-# Faults and extensions
-
-
-@pytest.mark.parametrize("code", [401, 403, 404, 409, 422, 429, 500, 503, 504])
-async def test_a_refusal_with_times_concerns_the_next_requests_only(
-    world: World, code: int
-) -> None:
-    world.sim.faults.add(ApiFault(verb="patch", path="/scale", status=code, times=2))
-    assert [await world.scale(5) for _ in range(3)] == [code, code, 200]
-
-
-@pytest.mark.parametrize("after", [False, True])
-async def test_a_refused_write_was_carried_out_only_with_after(world: World, after: bool) -> None:
-    world.sim.faults.add(ApiFault(verb="patch", status=504, after=after, times=1))
-    assert await world.scale(5) == 504
-    assert (await world.call("GET", RESEARCH))[1]["spec"]["replicas"] == (5 if after else 0)
-
-
-async def test_a_fault_concerns_its_verb_path_and_share(world: World) -> None:
-    world.sim.faults.add(ApiFault(verb="list|watch", path="/pods", status=500))
-    assert (await world.call("GET", f"{CORE}/pods"))[0] == 500
-    assert (await world.call("GET", LEASES))[0] == 200
-    number = world.sim.faults.add(ApiFault(path="/leases", status=429, retry_after=7, share=0.5))
-    codes = [(await world.call("GET", LEASES))[0] for _ in range(60)]
-    assert 15 <= codes.count(429) <= 45
-    world.sim.faults.remove(number)
-    assert {(await world.call("GET", LEASES))[0] for _ in range(20)} == {200}
-
-
-async def test_answers_hang_come_late_are_cut_or_garbled(world: World) -> None:
-    url = world.sim.url + RESEARCH
-    world.sim.faults.add(ApiFault(hang=True, times=1))
-    with pytest.raises(TimeoutError):
-        await world.session.get(url, timeout=aiohttp.ClientTimeout(total=0.05))
-    world.sim.faults.add(ApiFault(latency_s=0.05, times=1))
-    began = asyncio.get_running_loop().time()
-    assert (await world.call("GET", RESEARCH))[0] == 200
-    assert asyncio.get_running_loop().time() - began >= 0.05
-    world.sim.faults.add(ApiFault(cut=True, times=1))
-    response = await world.session.get(url)
-    with pytest.raises(aiohttp.ClientPayloadError):
-        await response.read()
-    world.sim.faults.add(ApiFault(garble=True, times=1))
-    async with world.session.get(url) as response:
-        with pytest.raises(ValueError, match=r"Expecting|decode|Invalid"):
-            await response.json()
-
-
-async def test_requests_are_logged_as_rbac_names_them_and_writes_apart(world: World) -> None:
-    world.sim.requests.clear()
-    world.sim.faults.add(ApiFault(verb="patch", status=409, times=1))
-    await world.scale(1)
-    await world.call("GET", f"{APPS}/deployments/nothing")
-    [write] = world.sim.requests.writes()
-    assert (write.verb, write.group, write.resource, write.status) == (
-        "patch",
-        "apps",
-        "deployments/scale",
-        409,
-    )
-    assert requests_seen.count(world.sim.requests, method="GET", status=404) == 1
-
-
-async def test_an_extension_sees_each_request_first_and_may_pass_it_on(world: World) -> None:
-    seen: list[str] = []
-
-    def extension(call: Call) -> ApiAnswer | None:
-        seen.append(resource_of(call))
-        return answer(200, {"extended": True}) if call.plural == "gadgets" else None
-
-    world.sim.extensions.append(extension)
-    assert await world.call("GET", "/apis/example.com/v1/gadgets") == (200, {"extended": True})
-    assert (await world.call("GET", RESEARCH))[0] == 200
-    assert seen == ["gadgets", "deployments"]

@@ -13,14 +13,12 @@ from agentdash.demo.cluster.objects import (
     DEPLOYMENTS,
     PODS,
     REPLICA_SETS,
-    STATEFUL_SETS,
     condition,
     is_ready,
 )
 from agentdash.demo.cluster.registry import Change
 from agentdash.demo.cluster.workloads import DELETION_COST
 from fakes.cluster import ColdStart
-from support.stateful import create_statefulset
 from tests.simulated.conftest import APPS, CORE, Start, World
 
 
@@ -106,74 +104,6 @@ async def test_five_hundred_pods_become_ready_and_are_listed_from_bytes_made_onc
     assert len(found["items"]) == 500
     made = [pod.json() for pod in world.pods()]
     assert all(left is right.json() for left, right in zip(made, world.pods(), strict=True))
-
-
-# StatefulSets
-
-
-class Ordinals:
-    """The pods of StatefulSet db as they come, become ready and go."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.made: list[str] = []
-        self.gone: list[str] = []
-        self.most_not_ready = 0
-        world.store.subscribe(self._note)
-
-    def _note(self, change: Change) -> None:
-        if change.new.kind is not PODS:
-            return
-        if change.type != "MODIFIED":
-            (self.made if change.type == "ADDED" else self.gone).append(change.new.key[1])
-        starting = sum(not is_ready(pod.object) for pod in self.world.pods())
-        self.most_not_ready = max(self.most_not_ready, starting)
-
-    async def scale(self, replicas: int) -> None:
-        assert await self.world.scale(replicas, "statefulsets/db") == 200
-
-        def is_reached() -> bool:
-            stored = self.world.store.get(STATEFUL_SETS, "tenant-a", "db")
-            ready = stored is not None and stored.object["status"].get("readyReplicas", 0)
-            return ready == replicas == len(self.world.pods())
-
-        await self.world.until(is_reached)
-
-
-async def test_ordered_ready_starts_one_after_the_other_and_ends_from_the_top(
-    world: World,
-) -> None:
-    create_statefulset(world.sim, "db", "tenant-a", ordinals={"start": 5})
-    life = Ordinals(world)
-    await life.scale(3)
-    assert life.made == ["db-5", "db-6", "db-7"]
-    assert life.most_not_ready == 1
-    await life.scale(1)
-    assert life.gone == ["db-7", "db-6"]
-
-
-async def test_parallel_starts_all_at_once_and_takes_the_highest(world: World) -> None:
-    create_statefulset(world.sim, "db", "tenant-a", podManagementPolicy="Parallel")
-    life = Ordinals(world)
-    await life.scale(4)
-    assert life.most_not_ready == 4
-    await life.scale(2)
-    assert sorted(life.gone) == ["db-2", "db-3"]
-    await world.call("DELETE", f"{CORE}/pods/db-0")
-    await world.until(lambda: "db-0" in life.gone and world.names() == ["db-0", "db-1"])
-
-
-@pytest.mark.parametrize("policy", ["OrderedReady", "Parallel"])
-async def test_a_quota_that_refuses_an_ordinal_is_an_event_and_is_tried_again(
-    start: Start, policy: str
-) -> None:
-    world = await start(quota={"pods": "1"})
-    create_statefulset(world.sim, "db", "tenant-a", replicas=2, podManagementPolicy=policy)
-    await world.until(lambda: "FailedCreate" in world.said())
-    assert world.names() == ["db-0"]
-    more = {"spec": {"hard": {"pods": "2"}}}
-    await world.call("PATCH", f"{CORE}/resourcequotas/tenant", more)
-    await world.until(lambda: len(world.pods()) == 2)
 
 
 # Quotas and nodes

@@ -36,14 +36,14 @@ STEPS: Final[dict[str, Json]] = {
     for path in sorted(RECORDED.glob("*.json"))
     for step in json.loads(path.read_text("utf-8"))
 }
-DECODERS: Final[dict[str, msgspec.json.Decoder[Any]]] = {
-    "Deployment": wire.DEPLOYMENT,
-    "Pod": wire.POD,
-    "ResourceQuota": wire.QUOTA,
-    "Node": wire.NODE,
-    "Event": wire.EVENT,
-    "Scale": wire.SCALE,
-    "Namespace": wire.IDENTIFIED,
+READ: Final[dict[str, type[wire.WireObject]]] = {
+    "Deployment": wire.WireDeployment,
+    "Pod": wire.WirePod,
+    "ResourceQuota": wire.WireQuota,
+    "Node": wire.WireNode,
+    "Event": wire.WireEvent,
+    "Scale": wire.WireScale,
+    "Namespace": wire.WireIdentified,
 }
 """How the client reads each kind; all of any other kind is compared."""
 MANAGED: Final = "managedFields"
@@ -281,11 +281,11 @@ def answers() -> dict[str, Json]:
 
 def reading(item: Json, kind: str) -> Json:
     """What the client reads of an object."""
-    if kind not in DECODERS:
+    if kind not in READ:
         return item
     metadata = {name: item["metadata"][name] for name in item["metadata"] if name != MANAGED}
     item = item | {"metadata": metadata}
-    return msgspec.to_builtins(DECODERS[kind].decode(json.dumps(item)))
+    return msgspec.to_builtins(READ[kind].of(json.dumps(item).encode()))
 
 
 def read(key: str, answer: Json) -> Json:

@@ -8,10 +8,9 @@ from functools import partial
 import pytest
 
 from controller.model.fleet import NativePreset
-from controller.simulate.cores import run_on_cores
 from controller.simulate.planned import PlannerPolicy, native_pool
 from controller.simulate.trace import Trace, TraceTask
-from controller.simulate.world import World, run
+from controller.simulate.world import World, run, run_on_cores
 
 WORLD = World(1, 19.0)
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from controller.model.fleet import NativeCosts
-from controller.planning.demand.native import PROMPT, THRIFTY
+from collections.abc import Callable
+
+from controller.model.fleet import NativePreset
+from controller.simulate.planned import PlannerPolicy, native_pool
 from controller.simulate.policies import (
     SOURCE_SETTINGS,
     TUNED_SETTINGS,
     HpaKeda,
     HpaKedaSettings,
-    Native,
 )
 from controller.simulate.score import Score, score
 from controller.simulate.trace import Trace, TraceTask
-from controller.simulate.world import Action, World, run
+from controller.simulate.world import Action, Policy, World, run
 
 
 def actions(
@@ -21,6 +22,10 @@ def actions(
 ) -> list[Action]:
     trace = Trace({"pool": tasks}, end_s)
     return run(trace, lambda _: HpaKeda(settings), World(1, 19.0))["pool"].actions
+
+
+def by_rule(preset: NativePreset) -> Callable[[str], Policy]:
+    return lambda name: PlannerPolicy(native_pool(name, preset, cooldown_s=0.0))
 
 
 def test_keda_takes_the_first_step_at_its_poll_and_the_last_after_its_cooldown() -> None:
@@ -46,18 +51,18 @@ def test_a_target_below_one_message_keeps_spares() -> None:
 
 def test_native_wakes_at_the_next_tick_and_lets_the_last_replica_go_by_itself() -> None:
     trace = Trace({"pool": [TraceTask(10.5, 10.0)]}, 5000.0)
-    lived = run(trace, lambda _: Native(THRIFTY), World(1, 19.0))["pool"]
+    lived = run(trace, by_rule(NativePreset.THRIFTY), World(1, 19.0))["pool"]
     assert lived.waits_s == [19.5]
     assert [(action.before, action.after) for action in lived.actions] == [(0, 1), (1, 0)]
 
 
 def test_who_wants_promptness_waits_less_and_pays_more() -> None:
-    tasks = [TraceTask(30.0 * number + (number * number) % 23, 40.0) for number in range(400)]
-    trace = Trace({"pool": sorted(tasks)}, 12_000.0)
+    tasks = [TraceTask(60.0 * number + 37 * number % 200, 5.0) for number in range(200)]
+    trace = Trace({"pool": sorted(tasks)}, 12_500.0)
 
-    def lived(costs: NativeCosts) -> Score:
-        return score(run(trace, lambda _: Native(costs), World(1, 19.0)).values())
+    def lived(preset: NativePreset) -> Score:
+        return score(run(trace, by_rule(preset), World(1, 19.0)).values())
 
-    prompt, thrifty = lived(PROMPT), lived(THRIFTY)
+    prompt, thrifty = lived(NativePreset.PROMPT), lived(NativePreset.THRIFTY)
     assert prompt.wait_mean_s < thrifty.wait_mean_s
     assert prompt.replica_hours > thrifty.replica_hours

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from controller.planning.demand.native import PROMPT
-from controller.simulate.clairvoyant import clairvoyant_replica_s
-from controller.simulate.policies import SOURCE_SETTINGS, HpaKeda, Native, Static
-from controller.simulate.score import percentile, reversals, score
+from controller.model.fleet import NativePreset
+from controller.simulate.planned import PlannerPolicy, native_pool
+from controller.simulate.policies import SOURCE_SETTINGS, HpaKeda, Static
+from controller.simulate.score import clairvoyant_replica_s, percentile, reversals, score
 from controller.simulate.trace import Trace, TraceTask
 from controller.simulate.world import NEVER, Action, Answer, Policy, PoolRun, SeenPool, World, run
 
@@ -165,7 +165,7 @@ POLICIES: dict[str, Callable[[str], Policy]] = {
     "static": lambda _: Static(30),
     "follow": lambda _: Follow(),
     "hpa": lambda _: HpaKeda(SOURCE_SETTINGS),
-    "native": lambda _: Native(PROMPT),
+    "native": lambda name: PlannerPolicy(native_pool(name, NativePreset.PROMPT)),
 }
 
 

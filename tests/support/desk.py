@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from controller.engine.clock import SystemClock
+from controller.engine.supervise import SystemClock
 from controller.model.intents import Intent, IntentKey, Operator
 from controller.model.settings import NatsSettings
 from controller.nats.bucket import Bucket

@@ -16,7 +16,7 @@ from typing import Any, Final
 from unittest import mock
 
 from agentdash import cli
-from controller import engines, wiring
+from controller import wiring
 from controller.engine.supervise import Hub
 from controller.kube import cluster
 from controller.kube.writes import ClusterActuator
@@ -92,7 +92,7 @@ def replaced(death: Death) -> list[Any]:
 
     return [
         mock.patch.object(wiring, "QueueReader", DyingReader),
-        mock.patch.object(engines, "plan", dying_plan),
+        mock.patch.object(wiring, "plan", dying_plan),
         mock.patch.object(cluster, "ClusterActuator", DyingActuator),
         mock.patch.object(wiring, "MemoryBucket", DyingMemory),
         mock.patch.object(wiring, "Bucket", DyingBucket),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from controller.model.lease import LeaseView
+from controller.model.settings import LeaseView
 
 
 class FakeLeadership:

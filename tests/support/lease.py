@@ -6,7 +6,7 @@ import asyncio
 import itertools
 from collections.abc import Callable
 
-from controller.model.lease import LeaseRecord, SeenLease
+from controller.model.settings import LeaseRecord, SeenLease
 from controller.ports import LeaseAwayError, LeaseConflictError, LeaseError
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from controller.manifests.yaml_text import Noted
+from controller.manifests.objects import Noted
 
 
 def plain(value: object) -> Any:

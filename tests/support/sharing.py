@@ -9,8 +9,11 @@ import msgspec
 
 from controller.model.decision import Bound
 from controller.model.value import Value
-from controller.planning import amounts
-from controller.planning.amounts import (
+from controller.planning import values
+from controller.planning.share.bids import GRANTED
+from controller.planning.share.divide import Divider
+from controller.planning.share.units import Field, field_of
+from controller.planning.values import (
     HALF_FED,
     Amount,
     AmountError,
@@ -21,9 +24,6 @@ from controller.planning.amounts import (
     SharingError,
     WeightError,
 )
-from controller.planning.share.bids import GRANTED
-from controller.planning.share.divide import Divider
-from controller.planning.share.units import Field, field_of
 
 __all__ = [
     "HALF_FED",
@@ -123,9 +123,9 @@ def field_for(pools: Iterable[Claim], tenant_weights: Mapping[str, Amount]) -> F
     )
 
 
-def _asked(claim: Claim) -> amounts.Claim:
+def _asked(claim: Claim) -> values.Claim:
     floor, need, want = bounds(claim)
-    return amounts.Claim(
+    return values.Claim(
         floor=floor,
         need=need,
         want=want,

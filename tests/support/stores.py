@@ -8,10 +8,9 @@ from collections.abc import Callable, Collection, Iterable
 from msgspec.structs import replace
 
 from controller.model.ids import QueueName
-from controller.model.intents import Intents, Scope
-from controller.model.memory import Memory, QueueMark
+from controller.model.intents import Intents, Scope, StoredIntents
+from controller.model.memory import Memory, QueueMark, SavedMemory
 from controller.model.snapshot import Snapshot
-from controller.model.tick import SavedMemory, StoredIntents
 from controller.ports import Clock, StoreError
 
 

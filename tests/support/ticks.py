@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from controller.model.tick import Tick
+from controller.model.memory import Tick
 
 
 def encode_tick(tick: Tick) -> bytes:

@@ -6,25 +6,27 @@ import asyncio
 import heapq
 import itertools
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 from msgspec.structs import replace
 
 from controller.model.decision import Outcome, OutcomeKind
 from controller.model.fleet import Behavior, Fleet, Pool, ScalingRules, Tenant, Tier
 from controller.model.ids import PoolKey, WorkloadName, pool_key
-from controller.model.metrics import MeasuredPod
 from controller.model.observation import (
     ClusterEvent,
     ClusterRoom,
+    MeasuredPod,
     Pod,
     Pods,
+    PoolObservation,
     QueueDepth,
     WakeWatch,
     Workload,
 )
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.scarcity import NodeClass, Resources
-from controller.model.snapshot import Link, LinkState
+from controller.model.snapshot import Link, LinkState, PoolView
 
 START = 1_700_000_000.0
 
@@ -280,6 +282,25 @@ def make_pool(
         activation=activation,
         cooldown_s=cooldown_s,
         behavior=behavior,
+    )
+
+
+def a_view(pool: Pool, **known: Any) -> PoolView:
+    """The pool as a snapshot shows it, with what is known of it."""
+    known = {"observation": PoolObservation(), **known}
+    return PoolView(
+        key=pool.key,
+        tenant=pool.tenant,
+        tier=TIER.name,
+        namespace=pool.namespace,
+        deployment=pool.deployment,
+        stream=pool.stream,
+        consumer=pool.consumer,
+        slots=pool.slots,
+        target_per_replica=pool.target,
+        min=pool.min,
+        max=pool.max,
+        **known,
     )
 
 

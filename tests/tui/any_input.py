@@ -5,6 +5,7 @@ The rules are those of the screen: a confirmation counts only while it can be re
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import chain
@@ -45,7 +46,7 @@ EFFECTS: Final = {"pool": operators.POOL, "tenant": operators.TENANT, "fleet": o
 LEAVES: Final = frozenset({"q", "ctrl+q", "ctrl+c"})
 QUITS: Final = frozenset({"quit", "q", "q!"})
 # what a question that can be read on the screen says, and the answers that agree to it
-AGREES: Final = {"? y/N": {"y", "Y", "yes"}, "the whole fleet: type": {"agents"}}
+AGREES: Final = {"the whole fleet: type": {"agents"}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,9 +241,11 @@ class Watched:
         prompt = self.app.view.prompt
         if self.app.size.width < 60 or self.app.size.height < 15:  # nothing can be read there
             return False
+        seen = self._seen
+        if isinstance(step, Press) and prompt.mode == ASK and "? y/N" in seen:
+            return step.key in ("y", "Y")
         if step != Press("enter") or prompt.mode != ASK:
             return False
-        seen = self._seen
         return any(
             prompt.input.value in answers for words, answers in AGREES.items() if words in seen
         )
@@ -292,9 +295,19 @@ class Watched:
             if not self._is_busy():
                 break
         if self.operator.gate.is_set():
-            await self.app.workers.wait_for_complete()
+            dialogs = [each for each in self.app.workers if each.group == "operate"]
+            others = [each for each in self.app.workers if each not in dialogs]
+            if others:
+                await self.app.workers.wait_for_complete(others)
+            while not (self._is_asking() or all(each.is_finished for each in dialogs)):
+                await asyncio.sleep(0)
         self.app.screen._on_timer_update()  # paint now, not at the next frame
         await self.pilot._wait_for_screen()
+
+    def _is_asking(self) -> bool:
+        """Whether a dialog waits for an answer."""
+        operations = self.app.operations
+        return operations._is_asking and operations._answers.empty()
 
     def _is_busy(self) -> bool:
         """Whether a message or a callback waits for the app, its screen or a widget of it."""

@@ -8,9 +8,9 @@ from rich.console import RenderableType
 from textual.app import App
 from textual.screen import Screen
 
+from agentdash.operate import Operating
 from agentdash.tui.app import Dashboard
 from agentdash.tui.keymap import DEFAULT_KEYS, Keymap
-from agentdash.tui.operating import Operating
 from controller.ports import Past
 from tui import scenarios
 

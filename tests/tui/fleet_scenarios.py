@@ -99,9 +99,21 @@ USED_BY_ACME = TokensByModel(
 )
 
 
+def counted(*views: TenantView) -> tuple[TenantView, ...]:
+    """Each with the tokens of the last minute, where nothing else says them: as its pace is."""
+    return tuple(
+        replace(view, by_model=TokensByModel(models=(), per_minute=round(tokens.burn_per_minute)))
+        if (view.by_model is None or not view.by_model.models)
+        and (tokens := view.tokens)
+        and tokens.burn_per_minute is not None
+        else view
+        for view in views
+    )
+
+
 def calm_tenants() -> tuple[TenantView, ...]:
     """Enough tokens, money and room for everybody."""
-    return (
+    return counted(
         TenantView(
             name="acme",
             tier="enterprise",
@@ -164,7 +176,7 @@ TENANT_HISTORIES = {
 def strained_tenants() -> tuple[TenantView, ...]:
     """One tenant near its cap, one stopped, one paused, one whose ledger is silent."""
     acme, globex, initech = calm_tenants()
-    return (
+    return counted(
         replace(
             acme,
             tokens=tokens(

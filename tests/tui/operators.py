@@ -6,10 +6,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
-from agentdash.tui.operating import Ahead, NotDoneError, Preview, TakenError
+from agentdash.foreseen import Ahead
+from agentdash.operate import NotDoneError, Preview, Request, TakenError
 from controller.model.intents import Audit, Intent, IntentChange, IntentKey, Scope, StandingIntent
 from controller.model.snapshot import Diagnosis, Level, PodLog, Progress, Report
+from controller.model.tasks import TaskInFull, TaskPage, TaskQuestion, TaskRow
 from controller.planning.whatif import Effect, PoolEffect
+from controller.ports import TaskDesk
 from support.asked import a_pause, a_pin
 from tui.scenarios import NOW
 
@@ -55,6 +58,9 @@ class FakeOperator:
         self.ahead = Ahead()
         self.looked_ahead: list[str] = []
         self.logs: dict[tuple[str, str], PodLog] = {}
+        self.found = TaskPage()
+        self.asked_tasks: list[TaskQuestion] = []
+        self.task_acts: list[tuple[str, TaskRow]] = []
         self.gate = asyncio.Event()
         self.gate.set()
         self.on_write: Callable[[], Awaitable[None]] | None = None
@@ -71,27 +77,20 @@ class FakeOperator:
     async def find(self, key: IntentKey) -> StandingIntent | None:
         return self.standing.get(key)
 
-    async def preview(self, key: IntentKey, intent: Intent | None) -> Preview:
+    async def preview(self, request: Request) -> Preview:
         await self._answers()
-        self.previewed.append((key, intent))
-        there = self.standing.get(key)
+        self.previewed.append((request.key, request.intent()))
+        there = self.standing.get(request.key)
         return Preview(self.effect, NOW, there, None if there is None else there.revision)
 
-    async def put(self, intent: Intent, *, replaces: int | None) -> IntentChange:
+    async def write(self, request: Request, seen: Preview) -> IntentChange:
         await self._answers()
-        key = intent.key
-        self._claims(key, replaces)
-        return self._wrote(key, intent, intent.why)
-
-    async def withdraw(self, key: IntentKey, *, replaces: int, why: str) -> IntentChange:
-        await self._answers()
-        self._claims(key, replaces)
-        return self._wrote(key, None, why)
-
-    async def undo(self, change: IntentChange) -> IntentChange:
-        await self._answers()
-        self.undone.append(change)
-        return self._wrote(change.key, change.before, "", undoes=change.revision)
+        key, why, undoes = request.key, request.why or "", request.undoes
+        if undoes is not None:
+            self.undone.append(undoes)
+            return self._wrote(key, undoes.before, "", undoes=undoes.revision)
+        self._claims(key, seen.replaces)
+        return self._wrote(key, request.intent(), why)
 
     async def audit(self) -> Audit:
         await self._answers()
@@ -112,6 +111,25 @@ class FakeOperator:
     async def pod_log(self, namespace: str, pod: str) -> PodLog:
         await self._answers()
         return self.logs.get((namespace, pod), PodLog())
+
+    async def of_tasks(self, ask: Callable[[TaskDesk], Awaitable[T]]) -> T:
+        await self._answers()
+        return await ask(self)
+
+    async def page(self, asked: TaskQuestion) -> TaskPage:
+        self.asked_tasks.append(asked)
+        return self.found
+
+    async def look(self, row: TaskRow) -> TaskInFull:
+        return TaskInFull(row=row, payload=f"payload of {row.id}", terms="{}", tried="2 failed")
+
+    async def cancel(self, row: TaskRow, why: str) -> str:
+        self.task_acts.append((f"cancelled {why}", row))
+        return f"{row.id} is cancelled"
+
+    async def retry(self, row: TaskRow) -> str:
+        self.task_acts.append(("published again", row))
+        return f"{row.id} is published again"
 
     async def _answers(self) -> None:
         await self.gate.wait()

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
-from agentdash.tui.operating import Ahead, NotDoneError
+from agentdash.foreseen import Ahead
+from agentdash.operate import NotDoneError
 from tui import fleet_scenarios, scenarios
 from tui.dashboards import dashboard
 from tui.operators import FakeOperator

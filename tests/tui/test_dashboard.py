@@ -28,7 +28,13 @@ async def test_enter_opens_the_page_of_a_pool_and_escape_goes_back() -> None:
 async def test_the_page_of_a_pool_has_tabs_which_take_each_others_place() -> None:
     async with session(scenarios.mixed_fleet()) as running:
         await running.keys("j", "enter")
-        for key, tab in (("2", "queues"), ("right", "pods"), ("4", "events"), ("5", "history")):
+        for key, tab in (
+            ("2", "queues"),
+            ("right", "pods"),
+            ("4", "events"),
+            ("5", "history"),
+            ("6", "tasks"),
+        ):
             await running.keys(key)
             assert (running.app.view.tab, running.stack) == (tab, ["overview", "pool"])
             assert running.app.view.subject == "acme/browser-gpu"

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 from textual.events import Key
 
-from agentdash.tui.requests import VERBS, AnswerError, Form, parse_request
+from agentdash.operate import VERBS, AnswerError, Request, parse_request
 from controller.model.intents import IntentKey, IntentKind, Scope
 from support.asked import a_freeze, a_pause, a_pin, no_growth_of
 from tui import fleet_scenarios, operators, scenarios
@@ -35,9 +35,12 @@ async def operating(
 
 
 async def fill(running: Session, *answers: str) -> None:
+    """Each answer and enter, but for the one key that a confirmation takes."""
     for answer in answers:
+        takes_one_key = "y/N" in running.text("#prompt-symbol")
         await running.type(answer)
-        await running.keys("enter")
+        if not (takes_one_key and answer):
+            await running.keys("enter")
 
 
 def bar(running: Session) -> str:
@@ -101,7 +104,7 @@ async def test_the_end_is_in_two_hours_unless_another_is_typed() -> None:
         assert operator.written == [(freeze.key, freeze)]
 
 
-@pytest.mark.parametrize("answer", ["", "n", "x"])
+@pytest.mark.parametrize("answer", ["", "n", "x", "N"])
 async def test_anything_but_yes_changes_nothing(answer: str) -> None:
     operator = operators.FakeOperator()
     async with operating(operator) as running:
@@ -281,7 +284,7 @@ async def test_what_stands_there_is_shown_before_it_is_replaced() -> None:
     async with operating(operator, (160, 45)) as running:
         await running.keys("p")
         await fill(running, "5", "load", "1h")
-        assert "in place of the pin of acme/coder-large: 2 spares kept ready" in bar(running)
+        assert "in place of: the pin of acme/coder-large: 2 spares kept ready" in bar(running)
         assert "by mara@bastion since 11:58Z (demo)" in bar(running)
         assert f"replace it for {CODER}? y/N" in bar(running)
 
@@ -368,7 +371,8 @@ async def test_undo_takes_back_the_persons_own_last_change_after_a_yes() -> None
     operator.changes = operators.some_changes()
     async with operating(operator) as running:
         await running.keys("u")
-        assert "undo: takes back revision 15, the pin of acme/research" in bar(running)
+        assert "takes back revision 15, the pin of acme/research" in bar(running)
+        assert "then acme/research: 5 spares kept ready again, until 13:04Z" in bar(running)
         await fill(running, "y")
         assert [change.revision for change in operator.undone] == [15]
 
@@ -407,14 +411,29 @@ async def test_an_audit_that_cannot_be_read_says_why() -> None:
 
 def test_a_request_reads_each_part_once_and_why_takes_the_rest_of_the_line() -> None:
     words = ["3", "until", "2h", "why", "load", "until", "dawn"]
-    form = parse_request(VERBS["pin"], words, takes_back=False, scope=Scope(pool=CODER), now=NOW)
-    assert form.intent() == a_pin(
+    blank = Request(VERBS["pin"], Scope(pool=CODER))
+    assert parse_request(blank, words, NOW).intent() == a_pin(
         pool=CODER, replicas=3, until=NOW + 2 * HOUR, why="load until dawn"
     )
     with pytest.raises(AnswerError, match="'4' is not understood"):
-        parse_request(VERBS["pin"], ["3", "4"], takes_back=False, scope=Scope(pool=CODER), now=NOW)
+        parse_request(blank, ["3", "4"], NOW)
 
 
-def test_a_form_is_about_one_key_whatever_is_answered() -> None:
-    form = Form(VERBS["pause"], Scope(tenant="acme"))
-    assert form.answered("why", NOW).key == IntentKey(IntentKind.PAUSE, Scope(tenant="acme"))
+def test_a_request_is_about_one_key_whatever_is_answered() -> None:
+    asked = Request(VERBS["pause"], Scope(tenant="acme"))
+    assert asked.answered("why", NOW).key == IntentKey(IntentKind.PAUSE, Scope(tenant="acme"))
+
+
+async def test_a_reason_is_optional_where_something_ends() -> None:
+    operator = operators.FakeOperator()
+    pause = a_pause(scope=Scope(pool=CODER), until=NOW + HOUR, who=operators.MARA, why="OPS-902")
+    operator.stands(pause)
+    async with operating(operator) as running:
+        await running.keys("s")
+        assert "enter: no reason" in running.text("#prompt-note")
+        await fill(running, "", "y")
+        assert operator.written == [(pause.key, None)]
+        operator.stands(pause)
+        await running.type(f":resume {CODER}")
+        await running.keys("enter")
+        assert f"do it for {CODER}? y/N" in bar(running)

@@ -115,7 +115,7 @@ def test_a_confirmation_and_its_answer(tmp_path: Path, effect: str) -> None:
             open_view(seen, view)
             type_line(seen, "pause until 2h why OPS-881 loop of a tool")
             gate(f"asked in {view}", seen.cost("\r", "do it for"), CONFIRM)
-            gate(f"done in {view}", seen.cost("y\r", "done; undo", without="do it for"), CONFIRM)
+            gate(f"done in {view}", seen.cost("y", "done; undo", without="do it for"), CONFIRM)
 
 
 def test_a_key_that_moves_the_cursor_and_one_that_opens_a_prompt(tmp_path: Path) -> None:

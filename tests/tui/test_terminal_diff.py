@@ -61,7 +61,7 @@ async def test_a_session_looks_the_same_with_and_without_the_difference(
     monkeypatch: pytest.MonkeyPatch, *, erases_in_color: bool
 ) -> None:
     # a message that ends with time would end at another key on a slow machine
-    monkeypatch.setattr("agentdash.tui.shown_app.FLASH_S", 1e9)
+    monkeypatch.setattr("agentdash.tui.app.FLASH_S", 1e9)
     with_diff = await session(Dashboard, erases_in_color=erases_in_color)
     without = await session(UndiffedDashboard)
     names = ("start", *SESSION)

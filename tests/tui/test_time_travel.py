@@ -10,8 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from agentdash.tui import view_state
-from agentdash.tui.time_travel import read_past_moment
-from agentdash.tui.view_state import RecentPast
+from agentdash.tui.view_state import RecentPast, read_past_moment
 from controller.model.snapshot import Snapshot
 from controller.record.journal import JournalPast
 from support.past import busy_tick, quiet_tick, write_journal

@@ -19,8 +19,8 @@ from agentdash.tui.tables import views
 from agentdash.tui.tables.tenants import tenant_lines
 from agentdash.tui.view import Frame, pool_rows, totals
 from agentdash.tui.why import now_decided_lines, now_lines, reading_lines
-from controller.model.decoding import is_time
 from controller.model.snapshot import Snapshot
+from controller.model.value import is_time
 from controller.record.frames import (
     UnreadableLineError,
     change_line,

@@ -24,9 +24,9 @@ from agentdash.tui.view import (
 )
 from agentdash.tui.view_state import ViewState
 from controller.model.decision import Bound, Code, Gate, Outcome, OutcomeKind, Reason
-from controller.model.lease import LeaseView
 from controller.model.observation import Workload
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why, last_known
+from controller.model.settings import LeaseView
 from controller.model.snapshot import History, PoolView, Role, Snapshot
 from tui import scenarios
 

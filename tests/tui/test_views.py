@@ -296,14 +296,15 @@ async def test_tenants_as_plain_lines() -> None:
         "┌─ tenants [4] ───────────────────────────────────────────────── sort SHARE ↓ ─┐",
         "│ TENANT       STATE      SINCE    TOKENS/DAY SHARE  TOK/m       RUNS OUT      │",
         "│ globex       !! hard    12:01     2.0M/2.0M  101%  8,200          spent      │",
-        "│>acme         !  paced   11:43     4.7M/5.0M   94%  41.0k      12:12:01Z      │",
+        "│>acme         !  paced   11:43     4.7M/5.0M   94%  2,100      12:12:01Z      │",
         "│ kite         !! unknown 11:54    305k/500k~  61%~      -              ?      │",
         "│ initech      !  paused  12:01         93.1k     -    620              -      │",
     ]
     assert found[9:21] == [
         "┌─ acme ───────────────────────────────────────────────────────────────────────┐",
         "│ tokens      4.7M/5.0M   120,000 reserved   held to a pace since 11:43        │",
-        "│ pace        41.0k/m   held to 412/m   runs out 12:12:01Z   reset 00:00Z      │",
+        "│ pace        2,100 in the last minute   41.0k/m expected   held to 412/m      │",
+        "│             runs out 12:12:01Z   reset 00:00Z                                │",
         "│ last 15 min ·▂▂▂▂▂▂▂▂▂▂▂▂▂▃▃▃▃▄▄▄▄▅▅▆▆▇▇██   most 38.0k/m                    │",
         "│ used today  swift-1      in   604k   cached  98.0k   out  44.3k              │",
         "│             steady-2     in   301k   cached  41.2k   out  19.0k              │",
@@ -311,8 +312,7 @@ async def test_tenants_as_plain_lines() -> None:
         "│             all models   in   994k   cached   139k   out  71.3k              │",
         "│ cost        54.10/50.00 USD an hour planned                                  │",
         "│ tiers       nano 62%   standard 30%   premium 8%   saved 4.10 USD today      │",
-        "│ of quota    pods 80/120   cpu 20/64   memory 40Gi/256Gi                      │",
-        "│ serves      2 pools in agents-acme, tier enterprise                          │",
+        "│ 2 more lines below                                                           │",
     ]
 
 

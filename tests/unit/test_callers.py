@@ -20,6 +20,7 @@ from support.callers import Name, Product
 
 ROOT = Path(__file__).parents[2]
 TABLES = ROOT / "agentdash" / "tui" / "tables"
+SOURCES = ROOT / "controller" / "sources"
 KNOWN = "known offender"
 
 # What nothing in the product reaches: a name as `module:name`, or all of a module or package.
@@ -47,8 +48,8 @@ def product() -> Product:
 
 
 def roots() -> list[Name]:
-    """What the project's scripts call, their verbs, the tables of the console, which are found by
-    their files, and what agents are built on.
+    """What the project's scripts call, their verbs, the tables of the console and the sources of
+    metrics, which are found by their files, and what agents are built on.
     """
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     offered = [getattr(agentdash.worker, name) for name in agentdash.worker.__all__]
@@ -56,6 +57,10 @@ def roots() -> list[Name]:
         *(Name(*script.split(":")) for script in project["scripts"].values()),
         *(Name(*verb.run.split(":")) for verb in every_verb(VERBS)),
         *(Name(f"agentdash.tui.tables.{file.stem}", "VIEWS") for file in TABLES.glob("[a-z]*.py")),
+        *(
+            Name(f"controller.sources.{file.stem}", "open_source")
+            for file in SOURCES.glob("[a-z]*.py")
+        ),
         *(
             Name(each.__module__, each.__name__)
             for each in offered

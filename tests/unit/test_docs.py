@@ -1,10 +1,8 @@
-"""What the docs show is true: commands are those of the parser, files are fleet files, findings
-have their row. What needs nothing but this machine is run.
-"""
+"""What the docs show is true: commands are those of the parser, files are fleet files. What
+needs nothing but this machine is run."""
 
 from __future__ import annotations
 
-import ast
 import json
 import re
 import shlex
@@ -89,26 +87,6 @@ def test_each_yaml_is_a_fleet_file_or_a_part_of_one(place: Path, page: Path, tex
     file = place / "part.yaml"
     file.write_text(yaml.safe_dump({**whole, **yaml.safe_load(text)}), "utf-8")
     assert load(file).fleet.pools
-
-
-def kinds() -> set[str]:
-    """The kinds of findings that stand in the product as texts, third of four after a severity."""
-    found = set()
-    for file in (ROOT / "controller").rglob("*.py"):
-        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
-            if isinstance(node, ast.Tuple) and len(node.elts) == 4:
-                severity, kind = ast.unparse(node.elts[0]), node.elts[2]
-                if severity.startswith("Severity.") and isinstance(kind, ast.Constant):
-                    found.add(str(kind.value))
-    return found
-
-
-def test_each_kind_of_finding_says_what_to_do() -> None:
-    page = (ROOT / "docs/pages/reference/findings.md").read_text("utf-8")
-    rows = [row for row in page.splitlines() if row.startswith("| `")]
-    told = {kind for row in rows for kind in re.findall(r"`([^`]+)`", row.split("|")[1])}
-    assert len(kinds()) > 15
-    assert kinds() <= told
 
 
 def test_the_page_on_money_names_keys_of_the_fleet_file() -> None:

@@ -13,7 +13,7 @@ import pytest
 from msgspec.structs import replace
 
 from agentdash.engine_operator import READ_ONLY, REPLAYED, EngineOperator
-from agentdash.tui.operating import NotDoneError
+from agentdash.operate import NotDoneError
 from controller.config import parse
 from controller.engine.supervise import Hub
 from controller.model.decision import Bound, Code

@@ -39,7 +39,7 @@ def log() -> Log:
 
 
 def test_the_same_failure_is_one_line_a_minute_and_the_next_line_counts(log: Log) -> None:
-    pool = log.of("controller.engine.record")
+    pool = log.of("controller.engine.actuate")
     for number in range(10_000):
         log.now = number * 0.01
         extra = {"pool": "acme/research", "detail": f"request {number} failed"}
@@ -51,7 +51,7 @@ def test_the_same_failure_is_one_line_a_minute_and_the_next_line_counts(log: Log
 
 
 def test_failures_of_other_pools_and_of_other_kinds_are_lines_of_their_own(log: Log) -> None:
-    logger = log.of("controller.engine.record")
+    logger = log.of("controller.engine.actuate")
     for pool in range(200):
         for _ in range(5):
             logger.warning("not scaled", extra={"pool": f"acme/{pool}", "outcome": "failed"})
@@ -71,7 +71,7 @@ def test_libraries_that_repeat_themselves_with_other_numbers_are_one_line(log: L
 
 def test_what_is_no_failure_is_always_written(log: Log) -> None:
     for number in range(50):
-        log.of("controller.engine.record").info("scaled", extra={"after": number})
+        log.of("controller.engine.actuate").info("scaled", extra={"after": number})
     assert len(log.lines) == 50
 
 
@@ -85,7 +85,7 @@ def test_a_change_of_state_is_never_a_repeat_so_that_the_last_line_is_how_it_is(
 
 
 def test_the_memory_of_failures_is_bounded(log: Log) -> None:
-    logger = log.of("controller.engine.record")
+    logger = log.of("controller.engine.actuate")
     for number in range(KNOWN_FAILURES + 10):
         logger.warning("not scaled", extra={"pool": str(number)})
     logger.warning("not scaled", extra={"pool": str(KNOWN_FAILURES)})

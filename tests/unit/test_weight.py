@@ -8,6 +8,8 @@ from __future__ import annotations
 import ast
 import tomllib
 from collections import defaultdict
+from graphlib import TopologicalSorter
+from operator import itemgetter
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -76,3 +78,16 @@ def test_a_small_file_serves_more_than_one_other_file() -> None:
         and len(by[name]) == 1
     }
     assert small == set(WEIGHT["small"]), "join it with the file that it serves, or name it"
+
+
+def test_planning_stands_on_eight_floors_and_has_no_circle() -> None:
+    room = {n: text for n, text in product().items() if n.startswith("controller/planning/")}
+    below: defaultdict[str, set[str]] = defaultdict(set)
+    for name, those in importers(room).items():
+        for each in those:
+            below[each].add(name)
+    # raises CycleError, with the circle
+    floors: dict[str, int] = {}
+    for name in TopologicalSorter({name: below[name] for name in room}).static_order():
+        floors[name] = 1 + max((floors[each] for each in below[name]), default=0)
+    assert max(floors.values()) <= 8, sorted(floors.items(), key=itemgetter(1))

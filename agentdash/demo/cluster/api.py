@@ -18,19 +18,16 @@ from agentdash.demo.cluster.objects import (
     KINDS,
     PODS,
     SCALABLE,
-    Fields,
     Kind,
-    Labels,
     Object,
     StatusError,
     bad_request,
     details_of,
     expired,
+    field_selector,
     internal,
-    matches,
+    label_selector,
     method_not_allowed,
-    parse_fields,
-    parse_labels,
     unsupported_media_type,
 )
 from agentdash.demo.cluster.registry import (
@@ -39,7 +36,6 @@ from agentdash.demo.cluster.registry import (
     Registry,
     Store,
     StoredObject,
-    Watcher,
     incoming,
     json_of,
     renamed,
@@ -152,21 +148,16 @@ def refusal(error: StatusError) -> ApiAnswer:
     return ApiAnswer(error.code, msgspec.json.encode(error.status()))
 
 
-class Selection:
-    """The objects that one list or watch chooses."""
+def selection(call: Call) -> Callable[[StoredObject], bool]:
+    """Chooses the objects of one list or watch. Raises StatusError 400."""
+    by_labels = label_selector(call.query.get("labelSelector", ""))
+    by_fields = field_selector(call.query.get("fieldSelector", ""))
 
-    def __init__(self, call: Call) -> None:
-        self._namespace = call.namespace
-        self._labels: Labels = parse_labels(call.query.get("labelSelector", ""))
-        self._fields: Fields = parse_fields(call.query.get("fieldSelector", ""))
+    def is_chosen(stored: StoredObject) -> bool:
+        is_there = call.namespace in {"", stored.key[0]}
+        return is_there and by_labels(stored.object) and by_fields(stored.object)
 
-    def takes(self, stored: StoredObject) -> bool:
-        """Whether an object is one of them."""
-        if self._namespace and stored.key[0] != self._namespace:
-            return False
-        return matches(self._labels, stored.object) and all(
-            clause.matches(stored.object) for clause in self._fields
-        )
+    return is_chosen
 
 
 class Watch:
@@ -174,7 +165,7 @@ class Watch:
 
     def __init__(self, store: Store, call: Call, kind: Kind, rng: random.Random) -> None:
         """Raises StatusError 400, or 500 for a bad version."""
-        self._store, self._kind, self._selection = store, kind, Selection(call)
+        self._store, self._kind, self._takes = store, kind, selection(call)
         version = call.query.get("resourceVersion", "0") or "0"
         if not version.isdigit():
             raise internal(f'resourceVersion: Invalid value: "{version}": invalid syntax')
@@ -182,13 +173,14 @@ class Watch:
         self._since = int(version)
         self._bookmarks = call.query.get("allowWatchBookmarks", "").lower() in {"1", "true"}
         self._lasts_s = call.number("timeoutSeconds", 0) or _SHORTEST_DEFAULT_S * (1 + rng.random())
-        self._watcher = Watcher(store.history)
-        self.is_broken = False
+        self._woken = asyncio.Event()
+        self._is_ended = self.is_broken = False
 
     def end(self, *, clean: bool) -> None:
         """End the watch now; unless `clean`, by breaking the connection."""
         self.is_broken = self.is_broken or not clean
-        self._watcher.close()
+        self._is_ended = True
+        self._woken.set()
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """The lines, several at once where several are due."""
@@ -196,26 +188,26 @@ class Watch:
         watchers = self._store.watchers(stored_as(self._kind))
         end = loop.time() + self._lasts_s
         next_bookmark = self._first_bookmark(loop.time(), end)
-        watchers.add(self._watcher)
+        watchers.add(self._woken)
         try:
-            if first := b"".join(self._beginning()):
+            if first := b"".join(self._lines() if self._since else self._present()):
                 yield first
-            while not self._watcher.closed and loop.time() < end:
+            while not self._is_ended and loop.time() < end:
                 try:
                     async with asyncio.timeout_at(min(end, next_bookmark)):
-                        await self._watcher.woken.wait()
+                        await self._woken.wait()
                 except TimeoutError:
                     if loop.time() >= next_bookmark:
                         next_bookmark += _BOOKMARK_EVERY_S
                         yield self._bookmark()
                     continue
-                self._watcher.woken.clear()
-                if lines := b"".join(self._due()):
+                self._woken.clear()
+                if lines := b"".join(self._lines()):
                     yield lines
         except StatusError as error:
             yield _line("ERROR", msgspec.json.encode(error.status()))
         finally:
-            watchers.discard(self._watcher)
+            watchers.discard(self._woken)
 
     def _first_bookmark(self, now: float, end: float) -> float:
         if not self._bookmarks:
@@ -224,40 +216,28 @@ class Watch:
         before_end = max(end - _BOOKMARK_BEFORE_END_S, (now + end) / 2)
         return min(now + _BOOKMARK_EVERY_S, before_end)
 
-    def _beginning(self) -> Iterator[bytes]:
-        kept = stored_as(self._kind)
-        if not self._since:
-            self._since = self._store.version
-            for stored in self._store.each(kept):
-                if self._selection.takes(stored):
-                    yield _line("ADDED", _full(self._kind, stored))
-            return
-        changes = self._store.changes(kept, self._since)
-        if isinstance(changes, int):
-            raise expired(f"too old resource version: {self._since} ({changes})")
-        for change in changes:
-            yield from self._lines_of(change)
+    def _present(self) -> Iterator[bytes]:
+        """The present objects; the watch goes on from here."""
+        self._since = self._store.version
+        for stored in self._store.each(stored_as(self._kind)):
+            if self._takes(stored):
+                yield _line("ADDED", _full(self._kind, stored))
 
-    def _due(self) -> Iterator[bytes]:
-        while self._watcher.changes:
-            yield from self._lines_of(self._watcher.changes.popleft())
-
-    def _lines_of(self, change: Change) -> Iterator[bytes]:
-        """The line of a change. An object that enters the selection is ADDED, one that leaves it is
-        DELETED.
+    def _lines(self) -> Iterator[bytes]:
+        """The changes since the last time. An object that enters the selection is ADDED, one that
+        leaves it is DELETED. Raises StatusError 410 if the watch is too far behind.
         """
-        new, old = change.new, change.old
-        if new.version <= self._since:
-            return
-        self._since = new.version
-        is_chosen = change.type != "DELETED" and self._selection.takes(new)
-        was_chosen = old is not None and self._selection.takes(old)
-        if is_chosen:
-            yield _line("MODIFIED" if was_chosen else "ADDED", _full(self._kind, new))
-        elif was_chosen and old is not None:
-            gone = old.object["metadata"] | {"resourceVersion": str(new.version)}
-            last = StoredObject(old.kind, old.object | {"metadata": gone}, new.version)
-            yield _line("DELETED", _full(self._kind, last))
+        changes = self._store.changes(stored_as(self._kind), self._since)
+        self._since = self._store.version
+        for kind, new, old in changes:
+            is_chosen = kind != "DELETED" and self._takes(new)
+            was_chosen = old is not None and self._takes(old)
+            if is_chosen:
+                yield _line("MODIFIED" if was_chosen else "ADDED", _full(self._kind, new))
+            elif was_chosen and old is not None:
+                gone = old.object["metadata"] | {"resourceVersion": str(new.version)}
+                last = StoredObject(old.kind, old.object | {"metadata": gone}, new.version)
+                yield _line("DELETED", _full(self._kind, last))
 
     def _bookmark(self) -> bytes:
         item = {
@@ -385,8 +365,8 @@ class Api:
         if token:
             version, found = self._pages[token]
         else:
-            selection, every = Selection(call), self._store.each(stored_as(kind), call.namespace)
-            version, found = self._store.version, [each for each in every if selection.takes(each)]
+            every = self._store.each(stored_as(kind), call.namespace)
+            version, found = self._store.version, list(filter(selection(call), every))
         metadata = {"resourceVersion": str(version)}
         if 0 < limit < len(found):
             metadata["continue"] = self._keep_page(_Page(version, found[limit:]))

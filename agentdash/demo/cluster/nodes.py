@@ -9,7 +9,7 @@ import logging
 import math
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -216,41 +216,37 @@ class ColdStart:
 
 @dataclass(slots=True)
 class _Life:
-    """One pod on its node."""
+    """One pod on its node. `works`: a worker runs in it."""
 
     key: Key
     uid: str
     address: str
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
-    task: asyncio.Task[None] | None = None
+    task: asyncio.Future[None] | None = None
+    works: bool = False
     restarts: int = 0
 
 
 class Kubelets:
-    """Every node's kubelet. Its steps are timer calls; only workers are tasks."""
+    """Every node's kubelet: the life of each pod is an asyncio task."""
 
     def __init__(
         self,
         registry: Registry,
         recorder: EventRecorder,
         timers: Timers,
+        *,
         rng: random.Random,
         cold_start: ColdStart,
+        start: Callable[[Coroutine[Any, Any, None]], asyncio.Future[None]],
     ) -> None:
+        """`start` runs a part of the cluster as a task."""
         self._registry, self._recorder, self._timers = registry, recorder, timers
-        self._rng, self._cold_start = rng, cold_start
+        self._rng, self._cold_start, self._start = rng, cold_start, start
         self._lives: dict[str, _Life] = {}
         self._addresses = 0
         self.runner: PodRunner | None = None
         registry.store.subscribe(self._on_change)
-
-    async def aclose(self) -> None:
-        """Cancel the workers and wait for them."""
-        tasks = [life.task for life in self._lives.values() if life.task is not None]
-        self._lives.clear()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _on_change(self, change: Change) -> None:
         pod = change.new
@@ -259,126 +255,108 @@ class Kubelets:
         life = self._lives.get(pod.uid)
         if change.type == "DELETED":
             if life is not None:
-                self._abandon(life)
+                del self._lives[pod.uid]
+                life.stopping.set()
+                if life.task is not None:
+                    life.task.cancel()
         elif life is None:
             if pod.object["spec"].get("nodeName"):
                 self._begin(pod)
         elif is_terminating(pod.object) and not life.stopping.is_set():
             self._stop(pod, life)
 
-    def _abandon(self, life: _Life) -> None:
-        self._lives.pop(life.uid, None)
-        life.stopping.set()
-        if life.task is not None:
-            life.task.cancel()
-
     def _begin(self, pod: StoredObject) -> None:
         self._addresses += 1
         number = self._addresses
         address = f"10.{64 + number // 65536 % 64}.{number // 256 % 256}.{number % 256}"
         life = self._lives[pod.uid] = _Life(pod.key, pod.uid, address)
-        # a step of its own, so that a watch shows the pod scheduled before it is being created
-        self._later(0.0, life, self._create)
+        life.task = self._start(self._live(life))
 
-    def _later(
-        self, delay_s: float, life: _Life, step: Callable[[StoredObject, _Life], None]
-    ) -> None:
-        """Do a step of a pod's life later, unless the pod is gone or stops by then."""
-
-        def due() -> None:
-            pod = self._present(life)
-            if pod is not None and (step == self._finish or not life.stopping.is_set()):
-                step(pod, life)
-
-        self._timers.after(delay_s, due)
-
-    def _present(self, life: _Life) -> StoredObject | None:
-        pod = self._registry.store.get(PODS, *life.key)
-        alive = pod is not None and pod.uid == life.uid and self._lives.get(life.uid) is life
-        return pod if alive else None
-
-    def _say(self, pod: StoredObject, reason: str, words: str, *, is_warning: bool = False) -> None:
-        host = pod.object["spec"]["nodeName"]
-        self._recorder.say(pod, reason, words, "kubelet", is_warning=is_warning, host=host)
-
-    def _create(self, pod: StoredObject, life: _Life) -> None:
-        waiting = {"waiting": {"reason": "ContainerCreating"}}
-        pod = self._registry.set_status(pod, _status(pod.object, "Pending", waiting))
+    async def _live(self, life: _Life) -> None:
+        """From its creation to Ready; then what runs in it, again after each crash."""
+        # a turn later, so that a watch shows the pod scheduled before it is being created
+        await asyncio.sleep(0)
+        pod = self._set(life, lambda pod: _status(pod, "Pending", _waits("ContainerCreating")))
         for container in pod.object["spec"]["containers"]:
             self._say(pod, "Pulling", f'Pulling image "{container["image"]}"')
         whole = self._cold_start.draw(self._rng)
-        self._later(whole * self._cold_start.pull_share, life, self._start)
-        self._later(whole, life, self._become_ready)
-
-    def _start(self, pod: StoredObject, life: _Life) -> None:
-        pod = self._registry.set_status(pod, _running(pod.object, life, ready=False))
+        await self._timers.sleep(whole * self._cold_start.pull_share)
+        pod = self._set(life, lambda pod: _running(pod, life, ready=False))
         for container in pod.object["spec"]["containers"]:
             name, image = container["name"], container["image"]
             self._say(pod, "Pulled", f'Successfully pulled image "{image}"')
             self._say(pod, "Created", f"Container created: {name}")
             self._say(pod, "Started", f"Container started: {name}")
+        await self._timers.sleep(whole * (1 - self._cold_start.pull_share))
+        while True:
+            pod = self._set(life, lambda pod: _running(pod, life, ready=True))
+            if self.runner is None:
+                return
+            exit_code = await self._work(self.runner, pod, life)
+            if life.stopping.is_set():
+                self._registry.delete(PODS, *life.key, grace_s=0)
+                return
+            await self._timers.sleep(self._crash(life, exit_code))
+            self._set(life, lambda pod: _running(pod, life, ready=False))
+            await self._timers.sleep(1.0)
 
-    def _become_ready(self, pod: StoredObject, life: _Life) -> None:
-        pod = self._registry.set_status(pod, _running(pod.object, life, ready=True))
-        if self.runner is None:
-            return
-        item = {"kind": "Pod", "apiVersion": "v1", **pod.object}
-        life.task = asyncio.ensure_future(_run(self.runner, item, life.stopping))
-        life.task.set_name("pod " + "/".join(life.key))
-        life.task.add_done_callback(lambda done: self._on_runner_done(done, life))
+    def _set(self, life: _Life, status: Callable[[Object], Object]) -> StoredObject:
+        """Report a status."""
+        pod = self._registry.read(PODS, *life.key)
+        return self._registry.set_status(pod, status(pod.object))
 
-    def _on_runner_done(self, task: asyncio.Task[None], life: _Life) -> None:
-        if task.cancelled():
-            return
-        if (error := task.exception()) is not None:
-            _log.error("the worker of pod %s failed", "/".join(life.key), exc_info=error)
-        pod, life.task = self._present(life), None
-        if pod is None:
-            return
-        if life.stopping.is_set():
-            self._finish(pod, life)
-        else:
-            self._crash(pod, life, 1 if error is not None else 0)
+    def _say(self, pod: StoredObject, reason: str, words: str, *, is_warning: bool = False) -> None:
+        host = pod.object["spec"]["nodeName"]
+        self._recorder.say(pod, reason, words, "kubelet", is_warning=is_warning, host=host)
 
-    def _crash(self, pod: StoredObject, life: _Life, exit_code: int) -> None:
+    async def _work(self, runner: PodRunner, pod: StoredObject, life: _Life) -> int:
+        """Run the pod's worker; its exit code."""
+        life.works = True
+        try:
+            await runner.run({"kind": "Pod", "apiVersion": "v1", **pod.object}, life.stopping)
+        except Exception:  # noqa: BLE001 - whatever it raises, its container has crashed
+            _log.exception("the worker of pod %s failed", "/".join(life.key))
+            return 1
+        finally:
+            life.works = False
+        return 0
+
+    def _crash(self, life: _Life, exit_code: int) -> float:
+        """Its worker has ended by itself; the seconds until it is started again."""
         life.restarts += 1
+        pod = self._registry.read(PODS, *life.key)
         first = pod.object["spec"]["containers"][0]["name"]
         words = f"back-off restarting failed container={first} pod={pod.key[1]}"
-        status = _status(
-            pod.object,
-            "Running",
-            {"waiting": {"reason": "CrashLoopBackOff", "message": words}},
-            address=life.address,
-        )
+        waits = _waits("CrashLoopBackOff", message=words)
+        status = _status(pod.object, "Running", waits, address=life.address)
         ended = {"exitCode": exit_code, "reason": "Error" if exit_code else "Completed"}
         for container in status["containerStatuses"]:
             container |= {"lastState": {"terminated": ended}, "restartCount": life.restarts}
         pod = self._registry.set_status(pod, status)
         words = f"Back-off restarting failed container {first} in pod {pod.key[1]}"
         self._say(pod, "BackOff", words, is_warning=True)
-        delay = min(CRASH_LOOP_MOST_S, CRASH_LOOP_FIRST_S * 2.0 ** (life.restarts - 1))
-        self._later(delay, life, self._restart)
-
-    def _restart(self, pod: StoredObject, life: _Life) -> None:
-        self._registry.set_status(pod, _running(pod.object, life, ready=False))
-        self._later(1.0, life, self._become_ready)
+        return min(CRASH_LOOP_MOST_S, CRASH_LOOP_FIRST_S * 2.0 ** (life.restarts - 1))
 
     def _stop(self, pod: StoredObject, life: _Life) -> None:
+        """Tell its worker; it is removed when that has ended, or its time is over."""
         life.stopping.set()
         for container in pod.object["spec"]["containers"]:
             self._say(pod, "Killing", f"Stopping container {container['name']}")
         grace = float(pod.object["metadata"]["deletionGracePeriodSeconds"])
-        if life.task is None:
+        if not life.works:
             grace = min(grace, self._cold_start.stop_s)
-        self._later(grace, life, self._finish)
+            if life.task is not None:
+                life.task.cancel()
 
-    def _finish(self, _pod: StoredObject, life: _Life) -> None:
-        """Remove the pod: its containers have stopped, or their time is over."""
-        self._registry.delete(PODS, *life.key, grace_s=0)
+        def over() -> None:
+            if life.uid in self._lives:
+                self._registry.delete(PODS, *life.key, grace_s=0)
+
+        self._timers.after(grace, over)
 
 
-async def _run(runner: PodRunner, pod: Object, stopping: asyncio.Event) -> None:
-    await runner.run(pod, stopping)
+def _waits(reason: str, **more: str) -> Object:
+    return {"waiting": {"reason": reason, **more}}
 
 
 def _running(pod: Object, life: _Life, *, ready: bool) -> Object:

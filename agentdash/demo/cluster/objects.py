@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any, Final, Generic, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 Object: TypeAlias = dict[str, Any]
 """A Kubernetes object, or a part of one, as JSON."""
@@ -248,71 +248,55 @@ def is_terminating(pod: Mapping[str, Any]) -> bool:
     return "deletionTimestamp" in pod["metadata"]
 
 
-class _LabelClause(NamedTuple):
-    key: str
-    values: tuple[str, ...] | None  # None: any value
-    is_wanted: bool
-
-    def matches(self, labels: Mapping[str, str]) -> bool:
-        if self.values is None:
-            return (self.key in labels) == self.is_wanted
-        return (labels.get(self.key) in self.values) == self.is_wanted
+Selector = Callable[[Object], bool]
+"""Whether an object is chosen."""
 
 
-Labels = tuple[_LabelClause, ...]
-
-
-def parse_labels(text: str) -> Labels:
-    """A label selector as queries have it: `a=b,c!=d,e in (f,g),h notin (i),j,!k`. Raises
+def label_selector(text: str) -> Selector:
+    """Chooses by labels, as queries have it: `a=b,c!=d,e in (f,g),h notin (i),j,!k`. Raises
     StatusError 400.
     """
-    clauses: list[_LabelClause] = []
+    clauses: list[tuple[str, tuple[str | None, ...], bool]] = []
     position = 0
     while position < len(text):
         found = _LABEL_CLAUSE.match(text, position)
         if found is None:
             raise bad_request(f"unable to parse requirement: {text[position:]!r}")
-        values: tuple[str, ...] | None = None
+        is_wanted = not (found["equal"] == "!=" or found["set"] == "notin")
+        values: tuple[str | None, ...] = (found["value"],)
         if found["set"]:
             values = tuple(each.strip() for each in found["values"].split(","))
-        elif found["equal"]:
-            values = (found["value"],)
-        is_wanted = not (found["absent"] or found["equal"] == "!=" or found["set"] == "notin")
-        clauses.append(_LabelClause(found["key"], values, is_wanted))
+        elif not found["equal"]:  # any value, or none
+            values, is_wanted = (None,), bool(found["absent"])
+        clauses.append((found["key"], values, is_wanted))
         position = found.end()
-    return tuple(clauses)
+
+    def is_chosen(item: Object) -> bool:
+        own = item["metadata"].get("labels") or {}
+        return all((own.get(key) in values) == wanted for key, values, wanted in clauses)
+
+    return is_chosen
 
 
-def matches(labels: Labels, item: Object) -> bool:
-    """Whether an object's labels satisfy every clause."""
-    own = item["metadata"].get("labels") or {}
-    return all(clause.matches(own) for clause in labels)
-
-
-class _FieldClause(NamedTuple):
-    path: tuple[str, ...]
-    value: str
-    is_wanted: bool
-
-    def matches(self, item: Object) -> bool:
-        found: Any = item
-        for key in self.path:
-            found = found.get(key) if isinstance(found, dict) else None
-        return (("" if found is None else str(found)) == self.value) == self.is_wanted
-
-
-Fields = tuple[_FieldClause, ...]
-
-
-def parse_fields(text: str) -> Fields:
-    """A field selector: `metadata.name=a,type!=b`. Raises StatusError 400."""
+def field_selector(text: str) -> Selector:
+    """Chooses by fields: `metadata.name=a,type!=b`. Raises StatusError 400."""
     clauses = []
     for part in filter(None, text.split(",")):
         found = _FIELD_CLAUSE.fullmatch(part)
         if found is None:
             raise bad_request(f"invalid selector: '{text}'; can't understand '{part}'")
-        clauses.append(_FieldClause(tuple(found[1].split(".")), found[3], found[2] != "!="))
-    return tuple(clauses)
+        clauses.append((found[1].split("."), found[3], found[2] != "!="))
+
+    def is_chosen(item: Object) -> bool:
+        return all((_text_at(item, path) == value) == wanted for path, value, wanted in clauses)
+
+    return is_chosen
+
+
+def _text_at(item: Any, path: list[str]) -> str:
+    for key in path:
+        item = item.get(key) if isinstance(item, dict) else None
+    return "" if item is None else str(item)
 
 
 class WorkQueue(Generic[K]):
@@ -355,3 +339,7 @@ class Timers:
         """Run `call` once, `delay_s` simulated seconds from now."""
         delay = max(0.0, delay_s) / self._speed
         asyncio.get_running_loop().call_later(delay, self.queue.add, call)
+
+    async def sleep(self, delay_s: float) -> None:
+        """Return so many simulated seconds from now."""
+        await asyncio.sleep(delay_s / self._speed)

@@ -17,6 +17,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import takewhile
 from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
@@ -35,6 +36,7 @@ from agentdash.demo.cluster.objects import (
     already_exists,
     bad_request,
     conflict,
+    expired,
     invalid,
     is_terminating,
     micro_stamp,
@@ -77,39 +79,17 @@ class Change(NamedTuple):
     old: StoredObject | None
 
 
-class Watcher:
-    """The changes that one watch has still to send; `closed` when it fell behind or was dropped."""
-
-    def __init__(self, limit: int) -> None:
-        self.changes: deque[Change] = deque()
-        self.woken = asyncio.Event()
-        self.closed = False
-        self._limit = limit
-
-    def put(self, change: Change) -> None:
-        """Queue a change. Like the real server, end a watch that is `limit` changes behind."""
-        self.changes.append(change)
-        if len(self.changes) > self._limit:
-            self.close()
-        self.woken.set()
-
-    def close(self) -> None:
-        """End the watch now; queued changes are lost, as with a broken connection."""
-        self.closed = True
-        self.woken.set()
-
-
 @dataclass
 class _Collection:
-    """The objects of one kind, their keys in order, recent changes, and who watches them. A watch
-    may resume from `floor` or later.
+    """The objects of one kind, their keys in order, recent changes, and what wakes those that watch
+    them. A watch may resume from `floor` or later.
     """
 
     floor: int
     objects: dict[Key, StoredObject]
     keys: list[Key]
     changes: deque[Change]
-    watchers: set[Watcher]
+    watchers: set[asyncio.Event]
 
 
 class Store:
@@ -183,15 +163,16 @@ class Store:
         self._publish(Change("DELETED", stored, old))
         return stored
 
-    def changes(self, kind: Kind, since: int) -> list[Change] | int:
-        """All kept changes of a kind after `since`; where they are no longer kept, the oldest
-        version that a watch may resume from.
-        """
+    def changes(self, kind: Kind, since: int) -> list[Change]:
+        """The changes of a kind after `since`. Raises StatusError 410 if some are not kept."""
         collection = self._collections[kind]
-        return collection.floor if since < collection.floor else list(collection.changes)
+        if since < collection.floor:
+            raise expired(f"too old resource version: {since} ({collection.floor})")
+        later = takewhile(lambda change: change.new.version > since, reversed(collection.changes))
+        return list(later)[::-1]
 
-    def watchers(self, kind: Kind) -> set[Watcher]:
-        """Who is told of each change of this kind."""
+    def watchers(self, kind: Kind) -> set[asyncio.Event]:
+        """They are set by each change of this kind."""
         return self._collections[kind].watchers
 
     def _next(self, kind: Kind, item: Object) -> StoredObject:
@@ -205,8 +186,8 @@ class Store:
         collection.changes.append(change)
         if len(collection.changes) > self.history:
             collection.floor = collection.changes.popleft().new.version
-        for watcher in collection.watchers:
-            watcher.put(change)
+        for woken in collection.watchers:
+            woken.set()
         for listener in self._listeners:
             listener(change)
 
@@ -540,38 +521,34 @@ class EventRecorder:
             self._registry.store.update(known, known.object | _once_more(known.object))
             return
         now = stamp()
-        body: Object = {"source": {"component": by} | ({"host": host} if host else {})}
-        body |= {"firstTimestamp": now, "lastTimestamp": now, "count": 1, "eventTime": None}
         if action:
-            body = {"source": {}, "firstTimestamp": None, "lastTimestamp": None}
-            body |= {"eventTime": micro_stamp(), "action": action}
+            body: Object = {"source": {}, "firstTimestamp": None, "lastTimestamp": None}
+            body |= {"eventTime": micro_stamp(), "action": action, "reportingInstance": f"{by}-vm"}
+        else:
+            body = {"source": {"component": by} | ({"host": host} if host else {}), "count": 1}
+            body |= {"firstTimestamp": now, "lastTimestamp": now, "eventTime": None}
+            body |= {"reportingInstance": host}
         body |= {"type": "Warning" if is_warning else "Normal", "reportingComponent": by}
-        body["reportingInstance"] = f"{by}-vm" if action else host
-        self._keep(words, self._write(about, body | {"reason": reason, "message": message}))
-
-    def _write(self, about: StoredObject, body: Object) -> Key:
-        # a name ends in the time in nanoseconds, which no two events may share
-        self._last_ns = max(self._last_ns + 1, time.time_ns())
-        metadata: dict[str, Any] = about.object["metadata"]
-        involved = {
-            "kind": about.kind.name,
-            "namespace": about.key[0],
-            "name": about.key[1],
-            "uid": about.uid,
-            "apiVersion": about.kind.group_version,
-            "resourceVersion": metadata["resourceVersion"],
-        }
-        name = {"metadata": {"name": f"{about.key[1]}.{self._last_ns:x}"}}
-        return self._registry.create(
-            EVENTS, about.key[0], name | {"involvedObject": involved} | body
-        ).key
-
-    def _keep(self, words: tuple[str, str, str], key: Key) -> None:
-        self._known[words] = key
+        self._known[words] = self._write(about, body | {"reason": reason, "message": message})
         if len(self._known) > _KEPT_EVENTS:
             oldest = self._registry.store.get(EVENTS, *self._known.pop(next(iter(self._known))))
             if oldest is not None:
                 self._registry.store.delete(oldest)
+
+    def _write(self, about: StoredObject, body: Object) -> Key:
+        # a name ends in the time in nanoseconds, which no two events may share
+        self._last_ns = max(self._last_ns + 1, time.time_ns())
+        namespace, name = about.key
+        involved = {
+            "kind": about.kind.name,
+            "namespace": namespace,
+            "name": name,
+            "uid": about.uid,
+            "apiVersion": about.kind.group_version,
+            "resourceVersion": about.object["metadata"]["resourceVersion"],
+        }
+        body |= {"metadata": {"name": f"{name}.{self._last_ns:x}"}, "involvedObject": involved}
+        return self._registry.create(EVENTS, namespace, body).key
 
 
 def _once_more(event: Object) -> Object:

@@ -174,7 +174,8 @@ class WorkloadControllers:
             self._create_pods(stored, min(missing, _BATCH), retry)
         elif missing <= 0:
             retry.error, retry.failures = "", 0
-            for pod in in_victim_order(active)[: min(-missing, _BATCH)]:
+            victims = in_victim_order(active) if missing else []
+            for pod in victims[: min(-missing, _BATCH)]:
                 self._registry.delete(PODS, *pod.key)
                 words = f"Deleted pod: {pod.key[1]}"
                 self._recorder.say(stored, "SuccessfulDelete", words, _SETS)
@@ -326,7 +327,7 @@ def _deployment_status(
 
 
 def _deployment_conditions(item: Object, newest: StoredObject, total: Counter[str]) -> list[Object]:
-    conditions = list(item["status"].get("conditions") or ())
+    conditions = {each["type"]: each for each in item["status"].get("conditions") or ()}
     wanted, available = item["spec"]["replicas"], total["availableReplicas"]
     if available >= wanted - _may_lack(item["spec"]):
         words = "Deployment has minimum availability."
@@ -334,7 +335,7 @@ def _deployment_conditions(item: Object, newest: StoredObject, total: Counter[st
     else:
         words = "Deployment does not have minimum availability."
         _put(conditions, "Available", "False", "MinimumReplicasUnavailable", words)
-    known = condition(item, "Progressing") or {}
+    known = conditions.get("Progressing", {})
     name = f'ReplicaSet "{newest.key[1]}"'
     is_rolling = total["replicas"] != total["updatedReplicas"]
     if not is_rolling and available == total["updatedReplicas"] == wanted:
@@ -345,9 +346,10 @@ def _deployment_conditions(item: Object, newest: StoredObject, total: Counter[st
         _put(conditions, "Progressing", "True", "ReplicaSetUpdated", f"{name} is progressing.")
     failure = condition(newest.object, "ReplicaFailure")
     if failure is None:
-        return [each for each in conditions if each["type"] != "ReplicaFailure"]
-    _put(conditions, "ReplicaFailure", "True", failure["reason"], failure["message"])
-    return conditions
+        conditions.pop("ReplicaFailure", None)
+    else:
+        _put(conditions, "ReplicaFailure", "True", failure["reason"], failure["message"])
+    return list(conditions.values())
 
 
 def _may_lack(spec: Mapping[str, Any]) -> int:
@@ -359,22 +361,18 @@ def _may_lack(spec: Mapping[str, Any]) -> int:
     return min(int(share), replicas)
 
 
-def _put(conditions: list[Object], kind: str, value: str, reason: str, words: str) -> None:
+def _put(conditions: dict[str, Object], kind: str, value: str, reason: str, words: str) -> None:
     """Set one condition, unless its status and reason are the same already."""
-    known = next((found for found in conditions if found["type"] == kind), None)
-    if known and (known["status"], known["reason"]) == (value, reason):
+    known = conditions.get(kind, {"status": "", "reason": ""})
+    if (known["status"], known["reason"]) == (value, reason):
         return
     now = stamp()
-    moved = known["lastTransitionTime"] if known and known["status"] == value else now
-    if known:
-        conditions.remove(known)
-    conditions.append(
-        {
-            "type": kind,
-            "status": value,
-            "lastUpdateTime": now,
-            "lastTransitionTime": moved,
-            "reason": reason,
-            "message": words,
-        }
-    )
+    conditions.pop(kind, None)  # the latest change stands last
+    conditions[kind] = {
+        "type": kind,
+        "status": value,
+        "lastUpdateTime": now,
+        "lastTransitionTime": known["lastTransitionTime"] if known["status"] == value else now,
+        "reason": reason,
+        "message": words,
+    }

@@ -14,7 +14,6 @@ from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Input
 
-from agentdash.danger import Danger
 from agentdash.tui.actions import KeyContext, KeyScope, UserAction, actions_in, scopes_of
 from agentdash.tui.exports import SAVE_NOTE
 from agentdash.tui.header import (
@@ -71,7 +70,12 @@ class ViewScreen(Screen[None]):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = bindings_for(
-        KeyScope.GLOBAL, KeyScope.ABOVE, KeyScope.PAGE, KeyScope.INTENTS, target="app"
+        KeyScope.GLOBAL,
+        KeyScope.ABOVE,
+        KeyScope.PAGE,
+        KeyScope.INTENTS,
+        KeyScope.TASKS,
+        target="app",
     )
     HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012 - Textual declares it without ClassVar
         (0, "-narrowest"),
@@ -90,12 +94,15 @@ class ViewScreen(Screen[None]):
     COUNTS_SECONDS: ClassVar[bool] = False
     """Whether its text counts seconds, so that it is drawn each second."""
 
-    class AnswerEntered(Message):
-        """A person answered a question of `ask`."""
+    class Entered(Message):
+        """A person entered a line in the prompt, or pressed the one key that answers `by_one_key`.
+        `mode` says what it is: a COMMAND, a file to SAVE the view in, or what was asked (ASK). The
+        app closes the prompt, or says in it what is wrong.
+        """
 
-        def __init__(self, text: str) -> None:
+        def __init__(self, mode: str, text: str, *, by_one_key: bool = False) -> None:
             super().__init__()
-            self.text = text
+            self.mode, self.text, self.by_one_key = mode, text, by_one_key
 
     class AnswerRefused(Message):
         """A person left a question of `ask` without an answer; `back`: for the one before it."""
@@ -103,22 +110,6 @@ class ViewScreen(Screen[None]):
         def __init__(self, *, back: bool) -> None:
             super().__init__()
             self.back = back
-
-    class CommandEntered(Message):
-        """A person entered a command. The app closes the prompt, or shows in it what is wrong."""
-
-        def __init__(self, text: str) -> None:
-            super().__init__()
-            self.text = text
-
-    class FileNamed(Message):
-        """A person named the file to save the view in. The app closes the prompt, or says in it
-        what is wrong.
-        """
-
-        def __init__(self, text: str) -> None:
-            super().__init__()
-            self.text = text
 
     class HintClicked(Message):
         """A person clicked on the hint of a key."""
@@ -259,7 +250,7 @@ class ViewScreen(Screen[None]):
         table, subject = self.filtered, self.subject
         row = self.row_under_cursor
         titles = {} if table is None else table.sort_letters
-        scopes = scopes_of(KeyScope.PAGE if self.tab else self.SCOPE)
+        scopes = (*scopes_of(KeyScope.PAGE if self.tab else self.SCOPE), self.SCOPE)
         found = (_named(each, subject, titles) for each in self._keys.applied(actions_in(scopes)))
         return tuple(
             action
@@ -274,16 +265,18 @@ class ViewScreen(Screen[None]):
             and (action.id != "zoom" or self.SCOPE is KeyScope.OVERVIEW)
             and (any(each.sort is not None for each in tables) or action.group != "sort")
             and (len(panels) > 1 or action.id not in _OF_PANELS)
-            and (not action.danger or self.operates)
-            and (
-                action.enabled(context) is None
-                or (self._operating_is_off and action.danger is not Danger.NONE)
-            )
+            and (not action.changes or self.operates)
+            and (action.enabled(context) is None or (self._operating_is_off and action.changes))
         )
 
     def has_key(self, action: str) -> bool:
         """Whether this action that belongs to some views alone is one of this view."""
-        own = {"zoom": KeyScope.OVERVIEW, "end": KeyScope.INTENTS}.get(action, self.SCOPE)
+        own = {
+            "zoom": KeyScope.OVERVIEW,
+            "end": KeyScope.INTENTS,
+            "cancel_task": KeyScope.TASKS,
+            "retry_task": KeyScope.TASKS,
+        }.get(action, self.SCOPE)
         return bool(self.tab) if action in {"tab", "turn"} else own is self.SCOPE
 
     def key_context(self, refusal: str | None) -> KeyContext:
@@ -384,9 +377,11 @@ class ViewScreen(Screen[None]):
         self.add_class("-prompting")
         self.prompt.open(mode, text, completer, history)
 
-    def ask(self, builder: LinesBuilder, height: int, label: str, *, clear: bool) -> None:
+    def ask(
+        self, builder: LinesBuilder, height: int, label: str, *, clear: bool, one_key: bool
+    ) -> None:
         """Ask a person something: these lines above the prompt, and the question in it. `clear`:
-        what is typed already is no answer to it.
+        what is typed already is no answer to it. `one_key`: the next key is, once it can be read.
         """
         self._asking.display = True
         self._asking.styles.height = height
@@ -396,6 +391,10 @@ class ViewScreen(Screen[None]):
         elif clear:
             self.prompt.input.value = ""
         self.prompt.label(label)
+        if one_key:
+            self.call_after_refresh(self.prompt.input.take_one_key)
+        else:
+            self.prompt.input.take_lines()
 
     def close_prompt(self) -> None:
         """Close the prompt and give the focus back to the panel that had it."""
@@ -461,17 +460,16 @@ class ViewScreen(Screen[None]):
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Keep the filter, or pass the command to the app."""
         text, mode = event.value.strip(), self.prompt.mode
-        if mode == ASK:
-            self.post_message(self.AnswerEntered(text))
-            return
-        if text and self._history[-1:] != [text]:
+        if mode != ASK and text and self._history[-1:] != [text]:
             self._history.append(text)
-        if mode == COMMAND and text:
-            self.post_message(self.CommandEntered(text))
-        elif mode == SAVE and text:
-            self.post_message(self.FileNamed(text))
+        if mode == ASK or (mode in {COMMAND, SAVE} and text):
+            self.post_message(self.Entered(mode, text))
         else:
             self.close_prompt()
+
+    def on_prompt_input_pressed(self, message: PromptInput.Pressed) -> None:
+        """Pass the key to the app as an answer."""
+        self.post_message(self.Entered(ASK, message.character, by_one_key=True))
 
     def on_prompt_input_cancelled(self, message: PromptInput.Cancelled) -> None:
         """Close the prompt; a filter becomes again what it was before."""

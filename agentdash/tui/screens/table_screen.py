@@ -101,7 +101,7 @@ class TableScreen(ViewScreen):
         height = 0
         if table is not None and row is not None and find is not None:
             # the panel is as wide as the screen, also before the first layout
-            lines = find(row, frame, self.app.size.width - 2)
+            lines = list(find(row, frame, self.app.size.width - 2))
             height = self._details_height(len(lines), table)
             self._draw_details(table.spec, row, frame)
         self.details.styles.height = height
@@ -132,7 +132,7 @@ class TableScreen(ViewScreen):
         if find is None:
             return
         self.details.show_titled(
-            lambda width, _: find(row, frame, width),
+            lambda width, _: list(find(row, frame, width)),
             title=(Span(cut(name, 60, frame.glyphs.ellipsis), Tone.TITLE),),
             glyphs=frame.glyphs,
         )
@@ -142,6 +142,12 @@ class IntentsScreen(TableScreen):
     """What stands now, each of which a key ends."""
 
     SCOPE: ClassVar[KeyScope] = KeyScope.INTENTS
+
+
+class TasksScreen(TableScreen):
+    """Tasks, each of which a key cancels or tries again."""
+
+    SCOPE: ClassVar[KeyScope] = KeyScope.TASKS
 
 
 def nothing_lines(table: Table[Any], frame: Frame) -> Sequence[Line]:

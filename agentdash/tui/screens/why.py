@@ -8,9 +8,9 @@ from typing import ClassVar, Final
 
 from textual.app import ComposeResult
 
+from agentdash.foreseen import Ahead
 from agentdash.tui.charts import history_lines
 from agentdash.tui.lines import Span, Tone
-from agentdash.tui.operating import Ahead
 from agentdash.tui.screens.base import ViewScreen, share_lines
 from agentdash.tui.view import Frame, PoolRow
 from agentdash.tui.why import gone_lines, now_decided_lines, now_lines, reading_lines, title_spans

@@ -4,12 +4,13 @@ the newest first; either of them alone by its old name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final, NamedTuple
 
 from agentdash.tui import figures, words
-from agentdash.tui.cells import change_text, none_span, time_columns, when_parts
+from agentdash.tui.cells import change_text, none_span, part, time_columns, when_parts
 from agentdash.tui.lines import Line, Span, Tone, labelled, labelled_text
 from agentdash.tui.table import Column, Need, Opening, PlainValue, Sort, Table, View
 from agentdash.tui.view import Frame
@@ -41,9 +42,11 @@ class LogRow(NamedTuple):
     @property
     def key(self) -> str:
         """Identifies the row."""
-        event = self.event
+        event, change = self.event, self.change
+        if change is not None:
+            return f"{change.revision}{' ended' if change.expired else ''}"
         if event is None:
-            return str(0 if self.change is None else self.change.revision)
+            return ""
         return f"{event.at:.6f} {event.pool} {event.before} {event.after}"
 
     @property
@@ -128,15 +131,13 @@ def _is_seen(scope: Scope, shown: Scope) -> bool:
 
 def is_mine(change: IntentChange, frame: Frame) -> bool:
     """Whether the person at the dashboard made this change and can take it back."""
-    return change.who == frame.asked.who and can_be_undone(change, changes_of(frame))
+    return change.who == frame.asked.who and can_be_undone(change, changes_of(frame), frame.now)
 
 
-def _event_rows(frame: Frame) -> list[LogRow]:
-    return [] if frame.snapshot is None else [LogRow(event=each) for each in frame.snapshot.events]
-
-
-def _change_rows(frame: Frame) -> list[LogRow]:
-    return [LogRow(change=each) for each in changes_of(frame)]
+def _rows(frame: Frame, *, events: bool = True, changes: bool = True) -> list[LogRow]:
+    seen = () if frame.snapshot is None or not events else frame.snapshot.events
+    found = [LogRow(event=each) for each in seen]
+    return found + [LogRow(change=each) for each in (changes_of(frame) if changes else ())]
 
 
 def _change(row: LogRow, frame: Frame) -> Span:
@@ -177,12 +178,6 @@ def _reason(row: LogRow) -> str | None:
     return words.reason_sentence(row.event.reason, row.event.at)
 
 
-def _of_change(
-    find: Callable[[IntentChange], PlainValue],
-) -> Callable[[LogRow, Frame], PlainValue]:
-    return lambda row, _: None if row.change is None else find(row.change)
-
-
 def _sides(row: LogRow) -> tuple[PlainValue, PlainValue]:
     """Replicas before and after; of a person's change, what was asked for."""
     if row.change is not None:
@@ -202,8 +197,8 @@ _COLUMNS: Final[Sequence[Column[LogRow]]] = (
         "BY", 6, "who: the controller, or the person who asked", "by", lambda row: row.author,
         lambda row, _: Span(row.author, Tone.DIM if row.author == CONTROLLER else Tone.HEADING),
         more={
-            "who": _of_change(lambda change: change.who or None),
-            "origin": _of_change(lambda change: change.origin or None),
+            "who": lambda row, _: None if row.change is None else row.change.who or None,
+            "origin": lambda row, _: None if row.change is None else row.change.origin or None,
         },
         widest=16, letter="T",
     ),
@@ -213,79 +208,76 @@ _COLUMNS: Final[Sequence[Column[LogRow]]] = (
         more={
             "before": lambda row, _: _sides(row)[0],
             "after": lambda row, _: _sides(row)[1],
-            "expired": _of_change(lambda change: change.expired),
-            "undoes": _of_change(lambda change: change.undoes),
-            "revision": _of_change(lambda change: change.revision),
+            "expired": part("change.expired"),
+            "undoes": part("change.undoes"),
+            "revision": part("change.revision"),
         },
         widest=44, letter="X", descending=True,
     ),
     _Column(
         "BOUND", 8, "the rule that decided; or what was asked for: pin, pause, freeze, cap,"
         " no-growth, budget", "bound", lambda row: row.kind or None,
-        more={"kind": _of_change(lambda change: str(change.key.kind))}, rank=1, letter="B",
+        more={"kind": part("change.key.kind")}, rank=1, letter="B",
     ),
     _Column(
         "OUTCOME", 12, "what became of the write; or when it ends, in UTC", "outcome",
-        lambda row: None if row.event is None else str(row.event.outcome.kind), _outcome,
+        part("event.outcome.kind"), _outcome,
         sort=lambda row: row.outcome,
         more={
-            "outcome_detail": lambda row, _: (
-                None if row.event is None else row.event.outcome.detail
-            ),
-            "until": _of_change(lambda change: getattr(change.after, "until", None)),
+            "outcome_detail": part("event.outcome.detail"),
+            "until": part("change.after.until"),
         },
         rank=3, widest=12, letter="S",
     ),
     _Column(
         "BECAUSE", 20, "the rule that moved the number, or why a person asked; enter shows all of"
         " it", "because", _reason, _because,
-        more={"why": _of_change(lambda change: change.why or None)}, rank=2, fill=True,
+        more={"why": lambda row, _: None if row.change is None else row.change.why or None},
+        rank=2, fill=True,
     ),
 )  # fmt: skip
 
 
-def _lines(row: LogRow, frame: Frame, width: int) -> list[Line]:
+def _lines(row: LogRow, frame: Frame, width: int) -> Iterator[Line]:
+    """All of a person's change; or one event in full: when, who, what, why, its outcome, and how
+    the pool is now.
+    """
+    event, outcome = row.event, _outcome(row, frame)
     if row.change is not None:
-        return change_lines(row.change, frame, width)
-    return [] if row.event is None else _event_lines(row, row.event, frame, width)
-
-
-def _event_lines(row: LogRow, event: ScaleEvent, frame: Frame, width: int) -> list[Line]:
-    """One event in full: when, who, what, why, its outcome, and how the pool is now."""
+        yield from change_lines(row.change, frame, width)
+    if event is None:
+        return
     who = "the controller by itself" if row.author == CONTROLLER else f"asked for by {row.author}"
-    outcome, span = event.outcome, _outcome(row, frame)
-    status = f" ({outcome.status})" if outcome.status else ""
-    detail = f": {outcome.detail}" if outcome.detail else ""
-    lines = [
-        *labelled("when", (*when_parts(event.at, frame), who), width),
-        *labelled("change", (_change(row, frame), f"bound by {event.bound}"), width),
-        *labelled_text("because", words.reason_sentence(event.reason, event.at), width),
-        *labelled_text("outcome", f"{span.text}{status}{detail}", width, span.tone),
-    ]
+    status = f" ({event.outcome.status})" if event.outcome.status else ""
+    detail = f": {event.outcome.detail}" if event.outcome.detail else ""
+    yield from labelled("when", (*when_parts(event.at, frame), who), width)
+    yield from labelled("change", (_change(row, frame), f"bound by {event.bound}"), width)
+    because = words.reason_sentence(event.reason, event.at)
+    yield from labelled_text("because", because, width)
+    text = f"{outcome.text}{status}{detail}"
+    yield from labelled_text("outcome", text, width, outcome.tone)
     pool = frame.row(event.pool)
     if pool is not None and pool.ready is not None:
         old = frame.glyphs.stale if pool.workload_is_old or frame.stale else ""
         now = f"{pool.ready} of {pool.current} replicas ready{old}"
-        lines += labelled("now", (now,), width)
-    return lines
+        yield from labelled("now", (now,), width)
 
 
-def change_lines(change: IntentChange, frame: Frame, width: int) -> list[Line]:
+def change_lines(change: IntentChange, frame: Frame, width: int) -> Iterator[Line]:
     """One change in full: when, who from where, what, why, until when, before and after."""
     origin = f"from {change.origin}" if change.origin else ""
     who = Span(change.who or NAMELESS, Tone.HEADING)
     parts = (*when_parts(change.at, frame), who, Span(origin, Tone.DIM))
-    what = f"{key_words(change.key)}, revision {change.revision}"
-    lines = [
-        *labelled("when", parts, width),
-        *labelled_text("what", what, width),
-        *labelled_text("why", change.why or "no reason given", width),
-        *labelled_text("before", _in_full(change.before, before_text(change), frame), width),
-        *labelled_text("after", _in_full(change.after, after_text(change), frame), width),
-    ]
+    yield from labelled("when", parts, width)
+    for label, text in (
+        ("what", f"{key_words(change.key)}, revision {change.revision}"),
+        ("why", change.why or "no reason given"),
+        ("before", _in_full(change.before, before_text(change), frame)),
+        ("after", _in_full(change.after, after_text(change), frame)),
+    ):
+        yield from labelled_text(label, text, width)
     if is_mine(change, frame):
-        lines += labelled_text("undo", "u takes it back", width, Tone.DIM)
-    return lines
+        yield from labelled_text("undo", "u takes it back", width, Tone.DIM)
 
 
 def _in_full(intent: Intent | None, text: str, frame: Frame) -> str:
@@ -298,21 +290,6 @@ def _filter_text(row: LogRow) -> str:
         return f"person {change.who} {key_words(change.key)} {change.why} {change.revision}"
     way = "" if event is None else "up" if event.after > event.before else "down"
     return f"scaled {way} {row.author} {row.kind} {row.outcome}"
-
-
-def _opens(row: LogRow, frame: Frame) -> Opening:
-    """All of it, an event with the decision of its moment."""
-    del frame
-    pool = "" if row.event is None else row.event.pool
-    return Opening("detail", pool=pool, row=row.event or row.change)
-
-
-def _no_event(frame: Frame) -> list[Span]:
-    del frame
-    return [
-        Span("nothing has been scaled yet", Tone.DIM),
-        Span("each write since the controller began appears here", Tone.DIM),
-    ]
 
 
 def no_change(frame: Frame) -> list[Span]:
@@ -332,21 +309,34 @@ LOG: Final = Table[LogRow](
     "log",
     "log",
     _COLUMNS,
-    lambda frame: [*_event_rows(frame), *_change_rows(frame)],
+    _rows,
     key=lambda row: row.key,
-    nothing=_no_event,
+    nothing=lambda _: [
+        Span("nothing has been scaled yet", Tone.DIM),
+        Span("each write since the controller began appears here", Tone.DIM),
+    ],
     text=_filter_text,
     sort=Sort("TIME", descending=True),
     details=_lines,
     called=lambda row: (
         row.scope.pool or "" if row.change is None else f"revision {row.change.revision}"
     ),
-    opens=_opens,
+    # all of it, an event with the decision of its moment
+    opens=lambda row, _: Opening(
+        "detail", "" if row.event is None else row.event.pool, row=row.event or row.change
+    ),
     about=lambda row: None if row.scope.pool is None else Scope(pool=row.scope.pool),
 )
-EVENTS: Final = replace(LOG, name="events", title="scale events", rows=_event_rows)
+EVENTS: Final = replace(
+    LOG, name="events", title="scale events", rows=partial(_rows, changes=False)
+)
 AUDIT: Final = replace(
-    LOG, name="audit", title="audit", rows=_change_rows, nothing=no_change, asked=True
+    LOG,
+    name="audit",
+    title="audit",
+    rows=partial(_rows, events=False),
+    nothing=no_change,
+    asked=True,
 )
 VIEWS: Final = (
     View("log", (LOG,), "scale events and people's acts", ("lo",), needs=(*Need,)[:2]),

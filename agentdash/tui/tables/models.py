@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from agentdash.tui import amounts, figures
+from agentdash.tui import figures
 from agentdash.tui.cells import none_span, value_span
 from agentdash.tui.lines import Line, Span, Tone, labelled
 from agentdash.tui.table import Column, Opening, Sort, SortValue, Table, View
@@ -66,9 +66,9 @@ def _calls(view: ModelView, frame: Frame) -> Span:
     made, limit = view.calls_per_minute, _limit(view, "requests")
     if made is None:
         return none_span(frame)
-    text, used = amounts.rate(made), calls_share(view)
+    text, used = figures.rate(made), calls_share(view)
     if limit is not None:
-        text += f"/{amounts.rate(limit.usable)}"
+        text += f"/{figures.rate(limit.usable)}"
     return value_span(text, frame, tone=Tone.PLAIN if used is None else _share_tone(used))
 
 
@@ -76,17 +76,17 @@ def _refused_calls(view: ModelView, frame: Frame) -> Span:
     refused = view.refused_calls_per_minute
     if refused is None:
         return none_span(frame)
-    return value_span(amounts.rate(refused), frame, tone=Tone.CRIT if refused else Tone.DIM)
+    return value_span(figures.rate(refused), frame, tone=Tone.CRIT if refused else Tone.DIM)
 
 
 def _drawn(view: ModelView, name: str, sums: Callable[[ModelDraw], float], frame: Frame) -> Span:
     """`54/90`, or what could be drawn alone where nothing limits it; `>` where it may be more."""
     unknown = any(not draw.is_known and draw.replicas for draw in view.draws)
-    text = (">" if unknown else "") + amounts.rate(sum(sums(draw) for draw in view.draws))
+    text = (">" if unknown else "") + figures.rate(sum(sums(draw) for draw in view.draws))
     limit = _limit(view, name)
     if limit is None:
         return value_span(text, frame, tone=Tone.DIM)
-    text += f"/{amounts.rate(limit.usable)}"
+    text += f"/{figures.rate(limit.usable)}"
     return value_span(text, frame, tone=_share_tone(limit_share(limit)))
 
 
@@ -94,7 +94,7 @@ def _share(view: ModelView, frame: Frame) -> Span:
     share = model_share(view)
     if share is None:
         return none_span(frame)
-    return value_span(amounts.percent(share), frame, tone=_share_tone(share))
+    return value_span(figures.percent(share), frame, tone=_share_tone(share))
 
 
 def _refused(view: ModelView, frame: Frame) -> Span:
@@ -192,8 +192,8 @@ def model_lines(view: ModelView, frame: Frame, width: int) -> list[Line]:
     for limit in view.limits:
         share = limit_share(limit)
         old = frame.glyphs.stale if frame.stale else ""
-        text = f"could draw {amounts.rate(limit.drawn)} of {amounts.rate(limit.usable)}{old}"
-        parts = [Span(text), Span(amounts.percent(share), _share_tone(share))]
+        text = f"could draw {figures.rate(limit.drawn)} of {figures.rate(limit.usable)}{old}"
+        parts = [Span(text), Span(figures.percent(share), _share_tone(share))]
         if limit.usable < limit.limit:
             parts.append(Span(f"{figures.count(limit.limit)} less the headroom", Tone.DIM))
         if limit.refused:
@@ -211,11 +211,11 @@ def _call_spans(view: ModelView, frame: Frame) -> list[Span]:
     if made is None or refused is None:
         return [Span("no worker reports any in the last seconds", Tone.DIM)]
     old = frame.glyphs.stale if frame.stale else ""
-    parts = [Span(f"about {amounts.rate(made)} a minute by workers{old}")]
+    parts = [Span(f"about {figures.rate(made)} a minute by workers{old}")]
     if used is not None:
-        parts.append(Span(f"{amounts.percent(used)} of the limit", _share_tone(used)))
+        parts.append(Span(f"{figures.percent(used)} of the limit", _share_tone(used)))
     if refused:
-        parts.append(Span(f"{amounts.rate(refused)} refused by the provider (429)", Tone.CRIT))
+        parts.append(Span(f"{figures.rate(refused)} refused by the provider (429)", Tone.CRIT))
     return parts
 
 
@@ -224,7 +224,7 @@ def _draw_span(draw: ModelDraw) -> Span:
     if not draw.is_known:
         return Span(f"{draw.pool} {replicas}, what its tasks take is not known", Tone.WARN)
     refused = f", {draw.refused} refused" if draw.refused else ""
-    return Span(f"{draw.pool} {replicas} {amounts.rate(draw.requests_per_minute)} req/m{refused}")
+    return Span(f"{draw.pool} {replicas} {figures.rate(draw.requests_per_minute)} req/m{refused}")
 
 
 def _opens(view: ModelView, frame: Frame) -> Opening | None:

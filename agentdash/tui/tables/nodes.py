@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from typing import Final, NamedTuple, TypeVar
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final, NamedTuple
 
-from agentdash.tui import amounts, figures
-from agentdash.tui.cells import age_span, unknown_span, value_span
+from agentdash.tui import figures
+from agentdash.tui.cells import (
+    RESOURCES,
+    age_span,
+    pool_column,
+    resource_columns,
+    unknown_span,
+    value_span,
+)
 from agentdash.tui.lines import Line, Span, Tone, cut, labelled, labelled_text
 from agentdash.tui.table import Column, Opening, Table, View
 from agentdash.tui.tables.pods import PodRow, pods_of
-from agentdash.tui.view import Frame, PoolRow
+from agentdash.tui.view import Frame
 from controller.model.decision import Gate
 from controller.model.intents import Scope
 from controller.model.observation import PodPhase
@@ -21,12 +28,7 @@ from controller.model.snapshot import ClusterNode, NodeClassView
 _ALL_NODES: Final = "all nodes"
 _NEARLY_FULL: Final = 0.9
 _GONE: Final = frozenset({PodPhase.FAILED, PodPhase.UNSCHEDULED})
-_RESOURCES: Final[Sequence[tuple[str, str, Callable[[int], str]]]] = (
-    ("pods", "replicas", figures.count),
-    ("cpu", "cpu_milli", amounts.cores),
-    ("memory", "memory_bytes", amounts.memory),
-)
-R = TypeVar("R")
+_OF_THE_ROOM: Final = "{} that this fleet's pods use, of the room"
 
 
 def _is_old(frame: Frame) -> bool:
@@ -35,33 +37,13 @@ def _is_old(frame: Frame) -> bool:
 
 
 def _room_span(
-    used: int | None, room: int | None, text: Callable[[int], str], frame: Frame
+    sides: tuple[Resources, Resources], frame: Frame, field: str, text: Callable[[int], str]
 ) -> Span:
     """`6.5/12`: what is used of the room; `?` for a part that is not known."""
+    used, room = (getattr(each, field) for each in sides)
     shown = "/".join(frame.glyphs.unknown if each is None else text(each) for each in (used, room))
     full = used is None or room is None or (used > 0 and used >= _NEARLY_FULL * room)
     return value_span(shown, frame, old=_is_old(frame), tone=Tone.WARN if full else Tone.PLAIN)
-
-
-def _room_columns(
-    used: Callable[[R], Resources], room: Callable[[R], Resources], widths: Sequence[int]
-) -> tuple[Column[R], ...]:
-    """What is used of each resource, and how much of it there is."""
-
-    def column(width: int, name: str, field: str, text: Callable[[int], str]) -> Column[R]:
-        value = "pods" if field == "replicas" else field
-        return Column[R](
-            name.upper(), width, f"{name} that this fleet's pods use, of the room",
-            f"{value}_used", lambda row: getattr(used(row), field),
-            lambda row, frame: _room_span(
-                getattr(used(row), field), getattr(room(row), field), text, frame
-            ),
-            more={f"{value}_limit": lambda row, _: getattr(room(row), field)}, right=True,
-        )  # fmt: skip
-
-    return tuple(
-        column(width, *resource) for width, resource in zip(widths, _RESOURCES, strict=True)
-    )
 
 
 # -- classes ----------------------------------------------------------------------------------
@@ -72,9 +54,10 @@ def class_name(view: NodeClassView) -> str:
     return view.name or _ALL_NODES
 
 
-def _used_by_class(view: NodeClassView) -> Resources:
+def _room_of_class(view: NodeClassView) -> tuple[Resources, Resources]:
     used = view.used
-    return Resources(replicas=view.pods, cpu_milli=used.cpu_milli, memory_bytes=used.memory_bytes)
+    pods = Resources(replicas=view.pods, cpu_milli=used.cpu_milli, memory_bytes=used.memory_bytes)
+    return pods, view.room
 
 
 def _count(view: NodeClassView, frame: Frame) -> Span:
@@ -100,7 +83,11 @@ _CLASS_COLUMNS: Final = (
         lambda view: list(view.nodes), _count,
         more={"nodes_limit": lambda view, _: view.most_nodes}, right=True,
     ),
-    *_room_columns(_used_by_class, lambda view: view.room, (11, 9, 13)),
+    *resource_columns(
+        _room_of_class,
+        lambda view, frame, field, text: _room_span(_room_of_class(view), frame, field, text),
+        _OF_THE_ROOM, (11, 9, 13),
+    ),
     _Class(
         "FREE", 6, "replicas for which there is room", "free_replicas", lambda view: view.fits,
         _fits, right=True,
@@ -112,41 +99,36 @@ _CLASS_COLUMNS: Final = (
 )  # fmt: skip
 
 
-def class_lines(view: NodeClassView, frame: Frame, width: int) -> list[Line]:
+def class_lines(view: NodeClassView, frame: Frame, width: int) -> Iterator[Line]:
     """The room of a class in words: its nodes, what is used, and what still fits."""
-    lines: list[Line] = []
     room = None if frame.snapshot is None else frame.snapshot.room
     if room is not None and room.why:
         label = "old" if room.is_old else "no nodes"
-        lines += labelled_text(label, room.why, width, Tone.WARN)
+        yield from labelled_text(label, room.why, width, Tone.WARN)
     most = "" if view.most_nodes is None else f", at most {view.most_nodes}"
     names = cut(", ".join(view.nodes), max(width - 40, 10), frame.glyphs.ellipsis)
     count = f"{figures.amount(len(view.nodes), 'node')}{most}"
-    lines += labelled("nodes", (count, Span(names, Tone.DIM)), width)
+    yield from labelled("nodes", (count, Span(names, Tone.DIM)), width)
     shares = [
-        Span(f"{name} {amounts.percent(used / there)}")
-        for name, field, _ in _RESOURCES
+        f"{name} {figures.percent(used / there)}"
+        for name, field, _ in RESOURCES
         if (used := getattr(view.used, field)) is not None and (there := getattr(view.room, field))
     ]
     note = Span("by this fleet's pods alone", Tone.DIM)
-    lines += labelled("taken", (*shares, note), width)
+    yield from labelled("taken", (*shares, note), width)
     if view.typical is not None and view.fits is not None:
         fits = f"{figures.amount(view.fits, 'more replica')} of {view.typical}"
-        lines += labelled("fits", (fits,), width)
-    return lines
+        yield from labelled("fits", (fits,), width)
 
 
 def _opens_class(view: NodeClassView, frame: Frame) -> Opening | None:
     """Its nodes."""
     del frame
-    if not view.nodes:
-        return None
-    wanted = {"", view.name} if view.name else None
-    return Opening(
-        "class",
-        of=class_name(view),
-        where=lambda row: wanted is None or row.node.node_class == view.name,
-    )
+
+    def is_of_class(row: NodeRow) -> bool:
+        return view.name in {"", row.node.node_class}
+
+    return Opening("class", of=class_name(view), where=is_of_class) if view.nodes else None
 
 
 def _nothing_known(frame: Frame) -> list[Span]:
@@ -206,17 +188,9 @@ def _nobody_waits(frame: Frame) -> list[Span]:
     return [Span("every pod has a node", Tone.OK)]
 
 
-def _growth(row: UnplacedPods, frame: Frame) -> Span:
-    del frame
-    return Span("stopped", Tone.WARN) if row.stops_growth else Span("goes on", Tone.DIM)
-
-
 _Unplaced = Column[UnplacedPods]
-_UNPLACED_COLUMNS: Final = (
-    _Unplaced(
-        "POOL", 18, "tenant and name of the pool", "pool", lambda row: row.key,
-        widest=34, names=True,
-    ),
+_UNPLACED_COLUMNS: Final[Sequence[_Unplaced]] = (
+    pool_column(lambda row: row.key),
     _Unplaced(
         "PODS", 4, "how many pods", "pods", lambda row: row.pods,
         lambda row, _: Span(str(row.pods), Tone.CRIT), right=True,
@@ -227,7 +201,9 @@ _UNPLACED_COLUMNS: Final = (
     ),
     _Unplaced(
         "GROWTH", 7, "whether the pool still grows", "stops_growth", lambda row: row.stops_growth,
-        _growth,
+        lambda row, _: (
+            Span("stopped", Tone.WARN) if row.stops_growth else Span("goes on", Tone.DIM)
+        ),
     ),
     _Unplaced(
         "THE SCHEDULER SAYS", 26, "why they fit nowhere", "reason", lambda row: row.reason,
@@ -251,13 +227,10 @@ UNPLACED: Final = Table[UnplacedPods](
 
 
 class NodeRow(NamedTuple):
-    """One node with the pods of the fleet on it, and what those request; None for a resource of
-    which one does not say its request.
-    """
+    """One node with the pods of the fleet on it."""
 
     node: ClusterNode
-    pods: tuple[PodRow, ...]
-    used: Resources
+    pods: Sequence[PodRow]
 
     @property
     def key(self) -> str:
@@ -272,37 +245,34 @@ class NodeRow(NamedTuple):
         bars = (":NoSchedule", ":NoExecute")
         return "tainted" if any(each.endswith(bars) for each in self.node.taints) else "open"
 
+    @property
+    def room(self) -> tuple[Resources, Resources]:
+        """What its pods request, None for a resource of which one does not say its request; and
+        what it holds.
+        """
+        requests = [pod.requests for pod in self.pods]
+        used = Resources(
+            replicas=len(requests),
+            cpu_milli=_sum(each.cpu_milli for each in requests),
+            memory_bytes=_sum(each.memory_bytes for each in requests),
+        )
+        return used, self.node.holds
+
+
+def _sum(numbers: Iterable[int | None]) -> int | None:
+    found = tuple(numbers)
+    return None if None in found else sum(filter(None, found))
+
 
 def _nodes(frame: Frame) -> Sequence[NodeRow]:
     """One row for each node of the snapshot, sorted by name."""
     nodes = () if frame.snapshot is None else frame.snapshot.nodes
-    if not nodes:
-        return ()
-    placed = _placed(nodes, frame.rows)
-    return [
-        NodeRow(node, (pods := tuple(placed[node.name])), _sum(pod.requests for pod in pods))
-        for node in nodes
-    ]
-
-
-def _placed(nodes: Iterable[ClusterNode], rows: Iterable[PoolRow]) -> dict[str, list[PodRow]]:
-    placed: dict[str, list[PodRow]] = {node.name: [] for node in nodes}
-    for row in rows:
+    placed: defaultdict[str, list[PodRow]] = defaultdict(list)
+    for row in frame.rows if nodes else ():
         for each in pods_of(row):
-            if each.pod is not None and each.pod.node in placed and each.pod.phase not in _GONE:
+            if each.pod is not None and each.pod.phase not in _GONE:
                 placed[each.pod.node].append(each)
-    return placed
-
-
-def _sum(requests: Iterable[Resources]) -> Resources:
-    each = tuple(requests)
-    cpu = [one.cpu_milli for one in each]
-    memory = [one.memory_bytes for one in each]
-    return Resources(
-        replicas=len(each),
-        cpu_milli=None if None in cpu else sum(filter(None, cpu)),
-        memory_bytes=None if None in memory else sum(filter(None, memory)),
-    )
+    return [NodeRow(node, placed[node.name]) for node in nodes]
 
 
 def _state(row: NodeRow, frame: Frame) -> Span:
@@ -318,8 +288,10 @@ _NODE_COLUMNS: Final = (
         lambda row: not row.node.closed, _state,
         more={"closed_because": lambda row, _: row.node.closed or None},
     ),
-    *_room_columns(
-        lambda row: row.used, lambda row: row.node.holds, (7, 9, 13)
+    *resource_columns(
+        lambda row: row.room,
+        lambda row, frame, field, text: _room_span(row.room, frame, field, text),
+        _OF_THE_ROOM, (7, 9, 13),
     ),
     _Node(
         "CLASS", 10, "the class of the node", "class", lambda row: row.node.node_class or None,
@@ -334,37 +306,35 @@ _NODE_COLUMNS: Final = (
 )  # fmt: skip
 
 
-def node_lines(row: NodeRow, frame: Frame, width: int) -> list[Line]:
+def node_lines(row: NodeRow, frame: Frame, width: int) -> Iterator[Line]:
     """Whether a node takes pods, its room, its taints, and which pools are on it."""
-    node, state = row.node, _state(row, frame)
+    node, state, room = row.node, _state(row, frame), row.room
     if node.closed:
         state = state._replace(text=f"{state.text}: {node.closed}")
     of_class = Span(f"class {node.node_class}" if node.node_class else "", Tone.DIM)
-    lines = labelled("takes pods", (state, of_class), width)
+    yield from labelled("takes pods", (state, of_class), width)
     parts: list[Span] = []
-    for name, field, text in _RESOURCES:
-        used, holds = getattr(row.used, field), getattr(node.holds, field)
-        span = _room_span(used, holds, text, frame)
-        share = f" {amounts.percent(used / holds)}" if used is not None and holds else ""
+    for name, field, text in RESOURCES:
+        used, holds = (getattr(each, field) for each in room)
+        span = _room_span(room, frame, field, text)
+        share = f" {figures.percent(used / holds)}" if used is not None and holds else ""
         parts.append(span._replace(text=f"{name} {span.text}{share}"))
     # what pods of other fleets request is not known
-    lines += labelled("fleet asks", parts, width)
-    lines += labelled_text("taints", ", ".join(node.taints) or "none", width)
+    yield from labelled("fleet asks", parts, width)
+    yield from labelled_text("taints", ", ".join(node.taints) or "none", width)
     counts = Counter(pod.pool for pod in row.pods)
-    pools = (f"{key} {figures.count(count)}" for key, count in counts.most_common())
-    lines += labelled("pools", tuple(pools) or (Span("none of this fleet", Tone.DIM),), width)
-    return lines
+    pools = tuple(f"{key} {figures.count(count)}" for key, count in counts.most_common())
+    yield from labelled("pools", pools or (Span("none of this fleet", Tone.DIM),), width)
 
 
 def _opens_node(row: NodeRow, frame: Frame) -> Opening:
     """The pods on it."""
     del frame
-    name = row.key
 
     def is_on_it(each: PodRow) -> bool:
-        return each.pod is not None and each.pod.node == name and each.pod.phase not in _GONE
+        return each.pod is not None and each.pod.node == row.key and each.pod.phase not in _GONE
 
-    return Opening("pods", of=name, where=is_on_it)
+    return Opening("pods", of=row.key, where=is_on_it)
 
 
 NODES: Final = Table[NodeRow](

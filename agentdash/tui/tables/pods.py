@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from agentdash.tui import figures, words
-from agentdash.tui.cells import none_span, since_column, value_span
+from agentdash.tui.cells import age_span, none_span, part, pool_column, since_column, value_span
 from agentdash.tui.lines import Line, Span, Tone, labelled, labelled_text
-from agentdash.tui.table import Column, Opening, PlainValue, PodRef, Sort, SortValue, Table, View
+from agentdash.tui.table import Column, Opening, PodRef, Sort, Table, View
 from agentdash.tui.view import PHASE_ORDER, Frame, PoolRow
 from controller.model.intents import Scope
 from controller.model.observation import Pod, PodPhase, Pods
@@ -50,23 +50,27 @@ class PodRow(NamedTuple):
         return f"{self.pool} {'pods not known' if self.pod is None else self.pod.name}"
 
     @property
-    def why(self) -> str:
-        """That its node ends, and why it waits."""
-        taint = "" if self.pod is None else self.pod.node_ends
-        ends = f"node ends: {taint}" if taint else ""
-        return "; ".join(part for part in (ends, self.waits) if part)
-
-    @property
     def waits(self) -> str:
         """Why it waits, in the cluster's own words."""
         if self.pod is None:
             return self.unread
-        return ": ".join(part for part in (self.pod.reason, self.pod.message) if part)
+        return ": ".join(filter(None, (self.pod.reason, self.pod.message)))
+
+    @property
+    def why(self) -> str:
+        """That its node ends, and why it waits."""
+        taint = "" if self.pod is None else self.pod.node_ends
+        return "; ".join(filter(None, (taint and f"node ends: {taint}", self.waits)))
 
     @property
     def phase(self) -> str:
         """In one word."""
         return "unknown" if self.pod is None else str(self.pod.phase)
+
+    @property
+    def created_at(self) -> float | None:
+        """When it was created (Unix seconds), None where that is not known."""
+        return None if self.pod is None else self.pod.created_at or None
 
     @property
     def is_on_the_way(self) -> bool:
@@ -75,30 +79,22 @@ class PodRow(NamedTuple):
         return pod is not None and pod.ready_at is None and pod.phase in _ON_THE_WAY
 
 
-def _rows(frame: Frame) -> Sequence[PodRow]:
-    return [each for row in frame.rows for each in pods_of(row)]
-
-
 def pods_of(row: PoolRow) -> Iterator[PodRow]:
     """The pods of one pool; one row that says why, where they are not known."""
     reading, told = row.view.observation.pods, row.view.observation.workers
     pods, workers = last_known(reading), None if told is None else last_known(told)
     if pods is None:
         parts = () if isinstance(reading, Fresh) else (words.as_words(reading.why), reading.detail)
-        yield PodRow(row.key, None, unread=": ".join(part for part in parts if part))
+        yield PodRow(row.key, None, unread=": ".join(filter(None, parts)))
         return
     said = {} if workers is None else {state.worker: state for state in workers.states}
-    requests = requests_of_replica(row)
+    # by the fleet file, else by the Deployment's pod template
+    requests = row.view.requests
+    if requests is None:
+        requests = Resources() if row.workload is None else row.workload.requests
     is_old, work_is_old = isinstance(reading, Stale), isinstance(told, Stale)
     for pod in pods.items:
         yield PodRow(row.key, pod, is_old, said.get(pod.name), work_is_old, requests=requests)
-
-
-def requests_of_replica(row: PoolRow) -> Resources:
-    """What one replica requests: by the fleet file, else by the Deployment's pod template."""
-    if row.view.requests is not None:
-        return row.view.requests
-    return Resources() if row.workload is None else row.workload.requests
 
 
 def cold_start_s(pod: Pod, now: float) -> float | None:
@@ -143,11 +139,6 @@ def _phase(row: PodRow, frame: Frame) -> Span:
     return value_span(row.phase, frame, old=row.is_old, tone=_PHASE_TONES[row.pod.phase])
 
 
-def _rank(row: PodRow) -> int:
-    """The worst first: a pool whose pods are not known, then by phase."""
-    return 0 if row.pod is None else PHASE_ORDER.index(row.pod.phase) + 1
-
-
 def _cold(row: PodRow, frame: Frame) -> Span:
     seconds = None if row.pod is None else cold_start_s(row.pod, frame.now)
     if seconds is None:
@@ -159,9 +150,9 @@ def _cold(row: PodRow, frame: Frame) -> Span:
 
 def _started_later(row: PodRow) -> float | None:
     """Sorts by the cold start: that of pods on the way grows alike, the longest first."""
-    if row.pod is None or not row.pod.created_at:
+    if row.pod is None or row.created_at is None:
         return None
-    return 1e12 - row.pod.created_at if row.is_on_the_way else cold_start_s(row.pod, 0.0)
+    return 1e12 - row.created_at if row.is_on_the_way else cold_start_s(row.pod, 0.0)
 
 
 def _cold_steps(row: PodRow, frame: Frame) -> Span:
@@ -194,56 +185,33 @@ def _work(row: PodRow, frame: Frame) -> Span:
     return value_span(text, frame, old=row.work_is_old, tone=tone)
 
 
-def _of_pod(field: str) -> Callable[[PodRow], PlainValue]:
-    return lambda row: None if row.pod is None else getattr(row.pod, field) or None
-
-
-def _value_of_pod(field: str) -> Callable[[PodRow, Frame], PlainValue]:
-    return lambda row, _: _of_pod(field)(row)
-
-
-def _at(row: PodRow) -> float | None:
-    return None if row.pod is None else row.pod.created_at or None
-
-
-def _age(at: float | None, frame: Frame) -> Span:
-    """In whole minutes from the first one on: else each row would be written each second."""
-    return none_span(frame) if at is None else Span(figures.whole_age(frame.now - at))
-
-
-def _younger(row: PodRow) -> SortValue | None:
-    at = _at(row)
-    return None if at is None else -at
-
-
 _Column = Column[PodRow]
 _COLUMNS: Final[Sequence[Column[PodRow]]] = (
     _Column(
-        "POD", 20, "the pod's name", "name", _of_pod("name"),
+        "POD", 20, "the pod's name", "name", part("pod.name"),
         lambda row, _: (
             Span("pods not known", Tone.WARN) if row.pod is None else Span(row.pod.name)
         ),
         sort=lambda row: row.key, widest=27, letter="N", names=True,
     ),
-    _Column(
-        "POOL", 17, "tenant and name of the pool", "pool", lambda row: row.pool,
-        widest=20, letter="P", names=True,
-    ),
+    pool_column(lambda row: row.pool, 17, 20, letter="P"),
     _Column(
         "PHASE", 11, "where the pod is on its way", "phase", lambda row: row.phase, _phase,
-        sort=_rank, more={"is_old": lambda row, _: row.is_old}, letter="S",
+        # the worst first: a pool whose pods are not known, then by phase
+        sort=lambda row: 0 if row.pod is None else PHASE_ORDER.index(row.pod.phase) + 1,
+        more={"is_old": lambda row, _: row.is_old}, letter="S",
     ),
-    since_column(lambda row: None if row.pod is None else row.pod.since, rank=5),
+    since_column(part("pod.since"), rank=5),
     _Column(
         "WORK", 8, "how many of its slots are at work, as its worker says", "busy_slots",
-        lambda row: None if row.worker is None else row.worker.busy, _work,
+        part("worker.busy"), _work,
         sort=lambda row: None if row.worker is None else (row.worker.lost, row.worker.busy),
-        more={"lost_slots": lambda row, _: None if row.worker is None else row.worker.lost},
-        descending=True,
+        more={"lost_slots": part("worker.lost")}, descending=True,
     ),
     _Column(
-        "AGE", 6, "since it was created", "created_at", _at,
-        lambda row, frame: _age(_at(row), frame), sort=_younger,
+        "AGE", 6, "since it was created", "created_at", lambda row: row.created_at,
+        lambda row, frame: age_span(row.created_at, frame, whole=True),
+        sort=lambda row: None if row.created_at is None else -row.created_at,
         rank=4, right=True, letter="A",
     ),
     _Column(
@@ -258,18 +226,16 @@ _COLUMNS: Final[Sequence[Column[PodRow]]] = (
     _Column(
         "STEPS", 10, "seconds to a node, until its containers ran, until it was ready",
         cell=_cold_steps,
-        more={
-            name: _value_of_pod(name) for name in ("scheduled_at", "started_at", "ready_at")
-        },
+        more={each: part(f"pod.{each}") for each in ("scheduled_at", "started_at", "ready_at")},
         rank=6, right=True,
     ),
     _Column(
         "RST", 3, "how often its containers were started again", "restarts",
-        lambda row: None if row.pod is None else row.pod.restarts, _restarts,
-        rank=2, right=True, letter="R", descending=True,
+        part("pod.restarts"), _restarts, rank=2, right=True, letter="R", descending=True,
     ),
     _Column(
-        "NODE", 14, "the node that it runs on", "node", _of_pod("node"),
+        "NODE", 14, "the node that it runs on", "node",
+        lambda row: None if row.pod is None else row.pod.node or None,
         more={
             "cpu_milli": lambda row, _: row.requests.cpu_milli,
             "memory_bytes": lambda row, _: row.requests.memory_bytes,
@@ -284,68 +250,64 @@ _COLUMNS: Final[Sequence[Column[PodRow]]] = (
 )  # fmt: skip
 
 
-def pod_lines(row: PodRow, frame: Frame, width: int) -> list[Line]:
+def pod_lines(row: PodRow, frame: Frame, width: int) -> Iterator[Line]:
     """Where a pod is on its way, beside the other pods of its pool, and why it waits."""
     pod, pool = row.pod, frame.row(row.pool)
     if pod is None:
-        return labelled_text("unknown", row.why or "never read", width, Tone.WARN)
-    phase = _phase(row, frame)
+        yield from labelled_text("unknown", row.why or "never read", width, Tone.WARN)
+        return
+    phase, work = _phase(row, frame), _work(row, frame)
     restarts = figures.amount(pod.restarts, "restart") if pod.restarts else ""
     node = f"on {pod.node}" if pod.node else "on no node yet"
     if pod.since is not None:
         phase = phase._replace(text=f"{phase.text} since {figures.since(pod.since, frame.now)}")
-    work = _work(row, frame)
     told = {frame.glyphs.unknown: "busy or idle is not told", frame.glyphs.none: ""}
     work = work._replace(text=told.get(work.text, work.text))
-    lines = labelled("now", (phase, work, node, Span(restarts, Tone.WARN)), width)
-    lines += labelled("cold start", _steps(row, pod, frame), width)
+    yield from labelled("now", (phase, work, node, Span(restarts, Tone.WARN)), width)
+    yield from labelled("cold start", _steps(row, pod, frame), width)
     if marks := _worker_marks(row, pod):
-        lines += labelled("its worker", marks, width)
+        yield from labelled("its worker", marks, width)
     if pod.node_ends:
         text = f"taint {pod.node_ends}: its worker hands its tasks back"
-        lines += labelled_text("node ends", text, width, Tone.WARN)
+        yield from labelled_text("node ends", text, width, Tone.WARN)
     if row.waits:
-        lines += labelled_text("waits", row.waits, width, Tone.WARN)
+        yield from labelled_text("waits", row.waits, width, Tone.WARN)
     if pool is None:
-        return lines
-    lines += labelled("its pool", _others(pool.pods), width)
+        return
+    yield from labelled("its pool", _others(pool.pods), width)
     for warning in pool.view.observation.warnings:
         if warning.object_name == pod.name:
-            since = figures.age(frame.now - warning.at)
-            times = f" x{warning.count}" if warning.count > 1 else ""
-            text = f"{warning.reason}{times}, {since} ago: {warning.message}"
-            lines += labelled_text("cluster", text, width, Tone.WARN)
-    return lines
+            text = f"{words.warning_heading(warning, frame.now)}: {warning.message}"
+            yield from labelled_text("cluster", text, width, Tone.WARN)
 
 
-def _steps(row: PodRow, pod: Pod, frame: Frame) -> list[Span]:
+def _steps(row: PodRow, pod: Pod, frame: Frame) -> Iterator[Span]:
     if not pod.created_at:
-        return [Span("not known", Tone.DIM)]
+        yield Span("not known", Tone.DIM)
+        return
     since = figures.age(frame.now - pod.created_at)
-    parts = [Span(f"created {figures.time_of_day(pod.created_at)}Z, {since} ago")]
+    yield Span(f"created {figures.time_of_day(pod.created_at)}Z, {since} ago")
     ends = ("to a node", "to start", "to be ready")
     for took, end in zip(cold_start_steps(pod), ends, strict=True):
-        if took is not None:
-            parts.append(Span(f"{_took(took)} {end}"))
+        yield Span("" if took is None else f"{_took(took)} {end}")
     if pod.ready_at is not None:
-        parts.append(Span(f"ready after {_took(pod.ready_at - pod.created_at)}", Tone.OK))
+        yield Span(f"ready after {_took(pod.ready_at - pod.created_at)}", Tone.OK)
     elif row.is_on_the_way:
-        parts.append(Span("not ready yet", Tone.BUSY))
-    return parts
+        yield Span("not ready yet", Tone.BUSY)
 
 
-def _worker_marks(row: PodRow, pod: Pod) -> list[Span]:
+def _worker_marks(row: PodRow, pod: Pod) -> list[str]:
     """When its worker reached the steps of its start, each after the one before; empty if it has
     none, or does not say.
     """
     marks = {} if row.worker is None else row.worker.marks
-    parts: list[Span] = []
+    parts: list[str] = []
     last = pod.started_at
     for name, at in sorted(marks.items(), key=lambda mark: mark[1]):
         if at < pod.created_at:
             continue  # the process serves several pods, as in the demo
         took = "" if last is None or at < last else f" after {_took(at - last)}"
-        parts.append(Span(f"{name}{took}"))
+        parts.append(f"{name}{took}")
         last = at
     return parts
 
@@ -355,35 +317,27 @@ def _took(seconds: float) -> str:
 
 
 def _others(pods: Pods | None) -> list[Span]:
-    parts = [Span("not known", Tone.DIM)]
-    if pods is not None:
-        parts = [Span(f"{figures.amount(len(pods.items), 'pod')}, {pods.ready} ready")]
+    if pods is None:
+        return [Span("not known", Tone.DIM)]
     slowest = p90_ready_s(pods)
-    if slowest is not None:
-        parts.append(Span(f"9 of 10 were ready within {figures.age(slowest)}", Tone.DIM))
-    return parts
-
-
-def _filter_text(row: PodRow) -> str:
-    node = "" if row.pod is None else row.pod.node
-    return f"{row.key} {row.phase} {node} {row.why}"
+    within = "" if slowest is None else f"9 of 10 were ready within {figures.age(slowest)}"
+    counted = Span(f"{figures.amount(len(pods.items), 'pod')}, {pods.ready} ready")
+    return [counted, Span(within, Tone.DIM)]
 
 
 PODS: Final = Table[PodRow](
-    "pods",
-    "pods",
-    _COLUMNS,
-    _rows,
+    "pods", "pods", _COLUMNS,
+    lambda frame: [each for row in frame.rows for each in pods_of(row)],
     key=lambda row: row.key,
     nothing=lambda _: [
         Span("no pods", Tone.DIM),
         Span("every pool that is shown here is at zero", Tone.DIM),
     ],
-    text=_filter_text,
+    text=lambda row: f"{row.key} {row.phase} {row.pod.node if row.pod else ''} {row.why}",
     sort=Sort("PHASE", descending=False),
     details=pod_lines,
     opens=lambda row, _: Opening("why", row.pool),
     about=lambda row: Scope(pool=row.pool),
     pod=lambda row: None if row.pod is None else PodRef(row.pool, row.pod.name),
-)
+)  # fmt: skip
 VIEWS: Final = (View("pods", (PODS,), "every pod", ("po", "pod")),)

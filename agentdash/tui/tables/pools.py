@@ -12,10 +12,12 @@ from agentdash.tui.cells import (
     change_text,
     none_span,
     number_span,
+    part,
+    pool_column,
     recent_span,
     series,
     since_column,
-    state_span,
+    state_column,
     unknown_span,
     value_span,
 )
@@ -27,10 +29,6 @@ from controller.model.intents import Scope
 from controller.model.observation import WakeWatch
 
 _REPLICA_CELLS: Final = 6
-
-
-def _ready(row: PoolRow, frame: Frame) -> Span:
-    return number_span(row.ready, frame, old=row.workload_is_old, width=5)
 
 
 def _next(row: PoolRow, frame: Frame) -> Span:
@@ -45,16 +43,8 @@ def _target(row: PoolRow, frame: Frame) -> Span:
     return number_span(row.target, frame, old=old, width=6)
 
 
-def _demand(row: PoolRow, frame: Frame) -> Span:
-    return number_span(row.demand, frame, old=row.queue_is_old, width=4)
-
-
-def _waiting(row: PoolRow) -> int | None:
-    return None if row.queue is None else row.queue.pending
-
-
-def _in_flight(row: PoolRow) -> int | None:
-    return None if row.queue is None else row.queue.in_flight
+_waiting = part("queue.pending")
+_in_flight = part("queue.in_flight")
 
 
 def _pending(row: PoolRow, frame: Frame) -> Span:
@@ -117,18 +107,12 @@ def _replicas(row: PoolRow, frame: Frame) -> Span:
 
 _Column = Column[PoolRow]
 POOL_COLUMNS: Final[Sequence[Column[PoolRow]]] = (
-    _Column(
-        "POOL", 18, "tenant and name of the pool", "pool", lambda row: row.key,
-        widest=40, letter="N", names=True,
-    ),
-    _Column(
-        "STATE", 9, "the worst that is true of it", "state", lambda row: row.state.word,
-        lambda row, _: state_span(row.state),
-        sort=lambda row: row.state.rank, letter="S", descending=True,
-    ),
+    pool_column(lambda row: row.key, widest=40, letter="N"),
+    state_column(lambda row: row.state),
     since_column(lambda row: row.since),
     _Column(
-        "READY", 6, "replicas that are ready", "ready", lambda row: row.ready, _ready,
+        "READY", 6, "replicas that are ready", "ready", lambda row: row.ready,
+        lambda row, frame: number_span(row.ready, frame, old=row.workload_is_old, width=5),
         more={"workload_is_old": lambda row, _: row.workload_is_old},
         right=True, letter="R", descending=True,
     ),
@@ -143,7 +127,8 @@ POOL_COLUMNS: Final[Sequence[Column[PoolRow]]] = (
     ),
     _Column(
         "WANT", 5, "what its work asks for, before any limit", "demand", lambda row: row.demand,
-        _demand, rank=4, right=True, letter="W", descending=True,
+        lambda row, frame: number_span(row.demand, frame, old=row.queue_is_old, width=4),
+        rank=4, right=True, letter="W", descending=True,
     ),
     _Column(
         "PENDING", 8, "messages not delivered yet; an arrow says that the queue grows or shrinks",

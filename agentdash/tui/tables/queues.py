@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
 from typing import Final, NamedTuple
 
-from agentdash.tui import amounts, figures, words
+from agentdash.tui import figures, words
 from agentdash.tui.cells import (
     RECENT_CELLS,
+    State,
     measured_span,
     none_span,
     number_span,
+    rate_span,
     recent_span,
     series,
     since_column,
-    state_span,
+    state_column,
 )
 from agentdash.tui.lines import Line, Span, Tone, labelled, labelled_text
 from agentdash.tui.table import Column, Opening, Sort, Table, View
@@ -31,8 +33,8 @@ from controller.model.snapshot import Finding, QueueRates
 _PAUSES: Final = frozenset({Code.PAUSED, Code.KEPT_WHILE_PAUSED, Code.PAUSE_UNREADABLE})
 
 
-class QueueState(Enum):
-    """The state of a queue in one word, the worst first. The other fields are as in PoolState."""
+class QueueState(State, Enum):
+    """The state of a queue in one word, the worst first."""
 
     BLIND = ("blind", "!!", Tone.CRIT, 6)
     POISON = ("poison", "!!", Tone.CRIT, 5)
@@ -41,12 +43,6 @@ class QueueState(Enum):
     HELD = ("held", "!", Tone.WARN, 2)
     OK = ("ok", "", Tone.OK, 1)
     EMPTY = ("empty", "", Tone.DIM, 0)
-
-    def __init__(self, word: str, mark: str, tone: Tone, rank: int) -> None:
-        self.word = word
-        self.mark = mark
-        self.tone = tone
-        self.rank = rank
 
 
 class QueueRow(NamedTuple):
@@ -171,13 +167,9 @@ def _depth_column(
 
 
 def _rate_column(title: str, name: str, legend: str) -> Column[QueueRow]:
-    def cell(row: QueueRow, frame: Frame) -> Span:
-        rate: float | None = getattr(row.rates, name)
-        return measured_span(None if rate is None else amounts.rate(rate), frame, zero=rate == 0)
-
     return Column[QueueRow](
-        title, 6, legend, name, lambda row: getattr(row.rates, name), cell,
-        right=True, descending=True,
+        title, 6, legend, name, lambda row: getattr(row.rates, name),
+        lambda row, frame: rate_span(getattr(row.rates, name), frame), right=True, descending=True,
     )  # fmt: skip
 
 
@@ -193,7 +185,7 @@ def _wait_column(
 
 def _wait(value: float | None, frame: Frame) -> Span:
     interval_s = 1.0 if frame.snapshot is None else frame.snapshot.interval_s
-    return measured_span(None if value is None else amounts.wait(value, interval_s), frame)
+    return measured_span(None if value is None else figures.wait(value, interval_s), frame)
 
 
 def _oldest(row: QueueRow, frame: Frame) -> Span:
@@ -204,10 +196,6 @@ def _oldest(row: QueueRow, frame: Frame) -> Span:
     return measured_span(f">{age}" if row.rates.oldest_is_older else age, frame)
 
 
-def _of_name(field: str) -> Callable[[QueueRow], str]:
-    return lambda row: getattr(row.name, field)
-
-
 _Column = Column[QueueRow]
 _COLUMNS: Final[Sequence[Column[QueueRow]]] = (
     _Column(
@@ -215,11 +203,7 @@ _COLUMNS: Final[Sequence[Column[QueueRow]]] = (
         lambda row: row.pool.key, lambda row, _: Span(row.key),
         sort=lambda row: row.key, widest=34, letter="N", names=True,
     ),
-    _Column(
-        "STATE", 9, "the worst that is true of it", "state", lambda row: row.state.word,
-        lambda row, _: state_span(row.state),
-        sort=lambda row: row.state.rank, letter="S", descending=True,
-    ),
+    state_column(lambda row: row.state),
     since_column(lambda row: row.since),
     _depth_column("PENDING", 7, "pending", "messages not delivered yet", letter="Q"),
     _depth_column(
@@ -253,86 +237,76 @@ _COLUMNS: Final[Sequence[Column[QueueRow]]] = (
         "PULLS", 6, "waiting_pulls", "requests of workers that wait for a message", rank=6
     ),
     _Column(
-        "STREAM", 10, "the JetStream stream", "stream", _of_name("stream"), rank=5, widest=20
+        "STREAM", 10, "the JetStream stream", "stream", lambda row: row.name.stream,
+        rank=5, widest=20,
     ),
     _Column(
-        "CONSUMER", 18, "the durable consumer", "consumer", _of_name("consumer"),
+        "CONSUMER", 18, "the durable consumer", "consumer", lambda row: row.name.consumer,
         rank=4, widest=32,
     ),
 )  # fmt: skip
 
 
-def queue_lines(row: QueueRow, frame: Frame, width: int) -> list[Line]:
+def queue_lines(row: QueueRow, frame: Frame, width: int) -> Iterator[Line]:
     """Where the queue is, how it moves, how long messages wait, and what holds them."""
-    queue, place = row.depth, f"{row.name.stream} > {row.name.consumer}"
+    queue, count = row.depth, len(row.pool.view.queues)
     pulls = "" if queue is None else f"{figures.count(queue.waiting_pulls)} pulls wait for work"
-    return [
-        *_trouble(row, frame, width),
-        *labelled("queue", (place, *_rank_parts(row), Span(pulls, Tone.DIM)), width),
-        *labelled("moving", _moving(row, frame), width),
-        *labelled("waits", _waits(row, frame), width),
-    ]
+    order = {0: ", pulled first", count - 1: ", pulled last"}.get(row.number, "")
+    place = f"queue {row.number + 1} of {count}{order}" if count > 1 else ""
+    name = f"{row.name.stream} > {row.name.consumer}"
+    yield from _trouble(row, frame, width)
+    yield from labelled("queue", (name, place, Span(pulls, Tone.DIM)), width)
+    yield from labelled("moving", _moving(row, frame), width)
+    yield from labelled("waits", _waits(row, frame), width)
 
 
-def _rank_parts(row: QueueRow) -> list[Span]:
-    """Which of the pool's several queues it is."""
-    count = len(row.pool.view.queues)
-    if count == 1:
-        return []
-    rank = {0: ", pulled first", count - 1: ", pulled last"}.get(row.number, "")
-    return [Span(f"queue {row.number + 1} of {count}{rank}")]
-
-
-def _trouble(row: QueueRow, frame: Frame, width: int) -> list[Line]:
+def _trouble(row: QueueRow, frame: Frame, width: int) -> Iterator[Line]:
     """What is wrong with the queue, or holds its messages."""
     queue, reading, decision = row.depth, row.reading, row.pool.view.decision
-    lines: list[Line] = []
     if isinstance(reading, Absent | Stale):
         detail = f": {reading.detail}" if reading.detail else ""
         since = figures.age(frame.now - reading.at)
         text = f"{words.as_words(reading.why)} for {since}{detail}"
-        lines += labelled_text("unknown" if queue is None else "old", text, width, Tone.WARN)
+        yield from labelled_text("unknown" if queue is None else "old", text, width, Tone.WARN)
     if queue is None:
-        return lines
+        return
     if queue.paused:
         text = "the consumer is paused in NATS: it delivers nothing until it is resumed there"
-        lines += labelled_text("paused", text, width, Tone.WARN)
+        yield from labelled_text("paused", text, width, Tone.WARN)
     for reason in () if decision is None else decision.reasons:
         text = words.reason_sentence(reason, frame.at)
         if _poisons(reason, row.pool, row.number):
-            lines += labelled_text("poison", text, width, Tone.CRIT)
+            yield from labelled_text("poison", text, width, Tone.CRIT)
         elif reason.code in _PAUSES and decision is not None and decision.bound is Bound.PAUSE:
             kept = f"{figures.count(queue.pending)} messages stay in the queue: "
-            lines += labelled_text("held", kept + text, width, Tone.WARN)
-    return lines
+            yield from labelled_text("held", kept + text, width, Tone.WARN)
 
 
-def _moving(row: QueueRow, frame: Frame) -> list[Span]:
+def _moving(row: QueueRow, frame: Frame) -> Iterable[Span]:
     arrivals, done = row.rates.arrivals_per_minute, row.rates.completions_per_minute
     if arrivals is None or done is None:
-        return [Span("not known before ten seconds of good readings", Tone.DIM)]
+        yield Span("not known before ten seconds of good readings", Tone.DIM)
+        return
     old = frame.glyphs.stale if frame.stale else ""
-    parts = [
-        Span(f"{amounts.rate(arrivals)}{old} a minute arrive"),
-        Span(f"{amounts.rate(done)}{old} a minute are done"),
-    ]
+    yield Span(f"{figures.rate(arrivals)}{old} a minute arrive")
+    yield Span(f"{figures.rate(done)}{old} a minute are done")
     queue = row.depth
     if queue is not None and queue.total and done > arrivals and not old:
         left_s = 60 * queue.total / (done - arrivals)
-        parts.append(Span(f"at this pace empty in {figures.age(left_s)}", Tone.DIM))
-    return parts
+        yield Span(f"at this pace empty in {figures.age(left_s)}", Tone.DIM)
 
 
-def _waits(row: QueueRow, frame: Frame) -> list[Span]:
-    parts = [Span("not known for the last 5 minutes", Tone.DIM)]
-    if row.rates.waited_p50_s is not None:
+def _waits(row: QueueRow, frame: Frame) -> Iterable[Span]:
+    if row.rates.waited_p50_s is None:
+        yield Span("not known for the last 5 minutes", Tone.DIM)
+    else:
         p50, p95 = _wait(row.rates.waited_p50_s, frame), _wait(row.rates.waited_p95_s, frame)
-        parts = [Span(f"half within {p50.text}"), Span(f"95% within {p95.text}")]
-        parts.append(Span("in 5 minutes", Tone.DIM))
+        yield Span(f"half within {p50.text}")
+        yield Span(f"95% within {p95.text}")
+        yield Span("in 5 minutes", Tone.DIM)
     if row.oldest_at is not None:
         age = _oldest(row, frame).text.replace(">", "more than ")
-        parts.append(Span(f"oldest {age}"))
-    return parts
+        yield Span(f"oldest {age}")
 
 
 QUEUES: Final = Table[QueueRow](

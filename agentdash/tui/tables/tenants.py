@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
 from typing import Final, NamedTuple
 
-from agentdash.tui import amounts, figures
+from agentdash.tui import figures
 from agentdash.tui.cells import (
     RECENT_CELLS,
+    RESOURCES,
+    State,
     measured_span,
     none_span,
+    part,
+    rate_span,
     recent_span,
+    resource_columns,
     series,
     since_column,
-    state_span,
+    state_column,
     unknown_span,
     value_span,
 )
@@ -35,8 +40,8 @@ _ROOM_FOR_CALLS: Final = 96
 _BESIDE_BARS: Final = 32
 
 
-class TenantState(Enum):
-    """The state of a tenant in one word, the worst first; as PoolState."""
+class TenantState(State, Enum):
+    """The state of a tenant in one word, the worst first."""
 
     HARD = ("hard", "!!", Tone.CRIT, 5)
     UNKNOWN = ("unknown", "!!", Tone.CRIT, 4)
@@ -46,12 +51,6 @@ class TenantState(Enum):
     PACED = ("paced", "!", Tone.WARN, 2)
     WARNED = ("warned", "!", Tone.WARN, 1)
     OK = ("ok", "", Tone.OK, 0)
-
-    def __init__(self, word: str, mark: str, tone: Tone, rank: int) -> None:
-        self.word = word
-        self.mark = mark
-        self.tone = tone
-        self.rank = rank
 
 
 _SENTENCES: Final = {
@@ -114,11 +113,6 @@ def _since(view: TenantView) -> float | None:
     return None if tokens is None or _by_tokens(view) is not state else tokens.since
 
 
-def _filter_text(view: TenantView) -> str:
-    asked = " ".join(f"{each.label} {each.intent.who}" for each in asked_for(view))
-    return f"{view.name} {view.tier} {view.namespace} {tenant_state(view).word} {asked}"
-
-
 def tenant_history(tenant: str, frame: Frame) -> History:
     """How the tokens of the tenant with this name went."""
     histories = {} if frame.snapshot is None else frame.snapshot.tenant_histories
@@ -136,10 +130,11 @@ def _used(view: TenantView) -> int | None:
 
 
 def _pace(view: TenantView) -> float | None:
-    """Tokens a minute: as the budget counts them, without one all of them."""
-    if view.tokens is not None:
-        return view.tokens.burn_per_minute
-    return None if view.by_model is None else view.by_model.per_minute
+    """Tokens of all kinds that were counted in the last minute."""
+    if view.by_model is not None:
+        return view.by_model.per_minute
+    tokens = view.tokens
+    return None if tokens is None or tokens.used is None or tokens.is_old else 0
 
 
 def used_share(view: TenantView) -> float | None:
@@ -169,7 +164,8 @@ def _share_cell(view: TenantView, frame: Frame) -> Span:
         return none_span(frame)
     if share is None:
         return unknown_span(frame)
-    return value_span(amounts.percent(share), frame, old=view.tokens.is_old, tone=_share_tone(view))
+    tone = _share_tone(view)
+    return value_span(figures.percent(share), frame, old=view.tokens.is_old, tone=tone)
 
 
 def _share_tone(view: TenantView) -> Tone:
@@ -179,13 +175,8 @@ def _share_tone(view: TenantView) -> Tone:
 
 def _bar(view: TenantView, frame: Frame) -> Span:
     share = used_share(view)
-    text = "" if share is None else amounts.bar(share, _BAR_WIDTH, frame.glyphs)
+    text = "" if share is None else figures.bar(share, _BAR_WIDTH, frame.glyphs)
     return Span(text, _share_tone(view))
-
-
-def _pace_cell(view: TenantView, frame: Frame) -> Span:
-    pace = _pace(view)
-    return measured_span(None if pace is None else amounts.rate(pace), frame, zero=pace == 0)
 
 
 def _runs_out(view: TenantView, frame: Frame) -> Span:
@@ -202,10 +193,6 @@ def _runs_out(view: TenantView, frame: Frame) -> Span:
     return Span(f"{figures.time_of_day(at)}Z", Tone.WARN)
 
 
-def _of_tokens(field: str) -> Callable[[TenantView, Frame], PlainValue]:
-    return lambda view, _: None if view.tokens is None else getattr(view.tokens, field)
-
-
 def _of_kind(kind: str) -> Callable[[TenantView, Frame], PlainValue]:
     """The tokens of today of one kind, of all models."""
     return lambda view, _: (
@@ -213,8 +200,9 @@ def _of_kind(kind: str) -> Callable[[TenantView, Frame], PlainValue]:
     )
 
 
-def _by_model(view: TenantView) -> PlainValue:
+def _by_model(view: TenantView, frame: Frame) -> PlainValue:
     """Each model with its tokens, for scripts: `demo input=12 cached_input=0 output=3 calls=1`."""
+    del frame
     if view.by_model is None:
         return None
     return [
@@ -231,14 +219,14 @@ def _usd(view: TenantView, frame: Frame) -> Span:
     if view.usd_per_hour is None:
         return none_span(frame)
     limit = view.usd_limit
-    text = amounts.usd(view.usd_per_hour)
-    text = text if limit is None else f"{text}/{amounts.usd(limit)}"
+    text = figures.usd(view.usd_per_hour)
+    text = text if limit is None else f"{text}/{figures.usd(limit)}"
     span = measured_span(text, frame, zero=not view.usd_per_hour)
     over = limit is not None and view.usd_per_hour > limit
     return span._replace(tone=Tone.WARN) if over else span
 
 
-def tier_share(view: TenantView, tier: ModelTier) -> float | None:
+def _tier_share(view: TenantView, tier: ModelTier) -> float | None:
     """The tier's part of the tokens of today, 0 to 1; None before any are known."""
     used = view.tiers
     total = 0 if used is None else sum(used.tokens.values())
@@ -246,12 +234,7 @@ def tier_share(view: TenantView, tier: ModelTier) -> float | None:
 
 
 def _of_tier(tier: ModelTier) -> Callable[[TenantView, Frame], PlainValue]:
-    return lambda view, _: tier_share(view, tier)
-
-
-def _saved(view: TenantView) -> float | None:
-    """What routers saved today against the best model alone; None before that is known."""
-    return None if view.tiers is None else view.tiers.saved_usd
+    return lambda view, _: _tier_share(view, tier)
 
 
 def _tiers_cell(text: str, view: TenantView, frame: Frame) -> Span:
@@ -261,15 +244,15 @@ def _tiers_cell(text: str, view: TenantView, frame: Frame) -> Span:
 
 def _shares_cell(view: TenantView, frame: Frame) -> Span:
     """`62/30/8`: the percentage of each tier, the smallest models first."""
-    shares = [tier_share(view, tier) for tier in ModelTier]
-    known = [amounts.percent(share).rstrip("%") for share in shares if share is not None]
+    shares = [_tier_share(view, tier) for tier in ModelTier]
+    known = [figures.percent(share).rstrip("%") for share in shares if share is not None]
     return _tiers_cell("/".join(known), view, frame)
 
 
 def _saved_cell(view: TenantView, frame: Frame) -> Span:
     """`4.10` USD; less than 0 where it would have been cheaper to ask the best model at once."""
-    saved = _saved(view)
-    span = _tiers_cell("" if saved is None else amounts.usd(saved), view, frame)
+    saved = None if view.tiers is None else view.tiers.saved_usd
+    span = _tiers_cell("" if saved is None else figures.usd(saved), view, frame)
     return span._replace(tone=Tone.WARN) if saved is not None and saved < 0 else span
 
 
@@ -284,24 +267,6 @@ def _quota_span(view: TenantView, frame: Frame, field: str, text: Callable[[int]
     return Span(f"{shown}/{text(hard)}{old}", tone)
 
 
-def _quota(
-    title: str, width: int, field: str, text: Callable[[int], str], *, legend: str, rank: int
-) -> Column[TenantView]:
-    """What the replicas there request of a resource, of the quota where there is one."""
-    name = field if field != "replicas" else "pods"
-    return Column[TenantView](
-        title,
-        width,
-        f"{legend}, of the quota where there is one",
-        f"{name}_used",
-        lambda view: getattr(view.used, field),
-        lambda view, frame: _quota_span(view, frame, field, text),
-        more={f"{name}_limit": lambda view, _: getattr(view.quota, field)},
-        rank=rank,
-        right=True,
-    )
-
-
 def _asked(view: TenantView, frame: Frame) -> Span:
     found = asked_for(view)
     if not found:
@@ -310,15 +275,10 @@ def _asked(view: TenantView, frame: Frame) -> Span:
     return Span(f"{found[0].label} {found[0].words}{more}", Tone.WARN)
 
 
-def _of_intent(
-    name: str, find: Callable[[TenantView], Intent | None]
-) -> dict[str, Callable[[TenantView, Frame], PlainValue]]:
+def _of_intent(name: str, field: str) -> dict[str, Callable[[TenantView, Frame], PlainValue]]:
     """Who asked for it, why and until when (Unix seconds)."""
-
-    def of(part: str) -> Callable[[TenantView, Frame], PlainValue]:
-        return lambda view, _: getattr(find(view), part, None)
-
-    return {f"{name}_by": of("who"), f"{name}_why": of("why"), f"{name}_until": of("until")}
+    parts = {"by": "who", "why": "why", "until": "until"}
+    return {f"{name}_{each}": part(f"{field}.{of}") for each, of in parts.items()}
 
 
 _Column = Column[TenantView]
@@ -330,11 +290,7 @@ _COLUMNS: Final = (
     _Column(
         "TIER", 10, "the tenant's tier", "tier", lambda view: view.tier, rank=12, letter="T"
     ),
-    _Column(
-        "STATE", 10, "the worst that is true of it", "state", lambda view: tenant_state(view).word,
-        lambda view, _: state_span(tenant_state(view)),
-        sort=lambda view: tenant_state(view).rank, letter="S", descending=True,
-    ),
+    state_column(tenant_state, 10),
     since_column(_since),
     _Column(
         "BUDGET", _BAR_WIDTH, "how it stands to its tokens per day", cell=_bar, rank=8, drawn=True
@@ -343,15 +299,15 @@ _COLUMNS: Final = (
         "TOKENS/DAY", 12, "used today, of the day's budget; without one, of all models and kinds",
         "tokens_used", _used, _tokens_cell, right=True, descending=True,
         more={
-            "tokens_limit": _of_tokens("cap"),
-            "tokens_reserved": _of_tokens("reserved"),
-            "tokens_are_old": _of_tokens("is_old"),
-            "tokens_reset_at": _of_tokens("resets_at"),
+            "tokens_limit": part("tokens.cap"),
+            "tokens_reserved": part("tokens.reserved"),
+            "tokens_are_old": part("tokens.is_old"),
+            "tokens_reset_at": part("tokens.resets_at"),
             **{
                 f"{kind}_tokens_today": _of_kind(kind)
                 for kind in ("input", "cached_input", "output")
             },
-            "tokens_by_model": lambda view, _: _by_model(view),
+            "tokens_by_model": _by_model,
         },
     ),
     _Column(
@@ -359,11 +315,14 @@ _COLUMNS: Final = (
         right=True, letter="P", descending=True,
     ),
     _Column(
-        "TOK/m", 6, "tokens used in a minute, lately", "tokens_per_minute", _pace, _pace_cell,
+        "TOK/m", 6, "tokens of all kinds that were counted in the last minute",
+        "tokens_per_minute", _pace,
+        lambda view, frame: rate_span(_pace(view), frame),
+        more={"expected_tokens_per_minute": part("tokens.burn_per_minute")},
         right=True, letter="R", descending=True,
     ),
     _Column(
-        "TOK/m, 15 MIN", RECENT_CELLS, "the fastest pace of tokens, one minute to a bar",
+        "TOK/m, 15 MIN", RECENT_CELLS, "the tokens of each minute, one to a bar",
         cell=lambda view, frame: recent_span(tenant_history(view.name, frame).recent.tokens, frame),
         more={
             "tokens_per_minute_last_15_min": lambda view, frame: series(
@@ -374,8 +333,8 @@ _COLUMNS: Final = (
     ),
     _Column(
         "RUNS OUT", 14, "when nothing is left at this pace; else the day lasts",
-        "tokens_run_out_at", lambda view: None if view.tokens is None else view.tokens.runs_out_at,
-        _runs_out, right=True, letter="X",
+        "tokens_run_out_at", part("tokens.runs_out_at"), _runs_out,
+        right=True, letter="X",
     ),
     _Column(
         "POOLS", 5, "how many pools", "pools", lambda view: view.pools,
@@ -392,48 +351,41 @@ _COLUMNS: Final = (
         cell=_shares_cell,
         more={
             **{f"share_{tier.value}": _of_tier(tier) for tier in ModelTier},
-            "tiers_are_old": lambda view, _: None if view.tiers is None else view.tiers.is_old,
+            "tiers_are_old": part("tiers.is_old"),
         },
         rank=5, right=True,
     ),
     _Column(
         "SAVED", 6, "USD that routers saved today against the best model alone",
-        "saved_usd_today", _saved, _saved_cell, rank=5, right=True, descending=True,
+        "saved_usd_today", part("tiers.saved_usd"), _saved_cell,
+        rank=5, right=True, descending=True,
     ),
-    _quota("PODS", 7, "replicas", str, legend="how many pods", rank=6),
-    _quota("CPU", 9, "cpu_milli", amounts.cores, legend="cores that pods request", rank=10),
-    _quota("MEMORY", 12, "memory_bytes", amounts.memory, legend="the same of memory", rank=11),
+    *resource_columns(
+        lambda view: (view.used, view.quota), _quota_span,
+        "{} that are requested, of the quota where there is one", (7, 9, 12), (6, 10, 11),
+    ),
     _Column(
         "OPERATORS", 15, "what they asked for all of it", cell=_asked, rank=9, widest=60,
         more={
-            **_of_intent("paused", lambda view: view.pause),
-            **_of_intent("frozen", lambda view: view.freeze),
-            **_of_intent("held", lambda view: view.no_growth),
-            "budget_tokens": lambda view, _: (
-                None if view.day_budget is None else view.day_budget.amount
-            ),
-            **_of_intent("budget", lambda view: view.day_budget),
+            **_of_intent("paused", "pause"),
+            **_of_intent("frozen", "freeze"),
+            **_of_intent("held", "no_growth"),
+            "budget_tokens": part("day_budget.amount"),
+            **_of_intent("budget", "day_budget"),
         },
     ),
 )  # fmt: skip
 
 
-def tenant_lines(view: TenantView, frame: Frame, width: int) -> list[Line]:
+def tenant_lines(view: TenantView, frame: Frame, width: int) -> Iterator[Line]:
     """What operators asked for, the day's tokens, money, tiers, quota and pools of one tenant."""
-    return [
-        *_asked_lines(view, frame, width),
-        *_token_lines(view, frame, width),
-        *_pace_lines(tenant_history(view.name, frame), frame, width),
-        *_model_lines(view, frame, width),
-        *_cost_lines(view, frame, width),
-        *_tier_lines(view, frame, width),
-        *_place_lines(view, frame, width),
-    ]
+    for part_of in (_asked_lines, _token_lines, _pace_lines, _model_lines, _money_lines):
+        yield from part_of(view, frame, width)
+    yield from _place_lines(view, frame, width)
 
 
-def _asked_lines(view: TenantView, frame: Frame, width: int) -> list[Line]:
+def _asked_lines(view: TenantView, frame: Frame, width: int) -> Iterator[Line]:
     """Each in full, with why."""
-    lines: list[Line] = []
     for each in asked_for(view):
         intent, text = each.intent, each.words
         if intent.kind is IntentKind.PAUSE:
@@ -445,80 +397,75 @@ def _asked_lines(view: TenantView, frame: Frame, width: int) -> list[Line]:
         if intent.kind is IntentKind.BUDGET:
             text = f"{asked_words(intent)}, {text}"
         why = f": {intent.why}" if intent.why else ""
-        lines += labelled_text(each.label, f"{text}{why}", width, Tone.WARN)
-    return lines
+        yield from labelled_text(each.label, f"{text}{why}", width, Tone.WARN)
 
 
-def _token_lines(view: TenantView, frame: Frame, width: int) -> list[Line]:
+def _token_lines(view: TenantView, frame: Frame, width: int) -> Iterator[Line]:
     tokens = view.tokens
     if tokens is None:
         none = Span("no daily budget", Tone.DIM)
-        pace = _pace_cell(view, frame)
+        pace = rate_span(_pace(view), frame)
         paced = (_tokens_cell(view, frame), none, pace._replace(text=f"{pace.text}/m"))
-        return labelled("tokens", (none,) if view.by_model is None else paced, width)
+        yield from labelled("tokens", (none,) if view.by_model is None else paced, width)
+        return
     since = f" since {figures.since(tokens.since, frame.now)}" if tokens.since else ""
-    parts = [_tokens_cell(view, frame)]
-    if tokens.reserved:
-        parts.append(Span(f"{figures.count(tokens.reserved)} reserved", Tone.DIM))
-    parts.append(Span(_SENTENCES[tokens.state].format(since=since), _by_tokens(view).tone))
-    return labelled("tokens", parts, width) + _end_lines(tokens, view, frame, width)
+    reserved = f"{figures.count(tokens.reserved)} reserved" if tokens.reserved else ""
+    sentence = Span(_SENTENCES[tokens.state].format(since=since), _by_tokens(view).tone)
+    used = _tokens_cell(view, frame)
+    yield from labelled("tokens", (used, Span(reserved, Tone.DIM), sentence), width)
+    yield from _end_lines(tokens, view, frame, width)
 
 
-def _end_lines(tokens: TenantTokens, view: TenantView, frame: Frame, width: int) -> list[Line]:
+def _end_lines(tokens: TenantTokens, view: TenantView, frame: Frame, width: int) -> Iterable[Line]:
     """How fast they go, and when they end."""
-    pace = [Span("not known", Tone.DIM)]
+    counted, expected, held = rate_span(_pace(view), frame), "", ""
+    counted = counted._replace(text=f"{counted.text} in the last minute")
     if tokens.burn_per_minute is not None:
         old = frame.glyphs.stale if tokens.is_old or frame.stale else ""
-        pace = [Span(f"{amounts.rate(tokens.burn_per_minute)}{old}/m")]
+        expected = f"{figures.rate(tokens.burn_per_minute)}{old}/m expected"
     if tokens.pace_per_minute is not None:
-        pace.append(Span(f"held to {amounts.rate(tokens.pace_per_minute)}/m", Tone.WARN))
+        held = f"held to {figures.rate(tokens.pace_per_minute)}/m"
     runs_out = _runs_out(view, frame)
     if runs_out.text[0].isdigit():
         runs_out = runs_out._replace(text=f"runs out {runs_out.text}")
     resets = Span(f"reset {figures.time_of_day(tokens.resets_at)[:5]}Z", Tone.DIM)
-    return labelled("pace", (*pace, runs_out, resets), width)
+    parts = (counted, expected, Span(held, Tone.WARN), runs_out, resets)
+    return labelled("pace", parts, width)
 
 
-def _pace_lines(history: History, frame: Frame, width: int) -> list[Line]:
+def _pace_lines(view: TenantView, frame: Frame, width: int) -> Iterator[Line]:
     """How the pace of the tokens went, over 15 minutes and over 24 hours, as far as it is known."""
-    lines: list[Line] = []
+    history = tenant_history(view.name, frame)
     for label, numbers in (
         ("last 15 min", history.recent.tokens),
         ("last 24 h", history.day.tokens),
     ):
         most = max(numbers, default=NOT_KNOWN)
         cells = min(width - _BESIDE_BARS, len(numbers))
-        if most == NOT_KNOWN or cells < 1:
-            continue
-        bars = Span(sparkline(numbers, cells, frame.glyphs), Tone.BUSY)
-        lines += labelled(label, (bars, Span(f"most {amounts.rate(most)}/m", Tone.DIM)), width)
-    return lines
+        if most != NOT_KNOWN and cells > 0:
+            bars = Span(sparkline(numbers, cells, frame.glyphs), Tone.BUSY)
+            most_text = Span(f"most {figures.rate(most)}/m", Tone.DIM)
+            yield from labelled(label, (bars, most_text), width)
 
 
-def _model_lines(view: TenantView, frame: Frame, width: int) -> list[Line]:
+def _model_lines(view: TenantView, frame: Frame, width: int) -> Iterator[Line]:
     """One line for each model with its tokens by kind, the most used first, and one for their sum;
     nothing where none are counted.
     """
     used = view.by_model
     if used is None or not used.models:
-        return []
+        return
     old = frame.glyphs.stale if used.is_old or frame.stale else ""
-    total = ModelTokens(
-        model="all models",
-        input=sum(each.input for each in used.models),
-        cached_input=sum(each.cached_input for each in used.models),
-        output=sum(each.output for each in used.models),
-        calls=sum(each.calls for each in used.models),
-    )
+    kinds = ("input", "cached_input", "output", "calls")
+    sums = {kind: sum(getattr(each, kind) for each in used.models) for kind in kinds}
+    total = ModelTokens(model="all models", **sums)
     counted = [*used.models, total] if len(used.models) > 1 else list(used.models)
     cells = min(max(len(_model_name(each)) for each in counted), _LONGEST_NAME)
-    lines: list[Line] = []
-    for each in counted:
+    for place, each in enumerate(counted):
         tone = Tone.DIM if each is total else Tone.PLAIN
         shown = fit(_model_name(each), cells, name=True, ellipsis=frame.glyphs.ellipsis)
         parts = [Span(text, tone) for text in (shown, *_kinds(each, old, width))]
-        lines += labelled("" if lines else "used today", parts, width)
-    return lines
+        yield from labelled("" if place else "used today", parts, width)
 
 
 def _model_name(used: ModelTokens) -> str:
@@ -533,48 +480,44 @@ def _kinds(used: ModelTokens, old: str, width: int) -> list[str]:
     return [f"{name} {figures.count(number, 5) + old:>6}" for name, number in kinds]
 
 
-def _cost_lines(view: TenantView, frame: Frame, width: int) -> list[Line]:
+def _money_lines(view: TenantView, frame: Frame, width: int) -> Iterator[Line]:
+    """What the targets cost; then the share of each tier that was used, and the saving, where any
+    are known.
+    """
     if view.usd_per_hour is None:
         nothing = Span("not known: no pool has a model with a price", Tone.DIM)
-        return labelled("cost", (nothing,), width)
-    usd = _usd(view, frame)
-    unpriced = f"without {figures.amount(view.unpriced, 'pool')} of unknown cost"
-    planned = usd._replace(text=f"{usd.text} USD an hour planned")
-    return labelled("cost", (planned, Span(unpriced if view.unpriced else "", Tone.DIM)), width)
-
-
-def _tier_lines(view: TenantView, frame: Frame, width: int) -> list[Line]:
-    """The share of each tier that was used, and the saving; nothing before any are known."""
-    used, shares = view.tiers, {tier: tier_share(view, tier) for tier in ModelTier}
+        yield from labelled("cost", (nothing,), width)
+    else:
+        usd = _usd(view, frame)
+        unpriced = f"without {figures.amount(view.unpriced, 'pool')} of unknown cost"
+        planned = usd._replace(text=f"{usd.text} USD an hour planned")
+        without = Span(unpriced if view.unpriced else "", Tone.DIM)
+        yield from labelled("cost", (planned, without), width)
+    used, shares = view.tiers, {tier: _tier_share(view, tier) for tier in ModelTier}
     if used is None or None in shares.values():
-        return []
-    parts = [f"{tier.value} {amounts.percent(share or 0)}" for tier, share in shares.items()]
-    saved = f"{amounts.usd(abs(used.saved_usd))} USD today"
+        return
+    parts = [f"{tier.value} {figures.percent(share or 0)}" for tier, share in shares.items()]
+    saved = f"{figures.usd(abs(used.saved_usd))} USD today"
     saving = Span(f"saved {saved}")
     if used.saved_usd < 0:
         saving = Span(f"cost {saved} more than premium alone", Tone.WARN)
     missing = "some of today's may be missing" if used.is_old or frame.stale else ""
-    return labelled("tiers", (*parts, saving, Span(missing, Tone.WARN)), width)
+    yield from labelled("tiers", (*parts, saving, Span(missing, Tone.WARN)), width)
 
 
 def _place_lines(view: TenantView, frame: Frame, width: int) -> list[Line]:
     """What its pods request of the quota, and its pools."""
-    requested: list[Span] = []
-    for name, field, text in (
-        ("pods", "replicas", str),
-        ("cpu", "cpu_milli", amounts.cores),
-        ("memory", "memory_bytes", amounts.memory),
-    ):
+    requested = []
+    for name, field, text in RESOURCES:
         span = _quota_span(view, frame, field, text)
         requested.append(span._replace(text=f"{name} {span.text}"))
     paused = f"{view.paused_pools} held by a pause" if view.paused_pools else ""
-    pools = (
-        f"{figures.amount(view.pools, 'pool')} in {view.namespace}, tier {view.tier}",
-        Span(paused, Tone.WARN),
-    )
+    pools = f"{figures.amount(view.pools, 'pool')} in {view.namespace}, tier {view.tier}"
     limited = any(getattr(view.quota, field) is not None for field in view.quota.__struct_fields__)
-    label = "of quota" if limited else "requested"
-    return [*labelled(label, requested, width), *labelled("serves", pools, width)]
+    return [
+        *labelled("of quota" if limited else "requested", requested, width),
+        *labelled("serves", (pools, Span(paused, Tone.WARN)), width),
+    ]
 
 
 TENANTS: Final = Table[TenantView](
@@ -587,12 +530,15 @@ TENANTS: Final = Table[TenantView](
         Span("no tenants", Tone.WARN),
         Span("the fleet file names none; add one and it appears here", Tone.DIM),
     ],
-    text=_filter_text,
+    text=lambda view: " ".join((
+        view.name, view.tier, view.namespace, tenant_state(view).word,
+        *(f"{each.label} {each.intent.who}" for each in asked_for(view)),
+    )),
     sort=Sort("SHARE", descending=True),
     details=tenant_lines,
     opens=lambda view, _: Opening(
         "pools", of=view.name, where=lambda row: row.view.tenant == view.name
     ),
     about=lambda view: Scope(tenant=view.name),
-)
+)  # fmt: skip
 VIEWS: Final = (View("tenants", (TENANTS,), "budgets, pauses", ("tn", "tenant")),)

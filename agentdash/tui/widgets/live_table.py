@@ -253,7 +253,7 @@ class LiveTable(Panel, Generic[R]):
         """
         self._arrange(in_order=True)
         if self._keys and self._moved_at == float("-inf"):
-            self._cursor.move_to(0, self._keys)
+            self._cursor.go_to_first(self._keys)
         self.update_lines()
 
     def _rearrange(self) -> None:
@@ -531,6 +531,10 @@ class LiveTable(Panel, Generic[R]):
             self._say_order_is_fixed()
             return
         self._sort_by(self.sort.title, turn=True)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """A letter that its view needs does not sort."""
+        return action != "sort_by" or str(parameters[0]) not in self.spec.own_letters
 
     def action_sort_by(self, letter: str) -> None:
         """Sort by the column with this letter; if it is sorted by it already, reverse the order."""

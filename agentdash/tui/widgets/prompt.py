@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import ClassVar, Final, TypeAlias
 
+from textual._time import get_time
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
@@ -61,6 +62,13 @@ class PromptInput(Input):
             super().__init__()
             self.back = back
 
+    class Pressed(Message):
+        """The person has answered by one key, `character`; enter has none."""
+
+        def __init__(self, character: str) -> None:
+            super().__init__()
+            self.character = character
+
     def __init__(self) -> None:
         super().__init__(compact=True, select_on_focus=False)
         self.cursor_blink = False
@@ -69,6 +77,21 @@ class PromptInput(Input):
         self._steps_back = 0
         self._offered: list[str] = []
         self.asks = False
+        self._one_key_since: float | None = None
+
+    @property
+    def takes_one_key(self) -> bool:
+        """Whether the next key is an answer."""
+        return self._one_key_since is not None
+
+    def take_one_key(self) -> None:
+        """Let the next key be the answer; one that was pressed before is none."""
+        self.value = ""
+        self._one_key_since = get_time()
+
+    def take_lines(self) -> None:
+        """Let enter end an answer."""
+        self._one_key_since = None
 
     def validate_value(self, value: str) -> str:
         """Clean pasted text and completed names: they come from outside."""
@@ -128,7 +151,12 @@ class PromptInput(Input):
         """Backspace on an empty line leaves the prompt. Enter ends an answer here: as a binding it
         would come after the letters that are typed behind it.
         """
-        if event.key == "enter" and self.asks:
+        if self._one_key_since is not None and (event.is_printable or event.key == "enter"):
+            event.stop()
+            event.prevent_default()
+            if event.time >= self._one_key_since:
+                self.post_message(self.Pressed((event.character or "").strip()))
+        elif event.key == "enter" and self.asks:
             event.stop()
             event.prevent_default()
             await self.action_submit()
@@ -165,6 +193,7 @@ class Prompt(Horizontal):
         self.display = True
         self.label(mode)
         self.input.asks = mode == ASK
+        self.input.take_lines()
         self.input.open(text, completer, history)
         self.screen.set_focus(self.input)
 
@@ -184,12 +213,11 @@ class Prompt(Horizontal):
         self.styles.height = 1
 
     def on_resize(self, event: Resize) -> None:
-        """Lay the note out again for another width. A question has none there: it can be read now,
-        or is too narrow to be answered.
-        """
+        """Lay the note out again for another width. That a question could not be read is over."""
         if event.size.width != self._laid_out_for:
             self._laid_out_for = event.size.width
-            self.note(*(("", Tone.DIM) if self.mode == ASK else self._noted))
+            is_over = self.mode == ASK and self._noted[1] is Tone.WARN
+            self.note(*(("", Tone.DIM) if is_over else self._noted))
 
     def note(self, text: str, tone: Tone = Tone.DIM) -> None:
         """Show a note about what is typed. A warning is shown whole: it gets what the line leaves

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import TYPE_CHECKING, ClassVar, Literal, Self, get_args
+from typing import Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
 from controller.config.scalars import (
+    NO_OTHER_NAMES,
     Formula,
     FreeText,
+    KubernetesSection,
     LabelKey,
     LabelValue,
     MetricQuantity,
@@ -18,23 +18,16 @@ from controller.config.scalars import (
     Percent,
     PromQuery,
     Replicas,
-)
-from controller.config.schema.section import (
-    NO_OTHER_NAMES,
-    KubernetesSection,
     Section,
     exactly_one,
     value_of,
 )
-from controller.model.fleet import ExternalSeries, PrometheusQuery, SignalSource
-from controller.model.metrics import MetricSpec
+from controller.model.fleet import ExternalSeries, MetricSpec, PrometheusQuery, SignalSource
 from controller.model.value import INT32_MAX
 
 
-class RequirementEntry(KubernetesSection):
+class RequirementEntry(KubernetesSection, looks_like="{key: app, operator: In, values: [a, b]}"):
     """LabelSelectorRequirement of meta/v1."""
-
-    looks_like = "{key: app, operator: In, values: [a, b]}"
 
     key: LabelKey
     """The label."""
@@ -62,10 +55,8 @@ class RequirementEntry(KubernetesSection):
                 return f"!{self.key}"
 
 
-class MetricSelectorEntry(KubernetesSection):
+class MetricSelectorEntry(KubernetesSection, looks_like="{matchLabels: {team: globex}}"):
     """LabelSelector of meta/v1."""
-
-    looks_like = "{matchLabels: {team: globex}}"
 
     match_labels: dict[LabelKey, LabelValue] = Field(
         default_factory=dict, json_schema_extra=NO_OTHER_NAMES
@@ -83,10 +74,8 @@ class MetricSelectorEntry(KubernetesSection):
         return ",".join(text for _, text in sorted(requirements))
 
 
-class MetricNameEntry(KubernetesSection):
+class MetricNameEntry(KubernetesSection, looks_like="{name: queue}"):
     """MetricIdentifier of autoscaling/v2."""
-
-    looks_like = "{name: queue}"
 
     name: FreeText
     """The metric's name. For type External: one of the pool's signals, or queue, which is its
@@ -96,34 +85,16 @@ class MetricNameEntry(KubernetesSection):
     """Selects among its series; they are added up. Default: all."""
 
 
-class NamedEntry(KubernetesSection):
-    """A section with the name of a metric and a selector of its series."""
-
-    if TYPE_CHECKING:  # where it stands among the keys is for the sections to say
-        metric: MetricNameEntry
-
-    @property
-    def name(self) -> str:
-        """The metric's name."""
-        return self.metric.name
-
-    @property
-    def selector(self) -> str:
-        """The label selector as text, empty for none."""
-        return str(self.metric.selector or "")
-
-
 class TypedEntry(KubernetesSection):
-    """A section whose `type` says which other key it has."""
-
-    key_of_type: ClassVar[Mapping[str, str]] = {}
+    """A section whose `type` says which other key it has: that of the same name, but for one."""
 
     type: str
 
     @model_validator(mode="after")
     def _only_its_own(self) -> Self:
         fields = type(self).model_fields
-        wanted = self.key_of_type[self.type]
+        wanted = self.type[0].lower() + self.type[1:]
+        wanted = "averageUtilization" if wanted == "utilization" else wanted
         given = {fields[name].alias or name for name in self.model_fields_set} - {"type"}
         if given != {wanted}:
             others = " and ".join(sorted(given - {wanted}))
@@ -134,24 +105,14 @@ class TypedEntry(KubernetesSection):
 class TargetEntry(TypedEntry):
     """MetricTarget of autoscaling/v2."""
 
-    key_of_type = MappingProxyType(
-        {
-            "Value": "value",
-            "AverageValue": "averageValue",
-            "Utilization": "averageUtilization",
-        }
-    )
-
     @property
     def milli(self) -> int | None:
         """The quantity, in thousandths."""
         return getattr(self, "value", None) or getattr(self, "average_value", None)
 
 
-class FigureTargetEntry(TargetEntry):
+class FigureTargetEntry(TargetEntry, looks_like='{type: AverageValue, averageValue: "5"}'):
     """The target of an External or Object metric."""
-
-    looks_like = '{type: AverageValue, averageValue: "5"}'
 
     type: Literal["Value", "AverageValue"]
     """Value compares the metric itself, AverageValue the metric per replica."""
@@ -161,10 +122,8 @@ class FigureTargetEntry(TargetEntry):
     """A quantity per replica: "5", "500m"."""
 
 
-class PodsTargetEntry(TargetEntry):
+class PodsTargetEntry(TargetEntry, looks_like='{type: AverageValue, averageValue: "5"}'):
     """The target of a Pods metric."""
-
-    looks_like = '{type: AverageValue, averageValue: "5"}'
 
     type: Literal["AverageValue"]
     """AverageValue, which compares the metric per pod."""
@@ -172,10 +131,8 @@ class PodsTargetEntry(TargetEntry):
     """A quantity per pod: "5", "500m"."""
 
 
-class ResourceTargetEntry(TargetEntry):
+class ResourceTargetEntry(TargetEntry, looks_like="{type: Utilization, averageUtilization: 75}"):
     """The target of a Resource or ContainerResource metric."""
-
-    looks_like = "{type: Utilization, averageUtilization: 75}"
 
     type: Literal["Utilization", "AverageValue"]
     """Utilization compares the share of the requests, AverageValue the amount."""
@@ -185,10 +142,11 @@ class ResourceTargetEntry(TargetEntry):
     """A quantity per pod: "500m", "1Gi"."""
 
 
-class ExternalEntry(NamedEntry):
+class ExternalEntry(
+    KubernetesSection,
+    looks_like='{metric: {name: queue}, target: {type: AverageValue, averageValue: "5"}}',
+):
     """ExternalMetricSource of autoscaling/v2."""
-
-    looks_like = '{metric: {name: queue}, target: {type: AverageValue, averageValue: "5"}}'
 
     metric: MetricNameEntry
     """The metric."""
@@ -196,10 +154,10 @@ class ExternalEntry(NamedEntry):
     """Its target."""
 
 
-class DescribedObjectEntry(KubernetesSection):
+class DescribedObjectEntry(
+    KubernetesSection, looks_like="{kind: Service, name: web, apiVersion: v1}"
+):
     """CrossVersionObjectReference of autoscaling/v2."""
-
-    looks_like = "{kind: Service, name: web, apiVersion: v1}"
 
     kind: FreeText
     """The object's kind."""
@@ -209,10 +167,10 @@ class DescribedObjectEntry(KubernetesSection):
     """Its API group and version. Default: v1."""
 
 
-class ObjectEntry(NamedEntry):
+class ObjectEntry(
+    KubernetesSection, looks_like="{describedObject: {...}, metric: {name: ...}, target: {...}}"
+):
     """ObjectMetricSource of autoscaling/v2."""
-
-    looks_like = "{describedObject: {...}, metric: {name: ...}, target: {...}}"
 
     described_object: DescribedObjectEntry
     """The object that the metric describes."""
@@ -221,26 +179,12 @@ class ObjectEntry(NamedEntry):
     target: FigureTargetEntry
     """Its target."""
 
-    @property
-    def kind(self) -> str:
-        """The object's kind."""
-        return self.described_object.kind
 
-    @property
-    def object_name(self) -> str:
-        """The object's name."""
-        return self.described_object.name
-
-    @property
-    def api_version(self) -> str:
-        """Its API group and version, empty for the core group."""
-        return self.described_object.api_version or ""
-
-
-class PodsEntry(NamedEntry):
+class PodsEntry(
+    KubernetesSection,
+    looks_like='{metric: {name: ...}, target: {type: AverageValue, averageValue: "5"}}',
+):
     """PodsMetricSource of autoscaling/v2."""
-
-    looks_like = '{metric: {name: ...}, target: {type: AverageValue, averageValue: "5"}}'
 
     metric: MetricNameEntry
     """The metric."""
@@ -248,10 +192,10 @@ class PodsEntry(NamedEntry):
     """Its target."""
 
 
-class ResourceEntry(KubernetesSection):
+class ResourceEntry(
+    KubernetesSection, looks_like="{name: cpu, target: {type: Utilization, averageUtilization: 75}}"
+):
     """ResourceMetricSource of autoscaling/v2."""
-
-    looks_like = "{name: cpu, target: {type: Utilization, averageUtilization: 75}}"
 
     resource: Literal["cpu", "memory"] = Field(alias="name")
     """cpu or memory."""
@@ -259,10 +203,10 @@ class ResourceEntry(KubernetesSection):
     """The target of its use."""
 
 
-class ContainerResourceEntry(KubernetesSection):
+class ContainerResourceEntry(
+    KubernetesSection, looks_like="{name: cpu, container: app, target: {...}}"
+):
     """ContainerResourceMetricSource of autoscaling/v2."""
-
-    looks_like = "{name: cpu, container: app, target: {...}}"
 
     resource: Literal["cpu", "memory"] = Field(alias="name")
     """cpu or memory."""
@@ -272,19 +216,10 @@ class ContainerResourceEntry(KubernetesSection):
     """The target of its use."""
 
 
-class MetricEntry(TypedEntry):
+class MetricEntry(
+    TypedEntry, looks_like="{type: External, external: {metric: {name: queue}, target: {...}}}"
+):
     """MetricSpec of autoscaling/v2: a type, and the block of that type."""
-
-    looks_like = "{type: External, external: {metric: {name: queue}, target: {...}}}"
-    key_of_type = MappingProxyType(
-        {
-            "External": "external",
-            "Object": "object",
-            "Pods": "pods",
-            "Resource": "resource",
-            "ContainerResource": "containerResource",
-        }
-    )
 
     type: Literal["External", "Object", "Pods", "Resource", "ContainerResource"]
     """Which of the other keys it has."""
@@ -308,17 +243,20 @@ class MetricEntry(TypedEntry):
     def value(self) -> MetricSpec:
         """The metric that it is."""
         blocks = (self.external, self.object, self.pods, self.resource, self.container_resource)
-        for block, kind in zip(blocks, get_args(MetricSpec), strict=True):
-            if block is not None:
-                metric: MetricSpec = value_of(block, kind)
-                return metric
-        raise AssertionError(f"a checked metric has the block of its type: {self.type}")
+        found = zip(blocks, get_args(MetricSpec), strict=True)
+        block, kind = next((each, kind) for each, kind in found if each is not None)
+        named: dict[str, str] = {}
+        if isinstance(block, ExternalEntry | ObjectEntry | PodsEntry):
+            named = {"name": block.metric.name, "selector": str(block.metric.selector or "")}
+        if isinstance(block, ObjectEntry):
+            of = block.described_object
+            named |= {"kind": of.kind, "object_name": of.name, "api_version": of.api_version or ""}
+        metric: MetricSpec = value_of(block, kind, **named)
+        return metric
 
 
-class ModifiersEntry(KubernetesSection):
+class ModifiersEntry(KubernetesSection, looks_like='{formula: "queue / 2", target: "5"}'):
     """KEDA's scalingModifiers: a formula that makes one number of several."""
-
-    looks_like = '{formula: "queue / 2", target: "5"}'
 
     formula: Formula
     """A formula over signals and queue. It replaces the metrics that it names."""
@@ -331,10 +269,8 @@ class ModifiersEntry(KubernetesSection):
     """The pool is active while the formula gives more than this. Default 0."""
 
 
-class FallbackEntry(KubernetesSection):
+class FallbackEntry(KubernetesSection, looks_like="{failureThreshold: 3, replicas: 4}"):
     """KEDA's fallback: the replicas that stand in for metrics that cannot be read."""
-
-    looks_like = "{failureThreshold: 3, replicas: 4}"
 
     failure_threshold: int = Field(ge=0, le=INT32_MAX)
     """The fallback is used once a metric has failed more often than this in a row."""
@@ -350,10 +286,10 @@ class FallbackEntry(KubernetesSection):
     """static: replicas counts; the others: the current number may count. Default static."""
 
 
-class ExternalSignalEntry(Section):
+class ExternalSignalEntry(
+    Section, looks_like="{name: firestore_active, selector: {matchLabels: {team: globex}}}"
+):
     """Series of the external metrics API."""
-
-    looks_like = "{name: firestore_active, selector: {matchLabels: {team: globex}}}"
 
     name: FreeText
     """The metric's name in that API."""
@@ -361,10 +297,10 @@ class ExternalSignalEntry(Section):
     """Selects among its series; they are added up. Default: all."""
 
 
-class SignalEntry(Section):
+class SignalEntry(
+    Section, looks_like='{prometheus: "sum(agent_backlog)"} or {external: {name: ...}}'
+):
     """Where one signal is read: from Prometheus, or from the external metrics API."""
-
-    looks_like = '{prometheus: "sum(agent_backlog)"} or {external: {name: ...}}'
 
     prometheus: PromQuery | None = None
     """A PromQL query whose result is one number; the server of prometheus.url answers it."""

@@ -9,38 +9,41 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from controller.config.scalars import (
     MAX_REPLICAS,
+    NO_OTHER_NAMES,
     CronText,
+    Days,
     DnsLabel,
     DnsSubdomain,
     Factor,
+    FromTime,
+    KubernetesSection,
     NatsName,
     PositiveCount,
     Replicas,
+    Section,
     ShareBelowOne,
     SignalName,
     Tasks,
     TaskSeconds,
     Tolerance,
+    UntilTime,
     Wait,
     Weight,
     WholeCount,
     WindowLength,
-)
-from controller.config.schema.metrics import FallbackEntry, MetricEntry, ModifiersEntry, SignalEntry
-from controller.config.schema.section import (
-    NO_OTHER_NAMES,
-    KubernetesSection,
-    Section,
     exactly_one,
     max_not_below_min,
     no_item_twice,
     only_if,
     value_of,
 )
-from controller.config.windows import Days, FromTime, UntilTime
+from controller.config.schema.metrics import FallbackEntry, MetricEntry, ModifiersEntry, SignalEntry
 from controller.model.fleet import (
+    QUEUE,
+    AverageValueTarget,
     Behavior,
     CronWindow,
+    ExternalMetric,
     NativeCosts,
     NativePreset,
     PolicyType,
@@ -54,7 +57,6 @@ from controller.model.fleet import (
     WeeklyWindow,
 )
 from controller.model.ids import QueueName, pool_key
-from controller.model.metrics import QUEUE, AverageValueTarget, ExternalMetric
 from controller.model.scarcity import ONE, Resources
 from controller.model.value import INT32_MAX
 from controller.model.worker_messages import SessionLimits
@@ -62,10 +64,8 @@ from controller.model.worker_messages import SessionLimits
 _TWO_WAYS: Final = "a window is days, from and to, or cron and for"
 
 
-class ScheduleEntry(Section):
+class ScheduleEntry(Section, looks_like='{days: mon-fri, from: "08:00", to: "18:00", min: 2}'):
     """One window, in the tenant's time zone: days of the week, or a cron expression."""
-
-    looks_like = '{days: mon-fri, from: "08:00", to: "18:00", min: 2}'
 
     days: Days | None = None
     """Days it opens on: mon-fri, "sat,sun" or [mon, wed]."""
@@ -110,10 +110,8 @@ class ScheduleEntry(Section):
         return value_of(self, CronWindow)
 
 
-class PolicyEntry(KubernetesSection):
+class PolicyEntry(KubernetesSection, looks_like="{type: Pods, value: 10, periodSeconds: 60}"):
     """HPAScalingPolicy of autoscaling/v2: a limit on the change within a period."""
-
-    looks_like = "{type: Pods, value: 10, periodSeconds: 60}"
 
     type: Literal["Pods", "Percent"]
     """What value is a number of."""
@@ -123,10 +121,10 @@ class PolicyEntry(KubernetesSection):
     """The period's length, 1 to 1800 seconds."""
 
 
-class ScalingEntry(KubernetesSection):
+class ScalingEntry(
+    KubernetesSection, looks_like="{stabilizationWindowSeconds: 300, policies: [...]}"
+):
     """HPAScalingRules of autoscaling/v2: how fast the pool may change in one direction."""
-
-    looks_like = "{stabilizationWindowSeconds: 300, policies: [...]}"
 
     stabilization_window_s: int | None = Field(
         default=None, alias="stabilizationWindowSeconds", ge=0, le=3600
@@ -166,10 +164,8 @@ def _scaling(
     )
 
 
-class BehaviorEntry(KubernetesSection):
+class BehaviorEntry(KubernetesSection, looks_like="{scaleDown: {stabilizationWindowSeconds: 300}}"):
     """HorizontalPodAutoscalerBehavior of autoscaling/v2."""
-
-    looks_like = "{scaleDown: {stabilizationWindowSeconds: 300}}"
 
     scale_up: ScalingEntry = Field(default_factory=ScalingEntry)
     """Limits on growing. Default: none."""
@@ -201,10 +197,8 @@ MAX_QUEUES: Final = 10
 """Of one pool."""
 
 
-class QueueEntry(Section):
+class QueueEntry(Section, looks_like="{stream: TASKS, consumer: acme-research}"):
     """The JetStream consumer that feeds a pool."""
-
-    looks_like = "{stream: TASKS, consumer: acme-research}"
 
     stream: NatsName
     """The stream's name."""
@@ -212,10 +206,8 @@ class QueueEntry(Section):
     """The durable consumer's name."""
 
 
-class ReplicasEntry(Section):
+class ReplicasEntry(Section, looks_like="{min: 0, max: 20}"):
     """The least and the most replicas of a pool."""
-
-    looks_like = "{min: 0, max: 20}"
 
     min: Replicas = 0
     """Never fewer replicas. 0 scales to zero. Default 0."""
@@ -236,10 +228,8 @@ class ReplicasEntry(Section):
         return idle
 
 
-class WarmEntry(Section):
+class WarmEntry(Section, looks_like="{slo: 0.99} or {replicas: 2}"):
     """Spare replicas: a number of them, or the share of the arrivals that should find one ready."""
-
-    looks_like = "{slo: 0.99} or {replicas: 2}"
 
     slo: ShareBelowOne | None = None
     """Share of the arrivals that find a replica ready, such as 0.99."""
@@ -249,12 +239,10 @@ class WarmEntry(Section):
     _one = exactly_one("slo", "replicas")
 
 
-class NativeEntry(Section):
+class NativeEntry(Section, looks_like="{setting: prompt}"):
     """How rule native weighs waiting tasks against idle replicas: a named setting, or its
     numbers.
     """
-
-    looks_like = "{setting: prompt}"
 
     setting: Literal["prompt", "thrifty", "calm"] | None = None
     """prompt, thrifty or calm. Default prompt."""
@@ -301,10 +289,10 @@ class NativeEntry(Section):
         )
 
 
-class UsageEntry(Section):
+class UsageEntry(
+    Section, looks_like="{input_tokens: 30000, output_tokens: 2000, calls: 12, seconds: 90}"
+):
     """What one task uses, as long as it is not measured."""
-
-    looks_like = "{input_tokens: 30000, output_tokens: 2000, calls: 12, seconds: 90}"
 
     input_tokens: WholeCount = 0
     """Input tokens. Default 0."""
@@ -318,10 +306,8 @@ class UsageEntry(Section):
     """Seconds in a slot. Default 1."""
 
 
-class SessionEntry(Section):
+class SessionEntry(Section, looks_like="{tokens: 500000, duration: 4h, tool_calls: 200}"):
     """The most that one task may use. A task that reaches a limit ends with the status `limit`."""
-
-    looks_like = "{tokens: 500000, duration: 4h, tool_calls: 200}"
 
     tokens: PositiveCount = SessionLimits().tokens
     """Input, cached input and output tokens. Default 500000."""
@@ -335,10 +321,8 @@ class SessionEntry(Section):
     )
 
 
-class PoolEntry(Section):
+class PoolEntry(Section, looks_like="{name: ..., tenant: ..., queue: {...}, replicas: {...}}"):
     """One kind of agent of one tenant: a Deployment or StatefulSet fed by one queue or several."""
-
-    looks_like = "{name: ..., tenant: ..., queue: {...}, replicas: {...}}"
 
     name: DnsLabel
     """The pool's name, once per tenant."""

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 from pydantic.config import JsonDict
 
 from controller.config.scalars import (
+    NO_OTHER_NAMES,
     Cpu,
     DnsLabel,
     Factor,
@@ -17,6 +18,7 @@ from controller.config.scalars import (
     Memory,
     PositiveCount,
     Replicas,
+    Section,
     Share,
     ShareBelowOne,
     TimeZone,
@@ -24,8 +26,9 @@ from controller.config.scalars import (
     Wait,
     Weight,
     WholeCount,
+    max_not_below_min,
+    value_of,
 )
-from controller.config.schema.section import NO_OTHER_NAMES, Section, max_not_below_min, value_of
 from controller.model.fleet import Tenant, Tier
 from controller.model.scarcity import ONE, Capacity, LlmModel, NodeClass, Price, Resources
 
@@ -70,10 +73,8 @@ MAX_PRIORITY: Final = 1_000_000_000
 """The highest that Kubernetes allows a PriorityClass of a user."""
 
 
-class BlindEntry(Section):
+class BlindEntry(Section, looks_like="hold, or {after: 10m, replicas: 2}"):
     """What happens to a pool whose queue cannot be read for some time."""
-
-    looks_like = "hold, or {after: 10m, replicas: 2}"
 
     after_s: Wait = Field(alias="after")
     """How long the queue was not read: a duration."""
@@ -87,10 +88,8 @@ def _or_hold(schema: JsonDict) -> None:
         options.append({"const": "hold"})
 
 
-class TierEntry(Section):
+class TierEntry(Section, looks_like="{priority: 500}"):
     """A rank of tenants."""
-
-    looks_like = "{priority: 500}"
 
     priority: int = Field(ge=-MAX_PRIORITY, le=MAX_PRIORITY)
     """The tier with the higher priority is served first."""
@@ -102,10 +101,8 @@ class TierEntry(Section):
     """
 
 
-class QuotaEntry(Section):
+class QuotaEntry(Section, looks_like='{replicas: 20, cpu: "16", memory: 64Gi}'):
     """The most that a tenant's pools may use together."""
-
-    looks_like = '{replicas: 20, cpu: "16", memory: 64Gi}'
 
     replicas: Replicas | None = None
     """Replicas. Default: no limit."""
@@ -115,10 +112,8 @@ class QuotaEntry(Section):
     """Memory as Kubernetes writes it: "64Gi". Default: no limit."""
 
 
-class TokenCountEntry(Section):
+class TokenCountEntry(Section, looks_like="{input: 1, output: 1, cached_input: 0.1}"):
     """How much a token of each kind counts against the budget."""
-
-    looks_like = "{input: 1, output: 1, cached_input: 0.1}"
 
     input: Factor = ONE
     """An input token. Default 1."""
@@ -128,10 +123,8 @@ class TokenCountEntry(Section):
     """An input token read from the cache. Default 0.1."""
 
 
-class BudgetEntry(Section):
+class BudgetEntry(Section, looks_like="{tokens_per_day: 5000000}"):
     """The tokens per day and the money of a tenant."""
-
-    looks_like = "{tokens_per_day: 5000000}"
 
     tokens_per_day: WholeCount | None = None
     """Tokens from midnight to midnight, local time. Default: no limit."""
@@ -159,10 +152,8 @@ class BudgetEntry(Section):
         return alert
 
 
-class TenantEntry(Section):
+class TenantEntry(Section, looks_like="{tier: growth}"):
     """A customer."""
-
-    looks_like = "{tier: growth}"
 
     tier: str
     """The name of one of the tiers."""
@@ -190,10 +181,8 @@ def default_tiers() -> dict[str, TierEntry]:
     return {name: TierEntry(priority=priority) for name, priority in priorities.items()}
 
 
-class RateLimitsEntry(Section):
+class RateLimitsEntry(Section, looks_like="{requests_per_minute: 600}"):
     """A provider's limits for one API key."""
-
-    looks_like = "{requests_per_minute: 600}"
 
     requests_per_minute: PositiveCount | None = None
     """Requests per minute. Default: no limit."""
@@ -212,10 +201,8 @@ class RateLimitsEntry(Section):
     """Share of the limits per minute that is left unused. Default 0."""
 
 
-class PriceEntry(Section):
+class PriceEntry(Section, looks_like="{input: 2.50, output: 10.00}"):
     """The price of a model, in USD per million tokens."""
-
-    looks_like = "{input: 2.50, output: 10.00}"
 
     input: Usd
     """USD per million input tokens."""
@@ -225,10 +212,8 @@ class PriceEntry(Section):
     """USD per million input tokens read from the cache. Default: as input."""
 
 
-class ModelEntry(Section):
+class ModelEntry(Section, looks_like="{tier: standard}"):
     """One model of a provider."""
-
-    looks_like = "{tier: standard}"
 
     tier: Literal["nano", "standard", "premium"] = "standard"
     """How capable it is. Default standard."""
@@ -249,10 +234,8 @@ class ModelEntry(Section):
         return value_of(self, LlmModel, name=name, price=price)
 
 
-class NodesEntry(Section):
+class NodesEntry(Section, looks_like="{min: 1, max: 25}"):
     """The least and the most nodes of a class."""
-
-    looks_like = "{min: 1, max: 25}"
 
     min: Replicas = 0
     """Never fewer nodes. Default 0."""
@@ -262,10 +245,10 @@ class NodesEntry(Section):
     _order = max_not_below_min(default_min=0)
 
 
-class NodeClassEntry(Section):
+class NodeClassEntry(
+    Section, looks_like="{selector: cloud.google.com/gke-spot=true, nodes: {max: 25}}"
+):
     """Nodes of one kind."""
-
-    looks_like = "{selector: cloud.google.com/gke-spot=true, nodes: {max: 25}}"
 
     selector: LabelSelector | None = None
     """Labels of its nodes. Default: all nodes of no other class."""
@@ -279,12 +262,10 @@ class NodeClassEntry(Section):
         )
 
 
-class CapacityEntry(Section):
+class CapacityEntry(Section, looks_like='{replicas: 100, cpu: "96", memory: 400Gi}'):
     """The most that the whole fleet may use. The room of the nodes is a limit too, if agentdash may
     list them.
     """
-
-    looks_like = '{replicas: 100, cpu: "96", memory: 400Gi}'
 
     replicas: Replicas | None = None
     """Replicas. Default: no limit."""

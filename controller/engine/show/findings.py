@@ -1,29 +1,24 @@
-"""Findings: conditions that need a person's attention, worst first. Only the time since when work
-stands still is remembered; all else are pure functions.
+"""Findings: conditions that need a person's attention, worst first. Their words and what to do
+stand in one table, of which the page in the docs is made. All are pure functions.
 """
 
 from __future__ import annotations
 
-import math
+import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
-from fractions import Fraction
-from typing import Final, NamedTuple
-from zoneinfo import ZoneInfo
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from controller.model.decision import (
-    CEILINGS,
     HARMLESS,
     Bound,
     Code,
     Decision,
-    Gate,
     Outcome,
     OutcomeKind,
     Reason,
 )
-from controller.model.fleet import Fleet, Tenant
+from controller.model.fleet import Fleet
 from controller.model.ids import PoolKey, WorkloadKind
 from controller.model.observation import (
     ClusterRoom,
@@ -34,11 +29,10 @@ from controller.model.observation import (
     TenantObservation,
     TokenUsage,
     WakeWatch,
-    Workload,
 )
 from controller.model.readings import Absent, Fresh, Reading, Stale, T, Why, last_known
-from controller.model.rights import writer
 from controller.model.scarcity import Budget, Capacity, LlmModel, RateLimits
+from controller.model.servers import writer
 from controller.model.settings import Notice
 from controller.model.snapshot import (
     FROZEN,
@@ -52,17 +46,145 @@ from controller.model.snapshot import (
 from controller.planning.explain import duration, sentence, writing_manager
 from controller.planning.gate import NOT_STARTING
 from controller.planning.inputs import read_freeze
-from controller.planning.share.reasons import CostTerms, cost_alerts
-from controller.planning.share.rows import TenantScarcity, local_day, with_budget
+from controller.planning.share.claims import CostTerms
+from controller.planning.share.reasons import cost_alerts
+
+# name | severity | words | what to do; reasons that need a person have the names of their codes
+_TABLE: Final = """
+link | critical | not connected: {why} | look at the server and at our credentials; `agentdash
+    doctor` says which
+lease | critical | cannot be kept, so this process writes nothing: {why} | give it the right to
+    Leases that `agentdash manifests` prints
+journal_down | critical | nothing is written: frozen by {who} ({why}); make room on its disk, or see
+    who may write there | free the disk, or give the right back; it goes on by itself
+stream | warning | {why} | the rights of the stream, or its space
+incomplete | warning | is not complete, and the controller goes on: {why} | a faster disk
+frozen | warning | nothing is written: frozen by {who} ({why}) | remove it when the work is done:
+    see [Kill switches](../operating.md#kill-switches)
+freeze | info | the annotation agentdash.dev/freeze on its namespace is not seen: {why}; allow the
+    controller to list and watch namespaces | the right to `namespaces`, or use the annotation of
+    workloads
+unknown | warning | cannot be looked for, so the switch stays as it was: {why} | its folder's rights
+no write | critical | no write succeeds: {why}{advice} | the API server's answer stands in the
+    finding: a right, a webhook, its load
+write | warning | {why} | the answer stands in the finding
+overtaken | warning | {pools}: writes lose against changes that no watch reports, so each workload
+    is read by itself; does a proxy before the API server hold watches back? | something else writes
+    to it: see [What others do](../on-a-cluster.md#what-others-do-to-the-same-objects)
+contested | warning | {reason}; {to_do} | take `spec.replicas` out of the manifests, or let Argo CD
+    ignore it
+set_back | warning | {reason}; {to_do} | take `spec.replicas` out of the manifests, or let Argo CD
+    ignore it
+other_autoscaler | warning | {reason}; {to_do} | delete that one, or take the pool out of the fleet
+    file
+poison | warning | {reason}; {to_do} | see what these messages have in common; agentdash's workers
+    bury them after AGENTDASH_ATTEMPTS tries (agentdash dead list), others must end them themselves:
+    with max_deliver they would be lost
+blind_for_long | warning | {reason}; {to_do} | its size is a guess until its queue and metrics can
+    be read again
+annotation_unreadable | warning | {reason}; {to_do} | set it to a whole number, or remove it to let
+    the pool scale
+pause_unreadable | warning | {reason}; {to_do} | resume the pool, or pause it again with a whole
+    number of replicas
+limit_unreadable | warning | {reason}; {to_do} | correct the ResourceQuota or the nodes that it was
+    read from
+pods | warning | {stuck} of {all} pods {phase}: {why} | the reason of the scheduler or the container
+    stands in it; `l` on the pod shows its log
+rollout | info | its Deployment is paused (spec.paused): it is still scaled, but {state}; kubectl -n
+    {namespace} rollout resume deployment/{deployment} ends that | resume it
+drain | warning | its pods cannot be given a deletion cost, so Kubernetes chooses which of them go,
+    busy or not: {why}; allow the controller to patch pods | the right to patch `pods`
+orders | warning | its workers cannot be told: {why} | the rights to the bucket of orders
+workers | warning | what they do cannot be read, so their pools are not scaled down: {why} | the
+    rights to the bucket of workers
+allowances | warning | workers cannot be told their share of the models' limits: {why} | the rights
+    to the bucket of allowances
+wake | info | woken by polling only: {why} | the right to subscribe to the stream's subjects
+waits | warning | messages wait for more than {wait}, its aim is {aim}; `agentdash why {pool}` says
+    what holds it | `d` on the pool says which rule holds it
+unfinished | warning | the replicas that must go are busy for longer than a session may take
+    ({longest}), and none of them goes: look at its pods' logs (l in :pods) | look at the agent's
+    log: its task hangs, or never ends
+held by | warning | held by {bound} at {target:,} of {demand:,} wanted replicas for longer than a
+    task takes ({longest:.0f} s);{names} {advice} | raise that limit, or let the work wait
+budget | warning | {state} until {until}{stops} | `agentdash budget TENANT 8M` until the reset, or
+    wait for it
+cost | warning | planned at {usd:,.2f} USD per hour, at or above its alert of {alert:,} | `:tenants`
+    says whose; raise `usd_per_hour`, or hold pools of a lower tier
+usage | warning | token usage of {tenants} {known} ({why}): {detail} | the rights to the stream of
+    usage
+refused events | warning | {count} usage events were not counted; the last: {last} | the finding
+    names the first reason
+lost | warning | {why} | nothing: pools are held for one window
+save | warning | cannot be saved, so a restart would begin new windows: {why} | the rights to the
+    bucket; a restart would forget
+kept | warning | the bucket was restored, or deleted and made again: intents in force that it does
+    not have: {count:,}; each stays until it is asked for or taken back there, or the controller
+    restarts | `agentdash intents` shows them; ask anew or take them back
+more faults | warning | {count:,} more keys in the bucket are no intents that can be read | correct
+    the ones that are named first
+more without effect | warning | {count:,} more intents have no effect in this fleet | correct the
+    ones that are named first
+restart | warning | {parts} changed: restart the controller to put that in force | restart the
+    controller when it suits
+invalid | warning | is not taken over, the last good one stays in force: {faults} | the finding
+    says file, line and column
+limits | info | models.{model} has no limits, so no rate limit applies to {pools}; write `limits:
+    {{}}` if the provider sets none | write its limits, or that there are none
+unmeasured | info | {ceiling} does not apply to {pools}: the tokens per task are not measured yet;
+    until then their key `usage` can state them | nothing, once tasks have ended; or the pools' key
+    `usage`
+events | info | no events are written: {why}; allow us to create and patch events | the right to
+    `events` of `events.k8s.io`
+"""
+
+
+class FindingKind(NamedTuple):
+    """A row of the table; `words` has the names of its numbers in braces."""
+
+    severity: Severity
+    words: str
+    to_do: str
+
+
+def read_kinds(table: str) -> dict[str, FindingKind]:
+    """The rows of a table by name; an entry's other lines are indented."""
+    kinds = {}
+    for entry in re.split(r"\n(?=\S)", table.strip()):
+        name, severity, *texts = " ".join(entry.split()).split(" | ")
+        kinds[name] = FindingKind(Severity(severity), *texts)
+    return kinds
+
+
+FINDINGS: Final = read_kinds(_TABLE)
+FLEET_FILE: Final = "fleet file"
+FLEET: Final = "fleet"
+
+
+class Found(NamedTuple):
+    """A finding that has no time yet."""
+
+    severity: Severity
+    subject: str
+    kind: str
+    text: str
+
+
+def found(
+    name: str, subject: str, *, severity: Severity | None = None, kind: str = "", **numbers: object
+) -> Found:
+    """A finding of the table's kind `name`. `kind` is given where a subject can have several of it,
+    `severity` where it is not that of the table.
+    """
+    row = FINDINGS[name]
+    return Found(severity or row.severity, subject, kind or name, row.words.format(**numbers))
+
 
 _RANK: Final = {Severity.CRITICAL: 0, Severity.WARNING: 1, Severity.INFO: 2}
 _STUCK: Final = frozenset({PodPhase.UNSCHEDULED, PodPhase.CRASHING, PodPhase.FAILED})
 # the cause is the connection, and the connection has its own finding
 _OF_THE_LINK: Final = frozenset({Why.NEVER_READ, Why.DISCONNECTED, Why.TIMED_OUT})
 _NAMED: Final = 3
-
-Found = tuple[Severity, str, str, str]
-"""Severity, subject, kind and text of a finding that has no time yet."""
 
 
 def findings(
@@ -79,12 +201,9 @@ def findings(
     One whose subject and kind were there before keeps its time of `since`; the others get `now`
     (Unix seconds).
     """
-    found = [
-        *(
-            (Severity.CRITICAL, link.name, "link", f"not connected: {link.detail}")
-            for link in links
-            if link.state is LinkState.DISCONNECTED
-        ),
+    lost = (each for each in links if each.state is LinkState.DISCONNECTED)
+    together = [
+        *(found("link", each.name, why=each.detail) for each in lost),
         *notices,
         *_of_limits(tenants, capacity),
     ]
@@ -96,7 +215,7 @@ def findings(
             text=text,
             since=since.get((subject, kind), now),
         )
-        for severity, subject, kind, text in found
+        for severity, subject, kind, text in together
     ]
     return tuple(sorted(dated, key=lambda finding: (_RANK[finding.severity], finding.subject)))
 
@@ -107,20 +226,25 @@ def listed(names: Sequence[str]) -> str:
     return ", ".join(names[:_NAMED]) + more
 
 
+def words_of(why: Why) -> str:
+    """Why something cannot be read, in words."""
+    return why.value.replace("_", " ")
+
+
 def _of_limits(
     tenants: Mapping[str, TenantObservation], capacity: Reading[ClusterRoom]
 ) -> Iterator[Found]:
-    """Limits of the cluster that cannot be read. One finding for all tenants with the same problem:
-    a missing RBAC rule affects all alike.
+    """Limits of the cluster that cannot be read: they never stop a pool. One finding for all
+    tenants with the same problem: a missing RBAC rule affects all alike.
     """
     if (nodes := _lost(capacity)) is not None:
         yield _without("nodes", "nodes", nodes)
     readings = {name: _lost(seen.quota) for name, seen in tenants.items()}
-    for key, kind in (("quotas", Absent), ("quotas stale", Stale)):
-        lost = {name: each for name, each in readings.items() if isinstance(each, kind)}
+    for kind, of in (("quotas", Absent), ("quotas stale", Stale)):
+        lost = {name: each for name, each in readings.items() if isinstance(each, of)}
         if lost:
             names = list(lost)
-            yield _without(key, f"quotas of {listed(names)}", lost[names[0]])
+            yield _without(kind, f"quotas of {listed(names)}", lost[names[0]])
 
 
 def _lost(reading: Reading[T]) -> Stale[T] | Absent | None:
@@ -128,106 +252,29 @@ def _lost(reading: Reading[T]) -> Stale[T] | Absent | None:
 
 
 def _without(kind: str, what: str, reading: Stale[T] | Absent) -> Found:
-    """The finding when a limit of the cluster cannot be read: it never stops a pool."""
-    detail = f": {reading.detail}" if reading.detail else ""
+    why, detail = words_of(reading.why), f": {reading.detail}" if reading.detail else ""
     if isinstance(reading, Stale):
-        text = f"{what} stale ({_words(reading)}); what was known last still limits{detail}"
-        return Severity.WARNING, "kubernetes", kind, text
+        text = f"{what} stale ({why}); what was known last still limits{detail}"
+        return Found(Severity.WARNING, "kubernetes", kind, text)
     severity = Severity.INFO if reading.why is Why.REFUSED else Severity.WARNING
-    text = f"{what} cannot be read ({_words(reading)}) and set no limit{detail}"
-    return severity, "kubernetes", kind, text
+    text = f"{what} cannot be read ({why}) and set no limit{detail}"
+    return Found(severity, "kubernetes", kind, text)
 
 
-def pool_findings(pool: PoolView) -> Iterator[Found]:
-    """The findings about one pool's readings and its last write; decisions have their own."""
-    seen = pool.observation
-    yield from _of_reading(pool, "queue", seen.queue)
-    kind = pool.workload.kind.lower()
-    yield from _of_reading(pool, kind, seen.workload)
-    if isinstance(seen.workload, Fresh) and seen.workload.value.message:
-        yield Severity.WARNING, pool.key, kind, seen.workload.value.message
-    pods = last_known(seen.pods)
-    stuck = [pod for pod in (() if pods is None else pods.items) if _is_stuck(pod)]
-    if pods is not None and stuck:
-        why = ": ".join(part for part in (stuck[0].reason, stuck[0].message) if part)
-        text = f"{len(stuck)} of {len(pods.items)} pods {stuck[0].phase.value}: {why}"
-        yield Severity.WARNING, pool.key, "pods", text
-    if pool.outcome is not None and pool.outcome.kind not in HARMLESS:
-        yield Severity.WARNING, pool.key, "write", failed_write(pool.outcome)
-    if seen.unmarkable:
-        text = (
-            "its pods cannot be given a deletion cost, so Kubernetes chooses which of them go, busy"
-            f" or not: {seen.unmarkable}; allow the controller to patch pods"
-        )
-        yield Severity.WARNING, pool.key, "drain", text
-    if isinstance(seen.workload, Fresh):
-        if (freeze := read_freeze(seen.workload.value, pool.key)) is not None:
-            text = f"nothing is written: frozen by {freeze.who} ({freeze.why})"
-            yield Severity.WARNING, pool.key, FROZEN, text
-        yield from _of_rollout(pool, seen.workload.value)
-    if seen.unfreezable:
-        text = (
-            "the annotation agentdash.dev/freeze on its namespace is not seen: "
-            f"{seen.unfreezable}; allow the controller to list and watch namespaces"
-        )
-        yield Severity.INFO, pool.key, "freeze", text
-    if seen.wake is WakeWatch.POLLED:
-        yield Severity.INFO, pool.key, "wake", f"woken by polling only: {seen.wake_detail}"
+Numbers: TypeAlias = Mapping[str, Any] | None
 
 
-def _of_rollout(pool: PoolView, workload: Workload) -> Iterator[Found]:
-    """A paused Deployment still follows its size, and nothing else of its specification."""
-    if workload.paused:
-        waits = f"{workload.updated} of {workload.current} pods are of its newest template"
-        state = waits if workload.is_rolling_out else "a new pod template would wait"
-        text = (
-            f"its Deployment is paused (spec.paused): it is still scaled, but {state};"
-            f" kubectl -n {pool.namespace} rollout resume deployment/{pool.deployment} ends that"
-        )
-        severity = Severity.WARNING if workload.is_rolling_out else Severity.INFO
-        yield severity, pool.key, "rollout", text
+def _why(why: str) -> Numbers:
+    return {"why": why} if why else None
 
 
-# what of a pool cannot be known while a connection is lost, and the connection
-_LINK_OF: Final[Mapping[str, str]] = {
-    "queue": "nats",
-    "wake": "nats",
-    "orders": "nats",
-    **{kind.lower(): "kubernetes" for kind in WorkloadKind},
-    "pods": "kubernetes",
-    "write": "kubernetes",
-    "freeze": "kubernetes",
-    FROZEN: "kubernetes",
-}
-_GONE_WITH_LINK: Final = frozenset(
-    {"queue", "wake", "orders", *(kind.lower() for kind in WorkloadKind)}
-)
-
-
-def by_cause(found: Iterable[Found], links: Iterable[Link]) -> Iterator[Found]:
-    """The findings of pools, one for each cause: those that say the same of several pools are one
-    about the connection, and those that follow from a lost connection are left to its own.
-    """
-    lost = {link.name for link in links if link.state is LinkState.DISCONNECTED}
-    same: dict[tuple[Severity, str, str], list[str]] = {}
-    for severity, subject, kind, text in found:
-        if kind not in _GONE_WITH_LINK or _LINK_OF[kind] not in lost:
-            same.setdefault((severity, kind, text), []).append(subject)
-    for (severity, kind, text), subjects in same.items():
-        pools = sorted(subjects)
-        if len(pools) == 1 or kind not in _LINK_OF:
-            yield from ((severity, pool, kind, text) for pool in pools)
-        else:
-            of_pools = f"{len(pools)} pools, {listed(pools)}"
-            yield severity, _LINK_OF[kind], f"{kind} {pools[0]}", f"{of_pools}: {text}"
-
-
-def _of_reading(pool: PoolView, what: str, reading: Reading[T]) -> Iterator[Found]:
-    if isinstance(reading, Fresh):
-        return
-    kind = "unknown" if isinstance(reading, Absent) else "stale"
-    detail = f": {reading.detail}" if reading.detail else ""
-    yield Severity.WARNING, pool.key, what, f"{what} {kind} ({_words(reading)}){detail}"
+def _of_pods(pool: PoolView) -> Numbers:
+    pods = last_known(pool.observation.pods)
+    stuck = [pod for pod in pods.items if _is_stuck(pod)] if pods is not None else []
+    if pods is None or not stuck:
+        return None
+    why = ": ".join(part for part in (stuck[0].reason, stuck[0].message) if part)
+    return {"stuck": len(stuck), "all": len(pods.items), "phase": stuck[0].phase.value, "why": why}
 
 
 def _is_stuck(pod: Pod) -> bool:
@@ -237,11 +284,97 @@ def _is_stuck(pod: Pod) -> bool:
     return pod.phase in _STUCK and bool(pod.reason or pod.message)
 
 
-def _words(reading: Stale[T] | Absent) -> str:
-    return reading.why.value.replace("_", " ")
+def _of_write(pool: PoolView) -> Numbers:
+    outcome = pool.outcome
+    return None if outcome is None or outcome.kind in HARMLESS else _why(failed_write(outcome))
 
 
-_ADVICE: Final[Mapping[OutcomeKind, str]] = {
+def _of_freeze(pool: PoolView) -> Numbers:
+    workload = pool.observation.workload
+    freeze = read_freeze(workload.value, pool.key) if isinstance(workload, Fresh) else None
+    return None if freeze is None else {"who": freeze.who, "why": freeze.why}
+
+
+def _of_rollout(pool: PoolView) -> Numbers:
+    """A paused Deployment still follows its size, and nothing else of its specification."""
+    reading = pool.observation.workload
+    if not isinstance(reading, Fresh) or not reading.value.paused:
+        return None
+    workload = reading.value
+    named = {"namespace": pool.namespace, "deployment": pool.deployment}
+    if not workload.is_rolling_out:
+        return {**named, "state": "a new pod template would wait"}
+    state = f"{workload.updated} of {workload.current} pods are of its newest template"
+    return {**named, "state": state, "severity": Severity.WARNING}
+
+
+def _of_wake(pool: PoolView) -> Numbers:
+    seen = pool.observation
+    return {"why": seen.wake_detail} if seen.wake is WakeWatch.POLLED else None
+
+
+POOL_TESTS: Final[dict[str, Callable[[PoolView], Numbers]]] = {
+    "pods": _of_pods,
+    "write": _of_write,
+    "drain": lambda pool: _why(pool.observation.unmarkable),
+    FROZEN: _of_freeze,
+    "rollout": _of_rollout,
+    "freeze": lambda pool: _why(pool.observation.unfreezable),
+    "wake": _of_wake,
+}
+"""The kinds that a pool's readings and its last write have: the numbers of its words, None where
+there is nothing to find. They may have a `severity`.
+"""
+
+
+def pool_findings(pool: PoolView) -> Iterator[Found]:
+    """The findings about one pool's readings and its last write; decisions have their own."""
+    seen, kind = pool.observation, pool.workload.kind.lower()
+    yield from _of_reading(pool, "queue", seen.queue)
+    yield from _of_reading(pool, kind, seen.workload)
+    if isinstance(seen.workload, Fresh) and seen.workload.value.message:
+        yield Found(Severity.WARNING, pool.key, kind, seen.workload.value.message)
+    for name, test in POOL_TESTS.items():
+        if (numbers := test(pool)) is not None:
+            yield found(name, pool.key, **numbers)
+
+
+def _of_reading(pool: PoolView, what: str, reading: Reading[T]) -> Iterator[Found]:
+    if not isinstance(reading, Fresh):
+        known = "unknown" if isinstance(reading, Absent) else "stale"
+        detail = f": {reading.detail}" if reading.detail else ""
+        text = f"{what} {known} ({words_of(reading.why)}){detail}"
+        yield Found(Severity.WARNING, pool.key, what, text)
+
+
+_KINDS_OF_WORKLOADS: Final = frozenset(kind.lower() for kind in WorkloadKind)
+# what of a pool cannot be known while a connection is lost, and the connection
+_LINK_OF: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("queue", "wake", "orders"), "nats"),
+    **dict.fromkeys((*_KINDS_OF_WORKLOADS, "pods", "write", "freeze", FROZEN), "kubernetes"),
+}
+_GONE_WITH_LINK: Final = _KINDS_OF_WORKLOADS | {"queue", "wake", "orders"}
+
+
+def by_cause(found: Iterable[Found], links: Iterable[Link]) -> Iterator[Found]:
+    """The findings of pools, one for each cause: those that say the same of several pools are one
+    about the connection, and those that follow from a lost connection are left to its own.
+    """
+    lost = {link.name for link in links if link.state is LinkState.DISCONNECTED}
+    same: defaultdict[tuple[Severity, str, str], list[str]] = defaultdict(list)
+    for severity, subject, kind, text in found:
+        if kind not in _GONE_WITH_LINK or _LINK_OF[kind] not in lost:
+            same[severity, kind, text].append(subject)
+    for (severity, kind, text), subjects in same.items():
+        pools = sorted(subjects)
+        if len(pools) == 1 or kind not in _LINK_OF:
+            yield from (Found(severity, pool, kind, text) for pool in pools)
+        else:
+            together = f"{len(pools)} pools, {listed(pools)}: {text}"
+            yield Found(severity, _LINK_OF[kind], f"{kind} {pools[0]}", together)
+
+
+_WRITES: Final[Mapping[OutcomeKind, str]] = {
     OutcomeKind.FORBIDDEN: "not permitted to scale it",
     OutcomeKind.UNAUTHORIZED: "the credentials are not accepted",
     OutcomeKind.GONE: "the workload does not exist",
@@ -255,42 +388,20 @@ _ADVICE: Final[Mapping[OutcomeKind, str]] = {
 
 def failed_write(outcome: Outcome) -> str:
     """Why a write was not applied, in words."""
-    words = _ADVICE.get(outcome.kind, outcome.kind.value)
+    words = _WRITES.get(outcome.kind, outcome.kind.value)
     return f"{words}: {outcome.detail}" if outcome.detail else words
-
-
-FLEET_FILE: Final = "fleet file"
-FLEET: Final = "fleet"
 
 
 def file_findings(notices: Iterable[Notice]) -> Iterator[Found]:
     """One finding for each key of the fleet file that has no effect."""
     for notice in notices:
-        yield Severity.INFO, FLEET_FILE, notice.path, str(notice)
+        yield Found(Severity.INFO, FLEET_FILE, notice.path, str(notice))
 
 
 def cost_findings(costs: CostTerms, decisions: Mapping[PoolKey, Decision]) -> Iterator[Found]:
     """One finding for each tenant whose pools are planned to cost its alert or more (USD/h)."""
-    for alert in cost_alerts(costs, decisions):
-        text = (
-            f"planned at {float(alert.usd_per_hour):,.2f} USD per hour, at or above its alert of "
-            f"{alert.usd_alert:,}"
-        )
-        yield Severity.WARNING, alert.tenant, "cost", text
-
-
-_WHAT_TO_DO: Final[Mapping[Code, str]] = {
-    Code.OTHER_AUTOSCALER: "delete that one, or take the pool out of the fleet file",
-    Code.POISON: (
-        "see what these messages have in common; agentdash's workers bury them after"
-        " AGENTDASH_ATTEMPTS tries (agentdash dead list), others must end them themselves: with"
-        " max_deliver they would be lost"
-    ),
-    Code.BLIND_FOR_LONG: "its size is a guess until its queue and metrics can be read again",
-    Code.ANNOTATION_UNREADABLE: "set it to a whole number, or remove it to let the pool scale",
-    Code.PAUSE_UNREADABLE: "resume the pool, or pause it again with a whole number of replicas",
-    Code.LIMIT_UNREADABLE: "correct the ResourceQuota or the nodes that it was read from",
-}
+    for each in cost_alerts(costs, decisions):
+        yield found("cost", each.tenant, usd=float(each.usd_per_hour), alert=each.usd_alert)
 
 
 _OF_A_WRITER: Final = frozenset({Code.CONTESTED, Code.SET_BACK})
@@ -298,45 +409,37 @@ _OF_A_WRITER: Final = frozenset({Code.CONTESTED, Code.SET_BACK})
 
 def needs_attention(decision: Decision) -> bool:
     """Whether `decision_findings` has a finding for this decision."""
-    return any(_what_to_do(reason) for reason in decision.reasons)
+    return any(_needs_a_person(reason) for reason in decision.reasons)
 
 
-def _what_to_do(reason: Reason) -> str:
-    """What a person is to do; empty if nothing."""
-    if reason.code in _OF_A_WRITER:
-        return writer(writing_manager(reason)).to_do
-    return _WHAT_TO_DO.get(reason.code, "")
+def _needs_a_person(reason: Reason) -> bool:
+    return reason.code.value in FINDINGS and "{reason}" in FINDINGS[reason.code.value].words
 
 
 def decision_findings(decisions: Collection[Decision], now: float) -> Iterator[Found]:
     """One for each reason that needs a person, of the kind of its code: what is wrong, and what to
     do about it. Pools that have all been blind for long are one finding: they have one cause.
     """
-    blind = [each for each in decisions if _is_blind_for_long(each)]
+    long = Code.BLIND_FOR_LONG
+    blind = [each for each in decisions if any(one.code is long for one in each.reasons)]
     if len(blind) > 1:
         names = listed([each.pool for each in blind])
-        text = f"the work of {len(blind)} pools, {names}, has not been known for long"
-        advice = "their sizes are guesses until their queues and metrics can be read again"
-        yield Severity.WARNING, FLEET, Code.BLIND_FOR_LONG.value, f"{text}; {advice}"
+        reason = f"the work of {len(blind)} pools, {names}, has not been known for long"
+        to_do = "their sizes are guesses until their queues and metrics can be read again"
+        yield found(long, FLEET, reason=reason, to_do=to_do)
     for decision in decisions:
-        for reason in decision.reasons:
-            if reason.code is Code.BLIND_FOR_LONG and len(blind) > 1:
-                continue
-            if to_do := _what_to_do(reason):
-                text = f"{sentence(reason, now)}; {to_do}"
-                yield Severity.WARNING, decision.pool, _kind(reason), text
+        for each in filter(_needs_a_person, decision.reasons):
+            if each.code is not long or len(blind) == 1:
+                yield _of_reason(decision.pool, each, now)
 
 
-def _kind(reason: Reason) -> str:
-    """The code; where a pool has several queues, with the one that it is about: each has its own
-    finding.
-    """
-    queue = reason.numbers.get("queue")
-    return reason.code.value if queue is None else f"{reason.code.value} {queue}"
-
-
-def _is_blind_for_long(decision: Decision) -> bool:
-    return any(reason.code is Code.BLIND_FOR_LONG for reason in decision.reasons)
+def _of_reason(pool: PoolKey, reason: Reason, now: float) -> Found:
+    """Where a pool has several queues, the kind names the one that it is about."""
+    name, queue = reason.code.value, reason.numbers.get("queue")
+    kind, to_do = name if queue is None else f"{name} {queue}", FINDINGS[name].to_do
+    if reason.code in _OF_A_WRITER:
+        to_do = writer(writing_manager(reason)).to_do
+    return found(name, pool, kind=kind, reason=sentence(reason, now), to_do=to_do)
 
 
 _NO_LIMITS: Final = RateLimits()
@@ -365,18 +468,10 @@ def model_findings(fleet: Fleet, seen: Mapping[PoolKey, PoolObservation]) -> Ite
             for ceiling in _ceilings(fleet.capacity, pool.tenant, budget, model):
                 unmeasured[ceiling].append(pool.key)
     for name, pools in unlimited.items():
-        path = f"models.{name}.limits"
-        text = (
-            f"models.{name} has no limits, so no rate limit applies to {listed(pools)}; write "
-            "`limits: {}` if the provider sets none"
-        )
-        yield Severity.INFO, FLEET_FILE, path, text
+        kind = f"models.{name}.limits"
+        yield found("limits", FLEET_FILE, kind=kind, model=name, pools=listed(pools))
     for (subject, kind, name), pools in unmeasured.items():
-        text = (
-            f"{name} does not apply to {listed(pools)}: the tokens per task are not "
-            "measured yet; until then their key `usage` can state them"
-        )
-        yield Severity.INFO, subject, kind, text
+        yield found("unmeasured", subject, kind=kind, ceiling=name, pools=listed(pools))
 
 
 def _ceilings(
@@ -397,166 +492,6 @@ def _ceilings(
         yield FLEET_FILE, "usd unmeasured", "the fleet's limit in USD per hour"
 
 
-UNFINISHED: Final = "unfinished"
-"""The kind of the finding about busy replicas."""
-# how long a task takes where nobody has measured it
-_USUAL_SERVICE_S: Final = 60.0
-# an operator's pause is meant to stop the work
-_TOLD: Final = CEILINGS - {Bound.PAUSE}
-_OF_TENANT: Final = frozenset({Bound.BUDGET, Bound.COST, Bound.QUOTA})
-_OF_FLEET: Final = frozenset({Bound.CAPACITY, Bound.RATE})
-
-
-class _Capped(NamedTuple):
-    """A pool below its demand: since when (Unix seconds), and the decision that stands."""
-
-    since: float
-    decision: Decision
-
-
-class _Finishing(NamedTuple):
-    """A pool that waits for busy replicas to finish: since when (Unix seconds) none has gone, and
-    its size meanwhile.
-    """
-
-    since: float
-    replicas: int | None
-
-
-class WorkFindings:
-    """Remembers since when each pool is held below its demand, or waits for its busy replicas."""
-
-    def __init__(self, fleet: Fleet) -> None:
-        self._tenants = {tenant.name: tenant for tenant in fleet.tenants}
-        self._tenant_of = {pool.key: pool.tenant for pool in fleet.pools}
-        self._sessions_s = {pool.key: pool.session.duration_s for pool in fleet.pools}
-        self._capped: dict[PoolKey, _Capped] = {}
-        self._finishing: dict[PoolKey, _Finishing] = {}
-
-    def decided(
-        self, decisions: Iterable[Decision], now: float, bound_since: float | None = None
-    ) -> None:
-        """Take the decisions that were made again at `now`. `bound_since` is when their bound
-        began, which may be before this process did (both Unix seconds).
-        """
-        began = now if bound_since is None else min(bound_since, now)
-        for decision in decisions:
-            known = self._capped.pop(decision.pool, None)
-            if _is_capped(decision):
-                since = began if known is None else known.since
-                self._capped[decision.pool] = _Capped(since, decision)
-            waits = self._finishing.pop(decision.pool, None)
-            if decision.gate is Gate.BUSY:
-                if waits is None or waits.replicas != decision.next:
-                    waits = _Finishing(began if waits is None else now, decision.next)
-                self._finishing[decision.pool] = waits
-
-    def found(
-        self,
-        seen: Mapping[str, TenantObservation],
-        scarce: Mapping[str, TenantScarcity],
-        now: float,
-    ) -> Iterator[Found]:
-        """The findings as of `now`: one for each budget, one for each ceiling that holds pools for
-        longer than their tasks take, and one for each pool whose busy replicas do not finish within
-        the longest session. `scarce` has the budgets that operators set.
-        """
-        held: defaultdict[tuple[str, Bound], list[Decision]] = defaultdict(list)
-        for key, (since, decision) in self._capped.items():
-            if now - since > service_s(decision):
-                held[self._subject(key, decision.bound), decision.bound].append(decision)
-        for name, observation in seen.items():
-            tenant = self._tenants.get(name)
-            if tenant is not None:
-                limits = scarce.get(name)
-                tenant = with_budget(tenant, None if limits is None else limits.set_by)
-                of_budget = held.get((name, Bound.BUDGET), [])
-                found = _budget(tenant, observation, of_budget, now)
-                if found is not None:
-                    held.pop((name, Bound.BUDGET), None)
-                    yield found
-        for (subject, bound), decisions in held.items():
-            yield Severity.WARNING, subject, f"held by {bound}", _held(bound, decisions)
-        for key, (since, _) in self._finishing.items():
-            longest_s = self._sessions_s.get(key, math.inf)
-            if now - since > longest_s:
-                text = (
-                    "the replicas that must go are busy for longer than a session may take"
-                    f" ({duration(longest_s)}), and none of them goes: look at its pods' logs"
-                    " (l in :pods)"
-                )
-                yield Severity.WARNING, key, UNFINISHED, text
-
-    def _subject(self, key: PoolKey, bound: Bound) -> str:
-        if bound in _OF_TENANT:
-            return self._tenant_of.get(key, key)
-        return FLEET if bound in _OF_FLEET else key
-
-
-def service_s(decision: Decision) -> float:
-    """How long one of its tasks takes, in seconds, as far as the decision knows it."""
-    for reason in decision.reasons:
-        measured = reason.numbers.get("service_s")
-        if isinstance(measured, int | float):
-            return float(measured)
-    return _USUAL_SERVICE_S
-
-
-def _is_capped(decision: Decision) -> bool:
-    if decision.target is None or decision.demand is None:
-        return False
-    return decision.bound in _TOLD and decision.target < decision.demand
-
-
-def _held(bound: Bound, decisions: list[Decision]) -> str:
-    target = sum(decision.target or 0 for decision in decisions)
-    demand = sum(decision.demand or 0 for decision in decisions)
-    longest = max(service_s(decision) for decision in decisions)
-    names = "" if len(decisions) == 1 else f" {listed([each.pool for each in decisions])}:"
-    return (
-        f"held by {bound} at {target:,} of {demand:,} wanted replicas for longer than a task takes "
-        f"({longest:.0f} s);{names} {_BOUND_ADVICE.get(bound, 'its work waits')}"
-    )
-
-
-_BOUND_ADVICE: Final[Mapping[Bound, str]] = {
-    Bound.MAX: "raise replicas.max, or let the work wait",
-    Bound.SCHEDULE: "its schedule allows no more now",
-    Bound.QUOTA: "the tenant's quota is full",
-    Bound.COST: "the limit in USD per hour is reached",
-    Bound.CAPACITY: "the nodes have no room",
-    Bound.RATE: "the model's rate limit feeds no more",
-}
-
-
-def _budget(
-    tenant: Tenant, seen: TenantObservation, held: list[Decision], now: float
-) -> Found | None:
-    budget, usage = tenant.budget, last_known(seen.usage)
-    if budget.tokens_per_day is None or usage is None:
-        return None
-    gone = Fraction(usage.used) + Fraction(usage.reserved)
-    if gone < Fraction(budget.warn) * budget.tokens_per_day:
-        return None
-    stops = "" if not held else f"; it holds {listed([each.pool for each in held])}"
-    reset = local_day(now, ZoneInfo(tenant.timezone)).end
-    until = f"{datetime.fromtimestamp(reset, UTC):%H:%M}Z"
-    if gone >= budget.tokens_per_day:
-        severity = Severity.CRITICAL if budget.hard else Severity.WARNING
-        effect = "its pools stop" if budget.hard else "its pools go on"
-        spent = f"the day's {budget.tokens_per_day:,} tokens are spent"
-        return severity, tenant.name, "budget", f"{spent}: {effect} until {until}{stops}"
-    return Severity.WARNING, tenant.name, "budget", _nearly(budget, gone, until) + stops
-
-
-def _nearly(budget: Budget, gone: Fraction, until: str) -> str:
-    tokens = budget.tokens_per_day or 1
-    end = "its pools stop" if budget.hard else "they are only slowed"
-    percent = int(gone * 100 / tokens)
-    used = f"{percent} % of the day's {tokens:,} tokens are used or reserved"
-    return f"{used}; at 100 % {end}, until {until}"
-
-
 # usage of tenants without a budget is not read, and a lost connection has its own finding
 _ELSEWHERE: Final = frozenset({Why.NEVER_READ, Why.DISCONNECTED})
 
@@ -572,25 +507,23 @@ def usage_findings(
         if not isinstance(seen.usage, Fresh) and seen.usage.why not in _ELSEWHERE:
             silent[seen.usage.why][name] = seen.usage
     for why, readings in silent.items():
-        first, words = next(iter(readings.values())), why.value.replace("_", " ")
-        kind = "unknown" if isinstance(first, Absent) else "stale"
-        text = f"token usage of {listed(list(readings))} {kind} ({words}): {first.detail}"
-        yield Severity.WARNING, "nats", f"usage {why.value}", text
+        first = next(iter(readings.values()))
+        yield found(
+            "usage",
+            "nats",
+            kind=f"usage {why.value}",
+            tenants=listed(list(readings)),
+            known="unknown" if isinstance(first, Absent) else "stale",
+            why=words_of(why),
+            detail=first.detail,
+        )
     if refused.count:
-        text = f"{refused.count} usage events were not counted; the last: {refused.last}"
-        yield Severity.WARNING, "nats", "refused events", text
+        yield found("refused events", "nats", count=refused.count, last=refused.last)
 
 
-WAITS: Final = "waits"
-"""The kind of the finding."""
 # a wait is told in steps, so that the text does not change with every second
 _STEPS_S: Final = ((60.0, 5.0), (600.0, 30.0), (3600.0, 60.0))
 _LONGEST_STEP_S: Final = 600.0
-
-
-def aims_of(fleet: Fleet) -> dict[PoolKey, float]:
-    """The longest that a message should wait, in seconds, for each pool that has an aim."""
-    return {pool.key: pool.aim_s for pool in fleet.pools if pool.aim_s is not None}
 
 
 def wait_findings(
@@ -600,7 +533,8 @@ def wait_findings(
     now: float,
 ) -> Iterator[Found]:
     """One for each pool with a message that waits, or with one in 20 of those of the last five
-    minutes that waited, longer than its aim. An operator's pause is meant to let work wait.
+    minutes that waited, longer than its aim (seconds). An operator's pause is meant to let work
+    wait.
     """
     longest: dict[PoolKey, float] = {}
     for each in rates if aims else ():
@@ -608,19 +542,8 @@ def wait_findings(
             oldest = 0.0 if each.oldest_at is None else now - each.oldest_at
             longest[each.pool] = max(longest.get(each.pool, 0.0), oldest, each.waited_p95_s or 0.0)
     for pool, wait_s in longest.items():
-        decision = decisions.get(pool)
-        if wait_s > aims[pool] and (decision is None or decision.bound is not Bound.PAUSE):
-            wait, aim = duration(_in_steps(wait_s, aims[pool])), duration(aims[pool])
-            text = f"messages wait for more than {wait}, its aim is {aim}"
-            yield (
-                Severity.WARNING,
-                pool,
-                WAITS,
-                f"{text}; `agentdash why {pool}` says what holds it",
-            )
-
-
-def _in_steps(wait_s: float, aim_s: float) -> float:
-    """The wait, rounded down to a step, but never below the aim."""
-    step_s = next((step for most, step in _STEPS_S if wait_s < most), _LONGEST_STEP_S)
-    return max(wait_s // step_s * step_s, aim_s)
+        decision, aim_s = decisions.get(pool), aims[pool]
+        if wait_s > aim_s and (decision is None or decision.bound is not Bound.PAUSE):
+            step_s = next((step for most, step in _STEPS_S if wait_s < most), _LONGEST_STEP_S)
+            wait = duration(max(wait_s // step_s * step_s, aim_s))
+            yield found("waits", pool, wait=wait, aim=duration(aim_s), pool=pool)

@@ -12,14 +12,10 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from controller.engine.actuate import Write
-from controller.engine.history import HistoryRecorder
+from controller.engine.actuate import Recorder, Write
 from controller.engine.memory import LEFT_FOR_S, Standings
-from controller.engine.record import Recorder
 from controller.engine.show.findings import (
     Found,
-    WorkFindings,
-    aims_of,
     by_cause,
     cost_findings,
     decision_findings,
@@ -31,15 +27,14 @@ from controller.engine.show.findings import (
     usage_findings,
     wait_findings,
 )
-from controller.engine.show.models import ModelViews
-from controller.engine.show.rates import QueueMeters
-from controller.engine.show.room import RoomViews
+from controller.engine.show.limits import WorkFindings
+from controller.engine.show.past import HistoryRecorder, QueueMeters
+from controller.engine.show.supply import ModelViews, RoomViews
 from controller.engine.show.tenants import TenantViews, UsedToday
 from controller.model.decision import Decision, Outcome
 from controller.model.fleet import Fleet, Pool
 from controller.model.ids import PoolKey
 from controller.model.intents import Intents
-from controller.model.lease import LeaseView
 from controller.model.observation import (
     ClusterRoom,
     Observation,
@@ -50,11 +45,10 @@ from controller.model.observation import (
     TokensByModel,
 )
 from controller.model.readings import Absent, Reading, Why
-from controller.model.settings import Notice
+from controller.model.settings import LeaseView, Notice
 from controller.model.snapshot import Finding, Link, LoopStats, PoolView, Role, Snapshot
 from controller.planning.memo import Kept
-from controller.planning.share.claims import KnownDraws
-from controller.planning.share.reasons import cost_terms_of
+from controller.planning.share.claims import KnownDraws, cost_terms_of
 from controller.planning.share.rows import TenantScarcity
 
 MOST_AHEAD_S: Final = 3600.0
@@ -87,7 +81,7 @@ class SnapshotBuilder:
         self._fleet = fleet
         self._costs = cost_terms_of(fleet)
         self._work = WorkFindings(fleet)
-        self._aims = aims_of(fleet)
+        self._aims = {pool.key: pool.aim_s for pool in fleet.pools if pool.aim_s is not None}
         self._tiers = {tenant.name: tenant.tier.name for tenant in fleet.tenants}
         self._name = name
         self._context = context
@@ -316,8 +310,8 @@ class SnapshotBuilder:
             self._of_all_models.take(view)
             self._room.take(view)
             self._of_pools.pop(key, None)
-            if found := tuple(pool_findings(view)):
-                self._of_pools[key] = found
+            if of_pool := tuple(pool_findings(view)):
+                self._of_pools[key] = of_pool
             self._attention.pop(key, None)
             if view.decision is not None:
                 self._work.decided((view.decision,), now, standing.bound_since)

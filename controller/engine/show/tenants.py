@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -24,8 +24,8 @@ from controller.model.snapshot import PoolView, TenantTokens, TenantView, TokenS
 from controller.planning.share.claims import KnownDraws, requests_of
 from controller.planning.share.reasons import planned_replicas
 from controller.planning.share.rows import (
-    BudgetNow,
     BudgetState,
+    BudgetStatus,
     Day,
     TenantScarcity,
     local_day,
@@ -56,9 +56,6 @@ class _TenantIntents(NamedTuple):
     budget: Intent | None = None
 
 
-_NOTHING_ASKED: Final = _TenantIntents()
-
-
 class UsedToday(NamedTuple):
     """What tenants used today, by their names: of each class of models, and of each model."""
 
@@ -70,7 +67,7 @@ class _Inputs(NamedTuple):
     """All that a tenant's view is made of, but for its pools."""
 
     seen: TenantObservation
-    budget: BudgetNow | None
+    budget: BudgetStatus | None
     set_by: Intent | None
     tiers: TierUsage | None
     by_model: TokensByModel | None
@@ -133,10 +130,10 @@ class TenantViews:
                 set_by=None if found is None else found.set_by,
                 tiers=used.tiers.get(name),
                 by_model=used.by_model.get(name),
-                asked=_asked_of(name, intents, now) if is_any_asked else _NOTHING_ASKED,
+                asked=_asked_of(name, intents, now) if is_any_asked else _TenantIntents(),
                 day=self._day(tenant, known, now),
             )
-            if name not in self._changed and known is not None and _same(known, inputs):
+            if name not in self._changed and known == inputs:
                 continue
             self._inputs[name] = inputs
             left = self._left.get(name) if now <= self._left_until else None
@@ -197,56 +194,60 @@ def dated(
     """The view, with since when its tokens and its pause are as they are: as `before` or as the
     process before this one has `left` it, where they were the same, else since `now`.
     """
-    tokens, pause_since = view.tokens, None
+    tokens, pause = view.tokens, view.pause
+    of_tokens, of_pause = [], []
+    for each in (before, left):
+        if each is None:
+            continue
+        if tokens is not None and each.tokens is not None and each.tokens.state is tokens.state:
+            of_tokens.append(each.tokens.since)
+        if pause is not None and each.pause is not None and each.pause.who == pause.who:
+            of_pause.append(each.pause_since)
     if tokens is not None:
-        known = None if before is None else before.tokens
-        is_same = known is not None and known.state is tokens.state
-        since = known.since if known is not None and is_same else now
-        if left is not None and left.tokens is not None and left.tokens.state is tokens.state:
-            since = _earlier(since, left.tokens.since)
-        tokens = replace(tokens, since=since)
-    if view.pause is not None:
-        known_pause = None if before is None else before.pause
-        is_same = known_pause is not None and known_pause.who == view.pause.who
-        pause_since = before.pause_since if before is not None and is_same else now
-        if left is not None and left.pause is not None and left.pause.who == view.pause.who:
-            pause_since = _earlier(pause_since, left.pause_since)
-    return replace(view, tokens=tokens, pause_since=pause_since)
-
-
-def _earlier(one: float | None, other: float | None) -> float | None:
-    return min((each for each in (one, other) if each is not None), default=None)
-
-
-def _asked_of(tenant: str, intents: Intents, now: float) -> _TenantIntents:
-    budgets = (each for each in intents.of(IntentKind.BUDGET) if each.scope.tenant == tenant)
-    return _TenantIntents(
-        pause=_first_of(tenant, intents.of(IntentKind.PAUSE), now),
-        freeze=_first_of(tenant, intents.of(IntentKind.FREEZE), now),
-        no_growth=_first_of(tenant, intents.of(IntentKind.NO_GROWTH), now),
-        budget=next((each for each in budgets if each.until is None or each.until > now), None),
+        tokens = replace(tokens, since=_first(of_tokens, now))
+    return replace(
+        view, tokens=tokens, pause_since=None if pause is None else _first(of_pause, now)
     )
 
 
-def _first_of(tenant: str, intents: Iterable[Intent], now: float) -> Intent | None:
-    """The first in force that is for the whole tenant: its own or the fleet's."""
-    for intent in intents:
-        of_tenant = intent.scope.pool is None and intent.scope.tenant in {None, tenant}
-        if of_tenant and (intent.until is None or intent.until > now):
-            return intent
-    return None
+def _first(times: Iterable[float | None], now: float) -> float:
+    return min((each for each in times if each is not None), default=now)
+
+
+def _asked_of(tenant: str, intents: Intents, now: float) -> _TenantIntents:
+    """The first in force of each kind for the whole tenant: its own or the fleet's."""
+
+    def first(kind: IntentKind, *tenants: str | None) -> Intent | None:
+        return next(
+            (
+                each
+                for each in intents.of(kind)
+                if each.scope.pool is None
+                and each.scope.tenant in tenants
+                and (each.until is None or each.until > now)
+            ),
+            None,
+        )
+
+    return _TenantIntents(
+        pause=first(IntentKind.PAUSE, tenant, None),
+        freeze=first(IntentKind.FREEZE, tenant, None),
+        no_growth=first(IntentKind.NO_GROWTH, tenant, None),
+        budget=first(IntentKind.BUDGET, tenant),
+    )
+
+
+def _by_kind(how: Callable[[Sequence[int | None]], int | None], *amounts: Resources) -> Resources:
+    """Each kind of resource by itself."""
+    names = Resources.__struct_fields__
+    return Resources(**{name: how([getattr(each, name) for each in amounts]) for name in names})
 
 
 def total_of(amounts: Iterable[Resources]) -> Resources:
     """The sum; a part of it that is not known makes it unknown."""
-    total = _NOTHING
-    for each in amounts:
-        total = Resources(
-            replicas=_plus(total.replicas, each.replicas),
-            cpu_milli=_plus(total.cpu_milli, each.cpu_milli),
-            memory_bytes=_plus(total.memory_bytes, each.memory_bytes),
-        )
-    return total
+    return _by_kind(
+        lambda each: None if None in each else sum(one for one in each if one), *amounts
+    )
 
 
 def requested(pool: Pool, seen: PoolObservation, replicas: int) -> Resources:
@@ -254,19 +255,14 @@ def requested(pool: Pool, seen: PoolObservation, replicas: int) -> Resources:
     if not replicas:
         return _NOTHING
     each = requests_of(pool, seen) or Resources()
-    return Resources(
-        replicas=replicas,
-        cpu_milli=None if each.cpu_milli is None else each.cpu_milli * replicas,
-        memory_bytes=None if each.memory_bytes is None else each.memory_bytes * replicas,
-    )
+    all_of_them = _by_kind(lambda one: None if one[0] is None else one[0] * replicas, each)
+    return replace(all_of_them, replicas=replicas)
 
 
 def lesser(one: Resources, other: Resources) -> Resources:
     """The smaller amount of each."""
-    return Resources(
-        replicas=_least(one.replicas, other.replicas),
-        cpu_milli=_least(one.cpu_milli, other.cpu_milli),
-        memory_bytes=_least(one.memory_bytes, other.memory_bytes),
+    return _by_kind(
+        lambda each: min((known for known in each if known is not None), default=None), one, other
     )
 
 
@@ -284,10 +280,9 @@ def _tokens(tenant: Tenant, inputs: _Inputs) -> TenantTokens | None:
             is_old=usage is not None,
             resets_at=inputs.day.end,
         )
-    status = budget.status
     runs_out = None
-    if status.early is not None and status.exhausted_in is not None:
-        runs_out = budget.at + 60 * float(status.exhausted_in)
+    if budget.early is not None and budget.exhausted_in is not None:
+        runs_out = budget.at + 60 * float(budget.exhausted_in)
     return TenantTokens(
         cap=cap,
         state=_state(budget),
@@ -295,39 +290,18 @@ def _tokens(tenant: Tenant, inputs: _Inputs) -> TenantTokens | None:
         reserved=round(usage.reserved),
         is_old=isinstance(inputs.seen.usage, Stale),
         burn_per_minute=float(usage.burn_per_minute),
-        pace_per_minute=_float(status.limit),
-        runs_out_at=budget.at if status.gone >= 1 else runs_out,
+        pace_per_minute=_float(budget.limit),
+        runs_out_at=budget.at if budget.gone >= 1 else runs_out,
         resets_at=inputs.day.end,
     )
 
 
-def _state(budget: BudgetNow) -> TokenState:
-    status = budget.status
-    if status.state is BudgetState.HARD:
+def _state(budget: BudgetStatus) -> TokenState:
+    if budget.state is BudgetState.HARD:
         return TokenState.HARD
-    if status.limit is not None:
+    if budget.limit is not None:
         return TokenState.PACED
-    return TokenState.WARNED if status.state is BudgetState.WARN else TokenState.OK
-
-
-def _same(known: _Inputs, found: _Inputs) -> bool:
-    return (
-        known.seen is found.seen
-        and known.budget is found.budget
-        and known.set_by is found.set_by
-        and known.tiers == found.tiers
-        and known.by_model == found.by_model
-        and all(one is other for one, other in zip(known.asked, found.asked, strict=True))
-        and known.day is found.day
-    )
-
-
-def _plus(one: int | None, other: int | None) -> int | None:
-    return None if one is None or other is None else one + other
-
-
-def _least(one: int | None, other: int | None) -> int | None:
-    return min((each for each in (one, other) if each is not None), default=None)
+    return TokenState.WARNED if budget.state is BudgetState.WARN else TokenState.OK
 
 
 def _float(amount: object) -> float | None:

@@ -8,29 +8,31 @@ computeStatusFor...Metric), replica_calculator.go and metrics/utilization.go.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Final, NamedTuple
 
 from controller.model.decision import Code, Reason
-from controller.model.metrics import (
+from controller.model.fleet import (
     AverageValueTarget,
-    ConditionStatus,
     ContainerResourceMetric,
     ExternalMetric,
+    MetricSpec,
+    ObjectMetric,
+    PodsMetric,
+    ResourceMetric,
+    UtilizationTarget,
+    ValueTarget,
+)
+from controller.model.observation import (
+    ConditionStatus,
     Figure,
     MeasuredMetric,
     MeasuredPod,
-    MetricSpec,
-    ObjectMetric,
     PodFigures,
-    PodsMetric,
     PodUsages,
-    ResourceMetric,
     Series,
     StatusPhase,
-    UtilizationTarget,
-    ValueTarget,
 )
 from controller.model.readings import Fresh
 from controller.model.value import CPU, INT32_MAX, INT64_MAX, MILLI
@@ -91,7 +93,7 @@ class Proposals(NamedTuple):
     reasons: tuple[Reason, ...]
 
 
-class Sample(NamedTuple):
+class _Sample(NamedTuple):
     """One pod's figure in thousandths; `at` is the end of the window it was taken over."""
 
     value_milli: int
@@ -99,18 +101,13 @@ class Sample(NamedTuple):
     window_s: float
 
 
-class Groups(NamedTuple):
+class _Groups(NamedTuple):
     """Pods by how their samples are used; `ready` is the number of pods in none of the sets."""
 
     ready: int
     unready: frozenset[str]
     missing: frozenset[str]
     ignored: frozenset[str]
-
-
-class _Usage(NamedTuple):
-    ratio: float
-    shown: int
 
 
 def reading_name(spec: MetricSpec) -> str:
@@ -158,41 +155,31 @@ def _proposal(metric: MeasuredMetric, given: PoolInput, moment: Moment) -> Propo
     reading counts like a metric that the HPA cannot read.
     """
     spec, reading, pods = metric.spec, metric.reading, given.seen.measured_pods
+    resource = container = ""
     if not isinstance(reading, Fresh):
         raise MetricError(MetricFault.UNREADABLE, reading.detail or reading.why.value)
     match spec, reading.value:
         case ExternalMetric(), Series(values_milli=values):
-            return _of_one_value(spec.target, total_milli(values), given)
+            return _of_one_value(spec.target, _total_milli(values), given)
         case ObjectMetric(), Figure(value_milli=milli):
             return _of_one_value(spec.target, milli, given)
         case PodsMetric(), PodFigures() as figures:
-            samples, resource, container = figure_samples(figures), "", ""
+            samples = _figure_samples(figures)
         case ((ResourceMetric() | ContainerResourceMetric()), PodUsages() as usages):
             resource = spec.resource
             container = spec.container if isinstance(spec, ContainerResourceMetric) else ""
-            samples = pod_samples(usages, container)
+            samples = _pod_samples(usages, container)
         case _:
             raise MetricError(MetricFault.UNREADABLE, "the answer is not of the metric's kind")
-    if isinstance(spec.target, UtilizationTarget):
-        return resource_utilization(
-            samples,
-            spec.target.percent,
-            current=given.current,
-            pods=pods,
-            resource=resource,
-            container=container,
-            tolerance=given.terms.tolerance,
-            moment=moment,
-        )
-    return pods_average_value(
-        samples,
-        spec.target.milli,
-        current=given.current,
-        pods=pods,
-        tolerance=given.terms.tolerance,
-        moment=moment,
-        resource=resource,
-    )
+    if not pods:
+        text = "no pods returned by selector while calculating replica count"
+        raise MetricError(MetricFault.NO_PODS, text)
+    groups = _group_pods(pods, samples, resource, moment)
+    if not samples.keys() - groups.ignored - groups.unready:
+        text = "did not receive metrics for targeted pods (pods might be unready)"
+        raise MetricError(MetricFault.NO_SAMPLES, text)
+    usage = _Usage(spec.target, pods, resource, container)
+    return _two_passes(usage, samples, groups, given.current, given.terms.tolerance)
 
 
 def _of_one_value(
@@ -201,8 +188,7 @@ def _of_one_value(
     tolerance = given.terms.tolerance
     if isinstance(target, AverageValueTarget):
         return object_average_value(milli, target.milli, given.status_replicas, tolerance)
-    ready = serving_pods(given.seen.measured_pods)
-    return object_value(milli, target.milli, given.current, ready, tolerance)
+    return _object_value(milli, target.milli, given)
 
 
 def _unusable(
@@ -251,7 +237,7 @@ def _explained(metric: MeasuredMetric, proposal: Proposal, given: PoolInput) -> 
         yield because(Code.TOLERATED, kept, ratio=round(ratio, 3))
 
 
-def total_milli(values_milli: Sequence[int]) -> int:
+def _total_milli(values_milli: Sequence[int]) -> int:
     """The sum of an External metric's series, or the largest quantity as soon as it is reached.
     Raises MetricError if there is no series (GetExternalMetricReplicas).
     """
@@ -265,21 +251,18 @@ def total_milli(values_milli: Sequence[int]) -> int:
     return total
 
 
-def object_value(
-    value_milli: int, target_milli: int, current: int, ready_pods: int | None, tolerance: Tolerance
-) -> Proposal:
+def _object_value(value_milli: int, target_milli: int, given: PoolInput) -> Proposal:
     """Object or External with a Value target: the ratio times the pods that are Running and Ready,
     terminating ones included; from zero the ratio itself, without tolerance
-    (GetObjectMetricReplicas).
-
-    `ready_pods` is None where there is no pod at all; raises MetricError where that matters.
+    (GetObjectMetricReplicas). Raises MetricError if there is no pod at all and that matters.
     """
-    ratio = float(value_milli) / target_milli
+    ratio, ready_pods = float(value_milli) / target_milli, serving_pods(given.seen.measured_pods)
+    current = given.current
     if current == 0:
-        replicas = whole(ratio)
+        replicas = _whole(ratio)
         return Proposal(replicas, value_milli, replicas)
-    if tolerance.holds(ratio):
-        needed = current if ready_pods is None else whole(ratio * ready_pods)
+    if given.terms.tolerance.holds(ratio):
+        needed = current if ready_pods is None else _whole(ratio * ready_pods)
         return Proposal(current, value_milli, min(needed, current))
     if ready_pods is None:
         raise MetricError(
@@ -287,7 +270,7 @@ def object_value(
             "unable to calculate ready pods: "
             "no pods returned by selector while calculating replica count",
         )
-    replicas = whole(ratio * ready_pods)
+    replicas = _whole(ratio * ready_pods)
     return Proposal(replicas, value_milli, replicas)
 
 
@@ -299,7 +282,7 @@ def object_average_value(
     shown as 0.
     """
     value = float(value_milli)
-    needed = whole(value / target_milli)
+    needed = _whole(value / target_milli)
     if status_replicas == 0:
         return Proposal(needed, 0, needed)
     # HPA: a saturated sum is shown undivided
@@ -310,7 +293,7 @@ def object_average_value(
     return Proposal(needed, average, needed)
 
 
-def whole(replicas: float) -> int:
+def _whole(replicas: float) -> int:
     """Rounded up to whole replicas, at most as many as Kubernetes can count."""
     return min(math.ceil(replicas), INT32_MAX)
 
@@ -322,7 +305,7 @@ def serving_pods(pods: Sequence[MeasuredPod]) -> int | None:
     return sum(pod.is_serving for pod in pods) if pods else None
 
 
-def pod_samples(usages: PodUsages, container: str = "") -> dict[str, Sample]:
+def _pod_samples(usages: PodUsages, container: str = "") -> dict[str, _Sample]:
     """Each pod's use, of one container or of all. A pod has no sample if a figure is missing or if
     its container was not measured yet (kubernetes PR 127193).
 
@@ -336,25 +319,25 @@ def pod_samples(usages: PodUsages, container: str = "") -> dict[str, Sample]:
             MetricFault.NO_CONTAINER,
             f"container {container} not present in metrics for pod {usages.items[0].pod}",
         )
-    samples: dict[str, Sample] = {}
+    samples: dict[str, _Sample] = {}
     for usage in measured:
         figures = [usage.containers[container]] if container else list(usage.containers.values())
         known = [figure for figure in figures if figure is not None]
         if known and len(known) == len(figures):
-            samples[usage.pod] = Sample(sum(known), usage.at, usage.window_s)
+            samples[usage.pod] = _Sample(sum(known), usage.at, usage.window_s)
     return samples
 
 
-def figure_samples(figures: PodFigures) -> dict[str, Sample]:
+def _figure_samples(figures: PodFigures) -> dict[str, _Sample]:
     """Each pod's figure. Raises MetricError if the answer is empty."""
     if not figures.items:
         raise MetricError(MetricFault.NO_SERIES, "no metrics returned from custom metrics API")
-    return {item.pod: Sample(item.value_milli, item.at, item.window_s) for item in figures.items}
+    return {item.pod: _Sample(item.value_milli, item.at, item.window_s) for item in figures.items}
 
 
-def group_pods(
-    pods: Sequence[MeasuredPod], samples: Mapping[str, Sample], resource: str, moment: Moment
-) -> Groups:
+def _group_pods(
+    pods: Sequence[MeasuredPod], samples: Mapping[str, _Sample], resource: str, moment: Moment
+) -> _Groups:
     """Divide the pods into groups; readiness matters only for CPU (groupPods)."""
     ready = 0
     unready: set[str] = set()
@@ -371,10 +354,10 @@ def group_pods(
             unready.add(pod.name)
         else:
             ready += 1
-    return Groups(ready, frozenset(unready), frozenset(missing), frozenset(ignored))
+    return _Groups(ready, frozenset(unready), frozenset(missing), frozenset(ignored))
 
 
-def _is_unready(pod: MeasuredPod, sample: Sample, moment: Moment) -> bool:
+def _is_unready(pod: MeasuredPod, sample: _Sample, moment: Moment) -> bool:
     if pod.readiness is None or pod.started_at is None:
         return True
     not_ready = pod.readiness.status is ConditionStatus.FALSE
@@ -382,14 +365,6 @@ def _is_unready(pod: MeasuredPod, sample: Sample, moment: Moment) -> bool:
         return not_ready or sample.at < pod.readiness.since + sample.window_s
     # a pod that was ready once counts; a pod that was never ready does not
     return not_ready and pod.started_at + READINESS_DELAY_S > pod.readiness.since
-
-
-def pod_requests(pods: Sequence[MeasuredPod], resource: str, container: str = "") -> dict[str, int]:
-    """The request of each pod, in thousandths (calculateRequests).
-
-    Raises MetricError if a container that counts has no request or does not exist.
-    """
-    return {pod.name: _pod_request(pod, resource, container) for pod in pods}
 
 
 def _pod_request(pod: MeasuredPod, resource: str, container: str) -> int:
@@ -407,83 +382,55 @@ def _pod_request(pod: MeasuredPod, resource: str, container: str) -> int:
     return sum(one.requests_milli[resource] for one in counted)
 
 
-def resource_utilization(
-    samples: Mapping[str, Sample],
-    target_percent: int,
-    *,
-    current: int,
-    pods: Sequence[MeasuredPod],
-    resource: str,
-    container: str = "",
-    tolerance: Tolerance,
-    moment: Moment,
-) -> Proposal:
-    """Resource with a Utilization target: a ratio of sums, never a mean of ratios
-    (GetResourceReplicas, GetResourceUtilizationRatio). Raises MetricError.
-    """
-    groups = _counted_groups(pods, samples, resource, moment)
-    requests = pod_requests(pods, resource, container)
-    # HPA: a pod without a sample counts as 100 % used, or as the target if that is higher
-    full_percent = max(100, target_percent)
+class _Usage:
+    """What pods use of a metric, as a ratio of the target and in the target's unit.
 
-    def measure(values: Mapping[str, int]) -> _Usage:
-        known = [pod for pod in values if pod in requests]
-        used = sum(values[pod] for pod in known)
-        requested = sum(requests[pod] for pod in known)
+    A target in percent goes by a ratio of sums, never a mean of ratios (GetResourceReplicas,
+    GetResourceUtilizationRatio); one in quantities by the average of the pods
+    (calcPlainMetricReplicas, GetMetricUsageRatio).
+    """
+
+    def __init__(
+        self,
+        target: AverageValueTarget | UtilizationTarget | ValueTarget,
+        pods: Sequence[MeasuredPod],
+        resource: str,
+        container: str,
+    ) -> None:
+        self._percent = target.percent if isinstance(target, UtilizationTarget) else None
+        self._milli = 0 if isinstance(target, UtilizationTarget) else target.milli
+        self._requests = {
+            pod.name: 0 if self._percent is None else _pod_request(pod, resource, container)
+            for pod in pods
+        }
+
+    def assumed(self, pod: str) -> int:
+        """The use of a pod without a sample: that of the target; of a target in percent, of all
+        that it requests, or of the target if that is higher.
+        """
+        if self._percent is None:
+            return self._milli
+        return self._requests[pod] * max(100, self._percent) // 100
+
+    def measure(self, values: Mapping[str, int]) -> tuple[float, int]:
+        """The ratio, and the usage. Raises MetricError if none of the pods is known."""
+        known = [pod for pod in values if pod in self._requests]
+        used, requested = sum(values[pod] for pod in known), len(known)
+        if self._percent is not None:
+            requested = sum(self._requests[pod] for pod in known)
         if requested == 0:
             raise MetricError(MetricFault.UNKNOWN_PODS, "no metrics returned matched known pods")
+        if self._percent is None:
+            average = _truncated(used, requested)
+            return average / self._milli, average
         percent = _truncated(100 * used, requested)
-        return _Usage(percent / target_percent, percent)
-
-    filling = {pod: requests[pod] * full_percent // 100 for pod in groups.missing}
-    return _two_passes(measure, samples, groups, filling, current, tolerance)
+        return percent / self._percent, percent
 
 
-def pods_average_value(
-    samples: Mapping[str, Sample],
-    target_milli: int,
-    *,
-    current: int,
-    pods: Sequence[MeasuredPod],
-    tolerance: Tolerance,
-    moment: Moment,
-    resource: str = "",
-) -> Proposal:
-    """Pods, or Resource with an AverageValue target (calcPlainMetricReplicas, GetMetricUsageRatio).
-    `resource` is empty for a Pods metric. Raises MetricError.
-    """
-    groups = _counted_groups(pods, samples, resource, moment)
-    names = {pod.name for pod in pods}
-
-    def measure(values: Mapping[str, int]) -> _Usage:
-        known = [value for pod, value in values.items() if pod in names]
-        if not known:
-            raise MetricError(MetricFault.UNKNOWN_PODS, "no metrics returned matched known pods")
-        average = _truncated(sum(known), len(known))
-        return _Usage(average / target_milli, average)
-
-    filling = dict.fromkeys(groups.missing, target_milli)
-    return _two_passes(measure, samples, groups, filling, current, tolerance)
-
-
-def _counted_groups(
-    pods: Sequence[MeasuredPod], samples: Mapping[str, Sample], resource: str, moment: Moment
-) -> Groups:
-    if not pods:
-        text = "no pods returned by selector while calculating replica count"
-        raise MetricError(MetricFault.NO_PODS, text)
-    groups = group_pods(pods, samples, resource, moment)
-    if not samples.keys() - groups.ignored - groups.unready:
-        text = "did not receive metrics for targeted pods (pods might be unready)"
-        raise MetricError(MetricFault.NO_SAMPLES, text)
-    return groups
-
-
-def _two_passes(  # noqa: PLR0917 - what the HPA's calculator is given
-    measure: Callable[[Mapping[str, int]], _Usage],
-    samples: Mapping[str, Sample],
-    groups: Groups,
-    filling: Mapping[str, int],
+def _two_passes(
+    usage: _Usage,
+    samples: Mapping[str, _Sample],
+    groups: _Groups,
     current: int,
     tolerance: Tolerance,
 ) -> Proposal:
@@ -492,17 +439,17 @@ def _two_passes(  # noqa: PLR0917 - what the HPA's calculator is given
     """
     dropped = groups.ignored | groups.unready
     values = {pod: one.value_milli for pod, one in samples.items() if pod not in dropped}
-    ratio, shown = measure(values)
+    ratio, shown = usage.measure(values)
     if not groups.missing and not (ratio > 1.0 and groups.unready):
-        needed = whole(ratio * groups.ready)
+        needed = _whole(ratio * groups.ready)
         return Proposal(current if tolerance.holds(ratio) else needed, shown, needed)
     if ratio < 1.0:
-        values.update(filling)
+        values.update({pod: usage.assumed(pod) for pod in groups.missing})
     elif ratio > 1.0:
         values.update(dict.fromkeys(groups.missing | groups.unready, 0))
-    second = measure(values).ratio
+    second, _ = usage.measure(values)
     assumed = sum(pod in groups.missing or pod in groups.unready for pod in values)
-    replicas = whole(second * (groups.ready + assumed))
+    replicas = _whole(second * (groups.ready + assumed))
     is_reversed = (ratio < 1.0 < second) or (second < 1.0 < ratio)
     is_opposite = (second < 1.0 and replicas > current) or (second > 1.0 and replicas < current)
     if tolerance.holds(second) or is_reversed or is_opposite:

@@ -105,7 +105,7 @@ def _updated(
     are noted: short tasks may end between them.
     """
     if before is None:
-        return _learned_now(given, depth, None, moment.now)
+        return _learned_now(given, depth, None, moment)
     if (
         depth.pending == before.pending
         and depth.delivered == before.delivered
@@ -114,7 +114,7 @@ def _updated(
         return _reevaluated(given, before, moment)
     turns = (before.asked_at + given.terms.turn_s) // ASK_EVERY_S + 1
     if moment.reached(turns * ASK_EVERY_S - given.terms.turn_s):
-        return _learned_now(given, depth, before, moment.now)
+        return _learned_now(given, depth, before, moment)
     if depth.in_flight == before.in_flight:
         return before
     worked_s = _worked_s(before, moment.now)
@@ -180,10 +180,11 @@ def _asked_again(given: PoolInput, before: NativeMemory, at: float) -> tuple[Adv
 
 
 def _learned_now(
-    given: PoolInput, depth: QueueDepth, before: NativeMemory | None, now: float
+    given: PoolInput, depth: QueueDepth, before: NativeMemory | None, moment: Moment
 ) -> NativeMemory:
     """The memory after the rule has learned from this queue, with its advice."""
-    pool = given.terms.pool
+    pool, now = given.terms.pool, moment.now
+    moment.note(now + LOOK_AFTER_S)  # where nothing happens until then
     ready_s = _measured_ready_s(given.seen) or (None if before is None else before.ready_s)
     one_ready_s = FIRST_READY_S if ready_s is None else ready_s
     task_s = FIRST_SERVICE_S if before is None else service_s(before.learned)

@@ -291,8 +291,10 @@ def _levels(
     total = sum(moves)
     start_at = keep_at = -inf
     # from the largest error down: the level for keeping is reached first
-    served = 0.0
-    for place in range(BINS - 1, -1, -1):
+    served, largest = 0.0, BINS - 1
+    while largest and not moves[largest]:
+        largest -= 1
+    for place in range(largest, -1, -1):
         served += moves[place]
         if place + width < BINS:
             served -= moves[place + width]

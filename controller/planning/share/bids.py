@@ -15,8 +15,8 @@ from math import inf
 from typing import Final
 
 from controller.model.decision import Bound
-from controller.planning.amounts import Claim, ReplicaUses
-from controller.planning.share.units import Draw, Field, Profile, Units, Uses
+from controller.planning.share.units import Draw, Field, Units, Uses
+from controller.planning.values import Claim, ReplicaUses
 
 GRANTED: Final = -1
 """In place of the row that refused: none did."""
@@ -77,54 +77,26 @@ class Drawn:
         return Drawn(dict(self.have), dict(self.closed), dict(self.left), set(self.passes))
 
 
-_Change = tuple[int, Claim, Claim, ReplicaUses]
-
-
-def _changed(
-    pools: Sequence[int],
-    before: Sequence[Claim | None],
-    claims: Sequence[Claim | None],
-    uses: Sequence[ReplicaUses],
-) -> list[_Change] | None:
-    """The pools whose claim is another one; None if one of them takes part no longer or newly, or
-    is fixed: then all that follows from the claims is made anew.
-    """
-    found = []
-    for pool, old, new, used in zip(pools, before, claims, uses, strict=True):
-        if old is not new:
-            if old is None or new is None or old.fixed or new.fixed:
-                return None
-            found.append((pool, old, new, used))
-    return found
-
-
 class Bidder:
     """A tenant's claims and uses, and all that follows from them alone.
 
-    - `pools`: its claims, by pool. `wants`: by row, what all its replicas use on their preferred
-      nodes, `elsewhere` on the others.
-    - `draws`: by pool, its uses of rows that may refuse. `shares`: what a replica adds to the
-      tenant's part of each fair row that can be its largest.
+    - `pools`: its claims, by pool. `draws`: by pool, its uses of rows that may refuse. `shares`:
+      what a replica adds to the tenant's part of each fair row that can be its largest.
     - `fixed`: the replicas of fixed pools, `start`: the state with those alone. `held`: by shared
       row, what they take; `placed`: those that use classes of nodes, with their replicas there.
     - `own`: by own row that is short, what a replica of each pool that is not fixed takes.
-    - `asks`: by phase, whether a pool wants more than in the one before.
     - `baseline`: the pool that gets it, `closed`: those that own rows refused it. `bids`: by phase.
     """
 
     __slots__ = (
-        "_asking",
         "_field",
         "_made_of",
-        "_own_wants",
         "_units",
-        "asks",
+        "_uses",
         "baseline",
         "bids",
-        "claims",
         "closed",
         "draws",
-        "elsewhere",
         "fixed",
         "held",
         "number",
@@ -133,110 +105,46 @@ class Bidder:
         "pools",
         "shares",
         "start",
-        "uses",
-        "wants",
     )
 
     def __init__(
         self,
         number: int,
         field: Field,
-        claims: tuple[Claim | None, ...],
-        uses: tuple[ReplicaUses, ...],
+        claims: Sequence[Claim | None],
+        uses: Sequence[ReplicaUses],
         units: Units,
-        *,
-        before: Bidder | None = None,
     ) -> None:
-        """`before` is the same tenant with other claims: what both have in common is taken from it,
-        so that one claim that changed costs no walk through all pools.
-        """
-        self.number, self.claims, self.uses = number, claims, uses
-        self._field, self._units = field, units
+        self.number, self._field, self._units = number, field, units
+        self.pools: dict[int, Claim] = {}
+        self._uses: dict[int, ReplicaUses] = {}
+        for pool in field.pools_of[number]:
+            if (claim := claims[pool]) is not None:
+                self.pools[pool], self._uses[pool] = claim, uses[pool]
+        self.fixed = {p: claim.current for p, claim in self.pools.items() if claim.fixed}
         self._made_of: tuple[object, object] = (None, None)
-        pools, changed = field.pools_of[number], None
-        if before is not None and before.uses == uses:
-            changed = _changed(pools, before.claims, claims, uses)
-        if before is None or changed is None:
-            self.pools = {
-                pool: claim for pool, claim in zip(pools, claims, strict=True) if claim is not None
-            }
-            self.fixed = {p: claim.current for p, claim in self.pools.items() if claim.fixed}
-            self.wants: dict[int, int] = defaultdict(int)
-            self.elsewhere: dict[int, int] = defaultdict(int)
-            self._asking = [0, 0, 0]
-            for claim, used in zip(claims, uses, strict=True):
-                if claim is not None:
-                    self._count(claim, units.profile(used), 1)
-        else:
-            self.pools, self.fixed = before.pools.copy(), before.fixed
-            self.wants, self.elsewhere = before.wants.copy(), before.elsewhere.copy()
-            self._asking = before.asking()
-            for pool, old, new, used in changed:
-                self.pools[pool] = new
-                self._count(old, units.profile(used), -1)
-                self._count(new, units.profile(used), 1)
-        rows = units.rows
-        self._own_wants = [each for each in self.wants.items() if rows[each[0]].tenant]
-        self.asks = [pools > 0 for pools in self._asking]
-        self.own: dict[int, dict[int, int]] = {}
-        self.draws: dict[int, Profile] = {}
-        self.shares: dict[int, tuple[int, ...]] = {}
-        self.start = Drawn({}, {}, {}, set())
-        self.held: dict[int, int] = {}
-        self.placed: list[tuple[int, int]] = []
-        self.baseline: int | None = None
-        self.closed: dict[int, int] = {}
-        self.bids: list[Bids | None] = []
 
-    def asking(self) -> list[int]:
-        """By phase, how many pools want more than in the one before."""
-        return self._asking.copy()
-
-    def _count(self, claim: Claim, profile: Profile, sign: int) -> None:
-        """Add what one pool wants, or take it away."""
-        everywhere, flavors = profile
-        for place, draw in enumerate((everywhere, *flavors)):
-            total = self.wants if place < 2 else self.elsewhere
-            for row, use in draw.takes:
-                total[row] += sign * use * claim.want
-        goals = (0, claim.floor, claim.need, claim.want)
-        for phase in range(3):
-            self._asking[phase] += sign * (goals[phase] < goals[phase + 1])
-
-    def make(self, context: object) -> None:
+    def make(self, context: object, short: Sequence[int]) -> None:
         """Make the lists, if they are not made of the same: `context` is another object if a row of
-        several tenants has become short, or has another capacity.
+        several tenants has become short, or has another capacity. `short` are the tenant's own rows
+        that are.
         """
-        rows, left = self._units.rows, self._units.left
-        own = [
-            (row, left[row], rows[row].first_passes)
-            for row, wanted in self._own_wants
-            if wanted > left[row]
-        ]
-        if self._made_of[0] is context and self._made_of[1] == own:
+        units, rows = self._units, self._units.rows
+        left = {row: units.capacity[row] for row in short}
+        if self._made_of[0] is context and self._made_of[1] == left:
             return
-        self._made_of = context, own
-        used = dict(zip(self._field.pools_of[self.number], self.uses, strict=True))
-        self.draws = {pool: self._units.on_short(used[pool]) for pool in self.pools}
-        self.shares = _telling(
-            {
-                pool: tuple([uses.get(row, 0) * part for row, part in self._units.fair])
-                for pool in self.pools
-                for uses in [dict(self._units.profile(used[pool]).everywhere.takes)]
-            }
-        )
-        self.start = Drawn(
-            dict.fromkeys(self.pools, 0),
-            {},
-            {row: units for row, units, _ in own},
-            {row for row, _, first_passes in own if first_passes},
-        )
-        self.own = {row: {} for row, _, _ in own}
-        for pool in self.pools.keys() - self.fixed.keys() if own else ():
+        self._made_of = context, left.copy()
+        self.draws = {pool: units.on_short(uses) for pool, uses in self._uses.items()}
+        self.shares = _telling({pool: units.shares(uses) for pool, uses in self._uses.items()})
+        passes = {row for row in short if rows[row].first_passes}
+        self.start = Drawn(dict.fromkeys(self.pools, 0), {}, left, passes)
+        self.own: dict[int, dict[int, int]] = {row: {} for row in short}
+        for pool in self.pools.keys() - self.fixed.keys() if short else ():
             for row, use in self.draws[pool].everywhere.takes:
                 if row in self.own:
                     self.own[row][pool] = use
-        self.held, self.placed = defaultdict(int), []
+        self.held: dict[int, int] = defaultdict(int)
+        self.placed: list[tuple[int, int]] = []
         for pool, replicas in self.fixed.items():
             self._hold(pool, replicas)
         state = self.start.copy()

@@ -6,41 +6,36 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from fractions import Fraction
 from math import ceil
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
 import msgspec
 
-from controller.model.decision import Bound, Code, Number, Reason
+from controller.model.decision import Bound, Code, Reason
 from controller.model.fleet import Fleet, Pool, Tenant
 from controller.model.ids import PoolKey
 from controller.model.observation import PoolObservation
 from controller.model.readings import last_known
 from controller.model.scarcity import LlmModel, Price, Resources, TaskUsage, TokenCount
 from controller.model.value import CPU, MEMORY
-from controller.planning.amounts import (
+from controller.planning.share.rows import (
+    FLEET_ROW,
+    Scarcity,
+    rate_key,
+)
+from controller.planning.values import (
     REPLICAS,
     Amount,
     Ceiling,
     Claim,
+    Limits,
     ReplicaUses,
-    Row,
     SharingError,
+    Target,
+    because,
+    exact,
 )
-from controller.planning.share.bids import GRANTED
-from controller.planning.share.divide import Divider, Division
-from controller.planning.share.rows import (
-    FLEET_ROW,
-    BudgetState,
-    CallRate,
-    Scarcity,
-    SharingTerms,
-    calls_per_minute,
-    rate_key,
-    rate_uses,
-    replica_usd_per_hour,
-)
-from controller.planning.values import Limits
 
 # a measured number outside these limits is an error of its source
 _MOST_COUNTED: Final = 10**12
@@ -61,33 +56,17 @@ class Sharer(msgspec.Struct, frozen=True, gc=False):
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
-    """A pool as it enters sharing.
-
-    `replicas` and `bound` are the result if no row refuses the pool anything; `reasons` are of the
-    limits that are not rows.
+    """A pool as it enters sharing. `target` is the result if no row refuses the pool anything; its
+    reasons are of the limits that are not rows.
     """
 
     sharer: Sharer
-    replicas: int
-    bound: Bound
-    reasons: tuple[Reason, ...] = ()
+    target: Target
 
 
 def fixed_sharer(pool: Pool, seen: PoolObservation | None, replicas: int) -> Sharer:
     """The sharer of a pool that is not decided now and keeps `replicas`."""
-    claim = Claim(
-        floor=replicas,
-        need=replicas,
-        want=replicas,
-        asked=replicas,
-        demand=replicas,
-        min=0,
-        current=replicas,
-        fixed=True,
-        works=replicas > 0,
-        has_spares=False,
-        ceiling=None,
-    )
+    claim = Claim.of_fixed(replicas, replicas, replicas, works=replicas > 0)
     requests, usage = requests_of(pool, seen), task_usage_of(pool, seen)
     return Sharer(
         claim,
@@ -111,13 +90,11 @@ def entry_of(
     """
     replicas, bound, ceilings = limits.replicas, limits.bound, limits.ceilings
     reasons: tuple[Reason, ...] = ()
-    restraints = _restraints(pool, limits, current, scarcity)
-    for ceiling, code in restraints:
+    for ceiling, code in _restraints(pool, limits, current, scarcity):
         ceilings = (*ceilings, ceiling)
         if code is not None and replicas > ceiling.limit:
             replicas, bound = ceiling.limit, ceiling.bound
-            numbers: dict[str, Number] = {"limit": ceiling.name}
-            reasons = (*reasons, Reason(code=code, value=replicas, numbers=numbers))
+            reasons = (*reasons, because(code, replicas, limit=ceiling.name))
     fixed, requests, usage = limits.held, requests_of(pool, seen), task_usage_of(pool, seen)
     if scarcity.rows and (subject := _unusable_numbers(requests, usage)):
         # with implausible numbers the pool's uses are not known: it keeps its size, capped by its
@@ -125,25 +102,22 @@ def entry_of(
         fixed, requests, usage = True, pool.requests, pool.usage
         if not limits.held:
             if replicas != current:
-                numbers = {"subject": subject}
-                reasons = (*reasons, Reason(code=Code.UNSHAREABLE, value=current, numbers=numbers))
+                reasons = (*reasons, because(Code.UNSHAREABLE, current, subject=subject))
             replicas, bound, spent = _under_ceilings(current, limits, bound, ceilings)
             if spent:
                 reasons += budget_setting(pool.tenant, scarcity)
             reasons += spent
             current = replicas
     claim = _claim(limits, ceilings, current=current, works=works, fixed=fixed)
-    return Entry(Sharer(claim, requests, usage), replicas, bound, reasons)
+    return Entry(Sharer(claim, requests, usage), Target(replicas, bound, reasons))
 
 
 def budget_setting(tenant: str, scarcity: Scarcity) -> tuple[Reason, ...]:
     """Who set the day's budget, where an operator did."""
     found = scarcity.tenants.get(tenant)
-    if found is None or found.set_by is None:
+    if found is None or (asked := found.set_by) is None:
         return ()
-    asked = found.set_by
-    numbers: dict[str, Number] = {"tokens": asked.count, "who": asked.who, "reason": asked.why}
-    return (Reason(code=Code.BUDGET_SET, numbers=numbers),)
+    return (because(Code.BUDGET_SET, tokens=asked.count, who=asked.who, reason=asked.why),)
 
 
 def task_usage_of(pool: Pool, seen: PoolObservation | None) -> TaskUsage | None:
@@ -166,27 +140,17 @@ def _claim(
     demand, least = limits.recommendation, limits.min
     asked = max(demand, least) + limits.spares
     if fixed:
-        floor = need = want = current
-        lowest = None
-    else:
-        floor = least + limits.pinned
-        need, want = max(demand, floor), asked
-        lowest = Ceiling(limit=max(limits.max, least))
-        for ceiling in ceilings:
-            if ceiling.limit < lowest.limit:
-                lowest = ceiling
-        if lowest.limit < want:
-            cap = lowest.limit
-            floor, need, want = min(floor, cap), min(need, cap), cap
+        return Claim.of_fixed(current, asked, demand, least, works=works)
+    floor = least + limits.pinned
+    lowest = min((Ceiling(limit=max(limits.max, least)), *ceilings), key=attrgetter("limit"))
     return Claim(
-        floor=floor,
-        need=need,
-        want=want,
+        floor=min(floor, lowest.limit),
+        need=min(max(demand, floor), lowest.limit),
+        want=min(asked, lowest.limit),
         asked=asked,
         demand=demand,
-        min=least,
         current=current,
-        fixed=fixed,
+        min=least,
         works=works,
         has_spares=limits.spares > limits.pinned,
         ceiling=lowest,
@@ -204,7 +168,7 @@ def _under_ceilings(
         if ceiling.limit < replicas:
             replicas, bound = ceiling.limit, ceiling.bound
             if bound is Bound.BUDGET:
-                reasons = (Reason(code=Code.BUDGET_SPENT, value=replicas),)
+                reasons = (because(Code.BUDGET_SPENT, replicas),)
     return replicas, bound, reasons
 
 
@@ -226,7 +190,7 @@ def _restraints(
         if tenant.unreadable:
             ceiling = Ceiling(limit=most, bound=Bound.QUOTA, name=tenant.unreadable)
             found.append((ceiling, Code.LIMIT_UNREADABLE))
-        if tenant.budget is not None and tenant.budget.status.state is BudgetState.HARD:
+        if tenant.is_spent:
             # a row cannot stop pools whose tokens per task are not known; this ceiling does
             found.append((Ceiling(limit=0, bound=Bound.BUDGET, name="budget"), None))
     if scarcity.unreadable:
@@ -268,7 +232,7 @@ def _are_possible(requests: Resources) -> bool:
 MILLION: Final = 1_000_000
 _FINE, _FINEST = 1_000, 1_000_000_000
 _MOST_ALIKE: Final = 4_096
-_NO_USES: Final = ReplicaUses(MappingProxyType({}))
+NO_USES: Final = ReplicaUses(MappingProxyType({}))
 _Pairs = tuple[tuple[str, Amount], ...]
 
 
@@ -369,6 +333,13 @@ def usd_per_task(usage: TaskUsage, price: Price) -> Decimal:
     ) / MILLION
 
 
+def usd_per_hour(tasks_per_minute: Fraction, usage: TaskUsage, price: Price) -> Fraction:
+    """The cost of one replica's tokens in USD per hour. Raises AmountError for a price that is
+    negative or not exact.
+    """
+    return Fraction(60 * tasks_per_minute * exact(usd_per_task(usage, price), "price"))
+
+
 def _token_uses(
     pool: Pool, usage: TaskUsage, tenant: Tenant | None, model: LlmModel | None
 ) -> Iterator[tuple[str, Amount]]:
@@ -377,17 +348,16 @@ def _token_uses(
     if tenant is not None:
         yield f"budget:{pool.tenant}", tasks * counted_tokens(usage, tenant.budget.count)
     if model is not None and model.price is not None:
-        usd = replica_usd_per_hour(Decimal(0), tasks, usd_per_task(usage, model.price))
+        usd = usd_per_hour(tasks, usage, model.price)
         yield FLEET_ROW, usd
         yield f"{FLEET_ROW}:{pool.tenant}", usd
-    if model is not None and model.limits is not None:
-        rate = CallRate(
-            calls=calls_per_minute(pool.slots, usage.calls, usage.seconds),
-            input_tokens=tasks * usage.input_tokens,
-            output_tokens=tasks * usage.output_tokens,
-            slots=pool.slots,
-        )
-        yield from rate_uses(rate_key(model, pool.tenant), model.limits, rate).items()
+    if model is not None:
+        key = rate_key(model, pool.tenant)
+        yield f"rpm:{key}", tasks * usage.calls
+        yield f"tpm:{key}", tasks * (usage.input_tokens + usage.output_tokens)
+        yield f"itpm:{key}", tasks * usage.input_tokens
+        yield f"otpm:{key}", tasks * usage.output_tokens
+        yield f"parallel:{key}", pool.slots
 
 
 def _plain(amount: Amount) -> Amount:
@@ -404,6 +374,37 @@ def _plain(amount: Amount) -> Amount:
     if amount.denominator <= _FINE:
         return amount
     return Fraction(ceil(amount * _FINEST), _FINEST)
+
+
+class CostTerms(NamedTuple):
+    """By tenant, for tenants with an alert: the alert, and the cost of one replica of each pool
+    with all slots busy; both in USD per hour. A pool without model, price or usage costs nothing.
+    """
+
+    alerts: Mapping[str, Decimal]
+    pools: Mapping[str, Mapping[PoolKey, Fraction]]
+
+
+def cost_terms_of(fleet: Fleet) -> CostTerms:
+    """The cost terms of this fleet."""
+    prices = {model.name: model.price for model in fleet.models}
+    alerts = {
+        tenant.name: tenant.budget.usd_alert
+        for tenant in fleet.tenants
+        if tenant.budget.usd_alert is not None
+    }
+    pools: dict[str, dict[PoolKey, Fraction]] = {name: {} for name in alerts}
+    for pool in fleet.pools:
+        if pool.tenant in alerts and (usd := _replica_usd(pool, prices)):
+            pools[pool.tenant][pool.key] = usd
+    return CostTerms(alerts, pools)
+
+
+def _replica_usd(pool: Pool, prices: Mapping[str, Price | None]) -> Fraction:
+    price, usage = prices.get(pool.model or ""), pool.usage
+    if price is None or usage is None or usage.seconds <= 0:
+        return Fraction(0)
+    return usd_per_hour(tasks_per_minute(pool, usage), usage, price)
 
 
 class ReplicaDraw(NamedTuple):
@@ -444,67 +445,11 @@ def _replica_draw(
     tasks = tasks_per_minute(pool, usage)
     usd = None
     if model.price is not None:
-        usd = float(replica_usd_per_hour(Decimal(0), tasks, usd_per_task(usage, model.price)))
+        usd = float(usd_per_hour(tasks, usage, model.price))
     return ReplicaDraw(
-        calls=float(calls_per_minute(pool.slots, usage.calls, usage.seconds)),
+        calls=float(tasks * usage.calls),
         input_tokens=float(tasks * usage.input_tokens),
         output_tokens=float(tasks * usage.output_tokens),
         slots=pool.slots,
         usd_per_hour=usd,
     )
-
-
-class Shared(NamedTuple):
-    """One division of all rows. Lists are by pool number; `sharers` and `claims` have None for a
-    pool that takes no part. `known` and `divider` only save time.
-    """
-
-    rows: tuple[Row, ...]
-    sharers: list[Sharer | None]
-    claims: list[Claim | None]
-    uses: list[ReplicaUses]
-    division: Division
-    known: KnownUses
-    divider: Divider
-
-    def refused_by(self, number: int) -> Row | None:
-        """The row that refused a pool more."""
-        row = self.division.refused_by[number]
-        return None if row == GRANTED else self.rows[row]
-
-
-def shared_of(
-    terms: SharingTerms,
-    scarcity: Scarcity,
-    sharers: Mapping[int, Sharer | None],
-    before: Shared | None,
-) -> Shared:
-    """The division with these sharers in place of those `before`, by number; without it, of these
-    alone. `before` itself if nothing has changed. Raises SharingError if an input cannot be used.
-    """
-    if isinstance(terms.field, SharingError):
-        raise terms.field
-    rows, names, classes = tuple(scarcity.rows.values()), tuple(scarcity.rows), scarcity.classes
-    all_sharers: list[Sharer | None] = [None] * len(terms.pools)
-    claims: list[Claim | None] = [None] * len(terms.pools)
-    uses, divider = [_NO_USES] * len(terms.pools), Divider(terms.field)
-    known, changed = KnownUses(names, classes), sharers
-    if before is not None:
-        changed = {number: s for number, s in sharers.items() if s != before.sharers[number]}
-        if not changed and rows == before.rows:
-            return before
-        all_sharers, claims, divider = list(before.sharers), list(before.claims), before.divider
-        if (before.known.names, before.known.classes) == (names, classes):
-            known, uses = before.known, list(before.uses)
-        else:
-            changed = {**dict(enumerate(all_sharers)), **changed}
-    for number, sharer in changed.items():
-        pool = terms.pools[number]
-        all_sharers[number], uses[number], claims[number] = sharer, _NO_USES, None
-        if sharer is not None:
-            tenant, model = terms.tenants.get(pool.tenant), terms.models.get(pool.model or "")
-            requests, usage = sharer.requests, sharer.usage
-            uses[number] = known.of(pool, requests, usage, tenant=tenant, model=model)
-            claims[number] = sharer.claim
-    division = divider.divide(rows, claims, uses)
-    return Shared(rows, all_sharers, claims, uses, division, known, divider)

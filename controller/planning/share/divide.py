@@ -15,12 +15,15 @@ from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from heapq import heapify, heappop, heapreplace
-from operator import add, itemgetter, le
+from itertools import compress
+from operator import add, is_not, itemgetter, le
 from typing import Final, NamedTuple
 
-from controller.planning.amounts import Claim, ReplicaUses, Row, SharingError
 from controller.planning.share.bids import FLOOR, GRANTED, NEED, SPARE, Bidder, Bids, Drawn
-from controller.planning.share.units import NOTHING, Draw, Field, Profile, Units, kinds_of
+from controller.planning.share.claims import NO_USES, KnownUses, Sharer
+from controller.planning.share.rows import Scarcity, SharingTerms
+from controller.planning.share.units import Draw, Field, Profile, Units, kinds_of
+from controller.planning.values import Claim, ReplicaUses, Row, SharingError
 
 _PRECISION_BITS: Final = 9
 _HINT_BITS: Final = 5
@@ -37,105 +40,94 @@ class Division(NamedTuple):
 class Divider:
     """What is kept between the divisions of one fleet: it saves time and changes no result.
 
-    It is valid for any claims: what it knows of a tenant is compared with that tenant's claims and
-    uses before it is used. `hints`: by phase and tier, the level of the last division.
+    `_claims` and `_uses` are those of the last division. By row, `_wanted` is what all replicas use
+    on their preferred nodes, `_elsewhere` on the others. `_hints`: by phase and tier, the level of
+    the last division.
     """
 
     def __init__(self, field: Field) -> None:
         self.field = field
-        self.tenants: dict[int, Bidder] = {}
-        self.hints: dict[tuple[int, int], int] = {}
+        self._tenants: dict[int, Bidder] = {}
+        self._hints: dict[tuple[int, int], int] = {}
         self._units: Units | None = None
-        self._wanted: list[int] = []
-        self._elsewhere: list[int] = []
         self._context: tuple[object, ...] = ()
+        self._claims: list[Claim | None] = []
+        self._uses: list[ReplicaUses | None] = []
 
     def divide(
-        self,
-        rows: Sequence[Row],
-        claims: Sequence[Claim | None],
-        uses: Sequence[ReplicaUses],
-        taken: Mapping[str, int] = NOTHING,
+        self, rows: Sequence[Row], claims: Sequence[Claim | None], uses: Sequence[ReplicaUses]
     ) -> Division:
         """What each pool gets of these rows, which are sorted by name. `claims` (None for a pool
-        that takes no part) and `uses` are by pool number; `taken` is by row what is not there to
-        share, in whole numbers. Raises SharingError.
+        that takes no part) and `uses` are by pool number; an object in them never changes. Raises
+        SharingError.
         """
         units = self._learn(rows, claims, uses)
-        if taken:
-            units.supply(rows, taken)
-        wanted, left = self._wanted, units.left
-        if all(map(le, wanted, left)):
+        wanted, capacity = self._wanted, units.capacity
+        if all(map(le, wanted, capacity)):
             have = [0 if claim is None else claim.want for claim in claims]
             return Division(have, [GRANTED] * len(have))
-        short = [
-            row
-            for row, most in enumerate(map(add, wanted, self._elsewhere))
-            if most > left[row] and not rows[row].tenant
-        ]
+        own: dict[str, list[int]] = defaultdict(list)
+        short = []
+        for row, most in enumerate(map(add, wanted, self._elsewhere)):
+            if most > capacity[row] and not rows[row].tenant:
+                short.append(row)
+            elif wanted[row] > capacity[row]:
+                own[rows[row].tenant].append(row)
         units.add_short(frozenset(short))
-        context = units.short, units.fair, [units.capacity[row] for row in units.short]
+        context = units.short, units.fair, [capacity[row] for row in units.short]
         if context != self._context:
             self._context = context
-        for tenant in self.tenants.values():
-            tenant.make(self._context)
-        return _Merge(self.field, units, self.tenants, self.hints).run()
+        for number, name in enumerate(self.field.tenants):
+            self._tenants[number].make(self._context, own.get(name, ()))
+        return _Merge(self.field, units, self._tenants, self._hints).run()
 
     def _learn(
         self, rows: Sequence[Row], claims: Sequence[Claim | None], uses: Sequence[ReplicaUses]
     ) -> Units:
         """Take in what has changed of the rows, the claims and the uses."""
-        field, units = self.field, self._units
-        most = _USES_PER_POOL * len(field.names) + 4  # measured uses change all the time
+        names, units = self.field.names, self._units
+        most = _USES_PER_POOL * len(names) + 4  # measured uses change all the time
         if units is None or units.kinds != kinds_of(rows) or len(units) > most:
-            units = self._units = Units(rows)
-            self._forget(units)
+            units = self._begin(Units(rows))
         elif units.rows != tuple(rows):
             units.supply(rows)
-        changed: Sequence[int] = [
-            number
-            for number, pick in enumerate(field.pick)
-            if (known := self.tenants.get(number)) is None
-            or known.claims != pick(claims)
-            or known.uses != pick(uses)
-        ]
-        new = [pool for number in changed for pool in self._using_more(number, uses)]
+        new_uses = list(compress(range(len(names)), map(is_not, uses, self._uses)))
         try:
-            admitted = [units.admit(field.names[pool], uses[pool]) for pool in new]
+            admitted = [units.admit(names[pool], uses[pool]) for pool in new_uses]
         except SharingError:
-            self._units = None  # what it has read may not agree with what is kept of tenants
+            self._units = None  # what it has read may not agree with what is kept
             raise
         if not all(admitted):
-            self._forget(units)  # an amount was finer than all before: each use is another number
-            changed = range(len(field.pick))
-            for pool, each in enumerate(uses):
-                units.admit(field.names[pool], each)  # equal to what is known, but another object
-        for number in changed:
-            pick = field.pick[number]
-            before = self.tenants.get(number)
-            self._put(Bidder(number, field, pick(claims), pick(uses), units, before=before))
+            self._begin(units)  # an amount was finer than all before: each use is another number
+        changed = set(compress(range(len(names)), map(is_not, claims, self._claims)))
+        for pool in changed.union(new_uses):
+            self._count(units, self._claims[pool], self._uses[pool], -1)
+            self._count(units, claims[pool], uses[pool], 1)
+        self._claims, self._uses = list(claims), list(uses)
+        tenants = {self.field.tenant_of[pool] for pool in changed.union(new_uses)}
+        for number in tenants if self._tenants else range(len(self.field.tenants)):
+            self._tenants[number] = Bidder(number, self.field, claims, uses, units)
         return units
 
-    def _using_more(self, number: int, uses: Sequence[ReplicaUses]) -> list[int]:
-        """The tenant's pools whose uses are not the known ones."""
-        pools, known = self.field.pools_of[number], self.tenants.get(number)
-        if known is None:
-            return pools
-        each = zip(pools, known.uses, strict=True)
-        return [pool for pool, before in each if uses[pool] is not before]
-
-    def _forget(self, units: Units) -> None:
-        self.tenants = {}
+    def _begin(self, units: Units) -> Units:
+        """Forget all but these units."""
+        self._units, self._tenants, self._context = units, {}, ()
         self._wanted, self._elsewhere = [0] * len(units.rows), [0] * len(units.rows)
-        self._context = ()
+        self._claims = [None] * len(self.field.names)
+        self._uses = [None] * len(self.field.names)
+        return units
 
-    def _put(self, tenant: Bidder) -> None:
-        before, self.tenants[tenant.number] = self.tenants.get(tenant.number), tenant
-        for each, sign in ((before, -1), (tenant, 1)):
-            if each is not None:
-                for total, units in ((self._wanted, each.wants), (self._elsewhere, each.elsewhere)):
-                    for row, used in units.items():
-                        total[row] += sign * used
+    def _count(
+        self, units: Units, claim: Claim | None, uses: ReplicaUses | None, sign: int
+    ) -> None:
+        """Add what one pool wants, or take it away."""
+        if claim is None or uses is None:
+            return
+        everywhere, flavors = units.profile(uses)
+        for place, draw in enumerate((everywhere, *flavors)):
+            total = self._wanted if place < 2 else self._elsewhere
+            for row, use in draw.takes:
+                total[row] += sign * use * claim.want
 
 
 class _Merge:
@@ -155,7 +147,7 @@ class _Merge:
         self._field, self._units, self._tenants, self._hints = field, units, tenants, hints
         self._have = [0] * len(field.names)
         self._refused_by = [GRANTED] * len(field.names)
-        self._left = list(units.left)
+        self._left = list(units.capacity)
         self._passes: set[int] = set()
         self._draws: dict[int, Profile] = {}
         self._others: set[int] = set()
@@ -247,8 +239,6 @@ class _Merge:
     def _bids(self, tenant: Bidder, phase: int) -> Bids | None:
         if tenant.number not in self._others:
             return tenant.bids[phase]
-        if not tenant.asks[phase]:
-            return None
         have, refused_by = self._have, self._refused_by
         state = Drawn(
             {pool: have[pool] for pool in tenant.pools},
@@ -428,3 +418,59 @@ class _Cursor:
         self.number, self.shares = tenant.number, tenant.shares
         self.keys, self.index, self.drawn = keys, index, drawn
         self.pool = GRANTED
+
+
+class Shared(NamedTuple):
+    """One division of all rows. Lists are by pool number; `sharers` and `claims` have None for a
+    pool that takes no part. `known` and `divider` only save time.
+    """
+
+    rows: tuple[Row, ...]
+    sharers: list[Sharer | None]
+    claims: list[Claim | None]
+    uses: list[ReplicaUses]
+    division: Division
+    known: KnownUses
+    divider: Divider
+
+    def refused_by(self, number: int) -> Row | None:
+        """The row that refused a pool more."""
+        row = self.division.refused_by[number]
+        return None if row == GRANTED else self.rows[row]
+
+
+def shared_of(
+    terms: SharingTerms,
+    scarcity: Scarcity,
+    sharers: Mapping[int, Sharer | None],
+    before: Shared | None,
+) -> Shared:
+    """The division with these sharers in place of those `before`, by number; without it, of these
+    alone. `before` itself if nothing has changed. Raises SharingError if an input cannot be used.
+    """
+    if isinstance(terms.field, SharingError):
+        raise terms.field
+    rows, names, classes = tuple(scarcity.rows.values()), tuple(scarcity.rows), scarcity.classes
+    all_sharers: list[Sharer | None] = [None] * len(terms.pools)
+    claims: list[Claim | None] = [None] * len(terms.pools)
+    uses, divider = [NO_USES] * len(terms.pools), Divider(terms.field)
+    known, changed = KnownUses(names, classes), sharers
+    if before is not None:
+        changed = {number: s for number, s in sharers.items() if s != before.sharers[number]}
+        if not changed and rows == before.rows:
+            return before
+        all_sharers, claims, divider = list(before.sharers), list(before.claims), before.divider
+        if (before.known.names, before.known.classes) == (names, classes):
+            known, uses = before.known, list(before.uses)
+        else:
+            changed = {**dict(enumerate(all_sharers)), **changed}
+    for number, sharer in changed.items():
+        pool = terms.pools[number]
+        all_sharers[number], uses[number], claims[number] = sharer, NO_USES, None
+        if sharer is not None:
+            tenant, model = terms.tenants.get(pool.tenant), terms.models.get(pool.model or "")
+            requests, usage = sharer.requests, sharer.usage
+            uses[number] = known.of(pool, requests, usage, tenant=tenant, model=model)
+            claims[number] = sharer.claim
+    division = divider.divide(rows, claims, uses)
+    return Shared(rows, all_sharers, claims, uses, division, known, divider)

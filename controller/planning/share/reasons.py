@@ -13,13 +13,11 @@ from typing import Final, NamedTuple
 from msgspec.structs import replace
 
 from controller.model.decision import Bound, Code, Decision, Number, Reason
-from controller.model.fleet import Fleet, Pool
+from controller.model.fleet import Pool
 from controller.model.ids import PoolKey
-from controller.model.scarcity import Price
-from controller.planning.amounts import Claim, Row
-from controller.planning.share.claims import Entry, budget_setting, tasks_per_minute, usd_per_task
-from controller.planning.share.rows import BudgetState, Scarcity, replica_usd_per_hour
-from controller.planning.values import Target
+from controller.planning.share.claims import CostTerms, Entry, budget_setting
+from controller.planning.share.rows import Scarcity
+from controller.planning.values import Claim, Row, Target, because
 
 _CODES: Final[Mapping[Bound, Code]] = {
     Bound.QUOTA: Code.QUOTA,
@@ -33,21 +31,20 @@ def target_of(
     entry: Entry, pool: Pool, replicas: int, refused_by: Row | None, scarcity: Scarcity
 ) -> Target:
     """The pool's target with these replicas of the division, its bound and its reasons."""
-    claim = entry.sharer.claim
-    if replicas == entry.replicas or claim.fixed:  # of a fixed pool, its gate says why
-        return Target(replicas, entry.bound, entry.reasons)
+    claim, asked = entry.sharer.claim, entry.target
+    if replicas == asked.replicas or claim.fixed:  # of a fixed pool, its gate says why
+        return Target(replicas, asked.bound, asked.reasons)
     bound, name = _bound(claim, replicas, refused_by)
     if bound is Bound.BUDGET:
         set_by = budget_setting(pool.tenant, scarcity)
         reason = _budget_reason(pool.tenant, replicas, scarcity)
-        return Target(replicas, bound, (*entry.reasons, *set_by, reason))
+        return Target(replicas, bound, (*asked.reasons, *set_by, reason))
     if (code := _CODES.get(bound)) is None:
-        return Target(replicas, bound, entry.reasons)
+        return Target(replicas, bound, asked.reasons)
     numbers: dict[str, Number] = {"row": name}
     if (row := scarcity.rows.get(name)) is not None:
         numbers["capacity"] = float(row.capacity)
-    reason = Reason(code=code, value=replicas, numbers=numbers)
-    return Target(replicas, bound, (*entry.reasons, reason))
+    return Target(replicas, bound, (*asked.reasons, because(code, replicas, **numbers)))
 
 
 def _bound(claim: Claim, replicas: int, refused_by: Row | None) -> tuple[Bound, str]:
@@ -67,28 +64,18 @@ def _bound(claim: Claim, replicas: int, refused_by: Row | None) -> tuple[Bound, 
 
 def _budget_reason(tenant: str, replicas: int, scarcity: Scarcity) -> Reason:
     found = scarcity.tenants.get(tenant)
-    now = None if found is None else found.budget
-    if now is None or now.status.state is BudgetState.HARD:
-        return Reason(code=Code.BUDGET_SPENT, value=replicas)
-    status = now.status
+    status = None if found is None else found.budget
+    if found is None or status is None or found.is_spent:
+        return because(Code.BUDGET_SPENT, replicas)
     numbers: dict[str, Number] = {
         "used_percent": round(float(status.gone) * 100, 1),
         "pace_per_minute": round(float(status.pace or 0), 1),
     }
     if status.exhausted_in is not None:
-        numbers["exhausted_at"] = round(now.at + float(status.exhausted_in) * 60)
+        numbers["exhausted_at"] = round(status.at + float(status.exhausted_in) * 60)
     if status.early is not None:
         numbers["early_s"] = round(float(status.early) * 60)
-    return Reason(code=Code.BUDGET, value=replicas, numbers=numbers)
-
-
-class CostTerms(NamedTuple):
-    """By tenant, for tenants with an alert: the alert, and the cost of one replica of each pool
-    with all slots busy; both in USD per hour. A pool without model, price or usage costs nothing.
-    """
-
-    alerts: Mapping[str, Decimal]
-    pools: Mapping[str, Mapping[PoolKey, Fraction]]
+    return because(Code.BUDGET, replicas, **numbers)
 
 
 class CostAlert(NamedTuple):
@@ -97,21 +84,6 @@ class CostAlert(NamedTuple):
     tenant: str
     usd_per_hour: Fraction
     usd_alert: Decimal
-
-
-def cost_terms_of(fleet: Fleet) -> CostTerms:
-    """The cost terms of this fleet."""
-    prices = {model.name: model.price for model in fleet.models}
-    alerts = {
-        tenant.name: tenant.budget.usd_alert
-        for tenant in fleet.tenants
-        if tenant.budget.usd_alert is not None
-    }
-    pools: dict[str, dict[PoolKey, Fraction]] = {name: {} for name in alerts}
-    for pool in fleet.pools:
-        if pool.tenant in alerts and (usd := _replica_usd(pool, prices)):
-            pools[pool.tenant][pool.key] = usd
-    return CostTerms(alerts, pools)
 
 
 def cost_alerts(terms: CostTerms, decisions: Mapping[PoolKey, Decision]) -> tuple[CostAlert, ...]:
@@ -136,8 +108,9 @@ def with_alert(decision: Decision, alert: CostAlert) -> Decision:
     """The decision with the alert added before its last reason, because the last reason is the one
     that decided the number.
     """
-    reasons = decision.reasons
-    return replace(decision, reasons=(*reasons[:-1], _reason(alert), *reasons[-1:]))
+    reasons, usd = decision.reasons, round(float(alert.usd_per_hour), 2)
+    alarm = because(Code.COST_ALERT, usd_per_hour=usd, usd_alert=float(alert.usd_alert))
+    return replace(decision, reasons=(*reasons[:-1], alarm, *reasons[-1:]))
 
 
 def planned_replicas(decision: Decision | None) -> int:
@@ -145,22 +118,3 @@ def planned_replicas(decision: Decision | None) -> int:
     if decision is None:
         return 0
     return (decision.current if decision.target is None else decision.target) or 0
-
-
-def _replica_usd(pool: Pool, prices: Mapping[str, Price | None]) -> Fraction:
-    price, usage = prices.get(pool.model or ""), pool.usage
-    if price is None or usage is None or usage.seconds <= 0:
-        return Fraction(0)
-    return replica_usd_per_hour(
-        Decimal(0), tasks_per_minute(pool, usage), usd_per_task(usage, price)
-    )
-
-
-def _reason(alert: CostAlert) -> Reason:
-    return Reason(
-        code=Code.COST_ALERT,
-        numbers={
-            "usd_per_hour": round(float(alert.usd_per_hour), 2),
-            "usd_alert": float(alert.usd_alert),
-        },
-    )

@@ -8,6 +8,7 @@ from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
 from math import ceil, isfinite
+from operator import attrgetter
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -20,8 +21,10 @@ from controller.model.intents import Intent
 from controller.model.observation import ClusterRoom, Observation, TenantObservation, TokenUsage
 from controller.model.readings import Absent, Reading, last_known
 from controller.model.scarcity import Budget, Capacity, LlmModel, Pacing, RateLimits, Resources
-from controller.model.value import CPU, INT64_MAX, MEMORY, Value
-from controller.planning.amounts import (
+from controller.model.value import CPU, INT64_MAX, MEMORY
+from controller.planning.inputs import Moment
+from controller.planning.share.units import Field
+from controller.planning.values import (
     HALF_FED,
     REPLICAS,
     Amount,
@@ -30,8 +33,6 @@ from controller.planning.amounts import (
     SharingError,
     exact,
 )
-from controller.planning.inputs import Moment
-from controller.planning.share.units import Field
 
 
 class Day(NamedTuple):
@@ -64,27 +65,7 @@ def _midnight(day: date, zone: ZoneInfo) -> float:
 
 
 FLEET_ROW: Final = "usd"
-_MINUTES: Final = 60
-
-
-def replica_usd_per_hour(
-    pod_usd_per_hour: Decimal, tokens_per_minute: Amount = 0, usd_per_token: Decimal = Decimal(0)
-) -> Fraction:
-    """The pod's price per hour plus the price of the tokens that it burns in an hour, in USD.
-
-    Raises AmountError for a number that is negative or not exact.
-    """
-    tokens = exact(tokens_per_minute, "tokens")
-    burnt = _MINUTES * tokens * exact(usd_per_token, "price")
-    return Fraction(exact(pod_usd_per_hour, "price") + burnt)
-
-
-def cost_row(usd_per_hour: Decimal, tenant: str | None = None) -> Row:
-    """A cost limit in USD per hour as a row: for a tenant's pools, or for the fleet if None. A
-    replica uses its cost of it.
-    """
-    name = FLEET_ROW if tenant is None else f"{FLEET_ROW}:{tenant}"
-    return Row(name=name, capacity=usd_per_hour, bound=Bound.COST, tenant=tenant or "")
+"""The row of the fleet's cost limit in USD per hour; a tenant's is `usd:TENANT`."""
 
 
 class BudgetState(StrEnum):
@@ -95,19 +76,8 @@ class BudgetState(StrEnum):
     HARD = "hard"
 
 
-class TokenUse(Value):
-    """What was used of it: settled, `reserved` by running tasks, burnt per minute; and how long the
-    period still lasts.
-    """
-
-    used: Amount
-    reserved: Amount = 0
-    burn_per_minute: Amount = 0
-    minutes_to_reset: Amount = 1440
-
-
-class BudgetStatus(Value):
-    """The state of a budget.
+class BudgetStatus(NamedTuple):
+    """The state of a budget, as of `at` (Unix seconds, the start of a whole minute).
 
     - `gone`: the part of the day's tokens that is used or reserved.
     - `pace`: tokens per minute that last until the reset; None at the reset itself.
@@ -122,29 +92,31 @@ class BudgetStatus(Value):
     limit: Fraction | None
     exhausted_in: Fraction | None
     early: Fraction | None
+    at: float
 
 
-def budget_status(budget: Budget, use: TokenUse) -> BudgetStatus:
-    """The state of a budget after this use. Raises AmountError for a number that is negative or not
-    exact, and for a budget without tokens per day.
+def budget_status(budget: Budget, usage: TokenUsage, minutes: int, at: float = 0.0) -> BudgetStatus:
+    """The state of a budget with tokens per day after this usage, so many minutes before the reset.
+    Raises AmountError for a number that is negative or not exact.
     """
-    if budget.tokens_per_day is None:
-        raise AmountError("budget", "it says nothing of tokens")
-    tokens, used = _exact(budget.tokens_per_day), _exact(use.used)
-    rest = tokens - used - _exact(use.reserved)
-    minutes, burn = _exact(use.minutes_to_reset), _exact(use.burn_per_minute)
-    state, positive = _state(budget, tokens, rest), max(rest, Fraction(0))
+    amounts = (budget.tokens_per_day or 0, usage.used, usage.reserved, usage.burn_per_minute)
+    tokens, used, reserved, burn = (Fraction(exact(each, "budget")) for each in amounts)
+    rest = tokens - used - reserved
+    positive = max(rest, Fraction(0))
     pace = positive / minutes if minutes else None
+    limit = None if budget.pacing is Pacing.NEVER else pace
+    state = BudgetState.WARN
+    if rest <= 0 and budget.hard:
+        state, limit = BudgetState.HARD, Fraction(0)
+    elif rest > 0 and tokens - rest < exact(budget.warn, "budget") * tokens:
+        state = BudgetState.OK
+        if limit is not None:
+            is_always = budget.pacing is Pacing.ALWAYS
+            limit = limit * exact(budget.burst, "budget") if is_always else None
     exhausted_in = positive / burn if burn else None
     early = None if exhausted_in is None or exhausted_in >= minutes else minutes - exhausted_in
-    return BudgetStatus(
-        state=state,
-        gone=(tokens - rest) / tokens if tokens else Fraction(1),
-        pace=pace,
-        limit=_limit(budget, state, pace),
-        exhausted_in=exhausted_in,
-        early=early,
-    )
+    gone = (tokens - rest) / tokens if tokens else Fraction(1)
+    return BudgetStatus(state, gone, pace, limit, exhausted_in, early, at)
 
 
 def budget_row(tenant: str, status: BudgetStatus) -> Row | None:
@@ -164,52 +136,11 @@ def budget_row(tenant: str, status: BudgetStatus) -> Row | None:
     )
 
 
-def _state(budget: Budget, tokens: Fraction, rest: Fraction) -> BudgetState:
-    if rest <= 0:
-        return BudgetState.HARD if budget.hard else BudgetState.WARN
-    gone = tokens - rest
-    return BudgetState.WARN if gone >= _exact(budget.warn) * tokens else BudgetState.OK
-
-
-def _limit(budget: Budget, state: BudgetState, pace: Fraction | None) -> Fraction | None:
-    if state is BudgetState.HARD:
-        return Fraction(0)
-    if budget.pacing is Pacing.NEVER or pace is None:
-        return None
-    if state is BudgetState.WARN:
-        return pace
-    return pace * _exact(budget.burst) if budget.pacing is Pacing.ALWAYS else None
-
-
-def _exact(amount: Amount) -> Fraction:
-    value = exact(amount, "budget")
-    return value if isinstance(value, Fraction) else Fraction(value)
-
-
-class CallRate(Value):
-    """The calls and tokens per minute of one replica without throttling, and its slots."""
-
-    calls: Amount
-    input_tokens: Amount = 0
-    output_tokens: Amount = 0
-    slots: int = 1
-
-
 def rate_key(model: LlmModel, tenant: str) -> str:
     """The key in the names of a model's rows: the model's name if its limits are shared by all
     tenants, else `MODEL/TENANT`.
     """
     return model.name if model.shared else f"{model.name}/{tenant}"
-
-
-def calls_per_minute(slots: int, calls_per_task: Amount, task_seconds: Amount) -> Fraction:
-    """The calls per minute of one replica with all slots busy. Raises AmountError if a task takes
-    no time.
-    """
-    seconds = exact(task_seconds, "task")
-    if seconds == 0:
-        raise AmountError("task", "a task that takes no time has no rate")
-    return Fraction(60 * slots * exact(calls_per_task, "task")) / seconds
 
 
 def rate_rows(
@@ -221,39 +152,27 @@ def rate_rows(
     `theta` is the part of a replica's use that must be left to grant it. Raises AmountError for a
     number that is negative or not exact, and for a headroom above 1.
     """
-    one_each = CallRate(calls=1, input_tokens=1, output_tokens=1)
-    return tuple(
-        Row(name=f"{name}:{key}", capacity=capacity, bound=Bound.RATE, soft=theta, tenant=tenant)
-        for name, capacity, _ in _drawn(limits, one_each)
-    )
-
-
-def rate_uses(key: str, limits: RateLimits, replica: CallRate) -> dict[str, Amount]:
-    """What one replica uses of each of these rows, by name. Raises AmountError like `rate_rows`."""
-    return {f"{name}:{key}": use for name, _, use in _drawn(limits, replica)}
-
-
-def _drawn(limits: RateLimits, replica: CallRate) -> Iterator[tuple[str, Fraction, Fraction]]:
-    """(name, capacity, use of one replica) for each limit that is set and used."""
     usable = 1 - exact(limits.headroom, "headroom")
     if usable < 0:
         raise AmountError("headroom", "it cannot be more than the whole limit")
-    both: Amount = 0
-    if limits.tokens_per_minute is not None:
-        both = exact(replica.input_tokens, "tpm") + exact(replica.output_tokens, "tpm")
-    for name, capacity, use, part in (
-        ("rpm", limits.requests_per_minute, replica.calls, usable),
-        ("tpm", limits.tokens_per_minute, both, usable),
-        ("itpm", limits.input_tokens_per_minute, replica.input_tokens, usable),
-        ("otpm", limits.output_tokens_per_minute, replica.output_tokens, usable),
-        ("parallel", limits.parallel, replica.slots, 1),
-    ):
-        taken = exact(use, name)
-        if capacity is not None and taken:
-            yield name, Fraction(exact(capacity, name) * part), Fraction(taken)
-
-
-_UNLIMITED = Resources()
+    capacities = {
+        "rpm": (limits.requests_per_minute, usable),
+        "tpm": (limits.tokens_per_minute, usable),
+        "itpm": (limits.input_tokens_per_minute, usable),
+        "otpm": (limits.output_tokens_per_minute, usable),
+        "parallel": (limits.parallel, 1),
+    }
+    return tuple(
+        Row(
+            name=f"{name}:{key}",
+            capacity=Fraction(exact(limit, name) * part),
+            bound=Bound.RATE,
+            soft=theta,
+            tenant=tenant,
+        )
+        for name, (limit, part) in capacities.items()
+        if limit is not None
+    )
 
 
 class SharingTerms(NamedTuple):
@@ -276,15 +195,6 @@ class SharingTerms(NamedTuple):
     limited: frozenset[str]
     without_baseline: str = ""
 
-    def limited_tenants(self, seen: Mapping[str, TenantObservation]) -> Iterator[Tenant]:
-        """The tenants with a quota or budget in the fleet file, or with an observed quota."""
-        limited = self.limited
-        for name, tenant in self.tenants.items():
-            if name in limited or (
-                (found := seen.get(name)) is not None and not isinstance(found.quota, Absent)
-            ):
-                yield tenant
-
 
 LEDGER_LIMIT_S: Final = 600.0
 """If its usage ledger is older than this, a tenant with a hard budget does not grow."""
@@ -292,20 +202,11 @@ IMPLAUSIBLE_TOKENS: Final = 10**15
 """A count of tokens from this on is an error of the source: no tenant uses so many in a day."""
 _MINUTE_S: Final = 60
 _UNSEEN: Final = TenantObservation()
-_NO_LIMIT: Final = Resources()
-_NO_ROOM: Final = ClusterRoom()
-
-
-class BudgetNow(NamedTuple):
-    """The state of a tenant's budget, as of the start of a whole minute (`at`, Unix seconds)."""
-
-    status: BudgetStatus
-    at: float
 
 
 class TenantScarcity(NamedTuple):
-    """One tenant's limits; valid until `changes_at` (Unix seconds) for the observation `seen` and
-    the budgets of the day that operators `asked` for.
+    """One tenant's limits; valid until `changes_at` (Unix seconds) for an observation with the
+    numbers of `seen` and the budgets of the day that operators `asked` for.
 
     - `rows`: its quota, cost and budget rows.
     - `budget`: None without a token budget, or if its use is not known. `set_by`: the operator's
@@ -319,10 +220,15 @@ class TenantScarcity(NamedTuple):
     asked: tuple[Intent, ...]
     set_by: Intent | None
     rows: tuple[Row, ...]
-    budget: BudgetNow | None
+    budget: BudgetStatus | None
     is_blind: bool
     unreadable: str
     changes_at: float
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether a hard budget is spent."""
+        return self.budget is not None and self.budget.state is BudgetState.HARD
 
 
 class Scarcity(NamedTuple):
@@ -344,16 +250,15 @@ class Scarcity(NamedTuple):
     restrained: frozenset[str]
     unreadable: str
 
-    def is_other_than(self, before: Scarcity) -> bool:
-        """Whether the limits of any pool may differ from those in `before`."""
-        return (
-            self.rows is not before.rows
-            or self.unreadable != before.unreadable
-            or any(
-                self.tenants.get(name) != before.tenants.get(name)
-                for name in self.restrained | before.restrained
-            )
-        )
+    def changed_tenants(self, before: Scarcity) -> set[str] | None:
+        """The tenants with other limits, besides rows, than in `before`; None if all may have."""
+        if self.unreadable != before.unreadable or bool(self.rows) is not bool(before.rows):
+            return None
+        return {
+            name
+            for name in self.restrained | before.restrained
+            if self.tenants.get(name) != before.tenants.get(name)
+        }
 
 
 def scarcity_of(
@@ -370,66 +275,52 @@ def scarcity_of(
     for budget in budgets:
         name = budget.scope.tenant or ""
         asked[name] = (*asked.get(name, ()), budget)
-    same_room = kept is not None and (
+    same = kept is not None and (
         observation.capacity is kept.capacity
         or last_known(observation.capacity) == last_known(kept.capacity)
     )
     tenants: dict[str, TenantScarcity] = {}
-    same = same_room
-    for tenant in terms.limited_tenants(observation.tenants):
-        seen = observation.tenants.get(tenant.name, _UNSEEN)
-        before = None if kept is None else kept.tenants.get(tenant.name)
-        found = _of_tenant(tenant, seen, asked.get(tenant.name, ()), now, before)
-        tenants[tenant.name] = found
-        same = same and before is not None and found.rows is before.rows and _alike(found, before)
+    for name, tenant in terms.tenants.items():
+        seen = observation.tenants.get(name, _UNSEEN)
+        if name in terms.limited or not isinstance(seen.quota, Absent):
+            before = None if kept is None else kept.tenants.get(name)
+            found = _of_tenant(tenant, seen, asked.get(name, ()), now, before)
+            tenants[name] = found
+            # all but the observation, what was asked and the time
+            is_new = before is None or (found is not before and found[2:7] != before[2:7])
+            same = same and not is_new
     if same and kept is not None and len(tenants) == len(kept.tenants):
         return kept._replace(capacity=observation.capacity, tenants=tenants)
     return _assembled(terms, observation.capacity, tenants)
 
 
-def _alike(found: TenantScarcity, before: TenantScarcity) -> bool:
-    return (
-        found.budget == before.budget
-        and found.set_by == before.set_by
-        and found.is_blind is before.is_blind
-        and found.unreadable == before.unreadable
-    )
-
-
 def _assembled(
     terms: SharingTerms, capacity: Reading[ClusterRoom], tenants: Mapping[str, TenantScarcity]
 ) -> Scarcity:
-    cluster = last_known(capacity) or _NO_ROOM
+    cluster = last_known(capacity) or ClusterRoom()
     room = tuple(_room(terms.capacity, cluster))
     rows = list(room)
-    if terms.capacity.usd_per_hour is not None:
-        rows.append(cost_row(terms.capacity.usd_per_hour))
+    if (usd := terms.capacity.usd_per_hour) is not None:
+        rows.append(Row(name=FLEET_ROW, capacity=usd, bound=Bound.COST))
     for found in tenants.values():
         rows.extend(found.rows)
     if isinstance(terms.rate_rows, SharingError):
         raise terms.rate_rows
     rows.extend(terms.rate_rows)
-    unreadable = any(
-        _is_unreadable(each) for each in (cluster.resources, *cluster.classes.values())
-    )
+    unreadable = any(map(_is_unreadable, (cluster.resources, *cluster.classes.values())))
     return Scarcity(
         capacity=capacity,
-        rows={row.name: row for row in sorted(rows, key=_name)},
+        rows={row.name: row for row in sorted(rows, key=attrgetter("name"))},
         room=room,
         classes=tuple(cluster.classes),
         tenants=tenants,
-        restrained=frozenset(name for name, found in tenants.items() if _restrains(found)),
+        restrained=frozenset(
+            name
+            for name, found in tenants.items()
+            if found.is_spent or found.is_blind or found.unreadable
+        ),
         unreadable="capacity" if unreadable else "",
     )
-
-
-def _restrains(found: TenantScarcity) -> bool:
-    spent = found.budget is not None and found.budget.status.state is BudgetState.HARD
-    return spent or found.is_blind or bool(found.unreadable)
-
-
-def _name(row: Row) -> str:
-    return row.name
 
 
 def _room(capacity: Capacity, cluster: ClusterRoom) -> Iterator[Row]:
@@ -448,30 +339,24 @@ def _of_tenant(
     before: TenantScarcity | None,
 ) -> TenantScarcity:
     if before is not None and asked == before.asked and _still_holds(tenant, before, seen, now):
-        return before if before.seen is seen else before._replace(seen=seen)
-    moment = Moment(now)
-    quota = last_known(seen.quota) or _NO_LIMIT
+        return before
+    moment, name = Moment(now), tenant.name
+    quota = last_known(seen.quota) or Resources()
     rows = [
-        Row(
-            name=f"quota-{name}:{tenant.name}",
-            capacity=amount,
-            bound=Bound.QUOTA,
-            tenant=tenant.name,
-        )
-        for name, amount in _least(tenant.quota, quota)
+        Row(name=f"quota-{kind}:{name}", capacity=amount, bound=Bound.QUOTA, tenant=name)
+        for kind, amount in _least(tenant.quota, quota)
     ]
-    if tenant.budget.usd_per_hour is not None:
-        rows.append(cost_row(tenant.budget.usd_per_hour, tenant.name))
+    if (usd := tenant.budget.usd_per_hour) is not None:
+        rows.append(Row(name=f"{FLEET_ROW}:{name}", capacity=usd, bound=Bound.COST, tenant=name))
     budget, is_blind, set_by = None, False, None
     if tenant.budget.tokens_per_day is not None:
         usage = _known_usage(seen.usage, moment)
-        set_by = _in_force(asked, moment)
-        if usage is None:
-            is_blind = tenant.budget.hard
-        else:
+        in_force = [each for each in asked if each.until is None or not moment.reached(each.until)]
+        set_by = in_force[-1] if in_force else None
+        is_blind = usage is None and tenant.budget.hard
+        if usage is not None:
             budget = _budget_now(with_budget(tenant, set_by), usage, moment)
-            row = budget_row(tenant.name, budget.status)
-            if row is not None:
+            if (row := budget_row(name, budget)) is not None:
                 rows.append(row)
     found = tuple(rows)
     if before is not None and before.rows == found:
@@ -480,15 +365,6 @@ def _of_tenant(
     return TenantScarcity(
         seen, asked, set_by, found, budget, is_blind, unreadable, moment.changes_at
     )
-
-
-def _in_force(asked: tuple[Intent, ...], moment: Moment) -> Intent | None:
-    """The last that has not ended."""
-    found = None
-    for budget in asked:
-        if budget.until is None or not moment.reached(budget.until):
-            found = budget
-    return found
 
 
 def with_budget(tenant: Tenant, set_by: Intent | None) -> Tenant:
@@ -505,7 +381,7 @@ def spends_budget(tenant: Tenant, planned: Scarcity, used: Decimal) -> bool:
     False where the budget's use was not known then: its pools do not grow in any case.
     """
     known = planned.tenants.get(tenant.name)
-    if known is None or known.budget is None or known.budget.status.state is BudgetState.HARD:
+    if known is None or known.budget is None or known.is_spent:
         return False
     budget = with_budget(tenant, known.set_by).budget
     return budget.hard and budget.tokens_per_day is not None and used >= budget.tokens_per_day
@@ -532,23 +408,14 @@ def _still_holds(
     )
 
 
-def _budget_now(tenant: Tenant, usage: TokenUsage, moment: Moment) -> BudgetNow:
+def _budget_now(tenant: Tenant, usage: TokenUsage, moment: Moment) -> BudgetStatus:
     """The state of the budget. The time until the reset is rounded up to whole minutes, so that the
     pace stays the same for a minute.
     """
     day = local_day(moment.now, ZoneInfo(tenant.timezone))
     minutes = max(ceil((day.end - moment.now) / _MINUTE_S), 0)
     moment.note(day.end - _MINUTE_S * (minutes - 1))
-    status = budget_status(
-        tenant.budget,
-        TokenUse(
-            used=usage.used,
-            reserved=usage.reserved,
-            burn_per_minute=usage.burn_per_minute,
-            minutes_to_reset=minutes,
-        ),
-    )
-    return BudgetNow(status, day.end - _MINUTE_S * minutes)
+    return budget_status(tenant.budget, usage, minutes, day.end - _MINUTE_S * minutes)
 
 
 def _known_usage(reading: Reading[TokenUsage], moment: Moment) -> TokenUsage | None:
@@ -558,12 +425,9 @@ def _known_usage(reading: Reading[TokenUsage], moment: Moment) -> TokenUsage | N
     if moment.passed(reading.at + LEDGER_LIMIT_S):
         return None
     usage = reading.value
-    plausible = all(each.is_finite() and 0 <= each < IMPLAUSIBLE_TOKENS for each in _numbers(usage))
+    numbers = usage.used, usage.reserved, usage.burn_per_minute
+    plausible = all(each.is_finite() and 0 <= each < IMPLAUSIBLE_TOKENS for each in numbers)
     return usage if plausible else None
-
-
-def _numbers(usage: TokenUsage) -> Iterable[Decimal]:
-    return usage.used, usage.reserved, usage.burn_per_minute
 
 
 def _amounts(resources: Resources) -> tuple[int | None, ...]:

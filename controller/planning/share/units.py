@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from itertools import chain
 from math import gcd, lcm
-from operator import itemgetter
-from types import MappingProxyType
-from typing import Any, Final, NamedTuple
+from typing import NamedTuple
 
-from controller.planning.amounts import (
+from controller.planning.values import (
     Amount,
     AmountError,
     DeclarationError,
@@ -20,7 +18,6 @@ from controller.planning.amounts import (
     exact_weight,
 )
 
-NOTHING: Final[Mapping[str, int]] = MappingProxyType({})
 Uses = tuple[tuple[int, int], ...]
 _Raw = list[tuple[int, int | Fraction]]
 
@@ -28,18 +25,18 @@ _Raw = list[tuple[int, int | Fraction]]
 class Field(NamedTuple):
     """The pools that share, by number: all that depends on the fleet file alone.
 
-    - `tenant_of`: by pool. `pools_of`: by tenant. `pick`: by tenant, what a list by pool number has
-      for its pools. `tiers`: the tenants of each tier, the highest first.
+    - `tenant_of`: by pool. `pools_of`: by tenant. `tiers`: the tenants of each tier, the
+      highest first.
     - `ranks`, `tenant_ranks`: the order that breaks ties: the larger weight first, then the lower
       number. `pool_at` and `tenant_at` are their inverses.
     - `divisors`, `tenant_divisors`: (m, d) of each weight, see `divisors_of`.
     """
 
     names: tuple[str, ...]
+    tenants: tuple[str, ...]
     tenant_of: list[int]
     tiers: list[list[int]]
     pools_of: list[list[int]]
-    pick: list[Callable[[Sequence[Any]], tuple[Any, ...]]]
     ranks: list[int]
     pool_at: list[int]
     divisors: list[tuple[int, int]]
@@ -96,10 +93,10 @@ def field_of(
     ranks, tenant_ranks = _ranks(of_pools), _ranks(of_tenants)
     return Field(
         names=tuple(pools),
+        tenants=tuple(names),
         tenant_of=tenant_of,
         tiers=[by_tier[tier] for tier in sorted(by_tier)],
         pools_of=pools_of,
-        pick=[_picker(each) for each in pools_of],
         ranks=ranks,
         pool_at=sorted(range(len(ranks)), key=ranks.__getitem__),
         divisors=divisors_of(of_pools),
@@ -107,13 +104,6 @@ def field_of(
         tenant_at=sorted(range(len(names)), key=tenant_ranks.__getitem__),
         tenant_divisors=divisors_of(of_tenants),
     )
-
-
-def _picker(pools: Sequence[int]) -> Callable[[Sequence[Any]], tuple[Any, ...]]:
-    if len(pools) > 1:
-        return itemgetter(*pools)
-    [pool] = pools
-    return lambda column: (column[pool],)
 
 
 def _ranks(weights: Sequence[int | Fraction]) -> list[int]:
@@ -150,8 +140,7 @@ def divisors_of(weights: Sequence[int | Fraction]) -> list[tuple[int, int]]:
 class Units:
     """Rows, and the uses of replicas, in whole numbers of a unit of each row.
 
-    - `capacity`: by row. `left`: without what was taken before. `fair`: (row, units of a share that
-      one unit of it is worth).
+    - `capacity`: by row. `fair`: (row, units of a share that one unit of it is worth).
     - `short`: rows of several tenants that have been too small for all; seldom other ones.
     """
 
@@ -169,10 +158,8 @@ class Units:
         self.short = frozenset[int]()
         self.supply(rows)
 
-    def supply(self, rows: Sequence[Row], taken: Mapping[str, int] = NOTHING) -> None:
-        """Take the capacities of these rows, less what is taken already, in whole numbers of their
-        own units. Raises AmountError for one that is not exact.
-        """
+    def supply(self, rows: Sequence[Row]) -> None:
+        """Take the capacities of these rows. Raises AmountError for one that is not exact."""
         self.rows = tuple(rows)
         capacities = [
             exact(row.capacity, row.name) * scale
@@ -182,10 +169,6 @@ class Units:
         self.capacity = [
             -(-capacity.numerator // capacity.denominator) if soft == 0 else int(capacity)
             for capacity, soft in zip(capacities, self._softs, strict=True)
-        ]
-        self.left = [
-            capacity - taken.get(row.name, 0) * scale
-            for row, capacity, scale in zip(rows, self.capacity, self._scales, strict=True)
         ]
         fair = {
             number: capacities[number]
@@ -223,6 +206,11 @@ class Units:
     def profile(self, uses: ReplicaUses) -> Profile:
         """The profile of uses that were admitted."""
         return self._known[id(uses)][2]
+
+    def shares(self, uses: ReplicaUses) -> tuple[int, ...]:
+        """What one replica adds to its tenant's share of each fair row."""
+        takes = dict(self.profile(uses).everywhere.takes)
+        return tuple([takes.get(row, 0) * part for row, part in self.fair])
 
     def on_short(self, uses: ReplicaUses) -> Profile:
         """The part of the profile on rows that may refuse: those in `short` and of one tenant."""

@@ -20,7 +20,7 @@ from agentdash.demo.cluster.objects import AUTOSCALERS, DEPLOYMENTS, SCALED_OBJE
 from controller.config import parse
 from controller.doctor.examine import OF_KUBERNETES, OF_NATS, OTHERS, examine
 from controller.doctor.of_pools import Qos, qos, unavailable
-from controller.engine.clock import SystemClock
+from controller.engine.supervise import SystemClock
 from controller.kube.wire import WireAmounts, WireContainer, WireResourceRequirements
 from controller.model.settings import Settings
 from controller.model.snapshot import Level, Report

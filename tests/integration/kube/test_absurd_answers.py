@@ -12,10 +12,10 @@ import pytest
 from aiohttp import web
 
 from controller.kube.access import Access
-from controller.kube.client import MOST_ANSWER_BYTES, Client, LinkTracker, Pauses
+from controller.kube.client import MOST_ANSWER_BYTES, Client
 from controller.kube.cluster import Cluster
 from controller.kube.errors import ApiError, KubeError, TooLargeError, UnreachableError
-from controller.kube.watch import Listing, ListLimits, WatchTarget
+from controller.kube.watch import LIMITS, ListLimits, WatchTarget, pages
 from controller.model.decision import OutcomeKind
 from controller.model.readings import Absent, Fresh, Stale, Why
 from support.ports import free_port
@@ -23,6 +23,11 @@ from support.ports import free_port
 A = frozenset({"tenant-a"})
 DEEP = "[" * 100_000 + "]" * 100_000
 PODS = WatchTarget(kind="pods", path="/api/v1/namespaces/tenant-a/pods")
+
+
+async def listed(client: Client, limits: ListLimits = LIMITS) -> None:
+    async for _ in pages(client, PODS, limits=limits):
+        pass
 
 
 def replicas(cluster: Cluster, pool: Any) -> int | None:
@@ -81,7 +86,7 @@ async def test_a_deep_answer_to_a_write_leaves_its_outcome_unknown(
 
 
 async def client_of(api: Any, kit: Any, quick: Any) -> Client:
-    return Client(await Access.load(kit.settings(api.url)), Pauses(), LinkTracker(quick))
+    return Client(await Access.load(kit.settings(api.url)), quick)
 
 
 async def test_a_refusal_without_end_is_read_only_at_its_beginning(
@@ -127,7 +132,7 @@ async def test_an_answer_without_end_is_cut_off_at_the_limit(
     api.always["list pods"] = endless
     client = await client_of(api, kit, quick)
     with pytest.raises(TooLargeError, match="67,108,864 are read at most"):
-        await Listing(client, PODS, ListLimits(), len).read(500)
+        await listed(client)
     async with asyncio.timeout(5):
         await ended.wait()
     assert sent < MOST_ANSWER_BYTES + 32 * 2**20
@@ -155,13 +160,13 @@ async def test_a_list_without_end_is_left_at_a_limit_that_is_named(
     api.always["list pods"] = endless
     client = await client_of(api, kit, quick)
     with pytest.raises(TooLargeError, match=words):
-        await Listing(client, PODS, limits, len).read(500)
+        await listed(client, limits)
     assert api.count("list pods") <= 50
     await client.close()
 
 
 def test_the_limits_are_far_above_real_clusters() -> None:
-    limits = ListLimits()
+    limits = LIMITS
     assert limits.objects > 150_000
     assert limits.pages * 500 > limits.objects
     assert limits.size_bytes > 100_000 * 5_000
@@ -261,12 +266,11 @@ async def test_a_secret_in_an_address_is_never_repeated(
     access = await Access.load(settings)
     if proxied:
         access.configuration.proxy = secret
-    link = LinkTracker(quick)
-    client = Client(access, Pauses(), link)
+    client = Client(access, quick)
     with pytest.raises(KubeError) as failed:
         await client.call("GET", "/version", kind="version")
     await client.close()
-    said = f"{failed.value} {failed.value.detail} {link.link()} {caplog.text}"
+    said = f"{failed.value} {failed.value.detail} {client.link.link()} {caplog.text}"
     assert CANARY not in said
 
 
@@ -291,7 +295,7 @@ async def test_a_certificate_of_another_authority_is_named_without_secrets(
     server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0, ssl=stranger)
     port = server.sockets[0].getsockname()[1]
     settings = kit.settings(f"https://127.0.0.1:{port}", token=CANARY)
-    client = Client(await Access.load(settings), Pauses(), LinkTracker(quick))
+    client = Client(await Access.load(settings), quick)
     async with server:
         with pytest.raises(UnreachableError) as failed:
             await client.call("GET", "/version", kind="version")

@@ -14,7 +14,7 @@ import pytest
 from aiohttp import web
 
 from controller.kube.access import REREAD_S, Access, environment_proxy, in_cluster, kubeconfig
-from controller.kube.client import Client, LinkTracker, Pauses
+from controller.kube.client import Client
 from controller.kube.cluster import Cluster
 from controller.kube.errors import ApiError, ConfigError, KubeError, TimedOutError
 from controller.model.readings import Fresh
@@ -73,7 +73,7 @@ async def test_a_renewed_token_file_needs_no_restart(
 async def test_after_a_401_the_request_is_sent_once_more(api: Any, kit: Any, quick: Any) -> None:
     api.once["version"].append(kit.status(401, "Unauthorized", "Unauthorized"))
     access = await Access.load(kit.settings(api.url))
-    client = Client(access, Pauses(), LinkTracker(quick))
+    client = Client(access, quick)
     await client.call("GET", "/version", kind="version")
     assert (api.count("version"), access.generation) == (2, 2)
     api.always["version"] = kit.status(401, "Unauthorized", "Unauthorized")
@@ -87,7 +87,7 @@ async def test_after_a_401_the_request_is_sent_once_more(api: Any, kit: Any, qui
 async def test_many_401_at_once_read_the_credentials_once(api: Any, kit: Any, quick: Any) -> None:
     api.once["version"].extend([kit.status(401, "Unauthorized", "Unauthorized")] * 8)
     access = await Access.load(kit.settings(api.url))
-    client = Client(access, Pauses(), LinkTracker(quick))
+    client = Client(access, quick)
     await asyncio.gather(*(client.call("GET", "/version", kind="version") for _ in range(8)))
     assert access.generation == 2
     await client.close()
@@ -139,9 +139,7 @@ async def test_an_exec_plugin_is_asked_for_the_token(api: Any, kit: Any, quick: 
         "args": ["-c", f"print('''{json.dumps(said)}''')"],
     }
     only("from-plugin", api, kit)
-    client = Client(
-        await Access.load(kit.settings(api.url, exec=plugin)), Pauses(), LinkTracker(quick)
-    )
+    client = Client(await Access.load(kit.settings(api.url, exec=plugin)), quick)
     await client.call("GET", "/version", kind="version")
     await client.close()
 
@@ -211,13 +209,12 @@ async def test_what_a_plugin_prints_is_never_repeated(
     code = f"print({says!r})"
     plugin = {"apiVersion": version, "command": sys.executable, "args": ["-c", code]}
     only("another", api, kit)
-    link = LinkTracker(quick)
-    client = Client(await Access.load(kit.settings(api.url, exec=plugin)), Pauses(), link)
+    client = Client(await Access.load(kit.settings(api.url, exec=plugin)), quick)
     with pytest.raises(ApiError) as refused:
         await client.call("GET", "/version", kind="version")
     assert refused.value.status == 401
-    assert "our credentials are refused" in link.link().detail
-    for said in (str(refused.value), link.link().detail, caplog.text):
+    assert "our credentials are refused" in client.link.link().detail
+    for said in (str(refused.value), client.link.link().detail, caplog.text):
         assert "canary" not in said
     await client.close()
 
@@ -302,7 +299,7 @@ async def test_broken_certificates_are_an_error_of_configuration(
     access = Access(kubeconfig(str(path), None))
     await access.renew(0)
     with pytest.raises(ConfigError, match=r"ca\.crt"):
-        Client(access, Pauses(), LinkTracker(quick))
+        Client(access, quick)
 
 
 async def test_a_redirect_to_another_host_does_not_carry_our_token(
@@ -325,7 +322,7 @@ async def test_a_redirect_to_another_host_does_not_carry_our_token(
         return web.Response(status=307, headers={"Location": f"http://localhost:{port}/version"})
 
     api.always["version"] = redirect
-    client = Client(await Access.load(kit.settings(api.url)), Pauses(), LinkTracker(quick))
+    client = Client(await Access.load(kit.settings(api.url)), quick)
     await client.call("GET", "/version", kind="version")
     assert api.last("version").headers["Authorization"] == "Bearer secret"
     assert len(seen) == 1
@@ -344,7 +341,7 @@ async def test_an_answer_that_breaks_off_is_lost(api: Any, kit: Any, quick: Any)
         return response
 
     api.always["version"] = cut
-    client = Client(await Access.load(kit.settings(api.url)), Pauses(), LinkTracker(quick))
+    client = Client(await Access.load(kit.settings(api.url)), quick)
     with pytest.raises(KubeError, match="connection lost"):
         await client.call("GET", "/version", kind="version")
     await client.close()
@@ -378,7 +375,7 @@ async def test_a_second_try_has_the_same_deadline(api: Any, kit: Any, quick: Any
     api.always["version"] = kit.status(401, "Unauthorized", "Unauthorized")
     access = Access(Slow())
     await access.renew(0)
-    client = Client(access, Pauses(), LinkTracker(quick))
+    client = Client(access, quick)
     with pytest.raises(TimedOutError):
         await client.call("GET", "/version", kind="version", timeout_s=0.1)
     assert api.count("version") == 1
@@ -392,7 +389,7 @@ async def test_a_netrc_entry_for_the_server_is_ignored(
     netrc.write_text("machine 127.0.0.1 login somebody password else\n")
     netrc.chmod(0o600)
     monkeypatch.setenv("NETRC", str(netrc))
-    client = Client(await Access.load(kit.settings(api.url)), Pauses(), LinkTracker(quick))
+    client = Client(await Access.load(kit.settings(api.url)), quick)
     await client.call("GET", "/version", kind="version")
     assert api.last("version").headers["Authorization"] == "Bearer secret"
     await client.close()

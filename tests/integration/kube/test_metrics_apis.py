@@ -12,20 +12,20 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from controller.engine.clock import SystemClock
+from controller.engine.supervise import SystemClock
 from controller.kube.cluster import Cluster
 from controller.kube.metrics import RESOURCE_EVERY_S, metric_sources
-from controller.model import metrics
-from controller.model.fleet import ExternalSeries, Pool, Signal
-from controller.model.metrics import (
+from controller.model import fleet as metrics
+from controller.model.fleet import (
     AverageValueTarget,
-    ConditionStatus,
-    MeasuredPod,
+    ExternalSeries,
     MetricSpec,
-    StatusPhase,
+    Pool,
+    Signal,
     UtilizationTarget,
     ValueTarget,
 )
+from controller.model.observation import ConditionStatus, MeasuredPod, StatusPhase
 from controller.model.readings import Absent, Fresh, Why
 from controller.model.settings import KubernetesSettings
 from controller.model.snapshot import LinkState

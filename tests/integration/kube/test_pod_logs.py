@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from agentdash.demo.cluster.objects import PODS
-from controller.engine.clock import SystemClock
+from controller.engine.supervise import SystemClock
 from controller.kube.cluster import MOST_LOG_BYTES, TAIL_LINES, Cluster
 from controller.model.settings import KubernetesSettings
 from controller.ports import PodLogError

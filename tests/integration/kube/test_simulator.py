@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -17,12 +16,10 @@ from controller.model.decision import OutcomeKind
 from controller.model.fleet import Pool
 from controller.model.ids import WorkloadKind, WorkloadName
 from controller.model.observation import Pods, Workload
-from controller.model.readings import Absent, Fresh, Reading, Why, last_known
-from controller.model.scarcity import Resources
+from controller.model.readings import Absent, Fresh, Reading, Why
 from controller.model.settings import KubernetesSettings
 from controller.planning.inputs import read_freeze
 from fakes.cluster import ApiFault, SimCluster
-from support import requests_seen
 from support.stateful import create_statefulset
 
 
@@ -108,37 +105,6 @@ async def test_the_annotation_of_a_stateful_set_freezes_it(
     await kit.until(frozen)
 
 
-async def test_a_fleet_scales_up_and_down(cluster: Cluster, kit: Any) -> None:
-    pool = kit.pool()
-    seen = workload(cluster.workloads.workload(pool))
-    assert await scaled(cluster, pool, 5) is OutcomeKind.APPLIED
-    assert workload(cluster.workloads.workload(pool)).replicas == 5
-    await kit.until(lambda: ready(cluster.workloads.pods(pool)) == 5, 20.0)
-    stale = await cluster.actuator.scale(pool, 1, seen.resource_version, urgent=False)
-    assert stale.kind is OutcomeKind.CONFLICT
-    await kit.until(lambda: workload(cluster.workloads.workload(pool)).ready == 5)
-    assert await scaled(cluster, pool, 0) is OutcomeKind.APPLIED
-    await kit.until(lambda: pods(cluster.workloads.pods(pool)) == Pods(), 20.0)
-
-
-@pytest.mark.parametrize("expire", [False, True])
-async def test_a_dropped_watch_misses_nothing(
-    cluster: Cluster, sim: SimCluster, kit: Any, expire: bool
-) -> None:
-    pool = kit.pool("late")
-    lists = cluster.client.requests["GET", "deployments"]
-    # seven kinds in each namespace, and the nodes
-    await kit.until(lambda: requests_seen.count(sim.requests, verb="watch") == 15)
-    assert sim.faults.drop_watches() == 15
-    await sim.create_deployment("late", "tenant-a", replicas=2)
-    if expire:
-        sim.faults.expire_history()
-    await kit.until(lambda: isinstance(cluster.workloads.workload(pool), Fresh))
-    assert workload(cluster.workloads.workload(pool)).replicas == 2
-    await kit.until(lambda: cluster.client.requests["GET", "deployments"] > lists)
-    await kit.until(lambda: isinstance(cluster.workloads.workload(pool), Fresh))
-
-
 async def test_a_write_whose_answer_breaks_off_is_unknown_until_the_watch_shows_it(
     cluster: Cluster, sim: SimCluster, kit: Any
 ) -> None:
@@ -167,56 +133,6 @@ async def test_each_fault_has_its_outcome(
     done = await cluster.actuator.scale(kit.pool(), 3, seen.resource_version, urgent=False)
     assert done.kind is kind
     assert done.retry_after_s == (7.0 if fault.retry_after else None)
-
-
-async def test_faults_in_one_namespace_do_not_affect_another(
-    cluster: Cluster, sim: SimCluster, kit: Any
-) -> None:
-    sim.faults.add(ApiFault(path="/namespaces/tenant-a/", status=403))
-    sim.faults.drop_watches()
-    sim.faults.expire_history()
-    there = kit.pool(namespace="tenant-b")
-    assert await scaled(cluster, there, 2) is OutcomeKind.APPLIED
-    await kit.until(lambda: ready(cluster.workloads.pods(there)) == 2, 20.0)
-    refused = await cluster.actuator.scale(kit.pool(), 2, "1", urgent=False)
-    assert refused.kind is OutcomeKind.FORBIDDEN
-
-
-async def test_quotas_nodes_and_requests_are_seen_and_followed(
-    cluster: Cluster, sim: SimCluster, kit: Any
-) -> None:
-    whole = last_known(cluster.supply.room(()))
-    assert whole is not None
-    assert workload(cluster.workloads.workload(kit.pool())).requests == Resources(
-        cpu_milli=250, memory_bytes=512 * 2**20
-    )
-    ours = frozenset({WorkloadName("research")})
-    assert last_known(cluster.supply.quota("tenant-a", ours)) == Resources()
-    quota = {"metadata": {"name": "q"}, "spec": {"hard": {"pods": "4", "requests.cpu": "2"}}}
-    path = "/api/v1/namespaces/tenant-a/resourcequotas"
-    await cluster.client.call("POST", path, kind="test", body=quota)
-    hard = Resources(replicas=4, cpu_milli=2000)
-    await kit.until(lambda: last_known(cluster.supply.quota("tenant-a", ours)) == hard)
-    await sim.create_deployment("web", "tenant-a", replicas=2)
-    left = Resources(replicas=2, cpu_milli=1500)
-    await kit.until(lambda: last_known(cluster.supply.quota("tenant-a", ours)) == left)
-    name = (await nodes(cluster))[0]
-    await cluster.client.call(
-        "PATCH",
-        f"/api/v1/nodes/{name}",
-        kind="test",
-        body={"spec": {"unschedulable": True}},
-        content_type=MERGE_PATCH,
-    )
-    await kit.until(lambda: last_known(cluster.supply.room(())) != whole)
-    rest = last_known(cluster.supply.room(()))
-    assert rest is not None
-    assert rest.resources.cpu_milli == (whole.resources.cpu_milli or 0) * 2 // 3
-
-
-async def nodes(cluster: Cluster) -> list[str]:
-    answer = await cluster.client.call("GET", "/api/v1/nodes", kind="test")
-    return [found["metadata"]["name"] for found in json.loads(answer)["items"]]
 
 
 async def test_a_deleted_deployment_is_missing(cluster: Cluster, kit: Any) -> None:

@@ -10,11 +10,10 @@ import pytest
 from aiohttp import web
 
 from controller.kube.access import Access
-from controller.kube.client import Client, LinkTracker, Pauses
+from controller.kube.client import Client
 from controller.kube.watch import (
     REFUSED_WAIT_S,
     WATCH_RETRY_MOST_S,
-    Freshness,
     Reflector,
     WatchTarget,
 )
@@ -52,18 +51,9 @@ class StoryClock:
 
 
 async def reflecting(api: Any, kit: Any, clock: StoryClock, seed: int) -> tuple[Client, Reflector]:
-    link = LinkTracker(clock, clock.monotonic)
-    client = Client(await Access.load(kit.settings(api.url)), Pauses(clock.monotonic), link)
-    freshness = Freshness(clock, link)
-    return client, Reflector(
-        client,
-        WatchTarget(kind="deployments", path=PATH),
-        WorkloadView(lambda _name: None),
-        freshness,
-        clock,
-        rng=random.Random(seed),
-        monotonic=clock.monotonic,
-    )
+    client = Client(await Access.load(kit.settings(api.url)), clock)
+    target, view = WatchTarget(kind="deployments", path=PATH), WorkloadView(lambda _name: None)
+    return client, Reflector(client, target, view, rng=random.Random(seed))
 
 
 async def story(api: Any, kit: Any, seed: int) -> tuple[StoryClock, int]:
@@ -193,12 +183,11 @@ async def test_a_watch_that_opens_and_never_speaks_is_stale_until_a_new_list(
     api.deployment("tenant-a", "research", 1)
     api.always["watch deployments"] = opened_and_silent
     async with asyncio.timeout(10):
-        link = LinkTracker(quick)
-        client = Client(await Access.load(kit.settings(api.url)), Pauses(), link)
+        client = Client(await Access.load(kit.settings(api.url)), quick)
         view = WorkloadView(lambda _name: None)
-        freshness = Freshness(quick, link)
         target = WatchTarget(kind="deployments", path=PATH)
-        reflector = Reflector(client, target, view, freshness, quick, silence_s=0.2)
+        reflector = Reflector(client, target, view, silence_s=0.2)
+        freshness = reflector.freshness
         task = asyncio.create_task(reflector.run())
         await kit.until(lambda: view.get("research"))
         api.deployment("tenant-a", "research", 9)

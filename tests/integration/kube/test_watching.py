@@ -261,18 +261,6 @@ async def test_an_answer_that_is_no_list_is_unreadable(
         assert reading.why is Why.UNREADABLE
 
 
-async def test_an_object_that_cannot_be_read_hides_no_other(api: Any, kit: Any, quick: Any) -> None:
-    api.deployment("tenant-a", "good", 3)
-    api.deployment("tenant-a", "bad", -4)
-    api.put("deployments", "tenant-a", "odd", spec=[], metadata={"name": 5})
-    async with Cluster.connect(kit.settings(api.url), quick) as cluster:
-        cluster.set_namespaces(A)
-        await kit.until(lambda: replicas(cluster, kit.pool("good")) == 3)
-        bad = cluster.workloads.workload(kit.pool("bad"))
-        assert isinstance(bad, Absent)
-        assert bad.why is Why.IMPLAUSIBLE
-
-
 async def test_refused_credentials_are_a_link_that_is_down_until_they_are_taken(
     api: Any, kit: Any, quick: Any
 ) -> None:

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from agentdash.demo.cluster.objects import LEASES
-from controller.engine.clock import SystemClock
+from controller.engine.supervise import SystemClock
 from controller.kube.access import Access
-from controller.kube.client import Client, LinkTracker, Pauses
-from controller.kube.lease import KubernetesLease
+from controller.kube.client import Client
+from controller.kube.writes import KubernetesLease
 from controller.model.settings import KubernetesSettings, NatsSettings
 from controller.nats.bucket import Bucket
-from controller.nats.lease import KEY, BucketLease
 from controller.nats.session import NatsSession
+from controller.nats.state import LEASE_KEY, BucketLease
 from controller.ports import Lease
 from fakes.cluster import ApiFault, SimCluster
 from support.live import until
@@ -74,13 +74,13 @@ class InBucket:
         self.other = other
 
     async def delete(self) -> None:
-        entry = await self.bucket.get(KEY)
+        entry = await self.bucket.get(LEASE_KEY)
         assert entry is not None
-        await self.bucket.delete(KEY, expected=entry.revision, note=b"")
+        await self.bucket.delete(LEASE_KEY, expected=entry.revision, note=b"")
 
     async def put(self, value: bytes) -> None:
-        entry = await self.bucket.get(KEY)
-        await self.bucket.put(KEY, value, expected=0 if entry is None else entry.revision)
+        entry = await self.bucket.get(LEASE_KEY)
+        await self.bucket.put(LEASE_KEY, value, expected=0 if entry is None else entry.revision)
 
     async def empty(self) -> None:
         await self.put(b"")
@@ -105,7 +105,7 @@ async def _in_cluster(folder: Path) -> AsyncIterator[InCluster]:
         clock = SystemClock()
         leases = []
         for _ in range(2):
-            client = Client(access, Pauses(), LinkTracker(clock))
+            client = Client(access, clock)
             stack.push_async_callback(client.close)
             leases.append(KubernetesLease(client, clock, namespace=NAMESPACE, name=NAME))
         yield InCluster(sim, *leases)
@@ -118,7 +118,7 @@ async def _in_bucket(folder: Path) -> AsyncIterator[InBucket]:
         settings = NatsSettings(servers=(server.url,))
         async with NatsSession(settings, clock) as one, NatsSession(settings, clock) as two:
             await until(lambda: one.connected and two.connected)
-            leases = [BucketLease(each, Bucket(each, NAME), clock) for each in (one, two)]
+            leases = [BucketLease(each, Bucket(each, NAME)) for each in (one, two)]
             yield InBucket(server, one, *leases)
             server.thaw()
 

@@ -8,13 +8,12 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from controller.engine.clock import SystemClock
 from controller.engine.lead import Elector, WriteRight
-from controller.model.lease import LeaseRecord, LeaseTimes
-from controller.model.settings import NatsSettings
+from controller.engine.supervise import SystemClock
+from controller.model.settings import LeaseRecord, LeaseTimes, NatsSettings
 from controller.nats.bucket import Bucket
-from controller.nats.lease import BucketLease
 from controller.nats.session import NatsSession
+from controller.nats.state import BucketLease
 from controller.ports import LeaseRefusedError, StoreMissingError
 from support.live import PATIENCE_S, until
 from support.nats_server import RealNats
@@ -43,9 +42,7 @@ async def test_a_deleted_bucket_is_made_again_and_the_leader_stays(tmp_path: Pat
             rights = [WriteRight(), WriteRight()]
             bucket = Bucket(one, "agentdash")
             electors = [
-                Elector(
-                    BucketLease(each, Bucket(each, "agentdash"), clock), name, SHORT, right, clock
-                )
+                Elector(BucketLease(each, Bucket(each, "agentdash")), name, SHORT, right, clock)
                 for each, name, right in zip((one, two), ("one", "two"), rights, strict=True)
             ]
             running = [asyncio.create_task(electors[0].run())]
@@ -68,6 +65,6 @@ async def test_without_the_right_to_write_it_the_words_name_it(tmp_path: Path) -
     with RealNats(tmp_path / "nats", NO_RIGHT) as server:
         async with NatsSession(NatsSettings(servers=(server.url,)), clock) as session:
             await until(lambda: session.connected)
-            lease = BucketLease(session, Bucket(session, "agentdash"), clock)
+            lease = BucketLease(session, Bucket(session, "agentdash"))
             with pytest.raises(LeaseRefusedError, match="docs list the rights"):
                 await lease.write(replace(RECORD, holder="two"), replaces=None)

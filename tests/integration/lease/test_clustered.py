@@ -13,13 +13,12 @@ import aiohttp
 import pytest
 from nats.aio.client import Client
 
-from controller.engine.clock import SystemClock
 from controller.engine.lead import Elector, WriteRight
-from controller.model.lease import LeaseTimes
-from controller.model.settings import NatsSettings
+from controller.engine.supervise import SystemClock
+from controller.model.settings import LeaseTimes, NatsSettings
 from controller.nats.bucket import Bucket
-from controller.nats.lease import BucketLease
 from controller.nats.session import NatsSession
+from controller.nats.state import BucketLease
 from support.live import until
 from support.nats_cluster import NatsCluster
 
@@ -112,7 +111,7 @@ async def election(folder: Path, times: LeaseTimes) -> AsyncIterator[Election]:
         found, electors = Election(cluster, client), []
         for number in range(3):
             session = await stack.enter_async_context(NatsSession(settings, clock))
-            lease, right = BucketLease(session, Bucket(session, BUCKET), clock), WatchedRight()
+            lease, right = BucketLease(session, Bucket(session, BUCKET)), WatchedRight()
             electors.append(Elector(lease, f"process/{number}", times, right, clock))
             found.rights.append(right)
         running = [asyncio.create_task(each.run()) for each in electors]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from controller.model.lease import RELEASED_DURATION_S, LeaseRecord
+from controller.model.settings import RELEASED_DURATION_S, LeaseRecord
 from controller.ports import LeaseAwayError, LeaseConflictError
 
 NOW = 1_700_000_000.25

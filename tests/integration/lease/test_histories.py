@@ -14,9 +14,8 @@ import pytest
 
 from agentdash.worker.stores import ensure_usage_stream
 from controller.attach import Attachment
-from controller.engine.clock import SystemClock
-from controller.engine.history import RECENT_SLOT_S
-from controller.engine.supervise import Hub
+from controller.engine.show.past import RECENT_SLOT_S
+from controller.engine.supervise import Hub, SystemClock
 from controller.model.ids import PoolKey
 from controller.model.settings import NatsSettings
 from controller.model.snapshot import NOT_KNOWN, History, Snapshot, Timeline

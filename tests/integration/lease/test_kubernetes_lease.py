@@ -8,8 +8,8 @@ import pytest
 from msgspec.structs import replace
 
 from agentdash.demo.cluster.objects import LEASES
-from controller.kube.lease import KubernetesLease
-from controller.model.lease import LeaseRecord
+from controller.kube.writes import KubernetesLease
+from controller.model.settings import LeaseRecord
 from controller.ports import LeaseAwayError, LeaseConflictError, LeaseRefusedError
 from fakes.cluster import ApiFault
 

@@ -16,8 +16,7 @@ from nats.aio.client import Client
 
 from agentdash.demo.cluster.objects import DEPLOYMENTS, LEASES
 from controller.attach import Attachment
-from controller.engine.clock import SystemClock
-from controller.engine.supervise import Hub
+from controller.engine.supervise import Hub, SystemClock
 from controller.exit_codes import ExitCode
 from controller.model.settings import NatsSettings
 from controller.model.snapshot import Role

@@ -11,13 +11,11 @@ import pytest
 import yaml
 from prometheus_client import generate_latest
 
-from agentdash.worker.health import WorkerMetrics
+from agentdash.worker.state import WorkerMetrics
 from controller.config import parse
-from controller.manifests.alerts import ALERTS
-from controller.manifests.dashboard import PANELS
-from controller.manifests.dockerfile import Installation
-from controller.manifests.objects import manifests
-from controller.manifests.yaml_text import stream
+from controller.manifests.monitoring import ALERTS, PANELS
+from controller.manifests.objects import Installation, stream
+from controller.manifests.workload import manifests
 from controller.notation.quantity import exact_amount
 from support.live import Daemon, daemon, fleet_text
 from support.live_world import LiveWorld, Servers, servers

@@ -16,7 +16,7 @@ import pytest
 from agentdash import __version__
 from agentdash.verb_table import VERBS
 from controller.exit_codes import ExitCode
-from controller.manifests.dockerfile import USER, dockerfile
+from controller.manifests.objects import USER, dockerfile
 from support.image import Image, missing
 
 ROOT = Path(__file__).parents[3]

@@ -17,20 +17,18 @@ from msgspec.structs import replace
 
 from agentdash.demo.cluster.objects import DEPLOYMENTS
 from controller.config import parse
-from controller.engine.clock import SystemClock
+from controller.engine.supervise import SystemClock
 from controller.kube.cluster import Cluster
 from controller.kube.errors import ApiError
-from controller.kube.lease import KubernetesLease
 from controller.kube.metrics import metric_sources
-from controller.kube.writes import EventWriter
-from controller.manifests.dockerfile import Installation
-from controller.manifests.objects import manifests
+from controller.kube.writes import EventWriter, KubernetesLease
+from controller.manifests.objects import Installation
+from controller.manifests.rights import LOOKING, cluster_rights, lease_rights, tenant_rights
+from controller.manifests.workload import manifests
 from controller.model.decision import Announcement
 from controller.model.fleet import Pool
-from controller.model.lease import LeaseRecord
 from controller.model.readings import Fresh
-from controller.model.rights import LOOKING, cluster_rights, lease_rights, tenant_rights
-from controller.model.settings import KubernetesSettings, Settings
+from controller.model.settings import KubernetesSettings, LeaseRecord, Settings
 from controller.ports import LeaseError
 from fakes.cluster import SimCluster
 from fakes.metrics import GivenMetrics, GivenObjectValue, GivenPodValue, GivenSeries, GivenUsage
@@ -175,13 +173,13 @@ async def world(folder: Path, taken: Asked | None = None) -> AsyncIterator[World
         cluster = await stack.enter_async_context(Cluster.connect(found, clock))
         cluster.workloads.prepare(pools)
         cluster.set_namespaces(frozenset({NAMESPACE}))
-        own = cluster.client.apart(clock)
+        own = cluster.client.apart()
         stack.push_async_callback(own.close)
         lease = KubernetesLease(own, clock, namespace="agentdash", name="agentdash")
         sources = await stack.enter_async_context(
             metric_sources(cluster.client, cluster.workloads, pools, clock, "")
         )
-        for_events = cluster.client.apart(clock)
+        for_events = cluster.client.apart()
         stack.push_async_callback(for_events.close)
         events = EventWriter(for_events, cluster.workloads, HastyClock(), "test")
         yield World(sim, cluster, lease, sources, events)
@@ -295,5 +293,5 @@ async def test_without_one_right_just_its_requests_are_refused(
 
 
 def test_a_person_at_a_dashboard_needs_no_more_than_the_logs() -> None:
-    theirs = {asked for each in LOOKING for asked in each.asked()}
+    theirs = set(LOOKING.asked())
     assert theirs == {("get", "pods/log")}

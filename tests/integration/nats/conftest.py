@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from controller.engine.clock import SystemClock
+from controller.engine.supervise import SystemClock
 from controller.model.settings import NatsSettings
 from controller.nats.session import NatsSession, SessionTiming
 from tests.support.nats_server import RealNats

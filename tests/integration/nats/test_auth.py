@@ -16,7 +16,7 @@ from nats.aio.msg import Msg
 
 from agentdash.worker import NatsLogin
 from agentdash.worker.stores import NatsLink
-from controller.engine.clock import SystemClock
+from controller.engine.supervise import SystemClock
 from controller.model.settings import NatsCredentials, NatsSettings, NatsTls, SecretRef
 from controller.model.snapshot import LinkState
 from controller.nats.jetstream import NatsDisconnectedError, NatsRefusedError, NatsTimeoutError

@@ -86,17 +86,6 @@ async def test_of_two_operators_who_write_at_once_one_wins_and_the_other_is_told
         await loser.put(asked, replaces=lost.revision)
 
 
-async def test_a_withdrawal_of_what_has_been_replaced_meanwhile_is_a_conflict(
-    desks: Desks,
-) -> None:
-    first = await desks.ann.put(PAUSE, replaces=None)
-    await desks.ben.put(replace(PAUSE, amount=2), replaces=first.revision)
-    with pytest.raises(IntentConflictError, match="ben@laptop was first"):
-        await desks.ann.withdraw(PAUSED, replaces=first.revision, why="over")
-    [standing] = await desks.ann.standing()
-    assert standing.intent == replace(PAUSE, amount=2, who="ben@laptop")
-
-
 async def test_every_change_is_in_the_audit_with_what_was_before(desks: Desks) -> None:
     first = await desks.ann.put(PAUSE, replaces=None)
     second = await desks.ben.put(replace(PAUSE, amount=2, why="a few"), replaces=first.revision)
@@ -227,10 +216,25 @@ async def test_what_has_ended_is_cleared_away_by_the_next_write_and_stays_in_the
     lasting = a_cap(pool="acme/browser", replicas=3, until=now + 600)
     await desks.ben.put(lasting, replaces=None)
     assert [each.kind for each in (await read_intents(desks.bucket)).intents] == [IntentKind.CAP]
-    last = await desks.last()
-    assert (last.key, last.expired, last.after) == (PAUSED, True, None)
+    changes = (await desks.ann.audit()).changes
+    [last] = [each for each in changes if each.expired]
+    assert (last.key, last.who, last.after) == (PAUSED, "ann@desk", None)
     assert last.before is not None
     assert last.before.kind is IntentKind.PAUSE
+
+
+async def test_what_ends_by_itself_has_its_line_before_anyone_writes_and_cannot_be_undone(
+    desks: Desks,
+) -> None:
+    ends = await desks.now() + 0.3
+    put = await desks.ann.put(replace(PAUSE, until=ends), replaces=None)
+    while await desks.now() <= ends:
+        await asyncio.sleep(0.02)
+    begun, ended = (await desks.ben.audit()).changes
+    assert (begun.revision, begun.expired) == (put.revision, False)
+    assert (ended.expired, ended.at, ended.who) == (True, ends, begun.who)
+    with pytest.raises(UndoRefusedError, match="has ended by itself at"):
+        await desks.ann.undo(put)
 
 
 async def test_what_has_ended_stands_in_nobodys_way_and_is_not_undone(desks: Desks) -> None:
@@ -312,10 +316,18 @@ async def test_a_server_that_is_lost_in_the_middle_leaves_the_change_whole_or_ou
     await again.put(replace(PAUSE, amount=2), replaces=standing.revision)
 
 
+def _a_freeze_of(pool: str) -> Intent:
+    return a_freeze(scope=Scope(pool=pool))
+
+
 @pytest.mark.parametrize(
     "intent",
     [
-        a_pin(pool="a.*/x", replicas=1),
+        *(
+            ask(pool)
+            for pool in ("a.*/x", ">/x", "a b/x", "a\n/x", "../x", "a/b/c", f"{'a' * 64}/x", "A/x")
+            for ask in (lambda pool: a_pin(pool=pool, replicas=1), _a_freeze_of)
+        ),
         a_cap(pool="acme", replicas=1),
         a_budget(tenant="acme.>", tokens=1),
         no_growth_of(scope=Scope(pool="../x")),

@@ -18,7 +18,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from controller.engine.clock import SystemClock
+from controller.engine.supervise import SystemClock
 from controller.model.intents import Intent, IntentKey, IntentKind, Intents, Scope
 from controller.model.settings import NatsSettings
 from controller.nats.bucket import Bucket

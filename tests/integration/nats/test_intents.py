@@ -163,25 +163,6 @@ async def test_after_a_lost_message_all_intents_are_read_again(
         )
 
 
-async def test_a_silent_consumer_is_replaced(
-    server: RealNats, connect: Connect, until: Until, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(bucket_module, "KEY_HEARTBEAT_S", 0.1)
-    session = await connect(server.url)
-    kv = bucket(session)
-    await kv.create()
-    async with following(session, kv) as seen:
-        await seen.board.first_read()
-        names = f"$JS.API.CONSUMER.NAMES.{kv.stream}"
-        answer = await session.request(names, b"", 5.0)
-        name = answer.partition(b'"consumers":["')[2].partition(b'"')[0].decode()
-        await session.request(f"$JS.API.CONSUMER.DELETE.{kv.stream}.{name}", b"", 5.0)
-        await until(lambda: seen.board.stored().lost_at)
-        await until(lambda: seen.board.stored().lost_at is None)
-        await IntentDesk(kv).put(PIN, replaces=None)
-        await until(lambda: seen.board.stored().intents.of(IntentKind.PIN))
-
-
 async def test_a_watch_that_ends_leaves_no_consumer_behind_when_a_new_one_begins(
     server: RealNats, connect: Connect, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -389,26 +370,3 @@ async def test_the_second_of_two_operators_is_told_who_and_when(
     assert caught.value.standing is None
     assert await desk.read(IntentKind.PIN, RESEARCH) is None
     await desk.put(PIN, replaces=caught.value.revision)
-
-
-@pytest.mark.parametrize(
-    "pool",
-    ["a.*/x", ">/x", "a b/x", "a\n/x", "../x", "acme", "a/b/c", f"{'a' * 64}/x", "/x", "A/x"],
-)
-async def test_names_cannot_leave_their_place_in_the_key(
-    pool: str, server: RealNats, connect: Connect
-) -> None:
-    desk = IntentDesk(bucket(await connect(server.url)))
-    with pytest.raises(ValueError, match="DNS label"):
-        await desk.put(a_pin(pool=pool, replicas=1), replaces=None)
-    with pytest.raises(ValueError, match="DNS label"):
-        await desk.put(a_freeze(scope=Scope(pool=pool)), replaces=None)
-
-
-async def test_text_from_outside_is_cleaned_where_it_enters(
-    server: RealNats, connect: Connect
-) -> None:
-    kv = bucket(await connect(server.url))
-    await IntentDesk(kv).put(a_freeze(scope=Scope(), who="a\x1b[31m", why="b\u202e"), replaces=None)
-    [freeze] = (await read_intents(kv)).intents.of(IntentKind.FREEZE)
-    assert (freeze.who, freeze.why) == ("a\ufffd[31m", "b\ufffd")

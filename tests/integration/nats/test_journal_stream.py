@@ -14,8 +14,7 @@ import pytest
 from msgspec.structs import replace
 
 from controller.attach import Attachment
-from controller.engine.clock import SystemClock
-from controller.engine.supervise import Hub
+from controller.engine.supervise import Hub, SystemClock
 from controller.model.settings import (
     JournalStreamSettings,
     NatsCredentials,
@@ -172,7 +171,7 @@ async def test_a_server_that_is_away_loses_nothing_and_is_named(
         server.kill()
         for each in shown[10:]:
             stream.offer(each)
-            await until(lambda: not stream._snapshots)
+            await until(lambda: not len(stream._backlog))
         await until(lambda: "20 lines wait" in (stream.problem() or ""))
         assert f"stream {STREAM} is not written since " in (stream.problem() or "")
         server.start()
@@ -197,7 +196,7 @@ async def test_what_no_longer_fits_is_left_out_in_words_and_the_next_line_has_al
         await until(lambda: not stream._session.connected)
         for each in shown[1:-1]:
             stream.offer(each)
-            await until(lambda: not stream._snapshots)
+            await until(lambda: not len(stream._backlog))
         assert "moments were left out of it, and the file has them" in (stream.problem() or "")
         server.start()
         await until(lambda: not stream._lines)
@@ -277,7 +276,7 @@ async def test_of_a_quiet_fleet_there_is_a_line_a_minute(
     async with stream.recording():
         for each in shown:
             stream.offer(each)
-            await until(lambda: not stream._snapshots)
+            await until(lambda: not len(stream._backlog))
     assert [line[:16] for line in await lines_in(session)] == [
         b'{"kind":"whole",',
         b'{"kind":"tick","',

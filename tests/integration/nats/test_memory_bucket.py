@@ -172,18 +172,6 @@ async def test_another_controller_that_saves_too_is_noticed_and_replaced_next_ti
     assert loaded.memory == memory(replicas=3)
 
 
-async def test_who_took_over_notices_that_the_one_before_has_saved_since(
-    server: RealNats, connect: Connect
-) -> None:
-    before = MemoryBucket(bucket(await connect(server.url)))
-    after = MemoryBucket(bucket(await connect(server.url)))
-    await before.save(memory(replicas=1), NOW)
-    assert await after.load() is not None
-    await before.save(memory(replicas=2), NOW)
-    with pytest.raises(StoreConflictError, match="another memory"):
-        await after.save(memory(replicas=3), NOW)
-
-
 HEADS = {
     "not-json": (b"{", "cannot be understood"),
     "not-utf8": (b'{"version": "\xff"}', "cannot be understood"),

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from controller.engine.clock import SystemClock
+from controller.engine.supervise import SystemClock
 from controller.model.fleet import Pool
 from controller.model.ids import PoolKey
 from controller.model.intents import IntentKind, Operator

@@ -12,7 +12,7 @@ import pytest
 from nats.js import JetStreamContext
 from nats.js.api import ConsumerConfig, StorageType, StreamSource
 
-from controller.engine.clock import SystemClock
+from controller.engine.supervise import SystemClock
 from controller.model.fleet import Pool
 from controller.model.observation import QueueDepth, WakeWatch
 from controller.model.readings import Absent, Fresh, Stale, Why

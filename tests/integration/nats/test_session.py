@@ -9,10 +9,11 @@ from typing import Self
 from urllib.parse import urlsplit
 
 import pytest
-from nats.aio.client import DEFAULT_MAX_RECONNECT_ATTEMPTS
+from nats.aio.client import DEFAULT_MAX_RECONNECT_ATTEMPTS, Client
 
 from controller.model.settings import NatsTls
 from controller.model.snapshot import LinkState
+from controller.nats.client import Connection
 from controller.nats.jetstream import (
     NatsDisconnectedError,
     NatsNoRespondersError,
@@ -124,6 +125,11 @@ async def test_stopping_while_connecting_is_never_missed(session_to: Connect) ->
                 await asyncio.sleep(0)
             async with asyncio.timeout(1.0):
                 await session.stop()
+
+
+def test_our_client_hides_no_attribute_of_nats_py() -> None:
+    ours = vars(Connection(require_tls=False, has_certificate=False)).keys() - vars(Client()).keys()
+    assert not [name for name in ours if hasattr(Client, name)], "nats-py uses one of these names"
 
 
 async def test_a_client_closed_under_the_session_is_replaced(

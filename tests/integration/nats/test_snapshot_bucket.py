@@ -14,23 +14,19 @@ from msgspec.structs import replace
 
 from agentdash.tui.view import is_newer
 from controller.attach import Attachment
-from controller.engine.clock import SystemClock
-from controller.engine.supervise import Hub
+from controller.engine.supervise import Hub, SystemClock
 from controller.model.settings import NatsCredentials, NatsSettings, SecretRef
 from controller.model.snapshot import History, Timeline
 from controller.nats import feed
-from controller.nats.bucket import Bucket
 from controller.nats.feed import FORMAT, SnapshotBucket, recall_snapshot
 from controller.nats.state import head_key
 from controller.ports import (
-    StoreAwayError,
-    StoreConflictError,
     StoreError,
     StoreUnreadableError,
 )
 from controller.record.frames import SNAPSHOT_VERSION, whole_line
 from tests.integration.nats.conftest import Connect, Until
-from tests.integration.nats.kept import BUCKET, bucket
+from tests.integration.nats.kept import bucket
 from tests.integration.nats.test_snapshots import SMALL_MESSAGES, Controller, running
 from tests.support.nats_server import RealNats
 from tui import scenarios
@@ -73,34 +69,6 @@ async def test_a_large_fleet_is_saved_in_messages_that_a_small_server_takes(
         assert await SnapshotBucket(kv).load() == saved
         sets = {each.key.rpartition(".")[0] for each in await kv.entries("snapshot.set")}
         assert len(sets) == 1, "the parts of the first are gone"
-
-
-async def test_a_save_that_is_cut_short_leaves_the_one_before(
-    directory: Path, connect: Connect
-) -> None:
-    with RealNats(directory, SMALL_MESSAGES) as server:
-        kv = bucket(await connect(server.url))
-        await SnapshotBucket(kv).save(FLEET)
-        other = replace(scenarios.many_pools(20), process="host/9")
-        for writes in range(3):
-            with pytest.raises(StoreAwayError, match="cut"):
-                await SnapshotBucket(Dying(kv, writes)).save(other)
-            assert await SnapshotBucket(kv).load() == FLEET
-
-
-async def test_another_controller_that_saves_is_noticed_once_and_then_replaced(
-    server: RealNats, connect: Connect
-) -> None:
-    ours = SnapshotBucket(bucket(await connect(server.url)))
-    theirs = SnapshotBucket(bucket(await connect(server.url)))
-    await ours.save(FLEET)
-    await theirs.save(FLEET)
-    with pytest.raises(StoreConflictError, match="another snapshot"):
-        await ours.save(FLEET)
-    await ours.save(replace(FLEET, process="ours"))
-    found = await theirs.load()
-    assert found is not None
-    assert found.process == "ours"
 
 
 async def test_one_that_is_too_large_is_not_kept_and_says_its_size(
@@ -271,17 +239,3 @@ async def attached(settings: NatsSettings) -> AsyncIterator[tuple[Hub, Attachmen
     finally:
         stopping.set()
         await task
-
-
-class Dying(Bucket):
-    """A bucket whose process ends after `writes` writes."""
-
-    def __init__(self, kv: Bucket, writes: int) -> None:
-        super().__init__(kv._session, BUCKET)
-        self._writes = writes
-
-    async def put(self, key: str, value: bytes, *, expected: int) -> int:
-        if self._writes == 0:
-            raise StoreAwayError("cut")
-        self._writes -= 1
-        return await super().put(key, value, expected=expected)

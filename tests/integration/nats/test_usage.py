@@ -12,7 +12,7 @@ import pytest
 from nats.js import JetStreamContext
 from nats.js.api import StreamConfig
 
-from controller.engine.clock import SystemClock
+from controller.engine.supervise import SystemClock
 from controller.model.observation import TokenUsage
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.settings import NatsCredentials, SecretRef
@@ -262,13 +262,3 @@ async def test_a_user_who_may_not_read_the_stream_is_told_what_it_lacks(
             reading = tokens.of()
             assert isinstance(reading, Absent)
             assert missing.lower() in reading.detail.lower()
-
-
-async def test_tasks_in_flight_are_reserved_for(server: RealNats, connect: Connect) -> None:
-    session = await connect(server.url)
-    js = await make_stream(session)
-    await publish(js, *[event(input=1000) for _ in range(20)])
-    async with ledger(session) as tokens:
-        reading = tokens.source.read(lambda _: 3)["acme"]
-        assert isinstance(reading, Fresh)
-        assert reading.value.reserved == 3000

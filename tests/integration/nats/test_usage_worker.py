@@ -19,7 +19,7 @@ from agentdash.worker import (
     WorkerSettings,
 )
 from agentdash.worker.stores import NatsLink, ensure_usage_stream
-from controller.engine.clock import SystemClock
+from controller.engine.supervise import SystemClock
 from controller.model.readings import Fresh
 from controller.model.worker_messages import USAGE_STREAM
 from controller.nats.session import NatsSession

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import msgspec
 
-from controller.engine.clock import SystemClock
+from controller.engine.supervise import SystemClock
 from controller.model.ids import PoolKey
 from controller.model.observation import Workers
 from controller.model.readings import Absent, Fresh

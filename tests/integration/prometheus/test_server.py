@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager
 
 import msgspec
 
-from controller.engine.clock import SystemClock
 from controller.engine.observe import MetricPolls
+from controller.engine.supervise import SystemClock
 from controller.model.fleet import PrometheusQuery, Signal
-from controller.model.metrics import MetricValue, Series
+from controller.model.observation import MetricValue, Series
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.sources.prometheus import PrometheusSource
 from support.prometheus_server import RealPrometheus

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
@@ -43,6 +45,38 @@ HIGH = QueueName("TASKS", "acme-research-high")
 
 async def answer(task: Task, _: Session) -> object:
     return {"answer": task.payload}
+
+
+class Busy:
+    """An agent whose task goes on until `end` is set; its result is the number of the try."""
+
+    def __init__(self) -> None:
+        self.begun, self.end = asyncio.Event(), asyncio.Event()
+
+    async def __call__(self, task: Task, _: Session) -> object:
+        self.begun.set()
+        await self.end.wait()
+        return task.attempt
+
+
+async def worker_process(
+    home: Path, url: str, agent: str, **environment: str
+) -> asyncio.subprocess.Process:
+    """`agentdash worker` as a process; its modules lie in `home`."""
+    given = {
+        "NATS_URL": url,
+        "AGENTDASH_TENANT": "acme",
+        "AGENTDASH_POOL": "research",
+        "AGENTDASH_QUEUES": "TASKS/acme-research",
+        "AGENTDASH_LISTEN": "off",
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "agentdash", "worker", agent),
+        cwd=home,
+        env={**os.environ, **given, **environment},
+        stderr=asyncio.subprocess.PIPE,
+    )
 
 
 @dataclass
@@ -164,3 +198,11 @@ def pool_tasks(link: NatsLink) -> PoolTasks:
 async def shop(server: RealNats) -> AsyncIterator[Shop]:
     async with shop_at(server.url) as opened:
         yield opened
+
+
+async def lose(shop: Shop, times: int = 1, *, at_once: int = 1) -> None:
+    """So many deliveries reach a worker that dies, `at_once` of them each time."""
+    pull = await shop.link.jetstream.pull_subscribe_bind(QUEUE.consumer, QUEUE.stream)
+    for _ in range(times):
+        await pull.fetch(at_once, timeout=30)
+    await pull.unsubscribe()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import signal
-import sys
 from pathlib import Path
 from typing import Self
+
+from tests.integration.worker.conftest import worker_process
 
 AGENT = '''\
 import asyncio
@@ -66,23 +66,15 @@ class Victims:
     async def start(self) -> None:
         while len(self._processes) < self._number:
             self._started += 1
-            environment = {
-                "NATS_URL": self._url,
-                "AGENTDASH_TENANT": "acme",
-                "AGENTDASH_POOL": "research",
-                "AGENTDASH_QUEUES": "TASKS/acme-research-high,TASKS/acme-research",
-                "AGENTDASH_LISTEN": "off",
-                "AGENTDASH_SLOTS": str(self._slots),
-                "AGENTDASH_ATTEMPTS": str(self._attempts),
-                "AGENTDASH_WORKER": f"victim-{self._started}",
-                "RAN": str(self.ran),
-                "PYTHONPATH": os.pathsep.join(sys.path),
-            }
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "agentdash", "worker", "victim:work"),
-                cwd=self._home,
-                env={**os.environ, **environment},
-                stderr=asyncio.subprocess.DEVNULL,
+            process = await worker_process(
+                self._home,
+                self._url,
+                "victim:work",
+                AGENTDASH_QUEUES="TASKS/acme-research-high,TASKS/acme-research",
+                AGENTDASH_SLOTS=str(self._slots),
+                AGENTDASH_ATTEMPTS=str(self._attempts),
+                AGENTDASH_WORKER=f"victim-{self._started}",
+                RAN=str(self.ran),
             )
             self._processes.append(process)
 
@@ -106,4 +98,6 @@ class Victims:
     async def stop(self) -> list[int]:
         for process in self._processes:
             process.send_signal(signal.SIGTERM)
-        return [await process.wait() for process in self._processes]
+        for process in self._processes:
+            await process.communicate()
+        return [process.returncode or 0 for process in self._processes]

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from agentdash.worker import Session, Task, TaskStatus, UsedTokens
-from agentdash.worker.spending import Spending, workflow_account
+from agentdash.worker.limits import Spending, workflow_account
 from agentdash.worker.stores import ensure_usage_stream
 from controller.model.worker_messages import USAGE_STREAM, PoolAllowance, UsageEvent, WorkerTerms
 from tests.integration.worker.conftest import Shop

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from agentdash.demo.report import Counted, PoolName, count
+from agentdash.demo.world import Counted, count
 from agentdash.worker import Priority
 from agentdash.worker.session import RESULTS_BUCKET, result_key
 from tests.integration.worker.conftest import Shop
 
-POOLS = {
-    subject: PoolName("acme", "research")
-    for subject in ("tasks.acme.research", "tasks.acme.research-high")
-}
+POOLS = dict.fromkeys(("tasks.acme.research", "tasks.acme.research-high"), ("acme", "research"))
 
 
 async def counted(shop: Shop, published: Collection[str]) -> Counted | None:
@@ -24,12 +21,13 @@ def key(task: str) -> str:
 
 
 async def test_a_task_is_lost_if_it_has_neither_a_result_nor_a_message(shop: Shop) -> None:
-    published = [key(task) for task in ("done", "waits", "waits first", "lost")]
+    published = [key(task) for task in ("done", "waits", "waits-first", "lost")]
     async with shop.worker():
         await shop.submit(None, "done")
+        await shop.result("done")
         await shop.all_acknowledged()
     await shop.submit(None, "waits")
-    await shop.submit(None, "waits first", priority=Priority.HIGH)
+    await shop.submit(None, "waits-first", priority=Priority.HIGH)
     assert await counted(shop, published[:3]) == Counted(lost=0, twice=0)
     assert await counted(shop, published) == Counted(lost=1, twice=0)
 

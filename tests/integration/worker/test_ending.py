@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -15,7 +14,7 @@ from nats.js.errors import KeyNotFoundError
 
 from agentdash.worker import Session, Task, TaskStatus
 from support.ports import free_port
-from tests.integration.worker.conftest import Shop, shop_at
+from tests.integration.worker.conftest import Shop, shop_at, worker_process
 from tests.integration.worker.test_orders import busy_with, state
 from tests.support.nats_server import RealNats
 
@@ -69,26 +68,12 @@ async def work(task: Task, session: Session) -> object:
 
 
 @asynccontextmanager
-async def worker_process(
+async def first_worker(
     home: Path, url: str, agent: str = "work", **environment: str
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     (home / "deaf.py").write_text(AGENT, "utf-8")
-    given = {
-        "NATS_URL": url,
-        "AGENTDASH_TENANT": "acme",
-        "AGENTDASH_POOL": "research",
-        "AGENTDASH_QUEUES": "TASKS/acme-research",
-        "AGENTDASH_LISTEN": "off",
-        "AGENTDASH_WORKER": "first",
-        "AGENTDASH_GRACE": f"{GRACE_S:g}s",
-        "PYTHONPATH": os.pathsep.join(sys.path),
-    }
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "agentdash", "worker", f"deaf:{agent}"),
-        cwd=home,
-        env={**os.environ, **given, **environment},
-        stderr=asyncio.subprocess.PIPE,
-    )
+    given = {"AGENTDASH_WORKER": "first", "AGENTDASH_GRACE": f"{GRACE_S:g}s"}
+    process = await worker_process(home, url, f"deaf:{agent}", **given, **environment)
     try:
         yield process
     finally:
@@ -118,7 +103,7 @@ async def test_a_worker_ends_within_its_grace_and_its_task_is_done_by_another(
 ) -> None:
     async with (
         shop_at(server.url, ack_wait_s=1.0) as shop,
-        worker_process(tmp_path, server.url, WAY=way) as process,
+        first_worker(tmp_path, server.url, WAY=way) as process,
     ):
         await shop.submit("x", "one")
         while not (tmp_path / "begun").exists():
@@ -144,7 +129,7 @@ async def test_a_task_that_is_handed_back_for_a_deaf_agent_was_not_tried(
 ) -> None:
     async with (
         shop_at(server.url) as shop,
-        worker_process(tmp_path, server.url, agent="deaf") as process,
+        first_worker(tmp_path, server.url, agent="deaf") as process,
     ):
         await shop.submit("x", "one")
         while (await shop.counted()).num_ack_pending == 0:
@@ -171,7 +156,7 @@ async def test_an_agent_that_exits_in_a_task_of_its_own_ends_no_worker(
 ) -> None:
     async with (
         shop_at(server.url) as shop,
-        worker_process(tmp_path, server.url, agent="exits_deep", AGENTDASH_ATTEMPTS="1") as process,
+        first_worker(tmp_path, server.url, agent="exits_deep", AGENTDASH_ATTEMPTS="1") as process,
     ):
         await shop.submit("bad", "bad")
         assert "SystemExit" in (await shop.result("bad")).error

@@ -16,10 +16,10 @@ from nats.js.errors import NotFoundError
 from openai import AsyncOpenAI
 from openai.types.chat import ChatCompletion
 
-from agentdash.demo.provider import DemoProvider, ProviderModel, provider_client
-from agentdash.worker import Session, Task, TaskStatus, UsedTokens
-from agentdash.worker.rates import UNTOLD_S
-from agentdash.worker.router import LEARNED_BUCKET, LearnedTries, TierHistory, TierUse
+from agentdash.demo.agents import DemoProvider, ProviderModel, provider_client
+from agentdash.worker import Agent, Session, Task, TaskStatus, UsedTokens
+from agentdash.worker.limits import UNTOLD_S
+from agentdash.worker.router import LEARNED_BUCKET, LearnedTries, TierHistory
 from agentdash.worker.stores import bucket, ensure_usage_stream
 from controller.model.scarcity import ModelTier
 from controller.model.worker_messages import (
@@ -77,24 +77,33 @@ async def usage_event(shop: Shop, number: int) -> UsageEvent:
     return msgspec.json.decode(message.data or b"", type=UsageEvent)
 
 
+def talking(client: AsyncOpenAI, model: str, done_at: list[float] | None = None) -> Agent:
+    """An agent that asks this model; with `done_at` again and again, and notes when."""
+
+    async def talk(_: Task, session: Session) -> object:
+        while True:
+            await session.models.ask(
+                model,
+                lambda: client.chat.completions.create(
+                    model=model, messages=ASKED, max_completion_tokens=1
+                ),
+                input_tokens=101,
+                output_tokens=1,
+            )
+            if done_at is None:
+                return None
+            done_at.append(time.monotonic())
+
+    return talk
+
+
 def is_right(answer: ChatCompletion) -> bool:
     return answer.choices[0].message.content == "OK"
 
 
 async def test_a_session_is_limited_by_its_pools_terms(shop: Shop, client: AsyncOpenAI) -> None:
-    async def talk(_: Task, session: Session) -> object:
-        while True:
-            await session.models.ask(
-                "large",
-                lambda: client.chat.completions.create(
-                    model="large", messages=ASKED, max_completion_tokens=1
-                ),
-                input_tokens=101,
-                output_tokens=1,
-            )
-
     await allow(shop, PoolAllowance(terms=WorkerTerms(session=SessionLimits(tokens=1000))))
-    async with shop.worker(talk):
+    async with shop.worker(talking(client, "large", [])):
         await shop.submit("go", "t-1")
         result = await shop.result("t-1")
     assert result.status is TaskStatus.LIMIT
@@ -210,7 +219,7 @@ async def test_what_cannot_be_read_of_the_learned_is_learned_anew(shop: Shop) ->
     learned = LearnedTries(js, "acme", "research", history)
     await bucket(js, LEARNED_BUCKET).put("acme.research", b'{"entries": 7}')
     await learned.recall()
-    history.tried("sum", SMALL, did_it=False, use=TierUse())
+    history.tried("sum", "small", did_it=False)
     await learned.save()
     other = TierHistory()
     await LearnedTries(js, "acme", "research", other).recall()
@@ -223,23 +232,11 @@ async def test_a_worker_holds_to_its_share_and_says_what_it_needs(
 ) -> None:
     done_at: list[float] = []
 
-    async def talk(_: Task, session: Session) -> object:
-        while True:
-            await session.models.ask(
-                "scarce",
-                lambda: client.chat.completions.create(
-                    model="scarce", messages=ASKED, max_completion_tokens=1
-                ),
-                input_tokens=101,
-                output_tokens=1,
-            )
-            done_at.append(time.monotonic())
-
     nothing = RateShare(requests_per_minute=0.001)
     mine = RateShare(requests_per_minute=600)
     share = ModelShare(model="scarce", newcomer=nothing, workers={"one": mine})
     await allow(shop, PoolAllowance(shares=(share,)))
-    async with shop.worker(talk, grace_s=0.1):
+    async with shop.worker(talking(client, "scarce", done_at), grace_s=0.1):
         await shop.submit("go", "t-1")
         states = bucket(shop.link.jetstream, WORKERS_BUCKET)
         while len(done_at) <= 12:
@@ -260,18 +257,8 @@ async def calls_of_a_worker(
 ) -> int:
     """Twenty tasks of one worker call a model, until so many calls are admitted; those refused."""
     async with provider_client(provider.url) as client:
-
-        async def talk(_: Task, session: Session) -> object:
-            return await session.models.ask(
-                "scarce",
-                lambda: client.chat.completions.create(
-                    model="scarce", messages=ASKED, max_completion_tokens=1
-                ),
-                input_tokens=101,
-                output_tokens=1,
-            )
-
-        async with shop.worker(talk, slots=20, grace_s=0.1, **changes):
+        agent = talking(client, "scarce")
+        async with shop.worker(agent, slots=20, grace_s=0.1, **changes):
             for number in range(20):
                 await shop.submit("go", f"t-{number}")
             while provider.admissions["scarce"].admitted < admitted:

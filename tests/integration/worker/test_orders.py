@@ -24,7 +24,7 @@ from controller.model.worker_messages import (
 )
 from support import crews
 from support.ports import free_port
-from tests.integration.worker.conftest import QUEUE, Shop
+from tests.integration.worker.conftest import QUEUE, Busy, Shop
 
 ORDERS = orders_key("acme", "research")
 
@@ -139,16 +139,10 @@ async def test_a_worker_whose_node_ends_hands_back_and_another_goes_on(shop: Sho
 async def test_a_worker_whose_node_ends_cuts_what_does_not_end_within_its_grace(
     shop: Shop,
 ) -> None:
-    begun = asyncio.Event()
-
-    async def deaf(_: Task, __: Session) -> object:
-        begun.set()
-        await asyncio.Event().wait()
-        return None
-
-    async with shop.worker(deaf, grace_s=0.05):
+    busy = Busy()
+    async with shop.worker(busy, grace_s=0.05):
         await shop.submit(None, "one")
-        await begun.wait()
+        await busy.begun.wait()
         await order(shop, leave=("one",))
         await busy_with(shop, 0)
         async with shop.worker(worker="two"):
@@ -159,19 +153,13 @@ async def test_a_busy_worker_stays_ready_under_orders_and_says_that_it_has_them(
     shop: Shop,
 ) -> None:
     """A ReplicaSet and a rollout delete the pods first that are not ready: the busy one."""
-    begun, end = asyncio.Event(), asyncio.Event()
-
-    async def agent(_: Task, __: Session) -> None:
-        begun.set()
-        await end.wait()
-
-    port = free_port()
+    busy, port = Busy(), free_port()
     async with (
-        shop.worker(agent, listen=("127.0.0.1", port)),
+        shop.worker(busy, listen=("127.0.0.1", port)),
         aiohttp.ClientSession(f"http://127.0.0.1:{port}") as client,
     ):
         await shop.submit(None, "one")
-        await begun.wait()
+        await busy.begun.wait()
         for orders, said in (
             ({"drain": ("one",)}, "ok: told not to pull: drain\n"),
             ({"pull": False, "because": "budget"}, "ok: told not to pull: budget\n"),
@@ -180,35 +168,29 @@ async def test_a_busy_worker_stays_ready_under_orders_and_says_that_it_has_them(
             await obeyed(shop, await order(shop, **orders))
             async with client.get("/readyz") as answer:
                 assert (answer.status, await answer.text()) == (200, said)
-        end.set()
+        busy.end.set()
 
 
 async def test_a_busy_worker_that_drains_holds_no_pods_that_are_drained_before_it(
     shop: Shop,
 ) -> None:
     """A busy pod that is not ready holds the pool, for it would be deleted first."""
-    begun, end = asyncio.Event(), asyncio.Event()
-
-    async def agent(_: Task, __: Session) -> None:
-        begun.set()
-        await end.wait()
-
-    port = free_port()
+    busy, port = Busy(), free_port()
     async with (
-        shop.worker(agent, listen=("127.0.0.1", port), worker="busy"),
+        shop.worker(busy, listen=("127.0.0.1", port), worker="busy"),
         aiohttp.ClientSession(f"http://127.0.0.1:{port}") as client,
     ):
         await shop.submit(None, "one")
-        await begun.wait()
+        await busy.begun.wait()
         revision = await order(shop, drain=("a", "b", "busy"))
-        busy = await obeyed(shop, revision, "busy")
+        seen_busy = await obeyed(shop, revision, "busy")
         async with client.get("/readyz") as answer:
             phase = PodPhase.READY if answer.status == 200 else PodPhase.RUNNING
-        end.set()
+        busy.end.set()
     pods = [crews.pod("a", first=True), crews.pod("b", first=True)]
     pods += [crews.pod("busy", phase), crews.pod("stays")]
     idle = [crews.state(name, pulling=False, obeyed=revision) for name in ("a", "b")]
-    states = [*idle, busy, crews.state("stays", 1, obeyed=revision)]
+    states = [*idle, seen_busy, crews.state("stays", 1, obeyed=revision)]
     seen = crews.crew(pods, states, told=("a", "b", "busy"), revision=revision)
     decision = crews.decide(seen, 1)
     assert (decision.next, crews.removable(decision)) == (2, ("a", "b"))

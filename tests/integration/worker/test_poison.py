@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from agentdash.worker import Retryable, Session, Task, TaskStatus, delivery
+from agentdash.worker import Agent, Retryable, Session, Task, TaskStatus, delivery
 from agentdash.worker.attempts import DeadLetters
 from agentdash.worker.stores import TRIES_BUCKET, bucket, ensure_worker_streams
-from tests.integration.worker.conftest import Shop, shop_at
+from tests.integration.worker.conftest import Shop, lose, shop_at
 from tests.integration.worker.killing import Victims
 from tests.integration.worker.test_orders import busy_with
 from tests.support.nats_server import RealNats
@@ -47,16 +49,6 @@ async def test_a_task_that_kills_its_worker_dies_and_those_beside_it_live(
     assert len(victims.begun("poison")) == 3
 
 
-async def _lose(shop: Shop, times: int) -> None:
-    """So many deliveries of the task reach a worker that dies."""
-    js = shop.link.jetstream
-    pull = await js.pull_subscribe_bind("acme-research", "TASKS")
-    for number in range(times):
-        [message] = await pull.fetch(1, timeout=30)
-        assert message.metadata.num_delivered == number + 1
-    await pull.unsubscribe()
-
-
 async def test_tries_whose_worker_died_are_named_beside_those_that_failed(
     server: RealNats, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -65,7 +57,7 @@ async def test_tries_whose_worker_died_are_named_beside_those_that_failed(
 
     async with shop_at(server.url, ack_wait_s=0.2) as shop:
         await shop.submit(None, "one")
-        await _lose(shop, 1)
+        await lose(shop, 1)
         async with shop.worker(agent, attempts=3):
             dead = await shop.result("one")
             await shop.all_acknowledged()
@@ -100,6 +92,21 @@ async def test_tries_that_failed_make_no_task_suspicious(
         await shop.result("long")
 
 
+@asynccontextmanager
+async def suspicious(shop: Shop, agent: Agent) -> AsyncIterator[asyncio.Event]:
+    """A worker at a long task, and a suspect that waits for its last try; yields what stops it."""
+    await shop.submit("x", "suspect")
+    pull = await shop.link.jetstream.pull_subscribe_bind("acme-research", "TASKS")
+    [suspect] = await pull.fetch(1, timeout=30)  # by a worker that dies
+    await pull.unsubscribe()
+    await shop.submit("x", "long")
+    async with shop.worker(agent, slots=3, attempts=2) as stopping:
+        await busy_with(shop, 1)
+        await suspect.nak()
+        await busy_with(shop, 2)
+        yield stopping
+
+
 async def test_who_waits_to_be_alone_is_handed_back_when_the_worker_ends(shop: Shop) -> None:
     begun: list[str] = []
 
@@ -108,20 +115,34 @@ async def test_who_waits_to_be_alone_is_handed_back_when_the_worker_ends(shop: S
         await session.stopping.wait()
         return "ended in time"
 
-    js = shop.link.jetstream
-    await shop.submit("x", "suspect")
-    pull = await js.pull_subscribe_bind("acme-research", "TASKS")
-    [suspect] = await pull.fetch(1, timeout=30)  # by a worker that dies
-    await shop.submit("x", "long")
-    async with shop.worker(agent, slots=2, attempts=2) as stopping:
-        await busy_with(shop, 1)
-        await suspect.nak()
-        await busy_with(shop, 2)
+    async with suspicious(shop, agent) as stopping:
         stopping.set()
     assert begun == ["long"]
     assert (await shop.result("long")).result == "ended in time"
     async with shop.worker(attempts=2):
         assert (await shop.result("suspect")).attempts == 2
+
+
+async def test_a_suspect_begins_when_all_others_have_ended_and_none_begins_beside_it(
+    shop: Shop,
+) -> None:
+    ends = {name: asyncio.Event() for name in ("long", "suspect", "third")}
+    inside: list[str] = []
+    begun: list[tuple[str, ...]] = []
+
+    async def agent(task: Task, _: Session) -> object:
+        begun.append((task.id, *inside))
+        inside.append(task.id)
+        await ends[task.id].wait()
+        inside.remove(task.id)
+        return None
+
+    async with suspicious(shop, agent):
+        await shop.submit("x", "third")
+        for name in ("long", "suspect", "third"):
+            ends[name].set()
+            await shop.result(name)
+    assert begun == [("long",), ("suspect",), ("third",)]
 
 
 async def test_hand_backs_that_an_older_worker_has_counted_are_no_tries(server: RealNats) -> None:
@@ -130,7 +151,7 @@ async def test_hand_backs_that_an_older_worker_has_counted_are_no_tries(server: 
         await ensure_worker_streams(js, "acme", result_ttl_s=60.0)
         await shop.submit("x", "one")
         await bucket(js, TRIES_BUCKET).put("acme.research.one.1", b"3")
-        await _lose(shop, 4)
+        await lose(shop, 4)
         async with shop.worker(attempts=2):
             result = await shop.result("one")
     assert (result.status, result.attempts) == (TaskStatus.DONE, 2)

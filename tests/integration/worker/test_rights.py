@@ -19,8 +19,8 @@ from nats.js import JetStreamContext
 from nats.js.api import KeyValueConfig
 
 from agentdash.worker import NatsLogin, Retryable, Session, Task, TaskStatus, UsedTokens, attempts
+from agentdash.worker.limits import SPENDING_BUCKET
 from agentdash.worker.router import LEARNED_BUCKET
-from agentdash.worker.spending import SPENDING_BUCKET
 from agentdash.worker.stores import (
     Checkpoints,
     DeliveryNumber,
@@ -30,7 +30,7 @@ from agentdash.worker.stores import (
     ensure_worker_streams,
 )
 from controller.model.worker_messages import ALLOWANCES_BUCKET, USAGE_STREAM
-from tests.integration.worker.conftest import QUEUE, Shop, pool_tasks, prepare
+from tests.integration.worker.conftest import QUEUE, Shop, lose, pool_tasks, prepare
 from tests.support.nats_server import RealNats
 
 PAGES = Path(__file__).parents[3] / "docs/pages"
@@ -178,9 +178,7 @@ async def test_with_a_limit_of_deliveries_a_worker_needs_the_rights_that_the_rea
         js = shop.link.jetstream
         await ensure_exhausted_stream(js)
         await shop.submit("work", "one")
-        pull = await js.pull_subscribe_bind(QUEUE.consumer, QUEUE.stream)
-        await pull.fetch(1, timeout=30)  # by a worker that dies
-        await pull.unsubscribe()
+        await lose(shop)
         async with shop.worker(agent):
             assert (await shop.result("one")).status is TaskStatus.DONE
             for stream in ("AGENTDASH_EXHAUSTED", QUEUE.stream):

@@ -11,8 +11,7 @@ from pathlib import Path
 import nats
 import pytest
 
-from agentdash.worker.session import LimitReached, Retryable
-from agentdash.worker.spending import (
+from agentdash.worker.limits import (
     SPENDING_BUCKET,
     Account,
     Spending,
@@ -20,6 +19,7 @@ from agentdash.worker.spending import (
     task_account,
     workflow_account,
 )
+from agentdash.worker.session import LimitReached, Retryable
 from support.nats_server import RealNats
 
 DOLLAR = Account(key="acme.workflow.w", subject="workflow w", usd=Decimal("1.00"))
@@ -47,7 +47,7 @@ async def spend_until_refused(spending: Spending, account: Account, used: Spent)
             await spending.reserve(account, CENT)
         except LimitReached:
             return count
-        await spending.settle(account, CENT, used)
+        await spending.spend(account, used - CENT)
         count += 1
 
 

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import random
-import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from nats import errors
-from nats.js.api import ConsumerConfig, DiscardPolicy, StreamConfig
+from nats.js.api import DiscardPolicy, StreamConfig
 
-from agentdash.worker import NatsLogin, Priority, Session, Task, TaskStatus, Worker, attempts
-from agentdash.worker.attempts import DeadLetters, TryCounts
+from agentdash.worker import (
+    NatsLogin,
+    Priority,
+    QueueName,
+    Session,
+    Task,
+    TaskStatus,
+    Worker,
+    attempts,
+)
+from agentdash.worker.attempts import DeadLetters
 from agentdash.worker.pull import Puller
 from agentdash.worker.session import TERMS_HEADER
 from agentdash.worker.stores import (
@@ -26,7 +34,7 @@ from agentdash.worker.stores import (
     ensure_exhausted_stream,
     ensure_worker_streams,
 )
-from tests.integration.worker.conftest import HIGH, QUEUE, Shop, answer, shop_at
+from tests.integration.worker.conftest import HIGH, QUEUE, Busy, Shop, lose, shop_at
 from tests.integration.worker.test_orders import busy_with, pulls, state
 from tests.support.nats_server import RealNats
 
@@ -118,16 +126,10 @@ async def test_agents_are_told_of_the_end_before_the_pulls_have_ended(
 
 
 async def test_what_does_not_end_within_the_grace_is_cut_and_done_elsewhere(shop: Shop) -> None:
-    begun = asyncio.Event()
-
-    async def endless(_: Task, __: Session) -> object:
-        begun.set()
-        await asyncio.Event().wait()
-        return None
-
+    busy = Busy()
     await shop.submit("x", "one")
-    async with shop.worker(endless, grace_s=0.1, worker="first") as stopping:
-        await begun.wait()
+    async with shop.worker(busy, grace_s=0.1, worker="first") as stopping:
+        await busy.begun.wait()
         stopping.set()
         began = time.monotonic()
     assert time.monotonic() - began < 3
@@ -160,80 +162,60 @@ async def test_a_spot_notice_stops_the_worker(shop: Shop, tmp_path: Path) -> Non
         await stopping.wait()
 
 
-async def test_a_worker_that_is_cancelled_hands_back_what_it_has(shop: Shop) -> None:
-    begun = asyncio.Event()
-
-    async def endless(_: Task, __: Session) -> object:
-        begun.set()
-        await asyncio.Event().wait()
-        return None
-
-    async def interrupted() -> None:
-        async with shop.worker(endless):
-            await begun.wait()
+@pytest.mark.parametrize("most", [-1, 1], ids=["delivered again", "its last delivery"])
+async def test_a_worker_that_is_cancelled_hands_back_what_it_has(
+    most: int, server: RealNats
+) -> None:
+    async def interrupted(shop: Shop, busy: Busy) -> None:
+        async with shop.worker(busy):
+            await busy.begun.wait()
             raise RuntimeError
 
-    await shop.submit("x", "one")
-    with pytest.raises(ExceptionGroup):
-        await interrupted()
-    async with shop.worker(attempts=1):
-        assert (await shop.result("one")).status is TaskStatus.DONE
+    async with shop_at(server.url, max_deliver=most) as shop:
+        await shop.submit("x", "one")
+        with pytest.raises(ExceptionGroup):
+            await interrupted(shop, Busy())
+        async with shop.worker(attempts=1 if most < 0 else 5):
+            assert (await shop.result("one")).status is TaskStatus.DONE
 
 
 async def test_a_message_too_many_goes_back_without_being_tried(shop: Shop) -> None:
     """While both queues are empty a worker waits at both; then both bring one at once."""
-    hold = asyncio.Event()
-
-    async def agent(task: Task, _: Session) -> object:
-        await hold.wait()
-        return task.attempt
-
-    async with shop.worker(agent, queues=(HIGH, QUEUE), attempts=1):
-        while not await _waits_at_both(shop):
+    busy = Busy()
+    async with shop.worker(busy, queues=(HIGH, QUEUE), attempts=1):
+        while not all(await _waiting(shop)):
             await asyncio.sleep(0.002)
         await asyncio.gather(
             shop.submit(None, "high", priority=Priority.HIGH), shop.submit(None, "normal")
         )
         await busy_with(shop, 1)
-        while await _waits_somewhere(shop):  # a busy worker keeps no message from the others
+        while any(await _waiting(shop)):  # a busy worker keeps no message from the others
             await asyncio.sleep(0.002)
-        hold.set()
+        busy.end.set()
         ends = [await shop.result("high"), await shop.result("normal")]
         await shop.all_acknowledged()
     assert [(end.status, end.attempts) for end in ends] == [(TaskStatus.DONE, 1)] * 2
 
 
-async def _waits_somewhere(shop: Shop) -> bool:
-    infos = [await shop.link.jetstream.consumer_info(*queue) for queue in (HIGH, QUEUE)]
-    return any(info.num_waiting for info in infos)
-
-
-async def _waits_at_both(shop: Shop) -> bool:
-    infos = [await shop.link.jetstream.consumer_info(*queue) for queue in (HIGH, QUEUE)]
-    return all(info.num_waiting for info in infos)
+async def _waiting(shop: Shop) -> list[int | None]:
+    """The pulls that wait at each queue."""
+    return [(await shop.link.jetstream.consumer_info(*each)).num_waiting for each in (HIGH, QUEUE)]
 
 
 @pytest.mark.timeout(60)
 async def test_work_goes_on_after_the_server_was_away(server: RealNats) -> None:
-    begun, end = asyncio.Event(), asyncio.Event()
-
-    async def agent(task: Task, _: Session) -> object:
-        if task.id == "during":
-            begun.set()
-            await end.wait()
-        return task.attempt
-
-    async with shop_at(server.url) as shop, shop.worker(agent, slots=2):
+    busy = Busy()
+    async with shop_at(server.url) as shop, shop.worker(busy, slots=2):
         await shop.submit(None, "during")
-        await begun.wait()
+        await busy.begun.wait()
         server.kill()
-        end.set()
+        busy.end.set()
         server.start()
         assert (await shop.result("during")).status is TaskStatus.DONE
         await shop.submit(None, "after")
         await shop.result("after")
         await shop.all_acknowledged()
-        assert (await state(shop)).pulling, "the state is there attempts, though kept in memory"
+        assert (await state(shop)).pulling, "the state is there again, though kept in memory"
 
 
 @pytest.mark.timeout(60)
@@ -250,59 +232,42 @@ async def test_an_idle_worker_pulls_again_once_the_server_is_back(server: RealNa
             assert (await shop.result("one")).status is TaskStatus.DONE
 
 
-async def test_a_long_task_is_kept_alive(server: RealNats) -> None:
-    begun: list[int] = []
-
-    async def agent(task: Task, session: Session) -> object:
-        begun.append(task.attempt)
-        try:
-            async with asyncio.timeout(1.2):
-                await session.stopping.wait()
-        except TimeoutError:
-            return task.attempt
-        return None
-
-    async with shop_at(server.url, ack_wait_s=0.3) as shop, shop.worker(agent, slots=2):
-        await shop.submit(None, "one")
-        assert (await shop.result("one")).result == 1
-        await shop.all_acknowledged()
-    assert begun == [1]
-
-
-async def test_a_long_task_of_the_most_impatient_queue_is_kept_alive() -> None:
+@pytest.mark.parametrize("queues", [(QUEUE,), (HIGH, QUEUE)], ids=["one queue", "two queues"])
+async def test_a_long_task_is_kept_alive_also_of_the_more_impatient_queue(
+    queues: tuple[QueueName, ...], server: RealNats
+) -> None:
     tries: list[int] = []
 
     async def agent(task: Task, _: Session) -> None:
         tries.append(task.attempt)
         await asyncio.sleep(1.5)  # the time that the work takes
 
-    with tempfile.TemporaryDirectory(prefix="nats") as path, RealNats(Path(path)) as server:
-        async with shop_at(server.url, ack_wait_s=30.0) as shop:
-            js = shop.link.jetstream
-            config = (await js.consumer_info(*HIGH)).config
-            await js.add_consumer("TASKS", config.evolve(ack_wait=0.5))
-            async with shop.worker(agent, slots=2, queues=(HIGH, QUEUE)):
-                await shop.submit(None, "one", priority=Priority.HIGH)
-                await shop.result("one")
+    async with shop_at(server.url) as shop:
+        js = shop.link.jetstream
+        config = (await js.consumer_info(*queues[0])).config
+        await js.add_consumer("TASKS", config.evolve(ack_wait=0.5))
+        async with shop.worker(agent, slots=2, queues=queues):
+            priority = Priority.HIGH if HIGH in queues else Priority.NORMAL
+            await shop.submit(None, "one", priority=priority)
+            await shop.result("one")
+            await shop.all_acknowledged(queues[0])
     assert tries == [1]
 
 
-async def test_a_checkpoint_of_a_delivery_that_was_overtaken_is_refused() -> None:
-    with tempfile.TemporaryDirectory(prefix="nats") as path, RealNats(Path(path)) as server:
-        async with shop_at(server.url) as shop:
-            js = shop.link.jetstream
-            await ensure_worker_streams(js, "acme", result_ttl_s=60.0)
-            checkpoints = Checkpoints(js, "acme", "research")
+async def test_a_checkpoint_of_a_delivery_that_was_overtaken_is_refused(shop: Shop) -> None:
+    js = shop.link.jetstream
+    await ensure_worker_streams(js, "acme", result_ttl_s=60.0)
+    checkpoints = Checkpoints(js, "acme", "research")
 
-            async def saved(state: str, message: int, time: int) -> bool:
-                number = DeliveryNumber(message, time)
-                return await checkpoints.save("one", state, revision=1, delivery=number)
+    async def saved(state: str, message: int, time: int) -> bool:
+        number = DeliveryNumber(message, time)
+        return await checkpoints.save("one", state, revision=1, delivery=number)
 
-            assert await saved("by the second delivery", 7, 2)
-            assert not await saved("by the first delivery", 7, 1)
-            assert await saved("by a later message", 9, 1)
-            assert not await saved("by the second delivery of the earlier one", 7, 2)
-            found = await checkpoints.load("one")
+    assert await saved("by the second delivery", 7, 2)
+    assert not await saved("by the first delivery", 7, 1)
+    assert await saved("by a later message", 9, 1)
+    assert not await saved("by the second delivery of the earlier one", 7, 2)
+    found = await checkpoints.load("one")
     assert found is not None
     assert found.state == "by a later message"
 
@@ -333,52 +298,21 @@ async def _hand_back(shop: Shop, times: int) -> None:
             stopping.set()
 
 
+@pytest.mark.parametrize("terms", ['{"workflow": "w"}', None], ids=["with terms", "only a text"])
 async def test_a_task_that_is_handed_back_at_its_last_delivery_is_published_again(
-    server: RealNats,
+    terms: str | None, server: RealNats
 ) -> None:
     async def agent(task: Task, session: Session) -> object:
         return [task.payload, task.terms.workflow, session.resumed]
 
+    headers = {"Nats-Msg-Id": "one"} | ({TERMS_HEADER: terms} if terms else {})
     async with shop_at(server.url, max_deliver=2) as shop:
-        await shop.submit("sum up", "one", workflow="w")
+        await shop.link.jetstream.publish("tasks.acme.research", b"sum up", headers=headers)
         await _hand_back(shop, 3)
         async with shop.worker(agent, attempts=1):
             result = await shop.result("one")
             await shop.all_acknowledged()
-    assert (result.result, result.attempts) == (["sum up", "w", 3], 1)
-
-
-async def test_a_text_without_terms_stays_a_text_when_it_is_published_again(
-    server: RealNats,
-) -> None:
-    async with shop_at(server.url, max_deliver=1) as shop:
-        js = shop.link.jetstream
-        await js.publish("tasks.acme.research", b"sum up", headers={"Nats-Msg-Id": "one"})
-        await _hand_back(shop, 2)
-        async with shop.worker():
-            assert (await shop.result("one")).result == {"answer": "sum up"}
-
-
-async def test_a_worker_that_is_cancelled_at_a_last_delivery_passes_the_task_on(
-    server: RealNats,
-) -> None:
-    begun = asyncio.Event()
-
-    async def endless(_: Task, __: Session) -> None:
-        begun.set()
-        await asyncio.Event().wait()
-
-    async def interrupted(shop: Shop) -> None:
-        async with shop.worker(endless):
-            await begun.wait()
-            raise RuntimeError
-
-    async with shop_at(server.url, max_deliver=1) as shop:
-        await shop.submit("x", "one")
-        with pytest.raises(ExceptionGroup):
-            await interrupted(shop)
-        async with shop.worker():
-            assert (await shop.result("one")).status is TaskStatus.DONE
+    assert (result.result, result.attempts) == (["sum up", "w" if terms else "", 3], 1)
 
 
 async def test_a_task_that_its_stream_takes_no_more_is_a_dead_letter(server: RealNats) -> None:
@@ -424,18 +358,6 @@ async def test_a_worker_names_a_consumer_that_limits_deliveries(
     assert "nats consumer edit TASKS acme-research --max-deliver=-1" in caplog.text
 
 
-async def test_a_worker_waits_for_its_queue(shop: Shop) -> None:
-    await shop.link.jetstream.delete_consumer(*QUEUE)
-    async with shop.worker(answer):
-        await asyncio.sleep(0.3)
-        await shop.link.jetstream.add_consumer(
-            "TASKS",
-            ConsumerConfig(durable_name=QUEUE.consumer, filter_subject="tasks.acme.research"),
-        )
-        await shop.submit("x", "one")
-        await shop.result("one")
-
-
 async def test_a_worker_whose_queue_is_missing_says_which_and_begins_once_it_is_there(
     shop: Shop, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -463,10 +385,7 @@ async def test_a_task_whose_worker_dies_at_its_last_delivery_is_done(
     async with shop_at(server.url, max_deliver=most, ack_wait_s=0.2) as shop:
         js = shop.link.jetstream
         await shop.submit("sum up", "one", workflow="w")
-        pull = await js.pull_subscribe_bind(QUEUE.consumer, QUEUE.stream)
-        for _ in range(most):  # by workers that die
-            await pull.fetch(1, timeout=30)
-        await pull.unsubscribe()
+        await lose(shop, most)
         async with shop.worker(agent, attempts=most + 1):
             result = await shop.result("one")
             await shop.all_acknowledged()
@@ -486,9 +405,7 @@ async def test_terms_that_cannot_be_read_block_nothing_that_is_delivered_no_more
         broken = {TERMS_HEADER: '{"timeout_s": -1}', "Nats-Msg-Id": "terms"}
         await js.publish("tasks.acme.research", b"{}", headers=broken)
         await shop.submit("x", "one")
-        pull = await js.pull_subscribe_bind(QUEUE.consumer, QUEUE.stream)
-        await pull.fetch(2, timeout=30)  # by a worker that dies
-        await pull.unsubscribe()
+        await lose(shop, at_once=2)
         async with shop.worker():
             assert (await shop.result("one")).status is TaskStatus.DONE
             while not (letters := (await DeadLetters(js, "acme", "research").list()).letters):
@@ -510,7 +427,7 @@ async def test_a_task_that_kills_at_each_last_delivery_is_a_dead_letter_in_the_e
                 await ensure_exhausted_stream(js)
                 await ensure_worker_streams(js, "acme", result_ttl_s=60.0)
             place = (js, "acme", "research")
-            watch = attempts.ExhaustedWatch(shop.link, Results(*place), TryCounts(*place))
+            watch = attempts.ExhaustedWatch(shop.link, Results(*place), shop.settings())
             while (await js.stream_info("TASKS")).state.last_seq != number + 2:
                 with suppress(errors.Error):
                     await pull.fetch(1, timeout=0.05)

@@ -12,8 +12,8 @@ from nats.js.api import ObjectMeta
 
 from agentdash.worker import Retryable, Session, Task, TaskStatus, delivery
 from agentdash.worker.attempts import DeadLetters
+from agentdash.worker.limits import SPENDING_BUCKET, Account, Spending, Spent
 from agentdash.worker.session import RESULTS_BUCKET, UnreadableStoreError
-from agentdash.worker.spending import SPENDING_BUCKET, Account, Spending, Spent
 from agentdash.worker.stores import (
     TRIES_BUCKET,
     Checkpoints,
@@ -174,3 +174,12 @@ async def test_an_account_that_cannot_be_read_allows_nothing(shop: Shop) -> None
     await bucket(shop.link.jetstream, SPENDING_BUCKET).put(account.key, NESTED)
     with pytest.raises(Retryable, match=r"budget acme\.workflow\.w .* nested too deeply"):
         await spending.reserve(account, Spent())
+
+
+async def test_an_account_that_was_deleted_begins_anew(shop: Shop) -> None:
+    spending, used = Spending(shop.link.jetstream), Spent(usd=Decimal(1))
+    account = Account(key="acme.workflow.w", subject="workflow w", usd=Decimal(1))
+    await spending.reserve(account, used)
+    await bucket(shop.link.jetstream, SPENDING_BUCKET).delete(account.key)
+    await spending.reserve(account, used)
+    assert await spending.spent(account) == used

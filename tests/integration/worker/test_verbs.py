@@ -14,7 +14,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.integration.worker.conftest import HIGH, QUEUE, Shop
+from tests.integration.worker.conftest import HIGH, QUEUE, Shop, worker_process
 from tests.support.ports import free_port
 
 FLEET = """\
@@ -66,27 +66,16 @@ async def agentdash(home: Path, *arguments: str) -> tuple[int, str, str]:
 
 
 @asynccontextmanager
-async def worker(home: Path, shop: Shop, **more: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    environment = {
-        "NATS_URL": shop.url,
-        "AGENTDASH_TENANT": "acme",
-        "AGENTDASH_POOL": "research",
-        "AGENTDASH_QUEUES": "TASKS/acme-research",
-        "AGENTDASH_LISTEN": "off",
-    }
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "agentdash", "worker", "agents:research"),
-        cwd=home,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environment, **more},
-        stderr=asyncio.subprocess.DEVNULL,
-    )
+async def worker(home: Path, shop: Shop, **more: str) -> AsyncIterator[None]:
+    process = await worker_process(home, shop.url, "agents:research", **more)
     try:
-        yield process
+        yield
     finally:
         if process.returncode is None:
             process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(10):
-            assert await process.wait() == 0
+            await process.communicate()
+        assert process.returncode == 0
 
 
 async def test_a_task_from_submit_to_result(home: Path, shop: Shop) -> None:

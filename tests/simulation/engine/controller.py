@@ -7,18 +7,15 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
 
-from controller.engine.clock import SystemClock
-from controller.engine.intents import SignalSwitch, Switches
-from controller.engine.kept_frame import FrameKeeper
+from controller.engine.actuate import Recorder
+from controller.engine.intents import Switches
 from controller.engine.lead import Elector, WriteRight
 from controller.engine.loop import Engine, Keeps, Planner, Writes
 from controller.engine.memory import Keeper
-from controller.engine.publish import Shows
-from controller.engine.record import Recorder
+from controller.engine.publish import FrameKeeper, Shows
 from controller.engine.show.snapshot import SnapshotBuilder
-from controller.engine.supervise import Hub
-from controller.kube.lease import KubernetesLease
-from controller.kube.writes import ClusterActuator, WriteGate
+from controller.engine.supervise import Hub, SignalSwitch, SystemClock
+from controller.kube.writes import ClusterActuator, KubernetesLease, WriteGate
 from controller.model.ids import PoolKey
 from controller.model.snapshot import Snapshot
 from controller.nats.state import MemoryBucket
@@ -163,7 +160,10 @@ class Controller:
                     interval_s=setting.interval_s,
                     epoch=clock.now(),
                 ),
-                links=[LinkView("nats", self.machine), LinkView("kubernetes", self.machine)],
+                links=[
+                    LinkView("nats", self.machine).link,
+                    LinkView("kubernetes", self.machine).link,
+                ],
             ),
             plan=self._planner,
             clock=clock,

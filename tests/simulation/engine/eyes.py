@@ -13,12 +13,12 @@ from msgspec.structs import replace
 
 from controller.model.fleet import Fleet, Pool
 from controller.model.ids import PoolKey, WorkloadName
-from controller.model.intents import Intents, Scope
-from controller.model.metrics import MeasuredPod
+from controller.model.intents import Intents, Scope, StoredIntents
 from controller.model.observation import (
     DELETED_FIRST,
     ClusterEvent,
     ClusterRoom,
+    MeasuredPod,
     Pods,
     QueueDepth,
     RefusedEvents,
@@ -30,7 +30,6 @@ from controller.model.observation import (
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.scarcity import NodeClass, Resources, TaskUsage
 from controller.model.snapshot import Link, LinkState
-from controller.model.tick import StoredIntents
 from controller.nats.workers import WorkerBuckets, WorkerOrders, WorkerStates
 from controller.ports import Clock
 from simulation.engine.cluster import Sight

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from controller.model.lease import LeaseTimes
+from controller.model.settings import LeaseTimes
 
 
 class Setting(NamedTuple):

@@ -21,7 +21,6 @@ pools:
 """
 CPU = "{type: Resource, resource: {name: cpu, target: {type: Utilization, averageUtilization: 75}}}"
 QUEUE = "{type: External, external: {metric: {name: queue}, target: {type: Value, value: 5}}}"
-PODS = f"metrics: [{CPU}]"
 SIGNAL = ", signals: {cases: {external: {name: active}}}"
 CASES = QUEUE.replace("queue", "cases")
 
@@ -136,26 +135,6 @@ def formula(text: str) -> str:
 
 
 BY_HPA = ", rule: hpa"
-NO_NATIVE = "native: has no effect under rule hpa: take it out, or write rule: native"
-NO_ACTIVATION = "activation: has no effect: the queue is no metric of this pool; take it out"
-
-
-@pytest.mark.parametrize(
-    ("pool", "complaint"),
-    [
-        (f"{BY_HPA}, native: {{setting: calm}}", NO_NATIVE),
-        (f"{BY_HPA}, native: {{}}", NO_NATIVE),
-        (f"{BY_HPA}, activation: 5, metrics: [{CPU}]", NO_ACTIVATION),
-        (f"{BY_HPA}, activation: 5{SIGNAL}, metrics: [{CASES}]", NO_ACTIVATION),
-        (f"{BY_HPA}, activation: 5{SIGNAL}, {formula('cases / 2')}", NO_ACTIVATION),
-    ],
-)
-def test_a_key_that_can_have_no_effect_is_refused(
-    complaints: Complain, pool: str, complaint: str
-) -> None:
-    [line] = complaints(FLEET % ("", "", pool))
-    assert line.startswith("fleet.yaml:6:")
-    assert line.endswith(f"pools[0].{complaint}")
 
 
 @pytest.mark.parametrize(
@@ -205,15 +184,3 @@ def test_exact_numbers_durations_and_quantities_are_ascii_digits(
     rest = "}" if "{" in key else ""
     [line] = complaints(FLEET % ("", "", f", {key}: {written}{rest}"))
     assert complaint in line
-
-
-@pytest.mark.parametrize("formula", ["queue / 1_000", "queue + ٣", "queue * 2_0.5"])
-def test_a_formulas_numbers_are_ascii_digits(complaints: Complain, formula: str) -> None:
-    [line] = complaints(FLEET % ("", "", f", modifiers: {{formula: {formula}, target: 5}}"))
-    assert "cannot be read" in line
-
-
-@pytest.mark.parametrize("percent", ["75%", "٧٥", "7_5", '" 75 "'])
-def test_a_percentage_is_ascii_digits(complaints: Complain, percent: str) -> None:
-    [line] = complaints(FLEET % ("", "", f", {PODS.replace('75', percent)}"))
-    assert "averageUtilization: must be a whole number, not" in line

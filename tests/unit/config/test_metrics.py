@@ -10,15 +10,6 @@ import pytest
 
 from controller.config import parse
 from controller.model.fleet import (
-    NativeCosts,
-    NativePreset,
-    PolicyType,
-    Pool,
-    Rule,
-    ScalingPolicy,
-    ScalingRules,
-)
-from controller.model.metrics import (
     AverageValueTarget,
     ContainerResourceMetric,
     ExternalMetric,
@@ -26,23 +17,21 @@ from controller.model.metrics import (
     FallbackBehavior,
     MetricSpec,
     Modifiers,
+    NativeCosts,
+    NativePreset,
     ObjectMetric,
     PodsMetric,
+    PolicyType,
+    Pool,
     ResourceMetric,
+    Rule,
+    ScalingPolicy,
+    ScalingRules,
     UtilizationTarget,
     ValueTarget,
 )
 
-Complain = Callable[[str], list[str]]
 Dump = Callable[[object], str]
-
-POOL = """\
-version: 1
-nats: {servers: [nats://localhost]}
-tenants: {acme: {tier: growth}}
-pools:
-  - {name: a, tenant: acme, queue: {stream: S, consumer: c}, replicas: {max: 9}, rule: hpa,
-"""
 
 
 def pool_with(fleet: dict[str, Any], dump: Dump, **keys: object) -> Pool:
@@ -220,83 +209,3 @@ def test_rule_native_by_name_or_by_numbers(
     fleet: dict[str, Any], dump: Dump, written: object, native: object
 ) -> None:
     assert pool_with(fleet, dump, native=written).native == native
-
-
-def external(target: str, metric: str = "{name: queue}") -> str:
-    return f"metrics: [{{type: External, external: {{metric: {metric}, target: {target}}}}}]"
-
-
-def pods(selector: str) -> str:
-    metric = f"{{name: a, selector: {selector}}}"
-    target = "{type: AverageValue, averageValue: 1}"
-    return f"metrics: [{{type: Pods, pods: {{metric: {metric}, target: {target}}}}}]"
-
-
-def resource(name: str, percent: int, kind: str = "Resource") -> str:
-    target = f"{{type: Utilization, averageUtilization: {percent}}}"
-    return f"metrics: [{{type: {kind}, resource: {{name: {name}, target: {target}}}}}]"
-
-
-VALUE = "{type: Value, value: 1}"
-FALLBACK = "fallback: {failureThreshold: 1, replicas: 1}"
-BY_MODIFIERS = "fallback: {failureThreshold: 1, replicas: 1, behavior: scalingModifiers}"
-NO_QUERY = "metric.selector: queue is one number, so there is nothing to select: take it out"
-NO_SIGNAL = 'metrics[0].external.metric.name: no signal is called "quue"; did you mean "queue"?'
-
-
-@pytest.mark.parametrize(
-    ("keys", "complaint"),
-    [
-        ("metrics: []", "pools[0].metrics: must not be empty"),
-        ("metrics: [{type: external}]", '"External", "Object", "Pods", "Resource" or "ContainerRe'),
-        ("metrics: [{type: External}]", "metrics[0]: type External takes external"),
-        (resource("cpu", 5, kind="Pods"), "metrics[0]: type Pods takes pods, not resource"),
-        (external(VALUE, metric="null"), "external.metric: is required. The metric."),
-        (external("{type: Value, averageValue: 1}"), "type Value takes value, not averageValue"),
-        (external("{type: Value}"), "external.target: type Value takes value"),
-        (external("{type: Value, value: 0}"), "value: the number 0 must be more than 0"),
-        (
-            external("{type: Value, value: 5x}"),
-            'target.value: "5x" must be a quantity, such as "30"',
-        ),
-        (external("{type: Utilization}"), 'type: must be "Value" or "AverageValue", not "Util'),
-        (external(VALUE, metric="{name: quue}"), NO_SIGNAL),
-        (external(VALUE, metric="{name: queue, selector: {matchLabels: {a: b}}}"), NO_QUERY),
-        (resource("gpu", 5), 'resource.name: must be "cpu" or "memory", not "gpu"'),
-        (resource("cpu", 0), "averageUtilization: must be at least 1, not the number 0"),
-        (pods("{matchLabels: {a b: c}}"), '"a b" must be a label, such as'),
-        (pods("{matchLabels: {a: c d}}"), '"c d" must be a label\'s value'),
-        (pods("{matchExpressions: [{key: a, operator: In}]}"), "operator In needs values"),
-        (
-            pods("{matchExpressions: [{key: a, operator: Exists, values: [b]}]}"),
-            "matchExpressions[0]: operator Exists takes no values",
-        ),
-        ("modifiers: {formula: quue / 2, target: 1}", 'formula: no signal is called "quue"; did'),
-        ("modifiers: {formula: '', target: 1}", "modifiers.formula: must not be empty"),
-        (
-            f"modifiers: {{formula: {'queue+' * 700}1, target: 1}}",
-            "more than 4096 characters (at char",
-        ),
-        ("modifiers: {formula: queue}", "modifiers.target: is required. Its target: a"),
-        ("modifiers: {formula: queue, target: -1}", "must be more than 0"),
-        ("fallback: {failureThreshold: 3}", "fallback.replicas: is required."),
-        ("fallback: {failureThreshold: -1, replicas: 1}", "must be at least 0"),
-        ("fallback: {failureThreshold: 1, replicas: 1, behavior: hold}", 'must be "static", "curr'),
-        (BY_MODIFIERS, "pools[0].fallback: needs modifiers for its behavior scalingModifiers"),
-        (
-            f"modifiers: {{formula: queue, target: 1.5}}, {FALLBACK}",
-            "fallback: needs modifiers whose target is a whole number",
-        ),
-        (
-            f"{resource('cpu', 5)}, {FALLBACK}",
-            "fallback: has no effect: there is no metric other than cpu and memory",
-        ),
-        ("behavior: {scaleUp: {tolerance: -1}}", "tolerance: the number -1 must be at least 0"),
-    ],
-)
-def test_each_problem_is_reported_at_its_position(
-    complaints: Complain, keys: str, complaint: str
-) -> None:
-    (line,) = complaints(f"{POOL}     {keys}}}\n")
-    assert line.startswith("fleet.yaml:6:")
-    assert complaint in line

@@ -46,7 +46,7 @@ def test_a_key_written_in_its_section_and_its_value_is_read_described_and_sugges
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "controller", tmp_path / "controller", ignore=ignored)
     with_line(tmp_path / SECTION, "    slots: Tasks = 1\n", KEY)
-    with_line(tmp_path / VALUE, "    slots: int = 1\n", FIELD)
+    with_line(tmp_path / VALUE, "    min: int = 0\n", FIELD)
     section = tmp_path / SECTION
     imported = "    FreeText,\n    NatsName,\n"
     section.write_text(section.read_text().replace("    NatsName,\n", imported, 1))

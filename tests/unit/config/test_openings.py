@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.config.windows import FIRST_DAY, first_common
+from controller.config.checks import FIRST_DAY, first_common
 from controller.model.fleet import CronWindow, Schedule, WeeklyWindow
 from controller.planning.inputs import Moment, bounds_now
 

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller.config import FleetFileError, parse
+from controller.config.scalars import Section, keys_of
 from controller.config.schema import FleetFile
-from controller.config.schema.section import Section, keys_of
 from controller.model.text import clean
 from support.examples import scaled
 

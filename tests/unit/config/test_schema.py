@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from controller.config import json_schema, load
-from controller.config.schema.section import Section, keys_of
+from controller.config.scalars import Section, keys_of
 
 SCHEMA = json_schema()
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import pytest
-
 from controller.config import parse
-from controller.model.fleet import ExternalSeries, PrometheusQuery, Signal
-from controller.model.metrics import (
+from controller.model.fleet import (
     AverageValueTarget,
     ExternalMetric,
+    ExternalSeries,
     Modifiers,
+    PrometheusQuery,
+    Signal,
     TargetType,
     ValueTarget,
 )
@@ -97,27 +97,6 @@ def test_a_formula_is_compared_per_replica_unless_it_says_otherwise(
     assert pool.modifiers.target == AverageValueTarget(milli=5000)
 
 
-@pytest.mark.parametrize(
-    ("keys", "complaint"),
-    [
-        (external("backlg"), '"backlg"; did you mean "backlog"?'),
-        (external("latency"), 'no signal is called "latency"; there are: backlog, cases, queue'),
-        (
-            external("backlog", "{}"),
-            "selector: backlog is one number, so there is nothing to select",
-        ),
-        (external("cases", "{matchLabels: {a: b}}"), "write it under signals.cases.external"),
-        ("modifiers: {formula: queue + case, target: 1}", 'is called "case"; did you mean "cases"'),
-    ],
-)
-def test_metrics_and_formulas_may_read_only_signals_that_exist(
-    complaints: Complain, keys: str, complaint: str
-) -> None:
-    (line,) = complaints(pool(keys))
-    assert line.startswith("fleet.yaml:8:")
-    assert complaint in line
-
-
 def test_a_signal_is_known_in_its_own_pool_only(complaints: Complain) -> None:
     other = (
         "  - {name: b, tenant: acme, queue: {stream: S, consumer: d}, replicas: {max: 9}, "
@@ -127,85 +106,9 @@ def test_a_signal_is_known_in_its_own_pool_only(complaints: Complain) -> None:
     assert 'pools[1].metrics[0].external.metric.name: no signal is called "backlog"' in line
 
 
-@pytest.mark.parametrize(
-    ("formula", "column", "complaint"),
-    [
-        (
-            '"queue +"',
-            27,
-            '"queue +" cannot be read: a value expected, not the end (at character 8',
-        ),
-        ("queue ** (2", 27, 'cannot be read: ")" expected, not the end (at character 12)'),
-        ("sqrt(queue)", 27, '"sqrt(queue)" cannot be read: unknown function sqrt (at character 1)'),
-        ('"max(queue, 1) = 2"', 27, "'=' is not understood (at character 15)"),
-        ('"count([queue], {# >})"', 27, "cannot be read: a value expected, not '}' (at charact"),
-        ('"any([queue])"', 27, "any needs a predicate in braces"),
-    ],
-)
-def test_a_formula_that_cannot_be_read_is_refused_at_its_position(
-    complaints: Complain, formula: str, column: int, complaint: str
-) -> None:
-    (line,) = complaints(pool(f"modifiers: {{formula: {formula}, target: 1}}"))
-    assert line.startswith(f"fleet.yaml:8:{column}: pools[0].modifiers.formula: ")
-    assert complaint.replace('")"', "')'") in line
-
-
-@pytest.mark.parametrize(
-    ("signals", "complaint"),
-    [
-        ("{backlog: {}}", "signals.backlog: give exactly one of prometheus and external"),
-        (
-            "{backlog: {prometheus: up, external: {name: a}}}",
-            "signals.backlog: give exactly one of prometheus and external",
-        ),
-        ("{backlog: up}", 'must be a mapping, not "up": write {prometheus: "sum(agent_backlog)"}'),
-        ("{backlog: {promql: up}}", "signals.backlog.promql: unknown key"),
-        ("{backlog: {prometheus: ' '}}", "must be a query of at most 4096 characters"),
-        ("{backlog: {external: {}}}", "external.name: is required. The metric's name in that API."),
-        ("{queue: {prometheus: up}}", '"queue" has a meaning of its own already'),
-        ("{memory: {prometheus: up}}", '"memory" has a meaning of its own already'),
-        ("{not: {prometheus: up}}", '"not" has a meaning of its own already'),
-        ("{q-depth: {prometheus: up}}", '"q-depth" must be a name for formulas: at most 63'),
-        ("{2nd: {prometheus: up}}", '"2nd" must be a name for formulas: at most 63'),
-    ],
-)
-def test_each_problem_of_a_signal_is_reported(
-    complaints: Complain, signals: str, complaint: str
-) -> None:
-    head = POOL.splitlines()[:6]
-    text = "\n".join([*head, f"     signals: {signals}}}\n"])
-    (line,) = complaints(text)
-    assert line.startswith("fleet.yaml:7:")
-    assert complaint in line
-
-
 def test_a_query_needs_a_server_to_ask(complaints: Complain) -> None:
     (line,) = complaints(pool("slots: 1").replace("prometheus: {url: http://prometheus:9090}", ""))
     assert line == (
         "fleet.yaml:7:26: pools[0].signals.backlog.prometheus: no Prometheus server is named: "
         "write prometheus: {url: ...}"
     )
-
-
-@pytest.mark.parametrize(
-    ("url", "complaint"),
-    [
-        ("prometheus:9090", "must start with http:// or https://"),
-        ("http://", "must name a host: http://host:9090"),
-        ("http://h:99999", "is not an address: write http://host:9090"),
-        ("http://h/?q=secret", "must end after the path: take ? and # out"),
-        ("http://ann:hunter2@h", "holds a user or password: take them out"),
-    ],
-)
-def test_the_servers_address_is_checked_and_never_repeated(
-    complaints: Complain, url: str, complaint: str
-) -> None:
-    (line,) = complaints(pool("slots: 1").replace("http://prometheus:9090", f'"{url}"'))
-    assert line == f"fleet.yaml:3:19: prometheus.url: {complaint}"
-
-
-@pytest.mark.parametrize("kind", ["Utilization", "average"])
-def test_a_formula_has_no_utilization(complaints: Complain, kind: str) -> None:
-    """As KEDA, which refuses Utilization for its composite metric."""
-    (line,) = complaints(pool(f"modifiers: {{formula: queue, target: 1, metricType: {kind}}}"))
-    assert f'modifiers.metricType: must be "AverageValue" or "Value", not "{kind}"' in line

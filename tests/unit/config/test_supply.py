@@ -6,8 +6,6 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-import pytest
-
 from controller.config import parse
 from controller.model.fleet import BlindPolicy, Fleet
 from controller.model.scarcity import Budget, Pacing, Resources
@@ -64,60 +62,6 @@ def test_models_may_have_the_names_of_their_providers(fleet: dict[str, Any], dum
     found = fleet_of(fleet, dump)
     assert tuple(model.name for model in found.models) == names
     assert found.pools[0].model == "gpt-4.1"
-
-
-@pytest.mark.parametrize(
-    ("text", "complaint"),
-    [
-        ("tiers: {a: {priority: 1, blind: hodl}}", '3:33: tiers.a.blind: must be a mapping, not "'),
-        ("tiers: {a: {priority: 1, blind: hodl}}", "write hold, or {after: 10m, replicas: 2}"),
-        ("tiers: {a: {priority: 1, blind: {after: 1h}}}", "blind.replicas: is required. The pool"),
-        ("tiers: {a: {priority: 1, blind: {afer: 1h, after: 1, replicas: 1}}}", 'mean "after"?'),
-        ("tenants: {a: {tier: growth, weight: -1}}", "3:37: tenants.a.weight: the number -1 must"),
-        ("tenants: {a: {tier: growth, weight: .nan}}", '".nan" must be a number, such as 3 or 0.'),
-        ("tenants: {a: {tier: growth, quota: {cpu: 1x}}}", '"1x" must be a quantity, such as "500'),
-        ("tenants: {a: {tier: growth, quota: {memory: -1}}}", "the number -1 must be at least 0"),
-        ("tenants: {a: {tier: growth, quota: {cpu: 1u}}}", "must be a whole number of millicores"),
-        ("tenants: {a: {tier: growth, quota: 5}}", "must be a mapping, not the number 5: write {"),
-        ("tenants: {a: {tier: growth, budget: {usd_per_hour: -1}}}", "must be at least 0 and at m"),
-        (
-            "tenants: {a: {tier: growth, budget: {usd_per_hour: 1e999}}}",
-            "must be a number, such as",
-        ),
-        (
-            "tenants: {a: {tier: growth, budget: {usd_per_hour: 5, usd_alert: 5.01}}}",
-            "usd_alert: the number 5.01 must be at most usd_per_hour (5), or it never alerts",
-        ),
-        ("tenants: {a: {tier: growth, budget: {warn: 1.1}}}", "must be at least 0 and at most 1"),
-        (
-            "tenants: {a: {tier: growth, budget: {pacing: off}}}",
-            '"never", "on_warning" or "always"',
-        ),
-        ("tenants: {a: {tier: growth, budget: {count: {output: -1}}}}", "at least 0 and at most 1"),
-        ("tenants: {a: {tier: growth, budget: {tokens_per_day: 1.5}}}", "must be a whole number"),
-        ("tenants: {a: {tier: growth, tokens_per_day: 1}}", "here; it belongs under budget"),
-        ("models: {a b: {}}", '3:10: models."a b": "a b" must be a model\'s name'),
-        ("models: {a: {tier: best}}", 'must be "nano", "standard" or "premium", not "best"'),
-        ("models: {a: {limits: {parallel: 0}}}", "must be at least 1, not the number 0"),
-        ("models: {a: {limits: {headroom: 1}}}", "must be at least 0 and less than 1"),
-        ("models: {a: {price: {input: 1}}}", "price.output: is required. USD per million output"),
-        ("models: {a: {price: {input: -1, output: 1}}}", "must be at least 0"),
-        ("models: {a: {requests_per_minute: 1}}", "here; it belongs under limits"),
-        (
-            "capacity: {node_classes: {s: {nodes: {min: 2, max: 1}}}}",
-            "max: the number 1 must be at",
-        ),
-        ("capacity: {node_classes: {s: {selector: a b}}}", '"a b" must be a label selector'),
-        ("capacity: {node_classes: {S_: {}}}", '"S_" must be a DNS label'),
-        ("capacity: {node_class: {}}", 'unknown key; did you mean "node_classes"?'),
-    ],
-)
-def test_each_problem_is_reported_at_its_position(
-    complaints: Complain, text: str, complaint: str
-) -> None:
-    (line,) = complaints(HEAD + text)
-    assert line.startswith("fleet.yaml:3:")
-    assert complaint in line
 
 
 def test_a_node_class_is_preferred_once(complaints: Complain) -> None:

@@ -22,13 +22,18 @@ def session(*, stopped: bool) -> Any:
     return SimpleNamespace(stopping=stopping)
 
 
-def test_a_worker_that_is_told_to_stop_at_work_was_killed_unless_its_node_was_taken_away() -> None:
+def test_a_worker_that_stops_at_work_was_killed_unless_its_node_goes_or_the_demo_ends() -> None:
     crew = DemoCrew()
-    crew.take_away(["b"])
+    crew.take_away(["b", "d"])
     for name, stopped in (("a", True), ("b", True), ("c", False)):
         with crew.at_work(pod(name), session(stopped=stopped)):
             pass
-    assert (crew.killed, crew.reclaimed) == (1, 1)
+    with crew.at_work(pod("d"), session(stopped=True)):
+        crew.gone(["d"])
+    assert (crew.killed, crew.reclaimed, crew.ordered) == (1, 2, 1)
+    with crew.at_work(pod("a"), session(stopped=True)):
+        crew.end()
+    assert crew.killed == 1
 
 
 def test_a_task_that_fails_while_its_worker_stops_is_counted_too() -> None:
@@ -36,13 +41,6 @@ def test_a_task_that_fails_while_its_worker_stops_is_counted_too() -> None:
     with pytest.raises(ValueError, match="broken"), crew.at_work(pod("a"), session(stopped=True)):
         raise ValueError("broken")
     assert crew.killed == 1
-
-
-def test_the_end_of_the_demo_kills_nobody() -> None:
-    crew = DemoCrew()
-    with crew.at_work(pod("a"), session(stopped=True)):
-        crew.end()
-    assert crew.killed == 0
 
 
 async def test_the_busiest_node_is_known_once_one_is_at_work() -> None:
@@ -68,13 +66,3 @@ async def test_a_node_is_left_once_none_is_at_work_on_it() -> None:
         await asyncio.sleep(0)
         assert not leaving.done()
     await leaving
-
-
-def test_a_worker_that_stops_before_its_node_has_ended_was_ordered_to() -> None:
-    crew = DemoCrew()
-    crew.take_away(["a", "b"])
-    with crew.at_work(pod("a"), session(stopped=True)):
-        pass
-    with crew.at_work(pod("b"), session(stopped=True)):
-        crew.gone(["b"])
-    assert (crew.reclaimed, crew.ordered, crew.killed) == (2, 1, 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agentdash.demo.provider import ModelAdmission, ProviderModel
+from agentdash.demo.agents import ModelAdmission, ProviderModel
 
 
 def admission(requests_per_minute: float | None, burst: int = 1) -> ModelAdmission:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agentdash.demo.report import SpentTokens, WorldReport, summary
+from agentdash.demo.process import SpentTokens, WorldReport, summary
 
 WORLD = WorldReport(
     published=9,

@@ -6,21 +6,19 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from controller.engine.actuate import NoActuator
-from controller.engine.intents import SignalSwitch, Switches
-from controller.engine.kept_frame import FrameKeeper
-from controller.engine.lead import NoElection
+from controller.engine.actuate import NoActuator, Recorder
+from controller.engine.intents import Switches
+from controller.engine.lead import Leadership, NoElection
 from controller.engine.loop import Engine, Keeps, Writes
 from controller.engine.memory import Keeper
-from controller.engine.publish import Shows
-from controller.engine.record import Recorder
+from controller.engine.publish import FrameKeeper, Shows
 from controller.engine.show.snapshot import SnapshotBuilder
-from controller.engine.supervise import Hub
+from controller.engine.supervise import Hub, SignalSwitch
 from controller.model.fleet import Pool
 from controller.model.observation import QueueDepth
 from controller.model.snapshot import Snapshot
 from controller.planning.planner import plan
-from controller.ports import Leadership, WorkerSource
+from controller.ports import WorkerSource
 from support.sources import NoAllowances, NoEvents, sources
 from support.stores import FakeHistories, FakeIntents, FakeMemories, FakeSnapshots
 from support.world import (
@@ -93,7 +91,7 @@ class Harness:
                     interval_s=interval_s,
                     epoch=START,
                 ),
-                links=[self.link],
+                links=[self.link.link],
             ),
             plan=plan,
             clock=self.clock,

@@ -108,38 +108,6 @@ async def test_workers_are_told_once_and_again_when_others_come() -> None:
     assert (part(told[A], "one"), part(told[B], "two")) == (30, 30)
 
 
-async def test_what_a_worker_needs_changes_the_shares() -> None:
-    world = World()
-    world.crew.are(A, "one")
-    world.crew.are(B, "two")
-    await world.tick()
-    world.crew.are(B, "two", short=True)
-    told = dict(await world.tick())
-    assert (part(told[A], "one"), part(told[B], "two")) == (0.3, 59.7)
-
-
-async def test_workers_without_work_take_next_to_nothing_from_the_others() -> None:
-    world = World()
-    world.crew.are(A, "a", "b", short=True)
-    world.crew.are(B, *(f"idle-{number}" for number in range(8)))
-    told = dict(await world.tick())
-    at_work = told[A].shares[0].workers.values()
-    total = sum(share.requests_per_minute or 0.0 for share in at_work)
-    assert total > 0.99 * (SIXTY.requests_per_minute or 0) * (1 - float(SIXTY.headroom))
-
-
-async def test_parallel_calls_go_round() -> None:
-    world = World(RateLimits(parallel=1))
-    world.crew.are(A, "one", "two")
-    seen = []
-    for _ in range(3):
-        for _, allowance in await world.tick():
-            shares = allowance.shares[0].workers
-            seen.append([name for name, share in shares.items() if share.parallel])
-        world.clock.at += 10
-    assert seen in ([["one"], ["two"], ["one"]], [["two"], ["one"], ["two"]])
-
-
 async def test_a_pool_without_workers_is_told_what_the_first_one_may_use() -> None:
     world = World()
     world.crew.are(A)

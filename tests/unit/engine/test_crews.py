@@ -9,10 +9,9 @@ from msgspec.structs import replace
 from controller.engine.actuate import IN_FLIGHT_LIMIT
 from controller.model.ids import PoolKey
 from controller.model.intents import Scope
-from controller.model.memory import Memory
+from controller.model.memory import Memory, SavedMemory
 from controller.model.observation import DELETED_FIRST, Workers
 from controller.model.readings import Fresh, Reading
-from controller.model.tick import SavedMemory
 from controller.model.worker_messages import PoolOrders, WorkerState
 from controller.ports import StoreAwayError
 from support.asked import a_freeze, a_pause, intents_of

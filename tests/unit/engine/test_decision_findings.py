@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from controller.engine.record import Recorder
+from controller.engine.actuate import Recorder
 from controller.engine.show.findings import decision_findings
 from controller.model.decision import Code, Decision, Number, Reason
 from controller.model.snapshot import Severity

@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from controller.engine.lead import LEFT_TO_OTHERS_S, UNABLE_LEAST_S, Elector, WriteRight
-from controller.model.lease import LeaseTimes
-from controller.ports import LeaseAwayError, LeaseRefusedError
+from controller.model.settings import LeaseTimes
+from controller.ports import LeaseAwayError
 from support.lease import FakeLease
 from support.world import VirtualClock, settle
 
@@ -162,16 +162,6 @@ async def test_without_events_of_changes_the_next_leads_one_retry_later(world: W
     one.right.end()
     took_s = await world.first_writer_after(TIMES.duration_s + TIMES.retry_s)
     assert took_s <= TIMES.duration_s + TIMES.retry_s
-
-
-async def test_a_released_lease_is_taken_at_once(world: World) -> None:
-    one = await world.join("one")
-    await world.join("two")
-    await world.clock.advance(10.0)
-    await one.stop()
-    await settle()
-    assert world.writers() == ["two"]
-    assert one.heard == [True]
 
 
 async def test_a_stopped_process_that_continues_may_not_write_before_it_has_renewed(
@@ -349,32 +339,6 @@ async def test_a_follower_waits_for_the_longer_duration_of_the_leader(world: Wor
     assert await world.first_writer_after(61.0) >= 49.0
 
 
-async def test_a_deleted_lease_is_made_again_by_its_holder(world: World) -> None:
-    one = await world.join("one")
-    await world.join("two")
-    await world.clock.advance(10.0)
-    world.lease.delete()
-    for _ in range(100):
-        await world.clock.advance(0.2)
-        assert world.writers() == ["one"]
-    assert one.heard == [True]
-
-
-@pytest.mark.parametrize(("holder", "duration_s"), [("", 0.0), ("", 15.0), ("", -1.0)])
-async def test_a_damaged_lease_is_taken_back_by_its_holder(
-    world: World, holder: str, duration_s: float
-) -> None:
-    await world.join("one")
-    await world.join("two")
-    await world.clock.advance(10.0)
-    world.lease.damage(holder=holder, duration_s=duration_s, stamp="None None")
-    for _ in range(100):
-        await world.clock.advance(0.2)
-        assert world.writers() == ["one"]
-    assert world.lease.now is not None
-    assert world.lease.now.holder == "one"
-
-
 async def test_a_holder_that_nobody_knows_is_waited_for_and_then_replaced(world: World) -> None:
     one = await world.join("one")
     await world.join("two")
@@ -402,31 +366,6 @@ async def test_labels_and_annotations_of_the_lease_do_not_count_as_renewals(worl
     await world.first_writer_after(TIMES.duration_s - 7.0)
 
 
-async def test_two_that_find_the_lease_free_at_once_do_not_both_lead(world: World) -> None:
-    one = Candidate(world.lease, world.clock, "one")
-    two = Candidate(world.lease, world.clock, "two")
-    world.candidates = [one, two]
-    one.start()
-    two.start()
-    await settle()
-    assert world.writers() == ["one"]
-    await world.clock.advance(30.0)
-    assert world.writers() == ["one"]
-    assert two.heard == []
-
-
-async def test_a_missing_right_is_a_problem_in_words_and_nobody_writes(world: World) -> None:
-    world.lease.error = LeaseRefusedError("Lease default/agentdash: forbidden; it needs a Role")
-    one = await world.join("one")
-    await world.clock.advance(60.0)
-    assert not one.writes
-    assert one.elector.view().problem.endswith("it needs a Role")
-    world.lease.error = None
-    await world.clock.advance(3.0)
-    assert one.writes
-    assert one.elector.view().problem == ""
-
-
 async def test_a_conflict_that_never_ends_is_not_asked_faster_than_usual(world: World) -> None:
     one = await world.join("one")
     await world.join("two")
@@ -452,16 +391,6 @@ async def test_release_after_a_lost_reply_still_gives_the_lease_back(world: Worl
     await one.elector.release()
     assert world.lease.now is not None
     assert world.lease.now.is_released
-
-
-async def test_release_leaves_the_lease_of_another_alone(world: World) -> None:
-    one = await world.join("one")
-    await world.clock.advance(3.0)
-    await one.kill()
-    world.lease.damage("two", 15.0, 1, "now")
-    await one.elector.release()
-    assert world.lease.now is not None
-    assert world.lease.now.holder == "two"
 
 
 def test_the_default_times_are_those_of_kubernetes_and_fit_each_other() -> None:

@@ -10,8 +10,8 @@ import pytest
 
 from controller.config import load
 from controller.config.document import FleetSource, file_state
-from controller.engine.clock import SystemClock
-from controller.engine.fleet_file import FleetFileWatch
+from controller.engine.intents import FleetFileWatch
+from controller.engine.supervise import SystemClock
 from controller.model.snapshot import INVALID_FILE
 from support.live import fleet_text, until
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from msgspec.structs import replace
 
-from controller.engine.record import Recorder
+from controller.engine.actuate import Recorder
 from controller.engine.show.findings import cost_findings, file_findings
 from controller.engine.show.snapshot import SnapshotBuilder
 from controller.model.decision import Decision
@@ -15,7 +15,7 @@ from controller.model.ids import PoolKey
 from controller.model.scarcity import Budget, LlmModel, Price, TaskUsage
 from controller.model.settings import Notice
 from controller.model.snapshot import Role, Severity
-from controller.planning.share.reasons import cost_terms_of
+from controller.planning.share.claims import cost_terms_of
 from support.world import START, make_pool
 
 NOTICE = Notice(place="fleet.yaml:12:5", path="models.gpt.tier", text="is read by workers")

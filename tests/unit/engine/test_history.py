@@ -6,7 +6,7 @@ import tracemalloc
 
 from msgspec.structs import replace
 
-from controller.engine.history import (
+from controller.engine.show.past import (
     DAY_SLOT_S,
     DAY_SLOTS,
     RECENT_SLOT_S,
@@ -33,30 +33,21 @@ from controller.model.snapshot import (
     Timeline,
     TokenState,
 )
+from support.world import a_view, make_pool
 from tui import scenarios
 
 KEY = pool_key("acme", "research")
 BEGIN = 1_700_000_100.0 // DAY_SLOT_S * DAY_SLOT_S
 
 
-def a_view(
+def shown_as(
     pending: int | None, ready: int = 2, target: int | None = 3, key: PoolKey = KEY
 ) -> PoolView:
     queue: Reading[QueueDepth] = Absent(why=Why.NEVER_READ)
     if pending is not None:
         queue = Fresh(value=QueueDepth(pending=pending, in_flight=0), at=BEGIN)
-    return PoolView(
-        key=key,
-        tenant="acme",
-        tier="growth",
-        namespace="acme",
-        deployment="research",
-        stream="TASKS",
-        consumer="research",
-        slots=1,
-        target_per_replica=1,
-        min=0,
-        max=9,
+    return a_view(
+        make_pool(key.partition("/")[2]),
         observation=PoolObservation(
             queue=queue,
             workload=Fresh(
@@ -92,7 +83,7 @@ class Recorded:
         target: int | None = 3,
         oldest_at: float | None = None,
     ) -> None:
-        self.recorder.saw(a_view(pending, ready, target), oldest_at, self.now)
+        self.recorder.saw(shown_as(pending, ready, target), oldest_at, self.now)
 
     def later(self, seconds: float) -> History:
         self.now += seconds
@@ -192,7 +183,9 @@ def a_tenant(burn: float | None, *, is_old: bool = False) -> TenantView:
     tokens = TenantTokens(
         cap=1000, state=TokenState.OK, resets_at=0.0, burn_per_minute=burn, is_old=is_old
     )
-    return TenantView(name="acme", tier="growth", namespace="acme", pools=1, tokens=tokens)
+    used = None if burn is None else TokensByModel(models=(), per_minute=round(burn), is_old=is_old)
+    view = TenantView(name="acme", tier="growth", namespace="acme", pools=1, tokens=tokens)
+    return replace(view, by_model=used)
 
 
 def test_a_tenant_has_the_fastest_pace_of_each_slot() -> None:
@@ -233,7 +226,9 @@ def test_a_pool_takes_less_than_20_kb() -> None:
         now = BEGIN
         for tick in range(250):
             for number, key in enumerate(keys):
-                view = a_view(1_000_000 + 977 * tick + number, ready=tick, target=2 * tick, key=key)
+                view = shown_as(
+                    1_000_000 + 977 * tick + number, ready=tick, target=2 * tick, key=key
+                )
                 recorder.saw(view, now - 100_000 - 3 * tick - number, now)
             now += RECENT_SLOT_S if tick < 100 else DAY_SLOT_S
             recorder.pass_time(now)
@@ -251,15 +246,15 @@ def test_what_another_process_left_fills_what_is_not_known_here() -> None:
     first, second = HistoryRecorder([KEY]), HistoryRecorder([KEY])
     first.pass_time(BEGIN)
     for slot in range(1, 5):
-        first.saw(a_view(10 * slot), BEGIN, BEGIN)
+        first.saw(shown_as(10 * slot), BEGIN, BEGIN)
         left = first.pass_time(BEGIN + slot * RECENT_SLOT_S).pools[KEY]
     past = a_past(BEGIN + 4 * RECENT_SLOT_S, left)
     second.begin_with(past, BEGIN + 6 * RECENT_SLOT_S + 1)
-    second.saw(a_view(7), BEGIN, BEGIN)
+    second.saw(shown_as(7), BEGIN, BEGIN)
     found = second.pass_time(BEGIN + 7 * RECENT_SLOT_S).pools[KEY]
     assert found.recent.pending[-7:] == (10, 20, 30, 40, NOT_KNOWN, NOT_KNOWN, 7)
     # the slot of 15 minutes that both saw a part of has the most of both
-    second.saw(a_view(0), BEGIN, BEGIN)
+    second.saw(shown_as(0), BEGIN, BEGIN)
     assert second.pass_time(BEGIN + DAY_SLOT_S).pools[KEY].day.pending[-1] == 40
 
 

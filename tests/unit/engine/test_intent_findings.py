@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from controller.engine.intents import SHOWN, IntentFindings
-from controller.model.tick import StoredIntents
+from controller.model.intents import StoredIntents
 from support.asked import a_pin, intents_of
 from tests.unit.nats.usage_world import fleet, tenant
 

@@ -12,11 +12,10 @@ from msgspec.structs import replace
 from controller.engine.memory import SAVE_EVERY_S, SAVE_MILESTONES_EVERY_S, SEEN_EVERY_S
 from controller.model.decision import Code, Condition
 from controller.model.fleet import Behavior, ScalingRules
-from controller.model.intents import Intents, Scope
-from controller.model.memory import Memory, PoolMemory, QueueMark
+from controller.model.intents import IntentFault, Intents, Scope, StoredIntents
+from controller.model.memory import Memory, PoolMemory, QueueMark, SavedMemory
 from controller.model.readings import Absent, Why
 from controller.model.snapshot import Severity
-from controller.model.tick import IntentFault, SavedMemory, StoredIntents
 from controller.planning.memory import follow_clock
 from controller.ports import StoreAwayError, StoreConflictError, StoreUnreadableError
 from support.asked import a_budget, a_cap, a_freeze, a_pause, a_pin, intents_of, no_growth_of
@@ -333,14 +332,6 @@ async def test_what_a_graceful_stop_leaves_is_the_last_tick() -> None:
     kept = world.memories.kept
     assert kept is not None
     assert kept.saved_at >= START + 7.0
-
-
-async def test_read_only_never_saves() -> None:
-    world = Harness(POOL, replicas=1, writes=False)
-    world.queue(POOL, pending=5)
-    async with world.running():
-        await world.clock.advance(60.0)
-    assert world.memories.saves == []
 
 
 async def test_a_memory_that_cannot_be_saved_is_a_finding_until_it_can() -> None:

@@ -9,8 +9,8 @@ import asyncio
 import pytest
 from msgspec.structs import replace
 
-from controller.engine.kept_frame import KEPT_AGAIN_S, KEPT_EVERY_S, FrameKeeper, every_s
 from controller.engine.memory import LEFT_FOR_S
+from controller.engine.publish import KEPT_AGAIN_S, KEPT_EVERY_S, FrameKeeper, every_s
 from controller.engine.show.snapshot import MOST_AHEAD_S
 from controller.engine.show.tenants import dated
 from controller.model.intents import Scope
@@ -275,13 +275,6 @@ async def test_a_graceful_stop_leaves_what_was_seen_last() -> None:
         assert last_of(world).pools != seen.pools
     assert last_of(world).pools == seen.pools
     assert last_of(world).at >= seen.at
-
-
-async def test_who_does_not_write_leaves_none() -> None:
-    world = fleet(writes=False)
-    async with world.running():
-        await pass_time(world, 3 * KEPT_EVERY_S)
-    assert world.frames.saves == 0
 
 
 async def test_a_store_that_is_away_stops_no_tick_and_no_write(

@@ -7,9 +7,8 @@ from msgspec.structs import replace
 from controller.engine.memory import SAVE_EVERY_S
 from controller.model.decision import Code, Decision, Gate, Outcome, OutcomeKind
 from controller.model.fleet import Behavior, ScalingRules
-from controller.model.memory import Memory, PoolMemory, RecommendationRun
+from controller.model.memory import Memory, PoolMemory, RecommendationRun, SavedMemory
 from controller.model.snapshot import Role, Severity
-from controller.model.tick import SavedMemory
 from controller.ports import StoreAwayError
 from support.leadership import FakeLeadership
 from support.world import START, make_pool, settle

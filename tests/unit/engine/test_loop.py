@@ -5,9 +5,9 @@ import logging
 
 import pytest
 
-from controller.engine.clock import next_slot
-from controller.engine.record import SIZES_LOGGED
-from controller.model.decision import Bound, Code, Decision, Gate, Outcome, OutcomeKind
+from controller.engine.actuate import SIZES_LOGGED
+from controller.engine.supervise import next_slot
+from controller.model.decision import Code, Decision, Gate, Outcome, OutcomeKind
 from controller.model.fleet import Behavior, PolicyType, ScalingPolicy, ScalingRules
 from controller.model.intents import Scope
 from controller.model.observation import QueueDepth, WakeWatch
@@ -34,19 +34,6 @@ async def decided(world: Harness) -> Decision:
     [pool] = (await world.snapshot()).pools
     assert pool.decision is not None
     return pool.decision
-
-
-async def test_a_message_in_the_queue_becomes_a_written_replica_count() -> None:
-    world = Harness(RESEARCH, replicas=1)
-    world.queue(RESEARCH, pending=7)
-    async with world.running():
-        await world.clock.advance(1.0)
-        assert world.cluster.writes == [(RESEARCH.key, 7, False)]
-        snapshot = await world.snapshot()
-    [event] = snapshot.events
-    assert (event.before, event.after, event.bound) == (1, 7, Bound.DEMAND)
-    assert snapshot.pools[0].decision is not None
-    assert snapshot.loop.writes == 1
 
 
 async def test_nothing_is_written_when_nothing_changed() -> None:
@@ -437,7 +424,7 @@ async def test_a_tick_logs_its_changes_in_one_line(caplog: pytest.LogCaptureFixt
     world = Harness(*pools, replicas=1)
     for pool in pools:
         world.queue(pool, pending=5)
-    with caplog.at_level(logging.DEBUG, "controller.engine.record"):
+    with caplog.at_level(logging.DEBUG, "controller.engine.actuate"):
         async with world.running():
             await world.clock.advance(3.0)
     said = [line for line in caplog.records if line.message == "scaled"]
@@ -452,7 +439,7 @@ async def test_a_tick_logs_its_changes_in_one_line(caplog: pytest.LogCaptureFixt
 async def test_a_single_change_is_logged_with_its_reason(caplog: pytest.LogCaptureFixture) -> None:
     world = Harness(RESEARCH, replicas=1)
     world.queue(RESEARCH, pending=5)
-    with caplog.at_level(logging.INFO, "controller.engine.record"):
+    with caplog.at_level(logging.INFO, "controller.engine.actuate"):
         async with world.running():
             await world.clock.advance(3.0)
     [line] = [line for line in caplog.records if line.message == "scaled"]

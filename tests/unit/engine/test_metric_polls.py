@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 
 from controller.engine.observe import MetricPolls, Observer
 from controller.model.ids import PoolKey
-from controller.model.metrics import MetricValue, Series
-from controller.model.readings import Absent, Fresh, Reading, Stale, Why
+from controller.model.observation import MetricValue, Series
+from controller.model.readings import Absent, Fresh, Reading, Why
 from controller.model.snapshot import Severity
 from controller.ports import MetricAnswer, MetricKey
 from support.sources import sources
@@ -78,23 +78,6 @@ def make() -> tuple[FakeSource, World]:
     return source, World(source, clock=clock)
 
 
-async def test_a_value_is_fresh_as_of_the_moment_it_was_asked_for() -> None:
-    source, world = make()
-    async with world.running():
-        assert world.reading == fresh(1, START)
-        source.values[KEY] = 2
-        await world.clock.advance(1.0)
-        assert world.reading == fresh(2, START + 1)
-
-
-async def test_a_failure_before_any_value_is_absent() -> None:
-    source, world = make()
-    gone = Absent(why=Why.DISCONNECTED, at=START, detail="refused")
-    source.values[KEY] = gone
-    async with world.running():
-        assert world.reading == gone
-
-
 async def test_the_age_of_a_trouble_counts_from_when_it_began() -> None:
     source, world = make()
     source.values[KEY] = Absent(why=Why.DISCONNECTED, at=START)
@@ -105,18 +88,6 @@ async def test_the_age_of_a_trouble_counts_from_when_it_began() -> None:
         source.values[KEY] = Absent(why=Why.REFUSED, at=START + 2)
         await world.clock.advance(1.0)
         assert world.reading == Absent(why=Why.REFUSED, at=START + 2)
-
-
-async def test_a_failure_after_a_value_leaves_it_stale_until_the_next_value() -> None:
-    source, world = make()
-    async with world.running():
-        source.values[KEY] = Absent(why=Why.REFUSED, at=START + 1, detail="no")
-        await world.clock.advance(2.0)
-        stale = Stale(value=Series(values_milli=(1,)), at=START, why=Why.REFUSED, detail="no")
-        assert world.reading == stale
-        source.values[KEY] = 5
-        await world.clock.advance(1.0)
-        assert world.reading == fresh(5, START + 3)
 
 
 async def test_each_failed_reading_counts_for_its_source() -> None:

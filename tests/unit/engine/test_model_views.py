@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 from msgspec.structs import replace
 
-from controller.engine.show.models import ModelViews
+from controller.engine.show.supply import ModelViews
 from controller.model.decision import Bound, Code, Decision, Reason
 from controller.model.fleet import Fleet, Pool
 from controller.model.observation import PoolObservation, Workers
@@ -16,7 +16,7 @@ from controller.model.scarcity import LlmModel, RateLimits, TaskUsage
 from controller.model.snapshot import ModelLimit, ModelView, PoolView
 from controller.model.worker_messages import ModelDemand, WorkerState
 from controller.planning.share.claims import KnownDraws
-from support.world import make_fleet, make_pool
+from support.world import a_view, make_fleet, make_pool
 
 # two calls and 1,000 tokens a minute for each slot
 USAGE = TaskUsage(input_tokens=1000, output_tokens=100, calls=2, seconds=Decimal(60))
@@ -31,18 +31,8 @@ def using(name: str, model: str | None = "gpt", tenant: str = "acme", slots: int
 
 def view_of(pool: Pool, target: int, wanted: int | None = None, row: str = "") -> PoolView:
     reasons = (Reason(code=Code.RATE, value=target, numbers={"row": row}),) if row else ()
-    return PoolView(
-        key=pool.key,
-        tenant=pool.tenant,
-        tier="growth",
-        namespace=pool.namespace,
-        deployment=pool.deployment,
-        stream=pool.stream,
-        consumer=pool.consumer,
-        slots=pool.slots,
-        target_per_replica=1,
-        min=0,
-        max=99,
+    return a_view(
+        pool,
         observation=PoolObservation(),
         decision=Decision(
             pool=pool.key,

@@ -5,8 +5,7 @@ import threading
 import time
 
 from controller.engine.actuate import WRITE_RETRY_MOST_S, WriteBackoff
-from controller.engine.clock import SystemClock
-from controller.engine.supervise import EngineThread, FatalError, Hub
+from controller.engine.supervise import EngineThread, FatalError, Hub, SystemClock
 from controller.model.decision import Outcome, OutcomeKind
 from controller.model.ids import PoolKey
 from controller.model.snapshot import Role, Snapshot
@@ -50,12 +49,6 @@ def test_backoff_doubles_to_its_cap_and_forgets_on_success() -> None:
         waits.append(next(second for second in range(1, 100) if not backoff.holds(POOL, second)))
     assert waits == [1, 2, 4, 8, 16, 32, WRITE_RETRY_MOST_S, WRITE_RETRY_MOST_S]
     backoff.learn(POOL, Outcome(kind=OutcomeKind.APPLIED), 0.0)
-    assert not backoff.holds(POOL, 0.0)
-
-
-def test_a_conflict_is_not_waited_for() -> None:
-    backoff = WriteBackoff()
-    backoff.learn(POOL, Outcome(kind=OutcomeKind.CONFLICT), 0.0)
     assert not backoff.holds(POOL, 0.0)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.engine.show.rates import RENEW_S, QueueMeters
+from controller.engine.show.past import RENEW_S, QueueMeters
 from controller.model.ids import PoolKey
 from controller.model.observation import QueueDepth
 from controller.model.readings import Absent, Fresh, Why

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from controller.engine.actuate import Write
-from controller.engine.record import EVENTS_KEPT, Recorder
+from controller.engine.actuate import EVENTS_KEPT, Recorder, Write
 from controller.model.decision import Code, Decision, Outcome, OutcomeKind, Reason
 from controller.model.ids import pool_key
 

@@ -10,7 +10,7 @@ from controller.model.decision import Condition, Decision
 from controller.model.observation import Pods, PoolObservation, QueueDepth, Workload
 from controller.model.readings import Fresh
 from controller.model.snapshot import PoolView, Severity, condition_of
-from support.world import START, make_pool
+from support.world import START, a_view, make_pool
 
 POOL = make_pool("research", minimum=1)
 SETTLED = Workload(replicas=4, current=4, updated=4, ready=4, available=4)
@@ -18,18 +18,8 @@ SETTLED = Workload(replicas=4, current=4, updated=4, ready=4, available=4)
 
 def view(workload: Workload) -> PoolView:
     """A pool that needs exactly what it has."""
-    return PoolView(
-        key=POOL.key,
-        tenant=POOL.tenant,
-        tier="growth",
-        namespace=POOL.namespace,
-        deployment=POOL.deployment,
-        stream=POOL.stream,
-        consumer=POOL.consumer,
-        slots=1,
-        target_per_replica=1,
-        min=1,
-        max=10,
+    return a_view(
+        POOL,
         observation=PoolObservation(
             queue=Fresh(value=QueueDepth(pending=4, in_flight=0), at=START),
             workload=Fresh(value=workload, at=START),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from controller.engine.show.room import RoomViews
+from controller.engine.show.supply import RoomViews
 from controller.model.fleet import Fleet, Pool
 from controller.model.ids import PoolKey
 from controller.model.observation import (
@@ -19,7 +19,7 @@ from controller.model.observation import (
 from controller.model.readings import Absent, Fresh, Stale, Why
 from controller.model.scarcity import Capacity, NodeClass, Resources
 from controller.model.snapshot import ClusterNode, PoolView, RoomView
-from support.world import START, make_fleet, make_pool
+from support.world import START, a_view, make_fleet, make_pool
 
 GIB = 1024**3
 EACH = Resources(cpu_milli=500, memory_bytes=GIB)
@@ -36,18 +36,8 @@ def view_of(pool: Pool, *nodes: str, requests: Resources = EACH, waiting: int = 
         pods=Fresh(value=Pods(ready=len(nodes), items=items), at=START),
         workload=Fresh(value=Workload(replicas=len(items), requests=requests), at=START),
     )
-    return PoolView(
-        key=pool.key,
-        tenant=pool.tenant,
-        tier="growth",
-        namespace=pool.namespace,
-        deployment=pool.deployment,
-        stream=pool.stream,
-        consumer=pool.consumer,
-        slots=1,
-        target_per_replica=1,
-        min=0,
-        max=9,
+    return a_view(
+        pool,
         observation=seen,
     )
 

@@ -2,19 +2,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import threading
 from pathlib import Path
 
 import pytest
 
-from controller.engine.intents import (
-    LOOK_LIMIT_S,
-    SignalSwitch,
-    Switches,
-    freeze_by_signals,
-    read_freeze_file,
-)
+from controller.engine.intents import LOOK_LIMIT_S, Switches, read_freeze_file
+from controller.engine.supervise import SignalSwitch
 from controller.model.intents import IntentKind, Scope
 from controller.model.snapshot import FROZEN, JOURNAL_DOWN, Severity
 from support.asked import a_freeze, intents_of
@@ -123,25 +117,6 @@ async def test_a_look_that_hangs_is_not_joined_by_a_second_one() -> None:
         assert (kind, "no answer within 2 s" in text) == ("unknown", True)
     finally:
         goes_on.set()
-
-
-async def test_sigusr1_freezes_at_once_and_sigusr2_thaws() -> None:
-    signals = SignalSwitch()
-    before = signal.getsignal(signal.SIGUSR1), signal.getsignal(signal.SIGUSR2)
-    found = switches(None, signals)
-    try:
-        freeze_by_signals(signals)
-        os.kill(os.getpid(), signal.SIGUSR1)
-        assert not found.allow()  # before the next look, too
-        await found.look()
-        assert [each.who for each in found.freezes] == ["SIGUSR1"]
-        os.kill(os.getpid(), signal.SIGUSR2)
-        await found.look()
-        assert found.allow()
-        assert found.freezes == ()
-    finally:
-        signal.signal(signal.SIGUSR1, before[0])
-        signal.signal(signal.SIGUSR2, before[1])
 
 
 async def test_a_thaw_by_signal_does_not_end_the_freeze_of_a_file(tmp_path: Path) -> None:

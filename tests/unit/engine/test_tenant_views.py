@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 from msgspec.structs import replace
 
-from controller.engine.record import Recorder
+from controller.engine.actuate import Recorder
 from controller.engine.show.snapshot import SnapshotBuilder
 from controller.model.decision import Bound, Decision
 from controller.model.fleet import Fleet, Pool, Tenant, Tier

@@ -5,15 +5,14 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from controller.engine.show.findings import aims_of, wait_findings
+from controller.engine.show.findings import wait_findings
 from controller.model.decision import Bound, Decision
-from controller.model.fleet import Fleet
 from controller.model.ids import PoolKey
 from controller.model.snapshot import QueueRates, Severity
 from support.world import START, make_pool
 
 POOL, OTHER = replace(make_pool("research"), aim_s=20.0), make_pool("browser")
-AIMS = aims_of(Fleet(tenants=(), pools=(POOL, OTHER)))
+AIMS = {POOL.key: 20.0}
 
 
 def rates(oldest_s: float | None = None, p95_s: float | None = None, number: int = 0) -> QueueRates:
@@ -31,7 +30,6 @@ def texts(*seen: QueueRates, bound: Bound = Bound.MAX) -> list[str]:
 
 
 def test_a_pool_without_an_aim_has_none() -> None:
-    assert list(AIMS.items()) == [(POOL.key, 20.0)]
     waits = QueueRates(pool=OTHER.key, oldest_at=START - 9000, waited_p95_s=9000.0)
     assert list(wait_findings(AIMS, (waits,), {}, START)) == []
 

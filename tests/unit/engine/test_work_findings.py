@@ -7,8 +7,9 @@ from decimal import Decimal
 import pytest
 from msgspec.structs import replace
 
-from controller.engine.record import Recorder
-from controller.engine.show.findings import WorkFindings, by_cause
+from controller.engine.actuate import Recorder
+from controller.engine.show.findings import by_cause
+from controller.engine.show.limits import WorkFindings
 from controller.engine.show.snapshot import SnapshotBuilder
 from controller.model.decision import Bound, Code, Decision, Gate, Reason
 from controller.model.fleet import Fleet, Tenant, Tier
@@ -83,6 +84,14 @@ def test_a_pool_is_named_once_its_ceiling_holds_it_for_longer_than_a_task_takes(
         "held by max at 5 of 17 wanted replicas for longer than a task takes (19 s); "
         "raise replicas.max, or let the work wait"
     )
+
+
+@pytest.mark.parametrize("code", [Code.FROZEN, Code.OTHER_AUTOSCALER, Code.CONTESTED])
+def test_a_pool_that_would_stay_without_its_ceiling_is_not_held_by_it(code: Code) -> None:
+    work, at_max = WorkFindings(fleet()), capped(Bound.MAX, target=5)
+    held = Reason(code=code, value=5)
+    work.decided([replace(at_max, next=5, reasons=(*at_max.reasons, held))], START)
+    assert list(work.found({}, {}, START + 1000)) == []
 
 
 def test_it_is_forgotten_once_the_pool_has_what_its_work_asks_for() -> None:

@@ -8,8 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from controller.expose.server import TickWatch, readiness, unable_to_decide
-from controller.model.metrics import Figure
-from controller.model.observation import PoolObservation, QueueDepth, Workload
+from controller.model.observation import Figure, PoolObservation, QueueDepth, Workload
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.snapshot import (
     NO_WRITE,
@@ -23,7 +22,7 @@ from controller.model.snapshot import (
     Severity,
     Snapshot,
 )
-from support.world import START, make_pool
+from support.world import START, a_view, make_pool
 
 DEPTH = Fresh(value=QueueDepth(pending=0, in_flight=0), at=START)
 SIZE = Fresh(value=Workload(replicas=1), at=START)
@@ -33,18 +32,8 @@ def pool_view(
     name: str, queue: Reading[QueueDepth] = DEPTH, workload: Reading[Workload] = SIZE
 ) -> PoolView:
     pool = make_pool(name)
-    return PoolView(
-        key=pool.key,
-        tenant=pool.tenant,
-        tier="growth",
-        namespace=pool.namespace,
-        deployment=pool.deployment,
-        stream=pool.stream,
-        consumer=pool.consumer,
-        slots=1,
-        target_per_replica=1,
-        min=0,
-        max=9,
+    return a_view(
+        pool,
         observation=PoolObservation(queue=queue, workload=workload),
     )
 

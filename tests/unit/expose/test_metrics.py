@@ -31,7 +31,7 @@ from controller.model.snapshot import (
     Severity,
     Snapshot,
 )
-from support.world import START, make_pool
+from support.world import START, a_view, make_pool
 
 POOL = make_pool("research")
 SCALED = {(POOL.key, "up", "queue"): 3}
@@ -44,18 +44,8 @@ def view_of(
         queue=queue or Absent(why=Why.NEVER_READ),
         workload=Fresh(value=Workload(replicas=2, ready=1), at=START),
     )
-    return PoolView(
-        key=pool.key,
-        tenant=pool.tenant,
-        tier="growth",
-        namespace=pool.namespace,
-        deployment=pool.deployment,
-        stream=pool.stream,
-        consumer=pool.consumer,
-        slots=pool.slots,
-        target_per_replica=pool.target,
-        min=pool.min,
-        max=pool.max,
+    return a_view(
+        pool,
         observation=observation,
         decision=Decision(
             pool=pool.key, current=2, demand=5, recommendation=5, target=5, next=2, gate=gate

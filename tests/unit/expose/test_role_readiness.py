@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from controller.expose.server import readiness
-from controller.model.lease import LeaseView
+from controller.model.settings import LeaseView
 from controller.model.snapshot import LoopStats, Role, Snapshot
 
 LEASE = LeaseView(name="Lease default/agentdash", holder="pod-7/1_9f")

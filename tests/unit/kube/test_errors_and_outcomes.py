@@ -25,8 +25,8 @@ from controller.kube.errors import (
     shortened,
     status_error,
 )
-from controller.kube.pods import pod_record
-from controller.kube.workloads import workload_record
+from controller.kube.pods import PodView
+from controller.kube.workloads import WorkloadView
 from controller.kube.writes import outcome
 from controller.model.decision import OutcomeKind
 from controller.model.readings import Why
@@ -111,7 +111,7 @@ def test_every_recorded_object_that_we_read_can_be_read(recorded: Any) -> None:
         lines = answer.get("lines", ())
         found += [line["object"] for line in lines if line["type"] != "BOOKMARK"]
         if body.get("kind") in {"DeploymentList", "PodList"}:
-            page = wire.PAGE.decode(json.dumps(body).encode())
+            page = wire.WirePage.of(json.dumps(body).encode())
             assert page.metadata.resource_version
             kind = body["kind"].removesuffix("List")
             found += [json.loads(bytes(raw)) | {"kind": kind} for raw in page.items or ()]
@@ -119,16 +119,15 @@ def test_every_recorded_object_that_we_read_can_be_read(recorded: Any) -> None:
             raw = json.dumps(item).encode()
             match item.get("kind"), "spec" in item:
                 case "Deployment", True:
-                    assert workload_record(raw) is not None, (
-                        file,
-                        step["step"],
-                    )
+                    view = WorkloadView(lambda _: None)
+                    assert view.read(msgspec.Raw(raw)) is not None, (file, step["step"])
                     deployments += 1
                 case "Pod", True:
-                    assert pod_record(raw) is not None, (file, step["step"])
+                    seen = PodView(lambda _: None).read(msgspec.Raw(raw))
+                    assert seen is not None, (file, step["step"])
                     pods += 1
                 case "Scale", _:
-                    assert wire.SCALE.decode(raw).metadata.resource_version
+                    assert wire.WireScale.of(raw).metadata.resource_version
                     scales += 1
     assert (deployments > 10, pods > 10, scales > 3) == (True, True, True)
 
@@ -137,23 +136,19 @@ def test_every_recorded_watch_line_can_be_read(recorded: Any) -> None:
     kinds = set()
     for _, step in recorded.steps():
         for line in (step.get("response") or {}).get("lines", ()):
-            decoded = wire.WATCH_LINE.decode(json.dumps(line).encode())
+            decoded = wire.WireWatchLine.of(json.dumps(line).encode())
             kinds.add(decoded.type)
             if decoded.type != "ERROR":
-                assert wire.VERSIONED.decode(decoded.object).metadata.resource_version
+                assert wire.WireVersioned.of(decoded.object).metadata.resource_version
     assert kinds == {"ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR"}
 
 
 def test_an_expired_version_inside_a_watch_says_list_anew(recorded: Any) -> None:
     (line,) = recorded.answer("expired", "watch")["lines"]
-    said = wire.WATCH_LINE.decode(json.dumps(line).encode())
-    error = status_error(json_status(said.object))
+    said = wire.WireWatchLine.of(json.dumps(line).encode())
+    error = status_error(WireStatus.of(said.object))
     assert error.expired
     assert error.status == 410
-
-
-def json_status(raw: msgspec.Raw) -> WireStatus:
-    return msgspec.json.decode(raw, type=WireStatus)
 
 
 def test_an_expired_continue_token_says_list_anew(recorded: Any) -> None:

@@ -14,12 +14,12 @@ from controller.model.snapshot import LinkState
 
 @pytest.fixture
 def link(clock: Any) -> LinkTracker:
-    return LinkTracker(clock, clock.monotonic)
+    return LinkTracker(clock)
 
 
 @pytest.fixture
-def view(clock: Any, link: LinkTracker) -> Freshness:
-    return Freshness(clock, link)
+def view(link: LinkTracker) -> Freshness:
+    return Freshness(link)
 
 
 def listed(view: Freshness, link: LinkTracker) -> None:

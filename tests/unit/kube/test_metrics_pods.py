@@ -7,31 +7,37 @@ from typing import Any
 import msgspec
 import pytest
 
-from controller.kube.pods import MeasuredPods, measured_pod, measured_workloads
-from controller.model import metrics
-from controller.model.fleet import Pool
-from controller.model.ids import WorkloadName
-from controller.model.metrics import (
+from controller.kube.pods import PodView, measured_workloads
+from controller.model import fleet as metrics
+from controller.model.fleet import (
     AverageValueTarget,
-    ConditionStatus,
-    ContainerRequest,
-    MeasuredPod,
     MetricSpec,
     Modifiers,
-    PodReadiness,
-    StatusPhase,
+    Pool,
     TargetType,
     UtilizationTarget,
     ValueTarget,
 )
+from controller.model.ids import WorkloadKind, WorkloadName
+from controller.model.observation import (
+    ConditionStatus,
+    ContainerRequest,
+    MeasuredPod,
+    PodReadiness,
+    StatusPhase,
+)
 from support.world import make_pool
 
 READY = {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:10Z"}
+RESEARCH = WorkloadName("research", WorkloadKind.STATEFUL_SET)
 AT = 1_767_225_600.0  # 2026-01-01T00:00:00Z
 
 
-def raw(name: str = "a", **parts: Any) -> msgspec.Raw:
-    return msgspec.Raw(msgspec.json.encode({"metadata": {"name": name}, **parts}))
+def raw(name: str = "a", owner: str = "research", **parts: Any) -> msgspec.Raw:
+    """A pod of a StatefulSet."""
+    owners = [{"kind": "StatefulSet", "name": owner, "controller": True}]
+    meta = {"name": name, "ownerReferences": owners, **parts.pop("metadata", {})}
+    return msgspec.Raw(msgspec.json.encode({"metadata": meta, **parts}))
 
 
 def status(**parts: Any) -> dict[str, Any]:
@@ -39,8 +45,9 @@ def status(**parts: Any) -> dict[str, Any]:
 
 
 def read(**parts: Any) -> MeasuredPod:
-    pod = measured_pod(raw(**parts))
-    assert pod is not None
+    view = PodView(lambda _: None, {RESEARCH})
+    view.put(raw(**parts))
+    (pod,) = view.measured(RESEARCH)
     return pod
 
 
@@ -60,7 +67,7 @@ def test_phase_start_and_readiness_are_those_of_its_status() -> None:
         ({"status": status(phase="Pending")}, StatusPhase.PENDING, False),
         ({"status": status(phase="Odd")}, StatusPhase.UNKNOWN, False),
         (
-            {"metadata": {"name": "a", "deletionTimestamp": "2026-01-01T00:00:00Z"}},
+            {"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}},
             StatusPhase.UNKNOWN,
             True,
         ),
@@ -113,24 +120,18 @@ def test_requests_are_read_of_containers_sidecars_and_the_whole_pod() -> None:
     assert pod.requests_milli == {"cpu": 2000}
 
 
-ODD = raw("odd", spec={"containers": [{"name": "a", "resources": {"requests": {"cpu": "-1"}}}]})
-
-
-def test_one_pod_that_cannot_be_read_leaves_its_deployment_without_any() -> None:
-    pods = MeasuredPods({WorkloadName("research"), WorkloadName("etl")})
-    pods.put("b", WorkloadName("research"), measured_pod(raw("b")))
-    pods.put("a", WorkloadName("research"), measured_pod(raw("a")))
-    pods.put("c", WorkloadName("etl"), measured_pod(raw("c")))
-    pods.put("d", WorkloadName("plain"), measured_pod(raw("d")))
-    assert [pod.name for pod in pods.of(WorkloadName("research"))] == ["a", "b"]
-    assert pods.of(WorkloadName("plain")) == ()
-    pods.put("odd", WorkloadName("research"), measured_pod(ODD))
-    assert pods.of(WorkloadName("research")) == ()
-    assert [pod.name for pod in pods.of(WorkloadName("etl"))] == ["c"]
-    pods.drop("odd", WorkloadName("research"))
-    pods.drop("a", WorkloadName("research"))
-    pods.drop("d", WorkloadName("plain"))
-    assert [pod.name for pod in pods.of(WorkloadName("research"))] == ["b"]
+def test_one_pod_that_cannot_be_read_leaves_its_workload_without_any() -> None:
+    etl = WorkloadName("etl", WorkloadKind.STATEFUL_SET)
+    plain = WorkloadName("plain", WorkloadKind.STATEFUL_SET)
+    view = PodView(lambda _: None, {RESEARCH, etl})
+    view.replace([raw("b"), raw("a"), raw("c", "etl"), raw("d", "plain")])
+    assert [pod.name for pod in view.measured(RESEARCH)] == ["a", "b"]
+    assert view.measured(plain) == ()
+    view.put(raw("odd", spec={"containers": [{"resources": {"requests": {"gpu": "-1"}}}]}))
+    assert view.measured(RESEARCH) == ()
+    assert [pod.name for pod in view.measured(etl)] == ["c"]
+    view.replace([raw("b")])
+    assert [pod.name for pod in view.measured(RESEARCH)] == ["b"]
 
 
 AVERAGE, VALUE = AverageValueTarget(milli=1), ValueTarget(milli=1)

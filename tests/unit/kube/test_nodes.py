@@ -8,14 +8,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from controller.kube.nodes import NodeView, room_reading
-from controller.kube.watch import parsed
+from controller.kube.supply import NodeView, parsed
+from controller.kube.watch import Refused, believed
 from controller.model.observation import ClusterRoom
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.scarcity import NodeClass, Resources
 from controller.model.value import INT64_MAX
 
 GI = 2**30
+NOTHING = Resources(replicas=0, cpu_milli=0, memory_bytes=0)
 SPOT = NodeClass(name="spot", selector="spot=true", max_nodes=4)
 REST = NodeClass(name="rest")
 
@@ -43,9 +44,16 @@ def spot(name: str, **more: Any) -> msgspec.Raw:
     return node(name, labels={"spot": "true"}, **more)
 
 
+def known(view: NodeView, *classes: NodeClass) -> ClusterRoom:
+    """The room, also of nodes that are refused."""
+    room = view.room(classes)
+    found = room.last if isinstance(room, Refused) else room
+    return ClusterRoom(resources=NOTHING) if found is None else found
+
+
 def cpus(view: NodeView, *classes: NodeClass) -> dict[str, int | None]:
     """Cores in all (under "") and by class."""
-    room = view.room(classes)
+    room = known(view, *classes)
     named = {"": room.resources, **room.classes}
     return {
         name: None if each.cpu_milli is None else each.cpu_milli // 1000
@@ -57,11 +65,6 @@ def seen(*nodes: msgspec.Raw) -> NodeView:
     view = NodeView()
     view.replace(nodes)
     return view
-
-
-def test_open_nodes_add_up() -> None:
-    room = seen(node("a"), node("b", cpu="3920m")).room(())
-    assert room.resources == Resources(replicas=220, cpu_milli=7920, memory_bytes=16 * GI)
 
 
 @pytest.mark.parametrize(
@@ -109,20 +112,16 @@ def test_a_taint_that_people_set_or_that_only_prefers_closes_no_node(taint: dict
     ],
 )
 def test_why_a_node_takes_no_pods_is_known(found: msgspec.Raw, why: str) -> None:
-    assert seen(found).room(()).states["n"].closed == why
+    view = seen(node("readable"), found)
+    assert known(view).states["n"].closed == why
 
 
 def test_a_node_tells_what_it_holds_and_its_first_taints_as_plain_text() -> None:
     taints = [{"key": f"t{n}", "value": "a\x1b[31m", "effect": "NoSchedule"} for n in range(40)]
-    state = seen(node(taints=[{"key": "gpu", "effect": "NoExecute"}, *taints])).room(()).states["n"]
+    state = known(seen(node(taints=[{"key": "gpu", "effect": "NoExecute"}, *taints]))).states["n"]
     assert state.holds == Resources(replicas=110, cpu_milli=4000, memory_bytes=8 * GI)
     assert state.taints[:2] == ("gpu:NoExecute", "t0=a\N{REPLACEMENT CHARACTER}[31m:NoSchedule")
     assert len(state.taints) == 8
-
-
-def test_no_nodes_are_no_room() -> None:
-    nothing = Resources(replicas=0, cpu_milli=0, memory_bytes=0)
-    assert seen().room(()).resources == nothing
 
 
 def test_nodes_come_go_and_change() -> None:
@@ -137,37 +136,50 @@ def test_nodes_come_go_and_change() -> None:
     assert cpus(view) == {"": 4}
 
 
-def test_a_node_belongs_to_the_first_class_that_selects_it_else_to_the_one_without_a_selector() -> (
-    None
-):
-    fixed = NodeClass(name="spot", selector="spot=true")
-    large = NodeClass(name="large", selector="size in (l, xl)")
-    view = seen(node("a"), spot("b"), node("c", labels={"spot": "true", "size": "l"}))
-    assert cpus(view, REST, fixed, large) == {"": 12, "rest": 4, "spot": 8, "large": 0}
-    assert cpus(view, large, fixed) == {"": 12, "large": 4, "spot": 4}
+FIXED = NodeClass(name="spot", selector="spot=true")
+LEAST = NodeClass(name="spot", selector="spot=true", min_nodes=3)
+LARGE = NodeClass(name="large", selector="size in (l, xl)")
+MANY = NodeClass(name="spot", selector="spot=true", max_nodes=2**31)
+MIXED = (node("a"), spot("b"), node("c", labels={"spot": "true", "size": "l"}))
 
 
-def test_nodes_that_may_still_be_added_count() -> None:
-    assert cpus(seen(node("a"), spot("b")), SPOT, REST) == {"": 20, "spot": 16, "rest": 4}
+@pytest.mark.parametrize(
+    ("nodes", "classes", "cores"),
+    [
+        # the first class that selects a node has it, else the one without a selector
+        (MIXED, (REST, FIXED, LARGE), {"": 12, "rest": 4, "spot": 8, "large": 0}),
+        (MIXED, (LARGE, FIXED), {"": 12, "large": 4, "spot": 4}),
+        # nodes that may still be added count, each as the smallest of its class
+        ((node("a"), spot("b")), (SPOT, REST), {"": 20, "spot": 16, "rest": 4}),
+        ((spot("a", cpu="8"), spot("b", cpu="2")), (SPOT,), {"": 14, "spot": 14}),
+        ((spot("a"),), (MANY,), {"": 4 * 2**31, "spot": 4 * 2**31}),
+        # a closed node counts towards max_nodes and shows the size of its class
+        (
+            (spot("a"), spot("b", unschedulable=True), spot("c", ready="False")),
+            (SPOT,),
+            {"": 8, "spot": 8},
+        ),
+        ((spot("a", unschedulable=True),), (SPOT,), {"": 12, "spot": 12}),
+        # nodes beyond max_nodes are room too
+        (tuple(spot(f"n{number}") for number in range(6)), (SPOT,), {"": 24, "spot": 24}),
+        # a class that may grow and never had a node sets no limit
+        ((node("a"),), (SPOT, REST), {"": None, "spot": None, "rest": 4}),
+        # without max_nodes a class has its nodes, or at least min_nodes
+        ((spot("a"),), (FIXED,), {"": 4, "spot": 4}),
+        ((spot("a"),), (LEAST,), {"": 12, "spot": 12}),
+        ((node("a"),), (FIXED,), {"": 4, "spot": 0}),
+        ((), (), {"": 0}),
+    ],
+)
+def test_a_class_has_the_nodes_it_selects_and_those_that_may_be_added(
+    nodes: tuple[msgspec.Raw, ...], classes: tuple[NodeClass, ...], cores: dict[str, int | None]
+) -> None:
+    assert cpus(seen(*nodes), *classes) == cores
 
 
-def test_an_added_node_counts_as_the_smallest_of_its_class() -> None:
-    assert cpus(seen(spot("a", cpu="8"), spot("b", cpu="2")), SPOT) == {"": 14, "spot": 14}
-
-
-def test_a_closed_node_counts_towards_max_nodes() -> None:
-    view = seen(spot("a"), spot("b", unschedulable=True), spot("c", ready="False"))
-    assert cpus(view, SPOT) == {"": 8, "spot": 8}
-
-
-def test_a_closed_node_still_shows_the_size_of_its_class() -> None:
-    view = seen(spot("a", unschedulable=True))
-    assert cpus(view, SPOT) == {"": 12, "spot": 12}
-
-
-def test_nodes_beyond_max_nodes_are_room_too() -> None:
-    view = seen(*(spot(f"n{number}") for number in range(6)))
-    assert cpus(view, SPOT) == {"": 24, "spot": 24}
+def test_open_nodes_add_up_in_every_amount() -> None:
+    room = known(seen(node("a"), node("b", cpu="3920m"))).resources
+    assert room == Resources(replicas=220, cpu_milli=7920, memory_bytes=16 * GI)
 
 
 def test_a_class_without_nodes_has_the_size_of_its_last_ones() -> None:
@@ -175,30 +187,6 @@ def test_a_class_without_nodes_has_the_size_of_its_last_ones() -> None:
     assert cpus(view, SPOT) == {"": 8, "spot": 8}
     view.remove(spot("a"))
     assert cpus(view, SPOT) == {"": 8, "spot": 8}
-
-
-def test_a_class_that_may_grow_and_never_had_a_node_sets_no_limit() -> None:
-    view = seen(node("a"))
-    assert cpus(view, SPOT, REST) == {"": None, "spot": None, "rest": 4}
-    assert view.room((SPOT, REST)).classes["spot"] == Resources()
-
-
-def test_a_class_without_max_nodes_has_its_nodes_or_at_least_min_nodes() -> None:
-    least = NodeClass(name="spot", selector="spot=true", min_nodes=3)
-    assert cpus(seen(spot("a")), NodeClass(name="spot", selector="spot=true")) == {
-        "": 4,
-        "spot": 4,
-    }
-    assert cpus(seen(spot("a")), least) == {"": 12, "spot": 12}
-    assert cpus(seen(node("a")), NodeClass(name="spot", selector="spot=true")) == {
-        "": 4,
-        "spot": 0,
-    }
-
-
-def test_a_class_of_very_many_nodes_is_computed_at_once() -> None:
-    many = NodeClass(name="spot", selector="spot=true", max_nodes=2**31)
-    assert cpus(seen(spot("a")), many)["spot"] == 4 * 2**31
 
 
 def test_the_room_is_made_anew_only_when_a_node_changed() -> None:
@@ -214,7 +202,7 @@ ODD_AMOUNTS = [("-1", Why.IMPLAUSIBLE), (str(2**63), Why.IMPLAUSIBLE), ("x", Why
 
 
 def reading_of(view: NodeView) -> Reading[ClusterRoom]:
-    return room_reading(Fresh(value=view.room(()), at=9.0), view.refused, known=view.is_known)
+    return believed(Fresh(value=view.room(()), at=9.0))
 
 
 @pytest.mark.parametrize(("odd", "why"), ODD_AMOUNTS)
@@ -254,15 +242,14 @@ def test_where_no_node_was_ever_readable_there_is_no_reading(odd: str, why: Why)
 
 def test_a_reading_that_is_stale_already_stays_as_it_is() -> None:
     view = seen(node("a"), node("b", cpu="-1"))
-    lost = Stale(value=view.room(()), at=1.0, why=Why.DISCONNECTED)
-    assert room_reading(lost, view.refused, known=True) is lost
+    lost = believed(Stale(value=view.room(()), at=1.0, why=Why.DISCONNECTED))
+    assert lost == Stale(value=known(view), at=1.0, why=Why.DISCONNECTED)
 
 
 def test_the_same_fault_again_is_the_same_object() -> None:
     view = seen(node("a"), node("b", cpu="-1"))
-    refused, room = view.refused, view.room(())
+    room = view.room(())
     view.put(node("b", cpu="-1", labels={"heartbeat": "2"}))
-    assert view.refused is refused
     assert view.room(()) is room
 
 
@@ -309,8 +296,8 @@ def test_what_is_no_selector_is_refused(selector: str) -> None:
 
 def test_the_class_of_each_node_is_named() -> None:
     view = seen(spot("a"), node("b"), node("c", unschedulable=True))
-    assert view.room((SPOT,)).nodes == {"a": "spot", "b": "", "c": ""}
-    assert view.room((SPOT, REST)).nodes == {"a": "spot", "b": "rest", "c": "rest"}
+    assert known(view, SPOT).nodes == {"a": "spot", "b": "", "c": ""}
+    assert known(view, SPOT, REST).nodes == {"a": "spot", "b": "rest", "c": "rest"}
 
 
 @pytest.mark.parametrize(
@@ -327,12 +314,12 @@ def test_the_class_of_each_node_is_named() -> None:
 def test_a_node_that_ends_is_known_by_its_taint(key: str) -> None:
     view = NodeView(["example.com/leaving"])
     view.replace([node("a"), node("b")])
-    assert view.room(()).ending == {}
+    assert known(view).ending == {}
     tainted = node("b", taints=[{"key": "other"}, {"key": key, "effect": "PreferNoSchedule"}])
     view.put(tainted)
-    assert view.room(()).ending == {"b": key}
+    assert known(view).ending == {"b": key}
     view.put(node("b"))
-    assert view.room(()).ending == {}
+    assert known(view).ending == {}
 
 
 @pytest.mark.parametrize(
@@ -348,4 +335,4 @@ def test_a_node_that_ends_is_known_by_its_taint(key: str) -> None:
 def test_a_node_that_may_end_some_day_does_not_end(key: str) -> None:
     view = NodeView(["example.com/leaving"])
     view.replace([node("a", taints=[{"key": key, "effect": "NoSchedule"}])])
-    assert view.room(()).ending == {}
+    assert known(view).ending == {}

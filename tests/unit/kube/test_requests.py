@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from controller.kube import wire
-from controller.kube.quotas import requested
+from controller.kube.supply import requested
 from controller.model.scarcity import Resources
 from controller.notation.quantity import exact_amount, rounded_down
 

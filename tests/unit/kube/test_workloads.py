@@ -14,11 +14,10 @@ import pytest
 from controller.kube.client import Client, LinkTracker
 from controller.kube.watch import WATCH_GRACE_S
 from controller.kube.workloads import ClusterWorkloads, Namespace
-from controller.model.fleet import Pool
+from controller.model.fleet import Pool, ResourceMetric, UtilizationTarget
 from controller.model.ids import WorkloadKind, WorkloadName
 from controller.model.intents import Intents
 from controller.model.memory import Memory
-from controller.model.metrics import ResourceMetric, UtilizationTarget
 from controller.model.observation import (
     Observation,
     PoolObservation,
@@ -39,8 +38,8 @@ OURS = frozenset({WorkloadName("research")})
 class SilentClient(Client):
     """An API server that never answers: events come from the test alone."""
 
-    def __init__(self) -> None:
-        pass
+    def __init__(self, clock: Any) -> None:
+        self.clock, self.link = clock, LinkTracker(clock)
 
     async def call(self, *_: Any, **__: Any) -> bytes:
         await asyncio.Event().wait()
@@ -52,9 +51,10 @@ class Watched:
 
     def __init__(self, tasks: asyncio.TaskGroup, clock: Any) -> None:
         self.clock = clock
-        self.link = LinkTracker(clock, clock.monotonic)
+        client = SilentClient(clock)
+        self.link = client.link
         self.link.answered()
-        self.workloads = ClusterWorkloads(SilentClient(), clock, self.link, tasks, None)
+        self.workloads = ClusterWorkloads(client, tasks, None)
 
     @property
     def namespace(self) -> Namespace:

@@ -11,9 +11,8 @@ import pytest
 import yaml
 
 from agentdash.cli import main
-from controller.engine.show.findings import WAITS
-from controller.manifests.alerts import ALERTS, prometheus_rule, rule_file
-from controller.manifests.dockerfile import Installation
+from controller.manifests.monitoring import ALERTS, prometheus_rule, rule_file
+from controller.manifests.objects import Installation
 from controller.model.decision import Code
 from support.manifests import plain
 
@@ -63,7 +62,7 @@ FAULTS: dict[str, dict[str, str]] = {
         f'agentdash_finding{A},subject="x",kind="{Code.SET_BACK}"}}': f"1+0{LONG}",
         f'agentdash_finding{A},subject="y",kind="{Code.CONTESTED}"}}': f"1+0{LONG}",
     },
-    "AgentdashMessagesWait": {f'agentdash_finding{A},subject="x",kind="{WAITS}"}}': f"1+0{LONG}"},
+    "AgentdashMessagesWait": {f'agentdash_finding{A},subject="x",kind="waits"}}': f"1+0{LONG}"},
 }
 
 

@@ -10,12 +10,12 @@ import yaml
 
 from agentdash.cli import main
 from controller.config import parse
-from controller.manifests.dockerfile import Installation, ManifestError
-from controller.manifests.objects import KINDS, manifests
-from controller.manifests.yaml_text import Manifest, stream
-from controller.model import rights
+from controller.manifests import rights
+from controller.manifests.objects import KINDS, Installation, Manifest, ManifestError, stream
+from controller.manifests.rights import Right
+from controller.manifests.workload import manifests
 from controller.model.ids import WorkloadKind
-from controller.model.rights import Right
+from controller.model.servers import CUSTOM_GROUP, EXTERNAL_GROUP, RESOURCE_GROUP
 from support.manifests import plain
 
 ROOT = Path(__file__).parents[3]
@@ -103,6 +103,17 @@ def test_any_text_comes_back_as_it_was(text: str) -> None:
     assert yaml.safe_load(stream([Manifest("a\nb", body)])) == body
 
 
+@pytest.mark.parametrize("text", ["2246608055486e63", "1e3", "-1.5E+2", "0o17", "12345678", "no"])
+def test_text_that_a_yaml_library_may_take_for_another_kind_is_quoted(text: str) -> None:
+    """The hash of a fleet file was once a float to the API server."""
+    body = {"kind": "X", "text": text, "list": [text], "deep": [{"a": [{"b": text}]}]}
+    lines = stream([Manifest("", body)]).splitlines()
+    found = [line for line in lines if text in line]
+    assert len(found) == 3
+    for line in found:
+        assert f"'{text}'" in line or f'"{text}"' in line
+
+
 def test_each_rule_has_its_reason_above_it() -> None:
     lines = printed().splitlines()
     rules = [number for number, line in enumerate(lines) if line.startswith("- apiGroups:")]
@@ -135,9 +146,9 @@ def test_metrics_are_named_one_by_one_only_where_a_pool_has_them() -> None:
         return {rule["apiGroups"][0]: rule["resources"] for rule in rules}
 
     theirs = groups("globex")
-    assert theirs[rights.EXTERNAL_GROUP] == ["firestore_active"]
-    assert theirs[rights.CUSTOM_GROUP] == ["pods/sessions"]
-    assert theirs[rights.RESOURCE_GROUP] == ["pods"]
+    assert theirs[EXTERNAL_GROUP] == ["firestore_active"]
+    assert theirs[CUSTOM_GROUP] == ["pods/sessions"]
+    assert theirs[RESOURCE_GROUP] == ["pods"]
     assert not any("metrics" in group for group in groups("tenant-acme"))
 
 
@@ -324,7 +335,8 @@ def test_the_readme_has_each_right_with_its_verbs_and_reason() -> None:
         return any(all(word in row for word in words) for row in rows)
 
     workloads = rights.workload_rights(WorkloadKind, read_only=False)
-    every = (*workloads, *rights.READING, *rights.WRITING, *rights.LOOKING, *rights.CLUSTER)
+    of_all = (rights.WRITING, rights.LOOKING, rights.NODES, rights.NAMESPACES)
+    every = (*workloads, *rights.READING, *of_all)
     assert not [right for right in every if not told(right)]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from controller.model.decoding import UndecodableError, decoded
+from controller.model.value import UndecodableError, decoded
 
 NAMES = msgspec.json.Decoder(list[str])
 ANY = msgspec.json.Decoder()

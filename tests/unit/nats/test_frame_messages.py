@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from controller.model.snapshot import ClusterNode, QueueRates, Snapshot, TenantView
-from controller.nats.feed import FrameError, Part, messages_of, read_part, snapshot_of
+from controller.nats.feed import FrameError, Part, frame_of, messages_of, read_part, snapshot_of
 from controller.nats.journal_stream import PartId, line_with, part_id, parts_of
 from controller.record.chain import PLAIN_BYTES, Assembly, hash_of
 from controller.record.frames import (
@@ -33,12 +33,12 @@ LEAST_PAYLOAD = 400
 
 
 def key_frame(snapshot: Snapshot, most: int = 2**20) -> list[bytes]:
-    return messages_of(whole_line(snapshot, None), snapshot, 0, most)
+    return messages_of(frame_of(whole_line(snapshot, None), snapshot, 0), most)
 
 
 def change(before: Snapshot, after: Snapshot, most: int = 2**20) -> list[bytes]:
     base = before.sequence if before.epoch == after.epoch else 0
-    return messages_of(change_line(before, after), after, base, most)
+    return messages_of(frame_of(change_line(before, after), after, base), most)
 
 
 def read(messages: list[bytes], before: Snapshot | None = None) -> Snapshot:
@@ -185,7 +185,7 @@ def of_version(major: int, minor: int, **changes: object) -> list[bytes]:
     plain = grown(msgspec.json.decode(line, type=AnyLine))
     assert isinstance(plain, dict)
     plain |= {"version": major, "minor": minor} | changes
-    [message] = messages_of(msgspec.json.encode(plain), fleet_scenarios.burst(), 0, 2**20)
+    [message] = messages_of(frame_of(msgspec.json.encode(plain), fleet_scenarios.burst(), 0), 2**20)
     return [b"AGDS" + major.to_bytes(2, "big") + minor.to_bytes(2, "big") + message[8:]]
 
 

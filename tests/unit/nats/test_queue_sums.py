@@ -11,8 +11,7 @@ from msgspec.structs import replace
 from controller.model.ids import QueueName
 from controller.model.observation import QueueDepth, WakeWatch
 from controller.model.readings import Absent, Fresh, Stale, Why
-from controller.nats.consumers import summed
-from controller.nats.lag import QueueReader
+from controller.nats.lag import QueueReader, summed
 from controller.nats.wake import Subjects, WakeSubscriptions
 from tests.unit.nats.fake_nats import (
     Answer,

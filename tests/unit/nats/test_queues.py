@@ -10,13 +10,14 @@ import pytest
 
 from controller.model.observation import QueueDepth
 from controller.model.readings import Absent, Fresh, Stale, Why
+from controller.nats.consumers import AVOID_LIST_S, ONE_BY_ONE_MOST
 from controller.nats.jetstream import (
     NatsDisconnectedError,
     NatsNoRespondersError,
     NatsRefusedError,
     NatsTimeoutError,
 )
-from controller.nats.lag import AVOID_LIST_S, ONE_BY_ONE_MOST, QueueReader
+from controller.nats.lag import QueueReader
 from tests.unit.nats.fake_nats import (
     Answer,
     FakeNats,

@@ -14,8 +14,7 @@ from controller.model.decision import Code, Gate
 from controller.model.memory import QueueMark
 from controller.model.observation import QueueDepth
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
-from controller.nats.consumers import LEAST_HOLD_S
-from controller.nats.lag import QueueReader
+from controller.nats.lag import LEAST_HOLD_S, QueueReader
 from unit.nats.fake_nats import Answer, FakeNats, FrozenClock, api_error, info, page, pool
 from unit.planning.story import Story, behavior, make_pool
 

@@ -146,15 +146,6 @@ async def test_nothing_is_known_before_the_stream_was_read() -> None:
         assert isinstance(world.of(), Fresh)
 
 
-async def test_a_lost_connection_leaves_the_last_totals_with_their_age(world: World) -> None:
-    await world.uses(700)
-    await world.clock.advance(60)
-    world.server.connected = False
-    reading = world.of()
-    assert isinstance(reading, Stale)
-    assert (reading.why, reading.at, reading.value.used) == (Why.DISCONNECTED, EVENING, 700)
-
-
 async def test_a_budget_is_trusted_for_ten_minutes_of_silence_and_no_longer(
     world: World,
 ) -> None:

@@ -48,12 +48,6 @@ async def reader() -> AsyncIterator[Reader]:
         yield running
 
 
-async def test_an_empty_stream_is_read_to_its_end_at_once(reader: Reader) -> None:
-    assert reader.feed.current_at == reader.clock.now()
-    assert reader.why is None
-    assert reader.server.beginnings == [{"opt_start_time": "2027-01-15T08:00:00Z"}]
-
-
 async def test_the_end_is_where_nothing_is_pending(reader: Reader) -> None:
     await reader.clock.advance(50)
     await reader.server.delivers(stored(7, 1, pending=2), stored(8, 2, pending=1))
@@ -136,43 +130,12 @@ async def test_a_message_from_elsewhere_is_not_taken(reader: Reader, reply: str)
     assert reader.why is Why.INCOMPLETE
 
 
-async def test_after_a_lost_connection_the_reading_goes_on_where_it_was(reader: Reader) -> None:
-    await reader.server.delivers(stored(5, 1))
-    await reader.server.delivers(None)
-    assert reader.why is Why.DISCONNECTED
-    reader.server.reconnect()
-    await settle()
-    assert reader.server.beginnings[-1] == {"opt_start_seq": 6}
-    assert reader.why is None
-
-
 async def test_silence_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("controller.nats.follower.HEARTBEATS_MISSED", 0.002)
     async with Reader(Server()).running() as reader:
         while reader.why is None:
             await asyncio.sleep(0)
         assert reader.why is Why.TIMED_OUT
-
-
-async def test_a_missing_stream_is_asked_for_again_and_found(reader: Reader) -> None:
-    reader.server.missing = True
-    await reader.server.delivers(status("409", "Consumer Deleted"))
-    await reader.clock.advance(5)
-    assert reader.why is Why.STREAM_MISSING
-    reader.server.missing = False
-    await reader.clock.advance(5)
-    assert reader.why is None
-
-
-async def test_another_stream_by_the_same_name_is_read_from_its_beginning(reader: Reader) -> None:
-    await reader.server.delivers(stored(900, 1))
-    reader.server.created = "2026-11-02T00:00:00Z"
-    await reader.server.delivers(None)
-    reader.server.reconnect()
-    await settle()
-    assert reader.server.beginnings[-1] == {"opt_start_seq": 1}
-    await reader.server.delivers(stored(1, 1))
-    assert reader.read == ["900", "1"]
 
 
 async def test_messages_removed_before_they_were_read_are_missed(reader: Reader) -> None:

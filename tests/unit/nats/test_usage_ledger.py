@@ -324,20 +324,13 @@ def test_the_sums_by_model_begin_anew_with_the_tenants_day() -> None:
     assert ledger.by_model(midnight + 1, midnight + 1)["acme"].is_old
 
 
-def test_a_pace_that_only_decays_is_the_same_object_for_seconds() -> None:
+def test_the_pace_is_what_was_counted_in_the_last_minute() -> None:
     ledger = named("small")
-    ledger.take(of_model("small", input=84_000), NOON)
-    first = by_model(ledger)
-    told = [by_model(ledger, NOON + second) for second in range(60)]
-    assert first.per_minute == round(first.per_minute, -2) > 0
-    assert told[1] is first
-    assert len({each.per_minute for each in told}) < 15
-    assert [each.per_minute for each in told] == sorted(
-        (each.per_minute for each in told), reverse=True
-    )
-    assert by_model(ledger, NOON + BURN_HALF_LIFE_S).per_minute == pytest.approx(
-        first.per_minute / 2, rel=0.03
-    )
+    ledger.take(of_model("small", input=80_000), NOON)
+    ledger.take(of_model("small", input=4_000), NOON + 30)
+    told = {after: by_model(ledger, NOON + after).per_minute for after in (30, 59, 60, 89, 90)}
+    assert told == {30: 84_000, 59: 84_000, 60: 4_000, 89: 4_000, 90: 0}
+    assert by_model(ledger, NOON + 91) is by_model(ledger, NOON + 780), "it says the same"
 
 
 @given(

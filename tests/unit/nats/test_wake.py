@@ -32,26 +32,6 @@ class World:
         return self.wake.state(self.pools[name].key)
 
 
-async def test_the_first_message_wakes_once_and_the_watch_is_over() -> None:
-    world = World({"a": ("work.a",)})
-    assert await world.watch("a") is True
-    assert world.state("a") == ARMED
-    world.nats.publish("work.a")
-    world.nats.publish("work.a")
-    assert world.woken == ["acme/a"]
-    assert world.state("a") == OFF
-
-
-async def test_watching_again_places_nothing_new_until_it_was_woken() -> None:
-    world = World({"a": ("work.a",)})
-    assert await world.watch("a") is True
-    assert await world.watch("a") is False
-    world.nats.publish("work.a")
-    assert await world.watch("a") is True
-    world.nats.publish("work.a")
-    assert world.woken == ["acme/a", "acme/a"]
-
-
 async def test_pools_that_share_a_subject_are_all_woken_by_one_subscription() -> None:
     world = World({"a": ("work.x",), "b": ("work.x",)})
     await world.watch("ab")
@@ -79,14 +59,6 @@ async def test_a_pool_with_several_subjects_is_woken_by_any_and_leaves_none_behi
     assert world.nats.subscriptions == {}
 
 
-async def test_a_pool_no_longer_watched_gives_its_subscription_back() -> None:
-    world = World({"a": ("work.a",), "b": ("work.b",)})
-    await world.watch("ab")
-    await world.watch("b")
-    assert list(world.nats.subscriptions) == ["work.b"]
-    assert world.state("a") == OFF
-
-
 async def test_a_refused_subject_is_polled_with_the_reason_and_not_asked_again() -> None:
     world = World({"a": ("work.a",)})
     await world.watch("a")
@@ -109,17 +81,6 @@ async def test_a_pool_that_cannot_be_woken_is_polled_with_the_reason() -> None:
     )
     await world.watch("")
     assert world.state("a") == OFF
-
-
-async def test_after_a_reconnect_every_watch_is_made_again() -> None:
-    world = World({"a": ("work.a",), "b": ("work.b",)})
-    await world.watch("ab")
-    world.nats.connected = False
-    assert world.state("a") == (WakeWatch.POLLED, "not connected to NATS")
-    assert await world.watch("ab") is False
-    world.nats.reconnect()
-    assert await world.watch("ab") is True
-    assert sorted(world.nats.subscriptions) == ["work.a", "work.b"]
 
 
 async def test_no_more_subjects_than_the_limit_are_watched() -> None:

@@ -5,25 +5,33 @@ from __future__ import annotations
 from typing import Final
 
 from controller.model.decision import Code, Decision, Number
-from controller.model.fleet import Fleet, Pool, Rule
-from controller.model.intents import Intents
-from controller.model.memory import Memory
-from controller.model.metrics import (
+from controller.model.fleet import (
     AverageValueTarget,
-    ConditionStatus,
-    ContainerRequest,
     ExternalMetric,
-    MeasuredPod,
-    MetricValue,
-    PodReadiness,
-    PodUsage,
-    PodUsages,
+    Fleet,
+    Pool,
     ResourceMetric,
-    Series,
-    StatusPhase,
+    Rule,
     UtilizationTarget,
 )
-from controller.model.observation import Observation, Pods, PoolObservation, QueueDepth, Workload
+from controller.model.intents import Intents
+from controller.model.memory import Memory
+from controller.model.observation import (
+    ConditionStatus,
+    ContainerRequest,
+    MeasuredPod,
+    MetricValue,
+    Observation,
+    PodReadiness,
+    Pods,
+    PodUsage,
+    PodUsages,
+    PoolObservation,
+    QueueDepth,
+    Series,
+    StatusPhase,
+    Workload,
+)
 from controller.model.readings import Absent, Fresh, Reading, Why
 from controller.planning.compile import compile_fleet
 from controller.planning.planner import plan

@@ -17,7 +17,6 @@ from controller.model.observation import (
     PodPhase,
     Pods,
     PoolObservation,
-    QueueDepth,
     TenantObservation,
     TokenUsage,
     Workload,
@@ -25,7 +24,8 @@ from controller.model.observation import (
 from controller.model.readings import Fresh
 from controller.model.scarcity import Budget
 from controller.planning.whatif import NextChange, Starting, next_change, outlook_of
-from support.asked import a_pause, a_pin, intents_of
+from support.asked import a_freeze, a_pause, a_pin, intents_of
+from support.planning import seen_pool
 from unit.planning.limit.test_pause import OBSERVED_FOR_LONG
 from unit.planning.story import START, Story, behavior, make_pool
 
@@ -35,11 +35,7 @@ AT_ONCE = make_pool(behavior=behavior(down_window_s=0), cooldown_s=0.0)
 
 
 def seen(replicas: int, *, pending: int, at: float) -> PoolObservation:
-    return PoolObservation(
-        queue=Fresh(value=QueueDepth(pending=pending, in_flight=0), at=at),
-        workload=Fresh(value=Workload(replicas=replicas, current=replicas), at=at),
-        pods=Fresh(value=Pods(ready=replicas), at=at),
-    )
+    return seen_pool(pending, Workload(replicas=replicas, current=replicas), at=at)
 
 
 def foreseen(
@@ -61,7 +57,12 @@ def foreseen(
     )
 
 
-def test_a_window_downwards_says_when_it_lets_go_and_to_what_size() -> None:
+@pytest.mark.parametrize("steps", [0, 8], ids=["by its reason", "by its times"])
+def test_a_window_downwards_says_when_it_lets_go_and_to_what_size(
+    steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many times are tried before, the end that a reason names is."""
+    monkeypatch.setattr("controller.planning.whatif.MOST_STEPS", steps)
     story = Story(SLOW_DOWN, replicas=3).warmed_up(pending=3)
     for _ in range(18):
         story.tick(pending=1)
@@ -90,6 +91,32 @@ def test_a_pause_ends_when_its_author_said() -> None:
     pause = a_pause(scope=Scope(pool=AT_ONCE.key), until=START + 1800, who="ann", why="")
     change = foreseen(0, pending=4, intents=intents_of(pauses=(pause,)))
     assert change == NextChange(at=START + 1800, before=0, after=4, ends=Code.PAUSED)
+
+
+def test_a_freeze_is_named_with_its_end_though_a_window_that_held_the_pool_ended_before() -> None:
+    story = Story(SLOW_DOWN, replicas=3).warmed_up(pending=3)
+    for _ in range(18):
+        story.tick(pending=1)
+    until = story.now + 1800
+    freeze = a_freeze(scope=Scope(tenant="acme"), until=until, who="ann")
+    change = next_change(
+        SLOW_DOWN,
+        observation=Observation(
+            pools={SLOW_DOWN.key: seen(story.replicas, pending=1, at=story.now)}
+        ),
+        fleet=Fleet(pools=(SLOW_DOWN,)),
+        intents=intents_of(freezes=(freeze,)),
+        memory=story.memory,
+        now=story.now,
+    )
+    assert change == NextChange(at=until, before=3, after=1, ends=Code.FROZEN)
+
+
+def test_the_first_of_two_ends_is_the_next_change() -> None:
+    pin = a_pin(pool=AT_ONCE.key, replicas=2, until=START + 600, who="ann", why="")
+    pause = a_pause(scope=Scope(tenant="globex"), until=START + 60, who="ann", why="")
+    change = foreseen(2, intents=intents_of(pins=(pin,), pauses=(pause,)))
+    assert change == NextChange(at=START + 600, before=2, after=0, ends=Code.PINNED)
 
 
 def test_spares_go_when_their_pin_ends() -> None:

@@ -5,17 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from decimal import Decimal
-from math import floor
 from types import FrameType
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from controller.model.observation import QueueDepth
 from controller.model.readings import Fresh
 from controller.model.scarcity import Warm
-from controller.planning.demand.native import _LOWEST, _STEPS, BINS, _counted
 from unit.planning.story import Story, make_pool
 
 
@@ -54,21 +50,3 @@ def busiest_plan(messages: int, warm: Warm) -> int:
 @pytest.mark.parametrize("warm", [Warm(), Warm(slo=Decimal("0.99"))])
 def test_a_backlog_of_a_billion_is_planned_with_as_little_work_as_a_thousand(warm: Warm) -> None:
     assert busiest_plan(10**9, warm) < 3 * busiest_plan(10**3, warm)
-
-
-@given(
-    st.integers(0, 3_000),
-    st.floats(0, 1e6),
-    st.floats(0.5, 1e5),
-)
-def test_arrivals_counted_by_bin_are_those_counted_one_by_one(
-    arrived: int, taken: float, scale: float
-) -> None:
-    counts = [0.0] * BINS
-    for number in range(1, arrived + 1):
-        place = floor(((taken + number) / scale - _LOWEST) * _STEPS)
-        counts[min(max(0, place), BINS - 1)] += 1.0
-    total = sum(counts)
-    found = _counted((0.0,) * BINS, arrived, taken, scale)
-    kept = sum(found) / total if total else 0.0
-    assert found == pytest.approx(tuple(count * kept for count in counts))

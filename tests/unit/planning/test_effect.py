@@ -96,7 +96,21 @@ def test_no_growth_stops_only_growth() -> None:
     [
         (a_pin(pool=POOLS[0].key, replicas=2), "1 pool, 2 replicas start now"),
         (a_pin(pool=POOLS[1].key, replicas=1), "1 pool, 1 replica that would go stays"),
-        (a_cap(pool=POOLS[0].key, replicas=5), "1 pool, nothing changes now"),
+        (
+            a_cap(pool=POOLS[0].key, replicas=5),
+            (
+                "1 pool, nothing changes now: 1 pending + 4 in flight, 1 task per replica"
+                " (1 slot): 5 replicas"
+            ),
+        ),
+        (
+            a_pin(pool=POOLS[0].key, replicas=100_000),
+            "1 pool, 15 replicas start now: its max is 20",
+        ),
+        (
+            a_cap(pool=POOLS[0].key, replicas=100),
+            "1 pool, nothing changes now: its max is 20",
+        ),
         (
             a_cap(pool=POOLS[0].key, replicas=1),
             "1 pool, 1 replica idle now goes, 3 replicas busy now finish first",

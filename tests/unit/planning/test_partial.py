@@ -18,16 +18,15 @@ from controller.model.memory import Memory
 from controller.model.observation import (
     ClusterRoom,
     Observation,
-    Pods,
     PoolObservation,
-    QueueDepth,
     TenantObservation,
     Workload,
 )
-from controller.model.readings import Absent, Fresh, Why
+from controller.model.readings import Fresh
 from controller.model.scarcity import Capacity, LlmModel, Price, Resources, TaskUsage
 from controller.planning.compile import compile_fleet
 from controller.planning.planner import plan
+from support.planning import seen_pool
 from support.world import TIER, make_pool
 
 NOW = 1_700_000_000.0
@@ -36,11 +35,7 @@ A, B = make_pool("a", maximum=10), make_pool("b", maximum=10)
 
 
 def seen(pending: int, replicas: int, requests: Resources = SMALL) -> PoolObservation:
-    return PoolObservation(
-        queue=Fresh(value=QueueDepth(pending=pending, in_flight=0), at=NOW),
-        workload=Fresh(value=Workload(replicas=replicas, requests=requests), at=NOW),
-        pods=Fresh(value=Pods(ready=replicas), at=NOW),
-    )
+    return seen_pool(pending, Workload(replicas=replicas, requests=requests), at=NOW)
 
 
 def fleet_of(*pools: Pool, **fields: object) -> Fleet:
@@ -80,21 +75,6 @@ def alone(fleet: Fleet, observation: Observation, pending: int = 10) -> Decision
     return found
 
 
-def test_a_pool_alone_grows_into_the_room_that_the_others_leave() -> None:
-    fleet, pools = fleet_of(A, B), {A.key: seen(0, 0), B.key: seen(5, 5)}
-    for replicas, expected in ((15, 10), (14, 9), (6, 3)):
-        decision = alone(fleet, Observation(pools=pools, capacity=room(replicas=replicas)))
-        assert decision.target == expected
-
-
-def test_a_pool_alone_grows_into_no_room_where_others_still_stand() -> None:
-    fleet, pools = fleet_of(A, B), {A.key: seen(0, 0), B.key: seen(0, 5)}
-    decision = alone(fleet, Observation(pools=pools, capacity=room(replicas=12)))
-    assert (decision.target, decision.next, decision.gate) == (10, 7, Gate.ROOM)
-    decision = alone(fleet, Observation(pools=pools, capacity=room(replicas=6)))
-    assert (decision.next, decision.gate) == (1, Gate.ROOM)
-
-
 def test_every_row_counts_by_what_the_pods_request() -> None:
     fleet = fleet_of(A, B)
     pools = {A.key: seen(0, 0, LARGE), B.key: seen(5, 5, SMALL)}
@@ -106,12 +86,6 @@ def test_every_row_counts_by_what_the_pods_request() -> None:
     assert (decision.target, decision.bound) == (4, Bound.QUOTA)
 
 
-def test_a_pool_that_is_being_written_keeps_its_part() -> None:
-    pools = {A.key: seen(0, 0), B.key: seen(0, 0)}
-    writing = Observation(pools=pools, capacity=room(replicas=12), under_way={B.key: 4})
-    assert alone(fleet_of(A, B), writing).target == 8
-
-
 def test_money_is_calculated_exactly() -> None:
     usage = TaskUsage(input_tokens=1, seconds=Decimal(3600))
     model = LlmModel(name="m", price=Price(input=Decimal(100_000), output=Decimal(0)))
@@ -120,19 +94,6 @@ def test_money_is_calculated_exactly() -> None:
     for usd, expected in ((Decimal(1), 10), (Decimal("0.99"), 9)):
         fleet = fleet_of(pool, models=(model,), capacity=Capacity(usd_per_hour=usd))
         assert alone(fleet, observation).target == expected
-
-
-def test_what_cannot_be_calculated_with_keeps_every_pool() -> None:
-    broken = replace(A, model="m", usage=TaskUsage(seconds=Decimal(0)))
-    observation = Observation(pools={A.key: seen(1, 0)}, capacity=room(replicas=99))
-    decision = alone(fleet_of(broken, models=(LlmModel(name="m"),)), observation)
-    assert decision.target == 0
-
-
-def test_a_pool_whose_deployment_was_never_known_takes_no_part() -> None:
-    unseen = PoolObservation(workload=Absent(why=Why.REFUSED))
-    observation = Observation(pools={A.key: seen(0, 0), B.key: unseen}, capacity=room(replicas=10))
-    assert alone(fleet_of(A, B), observation).target == 10
 
 
 sizes = some.integers(0, 8)

@@ -12,9 +12,8 @@ from controller.model.fleet import Fleet
 from controller.model.ids import PoolKey
 from controller.model.intents import Intents
 from controller.model.memory import Memory, PoolMemory
-from controller.model.observation import Observation, Pods, PoolObservation, QueueDepth, Workload
-from controller.model.readings import Fresh
-from support.planning import plan
+from controller.model.observation import Observation, PoolObservation, Workload
+from support.planning import plan, seen_pool
 from unit.planning.story import START, make_pool
 
 CONTROLLER = Path(__file__).parents[3] / "controller"
@@ -22,11 +21,7 @@ PURE = [*(CONTROLLER / "planning").rglob("*.py"), *(CONTROLLER / "notation").rgl
 
 
 def seen(messages: int, replicas: int, version: str = "7") -> PoolObservation:
-    return PoolObservation(
-        queue=Fresh(value=QueueDepth(pending=messages, in_flight=0), at=START),
-        workload=Fresh(value=Workload(replicas=replicas, resource_version=version), at=START),
-        pods=Fresh(value=Pods(ready=replicas), at=START),
-    )
+    return seen_pool(messages, Workload(replicas=replicas, resource_version=version), at=START)
 
 
 def test_only_the_pools_that_were_observed_are_decided() -> None:

@@ -15,11 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from controller.engine.history import HistoryRecorder
-from controller.model.lease import LeaseView
-from controller.model.settings import JournalSettings
+from controller.engine.show.past import HistoryRecorder
+from controller.model.settings import JournalSettings, LeaseView
 from controller.model.snapshot import Snapshot
-from controller.record.chain import without_link
+from controller.record.chain import Chain, Encoder, without_link
 from controller.record.frames import (
     SNAPSHOT_VERSION,
     ChangeLine,
@@ -113,6 +112,18 @@ def test_every_moment_is_read_back_as_it_was(
         known = moment.snapshot.histories
         assert {key: known[key] for key in snapshot.histories} == snapshot.histories
         assert replace(moment.snapshot, histories=snapshot.histories) == snapshot
+
+
+def test_what_a_second_sink_takes_is_not_made_again() -> None:
+    encoder = Encoder()
+    file, live = Chain(encoder), Chain(encoder, 60.0)
+    for snapshot in ticks(3):
+        line, same = file.line(snapshot), live.line(snapshot)
+        assert line is same
+        file.added(line, snapshot)
+        live.added(same, snapshot)
+    alone = Chain(encoder)
+    assert alone.line(snapshot) == whole_line(snapshot, None)
 
 
 def test_histories_that_go_on_are_a_few_numbers_in_a_line() -> None:
@@ -363,7 +374,7 @@ async def test_a_full_disk_is_a_problem_in_words_and_the_journal_goes_on_later(
     async with journal.recording():
         for snapshot in written[:6]:
             journal.offer(snapshot)
-        while journal._waiting or journal.problem() is None:
+        while len(journal._backlog) or journal.problem() is None:
             await clock_turn()
         assert "no space left on device" in str(journal.problem())
         disk.room = 2**20
@@ -381,14 +392,6 @@ async def clock_turn() -> None:
     import asyncio
 
     await asyncio.sleep(0.001)
-
-
-async def test_a_folder_without_the_right_to_write_is_a_problem(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    journal = journal_of(tmp_path / "file" / "journal.jsonl", Clock(), FullDisk(9))
-    async with journal.recording():
-        journal.offer(ticks(1)[0])
-    assert "file exists" in str(journal.problem())
 
 
 async def test_a_journal_has_one_writer(tmp_path: Path) -> None:

@@ -12,8 +12,7 @@ from typing import get_origin
 import pytest
 from msgspec import inspect
 
-from controller.model.decoding import cut_for
-from controller.model.value import Value
+from controller.model.value import Value, cut_for
 from controller.record.frames import SNAPSHOT_VERSION, AnyLine, SnapshotVersion
 
 KEPT = Path(__file__).parents[2] / "golden" / "snapshot_fields.txt"

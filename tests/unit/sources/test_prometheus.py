@@ -6,7 +6,6 @@ import asyncio
 import logging
 import subprocess
 import sys
-import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -15,11 +14,10 @@ import pytest
 from aiohttp import web
 
 from controller.model.fleet import ExternalSeries, Pool, PrometheusQuery, Signal
-from controller.model.metrics import Series
+from controller.model.observation import Series
 from controller.model.readings import Absent, Fresh, Why
 from controller.ports import MetricAnswer, MetricKey
-from controller.sources.promapi import PrometheusApi
-from controller.sources.prometheus import PrometheusSource, QueryError
+from controller.sources.prometheus import THREADS, PrometheusSource
 from support.world import START, VirtualClock, make_pool
 from tests.unit.sources.stub_prometheus import (
     Handler,
@@ -166,13 +164,15 @@ async def test_no_status_but_200_is_believed(
 async def test_an_answer_that_does_not_end_frees_its_thread(
     server: StubPrometheus, handler: Handler, why: Why
 ) -> None:
-    server.handler = handler
-    api = PrometheusApi(server.url)
-    async with asyncio.timeout(3.0):
-        with pytest.raises(QueryError) as caught:
-            await asyncio.to_thread(api.ask, "up", time.monotonic() + 0.3)
-    assert caught.value.why is why
-    api.close()
+    every_thread = pool(**{f"s{number}": f"q{number}" for number in range(THREADS)})
+    async with (
+        asyncio.timeout(5.0),
+        PrometheusSource.connect(server.url, [every_thread], VirtualClock()) as source,
+    ):
+        server.handler = handler
+        assert {refused(each)[0] for each in (await source.read(0.3)).values()} == {why}
+        server.handler = None
+        assert all(isinstance(each, Fresh) for each in (await source.read(3.0)).values())
 
 
 async def test_a_redirect_is_not_followed(server: StubPrometheus) -> None:
@@ -262,7 +262,7 @@ def test_other_signals_are_not_prometheus_business() -> None:
 
 def test_the_client_is_not_loaded_before_a_query_is_asked() -> None:
     probe = (
-        "import sys, controller.wiring;"
+        "import sys, controller.wiring, controller.sources.prometheus;"
         "print([m for m in ('requests', 'prometheus_api_client') if m in sys.modules])"
     )
     found = subprocess.run(

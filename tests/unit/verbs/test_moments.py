@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from agentdash.moments import read_until
+from agentdash.operate import read_until
 
 NOON = 1_795_348_800.0
 """2026-11-22T12:00Z"""

@@ -9,10 +9,10 @@ import pytest
 
 from controller.model.ids import pool_key
 from controller.model.intents import Scope
-from controller.model.memory import Memory, PoolMemory
+from controller.model.memory import Memory, PoolMemory, Tick
 from controller.model.observation import Observation, PoolObservation, QueueDepth
 from controller.model.readings import Absent, Fresh, Stale, Why
-from controller.model.tick import MAX_FAULTS_TOLD, Tick, TickError, decode_tick
+from controller.record.ticks import MAX_FAULTS_TOLD, TickError, decode_tick
 from support.asked import a_budget, a_cap, a_freeze, a_pause, a_pin, intents_of, no_growth_of
 from support.ticks import encode_tick
 
@@ -199,12 +199,12 @@ def test_a_key_that_stands_twice_is_refused_by_its_name() -> None:
     """A decoder takes the last of two values and says nothing."""
     twice = '{"pending": 900, "in_flight": 0, "pending": 0}'
     queue = f'{{"type": "fresh", "at": 1, "value": {twice}}}'
-    pools = f'{{"acme/research": {{"queue": {queue}}}, "acme/research": {{}}}}'
+    pools = f'{{"acme/a": {{}}, "acme/a": {{}}, "acme/research": {{"queue": {queue}}}}}'
     content = f'{{"version": 1, "now": 1, "now": 2, "observation": {{"pools": {pools}}}}}'
     assert complaints(content.encode()) == [
         "now: stands here twice: keep one",
+        'observation.pools["acme/a"]: stands here twice: keep one',
         f"{POOL}.queue.value.pending: stands here twice: keep one",
-        f"{POOL}: stands here twice: keep one",
     ]
 
 
@@ -280,8 +280,8 @@ def test_a_number_out_of_its_types_bounds_is_reported_with_the_bound() -> None:
     memory = {"pools": {"acme/research": {"since": 1, "native": native}}}
     path = 'memory.pools["acme/research"].native'
     assert complaints(line(memory=memory)) == [
-        f"{path}.learned.at: must be a number of at least 0.0, not -1",
-        f"{path}.learned.arrivals: must be a whole number of at most {2**63 - 1}, not {2**70}",
+        f"{path}.learned.at: must be from 0 to 1e+30, not -1.0",
+        f"{path}.learned.arrivals: must be from 0 to {2**63 - 1:,}, not {2**70}",
         f"{path}.learned.moves: must be a list of at least 48 items, not a list of 1",
-        f"{path}.asked_at: must be a number of at most 1e+30, not 1e+31",
+        f"{path}.asked_at: must be from 0 to 1e+30, not 1e+31",
     ]

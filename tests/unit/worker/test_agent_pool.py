@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
-from agentdash.worker.agent_pool import AgentPool
-from support.virtual_loop import run
+from agentdash.worker import AgentPool
+from support.virtual_loop import in_virtual_time
 
 MAKING_S = 9.0
 
@@ -51,107 +50,93 @@ async def waited(pool: AgentPool[int], use_s: float = 1.0) -> tuple[int, float]:
         return agent, took
 
 
-def history(
-    options: dict[str, Any],
-    then: Callable[[AgentPool[int], Workshop], Awaitable[Any]],
-    workshop: Workshop | None = None,
-) -> Any:
-    shop = workshop or Workshop()
-
-    async def tell() -> Any:
-        async with shop.pool(**options) as pool:
-            return await then(pool, shop)
-
-    return run(tell())
-
-
-def test_agents_are_made_in_the_background_from_the_start() -> None:
-    async def then(pool: AgentPool[int], shop: Workshop) -> object:
+@in_virtual_time
+async def test_agents_are_made_in_the_background_from_the_start() -> None:
+    shop = Workshop()
+    async with shop.pool(least=2, most=2) as pool:
         await asyncio.sleep(MAKING_S + 1)
-        return await asyncio.gather(waited(pool), waited(pool)), shop.made
-
-    assert history({"least": 2, "most": 2}, then) == ([(2, 0.0), (1, 0.0)], 2)
-
-
-def test_a_use_waits_for_no_constructor_a_second_time() -> None:
-    async def then(pool: AgentPool[int], shop: Workshop) -> list[float]:
-        return [(await waited(pool, use_s=10.0))[1] for _ in range(5)]
-
-    options = {"least": 1, "most": 1, "retire_after_uses": 2}
-    assert history(options, then) == pytest.approx([MAKING_S, 0, 0, 0, 0])
+        assert await asyncio.gather(waited(pool), waited(pool)) == [(2, 0.0), (1, 0.0)]
+    assert shop.made == 2
 
 
-def test_an_agent_that_comes_free_is_taken_before_a_new_one_is_ready() -> None:
-    async def then(pool: AgentPool[int], shop: Workshop) -> list[tuple[int, float]]:
+@in_virtual_time
+async def test_a_use_waits_for_no_constructor_a_second_time() -> None:
+    async with Workshop().pool(least=1, most=1, retire_after_uses=2) as pool:
+        took = [(await waited(pool, use_s=10.0))[1] for _ in range(5)]
+    assert took == pytest.approx([MAKING_S, 0, 0, 0, 0])
+
+
+@in_virtual_time
+async def test_an_agent_that_comes_free_is_taken_before_a_new_one_is_ready() -> None:
+    async with Workshop().pool(least=1, most=3) as pool:
         await asyncio.sleep(MAKING_S)
-        return await asyncio.gather(*(waited(pool, use_s=2.0) for _ in range(3)))
+        used = await asyncio.gather(*(waited(pool, use_s=2.0) for _ in range(3)))
+    assert used == [(1, 0.0), (1, 2.0), (1, 4.0)]
 
-    assert history({"least": 1, "most": 3}, then) == [(1, 0.0), (1, 2.0), (1, 4.0)]
 
-
-def test_never_more_than_the_most_are_there() -> None:
-    async def then(pool: AgentPool[int], shop: Workshop) -> tuple[int, int]:
+@in_virtual_time
+async def test_never_more_than_the_most_are_there() -> None:
+    shop = Workshop()
+    async with shop.pool(least=0, most=2) as pool:
         await asyncio.gather(*(waited(pool, use_s=100.0) for _ in range(6)))
-        return shop.made, pool.there
-
-    assert history({"least": 0, "most": 2}, then) == (2, 2)
+        assert (shop.made, pool.there) == (2, 2)
 
 
-def test_an_agent_is_retired_after_its_last_use() -> None:
-    async def then(pool: AgentPool[int], shop: Workshop) -> tuple[list[int], list[int]]:
-        used = [(await waited(pool))[0] for _ in range(5)]
-        return used, list(shop.closed)
+@in_virtual_time
+async def test_an_agent_is_retired_after_its_last_use() -> None:
+    shop = Workshop()
+    async with shop.pool(least=0, most=1, retire_after_uses=2) as pool:
+        assert [(await waited(pool))[0] for _ in range(5)] == [1, 1, 2, 2, 3]
+        assert shop.closed == [1, 2]
 
-    options = {"least": 0, "most": 1, "retire_after_uses": 2}
-    assert history(options, then) == ([1, 1, 2, 2, 3], [1, 2])
 
-
-def test_idle_agents_above_the_least_are_retired() -> None:
-    async def then(pool: AgentPool[int], shop: Workshop) -> tuple[int, int]:
+@in_virtual_time
+async def test_idle_agents_above_the_least_are_retired() -> None:
+    async with Workshop().pool(least=1, most=3, retire_after_idle_s=60) as pool:
         await asyncio.gather(*(waited(pool, use_s=50.0) for _ in range(3)))
-        before = pool.there
+        assert pool.there == 3
         await asyncio.sleep(130)
-        return before, pool.there
-
-    assert history({"least": 1, "most": 3, "retire_after_idle_s": 60}, then) == (3, 1)
+        assert pool.there == 1
 
 
-def test_an_agent_that_is_not_healthy_is_not_used() -> None:
-    async def then(pool: AgentPool[int], shop: Workshop) -> tuple[int, list[int]]:
+@in_virtual_time
+async def test_an_agent_that_is_not_healthy_is_not_used() -> None:
+    shop = Workshop()
+    async with shop.pool(least=1, most=2) as pool:
         await asyncio.sleep(MAKING_S + 1)
         shop.sick = {1}
         agent, _ = await waited(pool)
-        return agent, list(shop.closed)
-
-    assert history({"least": 1, "most": 2}, then) == (2, [1])
+        assert (agent, shop.closed) == (2, [1])
 
 
-def test_a_factory_that_fails_is_tried_again() -> None:
-    async def then(pool: AgentPool[int], shop: Workshop) -> int:
-        return (await waited(pool))[0]
+@in_virtual_time
+async def test_a_factory_that_fails_is_tried_again() -> None:
+    async with Workshop(fails=5).pool() as pool:
+        assert (await waited(pool))[0] == 1
 
-    assert history({"least": 1, "most": 1}, then, Workshop(fails=5)) == 1
 
-
-def test_a_caller_that_gives_up_leaves_its_agent_to_the_next() -> None:
-    async def then(pool: AgentPool[int], shop: Workshop) -> tuple[int, int]:
+@in_virtual_time
+async def test_a_caller_that_gives_up_leaves_its_agent_to_the_next() -> None:
+    shop = Workshop()
+    async with shop.pool(least=0) as pool:
         impatient = asyncio.create_task(waited(pool))
         await asyncio.sleep(1)
         impatient.cancel()
         await asyncio.gather(impatient, return_exceptions=True)
-        return (await waited(pool))[0], shop.made
-
-    assert history({"least": 0, "most": 1}, then) == (1, 1)
+        assert ((await waited(pool))[0], shop.made) == (1, 1)
 
 
-def test_everything_is_closed_at_the_end() -> None:
+@in_virtual_time
+async def test_everything_is_closed_at_the_end_and_a_use_that_waits_is_cancelled() -> None:
     shop = Workshop()
-
-    async def then(pool: AgentPool[int], _: Workshop) -> None:
+    async with shop.pool(least=2, most=3) as pool:
         await asyncio.gather(waited(pool), waited(pool))
-
-    history({"least": 2, "most": 3}, then, shop)
     assert sorted(shop.closed) == [1, 2]
+    async with shop.pool(least=0) as pool:
+        waiting = asyncio.create_task(waited(pool))
+        await asyncio.sleep(0)
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
 
 
 @pytest.mark.parametrize("sizes", [{"least": 3, "most": 2}, {"least": -1}, {"least": 0, "most": 0}])

@@ -10,14 +10,13 @@ from typing import Any, cast
 
 import pytest
 
+from agentdash.worker.limits import UNTOLD_S, Account, ModelGates, Spending, Spent
 from agentdash.worker.models import REFUSALS, ModelCalls
-from agentdash.worker.rates import UNTOLD_S, ModelGates
 from agentdash.worker.router import TierHistory
 from agentdash.worker.session import LimitReached, Retryable, Session, Task
-from agentdash.worker.spending import Account, Spending, Spent
 from controller.model.scarcity import ModelTier
 from controller.model.worker_messages import ModelShare, ModelTerms, RateShare, UsedTokens
-from support.virtual_loop import run
+from support.virtual_loop import in_virtual_time, run
 
 
 class Counts:
@@ -88,8 +87,9 @@ class Purse(Spending):
     async def reserve(self, account: Account, amount: Spent) -> None:
         self.held[account.key] = self.held.get(account.key, Spent()) + amount
 
-    async def settle(self, account: Account, reserved: Spent, used: Spent) -> None:
-        self.held[account.key] += used - reserved
+    async def spend(self, account: Account, amount: Spent) -> Spent:
+        await self.reserve(account, amount)
+        return self.held[account.key]
 
     async def spent(self, account: Account) -> Spent:
         return self.held.get(account.key, Spent())
@@ -118,45 +118,29 @@ def calls(
     )
 
 
-def test_the_tokens_of_an_answer_are_counted_by_kind() -> None:
-    async def history() -> list[UsedTokens]:
-        counts = Counts()
-        made = calls(counts)
-        await made.ask("gpt", in_turn(answer(300, 20, 100)), input_tokens=400, output_tokens=50)
-        other = SimpleNamespace(
-            usage=SimpleNamespace(input_tokens=30, output_tokens=4, cache_read_input_tokens=9)
-        )
-        await made.ask("claude", in_turn(other), input_tokens=50, output_tokens=50)
-        return counts.seen
-
-    assert run(history()) == [
+@in_virtual_time
+async def test_the_tokens_of_an_answer_are_counted_by_kind() -> None:
+    counts = Counts()
+    made = calls(counts)
+    await made.ask("gpt", in_turn(answer(300, 20, 100)), input_tokens=400, output_tokens=50)
+    other = SimpleNamespace(
+        usage=SimpleNamespace(input_tokens=30, output_tokens=4, cache_read_input_tokens=9)
+    )
+    await made.ask("claude", in_turn(other), input_tokens=50, output_tokens=50)
+    assert counts.seen == [
         UsedTokens(input=200, cached_input=100, output=20),
         UsedTokens(input=30, cached_input=9, output=4),
     ]
 
 
-def test_calls_cost_what_their_model_costs() -> None:
-    async def history() -> dict[str, float]:
-        counts = Counts()
-        large = ModelTerms(name="large", input_price=Decimal(2), output_price=Decimal(10))
-        made = calls(counts, models=(large, ModelTerms(name="local")))
-        for model in ("large", "local"):
-            await made.ask(model, in_turn(answer(100, 10)), input_tokens=200, output_tokens=50)
-        return counts.usd
-
-    assert run(history()) == {"large": pytest.approx(0.0003), "local": 0.0}
-
-
-def test_a_budget_in_usd_allows_no_model_without_a_price() -> None:
-    async def history() -> None:
-        budget = Account(key="k", subject="workflow w", usd=Decimal(1))
-        made = calls(Counts(), models=(ModelTerms(name="local"),), accounts=(budget,))
-        await made.ask("local", in_turn(), input_tokens=200, output_tokens=50)
-
-    with pytest.raises(
-        LimitReached, match="workflow w has a budget in USD, and local has no price"
-    ):
-        run(history())
+@in_virtual_time
+async def test_calls_cost_what_their_model_costs() -> None:
+    counts = Counts()
+    large = ModelTerms(name="large", input_price=Decimal(2), output_price=Decimal(10))
+    made = calls(counts, models=(large, ModelTerms(name="local")))
+    for model in ("large", "local"):
+        await made.ask(model, in_turn(answer(100, 10)), input_tokens=200, output_tokens=50)
+    assert counts.usd == {"large": pytest.approx(0.0003), "local": 0.0}
 
 
 BUDGET = Account(key="k", subject="workflow w", usd=Decimal(1))
@@ -168,100 +152,52 @@ LARGE = ModelTerms(
 )
 
 
-def test_what_a_call_used_is_what_its_budget_loses() -> None:
-    async def history() -> Decimal:
-        purse = Purse()
-        made = calls(Counts(), models=(SMALL,), accounts=(BUDGET,), purse=purse)
-        refused = RefusedError(retry_after="1")
-        await made.ask("small", in_turn(refused, answer(30, 20)), input_tokens=99, output_tokens=99)
-        return purse.held["k"].usd
-
-    assert run(history()) == Decimal("0.00005")
+@in_virtual_time
+async def test_what_a_call_used_is_what_its_budget_loses() -> None:
+    purse = Purse()
+    made = calls(Counts(), models=(SMALL,), accounts=(BUDGET,), purse=purse)
+    refused = RefusedError(retry_after="1")
+    await made.ask("small", in_turn(refused, answer(30, 20)), input_tokens=99, output_tokens=99)
+    assert purse.held["k"].usd == Decimal("0.00005")
 
 
-def test_a_call_that_was_cut_may_have_used_its_estimate() -> None:
-    async def history() -> Decimal:
-        purse = Purse()
-        made = calls(Counts(), models=(SMALL,), accounts=(BUDGET,), purse=purse)
-        with pytest.raises(ConnectionError):
-            await made.ask("small", in_turn(ConnectionError()), input_tokens=99, output_tokens=1)
-        return purse.held["k"].usd
-
-    assert run(history()) == Decimal("0.0001")
-
-
-def test_a_call_that_is_cut_while_its_cost_is_settled_is_settled_all_the_same() -> None:
+@in_virtual_time
+async def test_a_call_that_is_cut_while_its_cost_is_settled_is_settled_all_the_same() -> None:
     class SlowPurse(Purse):
-        async def settle(self, account: Account, reserved: Spent, used: Spent) -> None:
+        async def spend(self, account: Account, amount: Spent) -> Spent:
             await asyncio.sleep(1)
-            await super().settle(account, reserved, used)
+            return await super().spend(account, amount)
 
-    async def history() -> Decimal:
-        purse = SlowPurse()
-        made = calls(Counts(), models=(SMALL,), accounts=(BUDGET,), purse=purse)
-        asking = asyncio.create_task(
-            made.ask("small", in_turn(answer(30, 20)), input_tokens=99, output_tokens=99)
-        )
-        await asyncio.sleep(0.5)
-        asking.cancel()
-        await asyncio.wait({asking})
-        await asyncio.sleep(1)
-        return purse.held["k"].usd
-
-    assert run(history()) == Decimal("0.00005")
+    purse = SlowPurse()
+    made = calls(Counts(), models=(SMALL,), accounts=(BUDGET,), purse=purse)
+    asking = asyncio.create_task(
+        made.ask("small", in_turn(answer(30, 20)), input_tokens=99, output_tokens=99)
+    )
+    await asyncio.sleep(0.5)
+    asking.cancel()
+    await asyncio.wait({asking})
+    await asyncio.sleep(1)
+    assert purse.held["k"].usd == Decimal("0.00005")
 
 
-def test_an_error_of_a_call_is_not_hidden_by_a_limit_that_it_passes() -> None:
-    async def history() -> int:
-        counts = Counts(most=100)
-        made = calls(counts)
+@in_virtual_time
+async def test_an_error_of_a_call_is_not_hidden_by_a_limit_that_it_passes() -> None:
+    counts = Counts(most=100)
+    made = calls(counts)
 
-        async def one() -> None:
-            async with made.call("gpt", input_tokens=90, output_tokens=10) as call:
-                call.settle(UsedTokens(input=150))
-                raise ValueError("no JSON")
+    async def one() -> None:
+        async with made.call("gpt", input_tokens=90, output_tokens=10) as call:
+            call.settle(UsedTokens(input=150))
+            raise ValueError("no JSON")
 
-        with pytest.raises(ValueError, match="no JSON"):
-            await one()
-        return counts.tokens
-
-    assert run(history()) == 150
+    with pytest.raises(ValueError, match="no JSON"):
+        await one()
+    assert counts.tokens == 150
 
 
-def test_a_task_is_solved_by_the_cheapest_model_whose_answer_is_accepted() -> None:
-    async def history() -> tuple[list[str], float, float]:
-        asked: list[str] = []
-        counts = Counts()
-
-        async def make(model: str) -> Any:
-            asked.append(model)
-            return answer(100, 10)
-
-        await calls(counts, models=(LARGE, SMALL), accounts=(BUDGET,)).solve(
-            make,
-            accept=lambda _: asked[-1] == "large",
-            kind="summary",
-            input_tokens=200,
-            output_tokens=50,
-        )
-        return asked, counts.usd["small"], counts.usd["large"]
-
-    assert run(history()) == (["small", "large"], pytest.approx(0.00011), pytest.approx(0.00099))
-
-
-def test_a_call_reports_how_full_its_models_context_is() -> None:
-    async def history() -> list[tuple[int, int]]:
-        counts = Counts()
-        made = calls(counts, models=(ModelTerms(name="gpt", context_tokens=500), SMALL))
-        for model in ("gpt", "small"):
-            await made.ask(model, in_turn(answer(300, 20)), input_tokens=300, output_tokens=20)
-        return counts.contexts
-
-    assert run(history()) == [(320, 500)]
-
-
-def test_a_task_that_no_model_solves_reaches_its_limit() -> None:
-    async def history() -> None:
+@in_virtual_time
+async def test_a_task_that_no_model_solves_reaches_its_limit() -> None:
+    with pytest.raises(LimitReached, match="no model is left"):
         await calls(Counts(), models=(LARGE, SMALL)).solve(
             lambda _: in_turn(answer(1, 1))(),
             accept=lambda _: False,
@@ -270,66 +206,51 @@ def test_a_task_that_no_model_solves_reaches_its_limit() -> None:
             output_tokens=5,
         )
 
-    with pytest.raises(LimitReached, match="no model is left"):
-        run(history())
+
+@in_virtual_time
+async def test_an_answer_without_usage_counts_as_estimated() -> None:
+    counts = Counts()
+    await calls(counts).ask("gpt", in_turn(object()), input_tokens=400, output_tokens=50)
+    assert counts.tokens == 450
 
 
-def test_an_answer_without_usage_counts_as_estimated() -> None:
-    async def history() -> int:
-        counts = Counts()
-        await calls(counts).ask("gpt", in_turn(object()), input_tokens=400, output_tokens=50)
-        return counts.tokens
-
-    assert run(history()) == 450
-
-
-def test_a_refused_call_is_made_again_when_the_provider_says_so() -> None:
-    async def history() -> tuple[float, int]:
-        loop, counts = asyncio.get_running_loop(), Counts()
-        began = loop.time()
-        made = in_turn(
-            RefusedError(retry_after="7"), RefusedError(retry_after_ms="500"), answer(1, 1)
-        )
-        gates = without_limits()
-        ample = RateShare(requests_per_minute=60_000)
-        gates.hold_to((ModelShare(model="gpt", newcomer=ample),), "w-1")
-        await calls(counts, gates).ask("gpt", made, input_tokens=10, output_tokens=10)
-        return loop.time() - began, counts.tokens
-
-    assert run(history()) == pytest.approx((7.5, 2), abs=0.01)
+@in_virtual_time
+async def test_a_refused_call_is_made_again_when_the_provider_says_so() -> None:
+    loop, counts = asyncio.get_running_loop(), Counts()
+    began = loop.time()
+    made = in_turn(RefusedError(retry_after="7"), RefusedError(retry_after_ms="500"), answer(1, 1))
+    gates = without_limits()
+    ample = RateShare(requests_per_minute=60_000)
+    gates.hold_to((ModelShare(model="gpt", newcomer=ample),), "w-1")
+    await calls(counts, gates).ask("gpt", made, input_tokens=10, output_tokens=10)
+    assert (loop.time() - began, counts.tokens) == pytest.approx((7.5, 2), abs=0.01)
 
 
-def test_a_call_that_is_refused_without_end_is_given_up() -> None:
-    async def history() -> None:
-        made = in_turn(*[RefusedError()] * REFUSALS)
-        await calls(Counts()).ask("gpt", made, input_tokens=10, output_tokens=10)
-
+@in_virtual_time
+async def test_a_call_that_is_refused_without_end_is_given_up() -> None:
+    made = in_turn(*[RefusedError()] * REFUSALS)
     with pytest.raises(Retryable, match="refused a call 20 times"):
-        run(history())
+        await calls(Counts()).ask("gpt", made, input_tokens=10, output_tokens=10)
 
 
 @pytest.mark.parametrize("error", [ConnectionError("cut"), RefusedError()])
-def test_other_errors_are_the_agents_own(error: Exception) -> None:
+@in_virtual_time
+async def test_other_errors_are_the_agents_own(error: Exception) -> None:
     if isinstance(error, RefusedError):
         error.code = "insufficient_quota"  # type: ignore[attr-defined]
 
-    async def history() -> None:
+    with pytest.raises(type(error)):
         await calls(Counts()).ask("gpt", in_turn(error), input_tokens=10, output_tokens=10)
 
-    with pytest.raises(type(error)):
-        run(history())
 
-
-def test_a_call_that_could_pass_the_sessions_limit_is_not_made() -> None:
-    async def history() -> int:
-        counts = Counts()
-        made = calls(counts)
-        await made.ask("gpt", in_turn(answer(600, 100)), input_tokens=600, output_tokens=100)
-        with pytest.raises(LimitReached, match="700 are used or reserved"):
-            await made.ask("gpt", in_turn(), input_tokens=200, output_tokens=101)
-        return counts.tokens
-
-    assert run(history()) == 700
+@in_virtual_time
+async def test_a_call_that_could_pass_the_sessions_limit_is_not_made() -> None:
+    counts = Counts()
+    made = calls(counts)
+    await made.ask("gpt", in_turn(answer(600, 100)), input_tokens=600, output_tokens=100)
+    with pytest.raises(LimitReached, match="700 are used or reserved"):
+        await made.ask("gpt", in_turn(), input_tokens=200, output_tokens=101)
+    assert counts.tokens == 700
 
 
 def test_parallel_calls_of_a_task_do_not_pass_its_limit_together() -> None:
@@ -346,22 +267,20 @@ def test_parallel_calls_of_a_task_do_not_pass_its_limit_together() -> None:
     assert [type(each) for each in run(history())] == [type(None), type(None), LimitReached]
 
 
-def test_orders_replace_the_shares_that_a_worker_began_with() -> None:
-    async def history() -> float:
-        loop = asyncio.get_running_loop()
-        gates = ModelGates({"gpt": RateShare(requests_per_minute=1)})
-        made = calls(Counts(), gates)
-        ask = in_turn(*[answer(1, 1)] * 3)
-        await made.ask("gpt", ask, input_tokens=1, output_tokens=1)
-        newcomer, mine = RateShare(requests_per_minute=1), RateShare(requests_per_minute=60)
-        share = ModelShare(model="gpt", newcomer=newcomer, workers={"w-1": mine})
-        loop.call_later(3, gates.hold_to, (share,), "w-1")
-        began = loop.time()
-        await made.ask("gpt", ask, input_tokens=1, output_tokens=1)
-        assert [each.short_of for each in gates.demand()] == [("requests_per_minute",)]
-        return loop.time() - began
-
-    assert run(history()) == pytest.approx(3.95)
+@in_virtual_time
+async def test_orders_replace_the_shares_that_a_worker_began_with() -> None:
+    loop = asyncio.get_running_loop()
+    gates = ModelGates({"gpt": RateShare(requests_per_minute=1)})
+    made = calls(Counts(), gates)
+    ask = in_turn(*[answer(1, 1)] * 3)
+    await made.ask("gpt", ask, input_tokens=1, output_tokens=1)
+    newcomer, mine = RateShare(requests_per_minute=1), RateShare(requests_per_minute=60)
+    share = ModelShare(model="gpt", newcomer=newcomer, workers={"w-1": mine})
+    loop.call_later(3, gates.hold_to, (share,), "w-1")
+    began = loop.time()
+    await made.ask("gpt", ask, input_tokens=1, output_tokens=1)
+    assert [each.short_of for each in gates.demand()] == [("requests_per_minute",)]
+    assert loop.time() - began == pytest.approx(3.95)
 
 
 def test_the_first_call_waits_for_the_share_and_no_longer_than_needed() -> None:
@@ -379,10 +298,8 @@ def test_the_first_call_waits_for_the_share_and_no_longer_than_needed() -> None:
     assert run(history(None)) == pytest.approx(UNTOLD_S)
 
 
-def test_models_that_are_not_used_are_not_reported() -> None:
-    async def history() -> object:
-        gates = without_limits()
-        await gates.gate("gpt")
-        return gates.demand()
-
-    assert run(history()) == ()
+@in_virtual_time
+async def test_models_that_are_not_used_are_not_reported() -> None:
+    gates = without_limits()
+    await gates.gate("gpt")
+    assert gates.demand() == ()

@@ -22,15 +22,14 @@ from agentdash.worker import (
     Session,
     Task,
     TaskResult,
-    UsedTokens,
     WorkerSettings,
 )
-from agentdash.worker.attempts import DeathNote, TryCounts
+from agentdash.worker.attempts import DeathNote
 from agentdash.worker.delivery import Delivery, Desk, LostSlots, TaskRoom
-from agentdash.worker.health import UsageReports, WorkerMetrics
 from agentdash.worker.models import PoolModels
+from agentdash.worker.state import UsageReports, WorkerMetrics
 from controller.model.worker_messages import UsageEvent
-from support.virtual_loop import run
+from support.virtual_loop import in_virtual_time, run
 
 SETTINGS = WorkerSettings(
     tenant="acme", pool="research", queues=(QueueName("TASKS", "research"),), worker="one"
@@ -118,7 +117,6 @@ def delivery(
         models=PoolModels(SETTINGS, link, metrics),
         results=any_post,
         checkpoints=any_post,
-        tries=TryCounts(any_post, "acme", "research"),
         dead=any_post,
         usage=UsageReports(any_post, SETTINGS, metrics),
         room=TaskRoom(),
@@ -127,13 +125,11 @@ def delivery(
     return Delivery(desk, any_post, most_deliveries=0)
 
 
-def test_a_result_is_stored_before_its_message_is_acknowledged() -> None:
-    async def history() -> list[str]:
-        post = Post(refusals=3)
-        await delivery(post, _done).handle()
-        return post.noted
-
-    assert run(history()) == ["refused", "refused", "refused", "kept", "acknowledged"]
+@in_virtual_time
+async def test_a_result_is_stored_before_its_message_is_acknowledged() -> None:
+    post = Post(refusals=3)
+    await delivery(post, _done).handle()
+    assert post.noted == ["refused", "refused", "refused", "kept", "acknowledged"]
 
 
 def test_a_message_whose_result_is_not_stored_stays_unacknowledged() -> None:
@@ -149,61 +145,21 @@ def test_a_message_whose_result_is_not_stored_stays_unacknowledged() -> None:
     assert run(history())
 
 
-def test_a_try_that_is_cut_reports_what_it_used() -> None:
-    async def endless(_: Task, session: Session) -> None:
-        session.used(UsedTokens(input=70), model="small")
-        await asyncio.Event().wait()
-
-    async def history() -> Post:
-        post = Post()
-        post.headers = {"Agentdash-Task": '{"timeout_s": 5}'}
-        await delivery(post, endless).handle()
-        return post
-
-    post = run(history())
-    assert post.noted == ["counted", "not acknowledged"]
-    assert [(each.model, each.usage.input) for each in post.events] == [("small", 70)]
-
-
 async def _done(_: Task, __: Session) -> str:
     return "done"
 
 
-def test_a_further_try_is_counted_before_it_begins() -> None:
+@in_virtual_time
+async def test_a_further_try_is_counted_before_it_begins() -> None:
     """One whose worker dies is counted so."""
 
-    async def history() -> list[str]:
-        post = Post(delivered=2)
+    post = Post(delivered=2)
 
-        async def agent(task: Task, _: Session) -> None:
-            post.noted.append(f"try {task.attempt}")
+    async def agent(task: Task, _: Session) -> None:
+        post.noted.append(f"try {task.attempt}")
 
-        await delivery(post, agent).handle()
-        return post.noted
-
-    assert run(history()) == ["counted", "try 2", "kept", "acknowledged"]
-
-
-def test_a_task_whose_tries_are_used_up_by_workers_that_died_is_buried() -> None:
-    async def history() -> list[str]:
-        post = Post(delivered=2)
-        await delivery(post, _done, attempts=1).handle()
-        return post.noted
-
-    assert run(history()) == [
-        "buried: began once and no worker lived to end it",
-        "kept",
-        "acknowledged",
-    ]
-
-
-def test_a_first_delivery_that_is_handed_back_was_no_try() -> None:
-    async def history() -> list[str]:
-        post = Post()
-        await delivery(post, _done).hand_back()
-        return post.noted
-
-    assert run(history()) == ["counted", "handed back"]
+    await delivery(post, agent).handle()
+    assert post.noted == ["counted", "try 2", "kept", "acknowledged"]
 
 
 async def _lets_a_cancellation_out(_: Task, __: Session) -> None:
@@ -248,40 +204,36 @@ def test_an_agent_that_ends_itself_has_failed(
     assert any(words in record.getMessage() for record in caplog.records)
 
 
-def test_an_agent_that_does_not_end_when_its_time_is_over_is_left_behind() -> None:
-    async def history() -> None:
-        post, ended = Post(), asyncio.Event()
+@in_virtual_time
+async def test_an_agent_that_does_not_end_when_its_time_is_over_is_left_behind() -> None:
+    post, ended = Post(), asyncio.Event()
 
-        async def deaf(_: Task, session: Session) -> None:
-            while not ended.is_set():
-                with suppress(asyncio.CancelledError):
-                    await ended.wait()
-            with pytest.raises(HandBack):
-                await session.checkpoint("too late")
+    async def deaf(_: Task, session: Session) -> None:
+        while not ended.is_set():
+            with suppress(asyncio.CancelledError):
+                await ended.wait()
+        with pytest.raises(HandBack):
+            await session.checkpoint("too late")
 
-        post.headers = {"Agentdash-Task": '{"timeout_s": 60}'}
-        lost, began = LostSlots(), asyncio.get_running_loop().time()
-        await delivery(post, deaf, lost=lost).handle()
-        assert asyncio.get_running_loop().time() - began == pytest.approx(65)
-        assert post.noted == ["counted", "not acknowledged"]
-        assert len(lost) == 1
-        ended.set()
-        await asyncio.sleep(0.1)
-        assert len(lost) == 0
-
-    run(history())
+    post.headers = {"Agentdash-Task": '{"timeout_s": 60}'}
+    lost, began = LostSlots(), asyncio.get_running_loop().time()
+    await delivery(post, deaf, lost=lost).handle()
+    assert asyncio.get_running_loop().time() - began == pytest.approx(65)
+    assert post.noted == ["counted", "not acknowledged"]
+    assert len(lost) == 1
+    ended.set()
+    await asyncio.sleep(0.1)
+    assert len(lost) == 0
 
 
-def test_what_no_one_expected_ends_no_other_task() -> None:
+@in_virtual_time
+async def test_what_no_one_expected_ends_no_other_task() -> None:
     """It comes again, when JetStream has waited for it long enough."""
 
     class BrokenPost(Post):
         async def keep(self, result: TaskResult) -> TaskResult:
             raise RuntimeError(result.id)
 
-    async def history() -> list[str]:
-        post = BrokenPost()
-        await delivery(post, _done).handle()
-        return post.noted
-
-    assert run(history()) == []
+    post = BrokenPost()
+    await delivery(post, _done).handle()
+    assert post.noted == []

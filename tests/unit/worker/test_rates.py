@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentdash.demo.provider import ModelAdmission, ProviderModel
-from agentdash.worker.rates import (
+from agentdash.demo.agents import ModelAdmission, ProviderModel
+from agentdash.worker.limits import (
     CREEP,
     CREEP_S,
     HALVED,
@@ -21,7 +21,7 @@ from agentdash.worker.rates import (
     ModelGate,
 )
 from controller.model.worker_messages import RateShare, UsedTokens
-from support.virtual_loop import run
+from support.virtual_loop import in_virtual_time
 
 NOTHING = UsedTokens()
 
@@ -59,140 +59,109 @@ class Clients:
         await asyncio.gather(*clients, return_exceptions=True)
 
 
-def test_requests_are_spread_over_the_minute() -> None:
-    async def history() -> list[float]:
-        clients = Clients(ModelGate("gpt", RateShare(requests_per_minute=6)))
-        await clients.keep_calling(59)
-        return clients.started
-
-    assert run(history()) == pytest.approx([0, 10, 20, 30, 40, 50])
-
-
-def test_refused_calls_are_reported_for_as_long_as_they_are_recent() -> None:
-    async def history() -> list[float]:
-        gate = ModelGate("gpt", RateShare(requests_per_minute=60_000))
-        for _ in range(3):
-            async with gate.call(NOTHING) as call:
-                call.refused(0.0)
-        reported = []
-        for _ in range(3):
-            reported.append(gate.demand().refused_per_minute)
-            await asyncio.sleep(19)
-        gate.close()
-        return reported
-
-    # three in 20 seconds are nine a minute, in coarse steps
-    assert run(history()) == [10.0, 10.0, 0.0]
-
-
-def test_a_burst_starts_at_once_after_a_pause() -> None:
-    async def history() -> list[float]:
-        clients = Clients(ModelGate("gpt", RateShare(requests_per_minute=60, burst=3)))
-        await clients.keep_calling(2.5)
-        return clients.started
-
-    assert run(history()) == pytest.approx([0, 0, 0, 1, 2])
-
-
-def test_tokens_of_a_kind_have_a_limit_of_their_own() -> None:
-    async def history() -> list[float]:
-        share = RateShare(input_tokens_per_minute=60_000, output_tokens_per_minute=600)
-        clients = Clients(ModelGate("gpt", share))
+@pytest.mark.parametrize(
+    ("share", "seconds", "estimate", "took_s", "started"),
+    [
+        (RateShare(requests_per_minute=6), 59, NOTHING, 0, [0, 10, 20, 30, 40, 50]),
+        # a burst starts at once after a pause
+        (RateShare(requests_per_minute=60, burst=3), 2.5, NOTHING, 0, [0, 0, 0, 1, 2]),
         # output is scarce: 10 tokens a second flow, and a call takes 50
-        await clients.keep_calling(16, tokens(100, 50))
-        return clients.started
-
-    assert run(history()) == pytest.approx([0, 0, 5, 10, 15])
-
-
-def test_input_and_output_may_share_one_limit() -> None:
-    async def history() -> list[float]:
-        clients = Clients(ModelGate("gpt", RateShare(tokens_per_minute=6_000)))
-        await clients.keep_calling(11, tokens(400, 600))
-        return clients.started
-
-    assert run(history()) == pytest.approx([0, 10])
-
-
-def test_what_a_call_used_in_fact_replaces_its_estimate() -> None:
-    async def history() -> tuple[float, float]:
-        clients = Clients(ModelGate("gpt", RateShare(tokens_per_minute=6_000)))
-        await clients.call(tokens(1000), used=tokens(100))
-        await clients.call(tokens(900), used=tokens(3900))
-        first = clients.now()
-        await clients.call(tokens(1000))  # after the debt of 3,000 and its own 1,000
-        return first, clients.now()
-
-    assert run(history()) == pytest.approx((0, 40))
+        (
+            RateShare(input_tokens_per_minute=60_000, output_tokens_per_minute=600),
+            16,
+            tokens(100, 50),
+            0,
+            [0, 0, 5, 10, 15],
+        ),
+        # input and output share one limit
+        (RateShare(tokens_per_minute=6_000), 11, tokens(400, 600), 0, [0, 10]),
+        (RateShare(parallel=2), 7, NOTHING, 4, [0, 0, 4, 4]),
+    ],
+    ids=["requests", "burst", "tokens of a kind", "tokens of both kinds", "parallel"],
+)
+@in_virtual_time
+async def test_calls_are_spread_as_their_share_allows(
+    share: RateShare, seconds: float, estimate: UsedTokens, took_s: float, started: list[float]
+) -> None:
+    clients = Clients(ModelGate("gpt", share), took_s=took_s)
+    await clients.keep_calling(seconds, estimate)
+    assert clients.started == pytest.approx(started)
 
 
-def test_a_call_larger_than_the_bucket_waits_for_a_full_one() -> None:
-    async def history() -> float:
-        clients = Clients(ModelGate("gpt", RateShare(tokens_per_minute=6_000)))
-        await clients.call(tokens(500))
-        await clients.call(tokens(1_000_000))
-        return clients.now()
-
-    assert run(history()) == pytest.approx(5)
-
-
-def test_parallel_calls_are_limited() -> None:
-    async def history() -> list[float]:
-        clients = Clients(ModelGate("gpt", RateShare(parallel=2)), took_s=4)
-        await clients.keep_calling(7)
-        return clients.started
-
-    assert run(history()) == pytest.approx([0, 0, 4, 4])
+@in_virtual_time
+async def test_refused_calls_are_reported_for_as_long_as_they_are_recent() -> None:
+    gate = ModelGate("gpt", RateShare(requests_per_minute=60_000))
+    for _ in range(3):
+        async with gate.call(NOTHING) as call:
+            call.refused(0.0)
+    reported = []
+    for _ in range(3):
+        reported.append(gate.demand().refused_per_minute)
+        await asyncio.sleep(19)
+    gate.close()
+    # three in 20 seconds are nine a minute, in coarse steps
+    assert reported == [10.0, 10.0, 0.0]
 
 
-def test_without_a_parallel_call_nothing_starts_until_the_share_has_one() -> None:
-    async def history() -> float:
-        gate = ModelGate("gpt", RateShare(parallel=0))
-        clients = Clients(gate)
-        asyncio.get_running_loop().call_later(9, gate.hold_to, RateShare(parallel=1))
-        await clients.call()
-        return clients.now()
+@in_virtual_time
+async def test_what_a_call_used_in_fact_replaces_its_estimate() -> None:
+    clients = Clients(ModelGate("gpt", RateShare(tokens_per_minute=6_000)))
+    await clients.call(tokens(1000), used=tokens(100))
+    await clients.call(tokens(900), used=tokens(3900))
+    first = clients.now()
+    await clients.call(tokens(1000))  # after the debt of 3,000 and its own 1,000
+    assert (first, clients.now()) == pytest.approx((0, 40))
 
-    assert run(history()) == pytest.approx(9)
+
+@in_virtual_time
+async def test_a_call_larger_than_the_bucket_waits_for_a_full_one() -> None:
+    clients = Clients(ModelGate("gpt", RateShare(tokens_per_minute=6_000)))
+    await clients.call(tokens(500))
+    await clients.call(tokens(1_000_000))
+    assert clients.now() == pytest.approx(5)
 
 
-def test_a_new_share_counts_for_calls_that_wait_already() -> None:
-    async def history() -> float:
-        gate = ModelGate("gpt", RateShare(requests_per_minute=1))
-        clients = Clients(gate)
-        await clients.call()
+@pytest.mark.parametrize(
+    ("before", "changed_at", "after", "calls", "took_s"),
+    [
+        (RateShare(parallel=0), 9, RateShare(parallel=1), 1, 9),
         # after 15 s a quarter of a request has flowed; the rest comes at one a second
-        asyncio.get_running_loop().call_later(15, gate.hold_to, RateShare(requests_per_minute=60))
+        (RateShare(requests_per_minute=1), 15, RateShare(requests_per_minute=60), 2, 15.75),
+    ],
+    ids=["parallel", "requests"],
+)
+@in_virtual_time
+async def test_a_new_share_counts_for_calls_that_wait_already(
+    before: RateShare, changed_at: float, after: RateShare, calls: int, took_s: float
+) -> None:
+    gate = ModelGate("gpt", before)
+    clients = Clients(gate)
+    asyncio.get_running_loop().call_later(changed_at, gate.hold_to, after)
+    for _ in range(calls):
         await clients.call()
-        return clients.now()
-
-    assert run(history()) == pytest.approx(15.75)
+    assert clients.now() == pytest.approx(took_s)
 
 
-def test_a_cancelled_caller_leaves_the_queue_and_takes_nothing() -> None:
-    async def history() -> float:
-        clients = Clients(ModelGate("gpt", RateShare(requests_per_minute=6)))
-        await clients.call()
-        waiting = [asyncio.create_task(clients.call()) for _ in range(3)]
-        await asyncio.sleep(1)
-        for each in waiting:
-            each.cancel()
-        await clients.call()
-        return clients.now()
-
-    assert run(history()) == pytest.approx(10)
+@in_virtual_time
+async def test_a_cancelled_caller_leaves_the_queue_and_takes_nothing() -> None:
+    clients = Clients(ModelGate("gpt", RateShare(requests_per_minute=6)))
+    await clients.call()
+    waiting = [asyncio.create_task(clients.call()) for _ in range(3)]
+    await asyncio.sleep(1)
+    for each in waiting:
+        each.cancel()
+    await clients.call()
+    assert clients.now() == pytest.approx(10)
 
 
-def test_a_failed_call_still_counts_as_a_request() -> None:
-    async def history() -> float:
-        clients = Clients(ModelGate("gpt", RateShare(requests_per_minute=6)))
-        with pytest.raises(ConnectionError):
-            async with clients.gate.call(NOTHING):
-                raise ConnectionError
-        await clients.call()
-        return clients.now()
-
-    assert run(history()) == pytest.approx(10)
+@in_virtual_time
+async def test_a_failed_call_still_counts_as_a_request() -> None:
+    clients = Clients(ModelGate("gpt", RateShare(requests_per_minute=6)))
+    with pytest.raises(ConnectionError):
+        async with clients.gate.call(NOTHING):
+            raise ConnectionError
+    await clients.call()
+    assert clients.now() == pytest.approx(10)
 
 
 async def refuse(gate: ModelGate, retry_after_s: float | None, *, after_s: float = 0.0) -> None:
@@ -201,44 +170,31 @@ async def refuse(gate: ModelGate, retry_after_s: float | None, *, after_s: float
         call.refused(retry_after_s)
 
 
-def test_a_refusal_pauses_halves_the_rate_and_the_rate_creeps_back() -> None:
-    async def history() -> tuple[list[float], float]:
-        gate = ModelGate("gpt", RateShare(requests_per_minute=60))
-        clients = Clients(gate)
-        await refuse(gate, 3.0)
-        await clients.keep_calling(6.9)
-        paces = [gate.pace]
-        await asyncio.sleep(50)
-        return [*clients.started, *paces], gate.pace
-
+@in_virtual_time
+async def test_a_refusal_pauses_halves_the_rate_and_the_rate_creeps_back() -> None:
+    gate = ModelGate("gpt", RateShare(requests_per_minute=60))
+    clients = Clients(gate)
+    await refuse(gate, 3.0)
+    await clients.keep_calling(6.9)
+    paces = [gate.pace]
+    await asyncio.sleep(50)
+    started, later = [*clients.started, *paces], gate.pace
     # nothing for 3 s, in which one request flows at half the rate; then one every 2 s, and from
     # 5 s on one every 1.8 s
-    started, later = run(history())
     assert started[0] == pytest.approx(3.0)
     assert started[1] == pytest.approx(4.9, abs=0.11)
     assert started[-1] == pytest.approx(0.55)
     assert later == 1.0
 
 
-def test_refusals_of_calls_that_were_under_way_together_halve_the_rate_once() -> None:
-    async def history() -> float:
-        gate = ModelGate("gpt", RateShare(requests_per_minute=600, burst=5))
-        await asyncio.gather(*(refuse(gate, 0.5) for _ in range(5)))
-        return gate.pace
-
-    assert run(history()) == 0.5
-
-
-def test_a_refusal_without_a_time_or_with_an_absurd_one_has_a_bounded_pause() -> None:
-    async def history() -> list[float]:
-        gate = ModelGate("gpt", RateShare(requests_per_minute=6000))
-        clients = Clients(gate)
-        for retry_after_s in (None, -5.0, 1e9):
-            await refuse(gate, retry_after_s)
-            await clients.call()
-        return clients.started
-
-    first, second, third = run(history())
+@in_virtual_time
+async def test_a_refusal_without_a_time_or_with_an_absurd_one_has_a_bounded_pause() -> None:
+    gate = ModelGate("gpt", RateShare(requests_per_minute=6000))
+    clients = Clients(gate)
+    for retry_after_s in (None, -5.0, 1e9):
+        await refuse(gate, retry_after_s)
+        await clients.call()
+    first, second, third = clients.started
     assert first == pytest.approx(1.0)
     assert second - first < 0.1
     assert third - second == pytest.approx(LONGEST_RETRY_AFTER_S, abs=0.2)
@@ -276,63 +232,53 @@ class Provider:
 
 
 @pytest.mark.parametrize("limit", [6, 60, 600])
-def test_a_worker_that_knows_no_share_finds_the_limit_with_few_refusals(limit: int) -> None:
-    async def history() -> tuple[int, tuple[int, int]]:
-        gate, provider = ModelGate("gpt", None), Provider(limit)
-        _, refused = await provider.be_asked(gate, 120)
-        later = await provider.be_asked(gate, 600)
-        gate.close()
-        return refused, later
-
-    refused, (admitted, refused_later) = run(history())
+@in_virtual_time
+async def test_a_worker_that_knows_no_share_finds_the_limit_with_few_refusals(limit: int) -> None:
+    gate, provider = ModelGate("gpt", None), Provider(limit)
+    _, refused = await provider.be_asked(gate, 120)
+    admitted, refused_later = await provider.be_asked(gate, 600)
+    gate.close()
     # a refusal takes 50 ms, in which calls at the same rate set out
     assert refused <= 6 + 0.005 * limit
     assert admitted >= 0.5 * limit * 10
     assert refused_later <= 12 + 0.01 * limit + 1
 
 
-def test_a_cautious_worker_does_not_grow_faster_than_its_calls_need() -> None:
-    async def history() -> list[float]:
-        gate = ModelGate("gpt", None)
-        clients = Clients(gate)
-        for _ in range(5):
-            await clients.call()
-            await asyncio.sleep(10)
-        paces = [gate.pace]
-        await clients.keep_calling(30)
-        gate.close()
-        return [*paces, gate.pace]
-
-    idle, busy = run(history())
+@in_virtual_time
+async def test_a_cautious_worker_does_not_grow_faster_than_its_calls_need() -> None:
+    gate = ModelGate("gpt", None)
+    clients = Clients(gate)
+    for _ in range(5):
+        await clients.call()
+        await asyncio.sleep(10)
+    paces = [gate.pace]
+    await clients.keep_calling(30)
+    gate.close()
+    idle, busy = [*paces, gate.pace]
     assert idle == 1.0
     assert busy >= 16
 
 
-def test_a_share_ends_caution() -> None:
-    async def history() -> list[float]:
-        gate = ModelGate("gpt", None)
-        clients = Clients(gate)
-        asyncio.get_running_loop().call_later(1.5, gate.hold_to, RateShare())
-        await asyncio.wait_for(clients.keep_calling(1.49), 2)
-        slow = len(clients.started)
-        await asyncio.sleep(0.1)
-        await asyncio.gather(*(clients.call() for _ in range(100)))
-        return [slow, clients.now()]
-
-    assert run(history()) == pytest.approx([2, 1.59])
+@in_virtual_time
+async def test_a_share_ends_caution() -> None:
+    gate = ModelGate("gpt", None)
+    clients = Clients(gate)
+    asyncio.get_running_loop().call_later(1.5, gate.hold_to, RateShare())
+    await asyncio.wait_for(clients.keep_calling(1.49), 2)
+    slow = len(clients.started)
+    await asyncio.sleep(0.1)
+    await asyncio.gather(*(clients.call() for _ in range(100)))
+    assert [slow, clients.now()] == pytest.approx([2, 1.59])
 
 
-def test_where_no_limit_is_known_a_refusal_halves_the_rate_that_was_reached() -> None:
-    async def history() -> tuple[int, int]:
-        gate, provider = ModelGate("gpt", RateShare()), Provider(600, burst=2000)
-        # 100 calls a second, until the burst is used up
-        for _ in range(2000):
-            await asyncio.gather(provider.ask(gate), asyncio.sleep(0.01))
-        admitted, refused = await provider.be_asked(gate, 60, clients=5)
-        gate.close()
-        return admitted, refused
-
-    admitted, refused = run(history())
+@in_virtual_time
+async def test_where_no_limit_is_known_a_refusal_halves_the_rate_that_was_reached() -> None:
+    gate, provider = ModelGate("gpt", RateShare()), Provider(600, burst=2000)
+    # 100 calls a second, until the burst is used up
+    for _ in range(2000):
+        await asyncio.gather(provider.ask(gate), asyncio.sleep(0.01))
+    admitted, refused = await provider.be_asked(gate, 60, clients=5)
+    gate.close()
     assert admitted >= 0.5 * 600
     assert refused <= 15
 
@@ -342,27 +288,25 @@ def test_where_no_limit_is_known_a_refusal_halves_the_rate_that_was_reached() ->
     st.integers(1, 20),
     st.lists(st.tuples(st.floats(0.1, 40), st.booleans()), max_size=5),
 )
-def test_the_pace_is_halved_once_by_each_refusal_and_creeps_to_the_share_and_never_above(
+@in_virtual_time
+async def test_the_pace_is_halved_once_by_each_refusal_and_creeps_to_the_share_and_never_above(
     per_minute: int, burst: int, days: list[tuple[float, bool]]
 ) -> None:
-    async def history() -> None:
-        gate = ModelGate("gpt", RateShare(requests_per_minute=per_minute, burst=burst))
-        clients = Clients(gate)
-        for seconds, is_refused in days:
-            before, began = gate.pace, clients.now()
-            await clients.keep_calling(seconds)
-            steps = (clients.now() - began) / CREEP_S
-            assert gate.pace <= min(1.0, before + CREEP * (steps + 1)) + 1e-9
-            assert gate.pace >= min(1.0, before + CREEP * (steps - 1)) - 1e-9
-            if is_refused:
-                before = await refused_together(gate, 3)
-                assert gate.pace == max(before * HALVED, LEAST_PACE)
-        for start in clients.started:
-            within = sum(start <= each <= start + 60 for each in clients.started)
-            assert within <= per_minute + burst + LATE_S * per_minute / 60 + 1
-        gate.close()
-
-    run(history())
+    gate = ModelGate("gpt", RateShare(requests_per_minute=per_minute, burst=burst))
+    clients = Clients(gate)
+    for seconds, is_refused in days:
+        before, began = gate.pace, clients.now()
+        await clients.keep_calling(seconds)
+        steps = (clients.now() - began) / CREEP_S
+        assert gate.pace <= min(1.0, before + CREEP * (steps + 1)) + 1e-9
+        assert gate.pace >= min(1.0, before + CREEP * (steps - 1)) - 1e-9
+        if is_refused:
+            before = await refused_together(gate, 3)
+            assert gate.pace == max(before * HALVED, LEAST_PACE)
+    for start in clients.started:
+        within = sum(start <= each <= start + 60 for each in clients.started)
+        assert within <= per_minute + burst + LATE_S * per_minute / 60 + 1
+    gate.close()
 
 
 async def refused_together(gate: ModelGate, calls: int) -> float:
@@ -375,18 +319,16 @@ async def refused_together(gate: ModelGate, calls: int) -> float:
     return before
 
 
-def test_a_demand_says_what_was_used_and_what_calls_wait_for() -> None:
-    async def history() -> list[object]:
-        gate = ModelGate("gpt", RateShare(requests_per_minute=60, parallel=1))
-        clients = Clients(gate, took_s=0.5)
-        await clients.call(tokens(1000, 100))
-        quiet = gate.demand()
-        await clients.keep_calling(10, tokens(1000, 100))
-        short = gate.demand()
-        await asyncio.sleep(30)
-        return [quiet, short, gate.demand()]
-
-    quiet, short, silent = run(history())
+@in_virtual_time
+async def test_a_demand_says_what_was_used_and_what_calls_wait_for() -> None:
+    gate = ModelGate("gpt", RateShare(requests_per_minute=60, parallel=1))
+    clients = Clients(gate, took_s=0.5)
+    await clients.call(tokens(1000, 100))
+    quiet = gate.demand()
+    await clients.keep_calling(10, tokens(1000, 100))
+    short = gate.demand()
+    await asyncio.sleep(30)
+    quiet, short, silent = [quiet, short, gate.demand()]
     assert quiet.short_of == ()
     assert (quiet.requests_per_minute, quiet.input_tokens_per_minute) == (3, 3000)
     assert short.short_of == ("parallel", "requests_per_minute")
@@ -394,17 +336,15 @@ def test_a_demand_says_what_was_used_and_what_calls_wait_for() -> None:
     assert silent.short_of == ()
 
 
-def test_small_changes_of_use_are_not_reported() -> None:
-    async def history() -> list[float]:
-        gate = ModelGate("gpt", RateShare())
-        clients = Clients(gate)
-        seen = []
-        for _ in range(7):
-            await clients.call(tokens(1000))
-            seen.append(gate.demand().requests_per_minute)
-        return seen
-
-    assert run(history()) == [3, 7, 10, 15, 15, 20, 30]
+@in_virtual_time
+async def test_small_changes_of_use_are_not_reported() -> None:
+    gate = ModelGate("gpt", RateShare())
+    clients = Clients(gate)
+    seen = []
+    for _ in range(7):
+        await clients.call(tokens(1000))
+        seen.append(gate.demand().requests_per_minute)
+    assert seen == [3, 7, 10, 15, 15, 20, 30]
 
 
 def test_calls_that_always_wake_late_still_use_the_whole_share() -> None:
@@ -415,20 +355,3 @@ def test_calls_that_always_wake_late_still_use_the_whole_share() -> None:
         bucket.take(1)
         calls += 1
     assert 599 <= calls <= 602
-
-
-def test_a_bucket_that_no_call_waits_for_saves_nothing_beyond_its_burst() -> None:
-    bucket = LeakyBucket(600, 1, 0.0)
-    bucket.take(1)
-    assert bucket.wait_s(1, 100.0) == 0
-    bucket.take(1)
-    assert bucket.wait_s(1, 100.0) == pytest.approx(0.1)
-
-
-def test_what_a_late_call_finds_is_bounded() -> None:
-    bucket = LeakyBucket(600, 1, 0.0)
-    bucket.take(1)
-    bucket.wait_s(1, 0.0)
-    assert bucket.wait_s(1, 100.0) == 0
-    bucket.take(1 + LATE_S * 600 / 60)
-    assert bucket.wait_s(1, 100.0) == pytest.approx(0.1)

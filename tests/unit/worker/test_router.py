@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -12,11 +13,13 @@ from hypothesis import strategies as st
 from agentdash.worker.router import (
     FADING,
     KINDS_KEPT,
+    Classifier,
     Route,
-    Router,
     TierHistory,
+    TierRule,
     TierUse,
     TriesOf,
+    least_tier,
     then,
 )
 from agentdash.worker.session import LimitReached, Task
@@ -37,33 +40,25 @@ MILLION = UsedTokens(input=900_000, output=100_000)
 """With it a model costs its price."""
 
 
-def task(text: str = "sum up") -> Task:
-    return Task(id="t", payload=text)
-
-
 def routed(
     history: TierHistory | None = None,
     *,
-    router: Router | None = None,
     models: tuple[ModelTerms, ...] = ALL,
     budget: str | None = None,
-    text: str = "sum up",
+    **options: Any,
 ) -> Route:
-    chosen = router or Router(history or TierHistory())
-    return asyncio.run(
-        chosen.route(
-            task(text),
-            models,
-            kind="summary",
-            expected=MILLION,
-            budget_usd=None if budget is None else Decimal(budget),
-        )
-    )
+    limit = None if budget is None else Decimal(budget)
+    past = history or TierHistory()
+    return Route("summary", models, past, expected=MILLION, budget_usd=limit, **options)
+
+
+def least(text: str, *rules: TierRule, classifier: Classifier | None = None) -> ModelTier | None:
+    return asyncio.run(least_tier(Task(id="t", payload=text), rules, classifier))
 
 
 def failures(history: TierHistory, times: int) -> None:
     for _ in range(times):
-        history.tried("summary", NANO, did_it=False, use=TierUse())
+        history.tried("summary", NANO.name, did_it=False)
 
 
 def test_the_cheapest_model_is_tried_first_and_better_ones_after_it() -> None:
@@ -82,9 +77,9 @@ def test_a_rule_says_the_least_tier_that_a_task_needs() -> None:
     def short(asked: Task) -> ModelTier | None:
         return ModelTier.STANDARD
 
-    router = Router(TierHistory(), (contracts, short))
-    assert routed(router=router, text="read the contract").model == PREMIUM
-    assert routed(router=router).model == STANDARD
+    assert least("read the contract", contracts, short) is ModelTier.PREMIUM
+    assert least("sum up", contracts, short) is ModelTier.STANDARD
+    assert routed(least=ModelTier.STANDARD).model == STANDARD
 
 
 def test_a_classifier_is_asked_only_where_no_rule_speaks() -> None:
@@ -97,15 +92,13 @@ def test_a_classifier_is_asked_only_where_no_rule_speaks() -> None:
     def by_length(one: Task) -> ModelTier | None:
         return ModelTier.NANO if len(one.goal) < 5 else None
 
-    router = Router(TierHistory(), (by_length,), classify)
-    assert routed(router=router, text="hi").model == NANO
-    assert routed(router=router, text="a long text").model == STANDARD
+    assert least("hi", by_length, classifier=classify) is ModelTier.NANO
+    assert least("a long text", by_length, classifier=classify) is ModelTier.STANDARD
     assert asked == ["a long text"]
 
 
 def test_where_no_model_is_good_enough_the_best_there_is_does_it() -> None:
-    router = Router(TierHistory(), (lambda _: ModelTier.PREMIUM,))
-    assert routed(router=router, models=(STANDARD, NANO)).model == STANDARD
+    assert routed(least=ModelTier.PREMIUM, models=(STANDARD, NANO)).model == STANDARD
 
 
 def test_a_model_that_fails_too_often_for_its_price_is_passed_over() -> None:
@@ -134,7 +127,7 @@ def test_a_model_that_is_hardly_cheaper_is_not_tried_before_the_better_one() -> 
 def test_kinds_of_tasks_are_learned_apart() -> None:
     history = TierHistory()
     for _ in range(30):
-        history.tried("code", NANO, did_it=False, use=TierUse())
+        history.tried("code", NANO.name, did_it=False)
     assert history.chance("code", NANO.name) < 0.1
     assert routed(history).model == NANO
 
@@ -161,16 +154,13 @@ def test_without_prices_a_model_is_tried_while_it_succeeds_more_often_than_not()
 
 
 def test_each_try_tells_what_its_tier_cost_and_saved() -> None:
-    told: list[tuple[ModelTier, TierUse]] = []
-    history = TierHistory(lambda tier, use: told.append((tier, use)))
-    route = routed(history)
+    told: list[tuple[ModelTerms, TierUse]] = []
+    route = routed(on_use=lambda model, use: told.append((model, use)))
     route.failed(MILLION)
     route.succeeded(MILLION)
-    routed(history).succeeded(MILLION)
     assert told == [
-        (ModelTier.NANO, TierUse(1, 0, Decimal("0.1"), Decimal(0))),
-        (ModelTier.STANDARD, TierUse(1, 1, Decimal(1), Decimal(10))),
-        (ModelTier.NANO, TierUse(1, 1, Decimal("0.1"), Decimal(10))),
+        (NANO, TierUse(1, 0, Decimal("0.1"), Decimal(0))),
+        (STANDARD, TierUse(1, 1, Decimal(1), Decimal(10))),
     ]
 
 
@@ -183,7 +173,7 @@ def test_no_past_sends_a_task_beyond_its_budget(
 ) -> None:
     history = TierHistory()
     for tried, did_it in past:
-        history.tried("summary", tried, did_it=did_it, use=TierUse())
+        history.tried("summary", tried.name, did_it=did_it)
     left = budget
     try:
         route = routed(history, budget=str(budget))
@@ -204,7 +194,7 @@ def test_workers_that_add_to_each_other_know_what_one_alone_would() -> None:
         worker = (first, second)[number // 7 % 2]
         worker.go_on_from(stored)
         for history in (alone, worker):
-            history.tried("sum", NANO, did_it=number % 3 == 0, use=TierUse())
+            history.tried("sum", NANO.name, did_it=number % 3 == 0)
             history.passed_over("sum", NANO.name)
         stored = then(stored, worker.take_unsaved())
     assert TierHistory().chance("sum", NANO.name) == 0.75
@@ -215,9 +205,9 @@ def test_workers_that_add_to_each_other_know_what_one_alone_would() -> None:
 
 def test_what_could_not_be_stored_is_stored_later() -> None:
     history = TierHistory()
-    history.tried("sum", NANO, did_it=False, use=TierUse())
+    history.tried("sum", NANO.name, did_it=False)
     lost = history.take_unsaved()
-    history.tried("sum", NANO, did_it=True, use=TierUse())
+    history.tried("sum", NANO.name, did_it=True)
     history.give_back(lost)
     [kept] = history.take_unsaved().values()
     assert (kept.done, kept.failed, kept.faded) == (1.0, FADING, 2)
@@ -227,7 +217,7 @@ def test_what_could_not_be_stored_is_stored_later() -> None:
 def test_only_the_latest_kinds_are_kept() -> None:
     history = TierHistory()
     for number in range(KINDS_KEPT + 5):
-        history.tried(f"kind-{number}", NANO, did_it=False, use=TierUse())
+        history.tried(f"kind-{number}", NANO.name, did_it=False)
     assert len(history.take_unsaved()) == KINDS_KEPT
     assert history.chance("kind-4", NANO.name) == 0.75
     assert history.chance("kind-5", NANO.name) < 0.75

@@ -19,10 +19,9 @@ from agentdash.worker import (
     TaskTerms,
     UsedTokens,
 )
+from agentdash.worker.limits import ModelGates, Spending
 from agentdash.worker.models import ModelCalls
-from agentdash.worker.rates import ModelGates
 from agentdash.worker.router import TierHistory
-from agentdash.worker.spending import Spending
 
 
 def session(saved: list[Any] | None = None, **terms: Any) -> Session:

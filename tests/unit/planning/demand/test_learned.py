@@ -10,10 +10,9 @@ import msgspec
 import pytest
 
 from controller.model.decision import Bound, Code, Decision
-from controller.model.fleet import NativePreset, Rule
+from controller.model.fleet import AverageValueTarget, ExternalMetric, NativePreset, Rule
 from controller.model.intents import Scope
 from controller.model.memory import Memory
-from controller.model.metrics import AverageValueTarget, ExternalMetric
 from controller.model.observation import Pod, PodPhase, Pods, QueueDepth
 from controller.model.readings import Fresh
 from controller.model.scarcity import TaskUsage, Warm

@@ -7,22 +7,24 @@ from decimal import Decimal
 from msgspec.structs import replace
 
 from controller.model.decision import Code, Decision, Gate
-from controller.model.fleet import Fleet, NativeCosts, Pool, Rule
+from controller.model.fleet import Fleet, NativeCosts, Pool, ResourceMetric, Rule, UtilizationTarget
 from controller.model.intents import Intents
 from controller.model.memory import Memory
-from controller.model.metrics import (
+from controller.model.observation import (
     ConditionStatus,
     ContainerRequest,
     MeasuredPod,
     MetricValue,
+    Observation,
     PodReadiness,
+    Pods,
     PodUsage,
     PodUsages,
-    ResourceMetric,
+    PoolObservation,
+    QueueDepth,
     StatusPhase,
-    UtilizationTarget,
+    Workload,
 )
-from controller.model.observation import Observation, Pods, PoolObservation, QueueDepth, Workload
 from controller.model.readings import Absent, Fresh, Reading, Why
 from controller.model.scarcity import Warm
 from controller.planning.demand.native import arrivals_per_s
@@ -187,7 +189,7 @@ def test_replicas_that_the_rule_keeps_ready_are_among_the_spares() -> None:
     memory = consumer.story.remembered.native
     assert memory is not None
     arrivals = Decimal(repr(arrivals_per_s(memory.learned, consumer.story.now) * 9.0))
-    most = spares_for_arrivals(arrivals * Decimal("1.25"), Decimal("0.99"))
+    most = spares_for_arrivals(float(arrivals) * 1.25, 0.99)
     assert decision.recommendation is not None
     assert decision.target is not None
     assert decision.recommendation > memory.base

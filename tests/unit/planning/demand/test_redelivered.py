@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 import msgspec
 import pytest
 
@@ -13,8 +11,7 @@ from controller.model.ids import QueueName
 from controller.model.memory import Memory
 from controller.model.observation import QueueDepth
 from controller.model.readings import Fresh
-from controller.nats.consumers import summed
-from controller.planning.demand.queue import capped_demand
+from controller.nats.lag import summed
 from controller.planning.explain import sentence
 from unit.planning.story import START, Story, behavior, codes, make_pool, silence
 
@@ -206,19 +203,3 @@ def test_a_step_of_the_clock_and_a_restart_keep_the_age_of_poison() -> None:
     decision = queue.tick(0, 2, 2, again=9)
     reason = next(each for each in decision.reasons if each.code is Code.POISON)
     assert reason.numbers["since"] == START + 3_600
-
-
-def test_in_no_small_world_redelivered_messages_starve_or_grow_a_pool() -> None:
-    for pending, in_flight, redelivered, per, current in itertools.product(
-        range(5), range(5), range(-1, 7), (1, 3), range(5)
-    ):
-        depth = QueueDepth(pending=pending, in_flight=in_flight, redelivered=redelivered)
-        plain = -(-(pending + in_flight) // per)
-        demand = capped_demand(plain, depth, per, current)
-        assert min(plain, 1) <= demand <= plain
-        repeats = max(min(redelivered, in_flight), 0)
-        assert demand >= -(-(pending + in_flight - repeats) // per)
-        if not repeats or current >= plain:
-            assert demand == plain
-        if repeats == in_flight and not pending:
-            assert demand <= max(current, 1)

@@ -8,12 +8,11 @@ from controller.model.decision import Bound, Code, Decision
 from controller.model.fleet import Fleet, Rule
 from controller.model.intents import Intents, Scope
 from controller.model.memory import Memory
-from controller.model.observation import Observation, Pods, PoolObservation, QueueDepth, Workload
-from controller.model.readings import Fresh
+from controller.model.observation import Observation, Pods, Workload
 from controller.planning.explain import sentence
 from controller.planning.inputs import PAUSED_REPLICAS, PAUSED_SCALE_IN
 from support.asked import a_cap, a_pause, a_pin, intents_of, no_growth_of
-from support.planning import plan
+from support.planning import plan, seen_pool
 from unit.planning.limit.test_pause import OBSERVED_FOR_LONG
 from unit.planning.story import START, Story, behavior, codes, make_pool
 
@@ -34,11 +33,7 @@ def decide(
     """A pool with a max of 20."""
     pool = make_pool(behavior=behavior(down_window_s=0), cooldown_s=0.0, rule=rule, **fields)
     workload = Workload(replicas=current, current=current, annotations=annotations or {})
-    seen = PoolObservation(
-        queue=Fresh(value=QueueDepth(pending=work, in_flight=0), at=START),
-        workload=Fresh(value=workload, at=START),
-        pods=Fresh(value=Pods(ready=current), at=START),
-    )
+    seen = seen_pool(work, workload, at=START, pods=Pods(ready=current))
     result, _ = plan(
         Observation(pools={pool.key: seen}),
         Fleet(pools=(pool,)),

@@ -8,11 +8,10 @@ from controller.model.decision import Bound, Code, Decision
 from controller.model.fleet import Fleet, Rule
 from controller.model.intents import Scope
 from controller.model.memory import Memory, PoolMemory, RecommendationRun
-from controller.model.observation import Observation, Pods, PoolObservation, QueueDepth, Workload
-from controller.model.readings import Fresh
+from controller.model.observation import Observation, Workload
 from controller.planning.explain import sentence
 from support.asked import a_pause, intents_of
-from support.planning import plan
+from support.planning import plan, seen_pool
 from unit.planning.story import START, behavior, codes, make_pool
 
 LONG_AGO = START - 9_000
@@ -26,11 +25,7 @@ OBSERVED_FOR_LONG = PoolMemory(
 def decide(keep: int | None, *, work: int, rule: Rule = Rule.NATIVE) -> Decision:
     """A pool of 8, with a max of 20, that mara pauses."""
     pool = make_pool(rule=rule, behavior=behavior(down_window_s=0), cooldown_s=0.0)
-    seen = PoolObservation(
-        queue=Fresh(value=QueueDepth(pending=work, in_flight=0), at=START),
-        workload=Fresh(value=Workload(replicas=8, current=8), at=START),
-        pods=Fresh(value=Pods(ready=8), at=START),
-    )
+    seen = seen_pool(work, Workload(replicas=8, current=8), at=START)
     result, _ = plan(
         Observation(pools={pool.key: seen}),
         Fleet(pools=(pool,)),

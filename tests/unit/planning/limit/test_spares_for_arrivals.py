@@ -8,7 +8,15 @@ import pytest
 from msgspec.structs import replace
 
 from controller.model.decision import Bound, Decision
-from controller.model.fleet import Fleet, Pool, Rule, Tenant, Tier
+from controller.model.fleet import (
+    AverageValueTarget,
+    ExternalMetric,
+    Fleet,
+    Pool,
+    Rule,
+    Tenant,
+    Tier,
+)
 from controller.model.ids import pool_key
 from controller.model.intents import Intents
 from controller.model.memory import (
@@ -20,11 +28,9 @@ from controller.model.memory import (
     PoolMemory,
     RecommendationRun,
 )
-from controller.model.metrics import AverageValueTarget, ExternalMetric
-from controller.model.observation import Observation, Pods, PoolObservation, QueueDepth, Workload
-from controller.model.readings import Fresh
+from controller.model.observation import Observation, Workload
 from controller.model.scarcity import Capacity, Resources, Warm
-from support.planning import plan
+from support.planning import plan, seen_pool
 from unit.planning.story import START, behavior
 
 HIGH, LOW = Tier(name="enterprise", priority=1000), Tier(name="starter", priority=100)
@@ -68,11 +74,7 @@ def decide(
 ) -> dict[str, Decision]:
     """What each tenant's pool gets where so much work waits."""
     pools = {
-        each.key: PoolObservation(
-            queue=Fresh(value=QueueDepth(pending=waiting, in_flight=0), at=START),
-            workload=Fresh(value=Workload(replicas=replicas, current=replicas), at=START),
-            pods=Fresh(value=Pods(ready=replicas), at=START),
-        )
+        each.key: seen_pool(waiting, Workload(replicas=replicas, current=replicas), at=START)
         for each, waiting in works.items()
     }
     capacity = Capacity(resources=Resources(replicas=room))

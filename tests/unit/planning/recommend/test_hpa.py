@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from controller.model.decision import Bound, Code, Gate
-from controller.model.fleet import Behavior, Rule, Schedule, SelectPolicy, WeeklyWindow
-from controller.model.metrics import (
+from controller.model.fleet import (
+    Behavior,
     ExternalMetric,
-    Figure,
-    MetricValue,
     ObjectMetric,
+    Rule,
+    Schedule,
+    SelectPolicy,
     ValueTarget,
+    WeeklyWindow,
 )
+from controller.model.observation import Figure, MetricValue
 from controller.model.readings import Fresh
 from property.fleets import BY_DEFAULT
 from reference.windows import NaiveHpa
 from unit.planning.metered import (
-    AT_ONCE,
     LAG,
     SILENT,
     Metered,
@@ -58,31 +58,10 @@ def test_the_largest_proposal_wins_and_each_is_explained() -> None:
     assert numbers_of(decision, Code.METRIC_UNKNOWN)["metric"] == "jobs"
 
 
-def test_of_two_metrics_the_larger_proposal_wins() -> None:
-    pool = by_hpa(metrics=(LAG, replace(LAG, name="backlog")))
-    for lag, backlog in ((35, 10), (10, 35)):
-        decision = Metered(pool, 2).tick(0, lag=series(lag), backlog=series(backlog))
-        assert decision.recommendation == 7
-        assert codes(decision).count(Code.METRIC) == 2
-
-
 def test_within_tolerance_the_size_stays_and_says_so() -> None:
     decision = Metered(by_hpa(), 10).tick(54)
     assert decision.recommendation == 10
     assert numbers_of(decision, Code.TOLERATED)["ratio"] == 1.08
-
-
-def test_a_tolerance_of_its_own_replaces_the_default() -> None:
-    strict = replace(AT_ONCE, scale_up=replace(AT_ONCE.scale_up, tolerance=Decimal("0.01")))
-    assert Metered(by_hpa(behavior=strict), 10).tick(54).recommendation == 11
-
-
-def test_without_a_behavior_block_growth_is_twice_the_size_or_four() -> None:
-    pool = by_hpa(max=50, behavior=HPA_DEFAULTS, without_behavior=True)
-    metered = Metered(pool, 1)
-    assert [metered.tick(200, after_s=15.0).recommendation for _ in range(4)] == [4, 8, 16, 32]
-    with_block = Metered(replace(pool, without_behavior=False), 1)
-    assert [with_block.tick(200, after_s=15.0).recommendation for _ in range(4)] == [5, 10, 20, 40]
 
 
 def test_an_unknown_metric_blocks_shrinking_and_is_named() -> None:
@@ -99,18 +78,6 @@ def test_an_unknown_queue_that_is_no_metric_holds_nothing() -> None:
     metered = Metered(by_hpa(metrics=(LAG,)), 6)
     metered.tick(None, lag=series(30))
     assert metered.tick(None, lag=series(10)).next == 2
-
-
-def test_from_zero_goes_to_min_and_at_least_one_as_keda_does() -> None:
-    decision = Metered(by_hpa(min=0), 0).tick(40)
-    assert (decision.recommendation, decision.wake) == (1, True)
-    assert Code.ACTIVATED in codes(decision)
-
-
-def test_activation_is_strict() -> None:
-    pool = by_hpa(min=0, activation=40)
-    assert Metered(pool, 0).tick(40).next == 0
-    assert Metered(pool, 0).tick(41).next == 1
 
 
 def test_an_idle_pool_shrinks_by_policy_and_then_sleeps() -> None:
@@ -152,14 +119,6 @@ def test_after_a_lost_memory_a_resting_pool_is_not_taken_for_switched_off() -> N
     metered = Metered(by_hpa(min=3, idle=0), 0)
     assert metered.tick(0).next == 0
     assert metered.tick(1).next == 3
-
-
-def test_a_size_out_of_bounds_is_corrected_at_once() -> None:
-    slow = behavior(up=(pods(1, 60),), down=(pods(1, 60),))
-    decision = Metered(by_hpa(min=4, behavior=slow), 1).tick(0)
-    assert (decision.recommendation, decision.next) == (4, 4)
-    above = Metered(by_hpa(max=4, behavior=slow), 9).tick(0)
-    assert above.recommendation == 4
 
 
 def test_min_is_named_where_it_decides() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from controller.model.decision import Bound, Code, Decision
-from controller.model.fleet import Rule, SelectPolicy
+from controller.model.fleet import Rule
 from controller.model.observation import Workload
 from controller.model.readings import Fresh
 from controller.planning.inputs import FORCE_ACTIVATION
@@ -25,17 +25,6 @@ def test_a_burst_takes_a_pool_from_one_to_ten_in_one_tick() -> None:
     assert codes(decision) == [Code.QUEUE, Code.AT_MAX]
 
 
-@pytest.mark.parametrize("messages", [0, 49, 50])
-def test_as_many_messages_as_the_activation_do_not_wake(messages: int) -> None:
-    decision = Story(make_pool(activation=50, target=10)).tick(messages)
-    assert decision.next == 0
-    assert (Code.INACTIVE in codes(decision)) == (messages > 0)
-
-
-def test_one_more_message_than_the_activation_wakes() -> None:
-    assert Story(make_pool(activation=50, target=10)).tick(51).next == 6
-
-
 def test_neither_windows_nor_policies_delay_the_first_replica() -> None:
     rules = behavior(up_window_s=300, up=(percent(100, 60),))
     story = Story(make_pool(behavior=rules), replicas=1)
@@ -44,12 +33,6 @@ def test_neither_windows_nor_policies_delay_the_first_replica() -> None:
     decision = story.tick(9)
     assert decision.next == 1
     assert Code.ACTIVATED in codes(decision)
-
-
-def test_policies_limit_all_but_the_first_replica() -> None:
-    decision = Story(make_pool(behavior=behavior(up=(pods(4, 60),)))).tick(9)
-    assert decision.next == 4
-    assert codes(decision) == [Code.QUEUE, Code.RATE_LIMITED_UP, Code.ACTIVATED]
 
 
 def test_the_last_replica_goes_only_after_the_cooldown_has_passed() -> None:
@@ -93,27 +76,6 @@ def test_every_step_to_zero_obeys_the_policies() -> None:
     sizes = story.ticks(200)
     assert [sizes.count(size) for size in (4, 1)] == [60, 60]
     assert sizes[-1] == 0
-
-
-def test_a_disabled_direction_keeps_the_last_replica_too() -> None:
-    rules = behavior(down_window_s=0, select_down=SelectPolicy.DISABLED)
-    story = Story(make_pool(cooldown_s=10.0, behavior=rules), replicas=1)
-    story.ticks(20)
-    decision = story.tick()
-    assert codes(decision) == [Code.QUEUE, Code.RATE_LIMITED_DOWN]
-    assert decision.next == 1
-
-
-def test_the_last_replica_does_not_wait_for_the_window() -> None:
-    story = Story(make_pool(cooldown_s=10.0), replicas=1).warmed_up(pending=1)
-    assert story.ticks(20).index(0) == 10
-
-
-def test_with_min_above_zero_activation_does_not_matter() -> None:
-    story = Story(make_pool(min=1, activation=50, target=10, cooldown_s=5.0), replicas=4)
-    story.ticks(600, pending=40)
-    assert story.replicas == 4
-    assert codes(story.tick(40)) == [Code.QUEUE]
 
 
 def test_a_pool_never_active_waits_for_the_initial_cooldown_from_when_it_first_ran() -> None:
@@ -177,12 +139,50 @@ def test_while_activation_is_forced_no_cooldown_takes_the_last_replica(rule: Rul
     assert story.ticks(10)[-1] == 0
 
 
-@pytest.mark.parametrize("value", ["false", "0"])
-def test_a_forced_activation_that_is_off_wakes_nothing(value: str) -> None:
-    assert annotated(Story(make_pool()), {FORCE_ACTIVATION: value}).next == 0
-
-
 def test_work_that_wakes_a_pool_is_named_before_the_forced_activation() -> None:
     decision = annotated(Story(make_pool()), FORCED, pending=3)
     assert decision.next == 3
     assert codes(decision) == [Code.QUEUE, Code.ACTIVATED]
+
+
+def test_the_reason_of_a_window_says_until_when_it_holds() -> None:
+    story = Story(make_pool(), replicas=8).warmed_up(pending=8)
+    # the last tick with eight messages was 300 s after the start
+    assert story.tick(2).reasons[-1].numbers == {"window_s": 300, "until": START + 600}
+
+
+def test_a_shrinking_limit_is_named() -> None:
+    rules = behavior(down_window_s=0, down=(percent(50, 60),))
+    decision = Story(make_pool(behavior=rules), replicas=11).tick()
+    assert decision.next == 5
+    assert decision.reasons[-1].code is Code.RATE_LIMITED_DOWN
+    assert decision.reasons[-1].numbers["policy"] == "Percent 50% in 60 s"
+
+
+def test_a_size_below_min_goes_to_its_demand_in_the_same_tick() -> None:
+    assert Story(make_pool(min=3), replicas=1).tick(9).next == 9
+
+
+def test_an_idle_pool_stays_at_min_and_says_so() -> None:
+    story = Story(make_pool(min=2), replicas=2).warmed_up()
+    decision = story.tick()
+    assert codes(decision) == [Code.QUEUE, Code.AT_MIN]
+    assert decision.bound is Bound.MIN
+
+
+def test_zero_by_hand_is_left_alone_where_min_is_more() -> None:
+    story = Story(make_pool(min=2), replicas=3).warmed_up(pending=3)
+    story.replicas = 0
+    decision = story.tick(9)
+    assert codes(decision) == [Code.QUEUE, Code.SCALED_TO_ZERO_BY_HAND]
+    assert (decision.next, decision.wake) == (0, False)
+    story.replicas = 1
+    assert story.tick(2).next == 2
+
+
+def test_a_pool_that_the_plan_scaled_to_zero_follows_a_min_that_is_raised() -> None:
+    story = Story(make_pool(cooldown_s=5.0, behavior=behavior(down_window_s=0)), replicas=1)
+    story.ticks(20)
+    assert (story.replicas, story.remembered.own_zero) == (0, True)
+    story.pool = make_pool(min=2)
+    assert story.tick().next == 2

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import msgspec
 import pytest
 
 from controller.model.decision import Code, Decision, Number
-from controller.model.memory import PoolMemory
-from controller.planning.memory import not_ahead
-from support.full_memory import Path, full_memory, time_paths, with_value
 from unit.planning.story import START, Story, behavior, codes, make_pool, pods
 
 LIMITED = behavior(up=(pods(4, 60),), down_window_s=0, down=(pods(2, 60),))
@@ -58,33 +52,6 @@ def test_a_clock_set_back_between_two_runs_does_not_hold_an_unconfirmed_write_fo
     story.now -= 86_400
     story.ticks(32, pending=7)
     assert story.remembered.asked is None
-
-
-FULL = msgspec.to_builtins(full_memory(START))
-
-
-@pytest.mark.parametrize(
-    "path", list(time_paths(FULL)), ids=lambda path: ".".join(map(str, path[-3:]))
-)
-def test_whichever_time_lies_ahead_the_whole_memory_is_moved_back(path: Path) -> None:
-    ahead = msgspec.convert(with_value(FULL, path, START + 3_600), PoolMemory)
-    moved = msgspec.to_builtins(not_ahead(ahead, START))
-    times = [_at(moved, each) for each in time_paths(moved)]
-    assert sorted(set(times)) == [START - 3_600, START]
-
-
-def _at(plain: Any, path: Path) -> Any:
-    for key in path:
-        plain = plain[key]
-    return plain
-
-
-@pytest.mark.parametrize("step", [float("nan"), float("inf"), float("-inf")])
-def test_a_step_of_no_length_is_no_step(step: float) -> None:
-    story = Story(make_pool(), replicas=5)
-    story.tick(5)
-    story.tick(5, clock_step_s=step)
-    assert story.remembered.since == START
 
 
 ABSURD_STEPS = [1e12, -1e12, 1e300, -1e300]

@@ -8,14 +8,13 @@ import pytest
 from controller.model.decision import Code, Decision, Gate
 from controller.model.fleet import Fleet, Tenant, Tier
 from controller.model.intents import Intents, Scope
-from controller.model.memory import Memory, PoolMemory, SetBack
-from controller.model.observation import Observation, Pods, PoolObservation, QueueDepth, Workload
+from controller.model.memory import Memory
+from controller.model.observation import Observation, PoolObservation, Workload
 from controller.model.readings import Fresh
 from controller.model.scarcity import Resources
-from controller.planning.memory import not_ahead
 from support.asked import a_freeze, intents_of
-from support.planning import plan
-from unit.planning.story import START, Story, behavior, codes, make_pool, pods, silence
+from support.planning import plan, seen_pool
+from unit.planning.story import Story, behavior, codes, make_pool, pods, silence
 
 QUICK = behavior(down_window_s=0)
 CONTESTED_S = 600
@@ -70,19 +69,6 @@ def test_a_contest_ends_ten_minutes_after_the_last_change(theirs: int) -> None:
     assert not story.remembered.set_back
 
 
-def test_another_change_starts_the_ten_minutes_again() -> None:
-    story = contested()
-    story.ticks(500, pending=5)
-    decision = set_by_hand(story, 11)
-    assert decision.gate is Gate.CONTESTED
-    assert decision.reasons[-1].numbers["until"] == story.now - 2 + 600
-    assert (decision.reasons[-1].numbers["times"], decision.reasons[-1].numbers["theirs"]) == (
-        4,
-        11,
-    )
-    assert story.ticks(CONTESTED_S, pending=5).index(5) == CONTESTED_S - 2
-
-
 def test_the_pool_is_left_alone_for_as_long_as_the_changes_go_on() -> None:
     story = contested()
     for size in (11, 9, 12, 9, 10, 9, 11, 9, 12, 9):
@@ -118,11 +104,7 @@ def test_no_other_pool_gets_what_a_contested_pool_has() -> None:
 
 
 def seen(work: int, replicas: int, now: float) -> PoolObservation:
-    return PoolObservation(
-        queue=Fresh(value=QueueDepth(pending=work, in_flight=0), at=now),
-        workload=Fresh(value=Workload(replicas=replicas), at=now),
-        pods=Fresh(value=Pods(ready=replicas), at=now),
-    )
+    return seen_pool(work, replicas, at=now)
 
 
 def test_three_changes_further_apart_are_no_contest() -> None:
@@ -130,19 +112,6 @@ def test_three_changes_further_apart_are_no_contest() -> None:
     for _ in range(9):
         assert set_by_hand(story, 9).next == 5
         story.ticks(300, pending=5)
-
-
-def test_after_a_contest_it_takes_three_changes_again() -> None:
-    story = contested()
-    story.ticks(CONTESTED_S, pending=5)
-    assert [set_by_hand(story, 9).gate for _ in range(3)] == [None, None, Gate.CONTESTED]
-
-
-def test_a_contested_pool_neither_grows_nor_shrinks_with_its_work() -> None:
-    story = contested()
-    for work in (0, 20, 1):
-        decision = story.tick(work)
-        assert (decision.next, codes(decision)[-1]) == (9, Code.CONTESTED)
 
 
 def test_zero_is_no_contest_where_the_plan_wants_zero_as_well() -> None:
@@ -193,15 +162,6 @@ def test_a_change_while_the_plan_is_blind_is_no_contest() -> None:
     assert not story.remembered.set_back
 
 
-def test_a_size_that_the_plan_never_set_is_not_contested() -> None:
-    story = Story(make_pool(behavior=QUICK), replicas=5)
-    story.ignores_writes = True
-    for size in (9, 4, 11, 3, 8):
-        story.replicas = size
-        decision = story.tick(5)
-        assert (decision.next, decision.gate) == (5, None)
-
-
 def test_a_late_write_of_the_plan_is_no_contest() -> None:
     story = settled()
     for _ in range(5):
@@ -216,15 +176,6 @@ def test_a_late_write_of_the_plan_is_no_contest() -> None:
         assert (decision.next, decision.gate) == (5, None)
         story.tick(5)
     assert not story.remembered.set_back
-
-
-def test_a_step_by_a_policy_that_is_set_back_counts_like_any_other() -> None:
-    story = settled(behavior=behavior(down_window_s=0, down=(pods(2, 60),)))
-    gates = []
-    for _ in range(3):
-        story.wait(60)
-        gates.append(set_by_hand(story, 20).gate)
-    assert gates == [None, None, Gate.CONTESTED]
 
 
 def test_a_controller_that_is_faster_than_a_tick_is_noticed_by_the_generation() -> None:
@@ -267,20 +218,6 @@ def test_a_clock_that_was_set_back_between_two_runs_does_not_prolong_the_contest
     story = contested()
     story.now -= 86_400
     assert story.ticks(CONTESTED_S + 2, pending=5)[-1] == 5
-
-
-LATE = SetBack(ours=5, theirs=9, at=START + 86_400)
-
-
-@pytest.mark.parametrize(
-    "memory",
-    [PoolMemory(since=START - 50, set_back=(LATE,)), PoolMemory(since=START - 50, replaced=LATE)],
-    ids=["set back", "replaced"],
-)
-def test_a_change_that_lies_ahead_moves_the_whole_memory_back(memory: PoolMemory) -> None:
-    moved = not_ahead(memory, START)
-    assert moved.since == START - 86_450
-    assert [each.at for each in (moved.replaced, *moved.set_back) if each is not None] == [START]
 
 
 def test_an_idle_pool_that_is_woken_by_hand_goes_back_to_zero_three_times() -> None:

@@ -7,7 +7,7 @@ import pytest
 from controller.model.decision import Code, Decision, Gate
 from controller.model.observation import Workload
 from controller.model.readings import Fresh
-from controller.model.rights import named, writer
+from controller.model.servers import named, writer
 from unit.planning.story import Story, behavior, codes, make_pool
 
 CONTESTED_S, RESTORED_S = 600, 3600

@@ -10,8 +10,14 @@ import pytest
 from controller.model.decision import Code
 from controller.model.fleet import Behavior, Fleet, Pool, ScalingRules
 from controller.model.ids import PoolKey
-from controller.model.memory import Memory, PendingWrite, PoolMemory, RecommendationRun, SetBack
-from controller.model.tick import SavedMemory
+from controller.model.memory import (
+    Memory,
+    PendingWrite,
+    PoolMemory,
+    RecommendationRun,
+    SavedMemory,
+    SetBack,
+)
 from controller.planning.resume import doubted, resumed, saw_more
 from support.world import START, make_fleet, make_pool
 from unit.planning.story import Story, behavior, codes, pods

@@ -17,9 +17,7 @@ from controller.model.memory import Memory, PoolMemory, RecommendationRun
 from controller.model.observation import (
     ClusterRoom,
     Observation,
-    Pods,
     PoolObservation,
-    QueueDepth,
     TenantObservation,
     TokenUsage,
     Workload,
@@ -27,7 +25,7 @@ from controller.model.observation import (
 from controller.model.readings import Fresh, Stale
 from controller.model.scarcity import Budget, Capacity, Resources, TaskUsage
 from support.asked import a_pause, intents_of
-from support.planning import plan
+from support.planning import plan, seen_pool
 from support.world import START, TIER, make_pool
 
 ABSURD: Final = 2**63
@@ -94,12 +92,7 @@ def decide(
 
 
 def seen(work: int, requests: Resources, usage: TaskUsage | None) -> PoolObservation:
-    return PoolObservation(
-        queue=Fresh(value=QueueDepth(pending=work, in_flight=0), at=START),
-        workload=Fresh(value=Workload(replicas=8, requests=requests), at=START),
-        pods=Fresh(value=Pods(ready=8), at=START),
-        task_usage=usage,
-    )
+    return seen_pool(work, Workload(replicas=8, requests=requests), at=START, task_usage=usage)
 
 
 REQUESTED = [

@@ -13,18 +13,14 @@ from controller.model.intents import Intents
 from controller.model.memory import Memory
 from controller.model.observation import (
     Observation,
-    Pods,
-    PoolObservation,
-    QueueDepth,
     TenantObservation,
     TokenUsage,
-    Workload,
 )
 from controller.model.readings import Fresh
 from controller.model.scarcity import Budget, TaskUsage
 from controller.planning.explain import sentence
 from support.asked import a_budget, intents_of
-from support.planning import plan
+from support.planning import plan, seen_pool
 from support.world import START, TIER, make_pool
 
 TASK = TaskUsage(input_tokens=5000, seconds=Decimal(10))
@@ -43,11 +39,7 @@ def decided(
     budget = Budget(tokens_per_day=100_000, hard=hard)
     tenant = Tenant(name="acme", tier=TIER, namespace="tenant-acme", budget=budget)
     pools = tuple(replace(pool, usage=task) for pool in (FIRST, SECOND))
-    seen = PoolObservation(
-        queue=Fresh(value=QueueDepth(pending=4, in_flight=0), at=START),
-        workload=Fresh(value=Workload(replicas=0), at=START),
-        pods=Fresh(value=Pods(), at=START),
-    )
+    seen = seen_pool(4, 0, at=START)
     usage = Fresh(value=TokenUsage(used=Decimal(used)), at=START)
     observation = Observation(
         pools={pool.key: seen for pool in pools},
@@ -124,12 +116,7 @@ def paced(measured: TaskUsage | None) -> Decision:
     budget = Budget(tokens_per_day=1_000_000)
     tenant = Tenant(name="acme", tier=TIER, namespace="tenant-acme", budget=budget)
     pool = replace(FIRST, usage=TASK)
-    seen = PoolObservation(
-        queue=Fresh(value=QueueDepth(pending=9, in_flight=0), at=now),
-        workload=Fresh(value=Workload(replicas=0), at=now),
-        pods=Fresh(value=Pods(), at=now),
-        task_usage=measured,
-    )
+    seen = seen_pool(9, 0, at=now, task_usage=measured)
     usage = Fresh(value=TokenUsage(used=Decimal(900_000)), at=now)
     observation = Observation(
         pools={pool.key: seen}, tenants={"acme": TenantObservation(usage=usage)}

@@ -23,9 +23,7 @@ from controller.model.observation import (
 )
 from controller.model.readings import Absent, Fresh, Reading, Why
 from controller.model.scarcity import Budget, Resources, TaskUsage
-from controller.planning.amounts import ReplicaUses
 from controller.planning.compile import compile_fleet
-from controller.planning.share.claims import KnownUses, requests_of
 from controller.planning.share.rows import Scarcity, scarcity_of, spends_budget
 from support.asked import a_budget
 from support.planning import plan
@@ -65,57 +63,39 @@ def fleet(pool: Pool, **fields: object) -> Fleet:
     return replace(Fleet(tenants=(owner,), pools=(pool,)), **fields)
 
 
-def scarce(pool: Pool, seen: Observation) -> Scarcity:
-    return scarcity_of(compile_fleet(fleet(pool)).sharing, seen, NOW, None)
-
-
-def uses(pool: Pool, seen: Observation) -> ReplicaUses:
-    """What one replica takes of the rows there are."""
-    scarcity = scarce(pool, seen)
-    known = KnownUses(tuple(scarcity.rows), scarcity.classes)
-    requests = requests_of(pool, seen.pools.get(pool.key))
-    return known.of(pool, requests, None, tenant=None, model=None)
-
-
 def target(pool: Pool, seen: Observation) -> int | None:
     result, _ = plan(seen, fleet(pool), Intents(), Memory(), NOW)
     return result.decisions[pool.key].target
 
 
-def test_a_replica_takes_what_its_pods_request_unless_its_profile_says_otherwise() -> None:
-    pool = make_pool()
-    seen = observed(pool, quota=Resources(cpu_milli=4000))
-    assert uses(pool, seen).everywhere == {
-        "replicas": 1,
-        "cpu": 500,
-        "memory": 100,
-        "quota-cpu:acme": 500,
-    }
-    own = replace(pool, requests=Resources(cpu_milli=2000))
-    assert uses(own, seen).everywhere["cpu"] == 2000
-    assert "memory" not in uses(own, seen).everywhere, "the profile is the whole"
-
-
-def test_a_pool_whose_requests_are_not_known_takes_only_places() -> None:
-    pool = make_pool()
-    assert uses(pool, observed(pool, requests=Resources())).everywhere == {"replicas": 1}
-    unseen = Observation(capacity=Fresh(value=ROOM, at=NOW))
-    assert uses(pool, unseen).everywhere == {"replicas": 1}
+@pytest.mark.parametrize(
+    ("requests", "own", "expected"),
+    [
+        (REQUESTS, None, 16),
+        (REQUESTS, Resources(cpu_milli=2000), 4),
+        (Resources(cpu_milli=500, memory_bytes=1000), None, 10),
+        (Resources(cpu_milli=500, memory_bytes=1000), Resources(cpu_milli=500), 16),
+        (Resources(), None, 50),
+    ],
+    ids=["its pods'", "its profile's", "memory", "a profile is the whole", "not known"],
+)
+def test_a_replica_takes_what_its_pods_request_unless_its_profile_says_otherwise(
+    requests: Resources, own: Resources | None, expected: int
+) -> None:
+    pool = replace(make_pool(maximum=99), requests=own)
+    assert target(pool, observed(pool, pending=50, requests=requests)) == expected
 
 
 def test_a_class_without_a_known_limit_takes_all_that_others_cannot() -> None:
     pool = replace(make_pool(maximum=99), nodes=("on-demand", "spot"))
     room = ClusterRoom(classes={"spot": Resources(), "on-demand": Resources(cpu_milli=1000)})
     seen = observed(pool, pending=50, capacity=Fresh(value=room, at=NOW))
-    assert uses(pool, seen).flavors == ({"cpu@on-demand": 500}, {})
     assert target(pool, seen) == 50
 
 
 def test_classes_limit_by_what_the_pods_request() -> None:
     pool = replace(make_pool(maximum=99), nodes=("spot", "on-demand"))
     seen = observed(pool, pending=50)
-    assert uses(pool, seen).flavors == ({"cpu@spot": 500}, {"cpu@on-demand": 500})
-    assert scarce(pool, seen).rows["cpu@spot"].bound is Bound.CAPACITY
     assert target(pool, seen) == 16
 
 
@@ -185,11 +165,6 @@ def test_the_pace_counts_whole_minutes_to_the_reset_rounded_up(
     """So it stays the same for a minute."""
     row = paced(MIDNIGHT - seconds_left).rows["budget:acme"]
     assert row.capacity * minutes == 100_000
-
-
-def test_the_pace_holds_until_the_next_whole_minute() -> None:
-    found = paced(MIDNIGHT - 5_999.0).tenants["acme"]
-    assert found.changes_at == MIDNIGHT - 5_940
 
 
 @pytest.mark.parametrize(

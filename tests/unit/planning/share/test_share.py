@@ -28,7 +28,6 @@ from controller.model.observation import (
     PodPhase,
     Pods,
     PoolObservation,
-    QueueDepth,
     TenantObservation,
     TokenUsage,
     Workload,
@@ -47,7 +46,7 @@ from controller.model.scarcity import (
 )
 from controller.planning.whatif import Counterfactual, counterfactuals
 from support.asked import a_freeze, a_pause, a_pin, intents_of
-from support.planning import plan
+from support.planning import plan, seen_pool
 
 # Tuesday 2026-03-03 12:00 UTC
 NOON = 1_772_539_200.0
@@ -82,11 +81,7 @@ def pool(name: str, of: str = "acme", *, low: int = 0, high: int = 100, **fields
 def seen(
     waiting: int, replicas: int, *, busy: int = 0, pods: Pods | None = None
 ) -> PoolObservation:
-    return PoolObservation(
-        queue=Fresh(value=QueueDepth(pending=waiting, in_flight=busy), at=NOON),
-        workload=Fresh(value=Workload(replicas=replicas), at=NOON),
-        pods=Fresh(value=pods or Pods(ready=replicas), at=NOON),
-    )
+    return seen_pool(waiting, replicas, in_flight=busy, at=NOON, pods=pods or Pods(ready=replicas))
 
 
 class World:

@@ -12,12 +12,12 @@ from controller.model.fleet import Fleet, Pool, Tenant, Tier
 from controller.model.ids import pool_key
 from controller.model.intents import Intents
 from controller.model.memory import Memory
-from controller.model.observation import Observation, Pods, PoolObservation, QueueDepth, Workload
-from controller.model.readings import Fresh
+from controller.model.observation import Observation
 from controller.model.scarcity import Budget, LlmModel, Price, TaskUsage
 from controller.planning.explain import headline, sentence
-from controller.planning.share.reasons import CostAlert, cost_alerts, cost_terms_of
-from support.planning import plan
+from controller.planning.share.claims import cost_terms_of
+from controller.planning.share.reasons import CostAlert, cost_alerts
+from support.planning import plan, seen_pool
 from unit.planning.story import START, make_pool
 
 MODEL = LlmModel(name="gpt", price=Price(input=Decimal("2.50"), output=Decimal("10.00")))
@@ -45,14 +45,7 @@ def paid(name: str, tenant: str = "acme", model: str = "gpt") -> Pool:
 
 def decide(fleet: Fleet, **waiting: int) -> dict[str, Decision]:
     """The decisions for pools of 1 replica with so many messages each."""
-    seen = {
-        pool.key: PoolObservation(
-            queue=Fresh(value=QueueDepth(pending=waiting[pool.name], in_flight=0), at=START),
-            workload=Fresh(value=Workload(replicas=1), at=START),
-            pods=Fresh(value=Pods(ready=1), at=START),
-        )
-        for pool in fleet.pools
-    }
+    seen = {pool.key: seen_pool(waiting[pool.name], 1, at=START) for pool in fleet.pools}
     result, _ = plan(Observation(pools=seen), fleet, Intents(), Memory(), START)
     return {pool.name: result.decisions[pool.key] for pool in fleet.pools}
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 from msgspec.structs import replace
 
@@ -16,15 +14,10 @@ from controller.model.observation import (
     Pod,
     PodPhase,
     Pods,
-    PoolObservation,
-    QueueDepth,
-    Workload,
 )
-from controller.model.readings import Absent, Fresh, Stale, Why
 from controller.model.scarcity import Resources
-from controller.planning.step import busy_replicas
 from support.asked import a_pause, intents_of
-from support.planning import plan
+from support.planning import plan, seen_pool
 from support.world import START, TIER, make_pool
 
 OLD = RecommendationRun(replicas=0, first_at=START - 9000, last_at=START - 9000)
@@ -48,11 +41,7 @@ def decide(
         Pod(name=f"p{n}", phase=PodPhase.READY, ready_at=START - (59 if n < young else 60))
         for n in range(5)
     )
-    seen = PoolObservation(
-        queue=Fresh(value=QueueDepth(pending=pending, in_flight=in_flight), at=START),
-        workload=Fresh(value=Workload(replicas=5), at=START),
-        pods=Fresh(value=Pods(ready=5, items=items), at=START),
-    )
+    seen = seen_pool(pending, 5, in_flight=in_flight, at=START, pods=Pods(ready=5, items=items))
     tenant = Tenant(
         name="acme", tier=TIER, namespace="tenant-acme", quota=Resources(replicas=quota)
     )
@@ -72,16 +61,15 @@ def test_idle_replicas_go_at_once() -> None:
     assert (decision.target, decision.next, decision.gate) == (2, 2, None)
 
 
-@pytest.mark.parametrize(("in_flight", "following"), [(1, 1), (3, 3), (5, 5), (9, 5)])
-def test_busy_replicas_finish_first(in_flight: int, following: int) -> None:
-    decision = decide(in_flight=in_flight, paused=True)
+@pytest.mark.parametrize(
+    ("in_flight", "slots", "following"),
+    [(1, 1, 1), (3, 1, 3), (5, 1, 5), (9, 1, 5), (7, 3, 3), (4, 2, 2), (3, 2, 2), (3, 0, 3)],
+)
+def test_busy_replicas_finish_first(in_flight: int, slots: int, following: int) -> None:
+    decision = decide(in_flight=in_flight, paused=True, slots=slots)
     assert (decision.target, decision.next, decision.gate) == (0, following, Gate.BUSY)
     assert decision.reasons[-1].code is Code.BUSY
     assert decision.reasons[-1].numbers == {"busy": following}
-
-
-def test_a_replica_with_several_slots_is_busy_with_as_many_messages() -> None:
-    assert decide(in_flight=7, paused=True, slots=3).next == 3
 
 
 @pytest.mark.parametrize(("young", "following"), [(0, 2), (2, 2), (3, 3), (5, 5)])
@@ -102,21 +90,3 @@ def test_a_pool_that_needs_fewer_itself_waits_for_no_minimum_runtime() -> None:
 def test_an_operators_pause_waits_for_the_minimum_runtime_too() -> None:
     decision = decide(pending=5, paused=True, young=5)
     assert (decision.target, decision.next, decision.gate) == (0, 5, Gate.MINIMUM_RUNTIME)
-
-
-@pytest.mark.parametrize(
-    ("in_flight", "slots", "busy"),
-    [(0, 1, 0), (1, 1, 1), (3, 2, 2), (4, 2, 2), (99, 1, 8), (-1, 1, 0), (10**12, 1, 0), (3, 0, 3)],
-)
-def test_busy_replicas_are_those_that_the_messages_in_flight_fill(
-    in_flight: int, slots: int, busy: int
-) -> None:
-    depth = QueueDepth(pending=0, in_flight=in_flight)
-    assert busy_replicas(Fresh(value=depth, at=START), slots, 8) == busy
-    assert busy_replicas(Stale(value=depth, at=START - 60), slots, 8) == busy
-
-
-def test_of_an_unknown_queue_no_replica_is_known_to_be_busy() -> None:
-    assert busy_replicas(Absent(why=Why.TIMED_OUT), 1, 8) == 0
-    depth = QueueDepth(pending=0, in_flight=math.nan)  # type: ignore[arg-type]
-    assert busy_replicas(Fresh(value=depth, at=START), 1, 8) == 0

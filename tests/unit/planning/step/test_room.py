@@ -17,12 +17,11 @@ from controller.model.observation import (
     PodPhase,
     Pods,
     PoolObservation,
-    QueueDepth,
     Workload,
 )
 from controller.model.readings import Fresh
 from controller.model.scarcity import Capacity, Resources
-from support.planning import plan
+from support.planning import plan, seen_pool
 from support.world import START, make_pool
 
 OLD = RecommendationRun(replicas=0, first_at=START - 9000, last_at=START - 9000)
@@ -63,10 +62,8 @@ class Fleetlet:
                 weight=Decimal(weight),
             )
         )
-        self.seen[pool.key] = PoolObservation(
-            queue=Fresh(value=QueueDepth(pending=work, in_flight=0), at=START),
-            workload=Fresh(value=Workload(replicas=current), at=START),
-            pods=Fresh(value=Pods(ready=current, terminating=terminating), at=START),
+        self.seen[pool.key] = seen_pool(
+            work, current, at=START, pods=Pods(ready=current, terminating=terminating)
         )
         return self
 

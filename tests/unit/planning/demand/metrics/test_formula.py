@@ -11,14 +11,16 @@ from controller.notation.formula_syntax import (
     WITH_PREDICATE,
     FormulaError,
     FormulaFault,
+    check,
 )
-from controller.planning.formula import compile_formula, composite_milli
+from controller.planning import formula as formulas
+from controller.planning.formula import composite_milli
 
 TRIGGERS = {"queue": 2.0, "backlog": 5.0, "gone": None}
 
 
 def compute(text: str) -> float:
-    return compile_formula(text, TRIGGERS).compute(TRIGGERS)
+    return formulas.compute(check(text, TRIGGERS), TRIGGERS)
 
 
 def fault_of(text: str) -> tuple[FormulaFault, int]:
@@ -181,14 +183,14 @@ def test_a_formula_that_would_exhaust_the_stack_is_refused(text: str) -> None:
 
 
 def test_each_trigger_of_a_formula_is_listed_once() -> None:
-    formula = compile_formula("queue + backlog + queue", TRIGGERS)
+    formula = check("queue + backlog + queue", TRIGGERS)
     assert formula.names == ("queue", "backlog")
 
 
 def test_a_trigger_without_a_value_is_an_error_and_not_zero() -> None:
-    formula = compile_formula("queue + backlog", TRIGGERS)
+    formula = check("queue + backlog", TRIGGERS)
     with pytest.raises(FormulaError) as caught:
-        formula.compute({"queue": 1.0})
+        formulas.compute(formula, {"queue": 1.0})
     assert caught.value.fault is FormulaFault.UNKNOWN_NAME
 
 
@@ -212,19 +214,19 @@ def test_every_function_that_takes_a_predicate_is_computed(function: str) -> Non
 
 
 def test_the_composite_metric_is_truncated_to_thousandths() -> None:
-    formula = compile_formula("(a + b) / 3")
+    formula = check("(a + b) / 3")
     assert composite_milli(formula, {"a": 1_000, "b": 1_000}) == 666
     assert composite_milli(formula, {"a": -1_000, "b": -1_000}) == -666
 
 
 def test_a_nil_trigger_takes_its_default_else_the_formula_fails() -> None:
     values = {"a": None, "b": 2_000}
-    assert composite_milli(compile_formula("(a ?? 5) + b"), values) == 7_000
+    assert composite_milli(check("(a ?? 5) + b"), values) == 7_000
     with pytest.raises(FormulaError):
-        composite_milli(compile_formula("a + b"), values)
+        composite_milli(check("a + b"), values)
 
 
 def test_a_composite_metric_beyond_a_quantity_is_an_error() -> None:
     with pytest.raises(FormulaError) as caught:
-        composite_milli(compile_formula("10 ** 300"), {})
+        composite_milli(check("10 ** 300"), {})
     assert caught.value.fault is FormulaFault.NOT_A_NUMBER

@@ -10,25 +10,28 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from controller.model.decision import Code, Gate
-from controller.model.fleet import Pool, Rule
-from controller.model.metrics import (
+from controller.model.fleet import (
     AverageValueTarget,
     ContainerResourceMetric,
     ExternalMetric,
     Fallback,
     FallbackBehavior,
-    Figure,
-    MeasuredPod,
     MetricSpec,
-    MetricValue,
     Modifiers,
     ObjectMetric,
-    PodUsage,
-    PodUsages,
-    Series,
+    Pool,
+    Rule,
     TargetType,
     UtilizationTarget,
     ValueTarget,
+)
+from controller.model.observation import (
+    Figure,
+    MeasuredPod,
+    MetricValue,
+    PodUsage,
+    PodUsages,
+    Series,
 )
 from controller.model.readings import Fresh, Reading
 from controller.planning.demand.hpa_metrics import reading_name

@@ -1,0 +1,172 @@
+"""Budgets that near their end, and limits that hold work for longer than a task takes: their
+findings, and since when it is so.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from fractions import Fraction
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from controller.engine.show.findings import FLEET, Found, found, listed
+from controller.model.decision import CEILINGS, Bound, Code, Decision, Gate
+from controller.model.fleet import Fleet, Tenant
+from controller.model.ids import PoolKey
+from controller.model.observation import TenantObservation
+from controller.model.readings import last_known
+from controller.model.snapshot import Severity
+from controller.planning.explain import duration
+from controller.planning.share.rows import TenantScarcity, local_day, with_budget
+
+# how long a task takes where nobody has measured it
+_USUAL_SERVICE_S: Final = 60.0
+# an operator's pause is meant to stop the work
+_TOLD: Final = CEILINGS - {Bound.PAUSE}
+# these hold the size, whatever the ceiling is
+_HELD_ANYWAY: Final = frozenset({Code.FROZEN, Code.OTHER_AUTOSCALER, Code.CONTESTED, Code.SET_BACK})
+_OF_TENANT: Final = frozenset({Bound.BUDGET, Bound.COST, Bound.QUOTA})
+_OF_FLEET: Final = frozenset({Bound.CAPACITY, Bound.RATE})
+
+
+class WorkFindings:
+    """Remembers since when (Unix seconds) each pool is held below its demand, with its decision, or
+    none of its busy replicas has gone, with its size meanwhile.
+    """
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._tenants = {tenant.name: tenant for tenant in fleet.tenants}
+        self._tenant_of = {pool.key: pool.tenant for pool in fleet.pools}
+        self._sessions_s = {pool.key: pool.session.duration_s for pool in fleet.pools}
+        self._capped: dict[PoolKey, tuple[float, Decision]] = {}
+        self._finishing: dict[PoolKey, tuple[float, int | None]] = {}
+
+    def decided(
+        self, decisions: Iterable[Decision], now: float, bound_since: float | None = None
+    ) -> None:
+        """Take the decisions that were made again at `now`. `bound_since` is when their bound
+        began, which may be before this process did (both Unix seconds).
+        """
+        began = now if bound_since is None else min(bound_since, now)
+        for decision in decisions:
+            known = self._capped.pop(decision.pool, None)
+            if _is_capped(decision):
+                self._capped[decision.pool] = began if known is None else known[0], decision
+            waits = self._finishing.pop(decision.pool, None)
+            if decision.gate is Gate.BUSY:
+                if waits is None or waits[1] != decision.next:
+                    waits = (began if waits is None else now), decision.next
+                self._finishing[decision.pool] = waits
+
+    def found(
+        self,
+        seen: Mapping[str, TenantObservation],
+        scarce: Mapping[str, TenantScarcity],
+        now: float,
+    ) -> Iterator[Found]:
+        """The findings as of `now`: one for each budget, one for each ceiling that holds pools for
+        longer than their tasks take, and one for each pool whose busy replicas do not finish within
+        the longest session. `scarce` has the budgets that operators set.
+        """
+        held: defaultdict[tuple[str, Bound], list[Decision]] = defaultdict(list)
+        for key, (since, decision) in self._capped.items():
+            if now - since > service_s(decision):
+                held[self._subject(key, decision.bound), decision.bound].append(decision)
+        for name, observation in seen.items():
+            if (tenant := self._tenants.get(name)) is None:
+                continue
+            limits = scarce.get(name)
+            tenant = with_budget(tenant, None if limits is None else limits.set_by)
+            of_budget = held.get((name, Bound.BUDGET), [])
+            if (spent := _budget(tenant, observation, of_budget, now)) is not None:
+                held.pop((name, Bound.BUDGET), None)
+                yield spent
+        for (subject, bound), decisions in held.items():
+            yield _held(subject, bound, decisions)
+        for key, (since, _) in self._finishing.items():
+            longest_s = self._sessions_s.get(key, math.inf)
+            if now - since > longest_s:
+                yield found("unfinished", key, longest=duration(longest_s))
+
+    def _subject(self, key: PoolKey, bound: Bound) -> str:
+        if bound in _OF_TENANT:
+            return self._tenant_of.get(key, key)
+        return FLEET if bound in _OF_FLEET else key
+
+
+def service_s(decision: Decision) -> float:
+    """How long one of its tasks takes, in seconds, as far as the decision knows it."""
+    for reason in decision.reasons:
+        measured = reason.numbers.get("service_s")
+        if isinstance(measured, int | float):
+            return float(measured)
+    return _USUAL_SERVICE_S
+
+
+def _is_capped(decision: Decision) -> bool:
+    """Whether a ceiling, and nothing that would hold the pool without it, keeps it below its
+    demand.
+    """
+    if decision.target is None or decision.demand is None or decision.bound not in _TOLD:
+        return False
+    if any(reason.code in _HELD_ANYWAY for reason in decision.reasons):
+        return False
+    return decision.target < decision.demand
+
+
+def _held(subject: str, bound: Bound, decisions: list[Decision]) -> Found:
+    names = "" if len(decisions) == 1 else f" {listed([each.pool for each in decisions])}:"
+    return found(
+        "held by",
+        subject,
+        kind=f"held by {bound}",
+        bound=bound,
+        target=sum(decision.target or 0 for decision in decisions),
+        demand=sum(decision.demand or 0 for decision in decisions),
+        longest=max(service_s(decision) for decision in decisions),
+        names=names,
+        advice=_BOUND_ADVICE.get(bound, "its work waits"),
+    )
+
+
+_BOUND_ADVICE: Final[Mapping[Bound, str]] = {
+    Bound.MAX: "raise replicas.max, or let the work wait",
+    Bound.SCHEDULE: "its schedule allows no more now",
+    Bound.QUOTA: "the tenant's quota is full",
+    Bound.COST: "the limit in USD per hour is reached",
+    Bound.CAPACITY: "the nodes have no room",
+    Bound.RATE: "the model's rate limit feeds no more",
+}
+
+
+def _budget(
+    tenant: Tenant, seen: TenantObservation, held: list[Decision], now: float
+) -> Found | None:
+    budget, usage = tenant.budget, last_known(seen.usage)
+    tokens = budget.tokens_per_day
+    if tokens is None or usage is None:
+        return None
+    gone = Fraction(usage.used) + Fraction(usage.reserved)
+    if gone < Fraction(budget.warn) * tokens:
+        return None
+    severity = Severity.CRITICAL if gone >= tokens and budget.hard else Severity.WARNING
+    if gone >= tokens:
+        effect = "its pools stop" if budget.hard else "its pools go on"
+        state = f"the day's {tokens:,} tokens are spent: {effect}"
+    else:
+        effect = "its pools stop" if budget.hard else "they are only slowed"
+        percent = int(gone * 100 / (tokens or 1))
+        used = f"{percent} % of the day's {tokens:,} tokens are used or reserved"
+        state = f"{used}; at 100 % {effect},"
+    reset = local_day(now, ZoneInfo(tenant.timezone)).end
+    return found(
+        "budget",
+        tenant.name,
+        severity=severity,
+        state=state,
+        until=f"{datetime.fromtimestamp(reset, UTC):%H:%M}Z",
+        stops="" if not held else f"; it holds {listed([each.pool for each in held])}",
+    )

@@ -1,0 +1,211 @@
+"""Tasks as a person sees them, read from a real server and from workers that run."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec import to_builtins
+from nats.js import JetStreamContext
+
+from agentdash.task_lists import TaskLists
+from agentdash.worker import Fatal, Session, Task, UsedTokens
+from agentdash.worker.session import RESULTS_BUCKET, TERMS_HEADER
+from controller.engine.supervise import SystemClock
+from controller.model.ids import PoolKey
+from controller.model.settings import NatsSettings
+from controller.model.tasks import TaskPage, TaskQuestion, TaskRow, TaskState
+from controller.nats.session import NatsSession
+from controller.ports import TasksUnknownError
+from tests.integration.worker.conftest import HIGH, QUEUE, Shop
+from tests.integration.worker.test_verbs import FLEET, agentdash
+
+POOLS = {PoolKey("acme/research"): (HIGH, QUEUE)}
+
+
+@pytest.fixture
+async def desk(shop: Shop) -> AsyncIterator[TaskLists]:
+    async with NatsSession(NatsSettings(servers=(shop.url,)), SystemClock()) as session:
+        while not session.connected:
+            await asyncio.sleep(0.005)
+        yield TaskLists(session)
+
+
+async def page(desk: TaskLists, **changes: Any) -> TaskPage:
+    return await desk.page(TaskQuestion(pools=POOLS, **changes))
+
+
+async def only(desk: TaskLists, task: str, state: TaskState) -> TaskRow:
+    """The one row of this task, once it is in this state; the test's time-out ends it."""
+    while True:
+        found = [row for row in (await page(desk)).rows if row.id == task]
+        assert len(found) <= 1
+        if found and found[0].state is state:
+            return found[0]
+
+
+async def work(task: Task, session: Session) -> object:
+    """As its goal says."""
+    session.used(UsedTokens(input=70, output=7), model="small")
+    if task.goal == "fail":
+        raise Fatal("it cannot be done \x1b]0;owned\x07")
+    if task.goal == "crash":
+        raise RuntimeError("broken tool")
+    if task.goal == "stay":
+        await session.checkpoint({"page": 3})
+        await asyncio.Event().wait()
+    return {"answer": task.goal}
+
+
+async def test_each_task_is_in_one_place_with_what_is_known_of_it(
+    shop: Shop, desk: TaskLists
+) -> None:
+    for task, goal in (("stays", "stay"), ("ends", "count"), ("fails", "fail"), ("dies", "crash")):
+        await shop.submit(goal, task)
+    async with shop.worker(work, slots=4, attempts=1):
+        for task in ("ends", "fails", "dies"):
+            await shop.result(task)
+        await shop.submit("later", "waits", priority="high")  # this worker pulls the other queue
+        running = await only(desk, "stays", TaskState.RUNNING)
+        assert (running.pod, running.tries, running.tokens) == ("one", 1, 77)
+        while not running.checkpoint:
+            running = await only(desk, "stays", TaskState.RUNNING)
+        assert abs(running.at - time.time()) < 60
+        waits = await only(desk, "waits", TaskState.WAITING)
+        assert (waits.priority, waits.tries) == ("high", 0)
+        ended = await only(desk, "ends", TaskState.ENDED)
+        assert (ended.status, ended.tokens, ended.why) == ("done", 77, '{"answer":"count"}')
+        failed = await only(desk, "fails", TaskState.ENDED)
+        assert (failed.status, "\x1b" in failed.why) == ("failed", False)
+        dead = await only(desk, "dies", TaskState.DEAD)
+        assert "broken tool" in dead.why
+        in_full = await desk.look(running)
+        assert (in_full.payload, in_full.checkpoint) == ("stay", 'number 1: {"page":3}')
+        assert json.loads(in_full.terms)["id"] == "stays"
+        assert (await desk.look(ended)).result == '{"answer":"count"}'
+        assert await desk.cancel(running, "by ann\x07") == "stays is cancelled"
+        assert "\x07" not in (await only(desk, "stays", TaskState.ENDED)).why
+
+
+async def test_a_cancelled_task_that_waits_is_said_to_have_ended(
+    shop: Shop, desk: TaskLists
+) -> None:
+    await shop.submit("count", "one")
+    waits = await only(desk, "one", TaskState.WAITING)
+    await desk.cancel(waits, "typo")
+    ended = await only(desk, "one", TaskState.ENDED)
+    assert (ended.status, ended.why) == ("cancelled", "typo")
+    assert not (await page(desk, states=(TaskState.WAITING,))).rows
+    assert "nothing was changed" not in await desk.cancel(waits, "again")
+
+
+async def test_a_dead_task_is_tried_again_and_a_failed_one_while_its_message_is_kept(
+    shop: Shop, desk: TaskLists
+) -> None:
+    await shop.submit("crash", "dies")
+    await shop.submit("fail", "fails")
+    async with shop.worker(work, slots=2, attempts=1):
+        dead = await only(desk, "dies", TaskState.DEAD)
+        failed = await only(desk, "fails", TaskState.ENDED)
+    assert "published to tasks.acme.research again" in await desk.retry(dead)
+    assert (await only(desk, "dies", TaskState.WAITING)).tries == 0
+    with pytest.raises(TasksUnknownError, match="no longer kept"):
+        await desk.retry(failed)
+    with pytest.raises(TasksUnknownError, match="no dead letter any more"):
+        await desk.retry(dead)
+
+
+async def test_a_delivered_task_that_no_worker_has_is_told_apart(
+    shop: Shop, desk: TaskLists
+) -> None:
+    await shop.submit("count", "lost")
+    pulling = await shop.link.jetstream.pull_subscribe_bind(QUEUE.consumer, QUEUE.stream)
+    await pulling.fetch(1)
+    while not (found := await page(desk)).in_flight:
+        await asyncio.sleep(0.01)
+    (row,) = found.rows
+    assert (row.state, "no worker says" in row.why) == (TaskState.WAITING, True)
+
+
+async def test_ten_thousand_waiting_tasks_open_at_once(
+    shop: Shop, desk: TaskLists, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many are asked for as are shown, however many wait."""
+    js = shop.link.jetstream
+    for number in range(10_000):
+        terms = json.dumps({"id": f"task-{number:05}"})
+        await js.publish_async("tasks.acme.research", b'"count"', headers={TERMS_HEADER: terms})
+    await js.publish_async_completed()
+    while (await js.consumer_info(*QUEUE)).num_pending < 10_000:
+        await asyncio.sleep(0.05)
+    asked: list[str] = []
+    get = JetStreamContext.get_msg
+
+    async def counting(self: JetStreamContext, *place: Any, **how: Any) -> Any:
+        asked.append(str(place))
+        return await get(self, *place, **how)
+
+    monkeypatch.setattr(JetStreamContext, "get_msg", counting)
+    began = time.process_time()
+    found = await page(desk)
+    took = time.process_time() - began
+    waiting = [row for row in found.rows if row.state is TaskState.WAITING]
+    assert [row.id for row in waiting] == [f"task-{number:05}" for number in range(100)]
+    assert (found.waiting, found.has_more) == (10_000, True)
+    assert len(asked) <= 110
+    assert took < 0.5
+    assert len((await page(desk, most=300)).rows) == 300
+
+
+async def test_what_others_write_into_the_buckets_hides_no_task(
+    shop: Shop, desk: TaskLists
+) -> None:
+    async with shop.worker(work):
+        await shop.submit("count", "ends")
+        stored = json.dumps(to_builtins(await shop.result("ends"))).encode()
+        js = shop.link.jetstream
+        await js.publish(f"$KV.{RESULTS_BUCKET}.alone", stored)
+        many = stored.replace(b".1.1", b"." + b"9" * 5000 + b".1")
+        assert many != stored
+        await js.publish(f"$KV.{RESULTS_BUCKET}.acme.re\x1b[31msearch.loud", many)
+        await js.publish("agentdash.dead.alone", b"{}")
+        found = {row.id: row for row in (await page(desk)).rows}
+    assert set(found) == {"ends", "loud"}
+    assert found["loud"].number == 0
+    assert "\x1b" not in found["loud"].pool
+
+
+async def test_what_cannot_be_read_is_said_beside_the_rest(shop: Shop, desk: TaskLists) -> None:
+    await shop.submit("count", "one")
+    missing = {PoolKey("acme/none"): (HIGH._replace(consumer="no"),)}
+    found = await desk.page(TaskQuestion(pools=POOLS | missing))
+    assert [row.id for row in found.rows] == ["one"]
+    (problem,) = found.problems
+    assert problem.startswith("the queues of acme/none cannot be read: ")
+
+
+async def test_the_verb_prints_them_and_names_what_it_does_not_know(
+    shop: Shop, tmp_path: Path
+) -> None:
+    (tmp_path / "fleet.yaml").write_text(FLEET.format(url=shop.url), "utf-8")
+    await shop.submit("count", "one")
+    async with shop.worker(work):
+        await shop.result("one")
+    await shop.submit("later", "two", priority="high")
+    code, out, _ = await agentdash(tmp_path, "tasks", "research", "--json")
+    assert code == 0
+    rows = {row["id"]: row for row in json.loads(out)["tasks"]}
+    assert {name: row["state"] for name, row in rows.items()} == {"one": "ended", "two": "waiting"}
+    assert (rows["one"]["status"], rows["one"]["tokens"]) == ("done", 77)
+    code, out, _ = await agentdash(tmp_path, "tasks", "acme", "--state", "waiting")
+    assert (code, "two" in out, "one" in out) == (0, True, False)
+    code, _, said = await agentdash(tmp_path, "tasks", "acmee")
+    assert (code, "acmee" in said) == (2, True)
+    code, out, said = await agentdash(tmp_path, "submit", "research", "count", "--id", "one")
+    assert (code, "has ended before, as done" in said) == (0, True)
+    assert (await shop.tasks.results.get("one")) is not None
