@@ -15,11 +15,10 @@ from typing import ClassVar, Final
 
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
-from textual.command import CommandPalette, Provider, SearchIcon
-from textual.events import Key
+from textual.command import Provider
+from textual.events import Event, Key
 from textual.message import Message
 from textual.screen import Screen
-from textual.widgets import Input
 
 from agentdash.operate import Operating
 from agentdash.tui import header
@@ -44,13 +43,14 @@ from agentdash.tui.view import OWN_FIRST_SNAPSHOT, Frame
 from agentdash.tui.view_stack import ViewStack
 from agentdash.tui.view_state import Step, ViewState
 from agentdash.tui.widgets.live_table import LiveTable
-from agentdash.tui.widgets.prompt import COMMAND, SAVE
+from agentdash.tui.widgets.prompt import ASK, COMMAND, FILTER
 from controller.model.intents import IntentChange, Scope
 from controller.model.snapshot import Snapshot
 from controller.ports import Feed, Past
 
 _REDRAW_S: Final = 1.0
 FLASH_S: Final = 4.0
+_LINE_S: Final = 1.0  # how long keys wait for the line before them
 OF_SOME_VIEWS: Final = frozenset({"zoom", "tab", "turn", "end", "cancel_task", "retry_task"})
 """Actions whose keys are those of some views alone."""
 
@@ -129,6 +129,8 @@ class Dashboard(TerminalApp):
         self._mailbox = Mailbox(self._post_snapshot_ready)
         self._unsubscribe: Callable[[], None] | None = None
         self._filter_history: list[str] = []
+        self._entered_at: float | None = None
+        self._typed_behind: list[Event] = []
         self.operates = operator is not None
         self.views = ViewStack(self)
         self._asking = Asking(self, operator)
@@ -139,7 +141,6 @@ class Dashboard(TerminalApp):
             refusal=lambda: self.operations.refusal,
             on_done=self._asking.changed,
         )
-        self._told_notes = 0
         self._command_line = CommandLine(self)
         self.leaving = Leaving(self, self._stops_with_us)
         self._exports = Exports(self)
@@ -262,10 +263,9 @@ class Dashboard(TerminalApp):
         """
         before = self.frame
         after = self._refresh()
-        if after.snapshot is None or before.stale != after.stale or self.view.COUNTS_SECONDS:
-            self.view.draw(after, self._chrome())
-        else:
-            self.view.draw_chrome(after, self._chrome())
+        is_old = after.snapshot is None or before.stale != after.stale
+        draw = self.view.draw if is_old or self.view.COUNTS_SECONDS else self.view.draw_chrome
+        draw(after, self._chrome())
 
     def flash(self, text: str, tone: Tone = Tone.WARN, seconds: float | None = None) -> None:
         """Show a message in the last line for a few seconds, or for so many. In place of the
@@ -308,18 +308,42 @@ class Dashboard(TerminalApp):
         await self.views.go_to_crumb(message.index)
 
     async def on_view_screen_entered(self, message: ViewScreen.Entered) -> None:
-        """Run a command, save the view, or pass on what the person answered."""
-        if message.mode == COMMAND:
+        """Run a command, save the view, close the filter, or pass on what the person answered."""
+        if message.mode == ASK:
+            if not self._task_acts.answered(message.text):
+                self.operations.answer(message.text, by_one_key=message.by_one_key)
+        elif message.mode == FILTER or not message.text:
+            self.view.close_prompt()
+        elif message.mode == COMMAND:
             await self._command_line.entered(message.text)
-        elif message.mode == SAVE:
+        else:
             self._exports.save_as(message.text)
-        elif not self._task_acts.answered(message.text):
-            self.operations.answer(message.text, by_one_key=message.by_one_key)
+        await self._pass_on_keys()
 
     def on_view_screen_answer_refused(self, message: ViewScreen.AnswerRefused) -> None:
         """The person leaves the question."""
         if not self._task_acts.left():
             self.operations.cancel(back=message.back)
+
+    async def on_event(self, event: Event) -> None:
+        """Keep the keys that are typed behind an enter until its line has been dealt with: they
+        belong to the view that it opens, not to the prompt that it closes.
+        """
+        if isinstance(event, Key) and not event.is_forwarded and self.views.stack:
+            prompt = self.view.prompt
+            if self._entered_at is not None:
+                if event.time < self._entered_at + _LINE_S:
+                    self._typed_behind.append(event)
+                    return
+                await self._pass_on_keys()
+            if event.key == "enter" and prompt.mode != ASK and self.focused is prompt.input:
+                self._entered_at = event.time
+        await super().on_event(event)
+
+    async def _pass_on_keys(self) -> None:
+        typed, self._typed_behind, self._entered_at = self._typed_behind, [], None
+        for each in typed:
+            await self.on_event(each)
 
     async def on_key(self, event: Key) -> None:
         """Say of a key that it does nothing, where no binding takes it. A key that comes here while
@@ -378,11 +402,10 @@ class Dashboard(TerminalApp):
 
     async def action_why(self) -> None:
         """Explain the pool under the cursor."""
-        pool = self.view.subject
-        if not pool:
+        if pool := self.view.subject:
+            await self.views.show_page(pool)
+        else:
             self.flash("no pool under the cursor")
-            return
-        await self.views.show_page(pool)
 
     async def action_tab(self, tab: str) -> None:
         """Show this tab of the pool's page."""
@@ -518,10 +541,8 @@ class Dashboard(TerminalApp):
         self.draw()
         if missing:
             self.flash(missing, Tone.DIM)
-        notes = self._view_state.notes()
-        if len(notes) > self._told_notes:
-            self._told_notes = len(notes)
-            self.flash(notes[-1])
+        if note := self._view_state.new_note():
+            self.flash(note)
 
     # -- commands -----------------------------------------------------------------------------
 
@@ -567,11 +588,7 @@ class Dashboard(TerminalApp):
 
     def action_command_palette(self) -> None:
         """Open the palette, with a cursor that does not blink."""
-        # Textual asks for an App[object], and App is invariant
-        if not CommandPalette.is_open(self):  # type: ignore[arg-type]
-            palette = CommandPalette(id="--command-palette")
-            self.push_screen(palette)
-            self.call_later(_stop_blinking, palette)
+        self._command_line.open_palette()
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """The entries of the palette."""
@@ -581,10 +598,3 @@ class Dashboard(TerminalApp):
     async def on_pool_chosen(self, message: PoolChosen) -> None:
         """Explain the pool that a person has found in the palette."""
         await self.views.show_page(message.pool)
-
-
-def _stop_blinking(screen: Screen[object]) -> None:
-    for each in screen.query(Input):
-        each.cursor_blink = False
-    for icon in screen.query(SearchIcon):
-        icon.icon = ">"

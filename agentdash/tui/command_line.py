@@ -7,8 +7,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from textual.app import SystemCommand
-from textual.command import Hit, Hits, Provider
+from textual.command import CommandPalette, Hit, Hits, Provider, SearchIcon
 from textual.message import Message
+from textual.screen import Screen
+from textual.widgets import Input
 
 from agentdash.operate import AnswerError
 from agentdash.tui import commands
@@ -84,6 +86,14 @@ class CommandLine:
 
     # -- the command palette ------------------------------------------------------------------
 
+    def open_palette(self) -> None:
+        """Open the palette, with a cursor that does not blink."""
+        # Textual asks for an App[object], and App is invariant
+        if not CommandPalette.is_open(self._app):  # type: ignore[arg-type]
+            palette = CommandPalette(id="--command-palette")
+            self._app.push_screen(palette)
+            self._app.call_later(_stop_blinking, palette)
+
     def palette(self) -> Iterator[SystemCommand]:
         """The entries of the palette: the actions of this view with their keys, and all views.
         Pools are found by typing.
@@ -136,3 +146,10 @@ class PoolProvider(Provider):
             if score > 0:
                 explain = partial(app.post_message, PoolChosen(key))
                 yield Hit(score, matcher.highlight(name), explain, text=name, help=f":why {name}")
+
+
+def _stop_blinking(screen: Screen[object]) -> None:
+    for each in screen.query(Input):
+        each.cursor_blink = False
+    for icon in screen.query(SearchIcon):
+        icon.icon = ">"

@@ -172,6 +172,7 @@ class ViewState:
         )
         self._newest: Snapshot | None = None
         self._whole: Snapshot | None = None
+        self._told_notes = 0
         self._timed: Snapshot | None = None
         self._came_at = started_at
         self._waiting: int | None = None
@@ -272,9 +273,11 @@ class ViewState:
         last = self._past.last() if self._replays else None
         return now if last is None else last.snapshot.at
 
-    def notes(self) -> Sequence[str]:
-        """What of the past could not be read, in words."""
-        return self._past.notes()
+    def new_note(self) -> str:
+        """What of the past could not be read, in words; empty if that has been told."""
+        notes = self._past.notes()
+        told, self._told_notes = self._told_notes, len(notes)
+        return notes[-1] if len(notes) > told else ""
 
     def refresh(
         self, now: float, engine_error: str | None, feed_problem: str | None = None

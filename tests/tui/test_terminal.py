@@ -228,6 +228,26 @@ def test_what_is_typed_right_behind_a_slash_belongs_to_the_filter() -> None:
         assert seen.finish() == 0
 
 
+@pytest.mark.parametrize(
+    ("typed", "sight"),
+    [
+        (b":pl\r:queues\r", "overview > queues"),
+        (b":queues\rq:pools\r", "overview > pools"),
+        (b"/etl\r:tenants\r", "overview > tenants"),
+        (b":\r:pools\r", "overview > pools"),
+    ],
+)
+def test_what_is_typed_right_behind_a_line_belongs_to_what_it_opens(
+    typed: bytes, sight: str
+) -> None:
+    with terminal(run()) as seen:
+        seen.read_until(lambda output: b"browser-gpu" in output)
+        seen.type(typed)
+        seen.read_until(lambda output: sight in shown(output))
+        seen.type(b"\x03\x03")
+        assert seen.finish() == 0
+
+
 @pytest.mark.parametrize("term", ["linux", "vt100"])
 def test_it_works_on_simple_terminals(term: str) -> None:
     with terminal(run(), environment={"TERM": term, "COLORTERM": ""}) as seen:

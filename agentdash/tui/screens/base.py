@@ -96,8 +96,8 @@ class ViewScreen(Screen[None]):
 
     class Entered(Message):
         """A person entered a line in the prompt, or pressed the one key that answers `by_one_key`.
-        `mode` says what it is: a COMMAND, a file to SAVE the view in, or what was asked (ASK). The
-        app closes the prompt, or says in it what is wrong.
+        `mode` says what it is: a COMMAND, a FILTER, a file to SAVE the view in, or what was asked
+        (ASK). The app closes the prompt, or says in it what is wrong.
         """
 
         def __init__(self, mode: str, text: str, *, by_one_key: bool = False) -> None:
@@ -421,12 +421,14 @@ class ViewScreen(Screen[None]):
         self.call_after_refresh(self.focus_panel)
 
     def focus_panel(self) -> None:
-        """Let the keys go to the panel that had them last, else to the first panel."""
+        """Let the keys go to the panel that had them last, else to the first panel, at once:
+        `Widget.focus` would take the focus later, away from a prompt that is open by then.
+        """
         if self.prompt.mode or (isinstance(self.focused, Panel) and _is_seen(self.focused)):
             return
         panels = [each for each in self.query(Panel) if _is_seen(each)]
         if panels:
-            (self._panel if self._panel in panels else panels[0]).focus()
+            self.set_focus(self._panel if self._panel in panels else panels[0])
 
     def on_clicked_line_clicked(self, message: ClickedLine.Clicked) -> None:
         """Say which hint, which tab or which view of the path was clicked."""
@@ -458,14 +460,11 @@ class ViewScreen(Screen[None]):
             )
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Keep the filter, or pass the command to the app."""
+        """Pass the line to the app."""
         text, mode = event.value.strip(), self.prompt.mode
         if mode != ASK and text and self._history[-1:] != [text]:
             self._history.append(text)
-        if mode == ASK or (mode in {COMMAND, SAVE} and text):
-            self.post_message(self.Entered(mode, text))
-        else:
-            self.close_prompt()
+        self.post_message(self.Entered(mode, text))
 
     def on_prompt_input_pressed(self, message: PromptInput.Pressed) -> None:
         """Pass the key to the app as an answer."""
