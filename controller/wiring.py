@@ -569,7 +569,7 @@ async def _sources(
             queues=world.queues,
             wakes=world.wakes,
             workloads=cluster.workloads,
-            supply=cluster.supply,
+            supply=cluster.workloads,
             usage=usage,
             metrics=metrics,
             workers=workers,

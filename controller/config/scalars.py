@@ -35,6 +35,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from controller.model import ids
 from controller.model.fleet import QUEUE
+from controller.model.ids import LABEL, LABEL_KEY, read_selector
 from controller.model.settings import LONGEST_DURATION_S
 from controller.model.text import clean, nearest
 from controller.model.value import INT32_MAX, INT64_MAX, MILLI
@@ -246,21 +247,8 @@ def _prometheus(url: str) -> str:
     return url
 
 
-# Kubernetes labels: an optional DNS prefix, then a name; a value may be empty
-_LABEL: Final = r"[A-Za-z0-9](?:[-._A-Za-z0-9]{0,61}[A-Za-z0-9])?"
-_LABEL_KEY: Final = rf"(?:[a-z0-9](?:[-.a-z0-9]{{0,251}}[a-z0-9])?/)?{_LABEL}"
-_LABEL_SET: Final = rf"\(\s*(?:{_LABEL})?(?:\s*,\s*(?:{_LABEL})?)*\s*\)"
-_REQUIREMENT: Final = re.compile(
-    rf"\s*(?:!\s*{_LABEL_KEY}"
-    rf"|{_LABEL_KEY}\s*(?:(?:==|=|!=)\s*(?:{_LABEL})?|\s(?:in|notin)\s*{_LABEL_SET})?)\s*\Z"
-)
-
-
 def _label_selector(selector: str) -> str:
-    # a comma inside parentheses separates values, any other separates requirements
-    requirements = re.split(r",(?![^()]*\))", selector)
-    if not all(_REQUIREMENT.match(requirement) for requirement in requirements):
-        raise ValueError('must be a label selector, such as "app=agents,team in (a, b)"')
+    read_selector(selector)
     return selector
 
 
@@ -321,12 +309,12 @@ SignalName = Annotated[str, Text(_signal_name, _SIGNAL_NAME.pattern)]
 FreeText = Annotated[str, Field(min_length=1), Text(_free_text)]
 LabelSelector = Annotated[str, Text(_label_selector)]
 LabelKey = Annotated[
-    str, _matching(_LABEL_KEY, 'must be a label, such as "team" or "example.com/team"')
+    str, _matching(LABEL_KEY, 'must be a label, such as "team" or "example.com/team"')
 ]
 LabelValue = Annotated[
     str,
     _matching(
-        f"({_LABEL})?",
+        f"({LABEL})?",
         "must be a label's value: at most 63 of A-Z, a-z, 0-9, -, _ and .",
         told=False,
     ),

@@ -17,7 +17,7 @@ from controller.kube import wire
 from controller.kube.client import Client
 from controller.kube.errors import ApiError
 from controller.kube.rivals import RivalView
-from controller.kube.supply import QuotaView, requested
+from controller.kube.supply import QuotaView, asked_by, requested
 from controller.kube.watch import Refused, WatchTarget, pages
 from controller.model.fleet import ContainerResourceMetric, Pool, ResourceMetric, UtilizationTarget
 from controller.model.ids import WorkloadKind, WorkloadName
@@ -34,43 +34,6 @@ class Qos(StrEnum):
     GUARANTEED = "Guaranteed"
     BURSTABLE = "Burstable"
     BEST_EFFORT = "BestEffort"
-
-
-class _Probed(wire.WireContainer):
-    """A container with its probes."""
-
-    readiness_probe: dict[str, object] | None = None
-
-
-class _PodSpec(wire.WireObject):
-    containers: list[_Probed] | None = None
-
-
-class _Template(wire.WireObject):
-    spec: _PodSpec | None = None
-
-
-class _RollingUpdate(wire.WireObject):
-    max_unavailable: int | str | None = None
-
-
-class _RolloutStrategy(wire.WireObject):
-    type: str = "RollingUpdate"
-    rolling_update: _RollingUpdate | None = None
-
-
-class _Spec(wire.WireObject):
-    template: _Template | None = None
-    strategy: _RolloutStrategy | None = None
-
-
-class _Workload(wire.WireObject):
-    """apps/v1 Deployment or StatefulSet: who writes its fields, what its pods are made from, and
-    how they are replaced.
-    """
-
-    metadata: wire.WireDeploymentMetadata
-    spec: _Spec | None = None
 
 
 async def workloads(patient: Patient, found: Findings) -> None:
@@ -92,16 +55,16 @@ async def workloads(patient: Patient, found: Findings) -> None:
     found.ok_if_clean(f"{_counted(patient.pools)} are there, with requests and probes")
 
 
-async def _of_pools(patient: Patient) -> AsyncIterator[tuple[Pool, _Workload | None]]:
+async def _of_pools(patient: Patient) -> AsyncIterator[tuple[Pool, wire.WireDeployment | None]]:
     """Each pool with its workload; None where it is not there or cannot be read. Raises
     KubeError.
     """
     selector = patient.settings.kubernetes.selector or ""
     for namespace, pools in patient.namespaces():
-        there: dict[WorkloadName, _Workload] = {}
+        there: dict[WorkloadName, wire.WireDeployment] = {}
         for kind, raw in await of_kinds(patient.client, namespace, pools, selector):
             with suppress(UndecodableError):
-                each = _Workload.of(raw)
+                each = wire.WireDeployment.of(raw)
                 there[WorkloadName(clean_name(each.metadata.name), kind)] = each
         for pool in pools:
             yield pool, there.get(pool.workload)
@@ -126,11 +89,11 @@ async def of_kinds(
     ]
 
 
-def _template(pool: Pool, workload: _Workload, found: Findings) -> None:
-    template = (workload.spec or _Spec()).template or _Template()
-    containers = (template.spec or _PodSpec()).containers or []
+def _template(pool: Pool, workload: wire.WireDeployment, found: Findings) -> None:
+    template = (workload.spec or wire.WireDeploymentSpec()).template or wire.WirePodTemplate()
+    containers = (template.spec or wire.WirePodSpec()).containers or []
     bare = [
-        each for each in containers if None in (_request(each, "cpu"), _request(each, "memory"))
+        each for each in containers if None in (asked_by(each, "cpu"), asked_by(each, "memory"))
     ]
     if bare:
         names = ", ".join(clean_name(each.name) for each in bare)
@@ -158,16 +121,6 @@ def _is_utilization(metric: object) -> bool:
     )
 
 
-def _request(container: wire.WireContainer, resource: str) -> wire.WireQuantity | None:
-    """What it requests; a limit without a request is one (SetDefaults_Pod in core/v1)."""
-    resources = container.resources or wire.WireResourceRequirements()
-    for amounts in (resources.requests, resources.limits):
-        amount = (amounts or {}).get(resource)
-        if amount is not None:
-            return amount
-    return None
-
-
 def qos(containers: Iterable[wire.WireContainer]) -> Qos:
     """The class of a pod of these containers (ComputePodQOS in core/v1/helper/qos)."""
     guaranteed, anything = True, False
@@ -175,7 +128,7 @@ def qos(containers: Iterable[wire.WireContainer]) -> Qos:
         resources = each.resources or wire.WireResourceRequirements()
         for name in ("cpu", "memory"):
             limit = (resources.limits or {}).get(name)
-            asked = _request(each, name)
+            asked = asked_by(each, name)
             anything = anything or asked is not None
             guaranteed = guaranteed and limit is not None and _amount(limit) == _amount(asked)
     if not anything:
@@ -315,8 +268,8 @@ async def rollouts(patient: Patient, found: Findings) -> None:
     async for pool, workload in _of_pools(patient):
         if workload is None or pool.workload.kind is not WorkloadKind.DEPLOYMENT:
             continue
-        strategy = (workload.spec or _Spec()).strategy or _RolloutStrategy()
-        rolling = strategy.rolling_update or _RollingUpdate()
+        strategy = (workload.spec or wire.WireDeploymentSpec()).strategy or wire.WireStrategy()
+        rolling = strategy.rolling_update or wire.WireRollingUpdate()
         share = _DEFAULT if rolling.max_unavailable is None else rolling.max_unavailable
         if strategy.type == "Recreate":
             what = "stops all its pods at once, as its strategy is Recreate"
@@ -348,7 +301,7 @@ def unavailable(share: int | str, replicas: int) -> int:
     return max(0, min(share, replicas))
 
 
-def _owners(workload: _Workload) -> Iterable[wire.WireManagedEntry]:
+def _owners(workload: wire.WireDeployment) -> Iterable[wire.WireManagedEntry]:
     """The entries of managedFields that own `spec.replicas`, but for ours."""
     for entry in workload.metadata.managed_fields or ():
         spec = entry.fields_v1 and entry.fields_v1.spec

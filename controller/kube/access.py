@@ -32,8 +32,9 @@ def end_plugins() -> int:
     """
     ended = 0
     for process in list(_descendants(os.getpid())):
-        if _is_plugin(process):
-            with suppress(ProcessLookupError, PermissionError):
+        with suppress(OSError):
+            environment = Path(f"/proc/{process}/environ").read_bytes().split(b"\0")
+            if any(entry.startswith(_MARK) for entry in environment):
                 os.kill(process, signal.SIGKILL)
                 ended += 1
     return ended
@@ -45,14 +46,6 @@ def _descendants(process: int) -> Iterator[int]:
             for child in children.read_text().split():
                 yield int(child)
                 yield from _descendants(int(child))
-
-
-def _is_plugin(process: int) -> bool:
-    try:
-        environment = Path(f"/proc/{process}/environ").read_bytes()
-    except OSError:
-        return False
-    return any(entry.startswith(_MARK) for entry in environment.split(b"\0"))
 
 
 REREAD_S: Final = 60.0
@@ -94,8 +87,15 @@ class Access:
 
     @classmethod
     async def load(cls, settings: KubernetesSettings) -> Access:
-        """Read the configuration for the first time. Raises ConfigError."""
-        _have_home()
+        """Read the configuration for the first time. Raises ConfigError.
+
+        A user without a home gets the root, as container runtimes do: the official client asks for
+        the home when it is imported, and fails where there is none.
+        """
+        try:
+            Path.home()
+        except RuntimeError:
+            os.environ["HOME"] = "/"
         access = cls(_login_for(settings))
         await access._read(reload=True)
         return access
@@ -176,16 +176,6 @@ def _login_for(settings: KubernetesSettings) -> Login:
         f"no cluster was found: {paths} does not exist, and this process does not run in a pod; "
         "name a kubeconfig in the fleet file (kubernetes.kubeconfig) or in KUBECONFIG"
     )
-
-
-def _have_home() -> None:
-    """Give a user without a home the root, as container runtimes do: the official client asks for
-    the home when it is imported, and fails where there is none.
-    """
-    try:
-        Path.home()
-    except RuntimeError:
-        os.environ["HOME"] = "/"
 
 
 def kubeconfig(paths: str, context: str | None) -> Login:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import re
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
@@ -14,14 +14,8 @@ import msgspec
 from controller.kube.access import Access
 from controller.kube.client import Client
 from controller.kube.errors import ApiError, KubeError
-from controller.kube.supply import NodeView
-from controller.kube.watch import ReadingOf, Reflector, WatchTarget, believed
 from controller.kube.workloads import ClusterWorkloads
 from controller.kube.writes import WRITE_TIMEOUT_S, ClusterActuator, EventWriter, WriteGate
-from controller.model.ids import WorkloadName
-from controller.model.observation import ClusterRoom
-from controller.model.readings import Reading
-from controller.model.scarcity import NodeClass, Resources
 from controller.model.settings import KubernetesSettings
 from controller.model.snapshot import Link, PodLog
 from controller.model.text import clean
@@ -91,47 +85,6 @@ def _words(error: KubeError, namespace: str) -> str:
     return error.detail
 
 
-class ClusterSupply:
-    """The `Supply` port. One reflector watches all nodes.
-
-    A reading stays the same object until it changes.
-    """
-
-    def __init__(
-        self,
-        client: Client,
-        workloads: ClusterWorkloads,
-        ending_taints: Sequence[str] = (),
-    ) -> None:
-        """`ending_taints` are further keys of taints that say that a node ends."""
-        self._workloads = workloads
-        self._nodes = NodeView(ending_taints)
-        self._answer = asyncio.Event()
-        self._kept: ReadingOf[ClusterRoom] = ReadingOf()
-        target = WatchTarget(kind="nodes", path="/api/v1/nodes")
-        self._reflector = Reflector(client, target, self._nodes, on_answer=self._answer.set)
-
-    def quota(self, namespace: str, workloads: frozenset[WorkloadName]) -> Reading[Resources]:
-        """What the namespace's quotas leave for these workloads together."""
-        return self._workloads.quota(namespace, workloads)
-
-    def room(self, classes: Sequence[NodeClass]) -> Reading[ClusterRoom]:
-        """What all nodes can hold, and those of each class; Absent(REFUSED) without the right to
-        list nodes.
-        """
-        room = self._nodes.room(tuple(classes))
-        freshness = self._reflector.freshness
-        return self._kept.get(lambda: believed(freshness.judge(room)), room, freshness.trust())
-
-    async def run(self) -> None:
-        """Watch the nodes until cancelled."""
-        await self._reflector.run()
-
-    async def wait_seen(self) -> None:
-        """Return when the nodes were listed, or it is known why they cannot be."""
-        await self._answer.wait()
-
-
 PROBE_EVERY_S: Final = (4.0, 6.0)
 PROBE_TIMEOUT_S: Final = 3.0
 
@@ -139,8 +92,8 @@ PROBE_TIMEOUT_S: Final = 3.0
 class Cluster:
     """`async with Cluster.connect(settings, clock) as cluster:` gives the ports of one cluster.
 
-    `workloads`, `supply`, `actuator`, `events` and `logs` are those ports; `client` is for any
-    other request.
+    `workloads` (which is the supply, too), `actuator`, `events` and `logs` are those ports;
+    `client` is for any other request.
     """
 
     def __init__(
@@ -156,8 +109,7 @@ class Cluster:
     ) -> None:
         """Events go through the client `apart`, which nothing else uses."""
         self.client = client
-        self.workloads = ClusterWorkloads(client, tasks, settings.selector)
-        self.supply = ClusterSupply(client, self.workloads, settings.ending_taints)
+        self.workloads = ClusterWorkloads(client, tasks, settings)
         gate, marks = WriteGate(), WriteGate()
         self.actuator = ClusterActuator(
             client, gate, marks, self.workloads, may_write, timeout_s=write_timeout_s
@@ -168,7 +120,7 @@ class Cluster:
             tasks.create_task(self.events.run(), name="kube event writer"),
             tasks.create_task(gate.run(), name="kube writes"),
             tasks.create_task(marks.run(), name="kube marks"),
-            tasks.create_task(self.supply.run(), name="kube nodes"),
+            tasks.create_task(self.workloads.nodes.run(), name="kube nodes"),
             tasks.create_task(_probe(client), name="kube probe"),
         )
 
@@ -239,7 +191,6 @@ class Cluster:
         try:
             async with asyncio.timeout(timeout_s):
                 await self.workloads.wait_seen()
-                await self.supply.wait_seen()
         except TimeoutError:
             return False
         return True

@@ -14,7 +14,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Final, NamedTuple, TypeAlias, TypeVar
 from urllib.parse import quote
@@ -58,7 +58,7 @@ _WINDOW_S: Final = 60.0
 """The window if an adapter gives none (HPA: metricServerDefaultMetricWindow)."""
 
 W = TypeVar("W", bound=wire.WireObject)
-_Item = TypeVar("_Item")
+_OfPod = TypeVar("_OfPod", PodUsage, PodFigure)
 
 
 class MetricsApiError(KubeError):
@@ -69,32 +69,15 @@ class MetricsApiError(KubeError):
         self.why = why
 
 
-class PodSample(NamedTuple):
-    """The use of one pod, by container and resource, in thousandths; `at` is the end of the window
-    (Unix seconds).
-    """
-
-    pod: str
-    containers: dict[str, dict[str, int]]
-    at: float
-    window_s: float
-
-
-class DescribedObject(NamedTuple):
-    """The object that a metric is about; an empty `api_version` is the core group."""
-
-    api_version: str
-    kind: str
-    name: str
-
-
 class MetricQuestion(NamedTuple):
-    """A request for one metric in a namespace: of all its pods, or of one `described` object."""
+    """A request for one metric in a namespace: of all its pods, or of one object. `described` is
+    the object's API version (empty for the core group), its kind and its name.
+    """
 
     namespace: str
     metric: str
     selector: str = ""
-    described: DescribedObject | None = None
+    described: tuple[str, str, str] | None = None
 
 
 def _part(text: str) -> str:
@@ -105,14 +88,16 @@ def _items(raw: bytes) -> list[msgspec.Raw]:
     return _decoded(wire.WireItems, raw).items
 
 
-def _each(raw: bytes, read: Callable[[msgspec.Raw], _Item]) -> Iterator[_Item]:
-    """The items that can be read."""
+def _by_pod(raw: bytes, read: Callable[[msgspec.Raw], _OfPod]) -> dict[str, _OfPod]:
+    """The items by their pods. One that cannot be read is left out, as if its pod had not been
+    measured.
+    """
+    found: dict[str, _OfPod] = {}
     for item in _items(raw):
-        try:
-            found = read(item)
-        except (UnreadableError, MetricsApiError):
-            continue
-        yield found
+        with suppress(UnreadableError, MetricsApiError):
+            each = read(item)
+            found[each.pod] = each
+    return found
 
 
 def _decoded(kind: type[W], raw: msgspec.Raw | bytes) -> W:
@@ -122,18 +107,18 @@ def _decoded(kind: type[W], raw: msgspec.Raw | bytes) -> W:
         raise UnreadableError(str(error)) from error
 
 
-def _pod_sample(raw: msgspec.Raw) -> PodSample:
+def _pod_usage(raw: msgspec.Raw, resource: str) -> PodUsage:
     found = _decoded(wire.WirePodMetrics, raw)
-    return PodSample(
+    used = {clean_name(each.name): each.usage.get(resource) for each in found.containers}
+    try:
+        window_s = read_duration(found.window)
+    except ValueError as error:
+        raise UnreadableError(f"{clean(found.window, 40)!r} is no duration") from error
+    return PodUsage(
         pod=clean_name(found.metadata.name),
-        containers={
-            clean_name(container.name): {
-                clean_name(resource): _amount(used) for resource, used in container.usage.items()
-            }
-            for container in found.containers
-        },
+        containers={name: each if each is None else _amount(each) for name, each in used.items()},
         at=_moment(found.timestamp),
-        window_s=_window(found.window),
+        window_s=window_s,
     )
 
 
@@ -160,13 +145,6 @@ def _moment(written: str) -> float:
     if at is None:
         raise UnreadableError(f"{clean(written, 40)!r} is no time")
     return at
-
-
-def _window(written: str) -> float:
-    try:
-        return read_duration(written)
-    except ValueError as error:
-        raise UnreadableError(f"{clean(written, 40)!r} is no duration") from error
 
 
 REQUESTS_AT_ONCE: Final = 8
@@ -277,12 +255,13 @@ class ApiMetricSource(ABC):
         """A value for each of these metrics, or why it has none. Raises KubeError."""
 
     def _of_pods(
-        self, pool: Pool, value: Callable[[Sequence[str]], MetricValue]
+        self, pool: Pool, kind: Callable[..., MetricValue], known: Mapping[str, object]
     ) -> MetricValue | Absent:
-        """`value` of the names of the pool's pods; Absent if they are not known."""
+        """What is known of the pool's pods, as one value; Absent if its pods are not known."""
         reading = self._workloads.pods(pool)
         if isinstance(reading, Fresh):
-            return value([pod.name for pod in reading.value.items])
+            names = (pod.name for pod in reading.value.items)
+            return kind(items=tuple(known[name] for name in names if name in known))
         return Absent(
             why=Why.VIEW_INCOMPLETE, at=self._clock.now(), detail="the pool's pods are not known"
         )
@@ -302,24 +281,15 @@ class ResourceSource(ApiMetricSource):
     async def _ask(
         self, question: MetricQuestion, wanting: Wanting
     ) -> Mapping[MetricKey, MetricValue | Absent]:
-        # an unreadable pod is left out, like one that was not measured
         path = f"/apis/{self.name}/v1beta1/namespaces/{_part(question.namespace)}/pods"
         raw = await self._get(path, labelSelector=self._pod_selector)
-        samples = {sample.pod: sample for sample in _each(raw, _pod_sample)}
-        return {
-            key: self._of_pods(pool, partial(_usages, samples, key.name))
-            for key, pool in wanting.items()
+        usages = {
+            resource: _by_pod(raw, partial(_pod_usage, resource=resource))
+            for resource in {key.name for key in wanting}
         }
-
-
-def _usages(samples: Mapping[str, PodSample], resource: str, pods: Iterable[str]) -> PodUsages:
-    """The use of one resource by these pods; an answer of the API has all resources."""
-
-    def usage(sample: PodSample) -> PodUsage:
-        used = {name: each.get(resource) for name, each in sample.containers.items()}
-        return PodUsage(pod=sample.pod, containers=used, at=sample.at, window_s=sample.window_s)
-
-    return PodUsages(items=tuple(usage(samples[pod]) for pod in pods if pod in samples))
+        return {
+            key: self._of_pods(pool, PodUsages, usages[key.name]) for key, pool in wanting.items()
+        }
 
 
 class ExternalSource(ApiMetricSource):
@@ -371,7 +341,7 @@ class CustomSource(ApiMetricSource):
                 case PodsMetric():
                     described = None
                 case ObjectMetric():
-                    described = DescribedObject(spec.api_version, spec.kind, spec.object_name)
+                    described = spec.api_version, spec.kind, spec.object_name
                 case _:
                     continue
             question = MetricQuestion(pool.namespace, spec.name, spec.selector, described)
@@ -383,19 +353,16 @@ class CustomSource(ApiMetricSource):
         if question.described is not None:
             milli = await self._of_object(question, question.described)
             return dict.fromkeys(wanting, Figure(value_milli=milli))
-        # an unreadable pod is left out, like one without this metric
         raw = await self._get(
             f"{await self._root()}/namespaces/{_part(question.namespace)}/pods/*"
             f"/{_part(question.metric)}",
             labelSelector=self._pod_selector,
             metricLabelSelector=question.selector,
         )
-        figures = {figure.pod: figure for figure in _each(raw, _pod_figure)}
-        return {
-            key: self._of_pods(pool, partial(_figures, figures)) for key, pool in wanting.items()
-        }
+        figures = _by_pod(raw, _pod_figure)
+        return {key: self._of_pods(pool, PodFigures, figures) for key, pool in wanting.items()}
 
-    async def _of_object(self, question: MetricQuestion, described: DescribedObject) -> int:
+    async def _of_object(self, question: MetricQuestion, described: tuple[str, str, str]) -> int:
         """A custom metric of one object, in thousandths."""
         api_version, kind, name = described
         root = await self._root()
@@ -441,10 +408,6 @@ class CustomSource(ApiMetricSource):
                 )
             self._version = known[0]
         return f"/apis/{self.name}/{self._version}"
-
-
-def _figures(figures: Mapping[str, PodFigure], pods: Iterable[str]) -> PodFigures:
-    return PodFigures(items=tuple(figures[pod] for pod in pods if pod in figures))
 
 
 @asynccontextmanager

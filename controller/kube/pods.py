@@ -75,6 +75,8 @@ def _pod(found: wire.WirePod) -> Pod:
     scheduled, ready = (_since(conditions.get(step), "True") for step in ("PodScheduled", "Ready"))
     started, created = _started_at(lasting), unix_seconds(meta.creation_timestamp)
     unready = _since(conditions.get("Ready"), "False")
+    # the timestamp of a deletion is when the grace period ends (metav1.ObjectMeta)
+    deleted, grace_s = unix_seconds(meta.deletion_timestamp), meta.deletion_grace_period_seconds
     began = {
         PodPhase.UNSCHEDULED: _since(conditions.get("PodScheduled"), "False"),
         PodPhase.STARTING: scheduled,
@@ -82,7 +84,7 @@ def _pod(found: wire.WirePod) -> Pod:
         PodPhase.READY: ready,
         PodPhase.CRASHING: unready,
         PodPhase.FAILED: unready,
-        PodPhase.TERMINATING: _deletion_began(meta),
+        PodPhase.TERMINATING: None if deleted is None else deleted - (grace_s or 0),
     }
     return Pod(
         name=clean_name(meta.name),
@@ -100,7 +102,7 @@ def _pod(found: wire.WirePod) -> Pod:
         generation=clean_name(
             labels.get("pod-template-hash") or labels.get("controller-revision-hash", "")
         ),
-        ordinal=_ordinal_of(meta),
+        ordinal=_workload_of(meta)[1],
     )
 
 
@@ -114,36 +116,23 @@ def _deletion_cost(annotations: wire.WirePodAnnotations | None) -> int:
     return cost if -INT32_MAX - 1 <= cost <= INT32_MAX else 0
 
 
-def _takes(spec: wire.WirePodSpec) -> Resources:
-    """What a quota counts for the pod; only the pod itself if its amounts are implausible."""
-    try:
-        return msgspec.structs.replace(requested(spec), replicas=1)
-    except ValueError:
-        return _ONE_POD
+def _workload_of(meta: wire.WireMetadata) -> tuple[WorkloadName | None, int | None]:
+    """A pod's workload, and its ordinal in a StatefulSet.
 
-
-def _workload_of(meta: wire.WireMetadata) -> WorkloadName | None:
-    """A StatefulSet owns its pods. A Deployment owns ReplicaSets, names them
-    `<deployment>-<pod-template-hash>`, and labels their pods with the hash (getNewReplicaSet in the
-    deployment controller).
+    A StatefulSet owns its pods, which it names `<statefulset>-<ordinal>` (getPodName in its
+    controller). A Deployment owns ReplicaSets, names them `<deployment>-<pod-template-hash>`, and
+    labels their pods with the hash (getNewReplicaSet in the deployment controller).
     """
     template_hash = (meta.labels or {}).get("pod-template-hash")
     for owner in meta.owner_references or ():
         if owner.kind == WorkloadKind.STATEFUL_SET and owner.controller:
-            return WorkloadName(clean_name(owner.name), WorkloadKind.STATEFUL_SET)
+            number = meta.name.removeprefix(f"{owner.name}-")
+            ordinal = int(number) if _ORDINAL.match(number) else None
+            return WorkloadName(clean_name(owner.name), WorkloadKind.STATEFUL_SET), ordinal
         if owner.kind == "ReplicaSet" and owner.controller and template_hash:
             name = owner.name.removesuffix(f"-{template_hash}")
-            return WorkloadName(clean_name(name)) if name and name != owner.name else None
-    return None
-
-
-def _ordinal_of(meta: wire.WireMetadata) -> int | None:
-    """A StatefulSet names its pods `<statefulset>-<ordinal>` (getPodName in its controller)."""
-    for owner in meta.owner_references or ():
-        if owner.kind == WorkloadKind.STATEFUL_SET and owner.controller:
-            number = meta.name.removeprefix(f"{owner.name}-")
-            return int(number) if _ORDINAL.match(number) else None
-    return None
+            return WorkloadName(clean_name(name)) if name and name != owner.name else None, None
+    return None, None
 
 
 _Explained: TypeAlias = tuple[PodPhase, str | None, str | None]
@@ -203,12 +192,6 @@ def _started_at(containers: Sequence[wire.WireContainerStatus]) -> float | None:
     ]
     known = [at for at in began if at is not None]
     return max(known) if known and len(known) == len(began) else None
-
-
-def _deletion_began(meta: wire.WireMetadata) -> float | None:
-    """The timestamp is when the grace period ends (metav1.ObjectMeta)."""
-    ends = unix_seconds(meta.deletion_timestamp)
-    return None if ends is None else ends - (meta.deletion_grace_period_seconds or 0)
 
 
 def counted(pods: Iterable[Pod]) -> Pods:
@@ -293,20 +276,23 @@ class PodView(KindView[PodRecord]):
             pod = wire.WirePod.of(raw)
         except UndecodableError as error:
             return _unreadable(raw, error)
-        name, workload = clean_name(pod.metadata.name), _workload_of(pod.metadata)
+        name, (workload, _) = clean_name(pod.metadata.name), _workload_of(pod.metadata)
         spec, status = pod.spec or wire.WirePodSpec(), pod.status or wire.WirePodStatus()
-        takes = None if status.phase in _ENDED else _takes(spec)
-        if workload is None and takes is None:
+        takes: Resources | None = None
+        if status.phase not in _ENDED:
+            try:
+                takes = msgspec.structs.replace(requested(spec), replicas=1)
+            except ValueError:
+                takes = _ONE_POD
+        elif workload is None:
             return Seen(name, None)
-        return Seen(
-            name,
-            PodRecord(
-                workload=workload,
-                found=self._with_time_of_mark(_pod(pod)),
-                takes=takes,
-                measured=measured_pod(pod) if workload in self._is_measured else None,
-            ),
-        )
+        found, known = _pod(pod), self.kept.get(name)
+        if self._clock is not None and found.deletion_cost == DELETED_FIRST:
+            marked_at = known.found.marked_at if known and isinstance(known.found, Pod) else None
+            at = self._clock.now() if marked_at is None else marked_at
+            found = msgspec.structs.replace(found, marked_at=at)
+        measured = measured_pod(pod) if workload in self._is_measured else None
+        return Seen(name, PodRecord(workload=workload, found=found, takes=takes, measured=measured))
 
     def changed(self, name: str, before: PodRecord | None, after: PodRecord | None) -> None:
         """Forget what was made of this pod."""
@@ -341,14 +327,6 @@ class PodView(KindView[PodRecord]):
                 pod = msgspec.structs.replace(pod, marked_at=pod.marked_at + seconds)
                 self.take(Seen(name, msgspec.structs.replace(record, found=pod)))
 
-    def _with_time_of_mark(self, pod: Pod) -> Pod:
-        if self._clock is None or pod.deletion_cost != DELETED_FIRST:
-            return pod
-        known = self.kept.get(pod.name)
-        marked_at = known.found.marked_at if known and isinstance(known.found, Pod) else None
-        at = self._clock.now() if marked_at is None else marked_at
-        return msgspec.structs.replace(pod, marked_at=at)
-
 
 def _unreadable(raw: msgspec.Raw, fault: UndecodableError) -> Seen[PodRecord] | None:
     """A pod of which only the metadata can be read; it uses the quota of a pod. None if not even
@@ -360,7 +338,7 @@ def _unreadable(raw: msgspec.Raw, fault: UndecodableError) -> Seen[PodRecord] | 
         return None
     name = clean_name(meta.name)
     refused: Refused[Pod] = Refused(why=Why.UNREADABLE, detail=f"pod {name}: {fault}")
-    return Seen(name, PodRecord(workload=_workload_of(meta), found=refused, takes=_ONE_POD))
+    return Seen(name, PodRecord(workload=_workload_of(meta)[0], found=refused, takes=_ONE_POD))
 
 
 def measured_workloads(pools: Iterable[Pool]) -> dict[str, frozenset[WorkloadName]]:

@@ -4,16 +4,15 @@ leave, and what the nodes hold.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
-from functools import lru_cache
-from typing import Final, TypeAlias, TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
 from controller.kube import wire
 from controller.kube.watch import KindView, Refused, Seen
+from controller.model.ids import read_selector
 from controller.model.observation import ClusterRoom, NodeState
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.scarcity import NodeClass, Resources
@@ -84,11 +83,18 @@ def _of_containers(spec: wire.WirePodSpec, resource: str) -> Fraction | None:
     return max(start, sidecars + sum(own for own in running if own is not None))
 
 
-def _of_container(container: wire.WireContainer, resource: str) -> Fraction | None:
-    """A limit without a request counts as the request (SetDefaults_Pod in core/v1)."""
+def asked_by(container: wire.WireContainer, resource: str) -> wire.WireQuantity | None:
+    """A container's request as it is written; a limit without a request counts as one
+    (SetDefaults_Pod in core/v1).
+    """
     resources = container.resources or wire.WireResourceRequirements()
-    asked = _stated(resources.requests, resource)
-    return _stated(resources.limits, resource) if asked is None else asked
+    request = (resources.requests or {}).get(resource)
+    return (resources.limits or {}).get(resource) if request is None else request
+
+
+def _of_container(container: wire.WireContainer, resource: str) -> Fraction | None:
+    written = asked_by(container, resource)
+    return None if written is None else exact_amount(written)
 
 
 def _stated(amounts: wire.WireAmounts | None, resource: str) -> Fraction | None:
@@ -156,7 +162,12 @@ def quota_reading(hard: Reading[Resources], of_others: Reading[Resources]) -> Re
         return hard
     if isinstance(of_others, Absent):
         return Stale(value=hard.value, at=hard.at, why=of_others.why, detail=of_others.detail)
-    value, at = _each(_left, [hard.value, of_others.value]), min(hard.at, of_others.at)
+
+    def left(amounts: list[int | None]) -> int | None:
+        limit, taken = amounts
+        return None if limit is None else max(0, limit - (taken or 0))
+
+    value, at = _each(left, [hard.value, of_others.value]), min(hard.at, of_others.at)
     for each in (hard, of_others):
         if isinstance(each, Stale):
             return Stale(value=value, at=at, why=each.why, detail=each.detail)
@@ -207,12 +218,6 @@ def _each(
 
 def _least(amounts: Iterable[int | None]) -> int | None:
     return min((amount for amount in amounts if amount is not None), default=None)
-
-
-def _left(amounts: list[int | None]) -> int | None:
-    """What a limit leaves after the use of others, not below 0."""
-    limit, taken = amounts
-    return None if limit is None else max(0, limit - (taken or 0))
 
 
 def added(amounts: Iterable[Resources]) -> Resources:
@@ -270,7 +275,11 @@ class NodeView(KindView[Node]):
         this does not change.
         """
         if self._classes is not classes and self._classes != classes:
-            found = self._with_fault(self._add_up(classes))
+            nodes = self.kept.values()
+            found: ClusterRoom | Refused[ClusterRoom] = self._add_up(classes)
+            if (fault := next((each.fault for each in nodes if each.fault), None)) is not None:
+                is_known = any(node.state.holds is not None for node in nodes)
+                found = msgspec.structs.replace(fault, last=found if is_known else None)
             if found != self._room:
                 self._room = found
             self._classes = classes
@@ -296,7 +305,10 @@ class NodeView(KindView[Node]):
         labels, taints = found.metadata.labels or {}, spec.taints or ()
         state = NodeState(
             holds=holds,
-            taints=tuple(map(_taint, taints[:_MOST_TAINTS])),
+            taints=tuple(
+                clean_name(f"{each.key}{f'={each.value}' if each.value else ''}:{each.effect}")
+                for each in taints[:_MOST_TAINTS]
+            ),
             closed=_closed(spec, status),
         )
         node = Node(
@@ -310,14 +322,6 @@ class NodeView(KindView[Node]):
     def changed(self, *_: object) -> None:
         """Make the room anew when it is asked for."""
         self._classes = None
-
-    def _with_fault(self, room: ClusterRoom) -> ClusterRoom | Refused[ClusterRoom]:
-        nodes = self.kept.values()
-        fault = next((node.fault for node in nodes if node.fault is not None), None)
-        if fault is None:
-            return room
-        is_known = any(node.state.holds is not None for node in nodes)
-        return msgspec.structs.replace(fault, last=room if is_known else None)
 
     def _add_up(self, classes: tuple[NodeClass, ...]) -> ClusterRoom:
         members: dict[str | None, list[Node]] = {each.name: [] for each in classes}
@@ -346,7 +350,9 @@ def class_of(labels: dict[str, str], classes: Sequence[NodeClass]) -> str | None
     """The name of the first class whose selector matches these labels, else of the first class
     without a selector; None if there is none.
     """
-    chosen = (each.name for each in classes if each.selector and parsed(each.selector)(labels))
+    chosen = (
+        each.name for each in classes if each.selector and read_selector(each.selector)(labels)
+    )
     rest = (each.name for each in classes if not each.selector)
     return next(chosen, next(rest, None))
 
@@ -393,11 +399,6 @@ def _closed(spec: wire.WireNodeSpec, status: wire.WireNodeStatus) -> str:
     return ""
 
 
-def _taint(taint: wire.WireTaint) -> str:
-    value = f"={taint.value}" if taint.value else ""
-    return clean_name(f"{taint.key}{value}:{taint.effect}")
-
-
 ENDING_TAINTS: Final = (
     # the cluster autoscaler, just before it drains and deletes the node
     "ToBeDeletedByClusterAutoscaler",
@@ -422,51 +423,7 @@ def ending_taint(taints: Iterable[wire.WireTaint], further: Iterable[str]) -> st
     `further` are keys beside those above.
     """
     signs = (*ENDING_TAINTS, *further)
-    keys = (taint.key for taint in taints if any(_matches(taint.key, sign) for sign in signs))
+    whole = frozenset(sign for sign in signs if not sign.endswith("/"))
+    beginnings = tuple(sign for sign in signs if sign.endswith("/"))
+    keys = (each.key for each in taints if each.key in whole or each.key.startswith(beginnings))
     return clean_name(next(keys, ""))
-
-
-def _matches(key: str, sign: str) -> bool:
-    return key.startswith(sign) if sign.endswith("/") else key == sign
-
-
-Labels: TypeAlias = Mapping[str, str]
-Matches: TypeAlias = Callable[[Labels], bool]
-
-# commas inside parentheses separate values, all others separate requirements
-_SEPARATOR: Final = re.compile(r",(?![^()]*\))")
-_REQUIREMENT_SYNTAX: Final = re.compile(
-    r"\s*(?P<none>!)?\s*(?P<key>[A-Za-z0-9][-A-Za-z0-9_./]*)"
-    r"(?:\s*(?P<equal>==|=|!=)\s*(?P<value>[-A-Za-z0-9_.]*)"
-    r"|\s+(?P<set>in|notin)\s*\((?P<values>[^()]*)\))?\s*"
-)
-
-
-@lru_cache(maxsize=256)
-def parsed(selector: str) -> Matches:
-    """A function that tells whether labels meet all requirements; the empty selector matches all.
-    Raises ValueError for a text that is not a selector.
-    """
-    if not selector.strip():
-        return lambda _labels: True
-    requirements = tuple(_requirement(each) for each in _SEPARATOR.split(selector))
-    return lambda labels: all(met(labels) for met in requirements)
-
-
-def _requirement(text: str) -> Matches:
-    found = _REQUIREMENT_SYNTAX.fullmatch(text)
-    if found is None or (found["none"] and (found["equal"] or found["set"])):
-        raise ValueError(f"{text!r} is no requirement of a label selector")
-    key = found["key"]
-    if found["none"]:
-        return lambda labels: key not in labels
-    if found["equal"] is None and found["set"] is None:
-        return lambda labels: key in labels
-    if found["equal"]:
-        values = frozenset({found["value"]})
-    else:
-        values = frozenset(value.strip() for value in found["values"].split(","))
-    if found["equal"] == "!=" or found["set"] == "notin":
-        # apimachinery, labels.Requirement.Matches: a missing label counts as different
-        return lambda labels: labels.get(key) not in values
-    return lambda labels: labels.get(key) in values

@@ -138,6 +138,7 @@ class WireContainer(WireObject):
     name: str = ""
     resources: WireResourceRequirements | None = None
     restart_policy: str | None = None
+    readiness_probe: dict[str, object] | None = None
 
 
 class WirePodSpec(WireObject):
@@ -214,6 +215,17 @@ class WireAutoscaler(WireIdentified):
     spec: WireScalingSpec
 
 
+class WireRollingUpdate(WireObject):
+    max_unavailable: int | str | None = None
+
+
+class WireStrategy(WireObject):
+    """apps/v1 DeploymentStrategy."""
+
+    type: str = "RollingUpdate"
+    rolling_update: WireRollingUpdate | None = None
+
+
 class WireDeploymentSpec(WireObject):
     """apps/v1 DeploymentSpec or StatefulSetSpec. No `replicas` means one, and a StatefulSet without
     `pod_management_policy` is OrderedReady (apps/v1 defaults).
@@ -224,6 +236,7 @@ class WireDeploymentSpec(WireObject):
     template: WirePodTemplate | None = None
     ordinals: WireOrdinals | None = None
     pod_management_policy: str | None = None
+    strategy: WireStrategy | None = None
 
 
 class WireDeploymentStatus(WireObject):

@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 from urllib.parse import quote
 
@@ -18,7 +18,7 @@ from controller.kube.client import Client
 from controller.kube.errors import KubeError
 from controller.kube.pods import Changed, PodView, measured_workloads
 from controller.kube.rivals import NamespaceSwitch, RivalView, WarningView
-from controller.kube.supply import QuotaView, quota_reading, requested
+from controller.kube.supply import NodeView, QuotaView, quota_reading, requested
 from controller.kube.watch import (
     Freshness,
     KeptReadings,
@@ -33,13 +33,13 @@ from controller.kube.watch import (
     is_older,
 )
 from controller.kube.wire import unix_seconds
-from controller.kube.writes import REPORTER
 from controller.model.fleet import Pool
 from controller.model.ids import WorkloadKind, WorkloadName
-from controller.model.observation import ClusterEvent, MeasuredPod, Pods, Workload
+from controller.model.observation import ClusterEvent, ClusterRoom, MeasuredPod, Pods, Workload
 from controller.model.readings import Absent, Fresh, Reading, Why
-from controller.model.scarcity import Resources
-from controller.model.servers import FIELD_MANAGER
+from controller.model.scarcity import NodeClass, Resources
+from controller.model.servers import FIELD_MANAGER, REPORTER
+from controller.model.settings import KubernetesSettings
 from controller.model.text import clean, clean_name
 from controller.model.value import INT32_MAX, UndecodableError
 
@@ -367,50 +367,51 @@ class Namespace:
                 self._workload_changed(WorkloadName(name, kind))
 
     def _workload_reading(self, workload: WorkloadName) -> Reading[Workload]:
+        """The workload with what other objects say about it. Only a fresh view proves that there is
+        none.
+        """
         freshness = self.reflectors[workload.kind.plural].freshness
         found = self.views[workload.kind].get(workload.name)
         if found is None:
-            return self._missing(workload, freshness.judge(None))
+            view = freshness.judge(None)
+            if isinstance(view, Fresh):
+                detail = f"no {workload} in namespace {self._name}"
+                return Absent(why=Why.OBJECT_MISSING, at=view.at, detail=detail)
+            return Absent(why=view.why, at=view.at, detail=view.detail)
         reading = believed(freshness.judge(found))
-        if isinstance(reading, Absent):
-            return reading
-        return msgspec.structs.replace(reading, value=self._completed(workload, reading.value))
-
-    def _missing(self, workload: WorkloadName, view: Reading[None]) -> Absent:
-        """No such workload is known; only a fresh view proves that there is none."""
-        if isinstance(view, Fresh):
-            detail = f"no {workload} in namespace {self._name}"
-            return Absent(why=Why.OBJECT_MISSING, at=view.at, detail=detail)
-        return Absent(why=view.why, at=view.at, detail=view.detail)
-
-    def _completed(self, workload: WorkloadName, found: Workload) -> Workload:
-        """The workload with what other objects say about it."""
         rival = next(filter(None, (view.of(workload) for view in self._rivals)), "")
         freeze = self._switch.freeze
-        if not rival and freeze is None:
-            return found
-        return msgspec.structs.replace(found, autoscaler=rival, namespace_freeze=freeze)
+        if isinstance(reading, Absent) or (not rival and freeze is None):
+            return reading
+        value = msgspec.structs.replace(reading.value, autoscaler=rival, namespace_freeze=freeze)
+        return msgspec.structs.replace(reading, value=value)
 
 
 class ClusterWorkloads:
-    """The `Workloads` port. The namespaces may change at any time; a refusal in one of them does
-    not affect the others.
+    """The `Workloads` and `Supply` ports. The namespaces may change at any time; a refusal in one
+    of them does not affect the others. One reflector, `nodes`, watches all nodes.
 
     A reading stays the same object until it changes, and getting it costs a few dictionary
     look-ups. So `at` of a fresh reading is the time of its last change, not of its last
     confirmation.
     """
 
-    def __init__(self, client: Client, tasks: asyncio.TaskGroup, selector: str | None) -> None:
+    def __init__(
+        self, client: Client, tasks: asyncio.TaskGroup, settings: KubernetesSettings
+    ) -> None:
         self._client = client
         self._clock = client.clock
         self._tasks = tasks
-        self._selector = selector or ""
+        self._selector = settings.selector or ""
         self._callback: Callable[[str, WorkloadName], None] = lambda *_: None
         self._needs: dict[str, NamespaceNeeds] = {}
         self._namespaces: dict[str, Namespace] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
         self._progress = asyncio.Event()
+        self._node_view = NodeView(settings.ending_taints)
+        target = WatchTarget(kind="nodes", path="/api/v1/nodes")
+        self.nodes = Reflector(client, target, self._node_view, on_answer=self._progress.set)
+        self._room: ReadingOf[ClusterRoom] = ReadingOf()
         self._unwatched: dict[str, Absent] = {}
         self._refused_marks: dict[str, tuple[float, str]] = {}
 
@@ -510,6 +511,13 @@ class ClusterWorkloads:
         watched = self._namespaces.get(namespace)
         return self._not_watched(namespace) if watched is None else watched.quota(workloads)
 
+    def room(self, classes: Sequence[NodeClass]) -> Reading[ClusterRoom]:
+        """What all nodes can hold, and those of each class; Absent(REFUSED) without the right to
+        list nodes.
+        """
+        room, freshness = self._node_view.room(tuple(classes)), self.nodes.freshness
+        return self._room.get(lambda: believed(freshness.judge(room)), room, freshness.trust())
+
     async def reread(self, pool: Pool) -> None:
         """Read the pool's workload by itself; a failure is told to the link only."""
         here, name = self._namespaces.get(pool.namespace), pool.workload
@@ -543,8 +551,13 @@ class ClusterWorkloads:
         self._refused_marks[pool.namespace] = self._clock.now() + REFUSAL_S, detail
 
     async def wait_seen(self) -> None:
-        """Return when every namespace was listed in full at least once."""
-        while not all(watched.seen for watched in self._namespaces.values()):
+        """Return when every namespace was listed in full at least once, and the nodes were, or it
+        is known why they cannot be.
+        """
+        while not (
+            self.nodes.freshness.answered
+            and all(watched.seen for watched in self._namespaces.values())
+        ):
             self._progress.clear()
             await self._progress.wait()
 

@@ -10,7 +10,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
 from aiolimiter import AsyncLimiter
@@ -18,11 +18,12 @@ from aiolimiter import AsyncLimiter
 from controller.kube import wire
 from controller.kube.client import MERGE_PATCH, Client
 from controller.kube.errors import ApiError, ConfigError, HeldBackError, KubeError, UnreachableError
+from controller.kube.workloads import ClusterWorkloads
 from controller.model.decision import Announcement, Outcome, OutcomeKind
 from controller.model.fleet import Pool
 from controller.model.ids import PoolKey
 from controller.model.readings import last_known
-from controller.model.servers import FIELD_MANAGER, Backoff
+from controller.model.servers import FIELD_MANAGER, REPORTER, Backoff
 from controller.model.settings import LONGEST_WRITE_S, LeaseRecord, SeenLease
 from controller.model.text import clean, clean_name
 from controller.model.value import UndecodableError
@@ -106,18 +107,6 @@ class WriteGate:
         return None
 
 
-class WriteListener(Protocol):
-    """Receives the result of each applied write at once."""
-
-    def applied(self, pool: Pool, uid: str, replicas: int, version: str) -> None:
-        """The pool's workload with this uid now has so many replicas and this version."""
-        ...
-
-    def refused_mark(self, pool: Pool, detail: str) -> None:
-        """We may not change the annotations of the pool's pods."""
-        ...
-
-
 class ClusterActuator:
     """The `Actuator` port: one PATCH for each call, without retries; each result is an Outcome.
 
@@ -132,7 +121,7 @@ class ClusterActuator:
         client: Client,
         gate: WriteGate,
         marks: WriteGate,
-        written: WriteListener,
+        written: ClusterWorkloads,
         may_write: Callable[[], bool],
         *,
         timeout_s: float = WRITE_TIMEOUT_S,
@@ -250,7 +239,6 @@ def outcome(failure: KubeError) -> Outcome:
     )
 
 
-REPORTER: Final = "agentdash.dev/controller"
 EVENT_EVERY_S: Final = 60.0
 """The least time between two events about the same pool with the same reason."""
 SERIES_S: Final = 1800.0
@@ -319,11 +307,14 @@ class EventWriter:
         """Write until cancelled."""
         while True:
             key = self._next_due()
-            if key is None:
-                await self._pause()
-                continue
-            await self._write(key, self._waiting.pop(key))
-            await self._clock.sleep(_BETWEEN_S)
+            if key is not None:
+                await self._write(key, self._waiting.pop(key))
+                await self._clock.sleep(_BETWEEN_S)
+            elif self._waiting:
+                await self._clock.sleep(1.0)
+            else:
+                self._wake.clear()
+                await self._wake.wait()
 
     def _next_due(self) -> _Key | None:
         now = self._clock.monotonic()
@@ -334,14 +325,6 @@ class EventWriter:
             if written is None or now - written.at >= EVENT_EVERY_S:
                 return key
         return None
-
-    async def _pause(self) -> None:
-        """Until something new is announced, at most for a second if something waits already."""
-        if not self._waiting:
-            self._wake.clear()
-            await self._wake.wait()
-        else:
-            await self._clock.sleep(1.0)
 
     async def _write(self, key: _Key, waiting: _NewsWaiting) -> None:
         now, written = self._clock.monotonic(), self._written.get(key)
@@ -355,7 +338,10 @@ class EventWriter:
                 path = await self._create(waiting)
                 self._written[key] = _LastEvent(path, waiting.news.note, waiting.times, now)
         except KubeError as error:
-            self._failed(error, now)
+            log.debug("an event was not written: %s", error)
+            if isinstance(error, ApiError) and error.status in {401, 403}:
+                self._refusal, self._refused_until = error.detail, now + REFUSED_FOR_S
+                self._waiting.clear()
             # not at once again, whatever it was
             self._written[key] = _LastEvent("", "", 0, now)
         else:
@@ -401,12 +387,6 @@ class EventWriter:
             content_type=MERGE_PATCH,
             timeout_s=_TIMEOUT_S,
         )
-
-    def _failed(self, error: KubeError, now: float) -> None:
-        if isinstance(error, ApiError) and error.status in {401, 403}:
-            self._refusal, self._refused_until = error.detail, now + REFUSED_FOR_S
-            self._waiting.clear()
-        log.debug("an event was not written: %s", error)
 
 
 log = logging.getLogger(__name__)

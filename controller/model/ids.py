@@ -1,10 +1,14 @@
-"""Checks of names, the key `tenant/name` of a pool, and the workload that a pool names."""
+"""Checks of names, label selectors, the key `tenant/name` of a pool, and the workload that a pool
+names.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from enum import StrEnum
-from typing import Final, NamedTuple, NewType
+from functools import lru_cache
+from typing import Final, NamedTuple, NewType, TypeAlias
 
 PoolKey = NewType("PoolKey", str)
 
@@ -81,3 +85,43 @@ def nats_name(name: str) -> str:
     if not _NATS_NAME.match(name):
         raise ValueError("must be 1 to 255 characters without spaces, '.', '*', '>', '/' and '\\'")
     return name
+
+
+Matches: TypeAlias = Callable[[Mapping[str, str]], bool]
+"""Whether an object with these labels is selected."""
+
+# an optional DNS prefix, then a name; a value may be empty
+LABEL: Final = r"[A-Za-z0-9](?:[-._A-Za-z0-9]{0,61}[A-Za-z0-9])?"
+LABEL_KEY: Final = rf"(?:[a-z0-9](?:[-.a-z0-9]{{0,251}}[a-z0-9])?/)?{LABEL}"
+_VALUES: Final = rf"\s*(?:{LABEL})?(?:\s*,\s*(?:{LABEL})?)*\s*"
+_REQUIREMENT: Final = re.compile(
+    rf"\s*(?:!\s*(?P<none>{LABEL_KEY})|(?P<key>{LABEL_KEY})\s*"
+    rf"(?:(?P<sign>==|=|!=)\s*(?P<value>(?:{LABEL})?)"
+    rf"|\s(?P<word>in|notin)\s*\((?P<values>{_VALUES})\))?)\s*"
+)
+# commas inside parentheses separate values, all others separate requirements
+_SEPARATOR: Final = re.compile(r",(?![^()]*\))")
+
+
+@lru_cache(maxsize=256)
+def read_selector(text: str) -> Matches:
+    """Whether labels meet all requirements of a selector. Raises ValueError."""
+    requirements = tuple(_requirement(each) for each in _SEPARATOR.split(text))
+    return lambda labels: all(met(labels) for met in requirements)
+
+
+def _requirement(text: str) -> Matches:
+    found = _REQUIREMENT.fullmatch(text)
+    if found is None:
+        raise ValueError('must be a label selector, such as "app=agents,team in (a, b)"')
+    key, sign = found["key"], found["sign"] or found["word"]
+    if found["none"]:
+        return lambda labels: found["none"] not in labels
+    if sign is None:
+        return lambda labels: key in labels
+    written = found["value"] if found["values"] is None else found["values"]
+    values = frozenset(value.strip() for value in written.split(","))
+    if sign in {"!=", "notin"}:
+        # apimachinery, labels.Requirement.Matches: a missing label counts as different
+        return lambda labels: labels.get(key) not in values
+    return lambda labels: labels.get(key) in values

@@ -144,6 +144,8 @@ EXTERNAL_GROUP: Final = "external.metrics.k8s.io"
 CUSTOM_GROUP: Final = "custom.metrics.k8s.io"
 FIELD_MANAGER: Final = "agentdash"
 """Our own name as a writer of Kubernetes objects."""
+REPORTER: Final = "agentdash.dev/controller"
+"""Our own name as a reporter of events."""
 
 
 class Writer(NamedTuple):

@@ -26,7 +26,7 @@ def workload(reading: Reading[Workload]) -> Workload:
 
 
 def room(cluster: Cluster, *classes: NodeClass) -> ClusterRoom:
-    reading = cluster.supply.room(classes)
+    reading = cluster.workloads.room(classes)
     assert isinstance(reading, Fresh), reading
     return reading.value
 
@@ -53,7 +53,7 @@ async def test_quotas_leave_what_pods_of_others_do_not_use(admin: Any) -> None:
         assert await cluster.synced(10.0)
 
         def left() -> Resources | None:
-            reading = cluster.supply.quota(admin.namespace, OURS)
+            reading = cluster.workloads.quota(admin.namespace, OURS)
             return reading.value if isinstance(reading, Fresh) else None
 
         await admin.until(
@@ -131,7 +131,7 @@ async def test_what_we_count_is_what_the_quota_counts(admin: Any) -> None:
             "requests.cpu": "2200m",
             "requests.memory": "16Mi",
         }
-        left = cluster.supply.quota(admin.namespace, OURS)
+        left = cluster.workloads.quota(admin.namespace, OURS)
         assert isinstance(left, Fresh)
         assert left.value == Resources(
             replicas=8, cpu_milli=61_800, memory_bytes=(64 * 1024 - 16) * MI
@@ -181,8 +181,8 @@ async def test_an_account_of_one_namespace_works_without_nodes(admin: Any) -> No
     async with Cluster.connect(settings, admin.clock) as cluster:
         cluster.set_namespaces(frozenset({admin.namespace}))
         assert await cluster.synced(10.0)
-        nodes = cluster.supply.room(())
-        quotas = cluster.supply.quota(admin.namespace, OURS)
+        nodes = cluster.workloads.room(())
+        quotas = cluster.workloads.quota(admin.namespace, OURS)
         assert isinstance(nodes, Absent)
         assert isinstance(quotas, Absent)
         assert (nodes.why, quotas.why) == (Why.REFUSED, Why.REFUSED)

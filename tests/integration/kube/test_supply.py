@@ -16,11 +16,11 @@ SPOT = NodeClass(name="spot", selector="spot=true", max_nodes=3)
 
 
 def quota(cluster: Cluster, namespace: str = "tenant-a") -> Reading[Resources]:
-    return cluster.supply.quota(namespace, OURS)
+    return cluster.workloads.quota(namespace, OURS)
 
 
 def room(cluster: Cluster, *classes: NodeClass) -> Reading[ClusterRoom]:
-    return cluster.supply.room(classes)
+    return cluster.workloads.room(classes)
 
 
 def replicas(cluster: Cluster) -> int | None:

@@ -27,6 +27,7 @@ from controller.model.observation import (
 )
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.scarcity import Resources
+from controller.model.settings import KubernetesSettings
 from support.planning import plan
 from support.world import make_fleet, make_pool
 
@@ -54,7 +55,7 @@ class Watched:
         client = SilentClient(clock)
         self.link = client.link
         self.link.answered()
-        self.workloads = ClusterWorkloads(client, tasks, None)
+        self.workloads = ClusterWorkloads(client, tasks, KubernetesSettings())
 
     @property
     def namespace(self) -> Namespace:
