@@ -74,12 +74,9 @@ async def test_a_connection_lost_after_sending_is_unknown(api: Any, kit: Any, qu
     assert api.count("scale") == 1
 
 
-async def test_no_answer_in_time_is_unknown(
-    api: Any, kit: Any, quick: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(writes, "WRITE_TIMEOUT_S", 0.05)
+async def test_no_answer_in_time_is_unknown(api: Any, kit: Any, quick: Any) -> None:
     api.always["scale"] = kit.silence
-    async with Cluster.connect(kit.settings(api.url), quick) as cluster:
+    async with Cluster.connect(kit.settings(api.url), quick, write_timeout_s=0.05) as cluster:
         assert (await write(cluster, kit.pool())).kind is OutcomeKind.UNKNOWN
 
 

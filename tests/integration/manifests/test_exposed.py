@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 import yaml
 from prometheus_client import generate_latest
 
@@ -23,35 +25,41 @@ from support.live_world import LiveWorld, Servers, servers
 METRIC = re.compile(r"\b(?:agentdash|agent|nats)_[a-z_]+")
 
 
+on_one_daemon = pytest.mark.asyncio(loop_scope="module")
+
+
 class Live(LiveWorld):
     def __init__(self, folder: Path, found: Servers) -> None:
         super().__init__(folder, found)
         self.fleet.write_text(fleet_text(self.server.url, ["research"]), "utf-8")
 
 
-@pytest.fixture
-async def live(tmp_path: Path) -> AsyncIterator[Live]:
-    async with servers(tmp_path, "research") as found:
-        yield Live(tmp_path, found)
+@asynccontextmanager
+async def opened(folder: Path) -> AsyncIterator[tuple[Live, Daemon]]:
+    async with servers(folder, "research") as found:
+        live = Live(folder, found)
+        async with daemon(live.fleet, live.kubeconfig) as running:
+            await running.ready()
+            await running.pass_ticks(1)
+            yield live, running
 
 
-@pytest.fixture
-async def running(live: Live) -> AsyncIterator[Daemon]:
-    async with daemon(live.fleet, live.kubeconfig) as found:
-        await found.ready()
-        await found.pass_ticks(1)
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Daemon]:
+    async with opened(tmp_path_factory.mktemp("daemon")) as (_, found):
         yield found
 
 
 @pytest.fixture
-def printed(live: Live) -> dict[str, Any]:
+def printed() -> dict[str, Any]:
     """The objects of agentdash itself by kind."""
-    text = live.fleet.read_text("utf-8")
+    text = fleet_text("nats://127.0.0.1:4222", ["research"])
     options = Installation(image="agentdash:1", service_monitor=True)
     found = yaml.safe_load_all(stream(manifests(parse(text, "fleet.yaml"), text, options)))
     return {each["kind"]: each for each in found if each["metadata"]["name"] == "agentdash"}
 
 
+@on_one_daemon
 async def test_each_probe_asks_for_what_a_ready_daemon_answers(
     running: Daemon, printed: dict[str, Any]
 ) -> None:
@@ -71,18 +79,20 @@ async def test_each_probe_asks_for_what_a_ready_daemon_answers(
 
 
 async def test_a_lost_nats_makes_the_pod_unready_and_does_not_restart_it(
-    live: Live, running: Daemon, printed: dict[str, Any]
+    tmp_path: Path, printed: dict[str, Any]
 ) -> None:
     [container] = printed["Deployment"]["spec"]["template"]["spec"]["containers"]
     alive, ready = (
         container[name]["httpGet"]["path"] for name in ("livenessProbe", "readinessProbe")
     )
-    live.server.kill()
-    while (await running.get(ready))[0] == 200:
-        await running.pass_ticks(1)
-    assert (await running.get(alive))[0] == 200
+    async with opened(tmp_path) as (live, running):
+        live.server.kill()
+        while (await running.get(ready))[0] == 200:
+            await running.pass_ticks(1)
+        assert (await running.get(alive))[0] == 200
 
 
+@on_one_daemon
 async def test_the_pod_has_the_memory_that_a_small_fleets_daemon_takes(
     running: Daemon, printed: dict[str, Any]
 ) -> None:
@@ -98,6 +108,7 @@ async def test_the_pod_has_the_memory_that_a_small_fleets_daemon_takes(
     assert "cpu" not in resources["limits"], "a throttled controller wakes pools late"
 
 
+@on_one_daemon
 async def test_the_service_monitor_finds_the_metrics(
     running: Daemon, printed: dict[str, Any]
 ) -> None:
@@ -117,6 +128,7 @@ async def test_the_service_monitor_finds_the_metrics(
     assert [each["port"] for each in ingress["ports"]] == [port["containerPort"]]
 
 
+@on_one_daemon
 @pytest.mark.parametrize(
     "queries",
     [
