@@ -39,7 +39,7 @@ from agentdash.worker.session import (
     header_json,
     is_task_id,
     message_task,
-    read_terms_again,
+    read_terms,
 )
 from agentdash.worker.settings import WorkerSettings
 from agentdash.worker.stores import (
@@ -195,6 +195,14 @@ def _times(number: int) -> str:
 LOOK_S: Final = 5.0
 
 
+def terms_again(headers: Mapping[str, str] | None, task: str, tried: Tried) -> str:
+    """The header of a task that is published once more, after so many tries. Raises
+    UnreadableTaskError.
+    """
+    again = {"tried_before": True, "tries": tried.begun, "failed": tried.failed}
+    return header_json(msgspec.structs.replace(read_terms(headers), id=task, **again))
+
+
 async def publish_again(stream: JetStreamContext, message: TaskMessage, tried: Tried) -> None:
     """Publish its task once more, with the tries that it had. The same message twice is one, within
     the stream's window for duplicates. Terms that cannot be read stay as they are: the next worker
@@ -202,9 +210,7 @@ async def publish_again(stream: JetStreamContext, message: TaskMessage, tried: T
     """
     task, _ = message.task()
     try:
-        terms = header_json(
-            read_terms_again(message.headers, task, tries=tried.begun, failed=tried.failed)
-        )
+        terms = terms_again(message.headers, task, tried)
     except UnreadableTaskError:
         terms = (message.headers or {}).get(TERMS_HEADER, "")
     headers = {
@@ -439,7 +445,7 @@ class DeadLetters:
         """
         try:
             before = {TERMS_HEADER: letter.terms} if letter.terms else {}
-            again = read_terms_again(before, letter.note.id)
+            again = terms_again(before, letter.note.id, Tried())
         except UnreadableTaskError as error:
             raise StoreUnavailableError(
                 f"{letter.note.id} cannot be given again: {error}; give its body to the pool as a "
@@ -450,10 +456,7 @@ class DeadLetters:
             stored.result.status is not TaskStatus.DEAD or not await results.forget(stored)
         ):
             return False
-        headers = {
-            TERMS_HEADER: header_json(again),
-            Header.MSG_ID.value: f"retry.{letter.number}",
-        }
+        headers = {TERMS_HEADER: again, Header.MSG_ID.value: f"retry.{letter.number}"}
         await self._stream.publish(letter.note.subject, letter.body, headers=headers)
         await self._stream.delete_msg(DEAD_STREAM, letter.number)
         return True

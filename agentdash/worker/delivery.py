@@ -269,11 +269,12 @@ class Delivery:
             asyncio.get_running_loop().call_later(LET_GO_S, self._is_over.set)
 
     async def check(self) -> None:
-        """End the agent if its task has ended meanwhile: cancelled, or done by another worker.
-        Raises nats.errors.Error and UnreadableStoreError.
-        """
-        if self._agent is not None and await self._desk.results.get(self.id) is not None:
-            self.cut(CANCELLED)
+        """End the agent if its task has ended meanwhile: cancelled, or done by another worker."""
+        try:
+            if self._agent is not None and await self._desk.results.get(self.id) is not None:
+                self.cut(CANCELLED)
+        except (errors.Error, UnreadableStoreError) as error:
+            log.debug("a task could not be looked up: %s", clean(error))
 
     async def hand_back(self) -> None:
         """Give the message back at once. It does not count as a try. Raises nats.errors.Error."""
@@ -368,7 +369,13 @@ class Delivery:
         await self._desk.usage.report(session, seconds, self.run)
         match outcome:
             case Ended():
-                await self._keep(task, session, outcome, seconds)
+                await self._end(
+                    task,
+                    outcome,
+                    attempts=task.attempt,
+                    seconds=seconds,
+                    revision=session.revision,
+                )
             case TryAgain():
                 await self._try_again(outcome, task)
             case Returned():
@@ -405,8 +412,7 @@ class Delivery:
             save=save,
             resumed=None if checkpoint is None else checkpoint.state,
             revision=0 if checkpoint is None else checkpoint.revision,
-            on_tool_call=self._desk.metrics.tool_called,
-            on_context=self._desk.metrics.context_taken,
+            metrics=self._desk.metrics,
         )
         if self._stopping:
             session.stopping.set()
@@ -475,15 +481,13 @@ class Delivery:
         log.warning("a try failed: %s", failed.why, extra={"task": task.id})
         await self.message.nak(delay=failed.wait_s(task.attempt))
 
-    async def _keep(self, task: Task, session: Session, ended: Ended, seconds: float) -> None:
-        """Store the result and acknowledge, however long it takes; the first one stored counts."""
-        await self._store(task, self._fitting(self._result(task, ended, task.attempt, seconds)))
-        if session.revision:
-            await self._desk.checkpoints.forget(task.id)
-        await self._acknowledge()
-
-    def _result(self, task: Task, ended: Ended, attempts: int, seconds: float = 0.0) -> TaskResult:
-        return TaskResult(
+    async def _end(
+        self, task: Task, ended: Ended, *, attempts: int, seconds: float = 0.0, revision: int = 0
+    ) -> None:
+        """Store the result and acknowledge, however long it takes. The first one stored counts:
+        tell of it, unless another worker does. `revision` is that of the last checkpoint, if any.
+        """
+        result = TaskResult(
             id=task.id,
             status=ended.status,
             at=time.time(),
@@ -496,6 +500,21 @@ class Delivery:
             tokens=0 if self.session is None else self.session.tokens,
             usd=0.0 if self.session is None else self.session.usd,
         )
+        result = self._fitting(result)
+        first = await until_done(
+            lambda: self._desk.results.keep(result),
+            Backoff(STORE_FIRST_S, STORE_MOST_S),
+            f"the result of task {task.id} could not be stored",
+        )
+        if first.run != self.run and first.status is not TaskStatus.CANCELLED:
+            log.info("the task had ended as %s before", first.status, extra={"task": task.id})
+        else:
+            self._desk.metrics.task_ended(first.status.value, task.terms.priority)
+            if self._desk.on_end is not None:
+                self._desk.on_end(task, first)
+        if revision:
+            await self._desk.checkpoints.forget(task.id)
+        await self._acknowledge()
 
     def _fitting(self, result: TaskResult) -> TaskResult:
         """The result if it can be stored, else one that says why it cannot."""
@@ -513,26 +532,10 @@ class Delivery:
             )
         return msgspec.structs.replace(result, status=TaskStatus.FAILED, result=None, error=problem)
 
-    async def _store(self, task: Task, result: TaskResult) -> None:
-        """Store the end of the task; count and tell the one that counts, unless another worker
-        does.
-        """
-        first = await until_done(
-            lambda: self._desk.results.keep(result),
-            Backoff(STORE_FIRST_S, STORE_MOST_S),
-            f"the result of task {task.id} could not be stored",
-        )
-        if first.run != self.run and first.status is not TaskStatus.CANCELLED:
-            log.info("the task had ended as %s before", first.status, extra={"task": task.id})
-            return
-        self._desk.metrics.task_ended(first.status.value, task.terms.priority)
-        if self._desk.on_end is not None:
-            self._desk.on_end(task, first)
-
     async def _die(self, reason: str, task: Task, *, attempts: int) -> None:
         """Make it a dead letter: letter, result, acknowledgement, in this order."""
         log.error("a task is dead: %s", reason, extra={"task": task.id})
-        published, result = self._as_published, Ended(TaskStatus.DEAD, error=reason)
+        published = self._as_published
         note = DeathNote(
             id=task.id,
             reason=reason,
@@ -544,8 +547,7 @@ class Delivery:
             worker=self._desk.settings.worker,
         )
         await self._desk.dead.bury(note, published.body, published.headers)
-        await self._store(task, self._result(task, result, attempts))
-        await self._acknowledge()
+        await self._end(task, Ended(TaskStatus.DEAD, error=reason), attempts=attempts)
 
     async def _acknowledge(self) -> None:
         """Acknowledge, and wait until the server says so. Without its answer the message may come

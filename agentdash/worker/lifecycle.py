@@ -27,7 +27,6 @@ from agentdash.worker.session import (
     Prepare,
     Session,
     StoreUnavailableError,
-    UnreadableStoreError,
 )
 from agentdash.worker.settings import WorkerSettings
 from agentdash.worker.state import Presence, ProbeAnswer, Told, UsageReports, WorkerMetrics, serving
@@ -52,7 +51,7 @@ log = logging.getLogger(__name__)
 HEARTBEATS_PER_ACK_WAIT: Final = 3
 HANGS_AFTER_S: Final = 30.0
 SPOT_LOOK_S: Final = 0.5
-DEMAND_LOOK_S: Final = 1.0
+BEAT_S: Final = 1.0
 CHECK_S: Final = 10.0
 LAST_SAVE_S: Final = 1.0
 CUT_S: Final = 3.0
@@ -198,7 +197,6 @@ class WorkerLife:
             group.create_task(self._presence.run())
             group.create_task(self._keep_alive())
             group.create_task(self._check_ends())
-            group.create_task(self._watch_demand())
             group.create_task(self._exhausted.run())
             group.create_task(self._models.run())
             group.create_task(self._begin())
@@ -262,7 +260,7 @@ class WorkerLife:
         self._slots_changed()
 
     def _slots_changed(self) -> None:
-        self._metrics.slots_lost(len(self._desk.lost))
+        self._metrics.slots_lost.set(len(self._desk.lost))
         self._changed.set()
         self._presence.changed()
 
@@ -302,31 +300,19 @@ class WorkerLife:
         """Look now and then whether tasks under way have ended, because telling may get lost."""
         while True:
             await asyncio.sleep(CHECK_S)
-            found = await asyncio.gather(
-                *(delivery.check() for delivery in tuple(self._deliveries.values())),
-                return_exceptions=True,
-            )
-            for problem in found:
-                if isinstance(problem, errors.Error | UnreadableStoreError):
-                    log.debug("a task could not be looked up: %s", clean(problem))
-                elif isinstance(problem, BaseException):
-                    raise problem
-
-    async def _watch_demand(self) -> None:
-        """Report soon when the tasks need another part of a provider's limits."""
-        reported = self._models.gates.demand()
-        while True:
-            await asyncio.sleep(DEMAND_LOOK_S)
-            now = self._models.gates.demand()
-            if now != reported:
-                reported = now
-                self._presence.changed()
+            await asyncio.gather(*(each.check() for each in self._deliveries.values()))
 
     async def _beat(self) -> None:
-        """Shows that the event loop turns."""
+        """Show that the event loop turns; report soon when the tasks need another part of a
+        provider's limits.
+        """
+        reported = self._models.gates.demand()
         while True:
             self._beat_at = time.monotonic()
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(BEAT_S)
+            if (now := self._models.gates.demand()) != reported:
+                reported = now
+                self._presence.changed()
 
     async def _watch_spot_notice(self, stopping: asyncio.Event) -> None:
         """Stop when the file of the spot notice appears."""

@@ -37,7 +37,6 @@ from agentdash.worker.router import (
     LearnedTries,
     OnUse,
     Route,
-    TierHistory,
     TierRule,
     TierUse,
     least_tier,
@@ -136,7 +135,7 @@ class ModelCalls:
         *,
         gates: ModelGates,
         models: Sequence[ModelTerms],
-        history: TierHistory,
+        history: LearnedTries,
         spending: Spending,
         accounts: Sequence[Account] = (),
         model: str = "",
@@ -364,12 +363,12 @@ class PoolModels:
         self._settings, self._link = settings, link
         self._terms = WorkerTerms(model=settings.model, models=settings.models)
         self._spending = Spending(link.jetstream)
-        self._history, self._on_use = TierHistory(), metrics.routed
+        self._on_use = metrics.routed
         self._bucket = bucket(link.jetstream, ALLOWANCES_BUCKET)
         self._key = orders_key(settings.tenant, settings.pool)
         self._subscription: Subscription | None = None
         self.gates = ModelGates(settings.rates)
-        self.learned = LearnedTries(link.jetstream, settings.tenant, settings.pool, self._history)
+        self.learned = LearnedTries(link.jetstream, settings.tenant, settings.pool)
 
     @property
     def limits(self) -> SessionLimits:
@@ -395,7 +394,7 @@ class PoolModels:
             session,
             gates=self.gates,
             models=self._terms.models,
-            history=self._history,
+            history=self.learned,
             spending=self._spending,
             accounts=[account for account in accounts if account is not None],
             model=self._terms.model or self._settings.model,

@@ -105,12 +105,18 @@ class TierUse(NamedTuple):
 OnUse = Callable[[ModelTerms, TierUse], None]
 
 
-class TierHistory:
-    """How often each model did each kind of task, for all tasks of a worker."""
+class LearnedTries:
+    """How often each model did each kind of task, for all tasks of a worker, and for its pool in a
+    bucket, which the first save creates.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, stream: JetStreamContext, tenant: str, pool: str) -> None:
+        self._key = f"{tenant}.{pool}"
         self._tries: TriesOf = {}
         self._unsaved: TriesOf = {}
+        self._stored = SharedValues(
+            stream, LEARNED_BUCKET, kept_s=LEARNED_KEPT_S, read=_learned, write=_encoded
+        )
 
     def chance(self, kind: str, model: str) -> float:
         """How likely the model does a task of this kind: 3/4 before the first try."""
@@ -128,23 +134,41 @@ class TierHistory:
         """Count one try."""
         self._add(kind, model, Tries(float(did_it), float(not did_it), faded=1))
 
-    def take_unsaved(self) -> TriesOf:
-        """What was learned since this was asked last. `give_back` what could not be stored."""
-        unsaved, self._unsaved = self._unsaved, {}
-        return unsaved
-
-    def give_back(self, unsaved: TriesOf) -> None:
-        """These were not stored."""
-        self._unsaved = latest(then(unsaved, self._unsaved))
-
-    def go_on_from(self, stored: TriesOf) -> None:
-        """This is what is stored now of all workers; what is not saved yet counts after it."""
-        self._tries = latest(then(stored, self._unsaved))
-
     def _add(self, kind: str, model: str, tries: Tries) -> None:
         more = {(kind, model): tries}
         self._tries = latest(then(self._tries, more))
         self._unsaved = latest(then(self._unsaved, more))
+
+    async def recall(self) -> None:
+        """Go on from what is stored. What cannot be read is learned anew."""
+        try:
+            async with asyncio.timeout(RECALL_S):
+                stored = await self._stored.get(self._key)
+        except (errors.Error, TimeoutError) as error:
+            # the server does not answer what our user may not ask
+            words = clean(error) or "no answer"
+            log.warning("what routers have learned could not be read: %s", words)
+        else:
+            self._tries = latest(then(stored, self._unsaved))
+
+    async def save(self) -> None:
+        """Add what was learned since the last time to what all workers have stored, and go on from
+        there. What cannot be stored is kept for the next time.
+        """
+        unsaved, self._unsaved = self._unsaved, {}
+        if not unsaved:
+            return
+        stored = None
+        try:
+            add = partial(then, later=unsaved)
+            stored = await self._stored.change(self._key, add, tries=SAVES)
+        except errors.Error as error:
+            log.debug("what the router has learned could not be stored: %s", clean(error))
+        finally:
+            if stored is None:
+                self._unsaved = latest(then(unsaved, self._unsaved))
+            else:
+                self._tries = latest(then(stored, self._unsaved))
 
 
 class Route:
@@ -154,7 +178,7 @@ class Route:
         self,
         kind: str,
         models: Sequence[ModelTerms],
-        history: TierHistory,
+        history: LearnedTries,
         *,
         expected: UsedTokens,
         least: ModelTier | None = None,
@@ -169,7 +193,10 @@ class Route:
         """
         self._kind, self._history, self._expected = kind, history, expected
         self._budget_usd, self._on_use = budget_usd, on_use
-        ranked = sorted(models, key=_by_tier_and_price)
+        ranked = sorted(
+            models,
+            key=lambda each: (_RANK[each.tier], (each.input_price or 0) + (each.output_price or 0)),
+        )
         rank = 0 if least is None else _RANK[least]
         self._left = [model for model in ranked if _RANK[model.tier] >= rank] or ranked[-1:]
         self._dearest = ranked[-1] if ranked else None
@@ -237,10 +264,6 @@ async def least_tier(
     return await classifier(task) if tier is None and classifier is not None else tier
 
 
-def _by_tier_and_price(model: ModelTerms) -> tuple[int, Decimal]:
-    return _RANK[model.tier], (model.input_price or Decimal(0)) + (model.output_price or Decimal(0))
-
-
 Amount = Annotated[float, msgspec.Meta(ge=0, le=1e6)]
 
 
@@ -253,45 +276,6 @@ class _Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 class _Stored(msgspec.Struct, frozen=True, kw_only=True):
     entries: tuple[_Entry, ...] = ()
-
-
-class LearnedTries:
-    """What one pool's router has learned, in a bucket; the first save creates it."""
-
-    def __init__(
-        self, stream: JetStreamContext, tenant: str, pool: str, history: TierHistory
-    ) -> None:
-        self._history, self._key = history, f"{tenant}.{pool}"
-        self._stored = SharedValues(
-            stream, LEARNED_BUCKET, kept_s=LEARNED_KEPT_S, read=_learned, write=_encoded
-        )
-
-    async def recall(self) -> None:
-        """Go on from what is stored. What cannot be read is learned anew."""
-        try:
-            async with asyncio.timeout(RECALL_S):
-                self._history.go_on_from(await self._stored.get(self._key))
-        except (errors.Error, TimeoutError) as error:
-            # the server does not answer what our user may not ask
-            words = clean(error) or "no answer"
-            log.warning("what routers have learned could not be read: %s", words)
-
-    async def save(self) -> None:
-        """Add what was learned since the last time. What cannot be stored is kept for the next."""
-        unsaved = self._history.take_unsaved()
-        if not unsaved:
-            return
-        known = None
-        try:
-            add = partial(then, later=unsaved)
-            known = await self._stored.change(self._key, add, tries=SAVES)
-        except errors.Error as error:
-            log.debug("what the router has learned could not be stored: %s", clean(error))
-        finally:
-            if known is None:
-                self._history.give_back(unsaved)
-            else:
-                self._history.go_on_from(known)
 
 
 def _learned(value: bytes) -> TriesOf:

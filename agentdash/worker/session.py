@@ -27,6 +27,7 @@ from controller.model.worker_messages import (
 
 if TYPE_CHECKING:
     from agentdash.worker.models import ModelCalls
+    from agentdash.worker.state import WorkerMetrics
 
 LONGEST_PAUSE_S: Final = 7 * 86_400.0
 Usd = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
@@ -230,16 +231,6 @@ def read_terms(headers: Mapping[str, str] | None) -> TaskTerms:
     return terms
 
 
-def read_terms_again(
-    headers: Mapping[str, str] | None, task: str, *, tries: int = 0, failed: int = 0
-) -> TaskTerms:
-    """The terms under which the task of this message is published once more, after so many tries,
-    of which so many have failed. Raises UnreadableTaskError.
-    """
-    terms = read_terms(headers)
-    return msgspec.structs.replace(terms, id=task, tried_before=True, tries=tries, failed=failed)
-
-
 def read_payload(body: bytes) -> Any:
     """The payload in a message's body: JSON, or text. Raises UnreadableTaskError."""
     with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -280,11 +271,6 @@ def message_task(
 CONTEXT_WARNING: Final = 0.8
 """The part of the context window from which an agent should compact it."""
 
-MakeCalls = Callable[["Session"], "ModelCalls"]
-SaveCheckpoint = Callable[[Any], Awaitable[None]]
-OnToolCall = Callable[[str, bool], None]
-OnContext = Callable[[float], None]
-
 
 class Session:
     """One try at a task. An agent gets it as its second argument.
@@ -301,12 +287,11 @@ class Session:
         task: Task,
         *,
         limits: SessionLimits,
-        save: SaveCheckpoint,
-        models: MakeCalls,
+        save: Callable[[Any], Awaitable[None]],
+        models: Callable[[Session], ModelCalls],
+        metrics: WorkerMetrics,
         resumed: Any = None,
         revision: int = 0,
-        on_tool_call: OnToolCall | None = None,
-        on_context: OnContext | None = None,
     ) -> None:
         """`save` stores a checkpoint; `revision` is the number of those stored before.
         `models` makes what makes calls for this session.
@@ -323,9 +308,7 @@ class Session:
         self.models = models(self)
         self._compact: Callable[[float], None] | None = None
         self._was_full = False
-        self._save = save
-        self._on_tool_call = on_tool_call
-        self._on_context = on_context
+        self._save, self._metrics = save, metrics
 
     @property
     def tokens(self) -> int:
@@ -367,8 +350,7 @@ class Session:
         """
         said("tool", tool, Name)
         self.tool_calls += 1
-        if self._on_tool_call is not None:
-            self._on_tool_call(tool, ok)
+        self._metrics.tool_called(tool, ok)
         if self.tool_calls > self.limits.tool_calls:
             raise LimitReached(f"more than {self.limits.tool_calls} tool calls")
 
@@ -387,8 +369,7 @@ class Session:
         """
         used, size = said("used", used, ContextTokens), said("size", size, ContextTokens)
         part = used / size if size > 0 else 0.0
-        if self._on_context is not None:
-            self._on_context(part)
+        self._metrics.context.set(part)
         is_full = part >= CONTEXT_WARNING
         if is_full and not self._was_full and self._compact is not None:
             self._compact(part)

@@ -254,22 +254,23 @@ class WorkerMetrics:
         gauge = partial(Gauge, labelnames=("role",), registry=self.registry)
         of_tier = ("tenant", "role", "tier")
         self._tasks = counter("agent_tasks", "Tasks that ended.", ("role", "status", "priority"))
-        self._duration = Histogram(
+        self.duration = Histogram(
             "agent_session_duration_seconds",
             "How long a try at a task took.",
             ("role",),
             buckets=DURATION_BUCKETS_S,
             registry=self.registry,
-        )
+        ).labels(role)
         self._tokens = counter(
             "agent_tokens_consumed", "Tokens that agents used.", ("tenant", "role", "model", "kind")
         )
         self._tools = counter("agent_tool_calls", "Calls of tools.", ("role", "tool", "status"))
-        self._context = gauge(
+        self.context = gauge(
             "agent_context_utilization",
             "The part of the model's context that the last session to say so had taken.",
-        )
-        self._lost = gauge("agent_slots_lost", "Slots held by agents that were cut and do not end.")
+        ).labels(role)
+        lost = gauge("agent_slots_lost", "Slots held by agents that were cut and do not end.")
+        self.slots_lost = lost.labels(role)
         self._routed = counter(
             "agent_routed_calls",
             "Answers of models that a router chose, by tier and whether they were accepted.",
@@ -294,10 +295,6 @@ class WorkerMetrics:
         """Count a task by how it ended."""
         self._tasks.labels(self._role, status, priority.value).inc()
 
-    def session_ended(self, seconds: float) -> None:
-        """Count a try at a task."""
-        self._duration.labels(self._role).observe(seconds)
-
     def used(self, model: str, tokens: UsedTokens) -> None:
         """Count tokens by kind."""
         for kind in ("input", "cached_input", "output"):
@@ -306,17 +303,9 @@ class WorkerMetrics:
                 labels = (self._tenant, self._role, clean_name(model), kind)
                 self._tokens.labels(*labels).inc(number)
 
-    def slots_lost(self, number: int) -> None:
-        """Keep how many slots are lost."""
-        self._lost.labels(self._role).set(number)
-
     def tool_called(self, tool: str, ok: bool) -> None:
         """Count a call of a tool."""
         self._tools.labels(self._role, clean_name(tool), "ok" if ok else "error").inc()
-
-    def context_taken(self, part: float) -> None:
-        """Keep how full a model's context is, 0 to 1."""
-        self._context.labels(self._role).set(part)
 
 
 class UsageReports:
@@ -332,7 +321,7 @@ class UsageReports:
         """Publish what a try used, however it ended. `run` is a name that no other delivery has:
         work that is done twice uses its tokens twice.
         """
-        self._metrics.session_ended(seconds)
+        self._metrics.duration.observe(seconds)
         settings = self._settings
         timed: float | None = min(seconds, LONGEST_TASK_S)
         for number, (model, used) in enumerate(session.usage.items()):

@@ -75,12 +75,12 @@ async def start() -> AsyncIterator[Start]:
     """Starts clusters with a tenant; they and their clients end with the test."""
     running: list[tuple[SimCluster, aiohttp.ClientSession]] = []
 
-    async def begin(*, quota: dict[str, str] | None = None, **options: Any) -> World:
+    async def begin(**options: Any) -> World:
         sim = SimCluster(**({"speed": 50.0, "seed": 7, "cold_start": FAST} | options))
         await sim.__aenter__()
         session = aiohttp.ClientSession()
         running.append((sim, session))
-        await sim.create_namespace("tenant-a", quota=quota)
+        await sim.create_namespace("tenant-a")
         return World(sim, session)
 
     yield begin

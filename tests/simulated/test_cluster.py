@@ -13,20 +13,11 @@ from agentdash.demo.cluster.objects import (
     DEPLOYMENTS,
     PODS,
     REPLICA_SETS,
-    condition,
     is_ready,
 )
 from agentdash.demo.cluster.registry import Change
-from agentdash.demo.cluster.workloads import DELETION_COST
 from fakes.cluster import ColdStart
 from tests.simulated.conftest import APPS, CORE, Start, World
-
-
-def failure(world: World) -> str:
-    """The Deployment's words about pods that could not be created."""
-    stored = world.store.get(DEPLOYMENTS, "tenant-a", "research")
-    found = condition(stored.object, "ReplicaFailure") if stored is not None else None
-    return str(found["message"]) if found else ""
 
 
 async def test_pods_come_and_go_with_the_replicas(world: World) -> None:
@@ -39,17 +30,6 @@ async def test_pods_come_and_go_with_the_replicas(world: World) -> None:
     assert world.said() >= {"ScalingReplicaSet", "SuccessfulCreate", "Scheduled", "Started"}
     await world.scale(0)
     await world.until(lambda: not world.pods() and world.ready() == 0)
-
-
-async def test_the_pod_with_the_lowest_deletion_cost_goes_first(world: World) -> None:
-    await world.scale(4)
-    await world.until(lambda: world.ready() == 4)
-    chosen = world.names()[2]
-    note = {"metadata": {"annotations": {DELETION_COST: "-5"}}}
-    await world.call("PATCH", f"{CORE}/pods/{chosen}", note)
-    await world.scale(3)
-    await world.until(lambda: len(world.pods()) == 3)
-    assert chosen not in world.names()
 
 
 async def test_a_deleted_pod_is_replaced(world: World) -> None:
@@ -93,32 +73,20 @@ async def test_deleting_a_deployment_deletes_its_pods_and_one_made_anew_has_its_
     assert new.uid != old.uid
 
 
-async def test_five_hundred_pods_become_ready_and_are_listed_from_bytes_made_once(
+async def test_many_pods_become_ready_and_are_listed_from_bytes_made_once(
     start: Start,
 ) -> None:
-    world = await start(nodes=20)
+    world = await start(nodes=5)
     await world.sim.create_deployment("research", "tenant-a", cpu="10m", memory="16Mi")
-    await world.scale(500)
-    await world.until(lambda: world.ready() == 500)
+    await world.scale(100)
+    await world.until(lambda: world.ready() == 100)
     _, found = await world.call("GET", f"{CORE}/pods")
-    assert len(found["items"]) == 500
+    assert len(found["items"]) == 100
     made = [pod.json() for pod in world.pods()]
     assert all(left is right.json() for left, right in zip(made, world.pods(), strict=True))
 
 
 # Quotas and nodes
-
-
-async def test_pods_beyond_the_quota_fail_with_its_message_until_it_is_raised(start: Start) -> None:
-    world = await start(quota={"pods": "2", "requests.cpu": "4"})
-    await world.sim.create_deployment("research", "tenant-a", replicas=3)
-    await world.until(lambda: world.ready() == 2 and failure(world))
-    words = "exceeded quota: tenant, requested: pods=1, used: pods=2, limited: pods=2"
-    assert words in failure(world)
-    assert "FailedCreate" in world.said()
-    raised = {"spec": {"hard": {"pods": "3"}}}
-    await world.call("PATCH", f"{CORE}/resourcequotas/tenant", raised)
-    await world.until(lambda: world.ready() == 3 and not failure(world))
 
 
 async def test_pods_that_fit_nowhere_say_why_and_take_the_room_that_becomes_free(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
@@ -37,6 +36,7 @@ from agentdash.worker import (
 from agentdash.worker.attempts import PoolTasks
 from agentdash.worker.session import Prepare
 from agentdash.worker.stores import NatsLink
+from support.forked import Forked, forked
 from tests.support.nats_server import RealNats
 
 QUEUE = QueueName("TASKS", "acme-research")
@@ -59,9 +59,7 @@ class Busy:
         return task.attempt
 
 
-async def worker_process(
-    home: Path, url: str, agent: str, **environment: str
-) -> asyncio.subprocess.Process:
+async def worker_process(home: Path, url: str, agent: str, **environment: str) -> Forked:
     """`agentdash worker` as a process; its modules lie in `home`."""
     given = {
         "NATS_URL": url,
@@ -69,14 +67,9 @@ async def worker_process(
         "AGENTDASH_POOL": "research",
         "AGENTDASH_QUEUES": "TASKS/acme-research",
         "AGENTDASH_LISTEN": "off",
-        "PYTHONPATH": os.pathsep.join(sys.path),
     }
-    return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "agentdash", "worker", agent),
-        cwd=home,
-        env={**os.environ, **given, **environment},
-        stderr=asyncio.subprocess.PIPE,
-    )
+    words = ("agentdash", "worker", agent)
+    return await forked(*words, cwd=home, env={**os.environ, **given, **environment})
 
 
 @dataclass

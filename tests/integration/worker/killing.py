@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 import signal
 from pathlib import Path
 from typing import Self
 
+from support.forked import Forked
 from tests.integration.worker.conftest import worker_process
 
 AGENT = '''\
@@ -47,7 +47,7 @@ class Victims:
         self._number = number
         self._slots = slots
         self._attempts = attempts
-        self._processes: list[asyncio.subprocess.Process] = []
+        self._processes: list[Forked] = []
         self._started = 0
         self.ran = home / "ran"
         (home / "victim.py").write_text(AGENT, "utf-8")

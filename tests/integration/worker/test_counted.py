@@ -104,25 +104,6 @@ async def test_a_budget_in_usd_ends_with_tokens_that_have_no_price(shop: Shop) -
     assert "workflow w has a budget in USD, and local has no price" in result.error
 
 
-async def test_a_call_whose_block_fails_after_its_answer_is_counted(shop: Shop) -> None:
-    async def agent(_: Task, session: Session) -> None:
-        async with session.models.call("small", input_tokens=100, output_tokens=10) as call:
-            call.settle(UsedTokens(input=90, output=5))
-            raise ValueError("the answer could not be parsed")
-
-    await ensure_usage_stream(shop.link.jetstream)
-    await allow(shop, PoolAllowance(terms=WORKFLOW))
-    async with shop.worker(agent, attempts=1):
-        await shop.submit(None, "one", budget_usd=1.0)
-        result = await shop.result("one")
-        await shop.all_acknowledged()
-    assert (result.status, result.tokens, result.usd) == (TaskStatus.DEAD, 95, 0.0095)
-    assert "the answer could not be parsed" in result.error
-    assert [(each.model, each.usage.input, each.usage.output) for each in await events(shop)] == [
-        ("small", 90, 5)
-    ]
-
-
 async def test_a_call_that_is_cut_is_counted_with_its_estimate(shop: Shop) -> None:
     async def agent(_: Task, session: Session) -> None:
         async with session.models.call("small", input_tokens=100, output_tokens=10):

@@ -2,38 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
-from agentdash.worker import Session, Task, TaskStatus
 from agentdash.worker.attempts import DeadLetters
 from agentdash.worker.session import TERMS_HEADER, StoreUnavailableError, UnreadableStoreError
 from agentdash.worker.stores import DEAD_PREFIX, Results, ensure_worker_streams
 from tests.integration.worker.conftest import Shop
-
-
-async def test_a_text_that_is_given_again_stays_a_text(shop: Shop) -> None:
-    works = asyncio.Event()
-
-    async def agent(task: Task, _: Session) -> object:
-        if not works.is_set():
-            raise RuntimeError("down")
-        return task.payload
-
-    js = shop.link.jetstream
-    letters, results = DeadLetters(js, "acme", "research"), Results(js, "acme", "research")
-    async with shop.worker(agent, attempts=1):
-        await js.publish("tasks.acme.research", b"sum up", headers={"Nats-Msg-Id": "text"})
-        for is_up in (False, True):  # given again twice
-            assert (await shop.result("text")).status is TaskStatus.DEAD
-            await shop.all_acknowledged()
-            letter = await letters.get("text")
-            assert letter is not None
-            if is_up:
-                works.set()
-            assert await letters.retry(letter, results)
-        assert (await shop.result("text")).result == "sum up"
 
 
 async def test_a_letter_with_terms_that_cannot_be_read_keeps_its_result(shop: Shop) -> None:

@@ -12,13 +12,14 @@ import aiohttp
 import pytest
 from nats.js.errors import KeyNotFoundError
 
-from agentdash.worker import Session, Task, TaskStatus
+from agentdash.worker import Session, Task, TaskStatus, delivery
+from support.forked import Forked
 from support.ports import free_port
 from tests.integration.worker.conftest import Shop, shop_at, worker_process
 from tests.integration.worker.test_orders import busy_with, state
 from tests.support.nats_server import RealNats
 
-GRACE_S = 1.0
+GRACE_S = 0.3
 POD_GRACE_S = GRACE_S + 5.0
 """As 30 s of Kubernetes are to AGENTDASH_GRACE, 25 s by default."""
 AGENT = """\
@@ -70,7 +71,7 @@ async def work(task: Task, session: Session) -> object:
 @asynccontextmanager
 async def first_worker(
     home: Path, url: str, agent: str = "work", **environment: str
-) -> AsyncIterator[asyncio.subprocess.Process]:
+) -> AsyncIterator[Forked]:
     (home / "deaf.py").write_text(AGENT, "utf-8")
     given = {"AGENTDASH_WORKER": "first", "AGENTDASH_GRACE": f"{GRACE_S:g}s"}
     process = await worker_process(home, url, f"deaf:{agent}", **given, **environment)
@@ -168,7 +169,10 @@ async def test_an_agent_that_exits_in_a_task_of_its_own_ends_no_worker(
     assert process.returncode == 0
 
 
-async def test_a_slot_that_is_lost_is_told_everywhere_and_takes_no_task(shop: Shop) -> None:
+async def test_a_slot_that_is_lost_is_told_everywhere_and_takes_no_task(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "LET_GO_S", 0.1)
     begun, ended, port = asyncio.Event(), asyncio.Event(), free_port()
 
     async def agent(task: Task, _: Session) -> object:

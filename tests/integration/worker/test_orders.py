@@ -13,7 +13,6 @@ from nats.js.errors import KeyNotFoundError
 
 from agentdash.worker import QueueName, Session, Task
 from agentdash.worker.stores import bucket, ensure_worker_streams
-from controller.model.observation import PodPhase
 from controller.model.worker_messages import (
     ORDERS_BUCKET,
     WORKERS_BUCKET,
@@ -22,7 +21,6 @@ from controller.model.worker_messages import (
     orders_key,
     worker_key,
 )
-from support import crews
 from support.ports import free_port
 from tests.integration.worker.conftest import QUEUE, Busy, Shop
 
@@ -169,32 +167,6 @@ async def test_a_busy_worker_stays_ready_under_orders_and_says_that_it_has_them(
             async with client.get("/readyz") as answer:
                 assert (answer.status, await answer.text()) == (200, said)
         busy.end.set()
-
-
-async def test_a_busy_worker_that_drains_holds_no_pods_that_are_drained_before_it(
-    shop: Shop,
-) -> None:
-    """A busy pod that is not ready holds the pool, for it would be deleted first."""
-    busy, port = Busy(), free_port()
-    async with (
-        shop.worker(busy, listen=("127.0.0.1", port), worker="busy"),
-        aiohttp.ClientSession(f"http://127.0.0.1:{port}") as client,
-    ):
-        await shop.submit(None, "one")
-        await busy.begun.wait()
-        revision = await order(shop, drain=("a", "b", "busy"))
-        seen_busy = await obeyed(shop, revision, "busy")
-        async with client.get("/readyz") as answer:
-            phase = PodPhase.READY if answer.status == 200 else PodPhase.RUNNING
-        busy.end.set()
-    pods = [crews.pod("a", first=True), crews.pod("b", first=True)]
-    pods += [crews.pod("busy", phase), crews.pod("stays")]
-    idle = [crews.state(name, pulling=False, obeyed=revision) for name in ("a", "b")]
-    states = [*idle, seen_busy, crews.state("stays", 1, obeyed=revision)]
-    seen = crews.crew(pods, states, told=("a", "b", "busy"), revision=revision)
-    decision = crews.decide(seen, 1)
-    assert (decision.next, crews.removable(decision)) == (2, ("a", "b"))
-    assert crews.told(decision) == ("a", "b", "busy")
 
 
 async def test_no_task_is_begun_under_orders_that_were_there_before(shop: Shop) -> None:

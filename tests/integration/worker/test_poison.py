@@ -32,8 +32,8 @@ async def test_a_task_that_kills_its_worker_dies_and_those_beside_it_live(
         await ensure_worker_streams(shop.link.jetstream, "acme", result_ttl_s=3600.0)
         tasks = [f"healthy-{number}" for number in range(HEALTHY)]
         for task in tasks:
-            await shop.submit({"step_s": 2.0}, task)
-        await shop.submit({"goal": "poison", "step_s": 0.5}, "poison")
+            await shop.submit({"step_s": 1.0}, task)
+        await shop.submit({"goal": "poison", "step_s": 0.2}, "poison")
         while await shop.tasks.results.get("poison") is None:
             await victims.replace_dead()
             await asyncio.sleep(0.05)

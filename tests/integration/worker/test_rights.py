@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import nats
 import nats.errors
@@ -92,7 +93,11 @@ async def prepared(folder: Path, *more: str, **consumer: Any) -> AsyncIterator[t
     """A pool whose workers have a user of tenant acme, and that user's address; it may publish to
     `more` subjects besides.
     """
-    with RealNats(folder / "nats", config(*more)) as server:
+    # what a worker may not create it asks for once, in vain
+    with (
+        mock.patch("agentdash.worker.stores.ANSWER_S", 1.0),
+        RealNats(folder / "nats", config(*more)) as server,
+    ):
         where = server.url.removeprefix("nats://")
         link = NatsLink(NatsLogin(servers=(f"nats://owner:owner@{where}",)))
         await link.open()

@@ -58,12 +58,6 @@ async def test_workers_together_never_pass_a_budget(workers: list[Spending]) -> 
         await workers[0].reserve(DOLLAR, CENT)
 
 
-async def test_what_a_call_did_not_use_is_free_again(workers: list[Spending]) -> None:
-    half = Spent(usd=Decimal("0.005"), tokens=5)
-    count = await spend_until_refused(workers[0], DOLLAR, half)
-    assert count == 199  # the last one could not be reserved beside the 0.995 spent
-
-
 async def test_a_budget_of_tokens_is_counted_like_one_of_usd(workers: list[Spending]) -> None:
     account = task_account("acme", "research", "t-1", None, 25)
     assert account is not None
@@ -71,15 +65,6 @@ async def test_a_budget_of_tokens_is_counted_like_one_of_usd(workers: list[Spend
     await workers[1].reserve(account, CENT)
     with pytest.raises(LimitReached, match="the task may use 25 tokens: 20 are used or reserved"):
         await workers[2].reserve(account, CENT)
-
-
-async def test_a_worker_that_died_leaves_its_estimate_in_the_account(
-    workers: list[Spending],
-) -> None:
-    await workers[0].reserve(DOLLAR, Spent(usd=Decimal("0.99")))
-    await workers[1].reserve(DOLLAR, CENT)
-    with pytest.raises(LimitReached):
-        await workers[1].reserve(DOLLAR, CENT)
 
 
 async def test_budgets_do_not_mix(workers: list[Spending]) -> None:

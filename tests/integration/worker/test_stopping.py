@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,13 +11,10 @@ from nats import errors
 from nats.js.api import DiscardPolicy, StreamConfig
 
 from agentdash.worker import (
-    NatsLogin,
     Priority,
-    QueueName,
     Session,
     Task,
     TaskStatus,
-    Worker,
     attempts,
 )
 from agentdash.worker.attempts import DeadLetters
@@ -65,41 +60,6 @@ async def test_a_stopping_worker_hands_back_and_the_next_one_resumes(shop: Shop)
     assert (result.result, result.attempts) == (3, 1), "a task that is handed back was not tried"
 
 
-@pytest.mark.timeout(30)
-async def test_workers_that_share_a_connection_end_whenever_they_are_told(shop: Shop) -> None:
-    """Before Python 3.12 asyncio.wait_for, by which nats-py waits, loses a cancellation that comes
-    together with the answer. A worker that missed one never ended.
-    """
-    chance = random.Random(4)
-
-    async def short(_: Task, session: Session) -> object:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(chance.uniform(0, 0.05)):
-                await session.stopping.wait()
-        return None
-
-    async def one(name: str) -> None:
-        settings, stopping = shop.settings(worker=name), asyncio.Event()
-        worker = Worker(short, settings, NatsLogin(servers=(shop.url,)))
-        working = asyncio.create_task(worker.work(shop.link, stopping))
-        await asyncio.sleep(chance.uniform(0, 0.15))
-        if chance.random() < 0.5:
-            stopping.set()
-        else:
-            working.cancel()
-        await asyncio.wait({working})
-
-    listeners = len(shop.link.client._subs)
-    for turn in range(12):
-        for number in range(30):
-            await shop.submit(None, f"{turn}-{number}")
-        async with asyncio.TaskGroup() as group:
-            for number in range(12):
-                group.create_task(one(f"{turn}-{number}"))
-    # of 144 workers; a few were cancelled at the moment at which they subscribed
-    assert len(shop.link.client._subs) <= listeners + 12
-
-
 async def test_agents_are_told_of_the_end_before_the_pulls_have_ended(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,35 +83,6 @@ async def test_agents_are_told_of_the_end_before_the_pulls_have_ended(
         await begun.wait()
         stopping.set()
     assert told.is_set()
-
-
-async def test_what_does_not_end_within_the_grace_is_cut_and_done_elsewhere(shop: Shop) -> None:
-    busy = Busy()
-    await shop.submit("x", "one")
-    async with shop.worker(busy, grace_s=0.1, worker="first") as stopping:
-        await busy.begun.wait()
-        stopping.set()
-        began = time.monotonic()
-    assert time.monotonic() - began < 3
-    async with shop.worker(attempts=1, worker="second"):
-        result = await shop.result("one")
-    assert (result.worker, result.attempts) == ("second", 1)
-
-
-async def test_a_task_that_ends_within_the_grace_has_its_result(shop: Shop) -> None:
-    begun = asyncio.Event()
-
-    async def short(_: Task, session: Session) -> object:
-        begun.set()
-        await session.stopping.wait()
-        return "just in time"
-
-    await shop.submit("x", "one")
-    async with shop.worker(short) as stopping:
-        await begun.wait()
-        stopping.set()
-    assert (await shop.result("one")).result == "just in time"
-    await shop.all_acknowledged()
 
 
 async def test_a_spot_notice_stops_the_worker(shop: Shop, tmp_path: Path) -> None:
@@ -202,8 +133,11 @@ async def _waiting(shop: Shop) -> list[int | None]:
     return [(await shop.link.jetstream.consumer_info(*each)).num_waiting for each in (HIGH, QUEUE)]
 
 
-@pytest.mark.timeout(60)
-async def test_work_goes_on_after_the_server_was_away(server: RealNats) -> None:
+@pytest.mark.timeout(30)  # a pull that is lost is missed after 35 s
+async def test_work_goes_on_after_the_server_was_away(
+    server: RealNats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agentdash.worker.stores.ANSWER_S", 1.0)
     busy = Busy()
     async with shop_at(server.url) as shop, shop.worker(busy, slots=2):
         await shop.submit(None, "during")
@@ -218,39 +152,20 @@ async def test_work_goes_on_after_the_server_was_away(server: RealNats) -> None:
         assert (await state(shop)).pulling, "the state is there again, though kept in memory"
 
 
-@pytest.mark.timeout(60)
-async def test_an_idle_worker_pulls_again_once_the_server_is_back(server: RealNats) -> None:
-    async with shop_at(server.url) as shop, shop.worker(slots=2):
-        await pulls(shop)
-        server.kill()
-        server.start()
-        async with asyncio.timeout(15):
-            while True:
-                with suppress(errors.Error):
-                    await shop.submit(None, "one")
-                    break
-            assert (await shop.result("one")).status is TaskStatus.DONE
-
-
-@pytest.mark.parametrize("queues", [(QUEUE,), (HIGH, QUEUE)], ids=["one queue", "two queues"])
-async def test_a_long_task_is_kept_alive_also_of_the_more_impatient_queue(
-    queues: tuple[QueueName, ...], server: RealNats
-) -> None:
+async def test_a_long_task_is_kept_alive_also_of_the_more_impatient_queue(shop: Shop) -> None:
     tries: list[int] = []
 
     async def agent(task: Task, _: Session) -> None:
         tries.append(task.attempt)
         await asyncio.sleep(1.5)  # the time that the work takes
 
-    async with shop_at(server.url) as shop:
-        js = shop.link.jetstream
-        config = (await js.consumer_info(*queues[0])).config
-        await js.add_consumer("TASKS", config.evolve(ack_wait=0.5))
-        async with shop.worker(agent, slots=2, queues=queues):
-            priority = Priority.HIGH if HIGH in queues else Priority.NORMAL
-            await shop.submit(None, "one", priority=priority)
-            await shop.result("one")
-            await shop.all_acknowledged(queues[0])
+    js = shop.link.jetstream
+    config = (await js.consumer_info(*HIGH)).config
+    await js.add_consumer("TASKS", config.evolve(ack_wait=0.5))
+    async with shop.worker(agent, slots=2, queues=(HIGH, QUEUE)):
+        await shop.submit(None, "one", priority=Priority.HIGH)
+        await shop.result("one")
+        await shop.all_acknowledged(HIGH)
     assert tries == [1]
 
 
@@ -349,15 +264,6 @@ async def test_an_answer_that_is_lost_at_the_last_delivery_loses_no_task(
         assert (await shop.result("one")).status is TaskStatus.DONE
 
 
-async def test_a_worker_names_a_consumer_that_limits_deliveries(
-    server: RealNats, caplog: pytest.LogCaptureFixture
-) -> None:
-    async with shop_at(server.url, max_deliver=3) as shop, shop.worker():
-        await pulls(shop)
-    assert "consumer acme-research of stream TASKS has max_deliver 3" in caplog.text
-    assert "nats consumer edit TASKS acme-research --max-deliver=-1" in caplog.text
-
-
 async def test_a_worker_whose_queue_is_missing_says_which_and_begins_once_it_is_there(
     shop: Shop, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -373,9 +279,9 @@ async def test_a_worker_whose_queue_is_missing_says_which_and_begins_once_it_is_
         assert (await shop.result("one")).status is TaskStatus.DONE
 
 
-@pytest.mark.parametrize("most", [1, 2, 3])
+@pytest.mark.parametrize("most", [1, 3])
 async def test_a_task_whose_worker_dies_at_its_last_delivery_is_done(
-    most: int, server: RealNats, monkeypatch: pytest.MonkeyPatch
+    most: int, server: RealNats, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(attempts, "LOOK_S", 0.02)
 
@@ -394,6 +300,8 @@ async def test_a_task_whose_worker_dies_at_its_last_delivery_is_done(
                     await asyncio.sleep(0.005)
     assert (result.status, result.result) == (TaskStatus.DONE, ["sum up", "w", None])
     assert result.attempts == most + 1 if most == 1 else result.attempts > 1
+    assert f"consumer acme-research of stream TASKS has max_deliver {most}" in caplog.text
+    assert "nats consumer edit TASKS acme-research --max-deliver=-1" in caplog.text
 
 
 async def test_terms_that_cannot_be_read_block_nothing_that_is_delivered_no_more(

@@ -33,9 +33,7 @@ def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(delivery, "RETRY_FIRST_S", 0.01)
 
 
-@pytest.mark.parametrize(
-    "value", [b"{", b"\xff", b'{"id": 7}', NESTED], ids=["{", "bytes", "type", "nested"]
-)
+@pytest.mark.parametrize("value", [b"\xff", b'{"id": 7}', NESTED], ids=["bytes", "type", "nested"])
 async def test_a_garbage_result_makes_a_dead_letter_and_cuts_no_other_task(
     shop: Shop, value: bytes
 ) -> None:
@@ -75,8 +73,8 @@ async def _put_checkpoint(shop: Shop, state: bytes, revision: str) -> None:
 
 @pytest.mark.parametrize(
     ("state", "revision"),
-    [(b"{", "1"), (NESTED, "1"), (b"{}", "one")],
-    ids=["{", "nested", "number"],
+    [(NESTED, "1"), (b"{}", "one")],
+    ids=["nested", "number"],
 )
 async def test_a_checkpoint_that_cannot_be_read_makes_a_dead_letter(
     shop: Shop, state: bytes, revision: str

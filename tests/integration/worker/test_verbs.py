@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,7 +12,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.integration.worker.conftest import HIGH, QUEUE, Shop, worker_process
+from support.forked import forked
+from tests.integration.worker.conftest import Shop, worker_process
 from tests.support.ports import free_port
 
 FLEET = """\
@@ -54,13 +53,7 @@ def home(shop: Shop, tmp_path: Path) -> Path:
 
 
 async def agentdash(home: Path, *arguments: str) -> tuple[int, str, str]:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "agentdash", *arguments),
-        cwd=home,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
+    process = await forked("agentdash", *arguments, cwd=home)
     out, error = await process.communicate()
     return process.returncode or 0, out.decode(), error.decode()
 
@@ -147,26 +140,6 @@ async def test_dead_letters_are_listed_shown_and_retried(home: Path, shop: Shop)
     assert (code, out) == (0, "no dead letters\n")
 
 
-async def test_a_task_whose_worker_died_at_each_try_is_listed_and_given_again(
-    home: Path, shop: Shop
-) -> None:
-    await shop.submit("count", "one")
-    pull = await shop.link.jetstream.pull_subscribe_bind("acme-research", "TASKS")
-    [message] = await pull.fetch(1, timeout=30)  # by a worker that dies
-    await message.nak()
-    await pull.unsubscribe()
-    async with shop.worker(attempts=1):
-        await shop.result("one")
-        await shop.all_acknowledged()
-    _, out, _ = await agentdash(home, "dead", "list", "acme/research")
-    assert "began once and no worker lived to end it" in out
-    _, out, _ = await agentdash(home, "dead", "show", "acme/research", "one")
-    assert "after 1 try, noted by one" in out
-    _, out, _ = await agentdash(home, "dead", "retry", "acme/research", "one")
-    async with shop.worker(attempts=1):
-        assert (await shop.result("one")).result == {"answer": "count"}, "with all its tries"
-
-
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -211,16 +184,3 @@ async def test_a_workers_metrics_and_health(home: Path, shop: Shop) -> None:
         'agent_tool_calls_total{role="research",status="ok",tool="browser"} 1.0',
     ):
         assert line in text
-
-
-async def test_a_task_of_high_priority_goes_to_the_first_queue_and_others_to_the_last(
-    home: Path, shop: Shop
-) -> None:
-    await agentdash(home, "submit", "acme/research", "slow", "--id", "slow")
-    await agentdash(home, "submit", "acme/research", "fast", "--id", "fast", "--priority", "high")
-    js = shop.link.jetstream
-    waiting = [(await js.consumer_info(*queue)).num_pending for queue in (HIGH, QUEUE)]
-    assert waiting == [1, 1]
-    both = "TASKS/acme-research-high,TASKS/acme-research"
-    async with worker(home, shop, AGENTDASH_QUEUES=both):
-        assert (await shop.result("fast")).at <= (await shop.result("slow")).at

@@ -132,19 +132,6 @@ async def test_a_result_is_stored_before_its_message_is_acknowledged() -> None:
     assert post.noted == ["refused", "refused", "refused", "kept", "acknowledged"]
 
 
-def test_a_message_whose_result_is_not_stored_stays_unacknowledged() -> None:
-    async def history() -> list[str]:
-        post = Post(refusals=10**9)
-        handling = asyncio.create_task(delivery(post, _done).handle())
-        await asyncio.sleep(3600)
-        assert not handling.done()
-        assert set(post.noted) == {"refused"}
-        handling.cancel()
-        return post.noted
-
-    assert run(history())
-
-
 async def _done(_: Task, __: Session) -> str:
     return "done"
 

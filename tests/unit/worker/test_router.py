@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from nats import errors
+from nats.js.api import PubAck, RawStreamMsg
+from nats.js.errors import NotFoundError
 
 from agentdash.worker.router import (
     FADING,
     KINDS_KEPT,
+    LEARNED_BUCKET,
     Classifier,
+    LearnedTries,
     Route,
-    TierHistory,
     TierRule,
     TierUse,
-    TriesOf,
     least_tier,
-    then,
 )
 from agentdash.worker.session import LimitReached, Task
 from controller.model.scarcity import ModelTier
@@ -41,22 +44,26 @@ MILLION = UsedTokens(input=900_000, output=100_000)
 
 
 def routed(
-    history: TierHistory | None = None,
+    history: LearnedTries | None = None,
     *,
     models: tuple[ModelTerms, ...] = ALL,
     budget: str | None = None,
     **options: Any,
 ) -> Route:
     limit = None if budget is None else Decimal(budget)
-    past = history or TierHistory()
+    past = history or no_past()
     return Route("summary", models, past, expected=MILLION, budget_usd=limit, **options)
+
+
+def no_past(kept: object = None) -> LearnedTries:
+    return LearnedTries(cast("Any", kept), "acme", "research")
 
 
 def least(text: str, *rules: TierRule, classifier: Classifier | None = None) -> ModelTier | None:
     return asyncio.run(least_tier(Task(id="t", payload=text), rules, classifier))
 
 
-def failures(history: TierHistory, times: int) -> None:
+def failures(history: LearnedTries, times: int) -> None:
     for _ in range(times):
         history.tried("summary", NANO.name, did_it=False)
 
@@ -102,7 +109,7 @@ def test_where_no_model_is_good_enough_the_best_there_is_does_it() -> None:
 
 
 def test_a_model_that_fails_too_often_for_its_price_is_passed_over() -> None:
-    history = TierHistory()
+    history = no_past()
     failures(history, 12)
     # 1.5 of 14: still worth a tenth of the price
     assert routed(history).model == NANO
@@ -111,7 +118,7 @@ def test_a_model_that_fails_too_often_for_its_price_is_passed_over() -> None:
 
 
 def test_a_model_that_was_passed_over_is_tried_again_in_time() -> None:
-    history = TierHistory()
+    history = no_past()
     failures(history, 30)
     seen = [routed(history).model for _ in range(60)]
     assert 20 < seen.index(NANO) < 50
@@ -124,14 +131,6 @@ def test_a_model_that_is_hardly_cheaper_is_not_tried_before_the_better_one() -> 
     assert routed(models=(dear, STANDARD)).model == STANDARD
 
 
-def test_kinds_of_tasks_are_learned_apart() -> None:
-    history = TierHistory()
-    for _ in range(30):
-        history.tried("code", NANO.name, did_it=False)
-    assert history.chance("code", NANO.name) < 0.1
-    assert routed(history).model == NANO
-
-
 def test_the_budget_shrinks_with_every_try() -> None:
     route = routed(budget="1.05")
     assert route.model == NANO
@@ -140,14 +139,14 @@ def test_the_budget_shrinks_with_every_try() -> None:
 
 
 def test_a_model_that_can_be_paid_is_tried_though_it_often_fails() -> None:
-    history = TierHistory()
+    history = no_past()
     failures(history, 30)
     assert routed(history, budget="0.5").model == NANO
 
 
 def test_without_prices_a_model_is_tried_while_it_succeeds_more_often_than_not() -> None:
     free = tuple(model(each.name, each.tier, None) for each in (NANO, STANDARD, PREMIUM))
-    history = TierHistory()
+    history = no_past()
     assert routed(history, models=free).model.name == "small"
     failures(history, 2)
     assert routed(history, models=free).model.name == "middle"
@@ -171,7 +170,7 @@ def test_each_try_tells_what_its_tier_cost_and_saved() -> None:
 def test_no_past_sends_a_task_beyond_its_budget(
     past: list[tuple[ModelTerms, bool]], budget: Decimal
 ) -> None:
-    history = TierHistory()
+    history = no_past()
     for tried, did_it in past:
         history.tried("summary", tried.name, did_it=did_it)
     left = budget
@@ -187,37 +186,62 @@ def test_no_past_sends_a_task_beyond_its_budget(
         return
 
 
-def test_workers_that_add_to_each_other_know_what_one_alone_would() -> None:
-    alone, first, second = TierHistory(), TierHistory(), TierHistory()
-    stored: TriesOf = {}
+class Kept:
+    """What is stored; while it `refuses`, nothing is."""
+
+    def __init__(self) -> None:
+        self.value, self.revision, self.refuses = b"", 0, False
+
+    async def get_msg(self, *_: object, **__: object) -> RawStreamMsg:
+        if not self.revision:
+            raise NotFoundError
+        return RawStreamMsg(
+            subject=f"$KV.{LEARNED_BUCKET}.acme.research", data=self.value, seq=self.revision
+        )
+
+    async def publish(self, _: str, value: bytes, **__: object) -> PubAck:
+        if self.refuses:
+            raise errors.TimeoutError
+        self.value, self.revision = value, self.revision + 1
+        return PubAck(stream="", seq=self.revision)
+
+
+async def test_workers_that_add_to_each_other_know_what_one_alone_would() -> None:
+    kept, alone = Kept(), no_past()
+    first, second = no_past(kept), no_past(kept)
     for number in range(40):
         worker = (first, second)[number // 7 % 2]
-        worker.go_on_from(stored)
-        for history in (alone, worker):
-            history.tried("sum", NANO.name, did_it=number % 3 == 0)
-            history.passed_over("sum", NANO.name)
-        stored = then(stored, worker.take_unsaved())
-    assert TierHistory().chance("sum", NANO.name) == 0.75
-    for history in (first, second):
-        history.go_on_from(stored)
-        assert history.chance("sum", NANO.name) == pytest.approx(alone.chance("sum", NANO.name))
+        for past in (alone, worker):
+            past.tried("sum", NANO.name, did_it=number % 3 == 0)
+            past.passed_over("sum", NANO.name)
+        await worker.save()
+        await (second if worker is first else first).recall()
+    assert no_past().chance("sum", NANO.name) == 0.75
+    for past in (first, second):
+        assert past.chance("sum", NANO.name) == pytest.approx(
+            alone.chance("sum", NANO.name), abs=0.005
+        )
 
 
-def test_what_could_not_be_stored_is_stored_later() -> None:
-    history = TierHistory()
-    history.tried("sum", NANO.name, did_it=False)
-    lost = history.take_unsaved()
-    history.tried("sum", NANO.name, did_it=True)
-    history.give_back(lost)
-    [kept] = history.take_unsaved().values()
-    assert (kept.done, kept.failed, kept.faded) == (1.0, FADING, 2)
-    assert history.take_unsaved() == {}
+async def test_what_could_not_be_stored_is_stored_later() -> None:
+    kept = Kept()
+    past = no_past(kept)
+    past.tried("sum", NANO.name, did_it=False)
+    kept.refuses = True
+    await past.save()
+    past.tried("sum", NANO.name, did_it=True)
+    kept.refuses = False
+    await past.save()
+    [entry] = msgspec.json.decode(kept.value)["entries"]
+    assert (entry["done"], entry["failed"]) == (1.0, FADING)
 
 
-def test_only_the_latest_kinds_are_kept() -> None:
-    history = TierHistory()
+async def test_only_the_latest_kinds_are_kept() -> None:
+    kept = Kept()
+    past = no_past(kept)
     for number in range(KINDS_KEPT + 5):
-        history.tried(f"kind-{number}", NANO.name, did_it=False)
-    assert len(history.take_unsaved()) == KINDS_KEPT
-    assert history.chance("kind-4", NANO.name) == 0.75
-    assert history.chance("kind-5", NANO.name) < 0.75
+        past.tried(f"kind-{number}", NANO.name, did_it=False)
+    await past.save()
+    assert len(msgspec.json.decode(kept.value)["entries"]) == KINDS_KEPT
+    assert past.chance("kind-4", NANO.name) == 0.75
+    assert past.chance("kind-5", NANO.name) < 0.75

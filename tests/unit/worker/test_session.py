@@ -6,8 +6,6 @@ import math
 from typing import Any, cast
 
 import pytest
-from nats.aio.client import Client
-from nats.js import JetStreamContext
 
 from agentdash.worker import (
     HandBack,
@@ -21,7 +19,9 @@ from agentdash.worker import (
 )
 from agentdash.worker.limits import ModelGates, Spending
 from agentdash.worker.models import ModelCalls
-from agentdash.worker.router import TierHistory
+from agentdash.worker.router import LearnedTries
+from agentdash.worker.state import WorkerMetrics
+from support.virtual_loop import in_virtual_time
 
 
 def session(saved: list[Any] | None = None, **terms: Any) -> Session:
@@ -31,7 +31,8 @@ def session(saved: list[Any] | None = None, **terms: Any) -> Session:
 
     task = Task(id="one", payload=None, terms=TaskTerms(id="one", **terms))
     limits = SessionLimits(tokens=100, tool_calls=2)
-    return Session(task, limits=limits, save=save, models=without_budgets)
+    metrics = WorkerMetrics("acme", "research")
+    return Session(task, limits=limits, save=save, models=without_budgets, metrics=metrics)
 
 
 def without_budgets(session: Session) -> ModelCalls:
@@ -39,8 +40,8 @@ def without_budgets(session: Session) -> ModelCalls:
         session,
         gates=ModelGates({}),
         models=(),
-        history=TierHistory(),
-        spending=Spending(JetStreamContext(Client())),
+        history=LearnedTries(cast("Any", None), "acme", "research"),
+        spending=Spending(cast("Any", None)),
     )
 
 
@@ -141,6 +142,7 @@ def test_a_pause_that_cannot_be_waited_for_is_refused(after_s: Any) -> None:
 
 
 @pytest.mark.parametrize("tokens", [-1, math.nan, 10**9 + 1])
+@in_virtual_time
 async def test_a_call_of_a_model_with_such_tokens_is_refused(tokens: Any) -> None:
     one = session()
     with pytest.raises(ValueError, match="tokens cannot be"):

@@ -1,0 +1,171 @@
+"""Programs of Python that begin as forks of one process, in which agentdash is loaded already: a
+new interpreter takes most of a second of the processor until it has loaded that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import gc
+import importlib
+import json
+import os
+import runpy
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+LOADED = (
+    *("agentdash.cli", "agentdash.worker.lifecycle", "agentdash.verbs.tasks"),
+    *("agentdash.verbs.worker", "agentdash.task_lists", "controller.config.document"),
+)
+_MOST = 1_000_000
+_FAMILY = (socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+
+class Forked:
+    """As asyncio.subprocess.Process, with pipes for its output."""
+
+    def __init__(self, pid: int, asked: socket.socket) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+        self.stdout, self.stderr = asyncio.StreamReader(), asyncio.StreamReader()
+        self._ended = asyncio.create_task(self._reap(asked))
+
+    async def _reap(self, asked: socket.socket) -> int:
+        with asked:
+            status = await asyncio.get_running_loop().sock_recv(asked, 64)
+        self.returncode = os.waitstatus_to_exitcode(int(status))
+        return self.returncode
+
+    async def wait(self) -> int:
+        return await asyncio.shield(self._ended)
+
+    async def communicate(self) -> tuple[bytes, bytes]:
+        out, error, _ = await asyncio.gather(self.stdout.read(), self.stderr.read(), self.wait())
+        return out, error
+
+    def send_signal(self, number: int) -> None:
+        if self.returncode is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
+async def forked(
+    *arguments: str, cwd: Path | None = None, env: Mapping[str, str] = os.environ
+) -> Forked:
+    """`python -m` these arguments, with an empty standard input."""
+    loop = asyncio.get_running_loop()
+    asked = socket.socket(*_FAMILY)
+    asked.setblocking(False)
+    await loop.sock_connect(asked, _server())
+    (read_out, out), (read_error, error) = os.pipe(), os.pipe()
+    words = json.dumps([arguments, str(cwd or Path.cwd()), dict(env)]).encode()
+    files = [os.open(os.devnull, os.O_RDONLY), out, error]
+    socket.send_fds(asked, [words], files)
+    for each in files:
+        os.close(each)
+    process = Forked(int(await loop.sock_recv(asked, 64)), asked)
+    for stream, end in ((process.stdout, read_out), (process.stderr, read_error)):
+        await loop.connect_read_pipe(
+            lambda stream=stream: asyncio.StreamReaderProtocol(stream),  # type: ignore[misc]
+            os.fdopen(end, "rb", 0),
+        )
+    return process
+
+
+@cache
+def _server() -> str:
+    """The address of this process's own server, which ends with it."""
+    folder = tempfile.TemporaryDirectory(prefix="forked")
+    address = f"{folder.name}/socket"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    server = subprocess.Popen(
+        [sys.executable, "-m", "support.forked", address],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environment,
+        start_new_session=True,
+    )
+    assert server.stdin is not None
+    assert server.stdout is not None
+    assert server.stdout.readline() == b"ready\n"
+
+    def end() -> None:
+        server.communicate()
+        folder.cleanup()
+
+    atexit.register(end)
+    return address
+
+
+def _serve(address: str) -> None:
+    """Fork for each connection, and say there how the fork ended; returns in the forks, and when
+    standard input ends.
+    """
+    for name in LOADED:
+        importlib.import_module(name)
+    gc.collect()
+    gc.freeze()
+    woken, wake = os.pipe()
+    os.set_blocking(woken, False)
+    os.set_blocking(wake, False)
+    signal.set_wakeup_fd(wake)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    running: dict[int, socket.socket] = {}
+    with socket.socket(*_FAMILY) as listening:
+        listening.bind(address)
+        listening.listen(100)
+        os.write(1, b"ready\n")
+        while True:
+            ready, _, _ = select.select([0, listening, woken], [], [])
+            if woken in ready:
+                os.read(woken, 1000)
+                while running and (found := os.waitpid(-1, os.WNOHANG))[0]:
+                    with running.pop(found[0]) as asked:
+                        asked.send(b"%d" % found[1])
+            if listening in ready:
+                asked, _ = listening.accept()
+                words, files, _, _ = socket.recv_fds(asked, _MOST, 3)
+                pid = os.fork()
+                if not pid:
+                    break
+                running[pid] = asked
+                asked.send(b"%d" % pid)
+                for each in files:
+                    os.close(each)
+            if 0 in ready:
+                os._exit(0)
+    for open_here in (*running.values(), asked):
+        open_here.close()
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    _become(*json.loads(words), files)
+
+
+def _become(arguments: list[str], cwd: str, environment: dict[str, str], files: list[int]) -> None:
+    for number, each in enumerate(files):
+        os.dup2(each, number)
+        os.close(each)
+    sys.stdin, sys.stdout = os.fdopen(0), os.fdopen(1, "w")
+    sys.stderr = os.fdopen(2, "w", buffering=1)
+    os.chdir(cwd)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.argv = [*arguments]
+    runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    _serve(sys.argv[1])
