@@ -16,9 +16,8 @@ from controller.model.intents import Intent, IntentKey, Operator, time_words
 from controller.model.settings import NatsSettings, Settings
 from controller.model.snapshot import Snapshot
 from controller.nats.bucket import Bucket, WriteRights
-from controller.nats.effects import ask_effect, ask_outlook
+from controller.nats.desk import BucketDesk, ask_effect, ask_outlook
 from controller.nats.feed import SnapshotReader, read_recent, recall_snapshot
-from controller.nats.intent_desk import BucketDesk
 from controller.nats.jetstream import NatsError
 from controller.nats.journal_stream import read_journal
 from controller.nats.session import NatsSession

@@ -35,16 +35,14 @@ from controller.kube.errors import ConfigError
 from controller.kube.metrics import metric_sources
 from controller.kube.writes import KubernetesLease
 from controller.model.fleet import Fleet
-from controller.model.ids import PoolKey
-from controller.model.intents import Intent, IntentKey, Intents
+from controller.model.intents import Intents
 from controller.model.memory import TICK_VERSION, Memory, Tick
 from controller.model.readings import Fresh
 from controller.model.settings import LeaseStore, Settings
 from controller.model.snapshot import Link, Role, Snapshot
 from controller.nats.bucket import Bucket, WriteRights
-from controller.nats.effects import EffectAnswers, effect_now, outlook_now
+from controller.nats.desk import BucketDesk, EffectAnswers
 from controller.nats.feed import SnapshotBucket, SnapshotPublisher
-from controller.nats.intent_desk import BucketDesk
 from controller.nats.intents import IntentBucket
 from controller.nats.journal_stream import JournalStream
 from controller.nats.lag import QueueReader
@@ -56,8 +54,7 @@ from controller.nats.workers import AllowanceBucket, WorkerBuckets
 from controller.planning.compile import compile_fleet
 from controller.planning.planner import plan
 from controller.planning.resume import doubted, on_this_clock, resumed
-from controller.planning.whatif import Outlook
-from controller.ports import Foreseen, Lease, MetricSource, OpenDesk, Person
+from controller.ports import Lease, MetricSource, OpenDesk, Person
 from controller.record.chain import Encoder
 from controller.record.journal import JournalFiles, JournalWriter
 from controller.sources import open_sources
@@ -235,15 +232,16 @@ class _Controller:
         beside = [self._intents.run(), publisher.run(), self._switches.run()]
         if self.file is not None:
             beside.append(self.file.run())
+        answers = EffectAnswers(session, bucket, lambda: self._settings.fleet, self._look)
         if not self._read_only:
-            answers = EffectAnswers(session, bucket, lambda: self._settings.fleet, self._look)
             beside.append(answers.run())
         if person is not None:
             rights = WriteRights(session, self._bucket)
             beside.append(rights.run())
             desk, logs = BucketDesk(self._bucket, person.operator), self._cluster.logs
             reads, is_refused = person.tasks(session), lambda: rights.refused
-            person.at_desk(OpenDesk(desk, self._foresee, self._look_ahead, is_refused, logs, reads))
+            ask = (answers.foresee, answers.look_ahead)
+            person.at_desk(OpenDesk(desk, *ask, is_refused, logs, reads))
         if self._elector is not None:
             beside.append(self._elector.run())
         unsubscribe = hub.subscribe(publisher.offer)
@@ -267,14 +265,6 @@ class _Controller:
 
     def _look(self) -> Tick | None:
         return None if self._engine is None else self._engine.look()
-
-    async def _foresee(self, key: IntentKey, intent: Intent | None) -> Foreseen:
-        # two plans of the whole fleet: beside the engine's loop, which goes on ticking
-        fleet = self._settings.fleet
-        return await asyncio.to_thread(effect_now, self._look(), fleet, key, intent)
-
-    async def _look_ahead(self, pool: PoolKey) -> Outlook:
-        return await asyncio.to_thread(outlook_now, self._look(), self._settings.fleet, pool)
 
     async def _run_engine(self, before: Handover | None, stopping: asyncio.Event) -> Handover:
         """Run an engine of the fleet file in force until it must end, or until another one is."""

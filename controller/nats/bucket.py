@@ -2,48 +2,34 @@
 
 Wire format: NATS ADR-8 (JetStream based key-value stores).
 
-It stands on nats-py's JetStreamContext. nats-py's KeyValue, made with `direct=False`, reads from
-the leader too, but only its `update` could be used as it is: its `get` tells no time and takes the
-marker that the server leaves for an expired key for a value, its `delete` takes no note and returns
-no revision, and its watch is blind for 20 s after a restart of the server (measured).
+It stands on nats-py's JetStreamContext. nats-py 2.16's KeyValue, made with `direct=False`, reads
+from the leader too, but only its `update` could be used as it is: its `get` tells no time (its
+`created` is None) and takes the marker that the server leaves for an expired key for a value, its
+`delete` takes no note and returns no revision, and for its watch see follow.py.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from datetime import datetime
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
-from nats.aio.msg import Msg
-from nats.js.api import (
-    ConsumerConfig,
-    DeliverPolicy,
-    DiscardPolicy,
-    Header,
-    RawStreamMsg,
-    StreamConfig,
-)
+from nats.js.api import DiscardPolicy, Header, StreamConfig
 from nats.js.client import KV_PRE_TEMPLATE, KV_STREAM_TEMPLATE
 from nats.js.kv import KV_DEL, KV_MARKER_REASON, KV_OP, KV_PURGE
 
-from controller.model.readings import Why
 from controller.model.text import clean
 from controller.model.value import INT64_MAX, Value
-from controller.nats.follower import Follower
 from controller.nats.jetstream import (
     ANSWER_S,
     JetStreamError,
     MessageMissingError,
     NatsError,
-    NatsNoRespondersError,
     NatsRefusedError,
     RevisionConflictError,
     StreamExistsError,
-    StreamInfo,
     StreamMissingError,
     UnreadableAnswerError,
     stream_info,
@@ -51,7 +37,6 @@ from controller.nats.jetstream import (
 )
 from controller.nats.session import NatsSession
 from controller.ports import (
-    Clock,
     StoreAwayError,
     StoreConflictError,
     StoreError,
@@ -113,7 +98,7 @@ class Bucket:
 
     def most_value_bytes(self) -> int:
         """The largest value that the server takes. Raises StoreAwayError."""
-        with self._store_errors():
+        with self._errors():
             return max(self._session.max_payload - _HEADERS_BYTES, 1)
 
     def subject(self, key: str) -> str:
@@ -126,7 +111,7 @@ class Bucket:
 
     async def at_revision(self, revision: int) -> BucketEntry | None:
         """What was written with this revision, if it has not been replaced since."""
-        return await self._message(revision=revision)
+        return await self._message(seq=revision)
 
     async def entries(
         self, prefix: str, wanted: Callable[[str], bool] = lambda _: True
@@ -136,7 +121,7 @@ class Bucket:
         Many are asked for at once, for each is a request of its own; more than `MOST_KEYS` raise
         StoreUnreadableError.
         """
-        with self._store_errors():
+        with self._errors():
             pattern = self.subject(f"{prefix}.>")
             info = await stream_info(self._session, self.stream, ANSWER_S, subjects=pattern)
         subjects = info.state.subjects
@@ -183,7 +168,7 @@ class Bucket:
         except StoreRefusedError:
             return False
         except (StoreConflictError, StoreMissingError):
-            return True
+            pass
         return True
 
     async def history(self, keys: str) -> list[BucketEntry]:
@@ -192,21 +177,21 @@ class Bucket:
         """
         found: list[BucketEntry] = []
         pattern, revision = self.subject(keys), 1
-        while (entry := await self._message(subject=pattern, onwards_from=revision)) is not None:
+        while entry := await self._message(subject=pattern, seq=revision, is_next=True):
             found.append(entry)
             revision = entry.revision + 1
         return found
 
     async def look(self) -> BucketNow:
         """The server's clock, and how much the bucket keeps."""
-        with self._store_errors():
+        with self._errors():
             info = await stream_info(self._session, self.stream, ANSWER_S)
         kept = info.config.max_msgs_per_subject
         return BucketNow(info.ts.timestamp() if info.ts else None, kept if kept > 0 else None)
 
     async def purge(self, prefix: str, *, before: int) -> None:
         """Delete what was written below `prefix` before this revision."""
-        with self._store_errors(), typed_errors():
+        with self._errors():
             pattern = self.subject(f"{prefix}.>")
             await self._session.jetstream().purge_stream(self.stream, seq=before, subject=pattern)
 
@@ -222,14 +207,8 @@ class Bucket:
             allow_direct=True,
             num_replicas=self._session.replicas,
         )
-        with self._store_errors(), suppress(StreamExistsError):
-            try:
-                with typed_errors():
-                    await self._session.jetstream().add_stream(config)
-            except StreamExistsError:
-                raise
-            except JetStreamError as error:
-                raise StoreAwayError(f"{self} cannot be created: {error}") from error
+        with suppress(StreamExistsError), self._errors(" cannot be created"):
+            await self._session.jetstream().add_stream(config)
 
     def saw(self, revision: int) -> None:
         """Remember the highest revision seen."""
@@ -243,16 +222,12 @@ class Bucket:
         return f"bucket {self.name}"
 
     async def _publish(self, key: str, value: bytes, headers: Mapping[str, str]) -> int:
-        with self._store_errors():
-            jetstream = self._session.jetstream()
-            subject = self._session.where_to_write(self.subject(key))
-            try:
-                with typed_errors():
-                    ack = await jetstream.publish(subject, value, headers=dict(headers))
-            except RevisionConflictError:
-                raise StoreConflictError(f"{clean(key)} was changed by another writer") from None
-            except NatsNoRespondersError as error:
-                raise StoreMissingError(f"there is no {self}") from error
+        subject = self._session.where_to_write(self.subject(key))
+        try:
+            with self._errors():
+                ack = await self._session.jetstream().publish(subject, value, headers=dict(headers))
+        except RevisionConflictError:
+            raise StoreConflictError(f"{clean(key)} was changed by another writer") from None
         if ack.stream != self.stream:
             raise StoreAwayError(
                 f"stream {clean(ack.stream)} takes what is meant for {self.stream}"
@@ -261,47 +236,40 @@ class Bucket:
         return ack.seq
 
     async def _message(
-        self,
-        *,
-        subject: str | None = None,
-        revision: int | None = None,
-        onwards_from: int | None = None,
+        self, *, subject: str | None = None, seq: int | None = None, is_next: bool = False
     ) -> BucketEntry | None:
-        is_next = onwards_from is not None
-        with self._store_errors():
-            jetstream = self._session.jetstream()
-            try:
-                with typed_errors():
-                    # direct=False: from the leader
-                    found = await jetstream.get_msg(
-                        self.stream, onwards_from or revision, subject, direct=False, next=is_next
-                    )
-                    entry = self._entry(found)
-            except MessageMissingError:
-                return None
+        try:
+            with self._errors():
+                # direct=False: from the leader
+                found = await self._session.jetstream().get_msg(
+                    self.stream, seq, subject, direct=False, next=is_next
+                )
+                if found.subject is None or found.seq is None or found.time is None:
+                    raise UnreadableAnswerError("a message without subject, number or time")
+                entry = BucketEntry(
+                    key=found.subject.removeprefix(self.subject("")),
+                    value=found.data or b"",
+                    revision=found.seq,
+                    at=found.time.timestamp(),
+                    deleted=is_marker(found.headers or {}),
+                )
+        except MessageMissingError:
+            return None
         self.saw(entry.revision)
         return entry
 
-    def _entry(self, message: RawStreamMsg) -> BucketEntry:
-        if message.subject is None or message.seq is None or message.time is None:
-            raise UnreadableAnswerError("a message without subject, number or time")
-        return BucketEntry(
-            key=message.subject.removeprefix(self.subject("")),
-            value=message.data or b"",
-            revision=message.seq,
-            at=message.time.timestamp(),
-            deleted=is_marker(message.headers or {}),
-        )
-
     @contextmanager
-    def _store_errors(self) -> Iterator[None]:
-        """Turns NatsError into StoreError."""
+    def _errors(self, trouble: str = "") -> Iterator[None]:
+        """Turns all that nats-py raises into StoreError, but for what an answer says of one key."""
         try:
-            yield
+            with typed_errors():
+                yield
+        except (MessageMissingError, RevisionConflictError, StreamExistsError):
+            raise
         except StreamMissingError as error:
             raise StoreMissingError(f"there is no {self}") from error
         except JetStreamError as error:
-            raise StoreAwayError(f"{self}: {error}") from error
+            raise StoreAwayError(f"{self}{trouble}: {error}") from error
         except NatsRefusedError as error:
             raise StoreRefusedError(str(error)) from error
         except NatsError as error:
@@ -314,124 +282,6 @@ def is_marker(headers: Mapping[str, str]) -> bool:
 
 
 log = logging.getLogger(__name__)
-
-KEY_HEARTBEAT_S: Final = 2.0
-KEY_RETRY_MOST_S: Final = 1.0
-"""A bucket that is made while none was there is read so soon: it may hold a freeze."""
-KEPT_OF_A_VALUE_BYTES: Final = 64 * 1024
-
-
-class KeyListener(Protocol):
-    """Receives keys and their changes. Called on the event loop, one call at a time."""
-
-    def found(self, entries: Mapping[str, BucketEntry], *, is_another: bool) -> None:
-        """All keys were read; `entries` includes the markers of deleted keys. `is_another`: the
-        bucket is not the one that was followed before: it was restored, or deleted and made again.
-        """
-        ...
-
-    def changed(self, entry: BucketEntry) -> None:
-        """This key has a new value, or was deleted."""
-        ...
-
-    def lost(self, reason: str, why: Why) -> None:
-        """Changes are missed from now on, until `found` is called."""
-        ...
-
-
-class BucketWatch:
-    """Tells a listener of every key that matches the pattern `keys` while `run` runs.
-
-    A bucket that does not exist has no keys. One that went back in time, or was made anew, is
-    followed on, and the listener is told: it must not miss what operators ask for there. One that
-    `may_begin_anew` may also be gone: its keys are written again by those who wrote them.
-    """
-
-    def __init__(
-        self,
-        session: NatsSession,
-        bucket: Bucket,
-        keys: str,
-        listener: KeyListener,
-        clock: Clock,
-        *,
-        may_begin_anew: bool = False,
-    ) -> None:
-        self._bucket = bucket
-        self._keys = keys
-        self._may_begin_anew = may_begin_anew
-        self._listener = listener
-        self._found: dict[str, BucketEntry] | None = {}
-        self._seen_before = 0
-        self._created: datetime | None = None
-        self._is_another = False
-        self._follower = Follower(
-            session,
-            clock,
-            bucket.stream,
-            self,
-            heartbeat_s=KEY_HEARTBEAT_S,
-            retry_most_s=KEY_RETRY_MOST_S,
-        )
-
-    async def run(self) -> None:
-        """Follow until cancelled."""
-        self._seen_before = self._bucket.highest
-        await self._follower.run()
-
-    def beginning(self, stream: StreamInfo) -> ConsumerConfig:
-        """The latest value of every key."""
-        last, seen = stream.state.last_seq, self._seen_before
-        if last < seen or self._created not in {None, stream.created}:
-            log.warning("%s is another than before: it has %d of %d", self._bucket, last, seen)
-            self._bucket.begins_again()
-            self._is_another = True
-        self._created = stream.created
-        self._found = {}
-        return ConsumerConfig(
-            name=f"agentdash-{secrets.token_hex(8)}",
-            deliver_policy=DeliverPolicy.LAST_PER_SUBJECT,
-            filter_subject=self._bucket.subject(self._keys),
-        )
-
-    def opened(self, pending: int) -> None:
-        """Nothing is known of the keys before they are read."""
-
-    def take(self, message: Msg, metadata: Msg.Metadata) -> None:
-        """One key's latest value or marker."""
-        revision = metadata.sequence.stream
-        self._bucket.saw(revision)
-        entry = BucketEntry(
-            key=message.subject.removeprefix(self._bucket.subject("")),
-            # what is longer cannot be read in any case, and thousands of them would fill the memory
-            value=message.data[:KEPT_OF_A_VALUE_BYTES],
-            revision=revision,
-            at=metadata.timestamp.timestamp(),
-            deleted=is_marker(message.headers or {}),
-        )
-        if self._found is None:
-            self._listener.changed(entry)
-        else:
-            self._found[entry.key] = entry
-
-    def up_to_date(self) -> None:
-        """All keys have been read."""
-        found, self._found = self._found, None
-        if found is not None:
-            self._listener.found(found, is_another=self._is_another)
-            self._is_another = False
-
-    def lost(self, error: NatsError) -> None:
-        """Changes of keys may be missed from now on."""
-        # an entry written while the stream is read again may be newer than the answer
-        self._seen_before = self._bucket.highest
-        if not isinstance(error, StreamMissingError):
-            self._listener.lost(str(error), error.why)
-        elif self._bucket.highest > 0 and not self._may_begin_anew:
-            self._listener.lost(f"there is no {self._bucket} any longer", error.why)
-        else:
-            self._listener.found({}, is_another=False)
-
 
 PROBE: Final = "intent.may-we-write"
 """It stands for no intent, and the server takes nothing for it: see Bucket.may_write."""

@@ -1,13 +1,14 @@
-"""Operators' intents, read from the bucket and kept up to date."""
+"""Operators' intents in their bucket: how they are stored, and those in force, followed as they
+change.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import heapq
-import logging
 import math
 from collections.abc import Callable, Collection, Mapping
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
@@ -20,33 +21,39 @@ from controller.model.intents import (
     IntentKind,
     Intents,
     Scope,
+    StandingIntent,
     StoredIntents,
+    has_ended,
 )
-from controller.model.readings import Why
 from controller.model.text import clean
-from controller.model.value import DayTokens, Moment, Replicas, UndecodableError, Value, decoded
-from controller.nats.bucket import Bucket, BucketEntry, BucketWatch
+from controller.model.value import DayTokens, Moment, Replicas, Value, decoded
+from controller.nats.bucket import Bucket, BucketEntry
+from controller.nats.follow import BucketWatch
+from controller.nats.jetstream import NatsError
 from controller.nats.session import NatsSession
 from controller.ports import Clock, StoreMissingError
-
-log = logging.getLogger(__name__)
 
 PREFIX: Final = "intent"
 UNREADABLE: Final = "its value cannot be read"
 MOST_INTENT_BYTES: Final = 16 * 1024
 """Of one value: an intent has some hundred bytes, and a reason as long as a page fits."""
+KEY_SHOWN: Final = 160
+FAULTS_SHOWN: Final = 20
+"""Each is a finding and a series of the metrics; of more, only the number is told."""
 _OF_POOLS: Final = frozenset({IntentKind.PIN, IntentKind.CAP})
 
 
-class IntentBody(Value):
-    """An intent's value as it is stored: what is asked for, and who wrote it.
+class Note(Value):
+    """A value as it is stored: what is asked for, and who wrote it. Where an intent was taken away,
+    it is what the marker says of that, without a version.
 
-    `who` asks for it. `by` wrote it, where that is somebody else: an undo puts an intent back that
-    was another operator's. `origin` is where the writer came from, `replaces` the revision that was
-    there before, `undoes` the revision of the change that this one takes back.
+    `who` asks for it, or took it away. `by` wrote it, where that is somebody else: an undo puts an
+    intent back that was another operator's. `origin` is where the writer came from, `replaces` the
+    revision that was there before, `undoes` the revision of the change that this one takes back.
+    `expired`: the intent had ended, and this writer only cleared it away.
     """
 
-    version: Literal[1]
+    version: Literal[0, 1] = 0
     who: str = ""
     why: str = ""
     until: Moment | None = None
@@ -55,25 +62,12 @@ class IntentBody(Value):
     tokens: DayTokens | None = None
     by: str = ""
     origin: str = ""
-    replaces: int | None = None
-    undoes: int | None = None
-
-
-class Withdrawal(Value):
-    """What is left where an intent was: who took it away and why. `expired`: it had ended, and this
-    writer only cleared it away.
-    """
-
-    who: str = ""
-    why: str = ""
-    origin: str = ""
     expired: bool = False
     replaces: int | None = None
     undoes: int | None = None
 
 
-_BODY: Final = msgspec.json.Decoder(IntentBody)
-_WITHDRAWAL: Final = msgspec.json.Decoder(Withdrawal)
+_NOTE: Final = msgspec.json.Decoder(Note)
 
 
 def parse_key(key: str) -> IntentKey:
@@ -93,15 +87,6 @@ def parse_key(key: str) -> IntentKey:
     return IntentKey(kind, Scope(tenant=checked[0] if checked else None))
 
 
-def stands_for_intent(key: str) -> bool:
-    """Whether `parse_key` knows it."""
-    try:
-        parse_key(key)
-    except ValueError:
-        return False
-    return True
-
-
 def key_text(key: IntentKey) -> str:
     """The key in the bucket. Raises ValueError for names that would leave their place, and for a
     scope that this kind of intent cannot have.
@@ -117,45 +102,32 @@ def key_text(key: IntentKey) -> str:
     return text
 
 
-def decode_body(value: bytes) -> IntentBody:
-    """A value as it is stored, its texts cleaned. Raises ValueError."""
+def decode_intent(key: IntentKey, value: bytes) -> tuple[Intent, Note]:
+    """The intent that this value states at this key, its texts cleaned. Raises ValueError."""
     try:
-        body = decoded(_BODY, value, most_bytes=MOST_INTENT_BYTES)
-    except UndecodableError as error:
-        raise ValueError(f"{UNREADABLE}: {error}") from None
-    return msgspec.structs.replace(
-        body, who=clean(body.who), why=clean(body.why), by=clean(body.by), origin=clean(body.origin)
-    )
-
-
-def intent_of(key: IntentKey, body: IntentBody) -> Intent:
-    """The intent that this body states at this key. Raises ValueError."""
-    numbers = {IntentKind.PAUSE: body.keep, IntentKind.BUDGET: body.tokens}
-    number = numbers.get(key.kind, body.replicas)
-    try:
-        return Intent(
+        note = _decode_note(value)
+        if not note.version:
+            raise ValueError("it has no version")
+        amounts = {IntentKind.PAUSE: note.keep, IntentKind.BUDGET: note.tokens}
+        intent = Intent(
             kind=key.kind,
             scope=key.scope,
-            amount=number,
-            until=body.until,
-            who=body.who,
-            why=body.why,
+            amount=amounts.get(key.kind, note.replicas),
+            until=note.until,
+            who=note.who,
+            why=note.why,
         )
     except ValueError as error:
         raise ValueError(f"{UNREADABLE}: {error}") from None
+    return intent, note
 
 
-def encode_intent(
-    intent: Intent,
-    *,
-    by: str = "",
-    origin: str = "",
-    replaces: int | None = None,
-    undoes: int | None = None,
-) -> bytes:
-    """The value to write."""
+def encode_intent(intent: Intent, note: Note | None = None) -> bytes:
+    """The value to write. `note` says who writes it, from where, and what it replaces."""
+    note = note or Note()
     return msgspec.json.encode(
-        IntentBody(
+        replace(
+            note,
             version=1,
             who=intent.who,
             why=intent.why,
@@ -163,31 +135,94 @@ def encode_intent(
             replicas=intent.amount if intent.kind in _OF_POOLS else None,
             keep=intent.amount if intent.kind is IntentKind.PAUSE else None,
             tokens=intent.amount if intent.kind is IntentKind.BUDGET else None,
-            by="" if by == intent.who else by,
-            origin=origin,
-            replaces=replaces,
-            undoes=undoes,
+            by="" if note.who == intent.who else note.who,
         )
     )
 
 
-def decode_withdrawal(value: bytes) -> Withdrawal:
-    """Who took it away, as far as it is known: other tools leave no note."""
+def _decode_note(value: bytes) -> Note:
+    """Raises ValueError."""
+    note = decoded(_NOTE, value, most_bytes=MOST_INTENT_BYTES)
+    texts = {name: clean(getattr(note, name)) for name in ("who", "why", "by", "origin")}
+    return replace(note, **texts)
+
+
+class ReadIntent(NamedTuple):
+    """An entry that stands for an intent, and what it says. There is no intent where it was taken
+    away, nor where the value cannot be read: then `problem` says why.
+    """
+
+    key: IntentKey
+    entry: BucketEntry
+    intent: Intent | None
+    note: Note = Note()
+    problem: str = ""
+
+    @property
+    def standing(self) -> StandingIntent | None:
+        """The intent as it is stored."""
+        if self.intent is None:
+            return None
+        entry = self.entry
+        return StandingIntent(
+            intent=self.intent,
+            revision=entry.revision,
+            set_at=entry.at,
+            origin=self.note.origin,
+        )
+
+    def had_ended(self, now: float | None) -> bool:
+        """Whether its intent has ended by itself."""
+        return self.intent is not None and has_ended(self.intent, now)
+
+
+def read_entry(entry: BucketEntry) -> ReadIntent:
+    """What an entry says. Raises ValueError for a key that stands for no intent."""
+    key = parse_key(entry.key)
     try:
-        left = decoded(_WITHDRAWAL, value, most_bytes=MOST_INTENT_BYTES)
-    except UndecodableError:
-        return Withdrawal()
-    return msgspec.structs.replace(
-        left, who=clean(left.who), why=clean(left.why), origin=clean(left.origin)
-    )
+        if not entry.deleted:
+            return ReadIntent(key, entry, *decode_intent(key, entry.value))
+        return ReadIntent(key, entry, None, _decode_note(entry.value))
+    except ValueError as error:
+        # other tools leave no note where they delete
+        return ReadIntent(key, entry, None, problem="" if entry.deleted else clean(error))
 
 
-KEY_SHOWN: Final = 160
-FAULTS_SHOWN: Final = 20
-"""Each is a finding and a series of the metrics; of more, only the number is told."""
+# -- what is in force -------------------------------------------------------------------------
+
+_STAYS: Final = {
+    IntentKind.PIN: "the pin of {} before it stays",
+    IntentKind.CAP: "the cap of {} before it stays",
+    IntentKind.BUDGET: "the budget of {} tokens before it stays",
+}
 
 
-class _Read:
+def _interpret(entry: BucketEntry, last: Intent | None) -> tuple[Intent | None, str]:
+    """The intent that an entry stands for, and what is wrong with it; empty if nothing is.
+
+    An entry that cannot be read leaves things as they are: a freeze freezes, a pause freezes too
+    (work is neither stopped nor started on a guess), and a pin, a cap and a budget keep their last
+    value. Without one, what is capped or has a budget does not grow.
+    """
+    try:
+        read = read_entry(entry)
+    except ValueError as error:
+        return None, f"is ignored: the key {error}"
+    kind, why = read.key.kind, read.problem
+    if not why:
+        return read.intent, ""
+    if last is not None and last.kind is kind and kind in _STAYS:
+        return last, f"{why}; {_STAYS[kind].format(last.count)}"
+    if kind is IntentKind.PIN:
+        return None, f"{why}; nothing is pinned"
+    freezes = kind in (IntentKind.PAUSE, IntentKind.FREEZE)
+    held = IntentKind.FREEZE if freezes else IntentKind.NO_GROWTH
+    effect = "it freezes" if freezes else "nothing grows"
+    intent = Intent(kind=held, scope=read.key.scope, why=f"a {kind} that cannot be read")
+    return intent, f"{why}; {effect} until it is corrected or deleted"
+
+
+class _Known:
     """What the entries of a bucket ask for, and what is wrong with them, by their keys."""
 
     def __init__(self) -> None:
@@ -206,22 +241,16 @@ class _Read:
         if fault:
             self.faults[entry.key] = fault
 
-    def keep(self, is_kept: Callable[[str], bool], is_right: Callable[[str], bool]) -> None:
-        """Forget the intents of other keys than these, and the faults of others than those."""
-        self.intents = {key: each for key, each in self.intents.items() if is_kept(key)}
-        self.faults = {key: text for key, text in self.faults.items() if is_right(key)}
-
     def stored(self, *, kept: int = 0) -> StoredIntents:
         """All of them by kind, then in the order of the keys, and the first of the faults. `kept`:
         as many are not in the bucket that is there now.
         """
-        kinds, read = list(IntentKind), self.intents
-        values = sorted(
-            (read[key] for key in sorted(read)), key=lambda each: kinds.index(each.kind)
-        )
+        kinds = list(IntentKind)
+        in_order = [self.intents[key] for key in sorted(self.intents)]
+        in_order.sort(key=lambda each: kinds.index(each.kind))
         first = heapq.nsmallest(FAULTS_SHOWN, self.faults.items())
         return StoredIntents(
-            intents=Intents(asked=tuple(values)),
+            intents=Intents(asked=tuple(in_order)),
             faults=tuple(IntentFault(key=clean(key, KEY_SHOWN), text=text) for key, text in first),
             more_faults=len(self.faults) - len(first),
             kept=kept,
@@ -229,45 +258,7 @@ class _Read:
         )
 
 
-def _interpret(entry: BucketEntry, last: Intent | None) -> tuple[Intent | None, str]:
-    """The intent that an entry stands for, and what is wrong with it; empty if nothing is.
-
-    An entry that cannot be read leaves things as they are: a freeze freezes, a pause freezes too
-    (work is neither stopped nor started on a guess), and a pin, a cap and a budget keep their last
-    value. Without one, what is capped or has a budget does not grow.
-    """
-    try:
-        key = parse_key(entry.key)
-    except ValueError as error:
-        return None, f"is ignored: the key {error}"
-    try:
-        return intent_of(key, decode_body(entry.value)), ""
-    except ValueError as error:
-        return _replacement(key, last, str(error))
-
-
-_STAYS: Final = {
-    IntentKind.PIN: "the pin of {} before it stays",
-    IntentKind.CAP: "the cap of {} before it stays",
-    IntentKind.BUDGET: "the budget of {} tokens before it stays",
-}
-_UNTIL: Final = "until it is corrected or deleted"
-
-
-def _replacement(key: IntentKey, last: Intent | None, why: str) -> tuple[Intent | None, str]:
-    kind = key.kind
-    if last is not None and last.kind is kind and kind in _STAYS:
-        return last, f"{why}; {_STAYS[kind].format(last.count)}"
-    if kind is IntentKind.PIN:
-        return None, f"{why}; nothing is pinned"
-    freezes = kind in (IntentKind.PAUSE, IntentKind.FREEZE)
-    held = IntentKind.FREEZE if freezes else IntentKind.NO_GROWTH
-    effect = "it freezes" if freezes else "nothing grows"
-    intent = Intent(kind=held, scope=key.scope, why=f"a {kind} that cannot be read")
-    return intent, f"{why}; {effect} {_UNTIL}"
-
-
-class IntentBucket:
+class IntentBucket(BucketWatch):
     """The intents in the bucket, kept up to date while `run` runs.
 
     While the bucket cannot be read, the last known intents stay in force and none of them ends. Of
@@ -276,20 +267,15 @@ class IntentBucket:
     """
 
     def __init__(self, session: NatsSession, bucket: Bucket, clock: Clock) -> None:
-        self._clock = clock
-        self._watch = BucketWatch(session, bucket, f"{PREFIX}.>", self, clock)
-        self._read = _Read()
+        what = "operators' intents"
+        super().__init__(session, bucket, clock, what, keys=f"{PREFIX}.>", may_begin_anew=False)
+        self._known = _Known()
         self._written_at: dict[str, float] = {}
         self._kept: set[str] = set()
         self._before: dict[str, Intent] | None = None
         self._first = asyncio.Event()
-        self._is_loss_logged = False
         self._callback: Callable[[Collection[Scope]], None] = lambda *_: None
         self._stored = StoredIntents(lost_at=clock.now(), detail="not read yet")
-
-    async def run(self) -> None:
-        """Follow them until cancelled."""
-        await self._watch.run()
 
     def stored(self) -> StoredIntents:
         """The intents as far as they are known now."""
@@ -307,54 +293,49 @@ class IntentBucket:
 
     def found(self, entries: Mapping[str, BucketEntry], *, is_another: bool) -> None:
         """These are all the keys there are."""
-        before = dict(self._read.intents)
+        super().found(entries, is_another=is_another)
+        known, before = self._known, dict(self._known.intents)
+        newer = {
+            key: entry
+            for key, entry in entries.items()
+            if not is_another or entry.at > self._written_at.get(key, -math.inf)
+        }
         if is_another:
-            self._kept.update(key for key in before if not self._is_newer(entries.get(key)))
-        self._read.keep(
-            lambda key: key in entries or key in self._kept, lambda key: key in self._kept
-        )
-        for entry in entries.values():
-            if not is_another or self._is_newer(entry):
-                self._take(entry)
-        if self._is_loss_logged:
-            log.info("operators' intents can be read again")
-        self._is_loss_logged = False
+            self._kept |= before.keys() - newer.keys()
+        stays = entries.keys() | self._kept
+        known.intents = {key: each for key, each in known.intents.items() if key in stays}
+        known.faults = {key: text for key, text in known.faults.items() if key in self._kept}
+        for entry in newer.values():
+            self._learn(entry)
         self._first.set()
         self._publish(before)
 
     def changed(self, entry: BucketEntry) -> None:
         """One intent came, went or changed. Of many at once, the last one publishes them."""
         if self._before is None:
-            self._before = dict(self._read.intents)
+            self._before = dict(self._known.intents)
             asyncio.get_running_loop().call_soon(self._publish_changes)
-        self._take(entry)
+        self._learn(entry)
 
-    def lost(self, reason: str, _: Why) -> None:
+    def lost(self, error: NatsError) -> None:
         """Changes are not seen from now on."""
-        if not self._is_loss_logged:
-            log.warning("operators' intents cannot be read: %s", reason)
-        self._is_loss_logged = True
-        lost_at = self._stored.lost_at
-        if lost_at is None:
-            lost_at = self._clock.now()
-        self._stored = replace(self._stored, lost_at=lost_at, detail=clean(reason))
+        super().lost(error)
+        if self.loss is not None:
+            lost_at, stored = self._stored.lost_at, self._stored
+            lost_at = self.loss.at if lost_at is None else lost_at
+            self._stored = replace(stored, lost_at=lost_at, detail=self.loss.detail)
 
-    def _is_newer(self, entry: BucketEntry | None) -> bool:
-        """Whether it was written later than what is known of its key."""
-        return entry is not None and entry.at > self._written_at.get(entry.key, -math.inf)
-
-    def _take(self, entry: BucketEntry) -> None:
+    def _learn(self, entry: BucketEntry) -> None:
         self._written_at[entry.key] = entry.at
         self._kept.discard(entry.key)
-        self._read.take(entry)
+        self._known.take(entry)
 
     def _publish_changes(self) -> None:
         before, self._before = self._before, None
         self._publish(before or {})
 
     def _publish(self, before: Mapping[str, Intent]) -> None:
-        after = self._read.intents
-        self._stored = self._read.stored(kept=len(self._kept))
+        after, self._stored = self._known.intents, self._known.stored(kept=len(self._kept))
         concerned = {
             intent.key.scope: None
             for key in sorted(before.keys() | after.keys())
@@ -368,11 +349,10 @@ class IntentBucket:
 
 async def read_intents(bucket: Bucket) -> StoredIntents:
     """The intents in the bucket now, read once without following them. Raises StoreError."""
+    known = _Known()
     try:
-        entries = await bucket.entries(PREFIX)
+        for entry in await bucket.entries(PREFIX):
+            known.take(entry)
     except StoreMissingError:
-        return StoredIntents(read=True)
-    read = _Read()
-    for entry in entries:
-        read.take(entry)
-    return read.stored()
+        pass
+    return known.stored()

@@ -276,8 +276,10 @@ def typed_errors() -> Iterator[None]:
     """Calls of nats-py's JetStreamContext within this block raise only NatsError."""
     try:
         yield
-    except (ServiceUnavailableError, NoStreamResponseError) as error:
-        if isinstance(error, APIError) and error.err_code is not None:
+    except NoStreamResponseError as error:
+        raise StreamMissingError("no stream takes this subject") from error
+    except ServiceUnavailableError as error:
+        if error.err_code is not None:
             raise _typed(error.err_code, error.description or "") from error
         raise NatsNoRespondersError("nothing listens on this subject") from error
     except APIError as error:

@@ -26,12 +26,11 @@ from controller.model.servers import Backoff
 from controller.model.settings import JournalStreamSettings
 from controller.model.snapshot import Snapshot
 from controller.model.text import clean
-from controller.nats.follower import Follower
+from controller.nats.follow import Follower
 from controller.nats.jetstream import (
     JetStreamError,
     MessageMissingError,
     NatsError,
-    NatsNoRespondersError,
     RevisionConflictError,
     StreamExistsError,
     StreamInfo,
@@ -319,13 +318,10 @@ class JournalStream:
                 Header.EXPECTED_STREAM.value: self.stream,
                 Header.EXPECTED_LAST_SUBJECT_SEQUENCE.value: str(sequence),
             }
-            try:
-                with typed_errors():
-                    ack = await self._session.jetstream().publish(
-                        self._subject, each.data, headers=headers
-                    )
-            except NatsNoRespondersError as error:
-                raise StreamMissingError(f"there is no stream {self.stream}") from error
+            with typed_errors():
+                ack = await self._session.jetstream().publish(
+                    self._subject, each.data, headers=headers
+                )
             sequence, part = ack.seq, each.id
         return _Tail(sequence, part, line)
 
@@ -403,16 +399,21 @@ class JournalStream:
             self._backlog.left_out = 0
 
 
-HEARTBEAT_S: Final = 2.0
-
-
-class JournalReading:
+class JournalReading(Follower):
     """Hands every line of the stream that is there to `on_line`, once. `unread` is the number of
     messages that are no part of a line, or of one that is not complete.
     """
 
-    def __init__(self, on_line: Callable[[bytes], None], since: float | None) -> None:
+    def __init__(
+        self,
+        session: NatsSession,
+        clock: Clock,
+        stream: str,
+        on_line: Callable[[bytes], None],
+        since: float | None,
+    ) -> None:
         """`since` (Unix seconds): the lines after it, and those before it up to a whole one."""
+        super().__init__(session, clock, stream)
         self._on_line = on_line
         self._since = since
         self._assembly = Assembly()
@@ -435,9 +436,6 @@ class JournalReading:
             )
         start = datetime.fromtimestamp(self._since - STREAM_WHOLE_EVERY_S, UTC)
         return ConsumerConfig(deliver_policy=DeliverPolicy.BY_START_TIME, opt_start_time=start)
-
-    def opened(self, pending: int) -> None:
-        """Reading has begun."""
 
     def take(self, message: Msg, metadata: Msg.Metadata) -> None:
         """One message of the stream."""
@@ -474,10 +472,9 @@ async def read_journal(
     since: float | None = None,
 ) -> JournalReading:
     """Read what the stream has now. Raises NatsError, StreamMissingError where there is none."""
-    reading = JournalReading(on_line, since)
     stream = journal_stream(bucket)
-    follower = Follower(session, clock, stream, reading, heartbeat_s=HEARTBEAT_S)
-    task = asyncio.create_task(follower.run(), name="journal")
+    reading = JournalReading(session, clock, stream, on_line, since)
+    task = asyncio.create_task(reading.run(), name="journal")
     try:
         await reading.ended()
     except StreamMissingError:

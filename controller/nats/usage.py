@@ -27,8 +27,8 @@ from controller.model.worker_messages import (
     UsageEvent,
     usage_subject,
 )
-from controller.nats.follower import HEARTBEATS_MISSED, Follower
-from controller.nats.jetstream import NatsError, StreamContents, StreamInfo
+from controller.nats.follow import HEARTBEATS_MISSED, Follower
+from controller.nats.jetstream import NatsError, StreamInfo
 from controller.nats.ledger import UsageLedger
 from controller.nats.session import NatsSession
 from controller.ports import Clock
@@ -62,118 +62,6 @@ def decode_event(subject: str, data: bytes, tenants: Collection[str]) -> UsageEv
 
 log = logging.getLogger(__name__)
 
-USAGE_HEARTBEAT_S: Final = 5.0
-USAGE_SILENCE_S: Final = HEARTBEATS_MISSED * USAGE_HEARTBEAT_S
-"""If neither a message nor a heartbeat has come for this long, events may be unread."""
-
-
-class UsageFeed:
-    """Reads a stream of events from a given time on, and waits at its end for more.
-
-    `on_message` gets (stored at, subject, data), each message once: after a lost connection it
-    continues where it was. `current_at` is the last time when all messages were read, None before
-    that; `behind` is the number of unread messages; `problem` says why nothing is read now.
-    Messages stored before `missing_before` may have been removed before they were read.
-    """
-
-    def __init__(
-        self,
-        nats: NatsSession,
-        clock: Clock,
-        stream: str,
-        *,
-        since: Callable[[], float],
-        on_message: Callable[[float, str, bytes], None],
-    ) -> None:
-        self._clock = clock
-        self._stream = stream
-        self._since = since
-        self._on_message = on_message
-        self._follower = Follower(nats, clock, stream, self, heartbeat_s=USAGE_HEARTBEAT_S)
-        self._last: int | None = None
-        self._created: datetime | None = None
-        self._tried = asyncio.Event()
-        self.problem: NatsError | None = None
-        self.current_at: float | None = None
-        self.behind = 0
-        self.missing_before = 0.0
-
-    async def run(self) -> None:
-        """Follow until cancelled."""
-        await self._follower.run()
-
-    async def first_read(self, timeout_s: float) -> None:
-        """Return once the stream was read to its end or cannot be read, at the latest after
-        `timeout_s`.
-        """
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._tried.wait()
-        except TimeoutError:
-            log.info("stream %s: %d messages are still to be read", self._stream, self.behind)
-
-    def beginning(self, stream: StreamInfo) -> ConsumerConfig:
-        """The message after the last one read; at first, the first message since `since`."""
-        state = stream.state
-        is_another = stream.created != self._created
-        self._created = stream.created
-        if self._last is None:
-            since = self._since()
-            self.missing_before = _removed_before(state, since)
-            return ConsumerConfig(
-                deliver_policy=DeliverPolicy.BY_START_TIME,
-                opt_start_time=datetime.fromtimestamp(since, UTC),
-            )
-        if is_another:
-            self._last = 0  # another stream with the same name: events counted so far stay counted
-        elif state.first_seq > self._last + 1:
-            self.missing_before = _kept_from(state)
-        return ConsumerConfig(
-            deliver_policy=DeliverPolicy.BY_START_SEQUENCE, opt_start_seq=self._last + 1
-        )
-
-    def opened(self, pending: int) -> None:
-        """The stream is read again."""
-        self.problem = None
-        self.behind = pending
-
-    def take(self, message: Msg, metadata: Msg.Metadata) -> None:
-        """One event, unless it was read before."""
-        sequence = metadata.sequence.stream
-        if self._last is None or sequence > self._last:
-            self._last = sequence
-            self._on_message(metadata.timestamp.timestamp(), message.subject, message.data)
-        self.behind = metadata.num_pending
-
-    def up_to_date(self) -> None:
-        """Nothing is left unread."""
-        self.behind = 0
-        self.current_at = self._clock.now()
-        self._tried.set()
-
-    def lost(self, error: NatsError) -> None:
-        """The stream is not read now."""
-        if self.problem is None or str(error) != str(self.problem):
-            log.info("stream %s is not read: %s", self._stream, error)
-        self.problem = error
-        self._tried.set()
-
-
-def _removed_before(state: StreamContents, since: float) -> float:
-    """Messages stored after `since` and before this moment may have been removed from the stream;
-    0.0 if none were.
-    """
-    if state.first_seq <= 1:
-        return 0.0
-    kept_from = _kept_from(state)
-    return kept_from if kept_from > since else 0.0
-
-
-def _kept_from(state: StreamContents) -> float:
-    """All messages from this moment on are in the stream."""
-    return (state.first_ts if state.messages else state.last_ts).timestamp()
-
-
 NO_STREAM: Final = (
     f"there is no stream {USAGE_STREAM}: workers publish what they use to "
     f"{USAGE_SUBJECT_PREFIX}.TENANT.POOL, and this stream is to keep it"
@@ -187,28 +75,29 @@ class _Doubt(NamedTuple):
     detail: str
 
 
-class TokenUsageSource:
+class TokenUsageSource(Follower):
     """The ledger of a fleet's tenants that have a token budget, rebuilt from the stream of usage
-    events and kept up to date as they come. What is used of each model is counted for all tenants,
-    and of each class of models, if the fleet has several. Without budgets and models nothing is
-    read.
+    events and kept up to date as they come; each event counts once. What is used of each model is
+    counted for all tenants, and of each class of models, if the fleet has several. Without budgets
+    and models nothing is read.
 
     Fresh only while there is a connection and the stream is read to its end: a tenant without
     events has then used nothing. If the stream is missing, the reading is Absent. Any other failure
     is Stale with the last totals, or Absent before there were any.
     """
 
+    heartbeat_s = 5.0
+
     def __init__(self, nats: NatsSession, clock: Clock, fleet: Fleet) -> None:
-        self._nats = nats
-        self._clock = clock
+        super().__init__(nats, clock, USAGE_STREAM)
         self._ledger = UsageLedger(fleet)
-        self._feed = UsageFeed(
-            nats,
-            clock,
-            USAGE_STREAM,
-            since=lambda: self._ledger.since(clock.now()),
-            on_message=self._take,
-        )
+        self._last: int | None = None
+        self._created: datetime | None = None
+        self._tried = asyncio.Event()
+        self._problem: NatsError | None = None
+        self._current_at: float | None = None  # when all events were read last
+        self._behind = 0
+        self._missing_before = 0.0  # events from before may have been removed unread
         self._refused = 0
         self._last_refusal = ""
         self._on_use: Callable[[str, Decimal], None] = lambda _tenant, _used: None
@@ -220,7 +109,7 @@ class TokenUsageSource:
             yield self
             return
         async with asyncio.TaskGroup() as tasks:
-            feed = tasks.create_task(self._feed.run(), name="usage events")
+            feed = tasks.create_task(self.run(), name="usage events")
             yield self
             feed.cancel()
 
@@ -228,8 +117,13 @@ class TokenUsageSource:
         """Return once the stream was read to its end or cannot be read, at the latest after
         `timeout_s`.
         """
-        if self._ledger.budgeted:
-            await self._feed.first_read(timeout_s)
+        if not self._ledger.budgeted:
+            return
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._tried.wait()
+        except TimeoutError:
+            log.info("stream %s: %d messages are still to be read", USAGE_STREAM, self._behind)
 
     def read(self, in_flight: Callable[[PoolKey], int]) -> Mapping[str, Reading[TokenUsage]]:
         """The totals of each tenant with a token budget; `in_flight` says how many tasks of a pool
@@ -256,7 +150,7 @@ class TokenUsageSource:
 
     def _known_from(self, now: float) -> float:
         """Events from before this moment may be missing."""
-        return self._feed.missing_before if self._doubt() is None else now
+        return self._missing_before if self._doubt() is None else now
 
     def measured(self, pool: PoolKey) -> TaskUsage | None:
         """What one task of this pool takes on average; None before enough tasks are known."""
@@ -266,19 +160,64 @@ class TokenUsageSource:
         """The events that were not counted."""
         return RefusedEvents(count=self._refused, last=self._last_refusal)
 
-    def _take(self, at: float, subject: str, data: bytes) -> None:
+    def beginning(self, stream: StreamInfo) -> ConsumerConfig:
+        """The event after the last one read; at first, the first that the ledger needs."""
+        state, is_another = stream.state, stream.created != self._created
+        self._created = stream.created
+        kept_from = (state.first_ts if state.messages else state.last_ts).timestamp()
+        if self._last is None:
+            since = self._ledger.since(self._clock.now())
+            if state.first_seq > 1 and kept_from > since:
+                self._missing_before = kept_from
+            return ConsumerConfig(
+                deliver_policy=DeliverPolicy.BY_START_TIME,
+                opt_start_time=datetime.fromtimestamp(since, UTC),
+            )
+        if is_another:
+            self._last = 0  # another stream with the same name: events counted so far stay counted
+        elif state.first_seq > self._last + 1:
+            self._missing_before = kept_from
+        return ConsumerConfig(
+            deliver_policy=DeliverPolicy.BY_START_SEQUENCE, opt_start_seq=self._last + 1
+        )
+
+    def opened(self, pending: int) -> None:
+        """The stream is read again."""
+        self._problem = None
+        self._behind = pending
+
+    def take(self, message: Msg, metadata: Msg.Metadata) -> None:
+        """One event, unless it was read before."""
+        self._behind = metadata.num_pending
+        sequence = metadata.sequence.stream
+        if self._last is not None and sequence <= self._last:
+            return
+        self._last = sequence
         try:
-            event = decode_event(subject, data, self._ledger.tenants)
+            event = decode_event(message.subject, message.data, self._ledger.tenants)
         except RefusedEventError as error:
             self._refused += 1
             self._last_refusal = str(error)
             return
         now = self._clock.now()
         # the server's clock may be ahead of ours: an event from the future counts as of now
-        self._ledger.take(event, min(at, now))
+        self._ledger.take(event, min(metadata.timestamp.timestamp(), now))
         used = self._ledger.used(event.tenant, now)
         if used is not None:
             self._on_use(event.tenant, used)
+
+    def up_to_date(self) -> None:
+        """Nothing is left unread."""
+        self._behind = 0
+        self._current_at = self._clock.now()
+        self._tried.set()
+
+    def lost(self, error: NatsError) -> None:
+        """The stream is not read now."""
+        if self._problem is None or str(error) != str(self._problem):
+            log.info("stream %s is not read: %s", USAGE_STREAM, error)
+        self._problem = error
+        self._tried.set()
 
     def _reading(
         self,
@@ -287,12 +226,12 @@ class TokenUsageSource:
         in_flight: Callable[[PoolKey], int],
         doubt: _Doubt | None,
     ) -> Reading[TokenUsage]:
-        current_at = self._feed.current_at
+        current_at = self._current_at
         if doubt is not None and (current_at is None or doubt.why is Why.STREAM_MISSING):
             return Absent(why=doubt.why, at=now, detail=doubt.detail)
         value = self._ledger.usage(tenant, now, in_flight)
         reset_at = self._ledger.period_start(tenant, now)
-        if self._feed.missing_before > reset_at:
+        if self._missing_before > reset_at:
             # nothing was used before the reset; since then the sum is only a lower bound
             return Stale(
                 value=value,
@@ -307,16 +246,15 @@ class TokenUsageSource:
 
     def _doubt(self) -> _Doubt | None:
         """Why the totals may not be complete; None if they are."""
-        feed = self._feed
-        problem = feed.problem
+        problem, silence_s = self._problem, HEARTBEATS_MISSED * self.heartbeat_s
         if problem is not None and problem.why is Why.STREAM_MISSING:
             return _Doubt(Why.STREAM_MISSING, NO_STREAM)
-        if not self._nats.connected:
+        if not self._session.connected:
             return _Doubt(Why.DISCONNECTED, "not connected to NATS")
         if problem is not None:
             return _Doubt(problem.why, str(problem))
-        if feed.current_at is None:
-            return _Doubt(Why.NEVER_READ, f"{feed.behind} usage events are still to be read")
-        if self._clock.now() - feed.current_at > USAGE_SILENCE_S:
-            return _Doubt(Why.TIMED_OUT, f"{feed.behind} usage events behind")
+        if self._current_at is None:
+            return _Doubt(Why.NEVER_READ, f"{self._behind} usage events are still to be read")
+        if self._clock.now() - self._current_at > silence_s:
+            return _Doubt(Why.TIMED_OUT, f"{self._behind} usage events behind")
         return None

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
 from operator import itemgetter
-from typing import Final, NamedTuple, Self
+from typing import Final, Self
 
 import msgspec
 
@@ -33,7 +33,8 @@ from controller.model.worker_messages import (
     orders_key,
     worker_key,
 )
-from controller.nats.bucket import Bucket, BucketEntry, BucketWatch
+from controller.nats.bucket import Bucket, BucketEntry
+from controller.nats.follow import BucketWatch, Loss
 from controller.nats.session import NatsSession
 from controller.ports import Clock, StoreConflictError, StoreMissingError
 
@@ -46,38 +47,8 @@ MOST_STATE_BYTES: Final = 64 * 1024
 """What one worker may say of itself; a state with all marks has some hundred bytes."""
 
 
-class Loss(NamedTuple):
-    """Why a bucket cannot be followed, and since when (Unix seconds)."""
-
-    why: Why
-    detail: str
-    at: float
-
-
-class _Followed:
-    """A bucket that is listened to: whether it was read, and why it cannot be followed now."""
-
-    def __init__(self, clock: Clock, what: str) -> None:
-        self._clock = clock
-        self._what = what
-        self.answered = asyncio.Event()
-        self.is_found = False
-        self.loss: Loss | None = None
-
-    def lost(self, reason: str, why: Why) -> None:
-        """Changes are not seen from now on."""
-        if self.loss is None:
-            log.warning("%s cannot be read: %s", self._what, reason)
-            self.loss = Loss(why, clean(reason), self._clock.now())
-            self.answered.set()
-
-    def _is_read(self) -> None:
-        self.is_found, self.loss = True, None
-        self.answered.set()
-
-
-class WorkerStates(_Followed):
-    """Listens to the bucket of workers.
+class WorkerStates(BucketWatch):
+    """Follows the bucket of workers.
 
     The bucket is kept in memory, so it may be lost and filled again. A worker is forgotten only
     when it says so, or when it has said nothing for `GONE_AFTER_S`. Who cannot be understood counts
@@ -85,14 +56,18 @@ class WorkerStates(_Followed):
     """
 
     def __init__(
-        self, clock: Clock, changed: Callable[[PoolKey, WorkerState | None], None]
+        self,
+        session: NatsSession,
+        bucket: Bucket,
+        clock: Clock,
+        on_change: Callable[[PoolKey, WorkerState | None], None],
     ) -> None:
-        """`changed` is called with a pool and the new state of one of its workers, None if it has
+        """`on_change` is called with a pool and the new state of one of its workers, None if it has
         gone.
         """
-        super().__init__(clock, "what workers do")
+        super().__init__(session, bucket, clock, "what workers do")
         self._steady: Callable[[], float] = clock.monotonic
-        self._changed = changed
+        self._on_change = on_change
         self._states: dict[PoolKey, dict[str, WorkerState]] = {}
         self._heard: OrderedDict[str, float] = OrderedDict()
 
@@ -113,12 +88,12 @@ class WorkerStates(_Followed):
 
     def found(self, entries: Mapping[str, BucketEntry], *, is_another: bool) -> None:
         """These are all the keys there are. A worker that is missing has not said that it ends."""
-        del is_another  # what a new bucket lacks is written again by those who wrote it
         if self.loss is not None:
             # nobody could be heard meanwhile
             now = self._steady()
             self._heard = OrderedDict.fromkeys(self._heard, now)
-        self._is_read()
+        # what a new bucket lacks is written again by those who wrote it
+        super().found(entries, is_another=is_another)
         for entry in entries.values():
             self.changed(entry)
 
@@ -136,13 +111,13 @@ class WorkerStates(_Followed):
         states = self._states.setdefault(pool, {})
         if states.get(worker) != state:
             states[worker] = state
-            self._changed(pool, state)
+            self._on_change(pool, state)
 
     def _forget(self, key: str) -> None:
         self._heard.pop(key, None)
         place = _place(key)
         if place is not None and self._states.get(place[0], {}).pop(place[1], None) is not None:
-            self._changed(place[0], None)
+            self._on_change(place[0], None)
 
 
 def _place(key: str) -> tuple[PoolKey, str] | None:
@@ -187,12 +162,18 @@ class StoredOrders(Value):
 NO_ORDERS: Final = StoredOrders()
 
 
-class WorkerOrders(_Followed):
-    """Listens to the bucket of orders."""
+class WorkerOrders(BucketWatch):
+    """Follows the bucket of orders."""
 
-    def __init__(self, clock: Clock, changed: Callable[[PoolKey], None]) -> None:
-        super().__init__(clock, "the orders of workers")
-        self._changed = changed
+    def __init__(
+        self,
+        session: NatsSession,
+        bucket: Bucket,
+        clock: Clock,
+        on_change: Callable[[PoolKey], None],
+    ) -> None:
+        super().__init__(session, bucket, clock, "the orders of workers")
+        self._on_change = on_change
         self._orders: dict[PoolKey, StoredOrders] = {}
 
     def of(self, pool: PoolKey) -> StoredOrders:
@@ -201,27 +182,27 @@ class WorkerOrders(_Followed):
 
     def found(self, entries: Mapping[str, BucketEntry], *, is_another: bool) -> None:
         """These are all the keys there are."""
-        del is_another  # what a new bucket lacks is written again by those who wrote it
-        self._is_read()
+        # what a new bucket lacks is written again by those who wrote it
+        super().found(entries, is_another=is_another)
         before, self._orders = self._orders, {}
         for entry in entries.values():
-            self._take(entry)
+            self._take_orders(entry)
         for pool in before.keys() | self._orders.keys():
             if before.get(pool) != self._orders.get(pool):
-                self._changed(pool)
+                self._on_change(pool)
 
     def changed(self, entry: BucketEntry) -> None:
         """One pool's orders have changed."""
-        if (pool := self._take(entry)) is not None:
-            self._changed(pool)
+        if (pool := self._take_orders(entry)) is not None:
+            self._on_change(pool)
 
     def stored(self, pool: PoolKey, orders: PoolOrders, revision: int) -> None:
         """We have stored these orders, and the watch reports that later."""
         if revision > self.of(pool).latest:
             self._orders[pool] = StoredOrders(orders=orders, revision=revision, latest=revision)
-            self._changed(pool)
+            self._on_change(pool)
 
-    def _take(self, entry: BucketEntry) -> PoolKey | None:
+    def _take_orders(self, entry: BucketEntry) -> PoolKey | None:
         """The pool whose orders this entry changes; None if it changes nothing."""
         tenant, _, name = entry.key.partition(".")
         pool = pool_key(tenant, name)
@@ -247,17 +228,9 @@ class WorkerBuckets:
     def __init__(self, session: NatsSession, clock: Clock, fleet: Fleet) -> None:
         self._clock = clock
         self._names = {pool.key: (pool.tenant, pool.name) for pool in fleet.pools}
-        self._states_bucket = Bucket(session, WORKERS_BUCKET)
-        self._orders_bucket = Bucket(session, ORDERS_BUCKET, history=1)
-        self._states = WorkerStates(clock, self._state_changed)
-        self._orders = WorkerOrders(clock, self._forget)
-        self._watches = [
-            BucketWatch(session, bucket, ">", listener, clock, may_begin_anew=True)
-            for bucket, listener in (
-                (self._states_bucket, self._states),
-                (self._orders_bucket, self._orders),
-            )
-        ]
+        states, orders = Bucket(session, WORKERS_BUCKET), Bucket(session, ORDERS_BUCKET, history=1)
+        self._states = WorkerStates(session, states, clock, self._state_changed)
+        self._orders = WorkerOrders(session, orders, clock, self._forget)
         self._silent: dict[PoolKey, tuple[int, tuple[str, ...]]] = {}
         self._readings: dict[PoolKey, Reading[Workers]] = {}
         self._judged_by: Loss | None = None
@@ -267,7 +240,8 @@ class WorkerBuckets:
     async def following(self) -> AsyncIterator[Self]:
         """Follow both buckets while the block runs."""
         async with asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(watch.run(), name="workers") for watch in self._watches]
+            watches = (self._states, self._orders)
+            running = [tasks.create_task(each.run(), name="workers") for each in watches]
             yield self
             for each in running:
                 each.cancel()
@@ -310,7 +284,7 @@ class WorkerBuckets:
         if not revision or stored.orders != orders:
             value = msgspec.json.encode(orders)
             key = orders_key(*self._names[pool])
-            revision = await self._orders_bucket.put(key, value, expected=stored.latest)
+            revision = await self._orders.bucket.put(key, value, expected=stored.latest)
             self._orders.stored(pool, orders, revision)
         without = [pod for pod in orders.drain if pod not in self._states.of(pool)]
         self._silent[pool] = (
@@ -325,7 +299,7 @@ class WorkerBuckets:
             stored = self._orders.of(pool)
             if stored.revision:
                 key = pool.replace("/", ".", 1)
-                await self._orders_bucket.delete(key, expected=stored.latest, note=b"")
+                await self._orders.bucket.delete(key, expected=stored.latest, note=b"")
 
     def on_change(self, callback: Callable[[PoolKey], None]) -> None:
         """Call back with the pool of a worker that has stopped pulling and has no task left."""
@@ -369,7 +343,7 @@ class WorkerBuckets:
     async def _is_silent(self, pool: PoolKey, pod: str) -> bool:
         """Whether the server has no state of a worker in this pod. Raises StoreError."""
         try:
-            entry = await self._states_bucket.get(worker_key(*self._names[pool], pod))
+            entry = await self._states.bucket.get(worker_key(*self._names[pool], pod))
         except StoreMissingError:
             return True
         if entry is not None and not entry.deleted:

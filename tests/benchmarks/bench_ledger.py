@@ -9,17 +9,22 @@ import os
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import nats
 import pytest
+from nats.aio.msg import Msg
+from nats.js.api import ConsumerConfig, DeliverPolicy
 
 from agentdash.worker.stores import ensure_usage_stream
 from controller.engine.supervise import SystemClock
 from controller.model.readings import Fresh
 from controller.model.settings import NatsSettings
 from controller.model.worker_messages import USAGE_STREAM
+from controller.nats.follow import Follower
+from controller.nats.jetstream import NatsError, StreamInfo
 from controller.nats.session import NatsSession
-from controller.nats.usage import TokenUsageSource, UsageFeed
+from controller.nats.usage import TokenUsageSource
 from tests.support.measure import report, resident_mb
 from tests.support.nats_server import RealNats
 from tests.unit.nats.usage_world import event, fleet, tenant
@@ -58,16 +63,35 @@ async def publish_a_day(url: str) -> None:
 
 async def read_only(session: NatsSession) -> float:
     """Seconds to read all messages and drop them."""
-    feed = UsageFeed(
-        session, CLOCK, USAGE_STREAM, since=lambda: CLOCK.now() - 3600, on_message=lambda *_: None
-    )
+    reader = ReadAll(session, CLOCK, USAGE_STREAM)
     async with asyncio.TaskGroup() as tasks:
         began = time.perf_counter()
-        reading = tasks.create_task(feed.run())
-        await feed.first_read(PATIENCE_S)
+        reading = tasks.create_task(reader.run())
+        await asyncio.wait_for(reader.ended.wait(), PATIENCE_S)
         took = time.perf_counter() - began
         reading.cancel()
     return took
+
+
+class ReadAll(Follower):
+    """Drops what it reads."""
+
+    def __init__(self, *made_of: Any) -> None:
+        super().__init__(*made_of)
+        self.ended = asyncio.Event()
+
+    def beginning(self, stream: StreamInfo) -> ConsumerConfig:
+        del stream
+        return ConsumerConfig(deliver_policy=DeliverPolicy.ALL)
+
+    def take(self, message: Msg, metadata: Msg.Metadata) -> None:
+        del message, metadata
+
+    def up_to_date(self) -> None:
+        self.ended.set()
+
+    def lost(self, error: NatsError) -> None:
+        raise error
 
 
 async def test_rebuilding_the_ledger_of_a_day(session: NatsSession) -> None:

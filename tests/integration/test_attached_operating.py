@@ -24,7 +24,7 @@ from controller.model.decision import Bound
 from controller.model.intents import IntentKind, Operator, Scope
 from controller.model.settings import NatsCredentials, NatsSettings, SecretRef
 from controller.nats.bucket import Bucket
-from controller.nats.effects import EffectAnswers
+from controller.nats.desk import EffectAnswers
 from controller.nats.intents import read_intents
 from controller.nats.session import NatsSession
 from controller.planning.whatif import Effect, Estimate

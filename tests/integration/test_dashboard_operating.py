@@ -22,7 +22,7 @@ from controller.model.decision import Bound, Decision
 from controller.model.intents import IntentKind, Operator, Scope
 from controller.model.settings import NatsSettings
 from controller.nats.bucket import Bucket
-from controller.nats.intent_desk import BucketDesk
+from controller.nats.desk import BucketDesk
 from controller.nats.intents import read_intents
 from controller.nats.session import NatsSession
 from controller.ports import Person

@@ -24,7 +24,7 @@ from controller.exit_codes import ExitCode
 from controller.model.intents import IntentKind, Intents, Operator, Scope
 from controller.model.settings import NatsSettings
 from controller.nats.bucket import Bucket
-from controller.nats.intent_desk import BucketDesk
+from controller.nats.desk import BucketDesk
 from controller.nats.intents import read_intents
 from controller.nats.session import NatsSession
 from fakes.cluster import SimCluster

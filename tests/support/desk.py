@@ -9,7 +9,7 @@ from controller.engine.supervise import SystemClock
 from controller.model.intents import Intent, IntentKey, Operator
 from controller.model.settings import NatsSettings
 from controller.nats.bucket import Bucket
-from controller.nats.intent_desk import BucketDesk
+from controller.nats.desk import BucketDesk
 from controller.nats.session import NatsSession
 from support.live import until
 

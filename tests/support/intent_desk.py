@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from controller.model.intents import Intent, IntentKey, IntentKind, Operator, Scope, StandingIntent
 from controller.nats.bucket import Bucket
-from controller.nats.intent_desk import BucketDesk
+from controller.nats.desk import BucketDesk
 
 
 class IntentDesk:

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from controller.model.intents import Intent, IntentChange, IntentKey, IntentKind, Operator, Scope
 from controller.model.settings import NatsCredentials, SecretRef
 from controller.nats.bucket import Bucket
-from controller.nats.intent_desk import BucketDesk
+from controller.nats.desk import BucketDesk
 from controller.nats.intents import read_intents
 from controller.ports import (
     IntentConflictError,

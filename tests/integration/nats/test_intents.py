@@ -8,6 +8,7 @@ import asyncio
 import json
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import nats
@@ -15,10 +16,9 @@ import pytest
 from nats.aio.msg import Msg
 
 from controller.model.intents import IntentKind, Intents, Operator, Scope, time_words
-from controller.nats import bucket as bucket_module
-from controller.nats.follower import _Reading
-from controller.nats.intent_desk import BucketDesk
-from controller.nats.intents import FAULTS_SHOWN, read_intents
+from controller.nats.client import Listening
+from controller.nats.desk import BucketDesk
+from controller.nats.intents import FAULTS_SHOWN, IntentBucket, read_intents
 from controller.nats.jetstream import stream_info
 from controller.ports import IntentConflictError
 from support.asked import a_budget, a_cap, a_freeze, a_pause, a_pin, intents_of, no_growth_of
@@ -137,16 +137,19 @@ async def test_what_changed_while_the_connection_was_away_is_seen_when_it_is_bac
 async def test_after_a_lost_message_all_intents_are_read_again(
     server: RealNats, connect: Connect, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    arrived, drop = _Reading.arrived, asyncio.Event()
+    session, drop = await connect(server.url), asyncio.Event()
+    deliver_to = session.deliver_to
 
-    def losing(reading: _Reading, message: Msg | None) -> None:
-        if drop.is_set():
-            drop.clear()
-        else:
-            arrived(reading, message)
+    async def losing(on_message: Callable[[Msg | None], None]) -> Listening:
+        def take(message: Msg | None) -> None:
+            if drop.is_set():
+                drop.clear()
+            else:
+                on_message(message)
 
-    monkeypatch.setattr(_Reading, "arrived", losing)
-    session = await connect(server.url)
+        return await deliver_to(take)
+
+    monkeypatch.setattr(session, "deliver_to", losing)
     kv = bucket(session)
     desk = IntentDesk(kv)
     async with following(session, kv) as seen:
@@ -166,23 +169,26 @@ async def test_after_a_lost_message_all_intents_are_read_again(
 async def test_a_watch_that_ends_leaves_no_consumer_behind_when_a_new_one_begins(
     server: RealNats, connect: Connect, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bucket_module, "KEY_HEARTBEAT_S", 0.1)
-    readings: list[_Reading] = []
-    arrived = _Reading.arrived
+    monkeypatch.setattr(IntentBucket, "heartbeat_s", 0.1)
+    session, readings = await connect(server.url), list[object]()
+    deliver_to = session.deliver_to
 
-    def skipping(reading: _Reading, message: Msg | None) -> None:
-        readings.append(reading)
-        arrived(reading, message)
-        if len(set(readings)) < 3:
-            reading._taken += 1
+    async def skipping(on_message: Callable[[Msg | None], None]) -> Listening:
+        readings.append(on_message)
+        heartbeat_of_more = Msg(
+            _client=None,  # type: ignore[arg-type]  # it is never answered
+            headers={"Status": "100", "Nats-Last-Consumer": "7"},
+        )
+        if len(readings) < 3:
+            on_message(heartbeat_of_more)
+        return await deliver_to(on_message)
 
-    monkeypatch.setattr(_Reading, "arrived", skipping)
-    session = await connect(server.url)
+    monkeypatch.setattr(session, "deliver_to", skipping)
     kv = bucket(session)
     await kv.create()
     async with following(session, kv) as seen:
         await seen.board.first_read()
-        await until(lambda: len(set(readings)) == 3)
+        await until(lambda: len(readings) == 3)
         answer = await session.request(f"$JS.API.CONSUMER.NAMES.{kv.stream}", b"", 5.0)
         assert json.loads(answer)["total"] == 1
 

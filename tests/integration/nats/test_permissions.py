@@ -19,7 +19,7 @@ from controller.model.readings import Fresh
 from controller.model.settings import NatsCredentials, SecretRef
 from controller.model.worker_messages import WORKERS_BUCKET, PoolOrders, WorkerState
 from controller.nats.bucket import Bucket
-from controller.nats.intent_desk import BucketDesk
+from controller.nats.desk import BucketDesk
 from controller.nats.lag import QueueReader
 from controller.nats.session import NatsSession
 from controller.nats.state import MemoryBucket, read_stored_state

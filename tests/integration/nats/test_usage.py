@@ -179,7 +179,7 @@ async def test_events_that_make_no_sense_are_refused_and_lower_nothing(
 async def test_a_deleted_stream_is_missed_and_a_new_one_adds_to_what_was_used(
     server: RealNats, connect: Connect, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("controller.nats.follower.RETRY_MOST_S", 0.02)
+    monkeypatch.setattr(TokenUsageSource, "retry_most_s", 0.02)
     session = await connect(server.url)
     js = await make_stream(session)
     await publish(js, *[event(input=10) for _ in range(5)])
@@ -195,7 +195,7 @@ async def test_a_deleted_stream_is_missed_and_a_new_one_adds_to_what_was_used(
 async def test_a_deleted_consumer_is_created_again_where_it_was(
     server: RealNats, connect: Connect, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("controller.nats.follower.RETRY_MOST_S", 0.02)
+    monkeypatch.setattr(TokenUsageSource, "retry_most_s", 0.02)
     session = await connect(server.url)
     js = await make_stream(session)
     await publish(js, event(input=10))
@@ -244,7 +244,7 @@ async def test_a_silent_stream_is_asked_for_nothing(
 async def test_a_user_who_may_not_read_the_stream_is_told_what_it_lacks(
     directory: Path, connect: Connect, monkeypatch: pytest.MonkeyPatch, missing: str
 ) -> None:
-    monkeypatch.setattr("controller.nats.follower.HEARTBEATS_MISSED", 0.02)
+    monkeypatch.setattr("controller.nats.follow.HEARTBEATS_MISSED", 0.02)
     config = f"""accounts {{ A {{ jetstream: enabled, users: [
       {{ user: free, password: free }}
       {{ user: half, password: half, permissions: {{ publish: {{ deny: ["{missing}"] }} }} }}

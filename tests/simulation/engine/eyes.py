@@ -30,6 +30,7 @@ from controller.model.observation import (
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.scarcity import NodeClass, Resources, TaskUsage
 from controller.model.snapshot import Link, LinkState
+from controller.nats.jetstream import NatsDisconnectedError
 from controller.nats.workers import WorkerBuckets, WorkerOrders, WorkerStates
 from controller.ports import Clock
 from simulation.engine.cluster import Sight
@@ -243,10 +244,10 @@ class WorkerView(WorkerBuckets):
     ) -> None:
         self._clock = clock
         self._names = {pool.key: (pool.tenant, pool.name) for pool in fleet.pools}
-        self._states_bucket = RemoteBucket(wire, states)  # type: ignore[assignment]
-        self._orders_bucket = RemoteBucket(wire, orders)  # type: ignore[assignment]
-        self._states = self.states = WorkerStates(clock, self._state_changed)
-        self._orders = self.orders = WorkerOrders(clock, self._forget)
+        said, told = RemoteBucket(wire, states), RemoteBucket(wire, orders)
+        # no session: neither watch runs
+        self._states = self.states = WorkerStates(None, said, clock, self._state_changed)  # type: ignore[arg-type]
+        self._orders = self.orders = WorkerOrders(None, told, clock, self._forget)  # type: ignore[arg-type]
         self._silent = {}
         self._readings = {}
         self._judged_by = None
@@ -260,8 +261,8 @@ class WorkerView(WorkerBuckets):
 
     def lose(self) -> None:
         """Neither is followed any more."""
-        self.states.lost("the connection is down", Why.DISCONNECTED)
-        self.orders.lost("the connection is down", Why.DISCONNECTED)
+        for each in (self.states, self.orders):
+            each.lost(NatsDisconnectedError("the connection is down"))
         self._readings.clear()
 
 

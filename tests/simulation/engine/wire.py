@@ -209,7 +209,10 @@ class ApiClient:
 class RemoteBucket:
     """Stands in for `controller.nats.bucket.Bucket`."""
 
+    highest = 0
+
     def __init__(self, wire: Wire, store: Store) -> None:
+        self.stream = f"KV_{store.name}"
         self._wire = wire
         self._store = store
 

@@ -10,20 +10,28 @@ from typing import Any
 import pytest
 from nats.aio.msg import Msg
 
-from controller.model.readings import Why
-from controller.nats.bucket import KEPT_OF_A_VALUE_BYTES, Bucket, BucketEntry, BucketWatch
+from controller.nats.bucket import Bucket, BucketEntry
+from controller.nats.follow import KEPT_OF_A_VALUE_BYTES, BucketWatch
+from controller.nats.jetstream import NatsError
 from tests.support.world import VirtualClock, settle
 from tests.unit.nats.fake_nats import Answer
 from tests.unit.nats.fake_stream import Server, status
 
 
-class Watched:
-    """A bucket that a test plays, and what its listener was told."""
+class Watched(BucketWatch):
+    """A watch of a bucket that a test plays, and what it was told."""
 
     def __init__(self) -> None:
-        self.server = Server("KV_b")
-        self.bucket = Bucket(self.server, "b")  # type: ignore[arg-type]  # a fake session
-        self.clock = VirtualClock()
+        self.server, self.clock = Server("KV_b"), VirtualClock()
+        bucket = Bucket(self.server, "b")  # type: ignore[arg-type]  # a fake session
+        super().__init__(
+            self.server,  # type: ignore[arg-type]
+            bucket,
+            self.clock,
+            "keys",
+            keys="k.>",
+            may_begin_anew=False,
+        )
         self.found_keys: list[list[str]] = []
         self.others: list[bool] = []
         self.changes: list[tuple[str, bool]] = []
@@ -31,20 +39,22 @@ class Watched:
         self._delivered = 0
 
     def found(self, entries: Mapping[str, BucketEntry], *, is_another: bool) -> None:
+        super().found(entries, is_another=is_another)
         self.found_keys.append(sorted(entries))
         self.others.append(is_another)
 
     def changed(self, entry: BucketEntry) -> None:
         self.changes.append((entry.key, entry.deleted))
 
-    def lost(self, reason: str, _: Why) -> None:
-        self.losses.append(reason)
+    def lost(self, error: NatsError) -> None:
+        super().lost(error)
+        if self.loss is not None:
+            self.losses.append(self.loss.detail)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Watched]:
-        watch = BucketWatch(self.server, self.bucket, "k.>", self, self.clock)  # type: ignore[arg-type]
         async with asyncio.TaskGroup() as tasks:
-            task = tasks.create_task(watch.run())
+            task = tasks.create_task(self.run())
             await settle()
             yield self
             task.cancel()

@@ -64,7 +64,7 @@ async def test_a_code_of_jetstream_is_one_type_of_error_however_it_was_asked(cod
 
 RAISED: dict[str, tuple[Exception, type[NatsError]]] = {
     "ours": (NatsTimeoutError("late"), NatsTimeoutError),
-    "no stream": (NoStreamResponseError(), NatsNoRespondersError),
+    "no stream": (NoStreamResponseError(), StreamMissingError),
     "no JetStream": (ServiceUnavailableError(), NatsNoRespondersError),
     "a 503 of JetStream": (
         ServiceUnavailableError(code=503, err_code=10008, description="busy"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -73,6 +73,10 @@ class World:
         """Only heartbeats come for `seconds`."""
         await self.clock.advance(seconds)
         await self.server.delivers(status("100"))
+
+    def ledger_begins(self) -> float:
+        """Midnight in New York."""
+        return EVENING - 23.5 * 3600
 
     def of(self, name: str = "acme") -> Reading[TokenUsage]:
         return self.source.read(idle)[name]
@@ -202,3 +206,44 @@ async def test_an_error_in_the_block_is_not_hidden_by_the_reading() -> None:
             raise LookupError
     assert caught.group_contains(LookupError)
     assert not asyncio.all_tasks() - {asyncio.current_task()}
+
+
+async def test_a_reconnect_to_a_stream_that_lost_unread_events_says_so(world: World) -> None:
+    await world.uses(5)
+    today = world.ledger_begins()
+    world.server.info = {"first_seq": 9, "last_seq": 12, "messages": 4, "first_ts": utc(today + 60)}
+    await world.server.delivers(None)
+    world.server.reconnect()
+    await settle()
+    assert lower_bound(world.of()) == 5
+
+
+@pytest.mark.parametrize(
+    ("first", "messages", "seconds", "is_missed"),
+    [
+        (1, 1, 60, False),
+        (50, 1, -1, False),
+        (50, 1, 60, True),
+        (50, 0, -1, False),
+        (50, 0, 60, True),
+    ],
+    ids=["never removed", "removed before", "removed since", "emptied before", "emptied since"],
+)
+async def test_what_was_removed_since_the_beginning_is_missed(
+    first: int, messages: int, seconds: float, *, is_missed: bool
+) -> None:
+    world = World(new_york())
+    at = utc(world.ledger_begins() + seconds)
+    world.server.info |= {"first_seq": first, "messages": messages, "first_ts": at, "last_ts": at}
+    async with world.reading():
+        assert isinstance(world.of(), Stale if is_missed else Fresh)
+
+
+def utc(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat()
+
+
+def lower_bound(reading: Reading[TokenUsage]) -> int:
+    assert isinstance(reading, Stale)
+    assert reading.why is Why.INCOMPLETE
+    return int(reading.value.used)

@@ -6,11 +6,12 @@ import msgspec
 import pytest
 
 from controller.model.ids import PoolKey
-from controller.model.readings import Why
 from controller.model.worker_messages import GONE_AFTER_S, MARK_LENGTH, MOST_MARKS, WorkerState
-from controller.nats.bucket import BucketEntry
+from controller.nats.bucket import Bucket, BucketEntry
+from controller.nats.jetstream import NatsDisconnectedError
 from controller.nats.workers import MOST_STATE_BYTES, WorkerStates
 from support.world import VirtualClock
+from tests.unit.nats.fake_nats import FakeNats
 
 POOL = PoolKey("acme/research")
 KEY = "acme.research.pod.with.dots"
@@ -26,7 +27,14 @@ class Heard:
     def __init__(self) -> None:
         self.clock = VirtualClock()
         self.changes: list[tuple[PoolKey, WorkerState | None]] = []
-        self.states = WorkerStates(self.clock, lambda *change: self.changes.append(change))
+        nats = FakeNats(lambda *_: b"")
+        bucket = Bucket(nats, "workers")  # type: ignore[arg-type]  # nothing is asked
+        self.states = WorkerStates(
+            nats,  # type: ignore[arg-type]
+            bucket,
+            self.clock,
+            lambda *change: self.changes.append(change),
+        )
 
     async def after(self, seconds: float) -> list[str]:
         await self.clock.advance(seconds)
@@ -47,7 +55,7 @@ async def test_a_worker_that_says_nothing_any_longer_is_forgotten() -> None:
 async def test_nobody_is_forgotten_while_nobody_can_be_heard() -> None:
     heard = Heard()
     heard.states.found({KEY: entry()}, is_another=False)
-    heard.states.lost("no connection", Why.DISCONNECTED)
+    heard.states.lost(NatsDisconnectedError("no connection"))
     assert await heard.after(10 * GONE_AFTER_S) == ["pod.with.dots"]
     heard.states.found({}, is_another=False)
     assert await heard.after(GONE_AFTER_S - 1) == ["pod.with.dots"], "the bucket was lost, not it"

@@ -5,41 +5,51 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import pytest
 from nats.aio.msg import Msg
+from nats.js.api import ConsumerConfig
 
 from controller.model.readings import Why
-from controller.nats.usage import UsageFeed
+from controller.nats.follow import Follower
+from controller.nats.jetstream import NatsError, StreamInfo
 from tests.support.world import VirtualClock, settle
 from tests.unit.nats.fake_stream import SINCE, STREAM, Server, status, stored
 
 
-class Reader:
+class Reader(Follower):
+    """Reads a stream that a test plays."""
+
     def __init__(self, server: Server) -> None:
-        self.clock = VirtualClock(SINCE + 100)
-        self.server = server
+        self.clock, self.server = VirtualClock(SINCE + 100), server
+        super().__init__(server, self.clock, STREAM)  # type: ignore[arg-type]  # a fake session
         self.read: list[str] = []
-        self.feed = UsageFeed(
-            server,
-            self.clock,
-            STREAM,
-            since=lambda: SINCE,
-            on_message=lambda _at, _subject, data: self.read.append(data.decode()),
-        )
+        self.is_current = False
+        self.why: Why | None = None
+
+    def beginning(self, stream: StreamInfo) -> ConsumerConfig:
+        del stream
+        self.why = None
+        return ConsumerConfig(opt_start_seq=len(self.read) + 1)
+
+    def take(self, message: Msg, metadata: Msg.Metadata) -> None:
+        if metadata.sequence.stream > len(self.read):
+            self.read.append(message.data.decode())
+        self.is_current = False
+
+    def up_to_date(self) -> None:
+        self.is_current = True
+
+    def lost(self, error: NatsError) -> None:
+        self.why, self.is_current = error.why, False
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Reader]:
         async with asyncio.TaskGroup() as tasks:
-            task = tasks.create_task(self.feed.run())
+            task = tasks.create_task(self.run())
             await settle()
             yield self
             task.cancel()
-
-    @property
-    def why(self) -> Why | None:
-        return self.feed.problem and self.feed.problem.why
 
 
 @pytest.fixture
@@ -49,20 +59,17 @@ async def reader() -> AsyncIterator[Reader]:
 
 
 async def test_the_end_is_where_nothing_is_pending(reader: Reader) -> None:
-    await reader.clock.advance(50)
-    await reader.server.delivers(stored(7, 1, pending=2), stored(8, 2, pending=1))
-    assert reader.feed.behind == 1
-    assert reader.feed.current_at == SINCE + 100
-    await reader.server.delivers(stored(9, 3))
-    assert reader.feed.behind == 0
-    assert reader.feed.current_at == SINCE + 150
-    assert reader.read == ["7", "8", "9"]
+    await reader.server.delivers(stored(1, 1, pending=2), stored(2, 2, pending=1))
+    assert not reader.is_current
+    await reader.server.delivers(stored(3, 3))
+    assert reader.is_current
+    assert reader.read == ["1", "2", "3"]
 
 
 async def test_a_heartbeat_says_that_nothing_is_unread(reader: Reader) -> None:
-    await reader.clock.advance(5)
+    reader.is_current = False
     await reader.server.delivers(status("100", "Idle Heartbeat"))
-    assert reader.feed.current_at == SINCE + 105
+    assert reader.is_current
 
 
 async def test_a_heartbeat_that_counts_more_messages_than_came_is_a_loss(reader: Reader) -> None:
@@ -105,7 +112,7 @@ async def test_a_pull_that_ends_is_followed_by_another(reader: Reader) -> None:
 async def test_a_batch_taken_is_followed_by_another(
     reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("controller.nats.follower.BATCH", 3)
+    monkeypatch.setattr("controller.nats.follow.BATCH", 3)
     await reader.server.delivers(status("408"))
     assert reader.server.pulls == 2
     await reader.server.delivers(*(stored(number, number) for number in range(1, 4)))
@@ -131,42 +138,8 @@ async def test_a_message_from_elsewhere_is_not_taken(reader: Reader, reply: str)
 
 
 async def test_silence_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("controller.nats.follower.HEARTBEATS_MISSED", 0.002)
+    monkeypatch.setattr("controller.nats.follow.HEARTBEATS_MISSED", 0.002)
     async with Reader(Server()).running() as reader:
         while reader.why is None:
             await asyncio.sleep(0)
         assert reader.why is Why.TIMED_OUT
-
-
-async def test_messages_removed_before_they_were_read_are_missed(reader: Reader) -> None:
-    await reader.server.delivers(stored(5, 1))
-    reader.server.info = {
-        "first_seq": 9,
-        "last_seq": 12,
-        "messages": 4,
-        "first_ts": "2027-01-15T09:00:00.123456789Z",
-    }
-    await reader.server.delivers(None)
-    reader.server.reconnect()
-    await settle()
-    assert reader.feed.missing_before == pytest.approx(SINCE + 3600.123456)
-
-
-@pytest.mark.parametrize(
-    ("state", "missing"),
-    [
-        ({"first_seq": 1, "first_ts": "2027-01-15T09:00:00Z", "messages": 1}, 0.0),
-        ({"first_seq": 50, "first_ts": "2027-01-15T07:59:59Z", "messages": 1}, 0.0),
-        ({"first_seq": 50, "first_ts": "2027-01-15T09:00:00Z", "messages": 1}, SINCE + 3600),
-        ({"first_seq": 50, "last_ts": "2027-01-15T07:00:00Z", "messages": 0}, 0.0),
-        ({"first_seq": 50, "last_ts": "2027-01-15T10:00:00Z", "messages": 0}, SINCE + 7200),
-    ],
-    ids=["never removed", "removed before", "removed since", "emptied before", "emptied since"],
-)
-async def test_what_was_removed_since_the_beginning_is_missed(
-    state: dict[str, Any], missing: float
-) -> None:
-    server = Server()
-    server.info |= state
-    async with Reader(server).running() as reader:
-        assert reader.feed.missing_before == missing
