@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from nats.aio.client import Client
 
-from support.live import Daemon, daemon, fleet_text, streams, until
+from support.live import NEW, Daemon, daemon, fleet_text, streams, until
 from support.measure import processor_s, report, resident_mb, simulator, spread
 from support.nats_server import RealNats
 
@@ -43,7 +43,7 @@ async def test_nothing_changes(pools: int, tmp_path: Path) -> None:
             for name in names:
                 await sim.deployment("tenant-acme", name)
             bound = [await lists(client, pools // PER_STREAM) for _ in range(5)]
-            async with daemon(fleet, kubeconfig) as running:
+            async with daemon(fleet, kubeconfig, program=NEW) as running:
                 await until(lambda: running.said("started"), 60)
                 while (await running.get("/readyz"))[0] != 200:
                     await asyncio.sleep(0.1)

@@ -26,7 +26,7 @@ from nats.aio.client import Client
 from agentdash.demo.cluster.objects import DEPLOYMENTS
 from fakes.cluster import ApiFault, SimCluster
 from support.clustered_fleet import cluster_of_three, lose_leader
-from support.live import Daemon, daemon, fleet_text, streams, until
+from support.live import NEW, Daemon, daemon, fleet_text, streams, until
 from support.measure import Simulator, report, simulator, spread
 from support.nats_server import RealNats
 
@@ -56,9 +56,9 @@ async def fail_over(
     """Seconds from the signal until the next one leads and the work has its replica, and until the
     end of the first process.
     """
-    async with daemon(fleet, kubeconfig) as first:
+    async with daemon(fleet, kubeconfig, program=NEW) as first:
         await leading(first)
-        async with daemon(fleet, kubeconfig) as second:
+        async with daemon(fleet, kubeconfig, program=NEW) as second:
             await until(lambda: second.said("following"))
             while (await second.get("/readyz"))[0] != 200:
                 await asyncio.sleep(0.05)
@@ -124,7 +124,7 @@ async def test_nats_is_back(tmp_path: Path) -> None:
         async with (
             streams(server.url, ["research"]) as client,
             simulator(kubeconfig) as sim,
-            daemon(fleet, kubeconfig) as running,
+            daemon(fleet, kubeconfig, program=NEW) as running,
         ):
             await sim.namespace(NAMESPACE)
             await sim.deployment(NAMESPACE, "research")
@@ -165,7 +165,7 @@ async def test_api_server_is_back(tmp_path: Path) -> None:
                 stored = sim.store.get(DEPLOYMENTS, NAMESPACE, "research")
                 return int(stored.object["spec"]["replicas"]) if stored else 0
 
-            async with daemon(fleet, tmp_path / "kubeconfig") as running:
+            async with daemon(fleet, tmp_path / "kubeconfig", program=NEW) as running:
                 await leading(running)
                 for number in range(1, RETURNS + 1):
                     sim.faults.add(ApiFault(path=".*", status=503))
@@ -193,7 +193,7 @@ async def test_the_leader_of_the_consumer_is_lost(tmp_path: Path, own: bool) -> 
     took = []
     async with (
         cluster_of_three(tmp_path) as of_three,
-        daemon(tmp_path / "fleet.yaml", tmp_path / "kubeconfig") as running,
+        daemon(tmp_path / "fleet.yaml", tmp_path / "kubeconfig", program=NEW) as running,
     ):
         await leading(running)
         await of_three.publish(1)

@@ -25,7 +25,7 @@ from controller.nats.bucket import Bucket
 from controller.nats.desk import BucketDesk
 from controller.nats.session import NatsSession
 from support.asked import a_pin
-from support.live import daemon, streams, until
+from support.live import NEW, daemon, streams, until
 from support.measure import report, simulator, spread
 from support.nats_server import RealNats
 
@@ -99,7 +99,10 @@ async def test_an_intent_reaches_the_cluster(tmp_path: Path, pools: int) -> None
             await deployments(api, NAMESPACE, names)
             watcher = Watcher(api, NAMESPACE, "research")
             following = asyncio.create_task(watcher.follow())
-            async with daemon(fleet, kubeconfig) as running, operator(server.url) as asking:
+            async with (
+                daemon(fleet, kubeconfig, program=NEW) as running,
+                operator(server.url) as asking,
+            ):
                 await until(lambda: running.said("started"))
                 await asyncio.sleep(3)
                 waits: list[float] = []

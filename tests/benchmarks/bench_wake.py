@@ -23,7 +23,7 @@ from nats.aio.client import Client
 
 from controller.kube.access import Access
 from controller.model.settings import KubernetesSettings
-from support.live import Daemon, daemon, streams, until
+from support.live import NEW, Daemon, daemon, streams, until
 from support.measure import Simulator, processor_s, report, simulator, spread
 from support.nats_server import RealNats
 
@@ -96,7 +96,7 @@ async def test_wake(tmp_path: Path, pools: int) -> None:
             await api.namespace(namespace)
             await deployments(api, namespace, [*pool_names, "bound"])
             bound = await raw_patches(api, namespace)
-            async with daemon(fleet, kubeconfig) as running:
+            async with daemon(fleet, kubeconfig, program=NEW) as running:
                 await until(lambda: running.said("started"))
                 await asyncio.sleep(3)
                 watcher = Watcher(api, namespace, "research")
@@ -188,7 +188,7 @@ async def test_flood(tmp_path: Path, asleep: str) -> None:
         async with streams(server.url, ["research"]) as client, simulator(kubeconfig) as api:
             await api.namespace("tenant-acme")
             await api.deployment("tenant-acme", "research")
-            async with daemon(fleet, kubeconfig) as running:
+            async with daemon(fleet, kubeconfig, program=NEW) as running:
                 await until(lambda: running.said("leading"))
                 quiet = await share_of(running, FLOOD_S / 2)
                 flooding = asyncio.create_task(flood(client))

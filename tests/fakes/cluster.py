@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 from aiohttp import web
 
 from agentdash.demo import cluster
-from agentdash.demo.cluster.api import Api, ApiAnswer, Call, call_of, refusal
+from agentdash.demo.cluster.api import Api, Call, answer, call_of
 from agentdash.demo.cluster.nodes import ColdStart
 from agentdash.demo.cluster.objects import RESOURCE_QUOTAS, Object, StatusError
 from agentdash.demo.cluster.registry import Store
@@ -25,7 +25,7 @@ from fakes.stateful import StatefulSets
 __all__ = ["ApiFault", "ColdStart", "RequestLog", "SimCluster", "StatusError"]
 
 _GARBLED: Final = b'{"kind":"Garbled","items":[{"metadata":}\x00\xff'
-Extension = Callable[[Call], ApiAnswer | None]
+Extension = Callable[[Call], web.Response | None]
 """Sees each request before the API does. It answers, or raises StatusError, or returns None: then
 the next one is asked, and at last the API itself."""
 
@@ -219,10 +219,9 @@ class SimCluster(cluster.SimCluster):
     def _extended(self, call: Call) -> web.Response | None:
         try:
             found = (extension(call) for extension in self.extensions)
-            answer = next((each for each in found if each is not None), None)
+            return next((each for each in found if each is not None), None)
         except StatusError as error:
-            answer = refusal(error)
-        return None if answer is None else answer.response()
+            return answer(error.code, error.status())
 
     def _note(self, call: Call, status: int) -> None:
         self.requests.add(
@@ -240,7 +239,7 @@ async def _failed(faults: list[ApiFault], *, after: bool) -> web.Response | None
         if fault.hang:
             await asyncio.Event().wait()  # until the client gives up or the server stops
         if fault.status:
-            made = refusal(fault.error()).response()
+            made = answer(fault.status, fault.error().status())
             if fault.retry_after is not None:
                 made.headers["Retry-After"] = str(fault.retry_after)
             return made

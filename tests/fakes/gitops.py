@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from agentdash.demo.cluster.api import ApiAnswer, Call, answer
+from aiohttp import web
+
+from agentdash.demo.cluster.api import Call, answer
 from fakes.cluster import SimCluster
 
 APPLY = "application/apply-patch+yaml"
@@ -11,7 +13,7 @@ APPLY = "application/apply-patch+yaml"
 def add_apply(sim: SimCluster) -> None:
     """An apply changes the object as a merge patch does, and its manager owns the size then."""
 
-    def apply(call: Call) -> ApiAnswer | None:
+    def apply(call: Call) -> web.Response | None:
         if call.verb != "patch" or call.headers.get("Content-Type") != APPLY:
             return None
         assert call.kind is not None

@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping
 from typing import TypeAlias, TypeVar
 
 import msgspec
+from aiohttp import web
 
-from agentdash.demo.cluster.api import ApiAnswer, Call, answer
+from agentdash.demo.cluster.api import Call, answer
 from agentdash.demo.cluster.objects import KINDS, PODS, Object, label_selector, stamp
 from fakes.cluster import SimCluster, StatusError, resource_of
 
@@ -86,8 +87,8 @@ class GivenMetrics:
         """Forget all values; the APIs stay installed."""
         self._given.clear()
 
-    def __call__(self, call: Call) -> ApiAnswer | None:
-        """ApiAnswer what is asked of an installed API, and which kinds a group has."""
+    def __call__(self, call: Call) -> web.Response | None:
+        """Answer what is asked of an installed API, and which kinds a group has."""
         match call.path.strip("/").split("/"):
             case ["api", version]:
                 return answer(200, _kinds_of("", version))

@@ -8,7 +8,9 @@ import secrets
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from agentdash.demo.cluster.api import ApiAnswer, Call, answer
+from aiohttp import web
+
+from agentdash.demo.cluster.api import Call, answer
 from agentdash.demo.cluster.objects import Kind, Object
 from fakes.cluster import SimCluster, StatusError, resource_of
 from fakes.quotas import forbidden
@@ -52,8 +54,8 @@ class Rbac:
         self._kept: dict[tuple[str, str, str], Object] = {}
         sim.extensions.insert(0, self)
 
-    def __call__(self, call: Call) -> ApiAnswer | None:
-        """ApiAnswer what is about rights; raise StatusError 401 or 403."""
+    def __call__(self, call: Call) -> web.Response | None:
+        """Answer what is about rights; raise StatusError 401 or 403."""
         user = self._user(call.headers.get("Authorization", ""))
         if not call.plural:
             return None

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from fakes.cluster import ApiFault, SimCluster
-from support.live import Daemon, daemon, fleet_text, streams, until
+from support.live import NEW, Daemon, daemon, fleet_text, streams, until
 from support.measure import report
 from support.nats_server import RealNats
 
@@ -78,7 +78,7 @@ async def test_memory_files_and_log_stay_flat_while_the_same_things_fail_and_cha
                     await asyncio.sleep(1.5)
 
             fleet.write_text(fleet_text(server.url, NAMES, interval="100ms"), "utf-8")
-            async with daemon(fleet, tmp_path / "kubeconfig") as running:
+            async with daemon(fleet, tmp_path / "kubeconfig", program=NEW) as running:
                 await until(lambda: running.said("started"))
                 await change_for(WARM_UP_S)
                 before, said = await use_of(running), len(refusals(running))

@@ -23,7 +23,8 @@ from pathlib import Path
 
 LOADED = (
     *("agentdash.cli", "agentdash.worker.lifecycle", "agentdash.verbs.tasks"),
-    *("agentdash.verbs.worker", "agentdash.task_lists", "controller.config.document"),
+    *("agentdash.verbs.worker", "agentdash.task_lists", "agentdash.verbs.live"),
+    *("controller.config.document", "controller.wiring", "controller.daemon"),
 )
 _MOST = 1_000_000
 _FAMILY = (socket.AF_UNIX, socket.SOCK_SEQPACKET)

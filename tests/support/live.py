@@ -16,7 +16,11 @@ import nats.errors
 from nats.aio.client import Client
 from nats.js.api import AckPolicy, ConsumerConfig, StreamConfig
 
+from support.forked import Forked, forked
+
 PATIENCE_S = 20.0
+NEW = ("-m", "agentdash")
+"""A daemon as it runs elsewhere, for those who measure it."""
 
 POOL = """\
   - name: {name}
@@ -106,7 +110,7 @@ async def streams(
 class Daemon:
     """`agentdash --controller-only` as a process; its log lines are read as they come."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: asyncio.subprocess.Process | Forked) -> None:
         self.process = process
         self.lines: list[dict[str, object]] = []
         self.text: list[str] = []
@@ -167,22 +171,19 @@ async def daemon(
     fleet: Path,
     kubeconfig: Path,
     *options: str,
-    program: Sequence[str | Path] = ("-m", "agentdash"),
+    program: Sequence[str | Path] = (),
 ) -> AsyncIterator[Daemon]:
-    """A daemon that is stopped with the block. `program` is what Python runs as agentdash."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *program,
-        "-f",
-        fleet,
-        "--kubeconfig",
-        kubeconfig,
-        "--controller-only",
-        "--listen",
-        "127.0.0.1:0",
-        *options,
-        stderr=asyncio.subprocess.PIPE,
-    )
+    """A daemon that is stopped with the block: a fork of a process that has loaded agentdash, or
+    what a new Python runs as `program`.
+    """
+    place = ("-f", str(fleet), "--kubeconfig", str(kubeconfig), "--listen", "127.0.0.1:0")
+    arguments = (*place, "--controller-only", *options)
+    process: asyncio.subprocess.Process | Forked
+    if program:
+        words = (sys.executable, *program, *arguments)
+        process = await asyncio.create_subprocess_exec(*words, stderr=asyncio.subprocess.PIPE)
+    else:
+        process = await forked("agentdash", *arguments)
     running = Daemon(process)
     listening = asyncio.create_task(running.listen())
     try:

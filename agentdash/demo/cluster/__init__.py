@@ -155,16 +155,13 @@ class SimCluster:
         memory: str = "512Mi",
         labels: dict[str, str] | None = None,
         grace_s: int = 30,
-        spec: Object | None = None,
     ) -> StoredObject:
-        """Add a Deployment of one container with equal requests and limits. `spec` adds to the pod
-        spec (nodeSelector, tolerations). Raises StatusError.
-        """
+        """Add a Deployment of one container with equal requests and limits. Raises StatusError."""
         amounts = {"cpu": cpu, "memory": memory}
         resources = {"requests": amounts, "limits": dict(amounts)}
         container = {"name": "agent", "image": "registry.example/agent:1", "resources": resources}
         marks = {"app": name, **(labels or {})}
-        pod = {"terminationGracePeriodSeconds": grace_s, "containers": [container], **(spec or {})}
+        pod = {"terminationGracePeriodSeconds": grace_s, "containers": [container]}
         body = {
             "metadata": {"name": name, "labels": marks},
             "spec": {

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 from urllib.parse import unquote
 
 import msgspec
@@ -27,8 +27,6 @@ from agentdash.demo.cluster.objects import (
     field_selector,
     internal,
     label_selector,
-    method_not_allowed,
-    unsupported_media_type,
 )
 from agentdash.demo.cluster.registry import (
     Change,
@@ -125,27 +123,11 @@ def call_of(request: web.BaseRequest, body: bytes) -> Call:
     return Call(request.method, request.path, request.query, request.headers, body, **named)
 
 
-class ApiAnswer(NamedTuple):
+def answer(status: int, body: Mapping[str, Any] | bytes, content_type: str = _JSON) -> web.Response:
     """A complete answer."""
-
-    status: int
-    body: bytes
-    content_type: str = _JSON
-
-    def response(self) -> web.Response:
-        """As aiohttp sends it."""
-        headers = {"Content-Type": self.content_type, **_HEADERS}
-        return web.Response(status=self.status, body=self.body, headers=headers)
-
-
-def answer(status: int, body: Mapping[str, Any] | bytes) -> ApiAnswer:
-    """A JSON answer."""
-    return ApiAnswer(status, body if isinstance(body, bytes) else msgspec.json.encode(body))
-
-
-def refusal(error: StatusError) -> ApiAnswer:
-    """The answer for an error."""
-    return ApiAnswer(error.code, msgspec.json.encode(error.status()))
+    content = body if isinstance(body, bytes) else msgspec.json.encode(body)
+    headers = {"Content-Type": content_type, **_HEADERS}
+    return web.Response(status=status, body=content, headers=headers)
 
 
 def selection(call: Call) -> Callable[[StoredObject], bool]:
@@ -187,7 +169,11 @@ class Watch:
         loop = asyncio.get_running_loop()
         watchers = self._store.watchers(stored_as(self._kind))
         end = loop.time() + self._lasts_s
-        next_bookmark = self._first_bookmark(loop.time(), end)
+        next_bookmark = float("inf")
+        if self._bookmarks:
+            # also shortly before the end, so that the next watch starts from a recent version
+            before_end = max(end - _BOOKMARK_BEFORE_END_S, (loop.time() + end) / 2)
+            next_bookmark = min(loop.time() + _BOOKMARK_EVERY_S, before_end)
         watchers.add(self._woken)
         try:
             if first := b"".join(self._lines() if self._since else self._present()):
@@ -208,13 +194,6 @@ class Watch:
             yield _line("ERROR", msgspec.json.encode(error.status()))
         finally:
             watchers.discard(self._woken)
-
-    def _first_bookmark(self, now: float, end: float) -> float:
-        if not self._bookmarks:
-            return float("inf")
-        # shortly before the end, so that the next watch starts from a recent version
-        before_end = max(end - _BOOKMARK_BEFORE_END_S, (now + end) / 2)
-        return min(now + _BOOKMARK_EVERY_S, before_end)
 
     def _present(self) -> Iterator[bytes]:
         """The present objects; the watch goes on from here."""
@@ -258,13 +237,6 @@ def _full(kind: Kind, stored: StoredObject) -> bytes:
     return head + json_of(kind, stored)[1:]
 
 
-class _Page(NamedTuple):
-    """What is left of a list after its first pages: the list does not change meanwhile."""
-
-    version: int
-    objects: list[StoredObject]
-
-
 class Api:
     """Answers requests. `crash` says why nothing happens in the cluster any more; empty while all
     is well.
@@ -273,7 +245,8 @@ class Api:
     def __init__(self, registry: Registry, rng: random.Random, crash: Callable[[], str]) -> None:
         self._registry, self._store, self._rng, self._crash = registry, registry.store, rng, crash
         self._watches: set[Watch] = set()
-        self._pages: dict[str, _Page] = {}
+        # by the token, what is left of a list after its first pages, and its version
+        self._pages: dict[str, tuple[int, list[StoredObject]]] = {}
         self._logs: dict[tuple[str, str], deque[str]] = {}
         registry.store.subscribe(self._forget_log)
 
@@ -286,9 +259,9 @@ class Api:
                 raise internal(self._crash())
             if call.verb == "watch" and call.kind is not None:
                 return await self._stream(request, call, call.kind)
-            return self._served(call).response()
+            return self._served(call)
         except StatusError as error:
-            return refusal(error).response()
+            return answer(error.code, error.status())
 
     def write_log(self, namespace: str, pod: str, text: str) -> None:
         """A pod writes a line."""
@@ -320,7 +293,7 @@ class Api:
             request.transport.abort()
         return response
 
-    def _served(self, call: Call) -> ApiAnswer:
+    def _served(self, call: Call) -> web.Response:
         """The answer; raises StatusError."""
         if call.path == "/version":
             return answer(200, _VERSION)
@@ -330,14 +303,14 @@ class Api:
         kind = call.kind
         if kind is None:
             # outside every group the real server answers in plain text
-            return ApiAnswer(404, b"404 page not found\n", "text/plain")
+            return answer(404, b"404 page not found\n", "text/plain")
         try:
             return self._of_kind(call, kind)
         except (KeyError, TypeError, AttributeError) as error:
             # a part of the body is of another type than the API's
             raise bad_request(f"the object provided is malformed: {error!r}") from error
 
-    def _of_kind(self, call: Call, kind: Kind) -> ApiAnswer:
+    def _of_kind(self, call: Call, kind: Kind) -> web.Response:
         match call.verb, call.sub:
             case "list", "":
                 return self._list(call, kind)
@@ -353,12 +326,13 @@ class Api:
                 return answer(201, _full(kind, made))
             case "delete", "":
                 return self._delete(call, kind)
-        raise method_not_allowed()
+        words = "the server does not allow this method on the requested resource"
+        raise StatusError(405, "MethodNotAllowed", words, {})
 
     def _read(self, call: Call, kind: Kind) -> StoredObject:
         return self._registry.read(kind, call.namespace, call.name)
 
-    def _list(self, call: Call, kind: Kind) -> ApiAnswer:
+    def _list(self, call: Call, kind: Kind) -> web.Response:
         limit, token = call.number("limit", 0), call.query.get("continue", "")
         if token and token not in self._pages:
             raise expired("The provided continue parameter is too old; start a new list")
@@ -369,30 +343,25 @@ class Api:
             version, found = self._store.version, list(filter(selection(call), every))
         metadata = {"resourceVersion": str(version)}
         if 0 < limit < len(found):
-            metadata["continue"] = self._keep_page(_Page(version, found[limit:]))
+            token = metadata["continue"] = f"{self._rng.getrandbits(128):032x}"
+            self._pages[token] = (version, found[limit:])
+            if len(self._pages) > _KEPT_PAGES:
+                del self._pages[next(iter(self._pages))]
             found = found[:limit]
         head = {"kind": f"{kind.name}List", "apiVersion": kind.group_version, "metadata": metadata}
         items = b",".join(json_of(kind, each) for each in found)
         return answer(200, msgspec.json.encode(head)[:-1] + b',"items":[' + items + b"]}")
 
-    def _keep_page(self, page: _Page) -> str:
-        """The token by which the page is asked for."""
-        token = f"{self._rng.getrandbits(128):032x}"
-        self._pages[token] = page
-        if len(self._pages) > _KEPT_PAGES:
-            del self._pages[next(iter(self._pages))]
-        return token
-
-    def _patch(self, call: Call, kind: Kind) -> ApiAnswer:
+    def _patch(self, call: Call, kind: Kind) -> web.Response:
         if call.headers.get("Content-Type", "").partition(";")[0] != MERGE_PATCH:
-            raise unsupported_media_type()
+            raise StatusError(415, "UnsupportedMediaType", "415: Unsupported Media Type", {})
         body, stored = call.decoded(), self._read(call, kind)
         if not isinstance(body, dict):
             raise bad_request("error decoding patch: it is no object")
         changed = self._registry.patch(stored, renamed(kind, body), call.writer)
         return answer(200, _scale_of(changed) if call.sub else _full(kind, changed))
 
-    def _delete(self, call: Call, kind: Kind) -> ApiAnswer:
+    def _delete(self, call: Call, kind: Kind) -> web.Response:
         grace = call.query.get("gracePeriodSeconds")
         stored = self._registry.delete(
             kind, call.namespace, call.name, grace_s=None if grace is None else int(grace)
@@ -403,7 +372,7 @@ class Api:
         body = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}
         return answer(200, body | {"details": details})
 
-    def _log(self, call: Call, pod: StoredObject) -> ApiAnswer:
+    def _log(self, call: Call, pod: StoredObject) -> web.Response:
         """The last lines of a pod; all its containers share them. The refusals are the real ones
         (kubernetes/pkg/registry/core/pod/strategy.go and the kubelet's).
         """
@@ -419,13 +388,13 @@ class Api:
             words = f'container "{container or names[0]}" in pod "{call.name}" is not available'
             raise bad_request(words)
         waiting = statuses[0]["state"].get("waiting") if statuses else None
-        if waiting is not None and not statuses[0].get("lastState"):
+        if waiting is not None:
             words = f'container "{container or names[0]}" in pod "{call.name}" is waiting to start'
             raise bad_request(f"{words}: {waiting.get('reason', '')}")
         lines = list(self._logs.get(pod.key, ()))
         tail, most = call.number("tailLines", len(lines)), call.number("limitBytes", 2**31)
         text = "".join(f"{each}\n" for each in lines[max(0, len(lines) - tail) :])
-        return ApiAnswer(200, text.encode()[:most], "text/plain")
+        return answer(200, text.encode()[:most], "text/plain")
 
 
 def _scale_of(stored: StoredObject) -> Object:

@@ -9,7 +9,7 @@ import logging
 import math
 import random
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -30,10 +30,9 @@ from agentdash.demo.cluster.objects import (
 from agentdash.demo.cluster.registry import Change, EventRecorder, Key, Registry, StoredObject
 
 _log = logging.getLogger(__name__)
-# how long a real kubelet waits before it restarts a crashed container (CrashLoopBackOff)
-CRASH_LOOP_FIRST_S, CRASH_LOOP_MOST_S = 10.0, 300.0
 _SCHEDULER: Final = "default-scheduler"
 _RETRY_ALL: Final[Key] = ("", "")  # not a pod: "try every pod that waits again"
+_CREATING: Final = {"waiting": {"reason": "ContainerCreating"}}
 _STARTED: Final = ("Initialized", "PodReadyToStartContainers", "ContainersReady", "Ready")
 
 
@@ -57,8 +56,8 @@ def new_node(registry: Registry, name: str, cpu: str) -> StoredObject:
 
 class Scheduler:
     """Binds pending pods: each to the node with the fewest pods among those that fit by requests,
-    selector, taints and cordon. It never preempts. A pod that fits nowhere waits until a node
-    changes or a pod leaves its node.
+    taints and cordon. It never preempts. A pod that fits nowhere waits until a node changes or a
+    pod leaves its node.
     """
 
     def __init__(self, registry: Registry, recorder: EventRecorder) -> None:
@@ -83,8 +82,8 @@ class Scheduler:
         for waiting in list(self._waiting):
             pod = self._store.get(PODS, *waiting)
             spec = pod.object["spec"] if pod is not None else {}
-            # where one pod fits nowhere, no pod with the same requests and selector does
-            alike = str((used_of_node(spec), spec.get("nodeSelector")))
+            # where one pod fits nowhere, no pod with the same requests does
+            alike = str(used_of_node(spec))
             if alike not in hopeless and not self._schedule(waiting):
                 hopeless.add(alike)
 
@@ -100,7 +99,7 @@ class Scheduler:
         for node in self._store.each(NODES):
             holds = _allocatable(node)
             on_node = used.get(node.key[1], {})
-            if why := _unfit(node.object, pod.object) or _lacking(asked, on_node, holds):
+            if why := _unfit(node.object) or _lacking(asked, on_node, holds):
                 reasons.update(why)
             else:
                 fitting[node.key[1]] = on_node.get("pods", 0)
@@ -151,33 +150,14 @@ def _allocatable(node: StoredObject) -> Amounts:
     return {name: milli(amount) for name, amount in amounts.items()}
 
 
-def _unfit(node: Object, pod: Object) -> list[str]:
-    """Why the pod may not run on the node, however much room it has."""
+def _unfit(node: Object) -> list[str]:
+    """Why no pod may begin on the node, however much room it has. No pod here tolerates a taint."""
     spec = node.get("spec") or {}
     if spec.get("unschedulable"):
         return ["node(s) were unschedulable"]
-    tolerations = pod["spec"].get("tolerations") or ()
     for taint in spec.get("taints") or ():
-        if taint["effect"] != "PreferNoSchedule" and not any(
-            _tolerates(toleration, taint) for toleration in tolerations
-        ):
-            value = taint.get("value", "")
-            return [f"node(s) had untolerated taint(s) {{{taint['key']}: {value}}}"]
-    if (condition(node, "Ready") or {"status": "True"})["status"] != "True":
-        return ["node(s) had untolerated taint(s) {node.kubernetes.io/not-ready: }"]
-    wanted: Mapping[str, str] = pod["spec"].get("nodeSelector") or {}
-    if not wanted.items() <= (node["metadata"].get("labels") or {}).items():
-        return ["node(s) didn't match Pod's node affinity/selector"]
+        return [f"node(s) had untolerated taint(s) {{{taint['key']}: {taint.get('value', '')}}}"]
     return []
-
-
-def _tolerates(toleration: Mapping[str, Any], taint: Mapping[str, Any]) -> bool:
-    if toleration.get("key") not in {None, "", taint["key"]}:
-        return False
-    if toleration.get("effect") not in {None, "", taint["effect"]}:
-        return False
-    is_any = toleration.get("operator") == "Exists"
-    return is_any or toleration.get("value", "") == taint.get("value", "")
 
 
 def _lacking(asked: Amounts, used: Amounts, holds: Amounts) -> list[str]:
@@ -190,10 +170,10 @@ def _lacking(asked: Amounts, used: Amounts, holds: Amounts) -> list[str]:
 
 
 class PodRunner(Protocol):
-    """What runs in a Ready pod. It returns when it is done, or soon after `stopping` is set."""
+    """What runs in a Ready pod. A pod in which it has ended is deleted."""
 
     async def run(self, pod: Object, stopping: asyncio.Event) -> None:
-        """Work as this pod until `stopping` is set; an exception crashes the container."""
+        """Work as this pod until `stopping` is set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +204,6 @@ class _Life:
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Future[None] | None = None
     works: bool = False
-    restarts: int = 0
 
 
 class Kubelets:
@@ -273,10 +252,10 @@ class Kubelets:
         life.task = self._start(self._live(life))
 
     async def _live(self, life: _Life) -> None:
-        """From its creation to Ready; then what runs in it, again after each crash."""
+        """From its creation to Ready; then what runs in it, to its end."""
         # a turn later, so that a watch shows the pod scheduled before it is being created
         await asyncio.sleep(0)
-        pod = self._set(life, lambda pod: _status(pod, "Pending", _waits("ContainerCreating")))
+        pod = self._set(life, lambda pod: _status(pod, "Pending", _CREATING))
         for container in pod.object["spec"]["containers"]:
             self._say(pod, "Pulling", f'Pulling image "{container["image"]}"')
         whole = self._cold_start.draw(self._rng)
@@ -288,17 +267,17 @@ class Kubelets:
             self._say(pod, "Created", f"Container created: {name}")
             self._say(pod, "Started", f"Container started: {name}")
         await self._timers.sleep(whole * (1 - self._cold_start.pull_share))
-        while True:
-            pod = self._set(life, lambda pod: _running(pod, life, ready=True))
-            if self.runner is None:
-                return
-            exit_code = await self._work(self.runner, pod, life)
-            if life.stopping.is_set():
-                self._registry.delete(PODS, *life.key, grace_s=0)
-                return
-            await self._timers.sleep(self._crash(life, exit_code))
-            self._set(life, lambda pod: _running(pod, life, ready=False))
-            await self._timers.sleep(1.0)
+        pod = self._set(life, lambda pod: _running(pod, life, ready=True))
+        if self.runner is None:
+            return
+        life.works = True
+        try:
+            await self.runner.run({"kind": "Pod", "apiVersion": "v1", **pod.object}, life.stopping)
+        except Exception:  # noqa: BLE001 - one worker that fails must not end the cluster
+            _log.exception("the worker of pod %s failed", "/".join(life.key))
+        finally:
+            life.works = False
+        self._registry.delete(PODS, *life.key, grace_s=0)
 
     def _set(self, life: _Life, status: Callable[[Object], Object]) -> StoredObject:
         """Report a status."""
@@ -308,34 +287,6 @@ class Kubelets:
     def _say(self, pod: StoredObject, reason: str, words: str, *, is_warning: bool = False) -> None:
         host = pod.object["spec"]["nodeName"]
         self._recorder.say(pod, reason, words, "kubelet", is_warning=is_warning, host=host)
-
-    async def _work(self, runner: PodRunner, pod: StoredObject, life: _Life) -> int:
-        """Run the pod's worker; its exit code."""
-        life.works = True
-        try:
-            await runner.run({"kind": "Pod", "apiVersion": "v1", **pod.object}, life.stopping)
-        except Exception:  # noqa: BLE001 - whatever it raises, its container has crashed
-            _log.exception("the worker of pod %s failed", "/".join(life.key))
-            return 1
-        finally:
-            life.works = False
-        return 0
-
-    def _crash(self, life: _Life, exit_code: int) -> float:
-        """Its worker has ended by itself; the seconds until it is started again."""
-        life.restarts += 1
-        pod = self._registry.read(PODS, *life.key)
-        first = pod.object["spec"]["containers"][0]["name"]
-        words = f"back-off restarting failed container={first} pod={pod.key[1]}"
-        waits = _waits("CrashLoopBackOff", message=words)
-        status = _status(pod.object, "Running", waits, address=life.address)
-        ended = {"exitCode": exit_code, "reason": "Error" if exit_code else "Completed"}
-        for container in status["containerStatuses"]:
-            container |= {"lastState": {"terminated": ended}, "restartCount": life.restarts}
-        pod = self._registry.set_status(pod, status)
-        words = f"Back-off restarting failed container {first} in pod {pod.key[1]}"
-        self._say(pod, "BackOff", words, is_warning=True)
-        return min(CRASH_LOOP_MOST_S, CRASH_LOOP_FIRST_S * 2.0 ** (life.restarts - 1))
 
     def _stop(self, pod: StoredObject, life: _Life) -> None:
         """Tell its worker; it is removed when that has ended, or its time is over."""
@@ -353,10 +304,6 @@ class Kubelets:
                 self._registry.delete(PODS, *life.key, grace_s=0)
 
         self._timers.after(grace, over)
-
-
-def _waits(reason: str, **more: str) -> Object:
-    return {"waiting": {"reason": reason, **more}}
 
 
 def _running(pod: Object, life: _Life, *, ready: bool) -> Object:
@@ -379,14 +326,13 @@ def _status(
     }
     if address:
         status |= {"podIP": address, "podIPs": [{"ip": address}]}
-    known = {each["name"]: each for each in before.get("containerStatuses") or ()}
     status["containerStatuses"] = [
         {
             "name": container["name"],
             "state": dict(state),
-            "lastState": known.get(container["name"], {}).get("lastState", {}),
+            "lastState": {},
             "ready": ready,
-            "restartCount": known.get(container["name"], {}).get("restartCount", 0),
+            "restartCount": 0,
             "image": container["image"],
             "imageID": "",
         }

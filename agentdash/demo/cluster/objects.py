@@ -1,10 +1,8 @@
 """The kinds of object that the simulated API serves, its refusals in the real server's words, how
 objects are read, and work that is due later.
 
-StatusError
-├── 400 bad_request      404 not_found                    409 already_exists, conflict
-├── 405 method_not_allowed                                410 expired
-└── 415 unsupported_media_type                            422 invalid        500 internal
+StatusError: 400 bad_request, 404 not_found, 409 already_exists and conflict, 410 expired, 422
+invalid, 500 internal
 """
 
 from __future__ import annotations
@@ -120,12 +118,6 @@ def not_found(kind: Kind, name: str) -> StatusError:
     return StatusError(404, "NotFound", message, details_of(kind, name))
 
 
-def method_not_allowed() -> StatusError:
-    """405 for a verb that a kind does not have."""
-    message = "the server does not allow this method on the requested resource"
-    return StatusError(405, "MethodNotAllowed", message, {})
-
-
 def already_exists(kind: Kind, name: str) -> StatusError:
     """409 for a second creation."""
     message = f'{kind.qualified} "{name}" already exists'
@@ -144,11 +136,6 @@ def conflict(kind: Kind, name: str) -> StatusError:
 def expired(message: str) -> StatusError:
     """410 for a version that is no longer kept."""
     return StatusError(410, "Expired", message)
-
-
-def unsupported_media_type() -> StatusError:
-    """415 for a patch of an unknown kind."""
-    return StatusError(415, "UnsupportedMediaType", "415: Unsupported Media Type", {})
 
 
 def invalid(name: str, group: str, kind: str, field: str, words: str) -> StatusError:

@@ -200,15 +200,12 @@ def controller_of(stored: StoredObject) -> dict[str, str] | None:
 
 def _is_same(old: Object, new: Object) -> bool:
     """Whether they are equal apart from the version, which a writer may leave out."""
-    if old.keys() != new.keys():
-        return False
-    if any(old[key] is not new[key] and old[key] != new[key] for key in old if key != "metadata"):
-        return False
     before, after = (
         {key: value for key, value in each["metadata"].items() if value is not None}
         for each in (old, new)
     )
-    return before | {"resourceVersion": ""} == after | {"resourceVersion": ""}
+    version = {"resourceVersion": ""}
+    return old | {"metadata": before | version} == new | {"metadata": after | version}
 
 
 SUFFIX_LETTERS: Final = "bcdfghjklmnpqrstvwxz2456789"
