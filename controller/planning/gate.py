@@ -112,10 +112,9 @@ def _blind(given: PoolInput, demand: Demand, limits: Limits, target: Target) -> 
     pods, workers, current = given.seen.pods, given.seen.workers, given.current
     if not (isinstance(pods, Fresh) or target.replicas == current == limits.replicas):
         return Gate.BLIND, because(Code.PODS_UNKNOWN, current, **blindness(pods))
-    if not demand.work.counted and target.replicas <= current:
+    if not demand.counted and target.replicas <= current:
         if demand.unusable is not None:
-            numbers = demand.unusable.numbers
-            return Gate.BLIND, because(Code.HELD_UNMEASURED, current, **numbers)
+            return Gate.BLIND, because(Code.HELD_UNMEASURED, current, **demand.unusable)
         return Gate.BLIND, because(Code.HELD_BLIND, current, **blindness(given.seen.queue))
     if workers is None or isinstance(workers, Fresh) or target.replicas >= current:
         return None

@@ -34,7 +34,7 @@ _BY_OPERATOR: Final = frozenset({Bound.PAUSE, Bound.CAP})
 def limit(given: PoolInput, demand: Demand, size: Limits, moment: Moment) -> Limits:
     """Apply min and max to the recommendation, without windows or rates; then spares and pauses."""
     override, current = given.override, given.current
-    since = None if demand.work.counted else _blind_since(given, demand, moment)
+    since = None if demand.counted else _blind_since(given, demand, moment)
     if since != size.memory.blind_since:
         size = replace(size, memory=replace(size.memory, blind_since=since))
     if size.left_alone:
@@ -281,7 +281,7 @@ def _is_held(given: PoolInput, demand: Demand, size: Limits, moment: Moment) -> 
         return True
     if size.replicas > current:
         return False
-    if not demand.work.counted:
+    if not demand.counted:
         return True
     is_warm = min(size.unstabilized, size.replicas) >= current
     return not is_warm and not moment.reached(warm_until(given.terms, size.memory))

@@ -216,21 +216,21 @@ class PlanPass:
     def unknown(self, number: int, seen: PoolObservation, before: PoolMemory | None) -> None:
         """Take a pool whose Deployment is not known: its demand is shown, nothing is written."""
         terms, workload = self.terms.numbered[number], last_known(seen.workload)
-        demand, active, reasons = blind_demand_of(terms, seen, before)
+        demand = blind_demand_of(terms, seen, before or PoolMemory(since=self.now))
         reason = Reason(code=Code.WORKLOAD_UNKNOWN, numbers=blindness(seen.workload))
         decision = Decision(
             pool=terms.pool.key,
             current=None if workload is None else workload.replicas,
-            demand=demand,
+            demand=demand.replicas,
             recommendation=None,
             target=None,
             next=None,
             gate=Gate.BLIND,
-            reasons=(*reasons, reason),
+            reasons=(*demand.reasons, reason),
         )
         if before is not None:
             before = blind_after_plan(
-                before, active=active, planned_at=self.planned_at, now=self.now
+                before, active=demand.active, planned_at=self.planned_at, now=self.now
             )
         result = self.results[number] = Result(decision, before, inf)
         self._unknown[number] = result.last_size
@@ -254,7 +254,7 @@ class PlanPass:
             return
         for number, one in decided.items():
             pool = terms.pools[number]
-            works = bool(one.demand.work.messages) and pool.tenant != terms.without_baseline
+            works = bool(one.demand.messages) and pool.tenant != terms.without_baseline
             self._entries[number] = entry_of(
                 pool,
                 one.given.seen,
@@ -430,7 +430,7 @@ class PlanPass:
         decision = Decision(
             pool=given.terms.pool.key,
             current=current,
-            demand=demand.work.demand,
+            demand=demand.replicas,
             recommendation=limits.recommendation,
             target=target.replicas,
             next=following.replicas,

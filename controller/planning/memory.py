@@ -359,19 +359,6 @@ def after_plan(
 ) -> PoolMemory:
     """The pool's memory for the next plan; the same object if nothing in it has changed."""
     memory = _with_activity(memory, demand.active, given.planned_at, now)
-    if (
-        demand.native is not memory.native
-        or demand.repeats is not memory.repeats
-        or demand.queue_repeats is not memory.queue_repeats
-        or demand.failures is not memory.failures
-    ):
-        memory = replace(
-            memory,
-            native=demand.native,
-            repeats=demand.repeats,
-            queue_repeats=demand.queue_repeats,
-            failures=demand.failures,
-        )
     if replicas != given.current:
         memory = with_write(memory, given.workload, replicas, now)
     return memory

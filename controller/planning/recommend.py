@@ -18,7 +18,6 @@ from msgspec.structs import replace
 from controller.model.decision import Bound, Code, Reason
 from controller.model.fleet import QUEUE, Behavior, Rule
 from controller.model.memory import PoolMemory
-from controller.model.value import MILLI
 from controller.planning.inputs import Moment, PoolInput
 from controller.planning.values import Demand, Limits, because
 from controller.planning.windows import (
@@ -44,12 +43,12 @@ def recommend(given: PoolInput, demand: Demand, moment: Moment) -> Limits:
         # HPA: zero replicas with a min above zero: it was switched off by hand, and stays so until
         # it is switched on by hand
         reason = because(Code.SCALED_TO_ZERO_BY_HAND, 0, min=minimum)
-        return replace(unchanged(given, given.memory, 0, reason), left_alone=True)
-    if given.terms.pool.rule is Rule.NATIVE and not demand.work.counted:
+        return replace(unchanged(given, demand.memory, 0, reason), left_alone=True)
+    if given.terms.pool.rule is Rule.NATIVE and not demand.counted:
         return _blind(given, demand, rest, moment)
     if current == 0:
         return _from_zero(given, demand, rest, moment)
-    memory = seeded(given.memory, current, moment.now)
+    memory = seeded(demand.memory, current, moment.now)
     if demand.active or demand.expects_work or rest is None:
         return _evaluated(given, demand, memory, moment)
     return _idle(given, demand, memory, rest, moment)
@@ -73,19 +72,19 @@ def _evaluated(
     """The size by the pool's rule; an `idle` pool asks for nothing."""
     if given.terms.pool.rule is Rule.HPA:
         return by_metrics(given, memory, 0 if idle else demand.proposal, moment)
-    return by_demand(given, demand, memory, 0 if idle else demand.work.demand or 0, moment)
+    return by_demand(given, demand, memory, 0 if idle else demand.replicas or 0, moment)
 
 
 def _blind(given: PoolInput, demand: Demand, rest: int | None, moment: Moment) -> Limits:
     """Without a complete answer no replica is removed. Work that is known may still add replicas. A
     wake-up, or work that the pool's past makes likely, still scales it up from zero.
     """
-    current, memory = given.current, given.memory
+    current, memory = given.current, demand.memory
     if not (demand.active or demand.expects_work) and (
         current == 0 or (rest is not None and moment.passed(_cooldown_until(given, memory)))
     ):
         return unchanged(given, memory, current, minimum=_floor_at_rest(given, rest))
-    if (demand.work.demand or 0) > max(current, BOTTOM):
+    if (demand.replicas or 0) > max(current, BOTTOM):
         return _evaluated(given, demand, memory, moment)
     return unchanged(given, memory, max(current, BOTTOM))
 
@@ -94,14 +93,14 @@ def _from_zero(given: PoolInput, demand: Demand, rest: int | None, moment: Momen
     """The pool stays at zero, or one plan activates it: rule hpa as KEDA does, to min and at least
     1, rule native as far as windows and policies allow.
     """
-    memory, minimum = given.memory, given.override.bounds.min
+    memory, minimum = demand.memory, given.override.bounds.min
     if not (demand.active or demand.expects_work):
         reasons = (*_inactive(given, demand), *_unusable(demand))
         return unchanged(given, memory, 0, *reasons, minimum=_floor_at_rest(given, rest))
     if given.terms.pool.rule is Rule.HPA:
         replicas = max(minimum, BOTTOM)
         reasons = _activated(given, demand, replicas)
-        if not reasons and not demand.work.woken:
+        if not reasons and not demand.woken:
             # KEDA: a pool with only CPU and memory metrics always counts as active
             reasons = (because(Code.AT_MIN, replicas, min=replicas),)
         return unchanged(given, memory, replicas, *reasons)
@@ -119,7 +118,7 @@ def _idle(
     """
     current, bounds = given.current, given.override.bounds
     low, until = max(bounds.min, BOTTOM), _cooldown_until(given, memory)
-    cooling, counted = not moment.passed(until), demand.work.counted
+    cooling, counted = not moment.passed(until), demand.counted
     reasons = _inactive(given, demand)
     if current < low and (cooling or not counted or current <= rest):
         if counted and cooling:  # why it is not raised to min
@@ -136,7 +135,7 @@ def _idle(
         if given.terms.pool.rule is Rule.HPA:
             is_kept = counted and found.replicas <= low
         else:
-            is_kept = bool(demand.work.demand) or found.replicas <= BOTTOM
+            is_kept = bool(demand.replicas) or found.replicas <= BOTTOM
         if is_kept:
             reasons += (because(Code.COOLDOWN, found.replicas, until=until),)
         return replace(found, reasons=reasons)
@@ -197,18 +196,11 @@ def _floor_at_rest(given: PoolInput, rest: int | None) -> int:
 
 def _activated(given: PoolInput, demand: Demand, replicas: int) -> tuple[Reason, ...]:
     """Why the pool is active, unless its wake-up says so already."""
-    work, activator, activation = demand.work, demand.activator, given.terms.pool.activation
-    if activator is not None and activator.name != QUEUE:
-        reason = because(
-            Code.ACTIVATED_BY_METRIC,
-            replicas,
-            metric=activator.name,
-            measured=activator.milli / MILLI,
-            activation=activator.activation_milli / MILLI,
-        )
-        return (reason,)
-    if (messages := work.messages or 0) > activation:
-        if work.woken:
+    activator, activation = demand.activator, given.terms.pool.activation
+    if activator is not None and activator["metric"] != QUEUE:
+        return (because(Code.ACTIVATED_BY_METRIC, replicas, **activator),)
+    if (messages := demand.messages or 0) > activation:
+        if demand.woken:
             return ()
         return (because(Code.ACTIVATED, replicas, messages=messages, activation=activation),)
     return (because(Code.ACTIVATION_FORCED, replicas),) if demand.forced else ()
@@ -216,7 +208,7 @@ def _activated(given: PoolInput, demand: Demand, replicas: int) -> tuple[Reason,
 
 def _inactive(given: PoolInput, demand: Demand) -> tuple[Reason, ...]:
     """The reason if there is work, but too little to activate the pool."""
-    messages, activation = demand.work.messages or 0, given.terms.pool.activation
+    messages, activation = demand.messages or 0, given.terms.pool.activation
     if not 0 < messages <= activation:
         return ()
     return (because(Code.INACTIVE, messages=messages, activation=activation),)
@@ -225,7 +217,7 @@ def _inactive(given: PoolInput, demand: Demand) -> tuple[Reason, ...]:
 def _unusable(demand: Demand) -> tuple[Reason, ...]:
     if demand.unusable is None:
         return ()
-    return (Reason(code=Code.METRIC_UNKNOWN, numbers=demand.unusable.numbers),)
+    return (Reason(code=Code.METRIC_UNKNOWN, numbers=demand.unusable),)
 
 
 BOTTOM: Final = 1

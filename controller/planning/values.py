@@ -18,7 +18,7 @@ from typing import Final, NamedTuple, TypeAlias
 import msgspec
 
 from controller.model.decision import Bound, Code, Drain, Gate, Number, Reason
-from controller.model.memory import NativeMemory, PoolMemory, Repeats
+from controller.model.memory import PoolMemory
 from controller.model.value import Value
 
 
@@ -27,68 +27,40 @@ def because(code: Code, value: int | None = None, **numbers: Number) -> Reason:
     return Reason(code=code, value=value, numbers=numbers)
 
 
-class Work(msgspec.Struct, frozen=True, gc=False):
-    """The work of one pool.
-
-    `messages` wait or are in flight; None where the number is not known. If `counted`, a complete
-    answer gave the number; else there are at least so many. `woken`: a message was published that
-    the count does not include yet. `demand` is in replicas, None where it is not known.
-    """
-
-    messages: int | None
-    counted: bool
-    woken: bool
-    demand: int | None
-
-
-class Activator(NamedTuple):
-    """What activates the pool: a metric's value strictly above its activation, in thousandths."""
-
-    name: str
-    milli: int
-    activation_milli: int
-
-
-class UnusableMetric(NamedTuple):
-    """A metric that cannot be used, and the numbers that say why."""
-
-    name: str
-    numbers: dict[str, Number]
-
-
 class Demand(msgspec.Struct, frozen=True, gc=False):
-    """What the work of one pool asks for.
+    """What the work of one pool asks for; each part of step 1 adds what it finds.
 
-    - `work`: the messages and the demand, including that of its metrics. If `work.counted`, the
-      demand is complete; else it is a lower bound.
+    - `messages` wait or are in flight, None where the number is not known; `replicas`: the demand,
+      that of the metrics included. If `counted`, complete answers gave both; else they are lower
+      bounds. `woken`: a message was published that the count does not include yet.
     - `needed`: the replicas that the present work needs, without memory, windows, tolerance and the
       present size; None if not known.
     - `active`: it has work worth waking for. `forced`: an annotation says that it has.
-      `activator`: the metric that woke it, if it was one.
+      `activator`: the numbers of the metric that woke it, if it was one.
     - `settled`: the demand is what rule native has learned. `expects_work`: so replicas are worth
       running although no message waits, and the cooldown does not remove them.
     - `proposal`: for rule hpa the largest proposal of its metrics, None if there is none or it may
       not be followed.
     - `arrivals`: the expected arrivals during one time to ready; None if not known.
-    - `unusable`: the first metric that cannot be used, so that the demand is incomplete.
-    - `native`, `repeats`, `queue_repeats`, `failures`: to be remembered.
+    - `unusable`: why the first metric that cannot be used cannot, so that the demand is incomplete.
+    - `memory`: the pool's memory with what this step has learned and noted.
     """
 
-    work: Work
+    messages: int | None
+    counted: bool
+    woken: bool
+    replicas: int | None
     needed: int | None
     active: bool
     forced: bool
-    settled: bool
-    expects_work: bool
-    arrivals: float | None
-    native: NativeMemory | None
-    repeats: Repeats | None
-    queue_repeats: tuple[Repeats | None, ...]
-    failures: dict[str, int]
+    memory: PoolMemory
     reasons: tuple[Reason, ...]
-    activator: Activator | None = None
+    settled: bool = False
+    expects_work: bool = False
+    arrivals: float | None = None
+    activator: dict[str, Number] | None = None
     proposal: int | None = None
-    unusable: UnusableMetric | None = None
+    unusable: dict[str, Number] | None = None
 
 
 class Limits(msgspec.Struct, frozen=True, gc=False):

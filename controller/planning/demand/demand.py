@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import isfinite
-from typing import Final, NamedTuple
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -15,7 +15,6 @@ from controller.model.fleet import (
     ExternalMetric,
     Fallback,
     FallbackBehavior,
-    MetricSpec,
     Modifiers,
     ObjectMetric,
     ResourceMetric,
@@ -45,111 +44,85 @@ from controller.planning.demand.learned import learn
 from controller.planning.demand.queue import blindness, cap_redelivered, read_work
 from controller.planning.formula import composite_milli
 from controller.planning.inputs import Moment, PoolInput, PoolTerms
-from controller.planning.values import Activator, Demand, UnusableMetric, Work
+from controller.planning.values import Demand
 
 
 def demand_of(given: PoolInput, moment: Moment) -> Demand:
     """What the pool's queue, its past and its metrics ask for."""
-    terms, memory, forced = given.terms, given.memory, given.override.forced
-    work, reasons = read_work(terms.pool, given.seen)
-    needed = work.demand if work.counted else None
-    native, settled, arrivals = memory.native, False, None
+    terms = given.terms
+    demand = read_work(terms.pool, given.seen, given.memory, forced=given.override.forced)
     if terms.needs_past:
-        learned = learn(given, work, moment)
-        work, native, settled = learned.work, learned.memory, learned.settled
-        arrivals, reasons = learned.arrivals, reasons + learned.reasons
-        if learned.base is not None:
-            needed = max(learned.base, 1) if work.woken else learned.base
-    capped = cap_redelivered(given, work, moment.now, settled=settled)
-    work = capped.work
-    if needed is not None and work.demand is not None:
-        needed = min(needed, work.demand)
-    demand = Demand(
-        work=work,
-        needed=needed,
-        active=forced or is_active(terms, work),
-        forced=forced,
-        settled=settled,
-        expects_work=settled and terms.pool.activation == 0 and bool(work.demand),
-        arrivals=arrivals,
-        native=native,
-        repeats=capped.repeats,
-        queue_repeats=capped.queue_repeats,
-        failures=memory.failures,
-        reasons=reasons + capped.reasons,
-    )
+        demand = learn(given, demand, moment)
+    demand = cap_redelivered(given, demand, moment.now)
     if not terms.has_metrics:
         return demand
-    measured = _Measuring(terms, given.seen, work, given.current, memory.failures).measured()
+    measured = _Measured(terms, given.seen, demand, given.current)
+    memory = demand.memory
     # the same object while the counts are the same, so that an unchanged memory is kept
-    is_same = measured.failures == memory.failures
+    if measured.failures != memory.failures:
+        memory = replace(memory, failures=measured.failures)
     demand = replace(
         demand,
         activator=measured.activator,
-        failures=memory.failures if is_same else measured.failures,
-        reasons=demand.reasons + measured.reasons,
+        memory=memory,
+        reasons=(*demand.reasons, *measured.reasons),
     )
     by_metrics = _by_hpa if terms.pool.rule is Rule.HPA else _beside_the_queue
     return by_metrics(given, demand, measured, moment)
 
 
-def blind_demand_of(
-    terms: PoolTerms, seen: PoolObservation, memory: PoolMemory | None
-) -> tuple[int | None, bool, tuple[Reason, ...]]:
-    """The demand, whether the pool is active, and the reasons, if the Deployment is not known. They
-    are shown, and no cooldown begins while the pool is active.
+def blind_demand_of(terms: PoolTerms, seen: PoolObservation, memory: PoolMemory) -> Demand:
+    """The demand if the Deployment is not known. It is shown, and no cooldown begins while the pool
+    is active.
     """
-    work, reasons = read_work(terms.pool, seen)
-    active = is_active(terms, work)
-    if terms.has_metrics:
-        failures = {} if memory is None else memory.failures
-        measured = _Measuring(terms, seen, work, None, failures).measured()
-        active = measured.active or (terms.pool.rule is Rule.NATIVE and active)
-        reasons += measured.reasons
-    return work.demand, active, reasons
-
-
-def is_active(terms: PoolTerms, work: Work) -> bool:
-    """Whether more messages than the activation are known (KEDA: strictly more)."""
-    return work.messages is not None and work.messages > terms.pool.activation
+    demand = read_work(terms.pool, seen, memory)
+    if not terms.has_metrics:
+        return demand
+    measured = _Measured(terms, seen, demand, None)
+    return replace(
+        demand,
+        active=measured.active or (terms.pool.rule is Rule.NATIVE and demand.active),
+        reasons=(*demand.reasons, *measured.reasons),
+    )
 
 
 def _beside_the_queue(
-    given: PoolInput, demand: Demand, measured: Measured, moment: Moment
+    given: PoolInput, demand: Demand, measured: _Measured, moment: Moment
 ) -> Demand:
     """Rule native: the demand is the largest of the queue's and the metrics'. A metric without a
     proposal does not lower it.
     """
-    active, work = demand.active or measured.active, demand.work
+    active = demand.active or measured.active
     if not measured.metrics:
         return replace(demand, active=active)
     found = propose_all(given, measured.metrics, measured.unusable, moment)
-    counted = work.counted and found.unusable is None
-    largest = _largest(work.demand, found.replicas)
+    counted = demand.counted and found.unusable is None
     return replace(
         demand,
-        work=replace(work, counted=counted, demand=largest),
+        counted=counted,
+        replicas=_largest(demand.replicas, found.replicas),
         needed=_largest(demand.needed, found.needed) if counted else None,
         active=active,
-        unusable=found.unusable if work.counted else None,
+        unusable=found.unusable if demand.counted else None,
         reasons=demand.reasons + found.reasons,
     )
 
 
-def _by_hpa(given: PoolInput, demand: Demand, measured: Measured, moment: Moment) -> Demand:
+def _by_hpa(given: PoolInput, demand: Demand, measured: _Measured, moment: Moment) -> Demand:
     """Rule hpa: the demand is that of the metrics alone. They are evaluated if pods run and the
     size is within its bounds; the HPA corrects any other size without them.
     """
-    active, work, needed = demand.forced or measured.active, demand.work, demand.needed
+    active, replicas, needed = demand.forced or measured.active, demand.replicas, demand.needed
     bounds, current = given.override.bounds, given.current
     if not max(bounds.min, 1) <= current <= bounds.max or not measured.metrics:
-        unusable = measured.unusable[0] if measured.unusable else None
-        counted, asked = unusable is None, work.demand
-        if current == 0 and counted and not active and is_active(given.terms, work):
-            asked = needed = 0  # the queue is not one of its metrics, and these ask for nothing
+        unusable = next(iter(measured.unusable.values()), None)
+        counted = unusable is None
+        if current == 0 and counted and not active and demand.active:
+            replicas = needed = 0  # the queue is not one of its metrics, which ask for nothing
         return replace(
             demand,
-            work=replace(work, counted=counted, demand=asked),
+            counted=counted,
+            replicas=replicas,
             needed=needed if counted else None,
             active=active,
             unusable=unusable,
@@ -160,7 +133,8 @@ def _by_hpa(given: PoolInput, demand: Demand, measured: Measured, moment: Moment
         proposal = None  # HPA: no scale-down while a metric has no proposal
     return replace(
         demand,
-        work=replace(work, counted=counted, demand=found.replicas),
+        counted=counted,
+        replicas=found.replicas,
         needed=found.needed if counted else None,
         active=active,
         proposal=proposal,
@@ -178,82 +152,58 @@ def _largest(one: int | None, other: int | None) -> int | None:
 COMPOSITE: Final = "composite-metric"
 
 
-class Measured(NamedTuple):
-    """The metrics of one pool at one plan.
+class _Measured:
+    """The metrics of one pool at one plan; `current` is None where the Deployment is not known.
 
-    `active`: a metric or a fallback is active; `activator` is the first metric that is. `unusable`
-    are the metrics that could not be read. `failures` are to be remembered.
-    """
-
-    metrics: tuple[MeasuredMetric, ...]
-    active: bool
-    activator: Activator | None
-    unusable: tuple[UnusableMetric, ...]
-    failures: dict[str, int]
-    reasons: tuple[Reason, ...]
-
-
-class _Measuring:
-    """One pass over one pool's metrics; `current` is None where the Deployment is not known.
-    `failures` says by metric how many plans in a row could not read it.
+    - `metrics`: what was read or stands in for it. `active`: a metric or a fallback is active;
+      `activator`: the numbers of the first metric that is.
+    - `unusable`: by name, why a metric could not be read. `failures`: by name, how many plans in a
+      row could not read it, to be remembered.
     """
 
     def __init__(
-        self,
-        terms: PoolTerms,
-        seen: PoolObservation,
-        work: Work,
-        current: int | None,
-        failures: dict[str, int],
+        self, terms: PoolTerms, seen: PoolObservation, demand: Demand, current: int | None
     ) -> None:
-        self._terms, self._pool = terms, terms.pool
-        self._seen, self._work, self._current = seen, work, current
-        self._failures_before = failures
-        self._failures: dict[str, int] = {}
-        self._reasons: list[Reason] = []
-        self._unusable: list[UnusableMetric] = []
-        self._unread_pods: list[UnusableMetric] = []
-        self._active: list[Activator] = []
-
-    def measured(self) -> Measured:
-        metrics: list[MeasuredMetric] = []
-        modifiers, formula = self._pool.modifiers, self._terms.formula
+        self._pool, self._seen, self._demand, self._current = terms.pool, seen, demand, current
+        self.metrics: list[MeasuredMetric] = []
+        self.active = False
+        self.activator: dict[str, Number] | None = None
+        self.unusable: dict[str, dict[str, Number]] = {}
+        self.failures: dict[str, int] = {}
+        self.reasons: list[Reason] = []
+        modifiers, formula = terms.pool.modifiers, terms.formula
         replaced: tuple[str, ...] = ()
         if modifiers is not None and formula is not None:
             spec = ExternalMetric(name=COMPOSITE, target=modifiers.target)
             if isinstance(formula, FormulaError):
-                metrics.append(self._without_formula(spec, formula))
+                self.metrics.append(self._without_formula(spec, formula))
             else:
-                metrics.append(self._computed(spec, modifiers, formula))
+                self.metrics.append(self._computed(spec, modifiers, formula))
                 replaced = formula.names
-        metrics += [
-            self._metric(each)
-            for each in self._terms.specs
-            if not (isinstance(each, ExternalMetric) and each.name in replaced)
-        ]
+        unread_pods: dict[str, dict[str, Number]] = {}
+        for each in terms.specs:
+            if isinstance(each, ExternalMetric | ObjectMetric):
+                if each.name not in replaced or isinstance(each, ObjectMetric):
+                    self.metrics.append(self._metric(each))
+                continue
+            name = reading_name(each)
+            reading = self._reading(name)
+            # without replicas there are no pods to measure
+            if current and not isinstance(reading, Fresh):
+                unread_pods.setdefault(name, _named(name, reading))
+            self.metrics.append(MeasuredMetric(spec=each, reading=reading))
         # KEDA: a pool with only CPU and memory metrics always counts as active
-        only_resources = self._pool.rule is Rule.HPA and all(
-            isinstance(one.spec, ResourceMetric | ContainerResourceMetric) for one in metrics
+        only_resources = terms.pool.rule is Rule.HPA and all(
+            isinstance(one.spec, ResourceMetric | ContainerResourceMetric) for one in self.metrics
         )
-        falls_back = bool(self._reasons)
-        return Measured(
-            metrics=tuple(metrics),
-            active=bool(self._active) or falls_back or (only_resources and not self._unusable),
-            activator=self._active[0] if self._active else None,
-            # metrics of pods do not count for KEDA's activity
-            unusable=(*self._unusable, *self._unread_pods),
-            failures=self._failures,
-            reasons=tuple(self._reasons),
-        )
+        self.active = self.active or (only_resources and not self.unusable)
+        # metrics of pods do not count for KEDA's activity
+        for name, why in unread_pods.items():
+            self.unusable.setdefault(name, why)
 
-    def _metric(self, spec: MetricSpec) -> MeasuredMetric:
+    def _metric(self, spec: ExternalMetric | ObjectMetric) -> MeasuredMetric:
         name = reading_name(spec)
         reading = self._reading(name)
-        if not isinstance(spec, ExternalMetric | ObjectMetric):
-            # without replicas there are no pods to measure
-            if self._current and not isinstance(reading, Fresh):
-                self._unread_pods.append(UnusableMetric(name, _named(name, reading)))
-            return MeasuredMetric(spec=spec, reading=reading)
         milli = _amount(reading)
         if milli is not None:
             self._activate(name, milli, self._pool.activation * MILLI if name == QUEUE else 0)
@@ -299,15 +249,15 @@ class _Measuring:
 
     def _without_formula(self, spec: ExternalMetric, error: FormulaError) -> MeasuredMetric:
         numbers: dict[str, Number] = {"metric": COMPOSITE, "why": error.fault.value}
-        self._unusable.append(UnusableMetric(COMPOSITE, numbers))
+        self.unusable.setdefault(COMPOSITE, numbers)
         return MeasuredMetric(spec=spec, reading=Absent(why=Why.IMPLAUSIBLE, detail=str(error)))
 
     def _reading(self, name: str) -> Reading[MetricValue]:
         """The reading with this name; for the queue it is the pool's own."""
         if name == QUEUE:
-            work, queue = self._work, self._seen.queue
-            if work.counted and work.messages is not None:
-                return Fresh(value=Series(values_milli=(MILLI * work.messages,)), at=queue.at)
+            demand, queue = self._demand, self._seen.queue
+            if demand.counted and demand.messages is not None:
+                return Fresh(value=Series(values_milli=(MILLI * demand.messages,)), at=queue.at)
             if isinstance(queue, Fresh):
                 return Absent(why=Why.IMPLAUSIBLE, at=queue.at)
             return Absent(why=queue.why, at=queue.at, detail=queue.detail)
@@ -329,8 +279,8 @@ class _Measuring:
         units, rest = divmod(MILLI if modifiers is None else modifiers.target_milli, MILLI)
         if fallback is None or rest or not 0 < units <= INT64_MAX:
             return None, False
-        failures = self._failures_before.get(name, 0) + 1
-        self._failures[name] = min(failures, fallback.failure_threshold + 1)
+        failures = self._demand.memory.failures.get(name, 0) + 1
+        self.failures[name] = min(failures, fallback.failure_threshold + 1)
         if failures <= fallback.failure_threshold:
             return None, False
         if fallback.behavior is FallbackBehavior.SCALING_MODIFIERS:
@@ -349,13 +299,15 @@ class _Measuring:
         return target.milli * replicas // ready or None if ready else None
 
     def _activate(self, name: str, milli: int, activation_milli: int) -> None:
-        if milli > activation_milli:
-            self._active.append(Activator(name, milli, activation_milli))
+        if milli > activation_milli and self.activator is None:
+            measured, activation = milli / MILLI, activation_milli / MILLI
+            self.active = True
+            self.activator = {"metric": name, "measured": measured, "activation": activation}
 
     def _not_known(self, name: str, reading: Reading[MetricValue], hides: str = "") -> None:
         """Add a metric that cannot be used; `hides` is the composite metric that needs it."""
-        self._unusable.append(UnusableMetric(hides or name, _named(name, reading)))
-        messages = self._work.messages
+        self.unusable.setdefault(hides or name, _named(name, reading))
+        messages = self._demand.messages
         if name == QUEUE and messages is not None:
             # a wake-up proves a message before the queue can be counted
             self._activate(QUEUE, MILLI * messages, MILLI * self._pool.activation)
@@ -367,7 +319,8 @@ class _Measuring:
         name: str,
         reading: Reading[MetricValue],
     ) -> MeasuredMetric:
-        self._reasons.append(Reason(code=Code.FALLBACK, numbers=_named(name, reading)))
+        self.active = True
+        self.reasons.append(Reason(code=Code.FALLBACK, numbers=_named(name, reading)))
         return MeasuredMetric(spec=spec, reading=_read(spec, milli))
 
 

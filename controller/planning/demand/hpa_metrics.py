@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from controller.model.decision import Code, Reason
+from controller.model.decision import Code, Number, Reason
 from controller.model.fleet import (
     AverageValueTarget,
     ContainerResourceMetric,
@@ -38,7 +38,7 @@ from controller.model.readings import Fresh
 from controller.model.value import CPU, INT32_MAX, INT64_MAX, MILLI
 from controller.planning.demand.queue import blindness
 from controller.planning.inputs import Moment, PoolInput, Tolerance
-from controller.planning.values import UnusableMetric, because
+from controller.planning.values import because
 
 CPU_INITIALIZATION_S: Final = 300.0
 READINESS_DELAY_S: Final = 30.0
@@ -89,7 +89,7 @@ class Proposals(NamedTuple):
 
     replicas: int | None
     needed: int | None
-    unusable: UnusableMetric | None
+    unusable: dict[str, Number] | None
     reasons: tuple[Reason, ...]
 
 
@@ -126,22 +126,25 @@ def reading_name(spec: MetricSpec) -> str:
 def propose_all(
     given: PoolInput,
     metrics: Iterable[MeasuredMetric],
-    known: Sequence[UnusableMetric],
+    known: Mapping[str, dict[str, Number]],
     moment: Moment,
 ) -> Proposals:
-    """The largest proposal, with a reason for each metric. `known` are the metrics that were found
-    unusable before, with the reason.
+    """The largest proposal, with a reason for each metric. `known` says by name why metrics were
+    found unusable before.
     """
     replicas: int | None = None
     needed: int | None = None
-    first: UnusableMetric | None = None
+    first: dict[str, Number] | None = None
     reasons: list[Reason] = []
     for metric in metrics:
         try:
             proposal = _proposal(metric, given, moment)
         except MetricError as error:
-            unusable = _unusable(metric, error, known)
-            reasons.append(Reason(code=Code.METRIC_UNKNOWN, numbers=unusable.numbers))
+            name, reading = reading_name(metric.spec), metric.reading
+            is_read = isinstance(reading, Fresh)
+            why: dict[str, Number] = {"why": error.fault.value} if is_read else blindness(reading)
+            unusable = {"metric": name, **known.get(name, why)}
+            reasons.append(Reason(code=Code.METRIC_UNKNOWN, numbers=unusable))
             first = first or unusable
             continue
         reasons += _explained(metric, proposal, given)
@@ -189,18 +192,6 @@ def _of_one_value(
     if isinstance(target, AverageValueTarget):
         return object_average_value(milli, target.milli, given.status_replicas, tolerance)
     return _object_value(milli, target.milli, given)
-
-
-def _unusable(
-    metric: MeasuredMetric, error: MetricError, known: Sequence[UnusableMetric]
-) -> UnusableMetric:
-    name, reading = reading_name(metric.spec), metric.reading
-    found = next((one for one in known if one.name == name), None)
-    if found is not None:
-        return UnusableMetric(name, {"metric": name, **found.numbers})
-    if isinstance(reading, Fresh):
-        return UnusableMetric(name, {"metric": name, "why": error.fault.value})
-    return UnusableMetric(name, {"metric": name, **blindness(reading)})
 
 
 def _explained(metric: MeasuredMetric, proposal: Proposal, given: PoolInput) -> Iterable[Reason]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from statistics import median
-from typing import Final, NamedTuple
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -32,7 +32,7 @@ from controller.planning.demand.native import (
     slots_needed,
 )
 from controller.planning.inputs import Moment, PoolInput, PoolTerms
-from controller.planning.values import Work
+from controller.planning.values import Demand
 
 SETTLED_AFTER: Final = 10
 """The number of tasks that must have finished before the pool's past is used."""
@@ -55,29 +55,16 @@ _SLOWEST_START_S: Final = 3600.0
 _COUNTER_LIMIT: Final = 2**62
 
 
-class Learned(NamedTuple):
-    """The work, corrected by what was learned, and the memory.
-
-    `base`: replicas for the present messages; None if nothing is learned about them. `arrivals`:
-    the expected arrivals during one time to ready; None if not known.
+def learn(given: PoolInput, demand: Demand, moment: Moment) -> Demand:
+    """The demand, raised or lowered by what was learned from the pool's past. Nothing changes if
+    the queue is not known or does not count its deliveries.
     """
-
-    work: Work
-    memory: NativeMemory | None
-    settled: bool
-    arrivals: float | None
-    base: int | None = None
-    reasons: tuple[Reason, ...] = ()
-
-
-def learn(given: PoolInput, work: Work, moment: Moment) -> Learned:
-    """The work, with its demand raised or lowered by what was learned from the pool's past. Nothing
-    changes if the queue is not known or does not count its deliveries.
-    """
-    terms, queue, memory = given.terms, given.seen.queue, given.memory.native
-    if not (work.counted and isinstance(queue, Fresh) and _counts(queue.value)):
-        settled = work.counted and _is_settled(terms, memory)
-        return Learned(work, memory, settled, _arrivals(terms, memory, moment))
+    terms, queue, memory = given.terms, given.seen.queue, demand.memory.native
+    if not (demand.counted and isinstance(queue, Fresh) and _counts(queue.value)):
+        settled = demand.counted and _is_settled(terms, memory)
+        arrivals = _arrivals(terms, memory, moment)
+        expects_work = settled and terms.pool.activation == 0 and bool(demand.replicas)
+        return replace(demand, settled=settled, expects_work=expects_work, arrivals=arrivals)
     depth = queue.value
     memory = _updated(given, depth, memory, moment)
     slots = slots_needed(
@@ -87,15 +74,27 @@ def learn(given: PoolInput, work: Work, moment: Moment) -> Learned:
     is_surplus = given.current > max(memory.keep, memory.start, base)
     if is_surplus is (memory.surplus_since is None):
         memory = replace(memory, surplus_since=moment.now if is_surplus else None)
+    after = demand.memory
+    if memory is not after.native:
+        after = replace(after, native=memory)
     arrivals = _arrivals(terms, memory, moment)
     if not _is_settled(terms, memory):
-        return Learned(work, memory, False, arrivals)
-    reasons: tuple[Reason, ...] = ()
-    advice = _applied(given, memory, base, moment)
-    if not (work.woken and not advice.replicas):  # else the wake-up alone asks for a replica
-        reasons = (_reason(terms, memory, advice, given.current),)
-        work = replace(work, demand=min(advice.replicas, INT32_MAX))
-    return Learned(work, memory, True, arrivals, min(base, INT32_MAX), reasons)
+        return replace(demand, memory=after, arrivals=arrivals)
+    advice, needed = _applied(given, memory, base, moment), min(base, INT32_MAX)
+    replicas, reasons = demand.replicas, demand.reasons
+    if not (demand.woken and not advice.replicas):  # else the wake-up alone asks for a replica
+        replicas = min(advice.replicas, INT32_MAX)
+        reasons = (*reasons, _reason(terms, memory, advice, given.current))
+    return replace(
+        demand,
+        replicas=replicas,
+        needed=max(needed, 1) if demand.woken else needed,
+        memory=after,
+        settled=True,
+        expects_work=terms.pool.activation == 0 and bool(replicas),
+        arrivals=arrivals,
+        reasons=reasons,
+    )
 
 
 def _updated(

@@ -5,18 +5,18 @@ again and again and never acknowledged (poison) add none.
 from __future__ import annotations
 
 from math import inf, isfinite
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from msgspec.structs import replace
 
 from controller.model.decision import Code, Number, Reason
 from controller.model.fleet import Pool, Rule
-from controller.model.memory import Repeats
+from controller.model.memory import PoolMemory, Repeats
 from controller.model.observation import PoolObservation, QueueDepth
 from controller.model.readings import Absent, Fresh, Reading, Why, last_known
 from controller.model.value import INT32_MAX
 from controller.planning.inputs import PoolInput
-from controller.planning.values import Work, because
+from controller.planning.values import Demand, because
 
 IMPLAUSIBLE_MESSAGES: Final = 10**12
 """No queue holds so many messages: such a count is an error of the source."""
@@ -24,9 +24,11 @@ POISON_DELIVERIES: Final = 3
 """Deliveries of each message in flight, none acknowledged, from which these messages are poison."""
 
 
-def read_work(pool: Pool, seen: PoolObservation) -> tuple[Work, tuple[Reason, ...]]:
-    """The pool's work, from its queue's reading and from a wake-up, and the reasons; its demand is
-    the messages divided by the target of one replica.
+def read_work(
+    pool: Pool, seen: PoolObservation, memory: PoolMemory, *, forced: bool = False
+) -> Demand:
+    """The demand of the pool's queue and of a wake-up: the messages divided by the target of one
+    replica.
 
     A wake-up that is newer than the reading, or for which there is no reading, proves one message.
     """
@@ -35,26 +37,37 @@ def read_work(pool: Pool, seen: PoolObservation) -> tuple[Work, tuple[Reason, ..
     answered_at = -inf if isinstance(queue, Absent) or not isfinite(queue.at) else queue.at
     is_woken = woken_at is not None and isfinite(woken_at) and woken_at >= answered_at
     depth = queue.value if isinstance(queue, Fresh) and _is_plausible(queue) else None
+    messages = replicas = None
     if depth is None:
-        work = Work(None, False, False, None)
         reasons = [Reason(code=Code.QUEUE_UNKNOWN, numbers=blindness(queue))]
     else:
         messages = depth.pending + depth.in_flight
         is_woken = is_woken and messages == 0
-        work = Work(messages, True, False, min(-(-messages // max(pool.target, 1)), INT32_MAX))
+        replicas = min(-(-messages // max(pool.target, 1)), INT32_MAX)
         numbers: dict[str, Number] = {
             "pending": depth.pending,
             "in_flight": depth.in_flight,
             "target": pool.target,
             "slots": pool.slots,
         }
-        reasons = [Reason(code=Code.QUEUE, value=work.demand, numbers=numbers)]
+        reasons = [Reason(code=Code.QUEUE, value=replicas, numbers=numbers)]
         if depth.paused:
             reasons.append(Reason(code=Code.QUEUE_PAUSED))
     if woken_at is not None and is_woken:
         reasons.append(because(Code.WOKEN, 1, since=woken_at))
-        work = Work(1, work.counted, True, 1)
-    return work, tuple(reasons)
+        messages = replicas = 1
+    return Demand(
+        messages=messages,
+        counted=depth is not None,
+        woken=is_woken,
+        replicas=replicas,
+        needed=None if depth is None else replicas,
+        # KEDA: strictly more messages than the activation
+        active=forced or (messages is not None and messages > pool.activation),
+        forced=forced,
+        memory=memory,
+        reasons=tuple(reasons),
+    )
 
 
 def blindness(reading: Reading[Any]) -> dict[str, Number]:
@@ -74,64 +87,51 @@ def _is_plausible(queue: Fresh[QueueDepth]) -> bool:
     return is_counted and isfinite(queue.at)
 
 
-class Capped(NamedTuple):
-    """The work without the replicas that only redelivered messages would add, and what is
-    remembered of these messages; where the pool has several queues, of those of each.
-    """
-
-    work: Work
-    repeats: Repeats | None
-    queue_repeats: tuple[Repeats | None, ...]
-    reasons: tuple[Reason, ...] = ()
-
-
-def cap_redelivered(given: PoolInput, work: Work, now: float, *, settled: bool) -> Capped:
-    """Cap the demand for redelivered messages. `settled`: rule native used what it has learned.
+def cap_redelivered(given: PoolInput, demand: Demand, now: float) -> Demand:
+    """The demand without the replicas that only redelivered messages would add, and the memory with
+    what is remembered of these messages; where the pool has several queues, of those of each.
 
     An HPA knows nothing about redeliveries, so rule hpa counts these messages like any other.
     """
-    pool, seen, memory = given.terms.pool, given.seen, given.memory
-    queue = seen.queue
-    if pool.rule is Rule.HPA or not (work.counted and isinstance(queue, Fresh)):
-        return Capped(work, memory.repeats, memory.queue_repeats)
-    depth, demand = queue.value, work.demand or 0
+    pool, queue, memory = given.terms.pool, given.seen.queue, demand.memory
+    if pool.rule is Rule.HPA or not (demand.counted and isinstance(queue, Fresh)):
+        return demand
+    depth, asked = queue.value, demand.replicas or 0
     if depth.redelivered == 0 and memory.repeats is None and not memory.queue_repeats:
-        return Capped(work, None, ())
-    per_replica = pool.slots if settled else pool.target
-    capped = capped_demand(demand, depth, max(per_replica, 1), given.current)
+        return demand
+    per_replica = max(pool.slots if demand.settled else pool.target, 1)
+    redelivered = _redelivered(depth)
+    capped = asked
+    if redelivered:
+        # Waiting messages count in full on top of what runs, because the redelivered ones may keep
+        # the running replicas busy; these alone add none to those that run, at least 1
+        total, waiting = depth.pending + depth.in_flight, -(-depth.pending // per_replica)
+        added = -(-total // per_replica) - -(-(total - redelivered) // per_replica)
+        capped = min(asked, max(asked - added, given.current + waiting, 1))
     repeats: Repeats | None = None
     queue_repeats: tuple[Repeats | None, ...] = ()
     if len(pool.queues) == 1:
         repeats = _repeated(memory.repeats, depth, now)
         poison = [_poison(repeats, depth, capped)]
     else:
-        queue_repeats = _of_each(seen.queues, memory.queue_repeats, now)
+        readings = given.seen.queues
+        queue_repeats = _of_each(readings, memory.queue_repeats, now)
         poison = [
             _poison(each, last_known(reading), capped, str(name))
-            for name, reading, each in zip(pool.queues, seen.queues, queue_repeats, strict=False)
+            for name, reading, each in zip(pool.queues, readings, queue_repeats, strict=False)
         ]
     reasons = tuple(reason for reason in poison if reason is not None)
-    if capped < demand and not reasons:
-        reasons = (because(Code.REDELIVERED, capped, redelivered=_redelivered(depth)),)
-    if capped != demand:
-        work = replace(work, demand=capped)
-    return Capped(work, repeats, queue_repeats, reasons)
-
-
-def capped_demand(demand: int, depth: QueueDepth, per_replica: int, current: int) -> int:
-    """The demand, limited so that redelivered messages alone add no replicas to those that run; it
-    is at least 1. Waiting messages count in full on top of what runs, because the redelivered ones
-    may keep the running replicas busy.
-    """
-
-    def replicas(messages: int) -> int:
-        return -(-messages // per_replica)
-
-    redelivered, total = _redelivered(depth), depth.pending + depth.in_flight
-    if not redelivered:
-        return demand
-    added = replicas(total) - replicas(total - redelivered)
-    return min(demand, max(demand - added, current + replicas(depth.pending), 1))
+    if capped < asked and not reasons:
+        reasons = (because(Code.REDELIVERED, capped, redelivered=redelivered),)
+    if repeats is not memory.repeats or queue_repeats is not memory.queue_repeats:
+        memory = replace(memory, repeats=repeats, queue_repeats=queue_repeats)
+    return replace(
+        demand,
+        replicas=capped,
+        needed=None if demand.needed is None else min(demand.needed, capped),
+        memory=memory,
+        reasons=demand.reasons + reasons,
+    )
 
 
 def _redelivered(depth: QueueDepth) -> int:
