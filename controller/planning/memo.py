@@ -28,7 +28,6 @@ from controller.planning.demand.queue import blindness
 from controller.planning.inputs import Moment, PoolInput, concerns
 from controller.planning.memory import after_plan, blind_after_plan, fleet_memory
 from controller.planning.room import Grown, Occupancy, Room, occupancy_of, room_of
-from controller.planning.share.bids import GRANTED
 from controller.planning.share.claims import (
     Entry,
     Sharer,
@@ -55,7 +54,7 @@ class Planned(NamedTuple):
 
 class LocalPlan(msgspec.Struct, frozen=True, gc=False):
     """The result of steps 1 and 2 of one pool, before sharing. It depends on no other pool, and
-    stays valid until `changes_at` (Unix seconds).
+    with the same demand stays valid until `changes_at` (Unix seconds).
     """
 
     given: PoolInput
@@ -65,7 +64,8 @@ class LocalPlan(msgspec.Struct, frozen=True, gc=False):
 
 
 class Result(msgspec.Struct, frozen=True, gc=False):
-    """The result of one pool; valid until `changes_at` (Unix seconds) if its inputs stay the same.
+    """The result of one pool; valid until `changes_at` (Unix seconds) if its inputs and its demand
+    stay the same.
 
     `local`, `entry` and `target` are None where the Deployment is not known. `memory` is the pool's
     memory after the plan.
@@ -89,12 +89,10 @@ class Kept(NamedTuple):
     """One whole plan. Lists are by pool number.
 
     - `seen`: the observations. `results`: None for a pool that was not decided. `times`: when each
-      result becomes invalid (Unix seconds); `due` is the first. `fixed`: pools that were being
-      written, and their size.
-    - `have`, `refused`: the pool's replicas in the division, and the row that refused more, at the
-      time when its result was made.
+      result has to be computed again (Unix seconds); `due` is the first.
     - `memories`: the fleet's memory after the plan. `unsettled`: the pools that the next plan has
-      to compute again, because it begins with another memory of them.
+      to compute again in any case: it begins with another memory of them, they were being written,
+      or a plan of other pools left them undecided.
     - `decisions`: all decisions without cost alerts. `alerted`: the same with them.
     """
 
@@ -105,27 +103,14 @@ class Kept(NamedTuple):
     results: list[Result | None]
     times: list[float]
     due: float
-    fixed: Mapping[int, int]
     scarcity: Scarcity
     shared: Shared | None
-    have: list[int]
-    refused: list[int]
     room: Room | None
     memories: Mapping[PoolKey, PoolMemory]
     unsettled: tuple[int, ...]
     decisions: dict[PoolKey, Decision]
     alerts: tuple[CostAlert, ...]
     alerted: dict[PoolKey, Decision]
-
-
-class Pending(msgspec.Struct, frozen=True, gc=False):
-    """A pool whose target, or the room for it, may differ from the previous plan."""
-
-    number: int
-    local: LocalPlan
-    entry: Entry | None
-    target: Target
-    grown: Grown | None
 
 
 class PlanPass:
@@ -160,6 +145,7 @@ class PlanPass:
             for key, replicas in observation.under_way.items()
             if key in number_of
         }
+        self._due = set[int]()
         self.seen: list[PoolObservation | None]
         if kept is not None and self.is_partial:
             observed = sorted(number_of[key] for key in pools if key in number_of)
@@ -175,6 +161,7 @@ class PlanPass:
         self.recompute = [number for number in observed if number not in self.fixed]
         self.local: dict[int, LocalPlan] = {}
         self.results: dict[int, Result] = {}
+        self._until: dict[int, float] = {}
         self._unknown: dict[int, int | None] = {}
         self._entries: dict[int, Entry] = {}
         self._targets: dict[int, Target] = {}
@@ -182,6 +169,7 @@ class PlanPass:
         self._is_sharing = False
         self._shared: Shared | None = None
         self._room: Room | None = None
+        self._moved: Iterable[int] = ()
         self._regrown: frozenset[int] = frozenset()
 
     # what has changed
@@ -192,8 +180,6 @@ class PlanPass:
         changed = set(compress(numbers, map(is_not, self.seen, kept.seen)))
         changed.update(kept.unsettled)
         changed.update(self._replaced(kept))
-        if kept.due <= self.now:
-            changed.update(compress(numbers, map(self.now.__ge__, kept.times)))
         if self.intents is not kept.intents:
             for scope in {each.scope for each in {*self.intents} ^ {*kept.intents}}:
                 changed.update(
@@ -201,8 +187,10 @@ class PlanPass:
                     for number, each in enumerate(self.terms.numbered)
                     if concerns(scope, each.pool)
                 )
-        changed.update(self.fixed.keys() ^ kept.fixed.keys())
-        return sorted(changed)
+        if kept.due <= self.now:
+            self._due.update(compress(numbers, map(self.now.__ge__, kept.times)))
+            self._due.difference_update(changed)
+        return sorted(changed | self._due)
 
     def _replaced(self, kept: Kept) -> Iterable[int]:
         """The pools whose memory is not the object that the previous plan returned."""
@@ -233,7 +221,21 @@ class PlanPass:
                 before, active=demand.active, planned_at=self.planned_at, now=self.now
             )
         result = self.results[number] = Result(decision, before, inf)
+        self._until[number] = inf
         self._unknown[number] = result.last_size
+
+    def still_holds(self, number: int, demand: Demand, until: float) -> bool:
+        """Whether the kept result of a pool holds with this demand, which stays the same until this
+        time (Unix seconds): only the demand was due, and it is the same again.
+        """
+        self._until[number] = until
+        result = self.kept.results[number] if self.kept and number in self._due else None
+        return (
+            result is not None
+            and result.local is not None
+            and result.changes_at > self.now
+            and result.local.demand == demand
+        )
 
     # 3. share
 
@@ -267,7 +269,8 @@ class PlanPass:
             known = None if kept is None else kept.shared
             self._shared = shared_of(terms, scarcity, self._sharers(), known)
         shared, division = self._shared, self._shared and self._shared.division
-        for number in {*self._moved(scarcity), *self._entries}:
+        self._moved = self._moved_in(scarcity)
+        for number in {*self._moved, *self._entries}:
             entry, result = self._entries.get(number), kept and kept.results[number]
             if entry is None and result is not None:
                 entry = result.entry
@@ -338,20 +341,20 @@ class PlanPass:
             return None
         return fixed_sharer(self.terms.numbered[number].pool, self.seen[number], replicas)
 
-    def _moved(self, scarcity: Scarcity) -> Iterable[int]:
+    def _moved_in(self, scarcity: Scarcity) -> Iterable[int]:
         """The pools whose size or reason in the division may differ from the previous one."""
         kept, shared = self.kept, self._shared
-        if kept is None or self.is_partial:
+        if kept is None:
             return ()
         numbers, before = range(len(kept.results)), kept.shared
         if shared is None or before is None:
             return () if shared is before else numbers
         same_rows = scarcity.rows is kept.scarcity.rows
-        if shared is before and shared.division.have is kept.have and same_rows:
+        if shared is before and same_rows:
             return ()
         have, refused = shared.division
-        moved = set(compress(numbers, map(ne, have, kept.have)))
-        moved.update(compress(numbers, map(ne, refused, kept.refused)))
+        moved = set(compress(numbers, map(ne, have, before.division.have)))
+        moved.update(compress(numbers, map(ne, refused, before.division.refused_by)))
         if not same_rows:
             # reasons show the numbers of rows, so those of limited pools may have changed
             moved.update(
@@ -406,27 +409,29 @@ class PlanPass:
             one = result.local
         return one
 
-    def pending(self) -> Iterator[Pending]:
-        """The pools for which steps 4 and 5 have to be computed."""
-        kept, targets = self.kept, self._targets
-        regrown = [number for number in self._regrown if number not in targets]
-        for number in (*targets, *regrown):
-            result = None if kept is None else kept.results[number]
-            one, target, entry = self._local(number), targets.get(number), None
-            if target is None and result is not None and self._is_decided(number):
-                target = result.target
-            if self._is_sharing:
-                entry = self._entries.get(number)
-                if entry is None and result is not None:
-                    entry = result.entry
+    def pending(self) -> Iterator[tuple[int, LocalPlan, Target, Grown | None]]:
+        """The pools whose target, or the room for it, may differ from the previous plan: for these
+        steps 4 and 5 have to be computed.
+        """
+        kept, room = self.kept, self._room
+        for number in (*self._targets, *self._regrown.difference(self._targets)):
+            one, target = self._local(number), self._targets.get(number)
+            if target is None and kept is not None and self._is_decided(number):
+                target = None if (result := kept.results[number]) is None else result.target
             if one is not None and target is not None:
-                grown = None if self._room is None else self._room.grown.get(number)
-                yield Pending(number, one, entry, target, grown)
+                yield number, one, target, None if room is None else room.grown.get(number)
 
-    def decide(self, each: Pending, following: Next, memory: PoolMemory, moment: Moment) -> None:
+    def decide(  # noqa: PLR0917 - the results of all steps
+        self,
+        number: int,
+        one: LocalPlan,
+        target: Target,
+        following: Next,
+        memory: PoolMemory,
+        moment: Moment,
+    ) -> None:
         """Take the pool's decision; `memory` is the pool's after all steps."""
-        given, demand, limits = each.local.given, each.local.demand, each.local.limits
-        current, target = given.current, each.target
+        given, demand, limits, current = one.given, one.demand, one.limits, one.given.current
         decision = Decision(
             pool=given.terms.pool.key,
             current=current,
@@ -442,9 +447,10 @@ class PlanPass:
             drain=following.drain,
         )
         memory = after_plan(given, demand, memory, following.replicas, moment.now)
-        self.results[each.number] = Result(
-            decision, memory, moment.changes_at, each.local, each.entry, target
-        )
+        entry = self._entries.get(number)
+        if entry is None and self._is_sharing and self.kept and (kept := self.kept.results[number]):
+            entry = kept.entry
+        self.results[number] = Result(decision, memory, moment.changes_at, one, entry, target)
 
     # the plan
 
@@ -466,13 +472,16 @@ class PlanPass:
             shown = _alerted(terms, decided, cost_alerts(terms.costs, decided))
             return Planned(Plan(at=self.now, decisions=shown), shown, after, None)
         results, times, decisions = self._merged(decided)
-        alerts, alerted = self._alerts(decisions)
+        if kept is not None and decisions is kept.decisions:
+            alerts, alerted = kept.alerts, kept.alerted
+        else:
+            alerts = cost_alerts(terms.costs, decisions)
+            alerted = _alerted(terms, decisions, alerts)
         changed = {key: alerted[key] for key in decided} if alerts else decided
         if kept is not None and alerts != kept.alerts:
             for alert in {*alerts, *kept.alerts}:
                 costly = terms.costs.pools[alert.tenant]
                 changed.update((key, alerted[key]) for key in costly if key in alerted)
-        have, refused = self._applied()
         keeps = Kept(
             terms=terms,
             intents=self.intents if kept is None or not self.is_partial else kept.intents,
@@ -481,14 +490,11 @@ class PlanPass:
             results=results,
             times=times,
             due=min(times, default=inf) if kept is None or times is not kept.times else kept.due,
-            fixed=self._still_fixed(),
             scarcity=self._scarcity,
             shared=self._shared,
-            have=have,
-            refused=refused,
             room=self._room,
             memories=after.pools,
-            unsettled=(*self._undecided(self._scarcity), *self._unsettled(memories)),
+            unsettled=(*self.fixed, *self._undecided(self._scarcity), *self._unsettled(memories)),
             decisions=decisions,
             alerts=alerts,
             alerted=alerted,
@@ -509,17 +515,21 @@ class PlanPass:
         self, decided: dict[PoolKey, Decision]
     ) -> tuple[list[Result | None], list[float], dict[PoolKey, Decision]]:
         """The results of all pools, the times at which they become invalid, and all decisions."""
-        kept, pools = self.kept, self.terms.numbered
-        if kept is None:
-            made: list[Result | None] = [self.results.get(number) for number in range(len(pools))]
-            return made, [inf if each is None else each.changes_at for each in made], decided
-        gone = [] if self.is_partial else self._gone(kept)
-        if not self.results and not gone:
+        kept, pools, until = self.kept, self.terms.numbered, self._until
+        gone = [] if kept is None or self.is_partial else self._gone(kept)
+        if kept is not None and not (until or self.results or gone):
             return kept.results, kept.times, kept.decisions
-        results, times = list(kept.results), list(kept.times)
+        nothing: list[Result | None] = [None] * len(pools)
+        results = nothing if kept is None else list(kept.results)
+        times = [inf] * len(pools) if kept is None else list(kept.times)
+        decisions = {} if kept is None else kept.decisions
         for number, result in self.results.items():
-            results[number], times[number] = result, result.changes_at
-        decisions = {**kept.decisions, **decided}
+            results[number] = result
+        for number in {*until, *self.results}:
+            if (found := results[number]) is not None:
+                times[number] = min(found.changes_at, until.get(number, times[number]))
+        if decided or gone:
+            decisions = {**decisions, **decided}
         for number in gone:
             results[number], times[number] = None, inf
             decisions.pop(pools[number].pool.key, None)
@@ -532,47 +542,11 @@ class PlanPass:
             gone.extend(number for number, seen in enumerate(self.seen) if seen is None)
         return [number for number in gone if kept.results[number] is not None]
 
-    def _alerts(
-        self, decisions: dict[PoolKey, Decision]
-    ) -> tuple[tuple[CostAlert, ...], dict[PoolKey, Decision]]:
-        """The alerts that are reached, and the decisions with them added to their reasons."""
-        kept, costs = self.kept, self.terms.costs
-        if not costs.alerts:
-            return (), decisions
-        if kept is not None and decisions is kept.decisions:
-            return kept.alerts, kept.alerted
-        alerts = cost_alerts(costs, decisions)
-        return alerts, _alerted(self.terms, decisions, alerts)
-
-    def _applied(self) -> tuple[list[int], list[int]]:
-        """What each pool had in the division when its result was made."""
-        kept, shared = self.kept, self._shared
-        if shared is None:
-            count = len(self.seen)
-            return [0] * count, [GRANTED] * count
-        division = shared.division
-        if kept is None or not self.is_partial:
-            return division.have, division.refused_by
-        have, refused = list(kept.have), list(kept.refused)
-        for number in self.results:
-            have[number], refused[number] = division.have[number], division.refused_by[number]
-        return have, refused
-
-    def _still_fixed(self) -> Mapping[int, int]:
-        """The pools that enter the division with the size of a write under way."""
-        if self.kept is None or not self.is_partial:
-            return self.fixed
-        before = self.kept.fixed.items()
-        return {
-            **{number: size for number, size in before if number not in self.results},
-            **self.fixed,
-        }
-
     def _undecided(self, scarcity: Scarcity) -> Iterable[int]:
         """The pools that a plan of some pools did not decide, and that may have changed."""
         if self.kept is None or not self.is_partial:
             return ()
-        others = {*self.kept.unsettled, *self._replaced(self.kept), *self._regrown}
+        others = {*self.kept.unsettled, *self._replaced(self.kept), *self._moved, *self._regrown}
         before = self.kept.scarcity
         if scarcity.rows is not before.rows or scarcity.changed_tenants(before) != set():
             others.update(range(len(self.seen)))

@@ -47,12 +47,14 @@ def plan(  # noqa: PLR0917 - these are what a plan is a function of
         if (workload := _usable(seen.workload)) is None:
             tick.unknown(number, seen, before)
             continue
-        moment = Moment(now)
+        moment, of_work = Moment(now), Moment(now)
         override = overrides.of(pool, workload, moment)
         past = remembered(before, workload, pool.pool.behavior, moment, is_ours=is_ours)
         given = PoolInput(pool, seen, workload, workload.replicas, past, override, tick.planned_at)
         # 1. recommend: what each pool asks for; demand, activation, windows, policies, cooldown
-        demand = demand_of(given, moment)
+        demand = demand_of(given, of_work)
+        if tick.still_holds(number, demand, of_work.changes_at):
+            continue
         recommended = recommend(given, demand, moment)
         # 2. limit: the pool's own limits; ceilings, then floors
         limits = limit(given, demand, recommended, moment)
@@ -66,13 +68,12 @@ def plan(  # noqa: PLR0917 - these are what a plan is a function of
         if tick.kept is not None:
             return plan(replace(observation, clock_step_s=0.0), terms, intents, memory, now)
         tick.unshared(error)
-    for each in tick.pending():
-        one = each.local
+    for number, one, target, grown in tick.pending():
         moment = Moment(now, one.changes_at)
-        following = step(one.given, one.limits, each.target, each.grown, moment)
+        following = step(one.given, one.limits, target, grown, moment)
         # 5. gate: frozen, blind, warming up, contested, not becoming ready; the result is `next`
-        now_set, after = gated(one.given, one.demand, one.limits, each.target, following, moment)
-        tick.decide(each, now_set, after, moment)
+        now_set, after = gated(one.given, one.demand, one.limits, target, following, moment)
+        tick.decide(number, one, target, now_set, after, moment)
     return tick.planned()
 
 

@@ -4,8 +4,7 @@ the pool's size, counts until it is gone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from heapq import heapify, heappop, heappush, heapreplace
+from collections.abc import Mapping, Sequence
 from math import lcm
 from operator import attrgetter
 from typing import Final, NamedTuple
@@ -13,7 +12,9 @@ from typing import Final, NamedTuple
 from controller.model.observation import PodPhase
 from controller.model.readings import last_known
 from controller.planning.inputs import PoolInput
-from controller.planning.share.units import Field
+from controller.planning.share.bids import GRANTED
+from controller.planning.share.divide import Turns
+from controller.planning.share.units import Field, Uses
 from controller.planning.values import ReplicaUses, Row
 
 _NOT_ACTIVE: Final = frozenset({PodPhase.TERMINATING, PodPhase.FAILED})
@@ -47,23 +48,18 @@ class Grown(NamedTuple):
 class Room(NamedTuple):
     """The use of physical room by all pools.
 
-    - `rows`: the room's rows. `uses`, `occupancy`: by pool number.
-    - `now`, `most`: by row's name, what the pools use now, and the most on the way to their
-      targets.
+    - `rows`: the room's rows. `needs`, `occupancy`: by pool number; `needs` are what one replica
+      takes of each row, by the row's index.
+    - `now`, `most`: by row, what the pools use now, and the most on the way to their targets.
     - `grown`: by pool number, the growing pools that cannot have their target yet.
     """
 
     rows: tuple[Row, ...]
-    uses: Sequence[ReplicaUses]
+    needs: list[Uses]
     occupancy: list[Occupancy | None]
-    now: dict[str, int]
-    most: dict[str, int]
+    now: list[int]
+    most: list[int]
     grown: Mapping[int, Grown]
-
-    def needs(self, number: int) -> list[tuple[str, int]]:
-        """What one more replica of this pool takes of each row."""
-        uses = self.uses[number].everywhere
-        return [(name, int(uses[name])) for name in self.now if name in uses]
 
 
 def occupancy_of(given: PoolInput, target: int) -> Occupancy:
@@ -89,111 +85,85 @@ def room_of(
     pools. `rows` are those of physical room for pods anywhere; `uses` are by pool number.
     """
     rows = tuple(sorted((row for row in rows if "@" not in row.name), key=attrgetter("name")))
-    if kept is not None and kept.rows != rows:
-        changed, kept = {**dict(enumerate(kept.occupancy)), **changed}, None
-    if kept is None:
-        nothing = dict.fromkeys([row.name for row in rows], 0)
-        kept = Room(rows, uses, [None] * len(uses), nothing, nothing, {})
-    room = kept._replace(
-        uses=uses, occupancy=list(kept.occupancy), now=dict(kept.now), most=dict(kept.most)
-    )
+    if kept is None or kept.rows != rows:
+        if kept is not None:
+            changed = {**dict(enumerate(kept.occupancy)), **changed}
+        nothing = [0] * len(rows)
+        kept = Room(rows, [()] * len(uses), [None] * len(uses), nothing, nothing, {})
+    now, most = list(kept.now), list(kept.most)
+    needs, occupancy = list(kept.needs), list(kept.occupancy)
     is_same = True
     for number, after in changed.items():
-        before = kept.occupancy[number]
-        if after == before and uses[number] is kept.uses[number]:
+        amounts, before = uses[number].everywhere, occupancy[number]
+        takes = tuple(
+            [
+                (row, int(amounts[each.name]))
+                for row, each in enumerate(rows)
+                if each.name in amounts
+            ]
+        )
+        if after == before and takes == needs[number]:
             continue
-        is_same, room.occupancy[number] = False, after
-        for each, side, sign in ((before, kept, -1), (after, room, 1)):
+        for each, taken, sign in ((before, needs[number], -1), (after, takes, 1)):
             if each is not None:
-                for name, use in side.needs(number):
-                    room.now[name] += sign * use * each.now
-                    room.most[name] += sign * use * each.most
+                for row, use in taken:
+                    now[row] += sign * use * each.now
+                    most[row] += sign * use * each.most
+        is_same, occupancy[number], needs[number] = False, after, takes
     if is_same:
-        return room
-    fits = all(room.most[row.name] <= row.capacity for row in rows)
-    return room._replace(grown={} if fits else _grow(field, room))
+        return kept
+    room = Room(rows, needs, occupancy, now, most, {})
+    fits = all(used <= row.capacity for used, row in zip(most, rows, strict=True))
+    return room if fits else room._replace(grown=_grow(field, room))
 
 
 def _grow(field: Field, room: Room) -> dict[int, Grown]:
     """The growing pools that cannot have their target yet. Free room goes to the highest tier
-    first, and there by shares that begin with the present sizes. A pool is refused once: room only
-    becomes less.
+    first, and there by shares that begin with the present sizes.
     """
-    left = {row.name: int(row.capacity) - room.now[row.name] for row in room.rows}
-    found: dict[int, Grown] = {}
-    growing: dict[int, dict[int, int]] = {}
-    for number, each in enumerate(room.occupancy):
-        if each is not None and each.target > each.current:
-            if refused := _refusing(room.needs(number), left):
-                found[number] = Grown(each.current, refused)
-            else:
-                growing.setdefault(field.tenant_of[number], {})[number] = each.target
+    capacity, needs = [int(row.capacity) for row in room.rows], room.needs
+    left = [most - used for most, used in zip(capacity, room.now, strict=True)]
+    have = [0 if each is None else each.current for each in room.occupancy]
+    refused_by = [GRANTED] * len(have)
+    unit = lcm(*filter(None, capacity))
+    parts = [(row, unit // most) for row, most in enumerate(capacity) if most]
+    growing: dict[int, list[int]] = {}
+    for pool, each in enumerate(room.occupancy):
+        if each is not None and each.target > each.current and needs[pool]:
+            refused_by[pool] = next((row for row, use in needs[pool] if use > left[row]), GRANTED)
+            if refused_by[pool] == GRANTED:
+                growing.setdefault(field.tenant_of[pool], []).append(pool)
+
+    def give(pool: int) -> bool:
+        for row, use in needs[pool]:
+            if use > left[row]:
+                refused_by[pool] = row
+                return False
+        for row, use in needs[pool]:
+            left[row] -= use
+        have[pool] += 1
+        return True
+
+    def goal(pool: int) -> int:
+        """Its target, or so many that the last one is refused."""
+        each, most = room.occupancy[pool], min(left[row] // use for row, use in needs[pool])
+        return 0 if each is None else min(each.target, each.current + most + 1)
+
     for tier in field.tiers:
-        tenants = [_Tenant(field, room, each, growing[each]) for each in tier if each in growing]
-        turns = [(each.level(), each.rank, each) for each in tenants]
-        heapify(turns)
-        while turns:
-            tenant = turns[0][-1]
-            pool = tenant.next()
-            if refused := _refusing(room.needs(pool), left):
-                found[pool] = Grown(tenant.have[pool], refused)
-            else:
-                tenant.take(pool, left)
-            if tenant.waiting:
-                heapreplace(turns, (tenant.level(), tenant.rank, tenant))
-            else:
-                heappop(turns)
-    return found
-
-
-def _refusing(needs: Iterable[tuple[str, int]], left: Mapping[str, int]) -> str:
-    """The first row with too little left for one more replica; empty if there is none."""
-    return next((name for name, use in needs if use > left[name]), "")
-
-
-class _Tenant:
-    """A tenant with growing pools: what its pools have and draw, and those that wait, the pool with
-    the fewest replicas by weight first.
-    """
-
-    def __init__(self, field: Field, room: Room, number: int, goals: Mapping[int, int]) -> None:
-        self._field, self._room, self._goals = field, room, goals
-        self.rank = field.tenant_ranks[number]
-        self._divisor = field.tenant_divisors[number]
-        capacities = {row.name: int(row.capacity) for row in room.rows if row.capacity}
-        unit = lcm(*capacities.values())
-        self._parts = {name: unit // each for name, each in capacities.items()}
-        self._drawn = dict.fromkeys(room.now, 0)
-        self.have: dict[int, int] = {}
-        self.waiting: list[tuple[int, int, int]] = []
-        for pool in field.pools_of[number]:
-            if (each := room.occupancy[pool]) is not None:
-                self.have[pool] = each.current
-                for name, use in room.needs(pool):
-                    self._drawn[name] += use * each.current
-        for pool in goals:
-            self._wait(pool)
-
-    def level(self) -> int:
-        """Its largest share of a row, by its weight."""
-        multiply, divide = self._divisor
-        shares = (self._drawn[name] * part for name, part in self._parts.items())
-        return max(shares, default=sum(self.have.values())) * multiply // divide
-
-    def next(self) -> int:
-        """The pool whose turn it is; it waits no longer."""
-        return heappop(self.waiting)[-1]
-
-    def take(self, pool: int, left: dict[str, int]) -> None:
-        """Give the pool one replica of what is left."""
-        for name, use in self._room.needs(pool):
-            left[name] -= use
-            self._drawn[name] += use
-        self.have[pool] += 1
-        if self.have[pool] < self._goals[pool]:
-            self._wait(pool)
-
-    def _wait(self, pool: int) -> None:
-        multiply, divide = self._field.divisors[pool]
-        level = self.have[pool] * multiply // divide
-        heappush(self.waiting, (level, self._field.ranks[pool], pool))
+        turns = Turns(field, refused_by)
+        for tenant in tier:
+            if pools := growing.get(tenant):
+                keys = sorted(
+                    key for pool in pools for key in field.keys(pool, have[pool], goal(pool))
+                )
+                shares = {
+                    pool: [dict(needs[pool]).get(row, 0) * part for row, part in parts] or [1]
+                    for pool in field.pools_of[tenant]
+                }
+                turns.join(tenant, keys, 0, shares, have)
+        turns.deal(give)
+    return {
+        pool: Grown(have[pool], room.rows[row].name)
+        for pool, row in enumerate(refused_by)
+        if row != GRANTED
+    }

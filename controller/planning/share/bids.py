@@ -18,6 +18,10 @@ from controller.model.decision import Bound
 from controller.planning.share.units import Draw, Field, Units, Uses
 from controller.planning.values import Claim, ReplicaUses
 
+Shares = Mapping[int, Sequence[int]]
+"""By pool, what a replica adds to its tenant's part of each fair row that can be its largest."""
+Have = Mapping[int, int] | Sequence[int]
+"""Replicas by pool."""
 GRANTED: Final = -1
 """In place of the row that refused: none did."""
 FLOOR, NEED, SPARE = range(3)
@@ -200,17 +204,6 @@ class Bidder:
             state.closed[pool] = refused
         return None
 
-    def drawn(self, have: Mapping[int, int] | list[int]) -> list[int]:
-        """What it has of each fair row in `shares`."""
-        parts = [
-            [part * replicas for part in share]
-            for pool, share in self.shares.items()
-            if (replicas := have[pool])
-        ]
-        if parts:
-            return list(map(sum, zip(*parts, strict=True)))
-        return [0] * max(map(len, self.shares.values()), default=1)
-
     def bids_of(self, state: Drawn, phase: int) -> Bids | None:
         """The next bids of a phase; `state` becomes what it is after them."""
         goals = {
@@ -223,10 +216,17 @@ class Bidder:
             return None
         field, draws = self._field, self.draws
         highs, rest = self._within_reach(goals, state, phase)
-        keys = sorted(chain.from_iterable([self._keys(p, state.have[p], highs[p]) for p in highs]))
+        keys = sorted(
+            chain.from_iterable(
+                [
+                    field.keys(pool, state.have[pool], high, self.pools[pool].current)
+                    for pool, high in highs.items()
+                ]
+            )
+        )
         count, pool_at = len(field.pool_at), field.pool_at
         bids = Bids(keys, [pool_at[key % count] for key in keys], rest)
-        drawn = self.drawn(state.have)
+        drawn = drawn_of(self.shares, state.have)
         if state.left:
             self._refuse(bids, state, phase)
         bids.counts = Counter(bids.pools)
@@ -291,24 +291,6 @@ class Bidder:
         ]
         return min([max(left, 0) // takes[row] + 2 for row, left in there], default=inf)
 
-    def _keys(self, pool: int, low: int, high: int) -> Iterable[int]:
-        """The keys of a pool's replicas from `low` to `high`: its level, whether the replica must
-        be started, and its rank.
-        """
-        field, count, current = self._field, len(self._field.pool_at), self.pools[pool].current
-        multiply, divide = field.divisors[pool]
-        rank = field.ranks[pool]
-        if divide > 1:
-            return [
-                (2 * (have * multiply // divide) + (current <= have)) * count + rank
-                for have in range(low, high)
-            ]
-        started, step = min(max(current, low), high), 2 * multiply * count
-        return chain(
-            range(rank + low * step, rank + started * step, step),
-            range(rank + count + started * step, rank + count + high * step, step),
-        )
-
     def _refuse(self, bids: Bids, state: Drawn, phase: int) -> None:
         """Take the bids from the tenant's own rows, and take out those that they refuse."""
         order, counts = bids.pools, Counter(bids.pools)
@@ -337,6 +319,18 @@ class Bidder:
                 state.closed[pool] = refused
                 if len(bids.refused) == len(counts):
                     break
+
+
+def drawn_of(shares: Shares, have: Have) -> list[int]:
+    """What a tenant with so many replicas has of each fair row in `shares`."""
+    parts = [
+        [part * replicas for part in share]
+        for pool, share in shares.items()
+        if (replicas := have[pool])
+    ]
+    if parts:
+        return list(map(sum, zip(*parts, strict=True)))
+    return [0] * max(map(len, shares.values()), default=1)
 
 
 def _sums(pools: Iterable[int], of_pool: Mapping[int, int], begin: int) -> list[int]:

@@ -13,13 +13,24 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from heapq import heapify, heappop, heapreplace
 from itertools import compress
 from operator import add, is_not, itemgetter, le
 from typing import Final, NamedTuple
 
-from controller.planning.share.bids import FLOOR, GRANTED, NEED, SPARE, Bidder, Bids, Drawn
+from controller.planning.share.bids import (
+    FLOOR,
+    GRANTED,
+    NEED,
+    SPARE,
+    Bidder,
+    Bids,
+    Drawn,
+    Have,
+    Shares,
+    drawn_of,
+)
 from controller.planning.share.claims import NO_USES, KnownUses, Sharer
 from controller.planning.share.rows import Scarcity, SharingTerms
 from controller.planning.share.units import Draw, Field, Profile, Units, kinds_of
@@ -220,7 +231,7 @@ class _Merge:
         have, field = self._have, self._field
         runs = any(tenant.pools[pool].current > have[pool] for pool in tenant.candidates())
         multiply, divide = field.tenant_divisors[tenant.number]
-        level = max(tenant.drawn(have)) * multiply // divide
+        level = max(drawn_of(tenant.shares, have)) * multiply // divide
         return level, not runs, field.tenant_ranks[tenant.number]
 
     def _set_apart(self, tenant: Bidder) -> None:
@@ -254,14 +265,13 @@ class _Merge:
         if not entries:
             return
         level = self._level([bids for _, bids in entries], phase, tier)
-        waiting = []
+        turns, strict = Turns(self._field, self._refused_by), phase != FLOOR
         for tenant, bids in entries:
             following = self._grant(tenant, bids, level)
             if following is not None:
                 self._set_apart(tenant)
-                waiting.append((tenant, bids.keys, following))
-        if waiting:
-            self._one_by_one(waiting, strict=phase != FLOOR)
+                turns.join(tenant.number, bids.keys, following, tenant.shares, self._have)
+        turns.deal(lambda pool: self._give(pool, strict=strict))
         for tenant, bids in entries:
             self._add(tenant, bids.rest)
 
@@ -341,47 +351,6 @@ class _Merge:
                 if self._passes:
                     self._passes.difference_update([row for row, _ in takes])
 
-    def _one_by_one(
-        self, waiting: Iterable[tuple[Bidder, list[int], int]], *, strict: bool
-    ) -> None:
-        """The definition: the tenant with the least share takes its next replica. `waiting` has the
-        tenants with their keys and the index of the next one.
-        """
-        tenants = len(self._field.tenant_at)
-        cursors = {
-            self._field.tenant_ranks[tenant.number]: _Cursor(
-                tenant, keys, index, tenant.drawn(self._have)
-            )
-            for tenant, keys, index in waiting
-        }
-        heap = [
-            key * tenants + rank for rank, each in cursors.items() if (key := self._next(each)) >= 0
-        ]
-        heapify(heap)
-        while heap:
-            rank = heap[0] % tenants
-            cursor = cursors[rank]
-            if self._give(cursor.pool, strict=strict):
-                cursor.drawn = list(map(add, cursor.drawn, cursor.shares[cursor.pool]))
-            if (key := self._next(cursor)) >= 0:
-                heapreplace(heap, key * tenants + rank)
-            else:
-                heappop(heap)
-
-    def _next(self, cursor: _Cursor) -> int:
-        """Move on to the next bid of a pool that is open. Returns the tenant's level with whether
-        the replica must be started; -1 if there is no such bid.
-        """
-        keys, refused_by, pool_at = cursor.keys, self._refused_by, self._field.pool_at
-        pools = len(pool_at)
-        for index in range(cursor.index, len(keys)):
-            pool = pool_at[keys[index] % pools]
-            if refused_by[pool] == GRANTED:
-                cursor.index, cursor.pool = index + 1, pool
-                multiply, divide = self._field.tenant_divisors[cursor.number]
-                return 2 * (max(cursor.drawn) * multiply // divide) + (keys[index] // pools & 1)
-        return -1
-
     def _give(self, pool: int, *, strict: bool) -> bool:
         """Grant a pool one replica and take its uses, or close it by the first row that refuses."""
         left, passes = self._left, self._passes
@@ -409,15 +378,66 @@ class _Merge:
         return True
 
 
+class Turns:
+    """The definition of sharing: always the tenant with the least share takes its next replica.
+    `refused_by`: by pool, the row that closed it, or `GRANTED`.
+    """
+
+    def __init__(self, field: Field, refused_by: Sequence[int]) -> None:
+        self._field, self._refused_by = field, refused_by
+        self._cursors: dict[int, _Cursor] = {}
+
+    def join(self, number: int, keys: list[int], index: int, shares: Shares, have: Have) -> None:
+        """Let a tenant take part, with its keys from this index on; its pools `have` so many."""
+        drawn = drawn_of(shares, have)
+        self._cursors[self._field.tenant_ranks[number]] = _Cursor(
+            number, keys, index, shares, drawn
+        )
+
+    def deal(self, give: Callable[[int], bool]) -> None:
+        """Call `give` for one pool after the other until all are at their goal or closed; False: it
+        was refused.
+        """
+        tenants, cursors = len(self._field.tenant_at), self._cursors
+        heap = [
+            key * tenants + rank for rank, each in cursors.items() if (key := self._next(each)) >= 0
+        ]
+        heapify(heap)
+        while heap:
+            rank = heap[0] % tenants
+            cursor = cursors[rank]
+            if give(cursor.pool):
+                cursor.drawn = list(map(add, cursor.drawn, cursor.shares[cursor.pool]))
+            if (key := self._next(cursor)) >= 0:
+                heapreplace(heap, key * tenants + rank)
+            else:
+                heappop(heap)
+
+    def _next(self, cursor: _Cursor) -> int:
+        """Move on to the next bid of a pool that is open. Returns the tenant's level with whether
+        the replica must be started; -1 if there is no such bid.
+        """
+        keys, refused_by, pool_at = cursor.keys, self._refused_by, self._field.pool_at
+        pools = len(pool_at)
+        for index in range(cursor.index, len(keys)):
+            pool = pool_at[keys[index] % pools]
+            if refused_by[pool] == GRANTED:
+                cursor.index, cursor.pool = index + 1, pool
+                multiply, divide = self._field.tenant_divisors[cursor.number]
+                return 2 * (max(cursor.drawn) * multiply // divide) + (keys[index] // pools & 1)
+        return -1
+
+
 class _Cursor:
     """A tenant's place in its keys, and what it has drawn of each fair row in `shares`."""
 
     __slots__ = ("drawn", "index", "keys", "number", "pool", "shares")
 
-    def __init__(self, tenant: Bidder, keys: list[int], index: int, drawn: list[int]) -> None:
-        self.number, self.shares = tenant.number, tenant.shares
-        self.keys, self.index, self.drawn = keys, index, drawn
-        self.pool = GRANTED
+    def __init__(
+        self, number: int, keys: list[int], index: int, shares: Shares, drawn: list[int]
+    ) -> None:
+        self.number, self.keys, self.index = number, keys, index
+        self.shares, self.drawn, self.pool = shares, drawn, GRANTED
 
 
 class Shared(NamedTuple):

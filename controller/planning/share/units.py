@@ -44,6 +44,22 @@ class Field(NamedTuple):
     tenant_at: list[int]
     tenant_divisors: list[tuple[int, int]]
 
+    def keys(self, pool: int, low: int, high: int, current: int = 0) -> Iterable[int]:
+        """The keys of a pool's replicas from `low` to `high`, by which they come in order: its
+        level, whether the replica must be started beside the `current` ones, and its rank.
+        """
+        count, rank, (multiply, divide) = len(self.pool_at), self.ranks[pool], self.divisors[pool]
+        if divide > 1:
+            return [
+                (2 * (have * multiply // divide) + (current <= have)) * count + rank
+                for have in range(low, high)
+            ]
+        started, step = min(max(current, low), high), 2 * multiply * count
+        return chain(
+            range(rank + low * step, rank + started * step, step),
+            range(rank + count + started * step, rank + count + high * step, step),
+        )
+
 
 class Draw(NamedTuple):
     """What one more replica takes of each row (by index), and what must be left for it.
