@@ -59,26 +59,20 @@ def stabilize(
     planned_at: float,
     moment: Moment,
 ) -> int:
-    """The current size, raised to the lowest recommendation of the upward window and lowered to the
+    """The current size, raised to the lowest recommendation of the upward window or lowered to the
     highest of the downward one; `desired` belongs to both (stabilizeRecommendationWithBehaviors).
     A run that is still open lasted until `planned_at`.
     """
-    up = down = desired
-    up_window_s = behavior.scale_up.stabilization_window_s
-    down_window_s = behavior.scale_down.stabilization_window_s
-    now, until = moment.now, inf
-    for run in history:
-        replicas = run.replicas
-        if replicas < up:
-            end = (planned_at if run.last_at is None else run.last_at) + up_window_s
-            if end > now:
-                up, until = replicas, min(until, end)
-        elif replicas > down:
-            end = (planned_at if run.last_at is None else run.last_at) + down_window_s
-            if end > now:
-                down, until = replicas, min(until, end)
+    is_up = desired > current
+    rules = behavior.scale_up if is_up else behavior.scale_down
+    stable, now, until = desired, moment.now, inf
+    for run in history if desired != current else ():
+        if run.replicas < stable if is_up else run.replicas > stable:
+            last_at = planned_at if run.last_at is None else run.last_at
+            if (end := last_at + rules.stabilization_window_s) > now:
+                stable, until = run.replicas, min(until, end)
     moment.note(until)
-    return min(max(current, up), down)
+    return max(current, stable) if is_up else min(current, stable)
 
 
 def stabilize_down(
