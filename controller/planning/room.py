@@ -12,8 +12,7 @@ from typing import Final, NamedTuple
 from controller.model.observation import PodPhase
 from controller.model.readings import last_known
 from controller.planning.inputs import PoolInput
-from controller.planning.share.bids import GRANTED
-from controller.planning.share.divide import Turns
+from controller.planning.share.bids import GRANTED, Turns
 from controller.planning.share.units import Field, Uses
 from controller.planning.values import ReplicaUses, Row
 

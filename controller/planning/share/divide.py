@@ -13,8 +13,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from heapq import heapify, heappop, heapreplace
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import compress
 from operator import add, is_not, itemgetter, le
 from typing import Final, NamedTuple
@@ -27,8 +26,7 @@ from controller.planning.share.bids import (
     Bidder,
     Bids,
     Drawn,
-    Have,
-    Shares,
+    Turns,
     drawn_of,
 )
 from controller.planning.share.claims import NO_USES, KnownUses, Sharer
@@ -376,68 +374,6 @@ class _Merge:
             passes.difference_update([row for row, _ in everywhere.takes])
         self._have[pool] += 1
         return True
-
-
-class Turns:
-    """The definition of sharing: always the tenant with the least share takes its next replica.
-    `refused_by`: by pool, the row that closed it, or `GRANTED`.
-    """
-
-    def __init__(self, field: Field, refused_by: Sequence[int]) -> None:
-        self._field, self._refused_by = field, refused_by
-        self._cursors: dict[int, _Cursor] = {}
-
-    def join(self, number: int, keys: list[int], index: int, shares: Shares, have: Have) -> None:
-        """Let a tenant take part, with its keys from this index on; its pools `have` so many."""
-        drawn = drawn_of(shares, have)
-        self._cursors[self._field.tenant_ranks[number]] = _Cursor(
-            number, keys, index, shares, drawn
-        )
-
-    def deal(self, give: Callable[[int], bool]) -> None:
-        """Call `give` for one pool after the other until all are at their goal or closed; False: it
-        was refused.
-        """
-        tenants, cursors = len(self._field.tenant_at), self._cursors
-        heap = [
-            key * tenants + rank for rank, each in cursors.items() if (key := self._next(each)) >= 0
-        ]
-        heapify(heap)
-        while heap:
-            rank = heap[0] % tenants
-            cursor = cursors[rank]
-            if give(cursor.pool):
-                cursor.drawn = list(map(add, cursor.drawn, cursor.shares[cursor.pool]))
-            if (key := self._next(cursor)) >= 0:
-                heapreplace(heap, key * tenants + rank)
-            else:
-                heappop(heap)
-
-    def _next(self, cursor: _Cursor) -> int:
-        """Move on to the next bid of a pool that is open. Returns the tenant's level with whether
-        the replica must be started; -1 if there is no such bid.
-        """
-        keys, refused_by, pool_at = cursor.keys, self._refused_by, self._field.pool_at
-        pools = len(pool_at)
-        for index in range(cursor.index, len(keys)):
-            pool = pool_at[keys[index] % pools]
-            if refused_by[pool] == GRANTED:
-                cursor.index, cursor.pool = index + 1, pool
-                multiply, divide = self._field.tenant_divisors[cursor.number]
-                return 2 * (max(cursor.drawn) * multiply // divide) + (keys[index] // pools & 1)
-        return -1
-
-
-class _Cursor:
-    """A tenant's place in its keys, and what it has drawn of each fair row in `shares`."""
-
-    __slots__ = ("drawn", "index", "keys", "number", "pool", "shares")
-
-    def __init__(
-        self, number: int, keys: list[int], index: int, shares: Shares, drawn: list[int]
-    ) -> None:
-        self.number, self.keys, self.index = number, keys, index
-        self.shares, self.drawn, self.pool = shares, drawn, GRANTED
 
 
 class Shared(NamedTuple):
