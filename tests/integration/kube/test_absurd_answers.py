@@ -16,7 +16,6 @@ from controller.kube.client import MOST_ANSWER_BYTES, Client
 from controller.kube.cluster import Cluster
 from controller.kube.errors import ApiError, KubeError, TooLargeError, UnreachableError
 from controller.kube.watch import LIMITS, ListLimits, WatchTarget, pages
-from controller.model.decision import OutcomeKind
 from controller.model.readings import Absent, Fresh, Stale, Why
 from support.ports import free_port
 
@@ -47,42 +46,6 @@ async def test_a_list_nested_too_deep_is_unreadable_and_the_next_one_counts(
         await kit.until(lambda: api.count(f"list {kind}") == 2)
         assert await cluster.synced(5.0)
         assert replicas(cluster, kit.pool()) == 1
-
-
-async def test_a_deep_list_of_deployments_says_why_it_is_unknown(
-    api: Any, kit: Any, quick: Any
-) -> None:
-    text = f'{{"metadata":{{"resourceVersion":"1"}},"items":[{DEEP}]}}'
-    api.always["list deployments"] = kit.lines(text)
-    async with Cluster.connect(kit.settings(api.url), quick) as cluster:
-        cluster.set_namespaces(A)
-        await kit.until(lambda: api.count("list deployments") == 2)
-        unknown = cluster.workloads.workload(kit.pool())
-        assert isinstance(unknown, Absent)
-        assert unknown.why is Why.UNREADABLE
-        assert unknown.detail == "the answer is no list: it is nested too deeply"
-
-
-@pytest.mark.parametrize("kind", ["MODIFIED", "ERROR", "BOOKMARK", "DELETED"])
-async def test_a_deep_line_of_a_watch_requires_a_new_list(
-    api: Any, kit: Any, quick: Any, kind: str
-) -> None:
-    api.deployment("tenant-a", "research", 1)
-    api.once["watch deployments"].append(kit.lines(f'{{"type":"{kind}","object":{DEEP}}}'))
-    async with Cluster.connect(kit.settings(api.url), quick) as cluster:
-        cluster.set_namespaces(A)
-        await kit.until(lambda: api.count("list deployments") == 2)
-        await kit.until(lambda: replicas(cluster, kit.pool()) == 1)
-
-
-async def test_a_deep_answer_to_a_write_leaves_its_outcome_unknown(
-    api: Any, kit: Any, quick: Any
-) -> None:
-    api.deployment("tenant-a", "research", 1)
-    api.always["scale"] = kit.lines(DEEP)
-    async with Cluster.connect(kit.settings(api.url), quick) as cluster:
-        outcome = await cluster.actuator.scale(kit.pool(), 2, "101", urgent=False)
-    assert outcome.kind is OutcomeKind.UNKNOWN
 
 
 async def client_of(api: Any, kit: Any, quick: Any) -> Client:

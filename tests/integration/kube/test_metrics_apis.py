@@ -14,7 +14,7 @@ from aiohttp import web
 
 from controller.engine.supervise import SystemClock
 from controller.kube.cluster import Cluster
-from controller.kube.metrics import RESOURCE_EVERY_S, metric_sources
+from controller.kube.metrics import metric_sources
 from controller.model import fleet as metrics
 from controller.model.fleet import (
     AverageValueTarget,
@@ -25,7 +25,6 @@ from controller.model.fleet import (
     UtilizationTarget,
     ValueTarget,
 )
-from controller.model.observation import ConditionStatus, MeasuredPod, StatusPhase
 from controller.model.readings import Absent, Fresh, Why
 from controller.model.settings import KubernetesSettings
 from controller.model.snapshot import LinkState
@@ -39,7 +38,6 @@ from fakes.metrics import (
     GivenSeries,
     GivenUsage,
 )
-from fakes.rbac import Rbac
 from support import requests_seen
 from support.world import make_pool
 
@@ -138,35 +136,11 @@ async def test_one_request_measures_all_pools_of_a_namespace(tmp_path: Path) -> 
         ] * 2
 
 
-async def test_metrics_server_is_not_asked_more_often_than_it_measures(tmp_path: Path) -> None:
-    async with world(tmp_path, pool("research", CPU)) as here:
-        [source] = [source for source in here.sources if source.reads]
-        assert source.every_s == RESOURCE_EVERY_S == 15.0
-
-
 async def test_the_watched_labels_choose_the_pods_that_are_measured(tmp_path: Path) -> None:
     async with world(tmp_path, pool("research", CPU), selector="agentdash=yes") as here:
         here.given(GivenUsage(namespace=NAMESPACE, usage={"agent": {"cpu": "1"}}))
         await here.sim.create_deployment("stranger", NAMESPACE, replicas=1)
         assert len(value((await here.read())["acme/research cpu"]).items) == 2
-
-
-async def test_pods_are_kept_as_the_hpa_sees_them_where_metrics_ask_about_them(
-    tmp_path: Path,
-) -> None:
-    measured, plain = pool("research", CPU), pool("plain")
-    async with world(tmp_path, measured, plain) as here:
-        pods = here.cluster.workloads.measured_pods(measured)
-        assert [pod.phase for pod in pods] == [StatusPhase.RUNNING] * 2
-        first = pods[0]
-        assert isinstance(first, MeasuredPod)
-        assert first.readiness is not None
-        assert first.readiness.status is ConditionStatus.TRUE
-        assert first.started_at is not None
-        [container] = first.containers
-        assert container.name == "agent"
-        assert container.requests_milli == {"cpu": 250, "memory": 512 * 2**20 * 1000}
-        assert here.cluster.workloads.measured_pods(plain) == ()
 
 
 async def test_the_series_of_an_external_metric_are_those_that_the_selector_chooses(
@@ -315,44 +289,6 @@ async def test_a_slow_metrics_api_leaves_the_clusters_link_up(tmp_path: Path) ->
         [answer] = (await source.read(1.0)).values()
         assert "asked to wait" in trouble(answer)[1]
         await here.cluster.client.call("GET", "/version", kind="version")
-
-
-async def test_pools_without_such_metrics_ask_nothing(tmp_path: Path) -> None:
-    queue = metrics.ExternalMetric(name="queue", target=ONE)
-    async with world(tmp_path, pool("research"), pool("etl", queue)) as here:
-        assert await here.read() == {}
-        assert here.asked("metrics.k8s.io") == 0
-
-
-async def test_an_account_without_the_right_is_told_which_one(tmp_path: Path) -> None:
-    async with world(tmp_path, pool("research", CPU)) as here:
-        here.given(GivenUsage(namespace=NAMESPACE, usage={"agent": {"cpu": "1"}}))
-        token = account(here.sim, ["pods", "deployments", "nodes", "events"])
-        config = here.sim.kubeconfig()
-        config["users"][0]["user"] = {"token": token}
-        path = tmp_path / "limited"
-        path.write_bytes(msgspec.json.encode(config))
-        clock = SystemClock()
-        settings = KubernetesSettings(kubeconfig=str(path))
-        async with Cluster.connect(settings, clock) as cluster:
-            fed = [pool("research", CPU)]
-            async with metric_sources(cluster.client, cluster.workloads, fed, clock, "") as sources:
-                [answer] = (await sources[0].read(1.0)).values()
-        why, words = trouble(answer)
-        assert why is Why.REFUSED
-        assert 'cannot list resource "pods" in API group "metrics.k8s.io"' in words
-
-
-def account(sim: SimCluster, resources: list[str]) -> str:
-    """A token of a service account that may read these resources of the cluster."""
-    rbac = Rbac(sim)
-    rule = {"apiGroups": ["", "apps"], "resources": resources, "verbs": ["get", "list", "watch"]}
-    rbac.create("clusterroles", "", {"metadata": {"name": "reader"}, "rules": [rule]})
-    subject = {"kind": "ServiceAccount", "name": "reader", "namespace": NAMESPACE}
-    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "reader"}
-    bound = {"metadata": {"name": "reader"}, "roleRef": reference, "subjects": [subject]}
-    rbac.create("clusterrolebindings", "", bound)
-    return rbac.account(NAMESPACE, "reader")
 
 
 @pytest.mark.parametrize("served", [["v1beta1"], ["v1beta1", "v1beta2"], ["v9"]])

@@ -115,26 +115,6 @@ async def test_a_write_whose_answer_breaks_off_is_unknown_until_the_watch_shows_
     await kit.until(lambda: workload(cluster.workloads.workload(pool)).replicas == 3)
 
 
-@pytest.mark.parametrize(
-    ("fault", "kind"),
-    [
-        (ApiFault(verb="patch", garble=True), OutcomeKind.UNKNOWN),
-        (ApiFault(verb="patch", status=403), OutcomeKind.FORBIDDEN),
-        (ApiFault(verb="patch", status=409), OutcomeKind.CONFLICT),
-        (ApiFault(verb="patch", status=429, retry_after=7), OutcomeKind.THROTTLED),
-        (ApiFault(verb="patch", status=500), OutcomeKind.FAILED),
-    ],
-)
-async def test_each_fault_has_its_outcome(
-    cluster: Cluster, sim: SimCluster, kit: Any, fault: ApiFault, kind: OutcomeKind
-) -> None:
-    sim.faults.add(fault)
-    seen = workload(cluster.workloads.workload(kit.pool()))
-    done = await cluster.actuator.scale(kit.pool(), 3, seen.resource_version, urgent=False)
-    assert done.kind is kind
-    assert done.retry_after_s == (7.0 if fault.retry_after else None)
-
-
 async def test_a_deleted_deployment_is_missing(cluster: Cluster, kit: Any) -> None:
     path = "/apis/apps/v1/namespaces/tenant-a/deployments/research"
     await cluster.client.call("DELETE", path, kind="test")

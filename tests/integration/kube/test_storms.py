@@ -120,9 +120,11 @@ async def test_five_minutes_without_a_server_bring_few_requests(
             wish = kit.status(503, "ServiceUnavailable", "no", retry_after=20)
             api.always["list deployments"] = wish
             bound = 16
-    (clock, requests), (other, _) = [await story(api, kit, seed) for seed in (1, 2)]
+    clock, requests = await story(api, kit, 1)
     assert 8 <= requests <= bound
-    assert clock.slept[:10] != other.slept[:10], "two of them do not come back together"
+    if fault == "away":
+        other, _ = await story(api, kit, 2)
+        assert clock.slept[:10] != other.slept[:10], "two of them do not come back together"
     longest = WATCH_RETRY_MOST_S + (20.0 if fault.startswith("503") else 0.0)
     assert max(clock.slept) <= longest, "found again within the cap"
 
@@ -159,20 +161,6 @@ async def test_while_every_watch_is_torn_the_list_still_shows_what_changed(
     api.deployment("tenant-a", "research", 7)
     await kit.until(lambda: view.get("research").replicas == 7)
     assert clock.passed < 60.0
-    task.cancel()
-    await client.close()
-
-
-async def test_a_watch_that_is_torn_for_longer_than_the_grace_is_stale_between_lists(
-    api: Any, kit: Any
-) -> None:
-    clock = StoryClock()
-    api.always["watch deployments"] = torn
-    client, reflector = await reflecting(api, kit, clock, 3)
-    task = asyncio.create_task(reflector.run())
-    await kit.until(lambda: reflector.freshness.listed)
-    api.always["list deployments"] = kit.status(500, "InternalError", "no")
-    await kit.until(lambda: isinstance(reflector.freshness.judge(0), Stale))
     task.cancel()
     await client.close()
 

@@ -7,7 +7,7 @@ from typing import Any
 from controller.kube.cluster import Cluster
 from controller.model.ids import WorkloadName
 from controller.model.observation import ClusterRoom
-from controller.model.readings import Absent, Fresh, Reading, Stale, Why, last_known
+from controller.model.readings import Absent, Fresh, Reading, Why, last_known
 from controller.model.scarcity import NodeClass, Resources
 
 A = frozenset({"tenant-a"})
@@ -91,51 +91,3 @@ async def test_without_the_right_to_list_there_is_no_limit_and_the_rest_goes_on(
         api.always.clear()
         await kit.until(lambda: (replicas(cluster), cores(cluster)) == (1, 4))
     assert all(15.0 <= s <= 30.0 for s in quick.slept if s > 6.0), "asked again slowly"
-
-
-async def test_a_list_that_breaks_off_sets_no_limit(api: Any, kit: Any, quick: Any) -> None:
-    for number in range(600):
-        api.node(f"n-{number:03}")
-    api.once["list nodes"].append(
-        kit.lines(
-            '{"metadata":{"resourceVersion":"1","continue":"x"},'
-            '"items":[{"metadata":{"name":"n-000"}}]}'
-        )
-    )
-    api.always["list nodes"] = kit.status(500, "InternalError", "not now")
-    async with Cluster.connect(kit.settings(api.url), quick) as cluster:
-        await kit.until(lambda: api.count("list nodes") >= 3)
-        half = room(cluster)
-        assert isinstance(half, Absent)
-        assert half.why is Why.VIEW_INCOMPLETE
-        del api.always["list nodes"]
-        await kit.until(lambda: cores(cluster) == 2400)
-
-
-async def test_a_limit_that_is_lost_stays_as_it_was_last(api: Any, kit: Any, quick: Any) -> None:
-    api.quota("tenant-a", pods="7")
-    api.node("n-0")
-    expired = {"type": "ERROR", "object": {"code": 410, "reason": "Expired", "message": "too old"}}
-    async with Cluster.connect(kit.settings(api.url), quick) as cluster:
-        cluster.set_namespaces(A)
-        assert await cluster.synced(5.0)
-        for kind in ("nodes", "resourcequotas"):
-            await kit.until(lambda kind=kind: api.count(f"watch {kind}") == 1)
-            api.once[f"watch {kind}"].append(kit.lines(expired))
-            api.always[f"list {kind}"] = kit.status(403, "Forbidden", "no more")
-        api.drop_all()
-        for kind in ("nodes", "resourcequotas"):
-            await kit.until(lambda kind=kind: api.count(f"list {kind}") >= 2)
-        assert isinstance(room(cluster), Stale)
-        assert isinstance(quota(cluster), Stale)
-        assert (replicas(cluster), cores(cluster)) == (7, 4)
-
-
-async def test_the_quota_of_an_unwatched_namespace_is_unknown(
-    api: Any, kit: Any, quick: Any
-) -> None:
-    async with Cluster.connect(kit.settings(api.url), quick) as cluster:
-        cluster.set_namespaces(A)
-        unknown = quota(cluster, "tenant-b")
-        assert isinstance(unknown, Absent)
-        assert unknown.why is Why.NEVER_READ

@@ -12,6 +12,7 @@ from controller.kube.cluster import Cluster
 from controller.model.observation import Pods
 from controller.model.readings import Absent, Fresh, Stale, Why
 from controller.model.snapshot import LinkState
+from integration.kube.conftest import lines, status
 
 A = frozenset({"tenant-a"})
 
@@ -189,29 +190,6 @@ async def test_after_an_expired_watch_nothing_is_fresh_until_the_next_list(
         await kit.until(lambda: replicas(cluster, kit.pool()) == 4)
 
 
-async def test_a_watch_refused_with_410_lists_anew(api: Any, kit: Any, quick: Any) -> None:
-    api.once["watch deployments"].append(kit.status(410, "Expired", "too old resource version"))
-    async with Cluster.connect(kit.settings(api.url), quick) as cluster:
-        cluster.set_namespaces(A)
-        await kit.until(lambda: api.count("list deployments") == 2)
-
-
-async def test_a_version_the_server_cannot_read_lists_anew(api: Any, kit: Any, quick: Any) -> None:
-    api.once["watch deployments"].append(
-        kit.status(500, "", 'resourceVersion: Invalid value: "abc"')
-    )
-    async with Cluster.connect(kit.settings(api.url), quick) as cluster:
-        cluster.set_namespaces(A)
-        await kit.until(lambda: api.count("list deployments") == 2)
-
-
-async def test_versions_that_go_backwards_list_anew(api: Any, kit: Any, quick: Any) -> None:
-    api.once["watch deployments"].append(kit.lines(bookmark("3")))
-    async with Cluster.connect(kit.settings(api.url), quick) as cluster:
-        cluster.set_namespaces(A)
-        await kit.until(lambda: api.count("list deployments") == 2)
-
-
 async def test_a_version_not_reached_yet_is_waited_for(api: Any, kit: Any, quick: Any) -> None:
     too_new = kit.status(504, "Timeout", "Too large resource version", retry_after=1)
     api.once["watch deployments"].append(too_new)
@@ -222,18 +200,28 @@ async def test_a_version_not_reached_yet_is_waited_for(api: Any, kit: Any, quick
     assert any(1.0 <= seconds <= 1.5 for seconds in quick.slept)
 
 
-async def test_a_line_that_cannot_be_read_lists_anew(api: Any, kit: Any, quick: Any) -> None:
+DEEP = "[" * 100_000 + "]" * 100_000
+UNUSABLE = (
+    status(410, "Expired", "too old resource version"),
+    status(500, "", 'resourceVersion: Invalid value: "abc"'),
+    lines(bookmark("3")),  # the versions go backwards
+    *map(lines, ("<html>", "{}", '{"type":"MODIFIED","object":{"kind":"Dep')),
+    lines('{"type":"ERROR","object":[]}'),
+    *(
+        lines(f'{{"type":"{kind}","object":{DEEP}}}')
+        for kind in ("MODIFIED", "ERROR", "BOOKMARK", "DELETED")
+    ),
+)
+
+
+async def test_after_a_watch_that_cannot_be_used_the_list_is_read_anew(
+    api: Any, kit: Any, quick: Any
+) -> None:
     api.deployment("tenant-a", "research", 1)
-    for nonsense in (
-        "<html>",
-        "{}",
-        '{"type":"MODIFIED","object":{"kind":"Dep',
-        '{"type":"ERROR","object":[]}',
-    ):
-        api.once["watch deployments"].append(kit.lines(nonsense))
+    api.once["watch deployments"].extend(UNUSABLE)
     async with Cluster.connect(kit.settings(api.url), quick) as cluster:
         cluster.set_namespaces(A)
-        await kit.until(lambda: api.count("list deployments") == 5)
+        await kit.until(lambda: api.count("list deployments") == 1 + len(UNUSABLE))
         await kit.until(lambda: replicas(cluster, kit.pool()) == 1)
 
 
@@ -320,19 +308,6 @@ async def test_a_refusal_in_one_namespace_does_not_affect_another(
         api.always.clear()
         await kit.until(lambda: replicas(cluster, kit.pool()) == 2)
     assert all(15.0 <= s <= 30.0 for s in quick.slept if s > 6.0), "asked again slowly"
-
-
-async def test_without_the_right_to_list_events_everything_else_is_seen(
-    api: Any, kit: Any, quick: Any
-) -> None:
-    api.deployment("tenant-a", "research", 1)
-    api.always["list events"] = kit.status(403, "Forbidden", "events is forbidden")
-    async with Cluster.connect(kit.settings(api.url), quick) as cluster:
-        cluster.set_namespaces(A)
-        assert await cluster.synced(5.0)
-        await kit.until(lambda: api.count("list events"))
-        assert replicas(cluster, kit.pool()) == 1
-        assert cluster.workloads.warnings(kit.pool()) == ()
 
 
 async def test_warnings_reach_their_pool(api: Any, kit: Any, quick: Any) -> None:

@@ -80,12 +80,6 @@ async def test_no_answer_in_time_is_unknown(api: Any, kit: Any, quick: Any) -> N
         assert (await write(cluster, kit.pool())).kind is OutcomeKind.UNKNOWN
 
 
-async def test_an_answer_2xx_without_a_scale_is_unknown(api: Any, kit: Any, quick: Any) -> None:
-    api.always["scale"] = kit.lines("<html>welcome</html>")
-    async with Cluster.connect(kit.settings(api.url), quick) as cluster:
-        assert (await write(cluster, kit.pool())).kind is OutcomeKind.UNKNOWN
-
-
 async def test_a_port_where_nothing_listens_is_unreachable(kit: Any, quick: Any) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -123,22 +117,6 @@ async def test_a_write_with_an_old_version_is_a_conflict(api: Any, kit: Any, qui
         assert (await write(cluster, kit.pool(), 2, stale)).kind is OutcomeKind.CONFLICT
     assert api.count("scale") == 1
     assert api.objects["deployments", "tenant-a", "research"]["spec"]["replicas"] == 6
-
-
-async def test_a_write_that_fails_is_sent_once(api: Any, kit: Any, quick: Any) -> None:
-    for number in range(20):
-        api.deployment("tenant-a", f"pool-{number}")
-    versions = {
-        name: found["metadata"]["resourceVersion"] for (_, _, name), found in api.objects.items()
-    }
-    del api.objects["deployments", "tenant-a", "pool-7"]
-    async with Cluster.connect(kit.settings(api.url), quick) as cluster:
-        results = await asyncio.gather(
-            *(write(cluster, kit.pool(name), 5, version) for name, version in versions.items())
-        )
-    kinds = [result.kind for result in results]
-    assert kinds.count(OutcomeKind.APPLIED) == 19
-    assert kinds[7] is OutcomeKind.GONE
 
 
 async def test_nothing_is_sent_while_the_server_asks_us_to_wait(

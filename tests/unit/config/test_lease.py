@@ -2,60 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-
 import pytest
 
-from controller.config import load
+from controller.config import parse
 from controller.model.settings import LeaseSettings, LeaseStore, LeaseTimes
 
-FILE = """\
-version: 1
-nats: {{servers: [nats://localhost]{bucket}}}
-tenants: {{acme: {{tier: growth}}}}
-controller: {{{controller}}}
-"""
+
+def lease(controller: str = "", bucket: str = "agentdash") -> LeaseSettings:
+    nats = f"{{servers: [nats://localhost], bucket: {bucket}}}"
+    text = f"version: 1\nnats: {nats}\ncontroller: {{{controller}}}\n"
+    return parse(text, "fleet.yaml").controller.lease
 
 
-def text(controller: str = "", bucket: str = "") -> str:
-    return FILE.format(controller=controller, bucket=bucket)
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Callable[[str], LeaseSettings]:
-    def read(written: str) -> LeaseSettings:
-        path = tmp_path / "fleet.yaml"
-        path.write_text(written, "utf-8")
-        return load(path).controller.lease
-
-    return read
-
-
-def test_without_a_word_it_is_one_lease_of_the_cluster(
-    settings: Callable[[str], LeaseSettings],
-) -> None:
-    found = settings(text())
+def test_without_a_word_it_is_one_lease_of_the_cluster() -> None:
+    found = lease()
     assert found == LeaseSettings()
-    assert (found.store, found.namespace, found.name) == (
-        LeaseStore.KUBERNETES,
-        "default",
-        "agentdash",
-    )
+    place = (found.store, found.namespace, found.name)
+    assert place == (LeaseStore.KUBERNETES, "default", "agentdash")
 
 
 @pytest.mark.parametrize(
     ("bucket", "name"), [("eu_Fleet-2", "eu-fleet-2"), ("_fleet_", "fleet"), ("__", "agentdash")]
 )
-def test_two_fleets_with_a_bucket_each_have_a_lease_each(
-    settings: Callable[[str], LeaseSettings], bucket: str, name: str
-) -> None:
-    assert settings(text(bucket=f", bucket: {bucket}")).name == name
+def test_two_fleets_with_a_bucket_each_have_a_lease_each(bucket: str, name: str) -> None:
+    assert lease(bucket=bucket).name == name
 
 
-def test_all_of_it_can_be_set(settings: Callable[[str], LeaseSettings]) -> None:
-    lease = "store: nats, name: one, namespace: two, duration: 1m, renew_deadline: 40s, retry: 5s"
-    assert settings(text(f"lease: {{{lease}}}")) == LeaseSettings(
+def test_all_of_it_can_be_set() -> None:
+    keys = "store: nats, name: one, namespace: two, duration: 1m, renew_deadline: 40s, retry: 5s"
+    assert lease(f"lease: {{{keys}}}") == LeaseSettings(
         store=LeaseStore.NATS,
         name="one",
         namespace="two",

@@ -13,22 +13,19 @@ from controller.config import FleetFileError, load, parse
 from controller.model.fleet import (
     Behavior,
     Fleet,
-    PolicyType,
     Pool,
     Rule,
-    ScalingPolicy,
     ScalingRules,
     SelectPolicy,
     Tenant,
     Tier,
 )
-from controller.model.ids import pool_key
+from controller.model.ids import QueueName, pool_key
 from controller.model.settings import (
     ControllerSettings,
     KubernetesSettings,
     NatsCredentials,
     NatsSettings,
-    NatsTls,
     SecretRef,
     Settings,
 )
@@ -82,53 +79,13 @@ def test_a_key_that_is_left_out_has_its_default(fleet: dict[str, Any], dump: Dum
     )
 
 
-def test_every_written_value_is_kept() -> None:
-    settings = parse(
-        """
-version: 1
-nats:
-  servers: [wss://a.example:443/nats, "ws://[::1]:80"]
-  credentials: {user: agentdash, password: {env: NATS_PASSWORD}}
-  tls: {ca: ca.pem, cert: cert.pem, key: key.pem}
-kubernetes: {context: arn:aws:eks:eu-1:7:cluster/x, selector: "app=a,!b,c in (d, e)"}
-controller: {interval: 500ms, read_only: true}
-tiers: {gold: {priority: 7}}
-tenants: {acme: {tier: gold, namespace: tenant-acme, timezone: UTC}}
-pools:
-  - name: research
-    tenant: acme
-    deployment: research.v2
-    queue: {stream: TASKS, consumer: c}
-    slots: 4
-    replicas: {min: 2, max: 3}
-    rule: native
-    target: 2
-    activation: 5
-    cooldown: 1h30m
-    initial_cooldown: 90
-""",
-        "fleet.yaml",
-    )
-    assert settings.nats.servers == ("wss://a.example:443/nats", "ws://[::1]:80")
-    assert settings.nats.credentials == NatsCredentials(
-        user="agentdash", password=SecretRef(env="NATS_PASSWORD")
-    )
-    assert settings.nats.tls == NatsTls(ca="ca.pem", cert="cert.pem", key="key.pem")
-    assert settings.kubernetes == KubernetesSettings(
-        context="arn:aws:eks:eu-1:7:cluster/x", selector="app=a,!b,c in (d, e)"
-    )
-    assert settings.controller == ControllerSettings(interval_s=0.5, read_only=True)
-    assert settings.fleet.tiers == (Tier(name="gold", priority=7),)
-    (pool,) = settings.fleet.pools
-    assert (pool.namespace, pool.deployment) == ("tenant-acme", "research.v2")
-    assert (pool.slots, pool.target, pool.activation) == (4, 2, 5)
-    assert (pool.min, pool.max) == (2, 3)
-    assert (pool.cooldown_s, pool.initial_cooldown_s) == (5400.0, 90.0)
-
-
 @pytest.mark.parametrize(
     ("written", "credentials"),
     [
+        (
+            {"user": "agentdash", "password": {"env": "NATS_PASSWORD"}},
+            NatsCredentials(user="agentdash", password=SecretRef(env="NATS_PASSWORD")),
+        ),
         ({"file": "nats.creds"}, NatsCredentials(creds=SecretRef(file="nats.creds"))),
         ({"token": {"file": "token"}}, NatsCredentials(token=SecretRef(file="token"))),
         ({"nkey": {"env": "SEED"}}, NatsCredentials(nkey=SecretRef(env="SEED"))),
@@ -140,38 +97,6 @@ def test_each_way_to_log_in(
 ) -> None:
     fleet["nats"]["credentials"] = written
     assert parse(dump(fleet), "fleet.yaml").nats.credentials == credentials
-
-
-def test_target_follows_slots(fleet: dict[str, Any], dump: Dump) -> None:
-    fleet["pools"][0]["slots"] = 8
-    assert only_pool(fleet, dump).target == 8
-
-
-def test_a_direction_keeps_its_own_policies_and_the_other_stays_without(
-    fleet: dict[str, Any], dump: Dump
-) -> None:
-    policies = [
-        {"type": "Pods", "value": 10, "periodSeconds": 60},
-        {"type": "Percent", "value": 100, "periodSeconds": 15},
-    ]
-    fleet["pools"][0]["behavior"] = {
-        "scaleUp": {
-            "stabilizationWindowSeconds": 30,
-            "selectPolicy": "Min",
-            "policies": policies,
-        }
-    }
-    assert only_pool(fleet, dump).behavior == Behavior(
-        scale_up=ScalingRules(
-            stabilization_window_s=30,
-            select_policy=SelectPolicy.MIN,
-            policies=(
-                ScalingPolicy(type=PolicyType.PODS, value=10, period_s=60),
-                ScalingPolicy(type=PolicyType.PERCENT, value=100, period_s=15),
-            ),
-        ),
-        scale_down=ScalingRules(stabilization_window_s=300),
-    )
 
 
 def test_a_written_window_of_zero_is_not_the_default(fleet: dict[str, Any], dump: Dump) -> None:
@@ -189,41 +114,6 @@ def test_null_means_not_set(fleet: dict[str, Any], dump: Dump) -> None:
     fleet["pools"][0] |= {"warm": None, "nodes": None, "metrics": None, "modifiers": None}
     fleet["pools"][0]["replicas"]["idle"] = None
     assert parse(dump(fleet), "fleet.yaml") == plain
-
-
-def test_idle_may_be_less_than_min(fleet: dict[str, Any], dump: Dump) -> None:
-    fleet["pools"][0]["replicas"] = {"min": 2, "max": 10, "idle": 1}
-    (pool,) = parse(dump(fleet), "fleet.yaml").fleet.pools
-    assert (pool.min, pool.max, pool.idle) == (2, 10, 1)
-
-
-def test_anchors_and_merge_keys_spare_repetition() -> None:
-    settings = parse(
-        """
-version: 1
-nats: {servers: [nats://localhost]}
-tenants: {acme: {tier: growth}}
-pools:
-  - &usual
-    name: a
-    tenant: acme
-    queue: {stream: TASKS, consumer: a}
-    replicas: {max: 3}
-  - {<<: *usual, name: b, queue: {stream: TASKS, consumer: b}}
-""",
-        "fleet.yaml",
-    )
-    assert [(pool.key, pool.max) for pool in settings.fleet.pools] == [("acme/a", 3), ("acme/b", 3)]
-
-
-def test_a_thousand_pools_keep_the_files_order(fleet: dict[str, Any], dump: Dump) -> None:
-    (pool,) = fleet["pools"]
-    fleet["pools"] = [
-        pool | {"name": f"p{number}", "queue": {"stream": "TASKS", "consumer": f"c{number}"}}
-        for number in range(1000)
-    ]
-    pools = parse(dump(fleet), "fleet.yaml").fleet.pools
-    assert [pool.name for pool in pools] == [f"p{number}" for number in range(1000)]
 
 
 def test_a_file_is_read_anew_at_each_load(
@@ -269,3 +159,13 @@ def test_too_large_a_file_is_refused_before_it_is_read_whole(tmp_path: Path) -> 
         load(path)
     with pytest.raises(FleetFileError, match="larger than 16 MiB"):
         parse("#" * (2**24 + 1), "fleet.yaml")
+
+
+def test_the_queues_of_a_pool_stand_in_the_order_of_their_priority(
+    fleet: dict[str, Any], dump: Dump
+) -> None:
+    del fleet["pools"][0]["queue"]
+    fleet["pools"][0]["queues"] = [{"stream": "S", "consumer": name} for name in ("high", "low")]
+    pool = only_pool(fleet, dump)
+    assert pool.queues == (QueueName("S", "high"), QueueName("S", "low"))
+    assert (pool.stream, pool.consumer) == ("S", "high")

@@ -31,34 +31,6 @@ from controller.kube.writes import outcome
 from controller.model.decision import OutcomeKind
 from controller.model.readings import Why
 
-REFUSALS = {  # (file, step) → the outcome of such a write, and the Status' reason
-    ("access", "bad-token"): (OutcomeKind.UNAUTHORIZED, "Unauthorized"),
-    ("access", "forbidden-list"): (OutcomeKind.FORBIDDEN, "Forbidden"),
-    ("access", "forbidden-scale"): (OutcomeKind.FORBIDDEN, "Forbidden"),
-    ("access", "forbidden-watch"): (OutcomeKind.FORBIDDEN, "Forbidden"),
-    ("access", "no-token"): (OutcomeKind.FORBIDDEN, "Forbidden"),
-    ("autoscaling", "hpa-min-zero"): (OutcomeKind.INVALID, "Invalid"),
-    ("deletion", "delete-again"): (OutcomeKind.GONE, "NotFound"),
-    ("expired", "continue"): (OutcomeKind.GONE, "Expired"),
-    ("limits", "pod-over-quota"): (OutcomeKind.FORBIDDEN, "Forbidden"),
-    ("pods", "delete-with-precondition-wrong-uid"): (OutcomeKind.CONFLICT, "Conflict"),
-    ("pods", "evict-blocked"): (OutcomeKind.THROTTLED, "TooManyRequests"),
-    ("pods", "list-bad-field-selector"): (OutcomeKind.INVALID, "BadRequest"),
-    ("scale", "patch-stale"): (OutcomeKind.CONFLICT, "Conflict"),
-    ("scale", "put-stale"): (OutcomeKind.CONFLICT, "Conflict"),
-    ("scale", "patch-wrong-uid"): (OutcomeKind.CONFLICT, "Conflict"),
-    ("scale", "apply"): (OutcomeKind.CONFLICT, "Conflict"),
-    ("scale", "patch-missing"): (OutcomeKind.GONE, "NotFound"),
-    ("scale", "patch-negative"): (OutcomeKind.INVALID, "Invalid"),
-    ("scale", "patch-string"): (OutcomeKind.INVALID, "Invalid"),
-    ("scale", "patch-huge"): (OutcomeKind.INVALID, "Invalid"),
-    ("scale", "patch-unknown-field-strict"): (OutcomeKind.INVALID, "Invalid"),
-    ("scale", "patch-json-test-fails"): (OutcomeKind.INVALID, "Invalid"),
-    ("scale", "patch-garbage"): (OutcomeKind.INVALID, "BadRequest"),
-    ("scale", "patch-no-content-type"): (OutcomeKind.INVALID, "UnsupportedMediaType"),
-    ("watch", "bad-version"): (OutcomeKind.FAILED, ""),
-    ("watch", "list-future-version"): (OutcomeKind.FAILED, "Timeout"),
-}
 BY_STATUS = {
     400: OutcomeKind.INVALID,
     401: OutcomeKind.UNAUTHORIZED,
@@ -95,9 +67,8 @@ def test_every_recorded_refusal_is_typed_and_short(recorded: Any) -> None:
         assert error.detail, (file, step["step"])
         assert len(error.detail) <= DETAIL_LIMIT
         assert outcome(error).kind is BY_STATUS[answer["status"]], (file, step["step"])
-        if (known := REFUSALS.get((file, step["step"]))) is not None:
-            assert (outcome(error).kind, error.reason) == known
-    assert seen >= len(REFUSALS)
+        assert error.reason == answer.get("body", {}).get("reason", "")
+    assert seen > 20
 
 
 def test_every_recorded_object_that_we_read_can_be_read(recorded: Any) -> None:

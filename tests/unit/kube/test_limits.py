@@ -59,12 +59,3 @@ async def test_a_cancelled_writer_gives_up_its_place() -> None:
             writer.cancel()
         async with asyncio.timeout(1.0):
             await left
-
-
-async def test_an_idle_gate_allows_a_whole_burst_again() -> None:
-    gate = WriteGate(per_second=0.001, burst=3)
-    async with running(gate):
-        for _ in range(3):
-            async with asyncio.timeout(1.0):
-                await gate.enter(urgent=False)
-            await rounds()

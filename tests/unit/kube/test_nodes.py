@@ -178,11 +178,6 @@ def test_a_class_has_the_nodes_it_selects_and_those_that_may_be_added(
     assert cpus(seen(*nodes), *classes) == cores
 
 
-def test_open_nodes_add_up_in_every_amount() -> None:
-    room = known(seen(node("a"), node("b", cpu="3920m"))).resources
-    assert room == Resources(replicas=220, cpu_milli=7920, memory_bytes=16 * GI)
-
-
 def test_a_class_without_nodes_has_the_size_of_its_last_ones() -> None:
     view = seen(spot("a", cpu="2"))
     assert cpus(view, SPOT) == {"": 8, "spot": 8}
@@ -239,19 +234,6 @@ def test_where_no_node_was_ever_readable_there_is_no_reading(odd: str, why: Why)
     reading = reading_of(seen(node("a", cpu=odd)))
     assert isinstance(reading, Absent)
     assert (reading.why, reading.at) == (why, 9.0)
-
-
-def test_a_reading_that_is_stale_already_stays_as_it_is() -> None:
-    view = seen(node("a"), node("b", cpu="-1"))
-    lost = believed(Stale(value=view.room(()), at=1.0, why=Why.DISCONNECTED))
-    assert lost == Stale(value=known(view), at=1.0, why=Why.DISCONNECTED)
-
-
-def test_the_same_fault_again_is_the_same_object() -> None:
-    view = seen(node("a"), node("b", cpu="-1"))
-    room = view.room(())
-    view.put(node("b", cpu="-1", labels={"heartbeat": "2"}))
-    assert view.room(()) is room
 
 
 def test_room_stays_within_what_kubernetes_can_count() -> None:

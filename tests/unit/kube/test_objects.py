@@ -105,12 +105,6 @@ def test_a_deployment_that_is_being_deleted_is_no_target() -> None:
     assert workload(deployment(metadata={"deletionTimestamp": stamp(0)})) is None
 
 
-def test_what_the_template_requests_is_what_a_replica_takes() -> None:
-    asked = read(spec=asking({"cpu": "250m", "memory": "512Mi"})).requests
-    assert asked == Resources(cpu_milli=250, memory_bytes=512 * 2**20)
-    assert read().requests == Resources()
-
-
 def test_only_annotations_for_autoscalers_are_kept_and_cleaned() -> None:
     written = {
         "autoscaling.keda.sh/paused": "true",
@@ -219,18 +213,6 @@ def test_a_stateful_set_with_an_impossible_first_ordinal_is_refused() -> None:
     found = workload(deployment(spec={"ordinals": {"start": -1}}), SET)
     assert isinstance(found, Refused)
     assert found.detail == "spec.ordinals.start is -1"
-
-
-def test_the_recorded_deployment_hit_by_a_quota_says_so(recorded: Any) -> None:
-    raw = recorded.body("limits", "deployment-replica-failure")
-    seen = WorkloadView(lambda _: None).read(msgspec.Raw(raw))
-    assert seen is not None
-    found = seen.found
-    assert isinstance(found, Workload)
-    assert (found.replicas, found.current, found.ready) == (12, 7, 1)
-    assert found.message.endswith(
-        "exceeded quota: tenant, requested: pods=1, used: pods=8, limited: pods=8"
-    )
 
 
 OWNER = {"kind": "ReplicaSet", "name": "research-85fcf8dd4d", "controller": True}
@@ -417,13 +399,6 @@ def test_text_that_is_no_time_is_none(text: str | None, seconds: float | None) -
     assert unix_seconds(text) == seconds
 
 
-def test_the_recorded_pod_that_fits_nowhere_has_the_schedulers_message(recorded: Any) -> None:
-    (raw,) = json.loads(recorded.body("limits", "pod-unschedulable"))["items"]
-    found = read_pod(json.dumps(raw).encode())
-    assert (found.phase, found.reason) == (PodPhase.UNSCHEDULED, "Unschedulable")
-    assert found.message.startswith("0/3 nodes are available: 3 Insufficient cpu")
-
-
 def test_the_recorded_life_of_a_pod(recorded: Any) -> None:
     lines = recorded.answer("pod-life", "scale-0-1-0")["lines"]
     assert [read_pod(json.dumps(line["object"]).encode()).phase for line in lines] == [
@@ -459,12 +434,6 @@ def test_a_pod_of_a_stateful_set_has_an_ordinal_and_a_revision() -> None:
     meta = {"name": "research-v2-12", "labels": labels, "ownerReferences": [SET_OWNER]}
     found = read_pod(pod(meta=meta, phase="Pending"))
     assert (found.ordinal, found.generation) == (12, "research-v2-77d4")
-
-
-def test_a_pod_that_cannot_be_read_is_refused_in_its_own_pool() -> None:
-    found = record(pod(phase=3))
-    assert found.workload == WorkloadName("research")
-    assert isinstance(found.found, Refused)
 
 
 def test_a_pod_whose_requests_cannot_be_believed_counts_as_one_pod() -> None:

@@ -59,12 +59,6 @@ def test_a_quota_of_some_pods_only_is_no_limit_for_all(scope: dict[str, Any]) ->
     assert view.hard == Resources()
 
 
-def test_a_quota_of_zero_is_a_limit() -> None:
-    view = QuotaView()
-    view.put(quota(hard={"pods": "0", "cpu": 0}))
-    assert view.hard == Resources(replicas=0, cpu_milli=0)
-
-
 def read(view: QuotaView) -> Reading[Resources]:
     return quota_reading(believed(Fresh(value=view.hard, at=100.0)), fresh(NONE))
 

@@ -10,7 +10,6 @@ import pytest
 from controller.kube import wire
 from controller.kube.supply import requested
 from controller.model.scarcity import Resources
-from controller.notation.quantity import exact_amount, rounded_down
 
 MI = 2**20
 
@@ -32,40 +31,6 @@ def cpu(*containers: dict[str, Any], **spec: Any) -> int | None:
 
 
 SIDECAR = {"restartPolicy": "Always"}
-
-
-@pytest.mark.parametrize(
-    ("written", "milli"),
-    [
-        ("250m", 250),
-        ("2", 2000),
-        (2, 2000),
-        (0.5, 500),
-        ("1.5", 1500),
-        ("100u", 0),
-        ("1k", 10**6),
-        ("1e3", 10**6),
-        (".5", 500),
-        ("0", 0),
-    ],
-)
-def test_a_quantity_is_read_exactly(written: str | float, milli: int) -> None:
-    assert rounded_down(exact_amount(written), 1000) == milli
-
-
-def test_binary_and_decimal_suffixes_differ() -> None:
-    assert [exact_amount(each) for each in ("1Ki", "1k", "128Mi")] == [1024, 1000, 128 * MI]
-
-
-@pytest.mark.parametrize(
-    "written", ["", "abc", "1 Gi", "-1", "1Z", "1KI", "0x10", "9" * 21, "8Ei", "1e99", "\x1b[31m"]
-)
-def test_text_that_is_no_amount_is_refused_in_clean_text(written: str) -> None:
-    with pytest.raises(
-        ValueError, match=r"^'[ -~\ufffd]*' is (no quantity|negative|more than )"
-    ) as refused:
-        exact_amount(written)
-    assert len(str(refused.value)) < 80
 
 
 def test_containers_add_up_and_part_of_a_unit_is_one() -> None:

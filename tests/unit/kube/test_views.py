@@ -93,14 +93,6 @@ def test_a_complete_list_removes_what_it_does_not_name() -> None:
     assert changes == ["a"]
 
 
-def test_the_same_again_is_no_change() -> None:
-    changes = Changes()
-    view = WorkloadView(changes.note)
-    view.put(deployment("a"))
-    view.put(deployment("a"))
-    assert changes == ["a"]
-
-
 def asking(cpu: str, replicas: int = 8, version: str = "10", uid: str = "u") -> msgspec.Raw:
     containers = [{"resources": {"requests": {"cpu": cpu}}}]
     return raw(
@@ -220,18 +212,6 @@ def test_pods_are_counted_by_deployment() -> None:
     assert [item.name for item in pods(view, "research").items] == ["r-2"]
     assert pods(view, "nobody") == Pods()
     assert changes == ["research", "research", "browser", "research"]
-
-
-def test_a_count_is_made_anew_only_for_the_pool_that_changed() -> None:
-    view = PodView(Changes().append)
-    view.replace([pod("r-1"), pod("b-1", "browser")])
-    research, browser = view.get(WorkloadName("research")), view.get(WorkloadName("browser"))
-    view.put(pod("r-2"))
-    assert view.get(WorkloadName("browser")) is browser
-    assert view.get(WorkloadName("research")) is not research
-    same = view.get(WorkloadName("research"))
-    view.put(pod("r-2"))
-    assert view.get(WorkloadName("research")) is same
 
 
 def test_a_pod_that_cannot_be_read_blinds_its_own_pool_only() -> None:

@@ -269,27 +269,6 @@ async def test_silence_makes_stale_in_time(watched: Watched) -> None:
     assert isinstance(watched.workloads.workload(RESEARCH), Fresh)
 
 
-async def test_a_watch_that_is_down_is_stale_after_the_grace(watched: Watched) -> None:
-    watched.watch()
-    watched.deployment()
-    fresh = watched.workloads.workload(RESEARCH)
-    watched.namespace.reflectors["deployments"].freshness.broke(Why.DISCONNECTED, "reset")
-    watched.clock.advance(WATCH_GRACE_S)
-    assert watched.workloads.workload(RESEARCH) is fresh
-    watched.clock.advance(0.1)
-    assert isinstance(watched.workloads.workload(RESEARCH), Stale)
-
-
-async def test_a_namespace_that_goes_takes_its_readings_with_it(watched: Watched) -> None:
-    watched.watch()
-    watched.deployment()
-    assert isinstance(watched.workloads.workload(RESEARCH), Fresh)
-    watched.workloads.set_namespaces(frozenset())
-    gone = watched.workloads.workload(RESEARCH)
-    assert isinstance(gone, Absent)
-    assert gone.why is Why.NEVER_READ
-
-
 async def test_a_clock_that_was_set_makes_every_reading_anew(watched: Watched) -> None:
     watched.watch()
     watched.deployment()

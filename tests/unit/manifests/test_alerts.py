@@ -95,31 +95,24 @@ def test_prometheus_takes_the_rules(rules: Path) -> None:
     promtool("check", "rules", "--lint-fatal", rules)
 
 
-@needs_promtool
-@pytest.mark.parametrize("alert", [None, *(each.name for each in ALERTS)])
-def test_each_fault_fires_its_alert_and_no_other(alert: str | None, rules: Path) -> None:
+def story(alert: str | None) -> dict[str, object]:
+    """A case of promtool: two hours of a healthy fleet with the fault of one alert."""
     series = {**HEALTHY, **FAULTS.get(alert or "", {})}
     results = 2 if alert == "AgentdashContested" else 1
     fired = [{"labels": f'{{alertname="{alert}"}}', "value": results}] if alert else []
-    case = {
-        "rule_files": [str(rules)],
-        "evaluation_interval": "30s",
-        "tests": [
-            {
-                "interval": "30s",
-                "input_series": [
-                    {"series": name, "values": values} for name, values in series.items()
-                ],
-                "promql_expr_test": [
-                    {
-                        "expr": 'count by (alertname) (ALERTS{alertstate="firing"})',
-                        "eval_time": "2h",
-                        "exp_samples": fired,
-                    }
-                ],
-            }
-        ],
+    expr = 'count by (alertname) (ALERTS{alertstate="firing"})'
+    return {
+        "name": alert or "a healthy fleet",
+        "interval": "30s",
+        "input_series": [{"series": name, "values": values} for name, values in series.items()],
+        "promql_expr_test": [{"expr": expr, "eval_time": "2h", "exp_samples": fired}],
     }
+
+
+@needs_promtool
+def test_each_fault_fires_its_alert_and_no_other(rules: Path) -> None:
+    stories = [story(alert) for alert in (None, *(each.name for each in ALERTS))]
+    case = {"rule_files": [str(rules)], "evaluation_interval": "30s", "tests": stories}
     path = rules.with_name("case.yaml")
     path.write_text(json.dumps(case), "utf-8")
     promtool("test", "rules", path)

@@ -7,10 +7,11 @@ from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller.notation.cron import Cron, CronError, last_firing, read_cron
+from support.examples import scaled
 
 NEW_YORK = ZoneInfo("America/New_York")
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -128,6 +129,7 @@ fields = st.tuples(
 zones = st.sampled_from([NEW_YORK, BERLIN, LORD_HOWE, ZoneInfo("UTC"), ZoneInfo("Asia/Kolkata")])
 
 
+@settings(max_examples=scaled(30))
 @given(fields=fields, zone=zones, minute=st.integers(29_000_000, 31_000_000))
 def test_it_is_the_latest_of_the_moments_that_the_clock_shows(
     fields: tuple[str, ...], zone: ZoneInfo, minute: int
