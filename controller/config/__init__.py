@@ -48,35 +48,24 @@ def parse(text: str, name: str) -> Settings:
 
     Raises FleetFileError with all problems, in the file's order.
     """
-    document = _document(text, name)
-    settings = _settings(document)
-    notices = checks.notices(document, settings.fleet)
-    return msgspec.structs.replace(settings, notices=tuple(notices))
-
-
-def _document(text: str, name: str) -> Document:
     name = clean(name)
     if len(text) > MAX_BYTES:
         raise _whole_file(name, _TOO_LARGE)
     document = documents.read(text, name)
     if document.data is None:
         raise _whole_file(name, "is empty: a fleet file has at least version and nats")
-    return document
-
-
-def _settings(document: Document) -> Settings:
-    found = [
-        *document.problems,
-        *checks.problems(document),
-    ]
+    found = [*document.problems, *checks.problems(document)]
     try:
         file = FleetFile.model_validate(document.data)
     except ValidationError as error:
-        raise FleetFileError([*found, *_in_words(error, document)]) from None
+        wrong = [_problem(details, document) for details in error.errors(include_url=False)]
+        raise FleetFileError([*found, *wrong]) from None
     found += checks.contradictions([pool.schedules for pool in file.pools], document)
     if found:
         raise FleetFileError(found)
-    return file.value()
+    settings = file.value()
+    notices = checks.notices(document, settings.fleet)
+    return msgspec.structs.replace(settings, notices=tuple(notices))
 
 
 def json_schema() -> dict[str, Any]:
@@ -112,12 +101,8 @@ def _whole_file(
     return FleetFileError([documents.problem_at(name, at, message)])
 
 
-def _in_words(error: ValidationError, document: Document) -> list[Problem]:
-    """One problem for each error, with the position to correct."""
-    return [_problem(details, document) for details in error.errors(include_url=False)]
-
-
 def _problem(details: ErrorDetails, document: Document) -> Problem:
+    """An error of pydantic in words, with the position to correct."""
     path, kind = details["loc"], details["type"]
     if kind == "extra_forbidden":
         if (section := _section_at(path[:-1])) is SecretEntry:  # the key may be the secret itself
@@ -127,7 +112,8 @@ def _problem(details: ErrorDetails, document: Document) -> Problem:
         return document.problem(path, _missing(path))
     if path[-1:] == ("[key]",):
         return document.problem(path[:-1], _value_error(details), at_key=True)
-    return document.problem(path, _sentence(details))
+    say = _SENTENCES.get(kind)
+    return document.problem(path, say(details) if say else details["msg"])
 
 
 def _unknown_key(section: type[Section], key: str) -> str:
@@ -170,11 +156,6 @@ def _content(annotation: Any) -> tuple[type[Section] | None, bool]:
         if inner is not None:
             return inner, is_collection or get_origin(annotation) in {list, dict}
     return None, False
-
-
-def _sentence(details: ErrorDetails) -> str:
-    say = _SENTENCES.get(details["type"])
-    return say(details) if say else details["msg"]
 
 
 def _is_private(details: ErrorDetails) -> bool:
@@ -221,11 +202,8 @@ def _value_error(details: ErrorDetails) -> str:
 
 
 def _wrong_value(details: ErrorDetails) -> str:
-    return f"must be {_expected(details)}, not {_written(details)}"
-
-
-def _expected(details: ErrorDetails) -> str:
-    return str(_context(details)["expected"]).replace("'", '"')
+    expected = str(_context(details)["expected"]).replace("'", '"')
+    return f"must be {expected}, not {_written(details)}"
 
 
 def _not_a_section(details: ErrorDetails) -> str:

@@ -128,11 +128,8 @@ def prometheus_rule(options: Installation) -> Manifest:
     return an_object(
         "Alerts, for the Prometheus operator.",
         "PrometheusRule",
-        NAME,
         options.namespace,
-        {
-            "spec": {"groups": [_group()]},
-        },
+        spec={"groups": [_group()]},
     )
 
 

@@ -15,6 +15,11 @@ import yaml
 from controller.model.value import Value
 
 Json = dict[str, Any]
+NAME: Final = "agentdash"
+LABELS: Final = {"app.kubernetes.io/name": NAME}
+METRICS_PORT: Final = 9464
+USER: Final = 65532
+"""The user that distroless images call nonroot."""
 RBAC: Final = "rbac.authorization.k8s.io"
 _WIDTH: Final = 96
 # what YAML 1.2, which Kubernetes reads, takes for a number, and PyYAML (YAML 1.1) does not
@@ -62,15 +67,12 @@ KINDS: Final = tuple(_API_VERSIONS)
 """What is printed, in the order in which it can be applied."""
 
 
-def an_object(
-    note: str, kind: str, name: str, namespace: str = "", body: Json | None = None
-) -> Manifest:
+def an_object(note: str, kind: str, namespace: str, name: str = NAME, **body: object) -> Manifest:
     """One object of this name; without a namespace it belongs to the whole cluster."""
     place = {"namespace": namespace} if namespace else {}
     metadata = {"name": name, **place, "labels": dict(LABELS)}
     return Manifest(
-        note,
-        {"apiVersion": _API_VERSIONS[kind], "kind": kind, "metadata": metadata, **(body or {})},
+        note, {"apiVersion": _API_VERSIONS[kind], "kind": kind, "metadata": metadata, **body}
     )
 
 
@@ -164,13 +166,6 @@ def _comment(note: str) -> Iterator[str]:
 
 def _wrapped(paragraph: str) -> list[str]:
     return textwrap.wrap(paragraph, _WIDTH, break_on_hyphens=False)
-
-
-NAME: Final = "agentdash"
-LABELS: Final = {"app.kubernetes.io/name": NAME}
-METRICS_PORT: Final = 9464
-USER: Final = 65532
-"""The user that distroless images call nonroot."""
 
 
 class ManifestError(Exception):

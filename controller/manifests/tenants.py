@@ -60,17 +60,15 @@ def _priorities(fleet: Fleet) -> Iterator[Manifest]:
         yield an_object(
             f"For the pods of tenants in tier {tier.name}: priorityClassName in the Deployment.",
             "PriorityClass",
-            f"{NAME}-{tier.name}",
             "",
-            {
-                "value": tier.priority,
-                "preemptionPolicy": Noted(
-                    "a pod that waits is scheduled first, but ends no busy one: agentdash makes "
-                    "room by lower targets, and busy replicas finish",
-                    "Never",
-                ),
-                "description": f"Agents of tenants in tier {tier.name}.",
-            },
+            f"{NAME}-{tier.name}",
+            value=tier.priority,
+            preemptionPolicy=Noted(
+                "a pod that waits is scheduled first, but ends no busy one: agentdash makes "
+                "room by lower targets, and busy replicas finish",
+                "Never",
+            ),
+            description=f"Agents of tenants in tier {tier.name}.",
         )
 
 
@@ -101,11 +99,8 @@ def _quota(namespace: str, hard: dict[str, str]) -> Manifest:
         "pods of the namespace, those of a rollout too; with a quota of CPU or memory it refuses "
         "pods that request none.",
         "ResourceQuota",
-        NAME,
         namespace,
-        {
-            "spec": {"hard": hard},
-        },
+        spec={"hard": hard},
     )
 
 
@@ -116,11 +111,9 @@ def _meeting_place(namespace: str, selector: str | None) -> Manifest:
         f"Agents of {namespace} find each other by the DNS name agents.{namespace}: it answers "
         f"with the addresses of all ready pods that have the label {words}.",
         "Service",
-        "agents",
         namespace,
-        {
-            "spec": {"clusterIP": "None", "selector": labels},
-        },
+        "agents",
+        spec={"clusterIP": "None", "selector": labels},
     )
 
 
@@ -145,13 +138,10 @@ def network(settings: Settings, options: Installation) -> Iterator[Manifest]:
     yield an_object(
         "The port of /metrics. Followers answer too: the metric agentdash_leader tells them apart.",
         "Service",
-        NAME,
         options.namespace,
-        {
-            "spec": {
-                "selector": dict(LABELS),
-                "ports": [{"name": "metrics", "port": METRICS_PORT, "targetPort": "metrics"}],
-            },
+        spec={
+            "selector": dict(LABELS),
+            "ports": [{"name": "metrics", "port": METRICS_PORT, "targetPort": "metrics"}],
         },
     )
     yield an_object(
@@ -159,20 +149,17 @@ def network(settings: Settings, options: Installation) -> Iterator[Manifest]:
         "them. Ports are those of the pods behind a Service: where a Service maps its port to "
         "another, write that one.",
         "NetworkPolicy",
-        NAME,
         options.namespace,
-        {
-            "spec": {
-                "podSelector": {"matchLabels": dict(LABELS)},
-                "policyTypes": ["Ingress", "Egress"],
-                "ingress": [
-                    Noted(
-                        "/metrics and /readyz, from pods of this cluster only",
-                        {"from": [{"namespaceSelector": {}}], "ports": [_port(METRICS_PORT)]},
-                    )
-                ],
-                "egress": list(_egress(settings, options)),
-            },
+        spec={
+            "podSelector": {"matchLabels": dict(LABELS)},
+            "policyTypes": ["Ingress", "Egress"],
+            "ingress": [
+                Noted(
+                    "/metrics and /readyz, from pods of this cluster only",
+                    {"from": [{"namespaceSelector": {}}], "ports": [_port(METRICS_PORT)]},
+                )
+            ],
+            "egress": list(_egress(settings, options)),
         },
     )
     if options.service_monitor:
@@ -235,13 +222,10 @@ def _monitor(options: Installation) -> Manifest:
     return an_object(
         "For the Prometheus operator.",
         "ServiceMonitor",
-        NAME,
         options.namespace,
-        {
-            "spec": {
-                "selector": {"matchLabels": dict(LABELS)},
-                "endpoints": [{"port": "metrics", "path": "/metrics", "interval": "15s"}],
-            },
+        spec={
+            "selector": {"matchLabels": dict(LABELS)},
+            "endpoints": [{"port": "metrics", "path": "/metrics", "interval": "15s"}],
         },
     )
 
@@ -256,9 +240,7 @@ def access(settings: Settings, options: Installation) -> Iterator[Manifest]:
     yield an_object(
         "What agentdash logs in as. Its token is renewed by the kubelet and read again.",
         "ServiceAccount",
-        NAME,
         options.namespace,
-        {},
     )
     for namespace in dict.fromkeys(pool.namespace for pool in settings.fleet.pools):
         yield from _role(NAME, namespace, tenant_rights(settings, namespace), options)
@@ -279,21 +261,17 @@ def _role(
         f"What agentdash may do {place}: nothing else, and no Secrets. The comment above a "
         "rule says what it is for and, where it is optional, what happens without it.",
         kind,
-        name,
         namespace,
-        {
-            "rules": [Noted(_why(right), _rule(right)) for right in rights],
-        },
+        name,
+        rules=[Noted(_why(right), _rule(right)) for right in rights],
     )
     yield an_object(
         "",
         f"{kind}Binding",
-        name,
         namespace,
-        {
-            "roleRef": {"apiGroup": RBAC, "kind": kind, "name": name},
-            "subjects": [{"kind": "ServiceAccount", "name": NAME, "namespace": options.namespace}],
-        },
+        name,
+        roleRef={"apiGroup": RBAC, "kind": kind, "name": name},
+        subjects=[{"kind": "ServiceAccount", "name": NAME, "namespace": options.namespace}],
     )
 
 

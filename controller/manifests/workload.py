@@ -169,43 +169,34 @@ def workload(settings: Settings, fleet_text: str, options: Installation) -> Iter
     yield an_object(
         "The fleet file. It names where secrets are and holds none.",
         "ConfigMap",
-        NAME,
         options.namespace,
-        {
-            "data": {"fleet.yaml": text},
-        },
+        data={"fleet.yaml": text},
     )
     yield an_object(
         "A drained node takes one of the two pods at a time.",
         "PodDisruptionBudget",
-        NAME,
         options.namespace,
-        {
-            "spec": {"maxUnavailable": 1, "selector": {"matchLabels": dict(LABELS)}},
-        },
+        spec={"maxUnavailable": 1, "selector": {"matchLabels": dict(LABELS)}},
     )
     found = mounts(settings)
     yield an_object(
         _about(found, options),
         "Deployment",
-        NAME,
         options.namespace,
-        {
-            "spec": {
-                "replicas": Noted("one leads, the other takes over", _REPLICAS),
-                "selector": {"matchLabels": dict(LABELS)},
-                "template": {
-                    "metadata": {
-                        "labels": dict(LABELS),
-                        "annotations": {
-                            "agentdash.dev/fleet": Noted(
-                                "another fleet file is another pod: it is read at the start",
-                                hashlib.sha256(text.encode()).hexdigest()[:16],
-                            )
-                        },
+        spec={
+            "replicas": Noted("one leads, the other takes over", _REPLICAS),
+            "selector": {"matchLabels": dict(LABELS)},
+            "template": {
+                "metadata": {
+                    "labels": dict(LABELS),
+                    "annotations": {
+                        "agentdash.dev/fleet": Noted(
+                            "another fleet file is another pod: it is read at the start",
+                            hashlib.sha256(text.encode()).hexdigest()[:16],
+                        )
                     },
-                    "spec": _pod(found, options),
                 },
+                "spec": _pod(found, options),
             },
         },
     )

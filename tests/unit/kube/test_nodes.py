@@ -236,6 +236,13 @@ def test_where_no_node_was_ever_readable_there_is_no_reading(odd: str, why: Why)
     assert (reading.why, reading.at) == (why, 9.0)
 
 
+def test_the_same_fault_again_is_the_same_object() -> None:
+    view = seen(node("a"), node("b", cpu="-1"))
+    room = view.room(())
+    view.put(node("b", cpu="-1", labels={"heartbeat": "2"}))
+    assert view.room(()) is room
+
+
 def test_room_stays_within_what_kubernetes_can_count() -> None:
     many = NodeClass(name="spot", selector="spot=true", max_nodes=2**31)
     room = seen(spot("a"), node("b", cpu=str(INT64_MAX // 1000))).room((many,))

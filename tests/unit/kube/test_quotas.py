@@ -37,6 +37,8 @@ def test_an_amount_may_have_either_name_and_the_smaller_one_counts() -> None:
     assert view.hard == Resources(replicas=12, cpu_milli=8000)
     view.put(quota(hard={"memory": "1Gi", "requests.memory": "2Gi", "limits.cpu": "1"}))
     assert view.hard == Resources(memory_bytes=1024 * MI)
+    view.put(quota(hard={"pods": "0", "cpu": 0}))
+    assert view.hard == Resources(replicas=0, cpu_milli=0)
 
 
 def test_of_several_quotas_the_least_of_each_amount_counts() -> None:
