@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from agentdash import __version__, arguments, verb_table
-from agentdash.completion import ASK, SCRIPTS, FleetNames, answer
+from agentdash.completion import FleetNames, complete, script
 from agentdash.output import OutputError, complain, note, tell, why_no_dashboard
 from agentdash.tui.names import ONCE_VIEWS
 from agentdash.verb_table import VERBS, Argument, OneOf, VerbEntry
@@ -68,8 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else list(arguments)
     try:
         parser = parser_of_verbs()
-        if words[:1] == [ASK]:
-            return int(_complete(parser, words[1:]))
+        if "_ARGCOMPLETE" in os.environ:
+            complete(parser, _fleet_names)
         options = parser.parse_args(words)
         _check_once(parser, options)
         return int(_run(options))
@@ -245,14 +245,6 @@ def run_attach(options: argparse.Namespace) -> ExitCode:
     return show_attached(nats, read_only=read_only, prefer=prefer)
 
 
-def _complete(parser: argparse.ArgumentParser, words: Sequence[str]) -> ExitCode:
-    """Answer a shell that completes a line: it shows nothing but these answers."""
-    found = answer(parser, words, _fleet_names)
-    if found:
-        tell(found)
-    return ExitCode.OK
-
-
 def _fleet_names(path: Path) -> FleetNames:
     """The names in a fleet file; none where it cannot be read or is wrong."""
     from controller.config import FleetFileError, load
@@ -408,7 +400,7 @@ def print_manifests(options: argparse.Namespace) -> ExitCode:
 
 def print_completion(options: argparse.Namespace) -> ExitCode:
     """Print the script of a shell."""
-    tell(SCRIPTS[options.shell].rstrip("\n"))
+    tell(script(options.shell).rstrip("\n"))
     return ExitCode.OK
 
 

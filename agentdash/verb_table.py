@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from agentdash import __version__, arguments
-from agentdash.completion import SCRIPTS
+from agentdash.completion import SHELLS
 from agentdash.tui.names import DEFAULT_UNTIL, NO_END
 
 
@@ -543,12 +543,12 @@ exit codes: 0 where nothing is fail or skip, else 1
         "completion",
         "print a script that completes the line",
         "agentdash.cli:print_completion",
-        (argument("shell", choices=list(SCRIPTS)),),
+        (argument("shell", choices=SHELLS),),
         """\
 Prints a script that completes verbs, options, and the pools and tenants of the fleet file:
 
   bash  agentdash completion bash >> ~/.bashrc
-  zsh   agentdash completion zsh > a file named _agentdash in a folder of $fpath
+  zsh   agentdash completion zsh >> ~/.zshrc
   fish  agentdash completion fish > ~/.config/fish/completions/agentdash.fish
 """,
         reads_fleet=False,
