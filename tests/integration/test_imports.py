@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from agentdash.demo.process import NatsServer
+from support.live import PATIENCE_S
 
 PROBE = """
 import atexit, json, sys
@@ -20,12 +22,6 @@ def tell():
 atexit.register(tell)
 from agentdash.cli import main
 sys.exit(main(sys.argv[1:]))
-"""
-
-# after 4 s it has connected to one server and failed to reach the other
-STOP_AFTER = """
-import os, signal, threading
-threading.Timer(4.0, os.kill, (os.getpid(), signal.SIGTERM)).start()
 """
 
 
@@ -71,11 +67,10 @@ async def test_the_daemon_loads_no_screen(tmp_path: Path) -> None:
             ),
             "utf-8",
         )
-        probe = PROBE.replace("from agentdash.cli", f"{STOP_AFTER}\nfrom agentdash.cli")
         daemon = await asyncio.create_subprocess_exec(
             sys.executable,
             "-c",
-            probe,
+            PROBE,
             "-f",
             fleet,
             "--kubeconfig",
@@ -85,7 +80,13 @@ async def test_the_daemon_loads_no_screen(tmp_path: Path) -> None:
             "127.0.0.1:0",
             stderr=asyncio.subprocess.PIPE,
         )
-        _, errors = await asyncio.wait_for(daemon.communicate(), 30)
+        assert daemon.stderr is not None
+        # it has connected to one server and failed to reach the other
+        async with asyncio.timeout(PATIENCE_S):
+            while b"127.0.0.1:9" not in await daemon.stderr.readline():
+                assert daemon.returncode is None
+            daemon.send_signal(signal.SIGTERM)
+            _, errors = await daemon.communicate()
     finally:
         await server.stop()
     modules = set(json.loads(errors.splitlines()[-1]))
