@@ -49,7 +49,7 @@ from controller.nats.lag import QueueReader
 from controller.nats.session import NatsSession
 from controller.nats.state import BucketLease, MemoryBucket, StoredState, read_stored_state
 from controller.nats.usage import TokenUsageSource
-from controller.nats.wake import Subjects, WakeSubscriptions
+from controller.nats.wake import WakeSubscriptions
 from controller.nats.workers import AllowanceBucket, WorkerBuckets
 from controller.planning.compile import compile_fleet
 from controller.planning.planner import plan
@@ -168,7 +168,7 @@ class _World(NamedTuple):
         """Wait for both connections for a limited time: a missing one is shown by its link."""
         connection = connected_event(session)
         queues = QueueReader(session, clock, timeout_s=timeout_s)
-        wakes = WakeSubscriptions(session, Subjects(session, clock, queues.filters))
+        wakes = WakeSubscriptions(session, clock, queues.filters)
         world = cls(cluster, session, clock, queues, wakes)
         world.watch(settings.fleet)
         listed = asyncio.create_task(cluster.synced(FIRST_SIGHT_S))

@@ -28,7 +28,12 @@ from controller.model.worker_messages import (
 )
 from controller.nats.bucket import Bucket
 from controller.nats.consumers import consumer_state
-from controller.nats.jetstream import NatsError, StreamMissingError, stream_info
+from controller.nats.jetstream import (
+    NatsError,
+    StreamMissingError,
+    jetstream_problem,
+    stream_info,
+)
 from controller.nats.journal_stream import journal_stream, journal_subject
 from controller.nats.lag import QueueReader
 from controller.nats.state import BucketLease
@@ -47,7 +52,7 @@ MOST_SKEW_S: Final = 2.0
 async def nats_connection(patient: Patient, found: Findings) -> None:
     """NATS answers, is new enough and has JetStream."""
     session = patient.session
-    link = session.link()
+    link, domain = session.link(), patient.settings.nats.domain
     if session.unsupported is not None:
         found.fail(str(session.unsupported), "upgrade the server to 2.10 or newer")
     elif link.state is not LinkState.CONNECTED:
@@ -55,9 +60,9 @@ async def nats_connection(patient: Patient, found: Findings) -> None:
             link.detail or "no server answers",
             "look at nats.servers, nats.credentials and nats.tls in the fleet file",
         )
-    elif problem := await session.jetstream_problem():
+    elif problem := await jetstream_problem(session.jetstream, domain):
         todo = "start the server with JetStream (-js), or use an account with it"
-        if patient.settings.nats.domain is not None:
+        if domain is not None:
             todo = "mend nats.domain in the fleet file, or connect the leaf node that leads there"
         found.fail(problem, todo)
     else:

@@ -8,7 +8,7 @@ numbers.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from types import MappingProxyType
@@ -16,6 +16,7 @@ from typing import Final, Protocol, TypeVar
 
 import msgspec
 from nats import errors
+from nats.js import JetStreamContext
 from nats.js.errors import APIError, NoStreamResponseError, ServiceUnavailableError
 
 from controller.model.readings import Why
@@ -221,12 +222,9 @@ class StreamInfo(JetStreamAnswer, kw_only=True):
 
 
 class Requests(Protocol):
-    """The part of a session that the reads here need."""
+    """The part of a session that the reads here need. JetStream's subjects begin with `api`."""
 
-    @property
-    def api(self) -> str:
-        """What the subjects of JetStream's API begin with."""
-        ...
+    api: str
 
     async def request(self, subject: str, payload: bytes, timeout_s: float) -> bytes:
         """The answer's payload. Raises NatsError."""
@@ -289,6 +287,24 @@ def typed_errors() -> Iterator[None]:
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         # nats-py decodes answers without checking types
         raise UnreadableAnswerError(clean(f"an answer cut or garbled: {error!r}")) from error
+
+
+async def jetstream_problem(jetstream: Callable[[], JetStreamContext], domain: str | None) -> str:
+    """Why there is no JetStream for us; empty if there is one, and if our user may not ask, which
+    the readings say. Never raises.
+    """
+    try:
+        with typed_errors():
+            await jetstream().account_info()
+    except NatsNoRespondersError:
+        if domain is not None:
+            return f"no JetStream of domain {domain} answers"
+        return "JetStream is not enabled on this server, or not up yet"
+    except JetStreamError as error:
+        return str(error)
+    except NatsError:
+        return ""
+    return ""
 
 
 def _error_in(answer: bytes) -> ErrorDetail | None:

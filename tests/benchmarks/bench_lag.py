@@ -15,7 +15,7 @@ from controller.engine.supervise import SystemClock
 from controller.model.settings import NatsSettings
 from controller.nats.lag import QueueReader
 from controller.nats.session import NatsSession
-from controller.nats.wake import Subjects, WakeSubscriptions
+from controller.nats.wake import WakeSubscriptions
 from tests.support.nats_server import RealNats
 from tests.unit.nats.fake_nats import pool
 
@@ -89,7 +89,7 @@ async def test_reading_a_thousand_queues(session: NatsSession) -> None:
 
 async def test_noticing_a_first_message(session: NatsSession) -> None:
     source = QueueReader(session, CLOCK, timeout_s=5.0)
-    wake = WakeSubscriptions(session, Subjects(session, CLOCK, source.filters))
+    wake = WakeSubscriptions(session, CLOCK, source.filters)
     woken = asyncio.Event()
     wake.on_wake(lambda _: woken.set())
     js = session.jetstream(timeout_s=5.0)

@@ -16,7 +16,6 @@ from nats.js.errors import APIError
 
 from controller.model.observation import QueueDepth
 from controller.model.readings import Reading, Stale, Why
-from controller.nats.state import head_key
 from controller.record.journal import JournalPast
 from support.live import Daemon, daemon, fleet_text, until
 from support.live_world import LiveWorld, Servers, servers
@@ -50,27 +49,19 @@ class Live(LiveWorld):
 
     async def is_held(self, running: Daemon) -> None:
         """Wait until the queue cannot be read, then see that nothing is lowered for long."""
+        before = self.replicas()
         await shows(running, BLIND)
         await running.pass_ticks(LONG_TICKS)
-        assert self.replicas() == 4
+        assert self.replicas() == before
 
     async def goes_on(self, running: Daemon) -> None:
-        """Wait until the queue is read again; then work that comes and goes scales as ever."""
+        """Wait until the queue is read again, and one more task is one more replica."""
+        before = self.replicas()
         await shows(running, BLIND, wanted=False)
-        await self.publish(2)
-        await until(lambda: self.replicas() == 6)
+        await self.publish(1)
+        await until(lambda: self.replicas() == before + 1)
         sizes = [int(str(line["after"])) for line in running.said("scaled")]
         assert sizes == sorted(sizes), "lowered before any work was done"
-        await self.finish(6)
-        await until(lambda: self.replicas() == 0)
-
-    async def memory_is_saved(self) -> None:
-        """Wait until what the daemon knows by now is saved."""
-        jetstream, subject = self.client.jetstream(), f"$KV.agentdash.{head_key('memory')}"
-        before = (await jetstream.get_last_msg("KV_agentdash", subject)).seq
-        async with asyncio.timeout(30.0):
-            while (await jetstream.get_last_msg("KV_agentdash", subject)).seq == before:
-                await asyncio.sleep(0.05)
 
     def reading(self) -> Reading[QueueDepth]:
         """What the last tick knew of the queue."""
@@ -84,7 +75,7 @@ async def shows(running: Daemon, series: str, *, wanted: bool = True) -> None:
     """Wait until the metrics have, or no longer have, this line."""
     async with asyncio.timeout(30.0):
         while (series in (await running.get("/metrics"))[1]) is not wanted:
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.1)
 
 
 @pytest.fixture
@@ -97,45 +88,34 @@ async def live(tmp_path: Path) -> AsyncIterator[Live]:
             yield Live(tmp_path, found, proxy)
 
 
-async def test_a_connection_slower_than_the_deadline_of_a_reading_lowers_nothing(
+async def test_a_connection_that_is_slow_stalled_cut_or_frozen_lowers_nothing_and_is_named(
     live: Live,
 ) -> None:
     async with live.at_four() as running:
-        live.proxy.delay_s = 0.3
+        live.proxy.delay_s = 0.3  # longer than a reading may take
         await live.is_held(running)
         live.proxy.delay_s = 0.0
         await live.goes_on(running)
 
+        for stop, go_on in (
+            (live.proxy.stall, live.proxy.flow),
+            (live.server.freeze, live.server.thaw),
+        ):
+            running.text.clear()
+            stop()
+            await live.is_held(running)
+            await until(lambda: any("no answer to a ping" in line for line in running.text))
+            go_on()
+            await live.goes_on(running)
 
-async def test_a_connection_through_which_nothing_comes_is_given_up_and_lowers_nothing(
-    live: Live,
-) -> None:
-    async with live.at_four() as running:
-        live.proxy.stall()
-        await live.is_held(running)
-        await until(lambda: any("no answer to a ping" in line for line in running.text))
-        live.proxy.flow()
-        await live.goes_on(running)
-
-
-async def test_a_connection_that_is_cut_again_and_again_lowers_nothing(live: Live) -> None:
-    async with live.at_four() as running:
-        for _ in range(8):
+        for _ in range(4):
             await live.proxy.cut()
             await shows(running, BLIND)
             await live.proxy.open()
             await running.pass_ticks(1)
-        assert live.replicas() == 4
         await live.goes_on(running)
-
-
-async def test_a_frozen_server_lowers_nothing_and_is_named(live: Live) -> None:
-    async with live.at_four() as running:
-        live.server.freeze()
-        await live.is_held(running)
-        await until(lambda: any("no answer to a ping" in line for line in running.text))
-        live.server.thaw()
-        await live.goes_on(running)
+        await live.finish(8)
+        await until(lambda: live.replicas() < 8)
 
 
 async def test_a_store_that_is_full_costs_no_scaling_and_is_said(live: Live) -> None:
@@ -204,27 +184,19 @@ async def test_a_queue_whose_history_goes_back_lowers_nothing_and_says_why(
         assert live.replicas() == 4
 
 
-@pytest.mark.timeout(180)
-@pytest.mark.parametrize("whole_stream", [False, True], ids=["consumer", "stream"])
 async def test_a_queue_made_anew_while_no_daemon_runs_lowers_nothing_and_says_why(
-    live: Live, *, whole_stream: bool
+    live: Live,
 ) -> None:
     async with live.at_four() as running:
         pull = await live.client.jetstream().pull_subscribe_bind("research", "TASKS")
         await pull.fetch(4)
         await running.pass_ticks(2)
-        await live.memory_is_saved()
-        running.process.kill()
-        await running.process.wait()
-    if whole_stream:
-        jetstream = live.client.jetstream()
-        config = (await jetstream.stream_info("TASKS")).config
-        consumer = (await jetstream.consumer_info("TASKS", "research")).config
-        await jetstream.delete_stream("TASKS")
-        await jetstream.add_stream(config)
-        await jetstream.add_consumer("TASKS", consumer)
-    else:
-        await create_anew(live)
+    jetstream = live.client.jetstream()
+    config = (await jetstream.stream_info("TASKS")).config
+    consumer = (await jetstream.consumer_info("TASKS", "research")).config
+    await jetstream.delete_stream("TASKS")
+    await jetstream.add_stream(config)
+    await jetstream.add_consumer("TASKS", consumer)
     journal = live.folder / "journal.jsonl"
     async with daemon(live.fleet, live.kubeconfig, "--journal", str(journal)) as next_one:
         await until(lambda: next_one.said("leading"))

@@ -73,7 +73,7 @@ class Operators(RuleBasedStateMachine):
 
     async def _begin(self, url: str, name: str) -> None:
         self._session = NatsSession(NatsSettings(servers=(url,)), SystemClock(), timing=CALM)
-        await self._session.start()
+        await self._session.__aenter__()
         while not self._session.connected:
             await asyncio.sleep(0.002)
         self._kv = Bucket(self._session, name)

@@ -16,10 +16,10 @@ import pytest
 from nats.aio.msg import Msg
 
 from controller.model.intents import IntentKind, Intents, Operator, Scope, time_words
-from controller.nats.client import Listening
 from controller.nats.desk import BucketDesk
 from controller.nats.intents import FAULTS_SHOWN, IntentBucket, read_intents
 from controller.nats.jetstream import stream_info
+from controller.nats.session import Listening
 from controller.ports import IntentConflictError
 from support.asked import a_budget, a_cap, a_freeze, a_pause, a_pin, intents_of, no_growth_of
 from tests.integration.nats.conftest import NERVOUS, Connect, Until

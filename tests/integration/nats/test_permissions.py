@@ -24,7 +24,7 @@ from controller.nats.lag import QueueReader
 from controller.nats.session import NatsSession
 from controller.nats.state import MemoryBucket, read_stored_state
 from controller.nats.usage import TokenUsageSource
-from controller.nats.wake import Subjects, WakeSubscriptions
+from controller.nats.wake import WakeSubscriptions
 from controller.nats.workers import WorkerBuckets
 from support.asked import a_pin
 from support.world import make_fleet, make_pool
@@ -64,7 +64,7 @@ def config() -> str:
 async def sees(session: NatsSession, one: Pool) -> bool:
     queues = QueueReader(session, SystemClock(), timeout_s=5.0)
     assert isinstance((await queues.read([one]))[one.key], Fresh)
-    wakes = WakeSubscriptions(session, Subjects(session, SystemClock(), queues.filters))
+    wakes = WakeSubscriptions(session, SystemClock(), queues.filters)
     await wakes.watch([one])
     return wakes.state(one.key) == (WakeWatch.ARMED, "")
 

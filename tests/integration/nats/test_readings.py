@@ -19,7 +19,7 @@ from controller.model.readings import Absent, Fresh, Stale, Why
 from controller.model.settings import NatsCredentials, SecretRef
 from controller.nats.lag import QueueReader
 from controller.nats.session import NatsSession
-from controller.nats.wake import Subjects, WakeSubscriptions
+from controller.nats.wake import WakeSubscriptions
 from tests.integration.nats.conftest import Connect, Until
 from tests.support.nats_server import RealNats
 from tests.unit.nats.fake_nats import pool
@@ -32,8 +32,7 @@ class Readers:
         clock = SystemClock()
         self.session = session
         self.source = QueueReader(session, clock, timeout_s=timeout_s)
-        subjects = Subjects(session, clock, self.source.filters)
-        self.wake = WakeSubscriptions(session, subjects)
+        self.wake = WakeSubscriptions(session, clock, self.source.filters)
         self.woken: list[str] = []
         self.wake.on_wake(self.woken.append)
 

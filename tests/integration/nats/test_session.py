@@ -13,12 +13,12 @@ from nats.aio.client import DEFAULT_MAX_RECONNECT_ATTEMPTS, Client
 
 from controller.model.settings import NatsTls
 from controller.model.snapshot import LinkState
-from controller.nats.client import Connection
 from controller.nats.jetstream import (
     NatsDisconnectedError,
     NatsNoRespondersError,
     NatsTimeoutError,
 )
+from controller.nats.session import Connection
 from tests.integration.nats.conftest import NERVOUS, Connect, Until
 from tests.support.nats_server import RealNats
 

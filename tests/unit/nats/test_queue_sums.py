@@ -12,7 +12,7 @@ from controller.model.ids import QueueName
 from controller.model.observation import QueueDepth, WakeWatch
 from controller.model.readings import Absent, Fresh, Stale, Why
 from controller.nats.lag import QueueReader, summed
-from controller.nats.wake import Subjects, WakeSubscriptions
+from controller.nats.wake import WakeSubscriptions
 from tests.unit.nats.fake_nats import (
     Answer,
     FakeNats,
@@ -102,8 +102,7 @@ async def test_a_pool_is_polled_if_one_of_its_queues_can_only_be_polled() -> Non
 
 def _wakes(filters: Callable[[str], tuple[str, ...] | None]) -> WakeSubscriptions:
     nats = FakeNats(lambda *_: stream_answer(subjects=["work.>"]))
-    subjects = Subjects(nats, FrozenClock(), lambda _, consumer: filters(consumer))
-    return WakeSubscriptions(nats, subjects)
+    return WakeSubscriptions(nats, FrozenClock(), lambda _, consumer: filters(consumer))
 
 
 def _nats_of(wake: WakeSubscriptions) -> FakeNats:

@@ -1,14 +1,26 @@
-"""When a pool at zero is woken, and when it can only be polled."""
+"""When a pool at zero is woken, on which subjects, and when it can only be polled."""
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Mapping
 from typing import Any
 
+import pytest
+
 from controller.model.fleet import Pool
 from controller.model.observation import WakeWatch
-from controller.nats.wake import Subjects, WakeSubscriptions
-from tests.unit.nats.fake_nats import FakeNats, FrozenClock, pool, stream_answer
+from controller.nats.jetstream import NatsRefusedError
+from controller.nats.wake import ASK_AGAIN_S, KEEP_S, WakeSubscriptions, overlap
+from tests.unit.nats.fake_nats import (
+    Answer,
+    FakeNats,
+    FrozenClock,
+    api_error,
+    pool,
+    stream_answer,
+)
 
 ARMED = (WakeWatch.ARMED, "")
 OFF = (WakeWatch.OFF, "")
@@ -17,10 +29,20 @@ OFF = (WakeWatch.OFF, "")
 class World:
     """A stream on `work.>` with these consumers; `woken` are the pools called back with."""
 
-    def __init__(self, filters: Mapping[str, tuple[str, ...]], **options: Any) -> None:
-        self.nats = FakeNats(lambda *_: stream_answer(subjects=["work.>"]))
-        subjects = Subjects(self.nats, FrozenClock(), lambda _, consumer: filters.get(consumer))
-        self.wake = WakeSubscriptions(self.nats, subjects, **options)
+    def __init__(
+        self,
+        filters: Mapping[str, tuple[str, ...] | None],
+        answer: Answer | None = None,
+        **options: Any,
+    ) -> None:
+        stream = stream_answer(subjects=["work.>"]) if answer is None else answer
+        self.nats, self.clock = FakeNats(lambda *_: stream), FrozenClock()
+        self.wake = WakeSubscriptions(
+            self.nats,  # type: ignore[arg-type]  # a fake session
+            self.clock,
+            lambda _, consumer: filters.get(consumer),
+            **options,
+        )
         self.woken: list[str] = []
         self.wake.on_wake(self.woken.append)
         self.pools: dict[str, Pool] = {name: pool(name) for name in filters}
@@ -92,3 +114,88 @@ async def test_no_more_subjects_than_the_limit_are_watched() -> None:
         WakeWatch.POLLED,
     ]
     assert world.state("c")[1] == "2 subjects are watched already"
+
+
+@pytest.mark.parametrize(
+    ("published", "filters", "expected"),
+    [
+        (["work.>"], (), ("work.>",)),
+        (["work.>"], ("work.a",), ("work.a",)),
+        (["work.a"], (">",), ("work.a",)),
+        (["work.*.x"], ("work.a.*",), ("work.a.x",)),
+        (["work.>", "rest"], ("work.a", "rest", "work.b"), ("work.a", "work.b", "rest")),
+    ],
+)
+async def test_only_subjects_both_published_and_taken_are_used(
+    published: list[str], filters: tuple[str, ...], expected: tuple[str, ...]
+) -> None:
+    world = World({"c": filters}, stream_answer(subjects=published))
+    await world.watch("c")
+    assert tuple(world.nats.subscriptions) == expected
+
+
+@pytest.mark.parametrize(
+    ("answer", "filters", "why"),
+    [
+        (stream_answer(mirror={"name": "OTHER"}), (), "is a mirror"),
+        (stream_answer(subjects=["a"], sources=[{"name": "OTHER"}]), (), "has sources"),
+        (
+            stream_answer(subjects=["a"], subject_transform={"src": ">", "dest": "b.>"}),
+            (),
+            "transforms",
+        ),
+        (stream_answer(subjects=["a"]), None, "has not been read yet"),
+        (stream_answer(subjects=["a"]), ("b",), "takes none of"),
+        (NatsRefusedError("our NATS user may not"), (), "may not"),
+        (api_error(10059, "stream not found"), (), "stream not found"),
+        (b"[]", (), "garbled"),
+    ],
+)
+async def test_what_a_stream_or_consumer_says_makes_a_pool_polled_with_the_reason(
+    answer: Answer, filters: tuple[str, ...] | None, why: str
+) -> None:
+    world = World({"c": filters}, answer)
+    await world.watch("c")
+    watch, reason = world.state("c")
+    assert watch is WakeWatch.POLLED
+    assert why in reason
+
+
+@pytest.mark.parametrize(
+    ("answer", "keep_s"),
+    [(stream_answer(subjects=["a"]), KEEP_S), (NatsRefusedError("no"), ASK_AGAIN_S)],
+)
+async def test_a_stream_is_asked_once_until_a_while_has_passed_or_a_reconnect(
+    answer: Answer, keep_s: float
+) -> None:
+    world = World({"c": ()}, answer)
+    for _ in range(3):
+        await world.watch("c")
+    assert len(world.nats.asked) == 1
+    world.nats.reconnect()
+    await world.watch("c")
+    assert len(world.nats.asked) == 2
+    world.clock.time += keep_s
+    await world.watch("c")
+    assert len(world.nats.asked) == 3
+
+
+def test_overlap_is_what_both_patterns_match() -> None:
+    tokens = ["a", "b", "*"]
+    patterns = [
+        ".".join([*body, *tail])
+        for length in range(3)
+        for body in itertools.product(tokens, repeat=length)
+        for tail in ([], [">"])
+        if body or tail
+    ]
+    world = [".".join(s) for n in (1, 2, 3) for s in itertools.product("abc", repeat=n)]
+
+    def matched(pattern: str | None) -> set[str]:
+        if pattern is None:
+            return set()
+        rule = pattern.replace(".", r"\.").replace("*", "[^.]+").replace(">", ".+")
+        return {subject for subject in world if re.fullmatch(rule, subject)}
+
+    for one, other in itertools.product(patterns, repeat=2):
+        assert matched(overlap(one, other)) == matched(one) & matched(other), (one, other)
