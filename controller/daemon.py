@@ -10,11 +10,18 @@ from functools import partial
 
 from controller.attach import UnsupportedServerError
 from controller.config.document import FleetSource
-from controller.engine.supervise import FatalError, SignalSwitch, freeze_by_signals
+from controller.engine.actuate import Recorder
+from controller.engine.supervise import (
+    FatalError,
+    Hub,
+    SignalSwitch,
+    SystemClock,
+    freeze_by_signals,
+)
 from controller.exit_codes import ExitCode
-from controller.expose.server import ListenError
+from controller.expose.server import ListenError, TickWatch, serving
 from controller.model.settings import Settings
-from controller.wiring import headless
+from controller.wiring import embedded
 
 log = logging.getLogger(__name__)
 
@@ -49,35 +56,33 @@ async def _run(
         loop.add_signal_handler(number, stopping.set)
     signals = SignalSwitch()
     freeze_by_signals(signals)
-
-    def started(url: str) -> None:
-        log.info(
-            "started",
-            extra={
-                "fleet": name,
-                "pools": len(settings.fleet.pools),
-                "read_only": read_only,
-                "serving": url,
-            },
-        )
+    clock, hub, recorder = SystemClock(), Hub(), Recorder(writes=not read_only)
+    ticks = TickWatch(settings.controller.interval_s)
+    hub.subscribe(ticks.saw)
+    async with serving(
+        host,
+        port,
+        latest=hub.latest,
+        scaled=lambda: recorder.scaled,
+        liveness=ticks.liveness,
+    ) as url:
+        facts = {"fleet": name, "pools": len(settings.fleet.pools), "read_only": read_only}
+        log.info("started", extra={**facts, "serving": url})
         for notice in settings.notices:
-            log.warning(
-                "without effect",
-                extra={"place": notice.place, "key": notice.path, "why": notice.text},
-            )
-
-    await headless(
-        settings,
-        name=name,
-        read_only=read_only,
-        host=host,
-        port=port,
-        stopping=stopping,
-        signals=signals,
-        source=source,
-        reread=partial(loop.add_signal_handler, signal.SIGHUP),
-        on_serving=started,
-    )
+            why = {"place": notice.place, "key": notice.path, "why": notice.text}
+            log.warning("without effect", extra=why)
+        await embedded(
+            settings,
+            hub,
+            clock,
+            recorder=recorder,
+            name=name,
+            read_only=read_only,
+            stopping=stopping,
+            signals=signals,
+            source=source,
+            reread=partial(loop.add_signal_handler, signal.SIGHUP),
+        )
     log.info("stopped")
 
 

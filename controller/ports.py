@@ -419,16 +419,6 @@ class Feed(Protocol):
         """
 
 
-class Journal(Protocol):
-    """Keeps each snapshot in a file."""
-
-    def problem(self) -> str | None:
-        """Why snapshots are missing in it, in words; None while all are written."""
-
-    def down(self) -> str | None:
-        """Why nothing can be written into it now, in words; None if the last line was written."""
-
-
 Place: TypeAlias = tuple[int, int]
 """Where a moment is in its past; later moments have larger ones."""
 

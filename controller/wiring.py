@@ -11,6 +11,7 @@ import os
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from dataclasses import dataclass
 from importlib import metadata
 from socket import gethostname
 from typing import Any, Final, NamedTuple
@@ -25,11 +26,11 @@ from controller.engine.lead import Elector, NoElection, WriteRight
 from controller.engine.loop import Engine, Handover, Keeps, Writes
 from controller.engine.memory import Keeper
 from controller.engine.observe import MetricPolls, Observer, Sources
-from controller.engine.publish import FrameKeeper, Shows, journal_findings, stream_findings
-from controller.engine.show.findings import Found
+from controller.engine.publish import FrameKeeper, Shows
+from controller.engine.show.findings import Found, found
 from controller.engine.show.snapshot import SnapshotBuilder
 from controller.engine.supervise import FatalError, Hub, SignalSwitch, SystemClock, spare_what_lasts
-from controller.expose.server import TickWatch, serving, unable_to_decide
+from controller.expose.server import unable_to_decide
 from controller.kube.cluster import Cluster
 from controller.kube.errors import ConfigError
 from controller.kube.metrics import metric_sources
@@ -98,7 +99,7 @@ async def embedded(
         signals or SignalSwitch(),
         clock,
         interval_s=control.interval_s,
-        journal=journal,
+        journal_down=(lambda: None) if journal is None else journal.down,
     )
 
     def may_write() -> bool:
@@ -187,53 +188,48 @@ class _World(NamedTuple):
         self.cluster.set_namespaces(frozenset(pool.namespace for pool in fleet.pools))
 
 
+@dataclass
 class _Controller:
-    """What lasts as long as the process. `engine` runs now, for the fleet of `settings`."""
+    """What lasts as long as the process. `engine` runs now, for the fleet of `settings`; `file` is
+    None where nothing follows the fleet file.
+    """
 
-    def __init__(
-        self,
-        settings: Settings,
-        world: _World,
-        hub: Hub,
-        recorder: Recorder,
-        switches: Switches,
-        *,
-        elector: Elector | None,
-        journal: JournalWriter | None,
-        encoder: Encoder,
-        file: FleetFileWatch | None,
-        name: str,
-        read_only: bool,
-    ) -> None:
-        """`file` is None where nothing follows the fleet file."""
-        self._settings, self._world = settings, world
-        self._cluster, self._session, self._clock = world.cluster, world.session, world.clock
-        self._hub, self._recorder, self._switches = hub, recorder, switches
-        self._elector, self._journal, self.file = elector, journal, file
-        self._encoder = encoder
-        self._name, self._read_only = name, read_only
+    settings: Settings
+    world: _World
+    hub: Hub
+    recorder: Recorder
+    switches: Switches
+    elector: Elector | None
+    journal: JournalWriter | None
+    encoder: Encoder
+    file: FleetFileWatch | None
+    name: str
+    read_only: bool
+
+    def __post_init__(self) -> None:
+        self._cluster, self._session, self._clock = self.world[:3]
         self._engine: Engine | None = None
-        self._bucket = Bucket(self._session, settings.nats.bucket)
+        name, kept = self.settings.nats.bucket, self.settings.controller.journal
+        self._bucket = Bucket(self._session, name)
         self._intents = IntentBucket(self._session, self._bucket, self._clock)
         self._memories, self._frames = MemoryBucket(self._bucket), SnapshotBucket(self._bucket)
-        kept = settings.controller.journal
         self._stream = None
-        if kept is not None and kept.stream is not None and not read_only:
+        if kept is not None and kept.stream is not None and not self.read_only:
             self._stream = JournalStream(
-                self._session, settings.nats.bucket, kept.stream, self._clock, encoder
+                self._session, name, kept.stream, self._clock, self.encoder
             )
 
     async def run(self, person: Person | None, stopping: asyncio.Event) -> None:
         """Run one engine after the other until `stopping` is set, or until the NATS server turns
         out to be unsupported. What runs beside them ends with the last one.
         """
-        session, hub, bucket = self._session, self._hub, self._settings.nats.bucket
-        publisher = SnapshotPublisher(session, bucket, self._clock, self._encoder)
-        beside = [self._intents.run(), publisher.run(), self._switches.run()]
+        session, hub, bucket = self._session, self.hub, self.settings.nats.bucket
+        publisher = SnapshotPublisher(session, bucket, self._clock, self.encoder)
+        beside = [self._intents.run(), publisher.run(), self.switches.run()]
         if self.file is not None:
             beside.append(self.file.run())
-        answers = EffectAnswers(session, bucket, lambda: self._settings.fleet, self._look)
-        if not self._read_only:
+        answers = EffectAnswers(session, bucket, lambda: self.settings.fleet, self._look)
+        if not self.read_only:
             beside.append(answers.run())
         if person is not None:
             rights = WriteRights(session, self._bucket)
@@ -242,16 +238,16 @@ class _Controller:
             reads, is_refused = person.tasks(session), lambda: rights.refused
             ask = (answers.foresee, answers.look_ahead)
             person.at_desk(OpenDesk(desk, *ask, is_refused, logs, reads))
-        if self._elector is not None:
-            beside.append(self._elector.run())
+        if self.elector is not None:
+            beside.append(self.elector.run())
         unsubscribe = hub.subscribe(publisher.offer)
         try:
             async with asyncio.TaskGroup() as tasks, AsyncExitStack() as recording:
-                for journal in (self._journal, self._stream):
+                for journal in (self.journal, self._stream):
                     if journal is not None:
                         await recording.enter_async_context(journal.recording())
                         recording.callback(hub.subscribe(journal.offer))
-                await self._switches.look()
+                await self.switches.look()
                 others = [tasks.create_task(each) for each in beside]
                 before = None
                 while not stopping.is_set() and session.unsupported is None:
@@ -272,24 +268,24 @@ class _Controller:
             settings = self.file.settings
             self.file.changed.clear()
         else:
-            settings = self._settings
+            settings = self.settings
         if before is not None:
-            self._world.watch(settings.fleet)
+            self.world.watch(settings.fleet)
             await self._cluster.synced(FIRST_SIGHT_S)
         async with (
-            _sources(settings, self._world, FIRST_SIGHT_S) as (sources, first_read),
+            _sources(settings, self.world, FIRST_SIGHT_S) as (sources, first_read),
             asyncio.TaskGroup() as tasks,
         ):
             await first_read
             engine = self._engine_of(settings, before, sources)
-            self._settings, self._engine = settings, engine
-            sparing = tasks.create_task(_spare_what_lasts(self._hub))
+            self.settings, self._engine = settings, engine
+            sparing = tasks.create_task(_spare_what_lasts(self.hub))
             await self._until_stopped(engine, stopping)
             sparing.cancel()
         return engine.handover()
 
     def _engine_of(self, settings: Settings, before: Handover | None, sources: Sources) -> Engine:
-        fleet, clock, writes = settings.fleet, self._clock, not self._read_only
+        fleet, clock, writes = settings.fleet, self._clock, not self.read_only
         interval_s, journal = settings.controller.interval_s, settings.controller.journal
         keeper = Keeper(
             fleet=fleet,
@@ -297,11 +293,11 @@ class _Controller:
             intents=self._intents,
             clock=clock,
             writes=writes,
-            histories=self._world.queues,
+            histories=self.world.queues,
         )
         snapshots = SnapshotBuilder(
             fleet=fleet,
-            name=self._name,
+            name=self.name,
             context=self._cluster.context,
             interval_s=interval_s,
             epoch=clock.now(),
@@ -317,13 +313,13 @@ class _Controller:
                 actuator=self._cluster.actuator if writes else NoActuator(),
                 allowances=AllowanceBucket(self._session, fleet),
                 announcer=self._cluster.events,
-                leadership=(writes and self._elector) or NoElection(writes=writes),
-                switches=self._switches,
+                leadership=(writes and self.elector) or NoElection(writes=writes),
+                switches=self.switches,
             ),
             Keeps(keeper, FrameKeeper(self._frames, clock), before),
             Shows(
-                hub=self._hub,
-                recorder=self._recorder,
+                hub=self.hub,
+                recorder=self.recorder,
                 snapshots=snapshots,
                 links=[self._session.link, self._cluster.link],
                 findings=self._findings,
@@ -338,9 +334,11 @@ class _Controller:
         """What is wrong with what lasts as long as the process."""
         if self.file is not None:
             yield from self.file.findings()
-        yield from journal_findings(self._journal)
-        if self._stream is not None:
-            yield from stream_findings(self._stream.problem())
+        journal, stream = self.journal, self._stream
+        if journal is not None and not journal.down() and (why := journal.problem()):
+            yield found("incomplete", "journal", why=why)
+        if stream is not None and (why := stream.problem()):
+            yield found("stream", "journal", why=why)
 
     async def _until_stopped(self, engine: Engine, stopping: asyncio.Event) -> None:
         """Tick until `stopping` is set, until the NATS server turns out to be unsupported, or until
@@ -361,50 +359,6 @@ class _Controller:
             await asyncio.wait({running})
             for each in ends:
                 each.cancel()
-
-
-async def headless(
-    settings: Settings,
-    *,
-    name: str,
-    read_only: bool,
-    host: str,
-    port: int,
-    stopping: asyncio.Event,
-    signals: SignalSwitch,
-    source: FleetSource,
-    reread: Callable[[Callable[[], None]], None],
-    on_serving: Callable[[str], None],
-) -> None:
-    """Run a controller that serves health and metrics on `host` and `port`, until `stopping` is
-    set. `on_serving` is called with the URL, `reread` with what makes the fleet file of `source`
-    be read again.
-
-    Raises ListenError if it cannot listen, and FatalError as `embedded` does.
-    """
-    clock, hub, recorder = SystemClock(), Hub(), Recorder(writes=not read_only)
-    ticks = TickWatch(settings.controller.interval_s)
-    hub.subscribe(ticks.saw)
-    async with serving(
-        host,
-        port,
-        latest=hub.latest,
-        scaled=lambda: recorder.scaled,
-        liveness=ticks.liveness,
-    ) as url:
-        on_serving(url)
-        await embedded(
-            settings,
-            hub,
-            clock,
-            recorder=recorder,
-            name=name,
-            read_only=read_only,
-            stopping=stopping,
-            signals=signals,
-            source=source,
-            reread=reread,
-        )
 
 
 class Look(NamedTuple):

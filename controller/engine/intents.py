@@ -33,7 +33,7 @@ from controller.model.snapshot import (
     Severity,
 )
 from controller.model.text import clean, clean_name
-from controller.ports import Clock, Journal
+from controller.ports import Clock
 
 log = logging.getLogger(__name__)
 
@@ -58,17 +58,18 @@ class Switches:
         clock: Clock,
         *,
         interval_s: float,
-        journal: Journal | None = None,
+        journal_down: Callable[[], str | None] = lambda: None,
         read: Callable[[Path], str | None] | None = None,
     ) -> None:
-        """While the `journal` is down, it is a switch that is on: what is done must be recorded.
+        """`journal_down` says why the journal cannot be written, None while it can. While it
+        cannot, it is a switch that is on: what is done must be recorded.
         `read` gives the freeze file's text, None if there is no such file; it may block, and
         raises OSError.
         """
         self._path = None if path is None else Path(path)
         self._signals = signals
         self._clock = clock
-        self._journal = journal
+        self._journal_down = journal_down
         self._every_s = min(interval_s, LONGEST_LOOK_S)
         self._read = read or read_freeze_file
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="freeze file")
@@ -142,9 +143,6 @@ class Switches:
             yield Intent(kind=IntentKind.FREEZE, scope=_WHOLE_FLEET, who=BY_SIGNAL, why=_TURNED_ON)
         if (down := self._journal_down()) is not None:
             yield Intent(kind=IntentKind.FREEZE, scope=_WHOLE_FLEET, who=BY_JOURNAL, why=down)
-
-    def _journal_down(self) -> str | None:
-        return None if self._journal is None else self._journal.down()
 
     async def _look_for(self, path: Path) -> None:
         # a look that hangs, for example on a lost network share, is not joined by a second one

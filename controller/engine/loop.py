@@ -222,11 +222,11 @@ class Engine:
     async def _begin_with(self, before: Handover | None) -> Memory:
         """The memory to begin with: of the engine before in this process, else the stored one."""
         if before is None:
-            memory = self._doubted(await self._keeper.recall(self._snapshots.standings))
+            memory = self._doubted(await self._keeper.recall())
             await self._frames.recall(self._snapshots, self._recorder)
             return memory
         self._snapshots.go_on_from(before.snapshots)
-        self._keeper.go_on_with(self._snapshots.standings, before.unread)
+        self._keeper.go_on_with(before.unread)
         self._frames.go_on_with(self._snapshots, self._recorder, is_unread=before.frame_unread)
         return before.memory
 

@@ -1,5 +1,4 @@
-"""What is stored in NATS beyond the process: the planner's memory, with since when each pool stands
-as it does, and operators' intents.
+"""What is stored in NATS beyond the process: the planner's memory, and operators' intents.
 
 Memory is loaded at the start, or as soon as the store answers, and saved in a task beside the
 ticks. Before that nothing is saved, so that no earlier memory is lost.
@@ -16,12 +15,9 @@ from msgspec.structs import replace
 
 from controller.engine.intents import IntentFindings
 from controller.engine.show.findings import Found, found
-from controller.model.decision import Condition, Standing
 from controller.model.fleet import Fleet
-from controller.model.ids import PoolKey
 from controller.model.intents import Intents, Scope
 from controller.model.memory import Memory, SavedMemory
-from controller.model.snapshot import PoolView, condition_of
 from controller.planning.resume import on_this_clock, resumed, saw_more
 from controller.ports import (
     Clock,
@@ -33,78 +29,10 @@ from controller.ports import (
     StoreError,
 )
 
-LEFT_FOR_S: Final = 120.0
-"""After a restart, a condition or a finding that is seen again within this time goes on."""
-_UNSEEN: Final = (Condition.BLIND, Condition.STALE)
-
-
-class Standings:
-    """Remembers how each pool stands, from one view of it to the next. `changes` counts how often
-    one stood otherwise than before.
-    """
-
-    def __init__(self) -> None:
-        self._known: dict[PoolKey, Standing] = {}
-        self._left: dict[PoolKey, Standing] = {}
-        self._left_until = 0.0
-        self.changes = 0
-
-    def begin_with(self, left: Memory, now: float) -> None:
-        """Go on from what the process before this one has saved. A time that is after `now` (Unix
-        seconds) is no time to go on from.
-        """
-        for key, pool in left.pools.items():
-            standing = pool.standing
-            if standing is not None and max(standing.since, standing.bound_since or 0.0) <= now:
-                self._known[key] = self._left[key] = standing
-        self._left_until = now + LEFT_FOR_S
-
-    def in_memory(self, memory: Memory) -> Memory:
-        """The memory, with how its pools stand: what is saved for the next process."""
-        known = self._known
-        pools = {key: replace(pool, standing=known.get(key)) for key, pool in memory.pools.items()}
-        return replace(memory, pools=pools)
-
-    def shift(self, step_s: float) -> None:
-        """The clock was set by so much: ages stay what they were."""
-        self._known = {key: each.shifted(step_s) for key, each in self._known.items()}
-        self._left = {key: each.shifted(step_s) for key, each in self._left.items()}
-        self._left_until += step_s
-
-    def of(self, view: PoolView, now: float) -> Standing:
-        """How a pool stands at `now` (Unix seconds), and since when."""
-        condition, decision = condition_of(view), view.decision
-        bound, gate = (None, None) if decision is None else (decision.bound, decision.gate)
-        found = Standing(
-            condition=condition,
-            since=now,
-            bound=bound,
-            gate=gate,
-            bound_since=None if bound is None else now,
-        )
-        known = self._known.get(view.key)
-        # of a new process, the first readings may be missing: then it stands again as it did
-        if now > self._left_until:
-            self._left.clear()
-        left = self._left.get(view.key)
-        if left is not None and condition not in (left.condition, *_UNSEEN):
-            left = None
-            del self._left[view.key]
-        for each in (known, left):
-            if each is not None and each.condition is condition:
-                found = replace(found, since=min(found.since, each.since))
-            if each is not None and (each.bound, each.gate) == (bound, gate):
-                found = replace(found, bound_since=each.bound_since)
-        if known == found:
-            return known
-        self.changes += 1
-        self._known[view.key] = found
-        return found
-
 
 def to_plan_with(memory: Memory) -> Memory:
     """The memory without what is saved beside it for the next process: nothing is planned by it."""
-    pools = {key: replace(pool, standing=None, queues=()) for key, pool in memory.pools.items()}
+    pools = {key: replace(pool, queues=(), standing=None) for key, pool in memory.pools.items()}
     return replace(memory, pools=pools)
 
 
@@ -140,12 +68,10 @@ class Keeper:
         memories: MemoryStore,
         intents: IntentStore,
         clock: Clock,
+        histories: QueueSource,
         writes: bool,
-        histories: QueueSource | None = None,
     ) -> None:
-        """If `writes` is False, nothing is saved. Without `histories`, it is not kept where queues
-        stand in them.
-        """
+        """If `writes` is False, nothing is saved. `histories` know where queues stand in theirs."""
         self._fleet = fleet
         self._memories = memories
         self._intents = intents
@@ -155,8 +81,6 @@ class Keeper:
         self._queues = {pool.key: pool.queues for pool in fleet.pools}
         self._saved_milestones = 0
         self._intent_findings = IntentFindings(fleet)
-        self._standings = Standings()
-        self._saved_changes = 0
         self._latest: Memory | None = None
         self._saved: Memory | None = None
         self._saved_at = 0.0
@@ -173,28 +97,24 @@ class Keeper:
         self._lost = ""
         self._lost_until = 0.0
 
-    async def recall(self, standings: Standings) -> Memory:
+    async def recall(self) -> Memory:
         """The memory of the previous process; an empty one if there is none, or if it cannot be
         read within `RECALL_S`. Waits for the first read of intents too, within the same time. If
         the store does not answer, the memory is handed to `on_found` when it does.
-
-        `standings` go on from how that process left the pools, and are saved with the memory.
         """
-        self._standings = standings
         deadline = asyncio.get_running_loop().time() + RECALL_S
         memory = await self._load(deadline)
         self._saved_at = self._began = self._clock.monotonic()
-        self._saved_changes = standings.changes
-        self._saved_milestones = self._milestones
+        self._saved_milestones = self._histories.milestones
         if not self._lost and not self._unread:
             await self._read_intents(deadline)
         return memory
 
-    def go_on_with(self, standings: Standings, unread: str) -> None:
+    def go_on_with(self, unread: str) -> None:
         """Begin with what an engine in the same process has left; it may not be saved yet. `unread`
         is its `unread`.
         """
-        self._standings, self._unread, self._decided = standings, unread, True
+        self._unread, self._decided = unread, True
 
     @property
     def unread(self) -> str:
@@ -341,10 +261,8 @@ class Keeper:
         age_s = now - left.saved_at if left.age_s is None else left.age_s
         extra = {"age_s": round(age_s, 3), "pools": len(left.memory.pools)}
         log.info("memory loaded", extra=extra)
-        self._standings.begin_with(memory, now)
-        if self._histories is not None:
-            marks = (mark for pool in memory.pools.values() for mark in pool.queues)
-            self._histories.go_on_from(marks)
+        marks = (mark for pool in memory.pools.values() for mark in pool.queues)
+        self._histories.go_on_from(marks)
         watched_s = self._clock.monotonic() - self._began
         left = replace(left, memory=to_plan_with(memory))
         memory = resumed(left, self._fleet, now, watched, watched_s)
@@ -352,17 +270,10 @@ class Keeper:
         self._saved, self._decided = None, True
         return memory
 
-    @property
-    def _milestones(self) -> int:
-        return 0 if self._histories is None else self._histories.milestones
-
     def _to_save(self, memory: Memory) -> Memory:
         """The memory, with what only the next process needs."""
-        memory, histories = self._standings.in_memory(memory), self._histories
-        if histories is None:
-            return memory
         pools = {
-            key: replace(pool, queues=histories.marks(self._queues.get(key, ())))
+            key: replace(pool, queues=self._histories.marks(self._queues.get(key, ())))
             for key, pool in memory.pools.items()
         }
         return replace(memory, pools=pools)
@@ -373,9 +284,7 @@ class Keeper:
         # the time of the last plan alone is not worth a save
         if self._saved is None or self._latest.pools is not self._saved.pools:
             return True
-        if self._milestones != self._saved_milestones:
-            return True
-        return self._standings.changes != self._saved_changes
+        return self._histories.milestones != self._saved_milestones
 
     def _lacks_what_was_seen(self) -> bool:
         """Whether a process that began with the saved memory could scale down what this one must
@@ -387,7 +296,7 @@ class Keeper:
     def _is_save_due(self, now: float, *, lacks: bool) -> bool:
         if not self._is_unsaved() or now < self._not_before:
             return False
-        is_milestone = self._milestones != self._saved_milestones
+        is_milestone = self._histories.milestones != self._saved_milestones
         every_s = SAVE_MILESTONES_EVERY_S if is_milestone else SAVE_EVERY_S
         return self._decided or lacks or now - self._saved_at >= every_s
 
@@ -412,8 +321,7 @@ class Keeper:
         memory, self._decided = self._latest, False
         if memory is None:
             return
-        began, changes = self._clock.monotonic(), self._standings.changes
-        milestones = self._milestones
+        began, milestones = self._clock.monotonic(), self._histories.milestones
         try:
             async with asyncio.timeout(SAVE_LIMIT_S):
                 await self._memories.save(self._to_save(memory), self._clock.now())
@@ -429,7 +337,7 @@ class Keeper:
             now = self._clock.monotonic()
             self._saved, self._saved_at, self._unsaved = memory, began, ""
             self._seen_at, self._is_partial = began, False
-            self._saved_changes, self._saved_milestones = changes, milestones
+            self._saved_milestones = milestones
             self._not_before = now + max(SAVE_GAP_S, IDLE_SHARE * (now - began))
 
     async def _note_seen(self, *, is_partial: bool) -> None:

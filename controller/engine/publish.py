@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
 from typing import Final, NamedTuple
 
 from controller.engine.actuate import Recorder
 from controller.engine.intents import Switches
 from controller.engine.lead import Lead
 from controller.engine.memory import FINISH_S, SAVE_LIMIT_S
-from controller.engine.show.findings import Found, found
+from controller.engine.show.findings import Found
 from controller.engine.show.snapshot import SnapshotBuilder
 from controller.engine.supervise import Hub
 from controller.model.snapshot import Link, Snapshot
 from controller.ports import (
     Clock,
-    Journal,
     SnapshotStore,
     StoreConflictError,
     StoreError,
@@ -84,19 +83,6 @@ class Publisher:
                 frozen_by=tuple(f"{each.who}: {each.why}" for each in self._switches.freezes),
             )
         )
-
-
-def journal_findings(journal: Journal | None) -> Iterator[Found]:
-    """One, if the journal lacks something and the controller goes on all the same."""
-    problem = None if journal is None or journal.down() else journal.problem()
-    if problem is not None:
-        yield found("incomplete", "journal", why=problem)
-
-
-def stream_findings(problem: str | None) -> Iterator[Found]:
-    """One, if the journal's stream lacks something."""
-    if problem is not None:
-        yield found("stream", "journal", why=problem)
 
 
 log = logging.getLogger(__name__)

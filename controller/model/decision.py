@@ -10,7 +10,6 @@ from enum import StrEnum
 from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
-from msgspec.structs import replace
 
 from controller.model.ids import PoolKey
 from controller.model.value import Time, Value
@@ -397,15 +396,6 @@ class Standing(Value):
     bound: Bound | None = None
     gate: Gate | None = None
     bound_since: Time | None = None  # of the bound and the gate together; None without a decision
-
-    def shifted(self, by_s: float) -> Standing:
-        """The same with its times moved by so many seconds."""
-        bound_since = self.bound_since
-        return replace(
-            self,
-            since=self.since + by_s,
-            bound_since=None if bound_since is None else bound_since + by_s,
-        )
 
 
 class Announcement(Value):

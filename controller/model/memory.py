@@ -197,8 +197,8 @@ class Repeats(Value):
 class PoolMemory(Value):
     """What is remembered of one pool.
 
-    `standing` is how the pool stood when this was saved, and `queues` where its queues stood in
-    their histories, for the next process to go on from; both are empty in the memory to plan with.
+    `queues` is where its queues stood in their histories when this was saved, for the next process
+    to go on from; it is empty in the memory to plan with.
     """
 
     # when this memory began: the pool does not scale down before one downward window has passed
@@ -220,8 +220,8 @@ class PoolMemory(Value):
     failures: dict[str, Failures] = msgspec.field(default_factory=dict)
     native: NativeMemory | None = None
     active_since: Time | None = None  # None while it is not active
-    standing: Standing | None = None
     queues: tuple[QueueMark, ...] = ()
+    standing: Standing | None = None  # an earlier version stored it here
 
 
 class Memory(Value):

@@ -16,12 +16,14 @@ from support.live import Daemon, daemon, until
 from support.live_world import LiveWorld, Servers, servers
 
 pytestmark = pytest.mark.timeout(240)
-"""Three or four processes are started one after the other."""
 
 WINDOW_S = 12
-PATIENT_S = WINDOW_S + 30.0
+"""Only what is watched of it passes: the seconds in which no daemon runs come on top."""
 WATCHED_TICKS = 25
-"""Five seconds of the window are watched before the kill. Those that nobody watches come on top."""
+"""Five seconds of the window are watched before the first kill."""
+SHORT_S = 6
+"""The window where nothing has to happen within it."""
+PATIENT_S = WINDOW_S + 30.0
 
 FLEET = """\
 version: 1
@@ -36,6 +38,7 @@ pools:
     replicas: {{min: 1, max: 10}}
     behavior: {{scaleDown: {{stabilizationWindowSeconds: {window}}}}}
 """
+OF_EVERY_TICK = [each for each in Phase if each not in {Phase.WRITING, Phase.WRITTEN}]
 
 
 class Live(LiveWorld):
@@ -43,24 +46,28 @@ class Live(LiveWorld):
         super().__init__(folder, found)
         self.now_die = folder / "now-die"
         self.finished = 0.0
-        self.fleet.write_text(FLEET.format(url=self.server.url, window=WINDOW_S), "utf-8")
 
-    async def die_in(self, phase: Phase) -> None:
+    async def work_is_done(self, window_s: int, watched_ticks: int) -> None:
         """A daemon scales to five, sees that all work is done and is stopped, which saves its
-        memory. The next one goes on from that and is killed in this phase: at its first tick, or at
-        the end of the window in a phase that only a change of size has.
+        memory.
         """
+        self.fleet.write_text(FLEET.format(url=self.server.url, window=window_s), "utf-8")
         async with daemon(self.fleet, self.kubeconfig) as first:
             await until(lambda: first.said("started"))
             await self.publish(5)
             await until(lambda: self.replicas() == 5)
             await self.finish(5)
             self.finished = time.monotonic()
-            await first.pass_ticks(WATCHED_TICKS)
+            await first.pass_ticks(watched_ticks)
         self.now_die.touch()
+
+    async def die_in(self, phase: Phase) -> None:
+        """A daemon goes on and is killed: in its first tick, or in a phase that only a change of
+        size has at the end of the window.
+        """
         dying = (PROGRAM, phase, self.now_die)
-        async with daemon(self.fleet, self.kubeconfig, program=dying) as second:
-            assert await asyncio.wait_for(second.process.wait(), PATIENT_S) == -signal.SIGKILL
+        async with daemon(self.fleet, self.kubeconfig, program=dying) as each:
+            assert await asyncio.wait_for(each.process.wait(), PATIENT_S) == -signal.SIGKILL
 
 
 @pytest.fixture
@@ -74,11 +81,16 @@ def sizes(running: Daemon) -> list[object]:
     return [line["after"] for line in running.said("scaled")]
 
 
-@pytest.mark.parametrize("phase", Phase, ids=lambda phase: phase.name.lower())
+@pytest.mark.parametrize(
+    "phases", [OF_EVERY_TICK, [Phase.WRITING, Phase.WRITTEN]], ids=["tick", "write"]
+)
 async def test_the_next_daemon_steps_down_after_the_window_and_begins_none_again(
-    live: Live, phase: Phase
+    live: Live, phases: list[Phase]
 ) -> None:
-    await live.die_in(phase)
+    """One daemon after the other is killed, each in another phase."""
+    await live.work_is_done(WINDOW_S, WATCHED_TICKS)
+    for phase in phases:
+        await live.die_in(phase)
     async with daemon(live.fleet, live.kubeconfig) as next_one:
         await until(lambda: next_one.said("started"))
         began = time.monotonic()
@@ -90,43 +102,36 @@ async def test_the_next_daemon_steps_down_after_the_window_and_begins_none_again
     assert sizes(next_one) in ([1], [])
 
 
-@pytest.mark.parametrize("loss", ["damaged", "deleted"])
+@pytest.mark.parametrize("loss", ["damaged", "deleted", "older"])
 async def test_where_the_memory_was_lost_nothing_steps_down_before_a_whole_window(
-    live: Live, loss: str
+    live: Live, tmp_path: Path, loss: str
 ) -> None:
-    await live.die_in(Phase.PLANNED)
-    jetstream = live.client.jetstream()
-    if loss == "damaged":
-        await (await jetstream.key_value("agentdash")).put("memory.head", b"?")
-    else:
-        await jetstream.delete_key_value("agentdash")
-    async with daemon(live.fleet, live.kubeconfig) as next_one:
-        await until(lambda: next_one.said("started"))
-        began = time.monotonic()
-        await until(lambda: live.replicas() == 1, PATIENT_S)
-        assert time.monotonic() - began > WINDOW_S - 1
-    assert sizes(next_one) == [1]
-
-
-async def test_where_an_older_store_was_put_back_nothing_steps_down_before_a_whole_window(
-    live: Live, tmp_path: Path
-) -> None:
-    """The older memory knows a quiet pool of one replica, and nothing of the five there are."""
+    """An older memory that was put back knows a quiet pool of one replica, and not of the five."""
     store, older = tmp_path / "nats" / "js", tmp_path / "older"
-    async with daemon(live.fleet, live.kubeconfig) as quiet:
-        await until(lambda: quiet.said("started"))
-        await quiet.pass_ticks(3)
-    live.server.stop()
-    shutil.copytree(store, older)
-    live.server.start()
+    if loss == "older":
+        live.fleet.write_text(FLEET.format(url=live.server.url, window=SHORT_S), "utf-8")
+        async with daemon(live.fleet, live.kubeconfig) as quiet:
+            await until(lambda: quiet.said("started"))
+            await quiet.pass_ticks(3)
+        live.server.stop()
+        shutil.copytree(store, older)
+        live.server.start()
+    await live.work_is_done(SHORT_S, watched_ticks=1)
     await live.die_in(Phase.PLANNED)
-    live.server.stop()
-    shutil.rmtree(store)
-    older.rename(store)
-    live.server.start()
+    if loss == "damaged":
+        bucket = await live.client.jetstream().key_value("agentdash")
+        await bucket.put("memory.head", b"?")
+    elif loss == "deleted":
+        await live.client.jetstream().delete_key_value("agentdash")
+    else:
+        live.server.stop()
+        shutil.rmtree(store)
+        older.rename(store)
+        live.server.start()
     async with daemon(live.fleet, live.kubeconfig) as next_one:
         await until(lambda: next_one.said("started"))
         began = time.monotonic()
         await until(lambda: live.replicas() == 1, PATIENT_S)
-        assert time.monotonic() - began > WINDOW_S - 1
-    assert len(next_one.said("memory loaded")) == 1
+        assert time.monotonic() - began > SHORT_S - 1
+    assert sizes(next_one) == [1]
+    assert len(next_one.said("memory loaded")) == (loss == "older")

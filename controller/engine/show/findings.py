@@ -193,13 +193,10 @@ def findings(
     capacity: Reading[ClusterRoom],
     *,
     notices: Iterable[Found],
-    since: Mapping[tuple[str, str], float],
-    now: float,
+    since: Callable[[str, str], float],
 ) -> tuple[Finding, ...]:
-    """All findings, `notices` included, worst first.
-
-    One whose subject and kind were there before keeps its time of `since`; the others get `now`
-    (Unix seconds).
+    """All findings, `notices` included, worst first. `since` says when one of this subject and kind
+    began (Unix seconds).
     """
     lost = (each for each in links if each.state is LinkState.DISCONNECTED)
     together = [
@@ -213,7 +210,7 @@ def findings(
             subject=subject,
             kind=kind,
             text=text,
-            since=since.get((subject, kind), now),
+            since=since(subject, kind),
         )
         for severity, subject, kind, text in together
     ]

@@ -5,7 +5,7 @@ Only the views of changed pools are rebuilt; the others stay the same objects.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from math import inf, nextafter
 from typing import Final
@@ -13,7 +13,6 @@ from typing import Final
 from msgspec.structs import replace
 
 from controller.engine.actuate import Recorder, Write
-from controller.engine.memory import LEFT_FOR_S, Standings
 from controller.engine.show.findings import (
     Found,
     by_cause,
@@ -27,11 +26,11 @@ from controller.engine.show.findings import (
     usage_findings,
     wait_findings,
 )
-from controller.engine.show.limits import WorkFindings
+from controller.engine.show.lasting import Since, WorkFindings
 from controller.engine.show.past import HistoryRecorder, QueueMeters
 from controller.engine.show.supply import ModelViews, RoomViews
-from controller.engine.show.tenants import TenantViews, UsedToday
-from controller.model.decision import Decision, Outcome
+from controller.engine.show.tenants import TenantViews, UsedToday, times_of
+from controller.model.decision import Condition, Decision, Outcome, Standing
 from controller.model.fleet import Fleet, Pool
 from controller.model.ids import PoolKey
 from controller.model.intents import Intents
@@ -46,7 +45,14 @@ from controller.model.observation import (
 )
 from controller.model.readings import Absent, Reading, Why
 from controller.model.settings import LeaseView, Notice
-from controller.model.snapshot import Finding, Link, LoopStats, PoolView, Role, Snapshot
+from controller.model.snapshot import (
+    Link,
+    LoopStats,
+    PoolView,
+    Role,
+    Snapshot,
+    condition_of,
+)
 from controller.planning.memo import Kept
 from controller.planning.share.claims import KnownDraws, cost_terms_of
 from controller.planning.share.rows import TenantScarcity
@@ -54,6 +60,7 @@ from controller.planning.share.rows import TenantScarcity
 MOST_AHEAD_S: Final = 3600.0
 """The clock of the leader before may have been ahead of ours by so much."""
 _UNSEEN = PoolObservation()
+_OF_FIRST_READINGS: Final = frozenset({Condition.BLIND, Condition.STALE})
 
 
 class SnapshotBuilder:
@@ -94,7 +101,7 @@ class SnapshotBuilder:
         self._sequence = 0
         self._pools = {pool.key: pool for pool in fleet.pools}
         self._history = HistoryRecorder(self._pools, self._tiers)
-        self.standings = Standings()
+        self._since, self._found_since = Since(), Since()
         self._seen: dict[PoolKey, PoolObservation] = {}
         self._decisions: dict[PoolKey, Decision] = {}
         self._outcomes: dict[PoolKey, Outcome] = {}
@@ -102,7 +109,7 @@ class SnapshotBuilder:
         self._views: dict[PoolKey, PoolView] = {}
         self._queues = QueueMeters(pool.key for pool in fleet.pools for _ in pool.queues)
         draws = KnownDraws(fleet)
-        self._of_tenants = TenantViews(fleet, draws)
+        self._of_tenants = TenantViews(fleet, draws, self._since)
         self._of_all_models = ModelViews(fleet, draws)
         self._room = RoomViews(fleet)
         self._scarce: Mapping[str, TenantScarcity] = {}
@@ -117,16 +124,14 @@ class SnapshotBuilder:
         self._refused = RefusedEvents()
         self._tier_usage: Mapping[str, TierUsage] = {}
         self._model_usage: Mapping[str, TokensByModel] = {}
-        self._findings: tuple[Finding, ...] = ()
-        self._left: dict[tuple[str, str], float] = {}
-        self._left_until = 0.0
         self._ticks = 0
         self._late = 0
         self._took_s = 0.0
 
     def go_on_from(self, before: SnapshotBuilder) -> None:
         """Continue the snapshots of another fleet in the same process, for the pools that stay."""
-        self.standings = before.standings
+        self._since, self._found_since = before._since, before._found_since
+        self._of_tenants.since = self._since
         stay = {
             key
             for key, pool in self._pools.items()
@@ -135,21 +140,14 @@ class SnapshotBuilder:
         self._queues.go_on_from(before._queues, stay)
         self._history.go_on_from(before._history)
         self._ticks, self._late, self._took_s = before._ticks, before._late, before._took_s
-        self._findings = before._findings
 
     def begin_with(self, past: Snapshot, now: float) -> None:
-        """Go on from what the process before this one has shown last. Its
-        findings and states go on if they are there within `LEFT_FOR_S` of `now` (Unix seconds).
-        """
-        known = {(each.subject, each.kind) for each in self._findings}
-        left = {(each.subject, each.kind): each.since for each in past.findings}
-        self._findings = tuple(
-            replace(each, since=min(each.since, left.get((each.subject, each.kind), each.since)))
-            for each in self._findings
-        )
-        self._left |= {name: since for name, since in left.items() if name not in known}
-        self._left_until = now + LEFT_FOR_S
-        self._of_tenants.begin_with(past.tenants, self._left_until)
+        """Go on at `now` (Unix seconds) from what the process before this one has shown last."""
+        found = (((each.subject, each.kind), True, each.since) for each in past.findings)
+        self._found_since.begin_with(found, now)
+        self._since.begin_with((*_of_standings(past.pools), *times_of(past.tenants)), now)
+        self._changed.update(self._pools)
+        self._of_tenants.look_again()
         self._history.begin_with(past, now)
 
     def begin_after(self, epoch: float, now: float) -> None:
@@ -167,7 +165,8 @@ class SnapshotBuilder:
         }
         if observation.clock_step_s:
             self._queues.forget()
-            self.standings.shift(observation.clock_step_s)
+            self._since.shift(observation.clock_step_s)
+            self._found_since.shift(observation.clock_step_s)
             self._changed.update(self._views)
         if changed:
             for key, each in changed.items():
@@ -229,10 +228,7 @@ class SnapshotBuilder:
         self._sequence += 1
         self._renew_views(now)
         queues = self._queues.rates(now)
-        if now > self._left_until:
-            self._left = {}
-        since = {(each.subject, each.kind): each.since for each in self._findings}
-        self._findings = findings(
+        found = findings(
             links,
             self._tenants,
             self._capacity,
@@ -247,9 +243,9 @@ class SnapshotBuilder:
                 *self._work.found(self._tenants, self._scarce, now),
                 *wait_findings(self._aims, queues, self._decisions, now),
             ),
-            since=self._left | since,
-            now=now,
+            since=lambda *thing: self._found_since.of(thing, True, now),
         )
+        self._found_since.forget_all_but((each.subject, each.kind) for each in found)
         tenants = self._of_tenants.views(
             self._tenants,
             self._scarce,
@@ -276,7 +272,7 @@ class SnapshotBuilder:
             room=self._room.view(self._capacity),
             nodes=self._room.nodes(self._capacity),
             events=recorder.events(),
-            findings=self._findings,
+            findings=found,
             process=self._process,
             journal=self._journal,
             version=self._version,
@@ -303,7 +299,7 @@ class SnapshotBuilder:
             if pool is None:
                 continue
             view = self._view(pool)
-            standing = self.standings.of(view, now)
+            standing = self._standing(view, now)
             view = self._views[key] = replace(view, standing=standing)
             self._history.saw(view, self._queues.oldest_at(key), now)
             self._of_tenants.take(view)
@@ -326,6 +322,18 @@ class SnapshotBuilder:
             self._unmeasured = unmeasured
             self._of_models = tuple(model_findings(self._fleet, self._seen))
 
+    def _standing(self, view: PoolView, now: float) -> Standing:
+        condition, decision = condition_of(view), view.decision
+        is_sure = condition not in _OF_FIRST_READINGS
+        since = self._since.of((view.key, "condition"), condition, now, is_sure=is_sure)
+        if decision is None:
+            return Standing(condition=condition, since=since)
+        bound, gate = decision.bound, decision.gate
+        bound_since = self._since.of((view.key, "bound"), (bound, gate), now, is_sure=is_sure)
+        return Standing(
+            condition=condition, since=since, bound=bound, gate=gate, bound_since=bound_since
+        )
+
     def _view(self, pool: Pool) -> PoolView:
         return PoolView(
             key=pool.key,
@@ -346,3 +354,10 @@ class SnapshotBuilder:
             decision=self._decisions.get(pool.key),
             outcome=self._outcomes.get(pool.key),
         )
+
+
+def _of_standings(views: Iterable[PoolView]) -> Iterator[tuple[Hashable, object, float | None]]:
+    for view in views:
+        if (left := view.standing) is not None:
+            yield (view.key, "condition"), left.condition, left.since
+            yield (view.key, "bound"), (left.bound, left.gate), left.bound_since

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 from msgspec.structs import replace
 
+from controller.engine.show.lasting import Since
 from controller.model.decision import Bound
 from controller.model.fleet import Fleet, Pool, Tenant
 from controller.model.ids import PoolKey
@@ -78,8 +79,9 @@ class _Inputs(NamedTuple):
 class TenantViews:
     """Remembers each tenant's view: it is the same object until something of it changes."""
 
-    def __init__(self, fleet: Fleet, draws: KnownDraws) -> None:
+    def __init__(self, fleet: Fleet, draws: KnownDraws, since: Since) -> None:
         self._draws = draws
+        self.since = since
         self._tenants = {tenant.name: tenant for tenant in fleet.tenants}
         self._zones = {tenant.name: ZoneInfo(tenant.timezone) for tenant in fleet.tenants}
         self._pools = {pool.key: pool for pool in fleet.pools}
@@ -92,15 +94,10 @@ class TenantViews:
         self._inputs: dict[str, _Inputs] = {}
         self._views: dict[str, TenantView] = {}
         self._shown: tuple[TenantView, ...] = ()
-        self._left: dict[str, TenantView] = {}
-        self._left_until = 0.0
 
-    def begin_with(self, left: Iterable[TenantView], until: float) -> None:
-        """Since when the process before this one has seen each tenant as it was. Where a tenant is
-        seen so before `until` (Unix seconds), that goes on.
-        """
-        self._left |= {each.name: each for each in left}
-        self._left_until = until
+    def look_again(self) -> None:
+        """Make all views anew: since when they are so may be another time."""
+        self._changed.update(self._tenants)
 
     def take(self, view: PoolView) -> None:
         """Take a pool's view that is another than before."""
@@ -136,8 +133,7 @@ class TenantViews:
             if name not in self._changed and known == inputs:
                 continue
             self._inputs[name] = inputs
-            left = self._left.get(name) if now <= self._left_until else None
-            view = dated(self._view(tenant, inputs), self._views.get(name), now, left)
+            view = self._dated(self._view(tenant, inputs), now)
             if view != self._views.get(name):
                 self._views[name] = view
                 changed = True
@@ -145,6 +141,17 @@ class TenantViews:
         if changed:
             self._shown = tuple(self._views[name] for name in self._tenants)
         return self._shown
+
+    def _dated(self, view: TenantView, now: float) -> TenantView:
+        """The view, with since when its tokens and its pause are as they are."""
+        tokens, pause = view.tokens, view.pause
+        if tokens is not None:
+            is_sure = tokens.state is not TokenState.UNKNOWN
+            began = self.since.of((view.name, "tokens"), tokens.state, now, is_sure=is_sure)
+            tokens = replace(tokens, since=began)
+        who = None if pause is None else pause.who
+        pause_since = self.since.of((view.name, "pause"), who, now, is_sure=pause is not None)
+        return replace(view, tokens=tokens, pause_since=None if pause is None else pause_since)
 
     def _day(self, tenant: Tenant, known: _Inputs | None, now: float) -> Day:
         if tenant.budget.tokens_per_day is None:
@@ -188,30 +195,13 @@ class TenantViews:
         )
 
 
-def dated(
-    view: TenantView, before: TenantView | None, now: float, left: TenantView | None = None
-) -> TenantView:
-    """The view, with since when its tokens and its pause are as they are: as `before` or as the
-    process before this one has `left` it, where they were the same, else since `now`.
-    """
-    tokens, pause = view.tokens, view.pause
-    of_tokens, of_pause = [], []
-    for each in (before, left):
-        if each is None:
-            continue
-        if tokens is not None and each.tokens is not None and each.tokens.state is tokens.state:
-            of_tokens.append(each.tokens.since)
-        if pause is not None and each.pause is not None and each.pause.who == pause.who:
-            of_pause.append(each.pause_since)
-    if tokens is not None:
-        tokens = replace(tokens, since=_first(of_tokens, now))
-    return replace(
-        view, tokens=tokens, pause_since=None if pause is None else _first(of_pause, now)
-    )
-
-
-def _first(times: Iterable[float | None], now: float) -> float:
-    return min((each for each in times if each is not None), default=now)
+def times_of(views: Iterable[TenantView]) -> Iterator[tuple[Hashable, object, float | None]]:
+    """Since when tokens and pauses of tenants are as they are."""
+    for view in views:
+        if view.tokens is not None:
+            yield (view.name, "tokens"), view.tokens.state, view.tokens.since
+        if view.pause is not None:
+            yield (view.name, "pause"), view.pause.who, view.pause_since
 
 
 def _asked_of(tenant: str, intents: Intents, now: float) -> _TenantIntents:

@@ -31,7 +31,7 @@ from simulation.engine.kernel import Machine
 from simulation.engine.wire import ApiClient, RemoteBucket, Wire
 from simulation.engine.world import TOKENS_OF_A_TASK, World
 from support.sources import NoAllowances, NoEvents, sources
-from support.stores import FakeSnapshots
+from support.stores import FakeHistories, FakeSnapshots
 from support.world import START, FakeWakes
 
 SHOWN_EVERY_S: Final = 5.0
@@ -123,6 +123,7 @@ class Controller:
             memories=MemoryBucket(RemoteBucket(self.nats, world.memory)),  # type: ignore[arg-type]
             intents=self.intents,
             clock=clock,
+            histories=FakeHistories(),
             writes=True,
         )
         engine = Engine(

@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from controller.engine.memory import SAVE_EVERY_S, SAVE_MILESTONES_EVERY_S, SEEN_EVERY_S
-from controller.model.decision import Code, Condition
+from controller.model.decision import Code
 from controller.model.fleet import Behavior, ScalingRules
 from controller.model.intents import IntentFault, Intents, Scope, StoredIntents
 from controller.model.memory import Memory, PoolMemory, QueueMark, SavedMemory
@@ -270,25 +270,6 @@ async def test_memory_is_saved_when_it_changes_and_never_while_nothing_does() ->
         kept = world.memories.kept
         assert kept is not None
         assert kept.memory.pools[POOL.key].asked is not None
-
-
-async def test_a_new_process_says_since_when_a_pool_stands_as_it_did_before() -> None:
-    world = Harness(POOL, replicas=4)
-    world.queue(POOL, pending=1)
-    world.memories.kept = kept = await left_by_a_quiet_fleet(ended_s_ago=5.0)
-    left = kept.memory.pools[POOL.key].standing
-    assert left is not None
-    async with world.running():
-        [view] = (await world.snapshot()).pools
-        assert view.standing is not None
-        assert view.standing.condition is left.condition is Condition.OK
-        assert view.standing.since == left.since < START
-        await world.clock.advance(5.0)
-        world.intents.set(intents_of(pauses=(a_pause(scope=Scope(), keep=4),)), Scope())
-        [view] = (await world.snapshot()).pools
-        assert view.standing is not None
-        assert view.standing.condition is Condition.PAUSED
-        assert view.standing.since >= START + 5
 
 
 async def test_a_burst_of_decisions_is_saved_once_a_second() -> None:

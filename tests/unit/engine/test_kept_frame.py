@@ -9,15 +9,14 @@ import asyncio
 import pytest
 from msgspec.structs import replace
 
-from controller.engine.memory import LEFT_FOR_S
 from controller.engine.publish import KEPT_AGAIN_S, KEPT_EVERY_S, FrameKeeper, every_s
+from controller.engine.show.lasting import LEFT_FOR_S
 from controller.engine.show.snapshot import MOST_AHEAD_S
-from controller.engine.show.tenants import dated
 from controller.model.intents import Scope
 from controller.model.readings import Absent, Why
-from controller.model.snapshot import Finding, Snapshot, TenantTokens, TenantView, TokenState
+from controller.model.snapshot import Finding, Snapshot
 from controller.ports import StoreAwayError, StoreConflictError
-from support.asked import a_pause
+from support.asked import a_pause, intents_of
 from support.leadership import FakeLeadership
 from support.past import busy_tick, quiet_tick
 from support.stores import FakeSnapshots
@@ -205,19 +204,33 @@ async def test_times_and_numbers_that_cannot_be_are_not_gone_on_from() -> None:
         assert about_the_queue(await world.snapshot()).since >= START
 
 
-def test_a_tenants_state_and_pause_go_on_where_they_are_the_same() -> None:
-    tokens = TenantTokens(cap=10, state=TokenState.HARD, resets_at=START + 9)
-    pause = a_pause(scope=Scope(tenant="acme"), who="mara")
-    view = TenantView(name="acme", tier="t", namespace="n", pools=1, tokens=tokens, pause=pause)
-    left = replace(view, tokens=replace(tokens, since=START - 600), pause_since=START - 300)
-    same = dated(view, None, START, left)
-    assert same.tokens is not None
-    assert (same.tokens.since, same.pause_since) == (START - 600, START - 300)
-    warned, jons = replace(tokens, state=TokenState.WARNED), replace(pause, who="jon")
-    other = replace(left, tokens=warned, pause=jons)
-    anew = dated(view, None, START, other)
-    assert anew.tokens is not None
-    assert (anew.tokens.since, anew.pause_since) == (START, START)
+async def test_a_new_process_says_since_when_a_pool_stands_and_a_tenant_is_paused() -> None:
+    pause = a_pause(scope=Scope(tenant="acme"), keep=4, who="mara")
+    worlds = [Harness(POOL, replicas=4), Harness(POOL, replicas=4)]
+    for world in worlds:
+        world.queue(POOL, pending=4)
+        world.intents.set(intents_of(pauses=(pause,)), pause.scope)
+    before, world = worlds
+    async with before.running():
+        await pass_time(before, 60.0)
+        left = await before.snapshot()
+    by_s = START - 300 - before.clock.now()
+    began = START + by_s
+    standing = left.pools[0].standing
+    assert standing is not None
+    moved = replace(standing, since=began, bound_since=began)
+    world.frames.kept = replace(
+        shifted(left, by_s),
+        pools=(replace(left.pools[0], standing=moved),),
+        tenants=(replace(left.tenants[0], pause_since=began),),
+    )
+    async with world.running():
+        shown = await world.snapshot()
+        assert shown.pools[0].standing == moved
+        assert shown.tenants[0].pause_since == began
+        world.intents.set(intents_of(pauses=(replace(pause, who="jon"),)), pause.scope)
+        await pass_time(world, 5.0)
+        assert (await world.snapshot()).tenants[0].pause_since == world.clock.now()
 
 
 # -- what is saved, and when ---------------------------------------------------------------------

@@ -137,7 +137,7 @@ def told(
 ) -> list[Finding]:
     tenants = {name: TenantObservation(quota=quota) for name, quota in quotas.items()}
     seen = Fresh(value=ClusterRoom(), at=START) if capacity is None else capacity
-    return list(findings((), tenants, seen, notices=(), since={}, now=START))
+    return list(findings((), tenants, seen, notices=(), since=lambda *_: START))
 
 
 def test_tenants_that_lack_the_same_right_share_a_finding() -> None:

@@ -142,28 +142,23 @@ async def test_switches_come_before_the_freezes_of_operators(tmp_path: Path) -> 
     assert found.added_to(intents) is together
 
 
-class FakeJournal:
-    def __init__(self) -> None:
-        self.why: str | None = None
-
-    def problem(self) -> str | None:
-        return self.why
-
-    def down(self) -> str | None:
-        return self.why
-
-
 async def test_a_journal_that_cannot_be_written_stops_every_write_until_it_can() -> None:
-    journal = FakeJournal()
-    found = Switches(None, SignalSwitch(), VirtualClock(), interval_s=1.0, journal=journal)
+    why: list[str] = []
+    found = Switches(
+        None,
+        SignalSwitch(),
+        VirtualClock(),
+        interval_s=1.0,
+        journal_down=lambda: why[0] if why else None,
+    )
     await found.look()
     assert found.allow()
-    journal.why = "/var/j.jsonl: no space left on device"
+    why.append("/var/j.jsonl: no space left on device")
     assert not found.allow()  # before the next look, too
     await found.look()
     [(severity, subject, kind, text)] = found.findings()
     assert (severity, subject, kind) == (Severity.CRITICAL, "journal", JOURNAL_DOWN)
     assert "no space left on device" in text
-    journal.why = None
+    why.clear()
     await found.look()
     assert (found.allow(), found.freezes, list(found.findings())) == (True, (), [])

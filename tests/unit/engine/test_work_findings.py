@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from controller.engine.actuate import Recorder
 from controller.engine.show.findings import by_cause
-from controller.engine.show.limits import WorkFindings
+from controller.engine.show.lasting import WorkFindings
 from controller.engine.show.snapshot import SnapshotBuilder
 from controller.model.decision import Bound, Code, Decision, Gate, Reason
 from controller.model.fleet import Fleet, Tenant, Tier

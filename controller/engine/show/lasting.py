@@ -1,12 +1,12 @@
-"""Budgets that near their end, and limits that hold work for longer than a task takes: their
-findings, and since when it is so.
+"""Since when findings, conditions of pools, budgets and pauses are as they are; and the findings
+about what lasts: budgets that near their end, limits that hold work for longer than a task takes.
 """
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from fractions import Fraction
 from typing import Final
@@ -21,6 +21,56 @@ from controller.model.readings import last_known
 from controller.model.snapshot import Severity
 from controller.planning.explain import duration
 from controller.planning.share.rows import TenantScarcity, local_day, with_budget
+
+LEFT_FOR_S: Final = 120.0
+"""After a restart, what is so again within this time goes on."""
+
+
+class Since:
+    """A thing keeps its time (Unix seconds) while its state is the same, in this process and from
+    the one before it.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[Hashable, tuple[object, float]] = {}
+        self._left: dict[Hashable, tuple[object, float]] = {}
+        self._left_until = 0.0
+
+    def begin_with(self, left: Iterable[tuple[Hashable, object, float | None]], now: float) -> None:
+        """Go on from what another process has left: things, their states, and since when. A time
+        that is after `now` is none to go on from.
+        """
+        known = {thing: (state, at) for thing, state, at in left if at is not None and at <= now}
+        self._left |= known
+        self._left_until = now + LEFT_FOR_S
+
+    def of(self, thing: Hashable, state: object, now: float, *, is_sure: bool = True) -> float:
+        """When this state of the thing began, `now` if it is another one than before. One that is
+        not `is_sure` may come from the first readings of a new process alone: after it, what the
+        process before has left still counts.
+        """
+        if now > self._left_until:
+            self._left.clear()
+        known, left, since = self._known.get(thing), self._left.get(thing), now
+        if known is not None and known[0] == state:
+            since = known[1]
+        if left is not None and left[0] == state:
+            since = min(since, left[1])
+        elif is_sure:
+            self._left.pop(thing, None)
+        self._known[thing] = state, since
+        return since
+
+    def forget_all_but(self, things: Iterable[Hashable]) -> None:
+        """Only these are there now."""
+        self._known = {thing: self._known[thing] for thing in things}
+
+    def shift(self, step_s: float) -> None:
+        """The clock was set by so much: ages stay what they were."""
+        for times in (self._known, self._left):
+            times.update({thing: (state, at + step_s) for thing, (state, at) in times.items()})
+        self._left_until += step_s
+
 
 # how long a task takes where nobody has measured it
 _USUAL_SERVICE_S: Final = 60.0
