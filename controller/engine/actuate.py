@@ -8,10 +8,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
-from controller.engine.show.findings import Found, decision_findings, failed_write, found, listed
+from controller.engine.show.findings import Found, decision_findings, failed_write, found
 from controller.engine.workers import Crews
 from controller.model.decision import (
     HARMLESS,
@@ -26,10 +26,10 @@ from controller.model.decision import (
 from controller.model.fleet import Pool
 from controller.model.ids import PoolKey
 from controller.model.servers import Backoff, no_jitter
-from controller.model.snapshot import NO_WRITE, OVERTAKEN, ScaleEvent
+from controller.model.snapshot import NO_WRITE, ScaleEvent
 from controller.model.value import Value
 from controller.planning.explain import headline, sentence
-from controller.ports import Actuator, Announcer, Clock
+from controller.ports import Actuator, Clock
 
 WRITE_RETRY_FIRST_S: Final = 1.0
 WRITE_RETRY_MOST_S: Final = 60.0
@@ -310,12 +310,6 @@ class WriteHealth:
             yield found(NO_WRITE, "kubernetes", why=why, advice=advice or "")
 
 
-def overtaken_findings(pools: Sequence[PoolKey]) -> Iterator[Found]:
-    """One about all pools whose writes lose against changes that no watch reports."""
-    if pools:
-        yield found(OVERTAKEN, "kubernetes", pools=listed(pools))
-
-
 log = logging.getLogger(__name__)
 
 EVENTS_KEPT: Final = 200
@@ -496,9 +490,3 @@ def announcement(write: Write) -> Announcement | None:
         return None
     note = f"not scaled {sizes} ({why}): {failed_write(outcome)}"
     return Announcement(reason="ScaleRefused", note=note, is_warning=True)
-
-
-def event_findings(announcer: Announcer) -> Iterator[Found]:
-    """One, if Events cannot be written."""
-    if refusal := announcer.refusal():
-        yield found("events", "kubernetes", why=refusal)

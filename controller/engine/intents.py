@@ -12,9 +12,8 @@ import logging
 import os
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -199,19 +198,6 @@ SHOWN: Final = 20
 """Each is a finding and a series of the metrics; of more, only the number is told."""
 
 
-class _WithoutEffect(NamedTuple):
-    """An intent for an unknown name.
-
-    `what` is pin, pause or freeze; `until` is Unix seconds, None without an end; `subject` is the
-    name it was set for; `problem` says which name is unknown, as a sentence.
-    """
-
-    what: str
-    until: float | None
-    subject: str
-    problem: str
-
-
 class IntentFindings:
     """Finds intents with unknown names; searches only when the intents have changed, because each
     unknown name is compared with all names of the fleet.
@@ -220,12 +206,11 @@ class IntentFindings:
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
         self._pools = frozenset(pool.key for pool in fleet.pools)
-        self._tenants = frozenset(tenant.name for tenant in fleet.tenants)
-        self._budgeted = frozenset(
-            tenant.name for tenant in fleet.tenants if tenant.budget.tokens_per_day is not None
-        )
+        self._budgeted = {
+            tenant.name: tenant.budget.tokens_per_day is not None for tenant in fleet.tenants
+        }
         self._intents = Intents()
-        self._without_effect: list[_WithoutEffect] = []
+        self._without_effect: list[tuple[Intent, str]] = []
         self._more_without_effect = 0
 
     def found(self, stored: StoredIntents, now: float) -> Iterator[Found]:
@@ -239,9 +224,9 @@ class IntentFindings:
             yield Found(Severity.WARNING, "intents", fault.key, text)
         if stored.intents is not self._intents:
             self._intents = stored.intents
-            looked = self._look(stored.intents)
-            self._without_effect = [self._in_words(each) for each in islice(looked, SHOWN)]
-            self._more_without_effect = sum(1 for _ in looked)
+            looked = [each for each in stored.intents if not self._has_effect(each)]
+            self._without_effect = [(each, self._problem(each)) for each in looked[:SHOWN]]
+            self._more_without_effect = len(looked) - len(self._without_effect)
         counts = {
             "more faults": stored.more_faults,
             "kept": stored.kept,
@@ -252,32 +237,29 @@ class IntentFindings:
                 yield found(name, "intents", count=count)
         # while intents cannot be read, those in force do not expire
         ended_by = now if stored.lost_at is None else stored.lost_at
-        for each in self._without_effect:
-            if each.until is None or each.until > ended_by:
-                effect = "protects nothing" if each.what == "freeze" else "has no effect"
-                text = f"the {each.what} of {each.subject} {effect}: {each.problem}"
-                yield Found(Severity.WARNING, "intents", f"{each.what} {each.subject}", text)
+        for intent, problem in self._without_effect:
+            if intent.until is None or intent.until > ended_by:
+                kind, (tenant, pool) = intent.kind, (intent.scope.tenant, intent.scope.pool)
+                subject = f"tenant {clean_name(tenant or '')}" if pool is None else clean_name(pool)
+                effect = "protects nothing" if kind is IntentKind.FREEZE else "has no effect"
+                text = f"the {kind} of {subject} {effect}: {problem}"
+                yield Found(Severity.WARNING, "intents", f"{kind} {subject}", text)
 
-    def _look(self, intents: Intents) -> Iterator[Intent]:
-        """The intents for a name that the fleet does not have; a budget of a tenant without one."""
-        for intent in intents:
-            kind, scope = intent.key
-            known = self._budgeted if kind is IntentKind.BUDGET else self._tenants
-            is_pool_known = scope.pool is None or scope.pool in self._pools
-            is_tenant_known = scope.tenant is None or scope.tenant in known
-            if not (is_pool_known and is_tenant_known):
-                yield intent
+    def _has_effect(self, intent: Intent) -> bool:
+        """Whether the fleet has its name, and a budget's tenant counts tokens."""
+        pool, tenant = intent.scope.pool, intent.scope.tenant
+        needs_budget = intent.kind is IntentKind.BUDGET
+        is_tenant_known = tenant is None or tenant in self._budgeted
+        has_budget = tenant is None or not needs_budget or self._budgeted.get(tenant, False)
+        return (pool is None or pool in self._pools) and is_tenant_known and has_budget
 
-    def _in_words(self, intent: Intent) -> _WithoutEffect:
-        kind, scope = intent.key
-        if scope.pool is not None:
-            problem, subject = unknown_pool(scope.pool, self._fleet), clean_name(scope.pool)
-            return _WithoutEffect(kind, intent.until, subject, problem)
-        tenant = scope.tenant or ""
-        problem = "the fleet file gives it no tokens_per_day, so its tokens are not counted"
-        if tenant not in self._tenants:
-            problem = unknown_tenant(tenant, self._fleet)
-        return _WithoutEffect(kind, intent.until, f"tenant {clean_name(tenant)}", problem)
+    def _problem(self, intent: Intent) -> str:
+        pool, tenant = intent.scope.pool, intent.scope.tenant or ""
+        if pool is not None:
+            return unknown_pool(pool, self._fleet)
+        if tenant in self._budgeted:
+            return "the fleet file gives it no tokens_per_day, so its tokens are not counted"
+        return unknown_tenant(tenant, self._fleet)
 
 
 FILE_LOOK_EVERY_S: Final = 1.0

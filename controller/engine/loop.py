@@ -14,15 +14,13 @@ from controller.engine.actuate import (
     WriteDispatcher,
     WriteHealth,
     announcement,
-    event_findings,
-    overtaken_findings,
 )
 from controller.engine.intents import Switches
 from controller.engine.lead import Lead, Leadership
 from controller.engine.memory import Keeper
 from controller.engine.observe import Observer, Sources
 from controller.engine.publish import FrameKeeper, Publisher, Shows
-from controller.engine.show.findings import Found
+from controller.engine.show.findings import Found, found, listed
 from controller.engine.show.snapshot import SnapshotBuilder
 from controller.engine.supervise import next_slot, sleep_unless
 from controller.engine.workers import Allotment, Crews
@@ -33,6 +31,7 @@ from controller.model.intents import Intents, Scope
 from controller.model.memory import TICK_VERSION, Memory, Tick
 from controller.model.observation import Observation
 from controller.model.readings import Fresh
+from controller.model.snapshot import OVERTAKEN
 from controller.planning.compile import FleetTerms, compile_fleet
 from controller.planning.inputs import concerns
 from controller.planning.memo import Kept, Planned
@@ -408,11 +407,13 @@ class Engine:
         yield from self._keeper.notices()
         yield from self._sources.metrics.findings()
         yield from self._health.findings(self._clock.monotonic())
-        yield from overtaken_findings(self._dispatcher.backoff.outdated())
+        if pools := self._dispatcher.backoff.outdated():
+            yield found(OVERTAKEN, "kubernetes", pools=listed(pools))
         yield from self._lead.findings()
         yield from self._writes.switches.findings()
         yield from self._shows.findings()
-        yield from event_findings(self._writes.announcer)
+        if refusal := self._writes.announcer.refusal():
+            yield found("events", "kubernetes", why=refusal)
         yield from self._crews.findings()
         yield from self._allotment.findings()
 

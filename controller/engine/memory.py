@@ -102,13 +102,10 @@ class Keeper:
         read within `RECALL_S`. Waits for the first read of intents too, within the same time. If
         the store does not answer, the memory is handed to `on_found` when it does.
         """
-        deadline = asyncio.get_running_loop().time() + RECALL_S
-        memory = await self._load(deadline)
+        memory = await self._load(asyncio.get_running_loop().time() + RECALL_S)
         self._saved_at = self._began = self._clock.monotonic()
         self._saved_milestones = self._histories.milestones
-        if not self._lost and not self._unread:
-            await self._read_intents(deadline)
-        return memory
+        return memory or Memory()
 
     def go_on_with(self, unread: str) -> None:
         """Begin with what an engine in the same process has left; it may not be saved yet. `unread`
@@ -130,23 +127,15 @@ class Keeper:
         within `RECALL_S`; None if there is none or it cannot be read, then the engine's own memory
         is the best there is.
         """
-        try:
-            async with asyncio.timeout(RECALL_S):
-                left = await self._memories.load()
-        except (StoreError, TimeoutError) as error:
-            reason = str(error) or f"no answer within {RECALL_S:g} s"
-            log.warning("the previous leader's memory cannot be read: %s", reason)
-            if isinstance(error, (StoreAwayError, TimeoutError)):
-                self._unread = reason
-            return None
-        self._unread = ""
-        if left is None:
-            return None
-        self._saved_at = self._clock.monotonic()
-        return self._resumed(left, watched)
+        self._load_no_more()
+        memory = await self._load(asyncio.get_running_loop().time() + RECALL_S, watched)
+        if memory is not None:
+            self._saved_at = self._clock.monotonic()
+        return memory
 
     def follow(self) -> None:
         """Save nothing from now on: another process leads, and what it saves counts."""
+        self._load_no_more()
         self._latest, self._decided = None, False
 
     def intents(self) -> Intents:
@@ -210,43 +199,44 @@ class Keeper:
             yield found("save", "memory", why=self._unsaved)
         yield from self._intent_findings.found(self._intents.stored(), self._clock.now())
 
-    async def _load(self, deadline: float) -> Memory:
-        try:
-            async with asyncio.timeout_at(deadline):
-                left = await self._memories.load()
-        except (StoreAwayError, TimeoutError) as error:
-            self._unread = str(error) or f"no answer within {RECALL_S:g} s"
-            log.warning("memory cannot be read yet, so windows begin: %s", self._unread)
-            return Memory()
-        except StoreError as error:
-            self._forget(str(error))
-            return Memory()
-        return Memory() if left is None else self._resumed(left)
-
-    async def _load_late(self) -> None:
-        """Load what could not be loaded at the start, and intents with it, before anything is
-        saved.
+    async def _load(self, deadline: float, watched: Memory | None = None) -> Memory | None:
+        """What an earlier process has left, with what this one has `watched` since; None if there
+        is nothing, or it cannot be read. It is not gone on from before intents are known. A store
+        that is away is asked again, and nothing is saved before it answers.
         """
-        deadline = asyncio.get_running_loop().time() + RECALL_S
         try:
             async with asyncio.timeout_at(deadline):
                 left = await self._memories.load()
-            await self._read_intents(deadline)
         except (StoreAwayError, TimeoutError) as error:
-            self._unread = str(error) or f"no answer within {RECALL_S:g} s"
+            reason = str(error) or f"no answer within {RECALL_S:g} s"
+            if not self._unread:
+                log.warning("memory cannot be read yet: %s", reason)
+            self._unread = reason
+            return None
         except StoreError as error:
             self._unread = ""
-            self._forget(str(error))
-        else:
-            # another process may lead by now, or a take-over has read it
-            if self._unread and self._latest is not None:
-                self._unread = ""
-                if left is not None:
-                    self._on_found(self._resumed(left))
+            self._forget(str(error), is_lost=watched is None)
+            return None
+        if watched is None:
+            await self._read_intents(deadline)
+        self._unread = ""
+        return None if left is None else self._resumed(left, watched)
+
+    async def _load_late(self) -> None:
+        try:
+            memory = await self._load(asyncio.get_running_loop().time() + RECALL_S)
+            if memory is not None:
+                self._on_found(memory)
+            if not self._unread:
                 self._saved = None  # what is planned with has more than what is stored
         finally:
             self._not_before = self._clock.monotonic() + LOAD_GAP_S
             self._loading = None
+
+    def _load_no_more(self) -> None:
+        """What is found late is of no use: another process leads, or what it left is read anew."""
+        if self._loading is not None:
+            self._loading.cancel()
 
     async def _read_intents(self, deadline: float) -> None:
         try:
@@ -357,8 +347,10 @@ class Keeper:
             log.warning("memory cannot be saved: %s", words)
         self._unsaved, self._not_before, self._decided = words, not_before, True
 
-    def _forget(self, words: str) -> None:
-        log.warning("memory cannot be read, so new windows begin: %s", words)
+    def _forget(self, words: str, *, is_lost: bool) -> None:
+        log.warning("the stored memory cannot be read: %s", words)
+        if not is_lost:
+            return
         windows = (pool.behavior.scale_down.stabilization_window_s for pool in self._fleet.pools)
         self._lost = f"the stored memory cannot be read ({words})"
         self._lost_until = self._clock.monotonic() + max(windows, default=0)

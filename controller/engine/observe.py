@@ -42,36 +42,6 @@ from controller.ports import (
     Workloads,
 )
 
-
-class EndingPods:
-    """Notes on pods that their node ends. A pool's reading is the same object until something of it
-    changes.
-    """
-
-    def __init__(self) -> None:
-        self._marked: dict[PoolKey, tuple[Reading[Pods], Mapping[str, str], Reading[Pods]]] = {}
-
-    def marked(
-        self, pool: PoolKey, reading: Reading[Pods], ending: Mapping[str, str]
-    ) -> Reading[Pods]:
-        """The pool's pods with `node_ends`; `ending` has the taint of each node that ends."""
-        if not ending or isinstance(reading, Absent):
-            self._marked.pop(pool, None)
-            return reading
-        known = self._marked.get(pool)
-        if known is not None and known[0] is reading and known[1] == ending:
-            return known[2]
-        found, pods = reading, reading.value
-        if any(pod.node in ending for pod in pods.items):
-            items = tuple(
-                replace(pod, node_ends=ending[pod.node]) if ending.get(pod.node) else pod
-                for pod in pods.items
-            )
-            found = replace(reading, value=replace(pods, items=items))
-        self._marked[pool] = reading, ending, found
-        return found
-
-
 READ_S: Final = 3.0
 """Time limit of one round; KEDA's limit for a scaler (KEDA_HTTP_DEFAULT_TIMEOUT, 3000 ms)."""
 GRACE_S: Final = 0.5
@@ -190,33 +160,15 @@ class MetricPolls:
             readings = self.readings(key.pool)
             known = readings.get(key.name)
             answer = answers.get(key, missing)
-            reading = _reading(answer, known, self._read_at.get(key))
+            reading: Reading[MetricValue] = answer
             if isinstance(answer, Fresh):
                 self._read_at[key] = answer.at
             else:
                 self._failed[source.name] += 1
+                reading = without_answer(known, answer, self._read_at.get(key))
+            reading = same_reading(known, reading)
             if reading is not known:
                 self._readings[key.pool] = {**readings, key.name: reading}
-
-
-def _reading(
-    answer: MetricAnswer, known: Reading[MetricValue] | None, read_at: float | None
-) -> Reading[MetricValue]:
-    """The reading after an answer; `read_at` is the time of the last good one."""
-    if isinstance(answer, Fresh) or known is None:
-        same = (
-            isinstance(known, Fresh) and isinstance(answer, Fresh) and known.value == answer.value
-        )
-        return known if known is not None and same else answer
-    if not isinstance(known, Absent):
-        at = known.at if read_at is None else read_at
-        stale = Stale(value=known.value, at=at, why=answer.why, detail=answer.detail)
-        return known if stale == known else stale
-    # the same failure goes on: keep the time at which it began
-    lasting = msgspec.structs.replace(answer, at=known.at)
-    if lasting == known:
-        return known
-    return lasting if known.why is answer.why else answer
 
 
 def _failure_of(source: str, why: Why, concerned: list[tuple[MetricKey, str]]) -> Found:
@@ -271,7 +223,7 @@ class Observer:
         self._woken: dict[PoolKey, float] = {}
         self._pools: dict[PoolKey, tuple[tuple[Any, ...], PoolObservation]] = {}
         self._tenants: dict[str, TenantObservation] = {}
-        self._ending = EndingPods()
+        self._marked: dict[PoolKey, tuple[Reading[Pods], Mapping[str, str], Reading[Pods]]] = {}
         self.failed = 0
 
     def woken(self, pool: PoolKey) -> None:
@@ -287,9 +239,10 @@ class Observer:
                 answers = await self._sources.queues.read(pools)
         except TimeoutError:
             why, detail = Why.TIMED_OUT, f"no answer within {self._deadline_s:g} s"
+        missing = Absent(why=why, at=self._clock.now(), detail=detail)
         for pool in pools:
-            known = self._depths.get(pool.key)
-            reading = answers.get(pool.key) or self._without_answer(pool.key, known, why, detail)
+            known, asked_at = self._depths.get(pool.key), self._asked_at.get(pool.key)
+            reading = answers.get(pool.key) or without_answer(known, missing, asked_at)
             if isinstance(reading, Fresh):
                 self._asked_at[pool.key] = reading.at
             else:
@@ -297,9 +250,8 @@ class Observer:
                 reading = self._on_this_clock(pool.key, reading)
             self._depths[pool.key] = same_reading(known, reading)
             if pool.lower_queues:
-                self._each[pool.key] = self._parts(
-                    pool, why, detail, is_answered=pool.key in answers
-                )
+                is_answered = pool.key in answers
+                self._each[pool.key] = self._parts(pool, None if is_answered else missing)
 
     def see(
         self,
@@ -382,7 +334,7 @@ class Observer:
             "queue": self._depths.get(key) or _NEVER_READ,
             "queues": self._each.get(key, ()),
             "workload": workloads.workload(pool),
-            "pods": self._ending.marked(key, workloads.pods(pool), ending),
+            "pods": self._with_ends(key, workloads.pods(pool), ending),
             "woken_at": self._woken.get(key),
             "wake": wake,
             "wake_detail": wake_detail,
@@ -398,6 +350,25 @@ class Observer:
         if known is None or known[0] != values:
             known = self._pools[key] = values, PoolObservation(**parts)
         return known[1]
+
+    def _with_ends(
+        self, pool: PoolKey, reading: Reading[Pods], ending: Mapping[str, str]
+    ) -> Reading[Pods]:
+        """The pool's pods with `node_ends`; `ending` has the taint of each node that ends."""
+        if not ending or isinstance(reading, Absent):
+            return reading
+        known = self._marked.get(pool)
+        if known is not None and known[0] is reading and known[1] == ending:
+            return known[2]
+        found, pods = reading, reading.value
+        if any(ending.get(pod.node) for pod in pods.items):
+            items = tuple(
+                replace(pod, node_ends=ending[pod.node]) if ending.get(pod.node) else pod
+                for pod in pods.items
+            )
+            found = replace(reading, value=replace(pods, items=items))
+        self._marked[pool] = reading, ending, found
+        return found
 
     def _tenant(
         self, tenant: Tenant, usage: Mapping[str, Reading[TokenUsage]]
@@ -417,17 +388,14 @@ class Observer:
         depth = None if known is None else last_known(known)
         return 0 if depth is None else depth.in_flight
 
-    def _parts(
-        self, pool: Pool, why: Why, detail: str, *, is_answered: bool
-    ) -> tuple[Reading[QueueDepth], ...]:
+    def _parts(self, pool: Pool, missing: Absent | None) -> tuple[Reading[QueueDepth], ...]:
         """The readings of a pool's several queues; the same object while none of them differs."""
-        known = self._each.get(pool.key) or (None,) * len(pool.queues)
-        if is_answered:
-            read = [
-                self._on_this_clock(pool.key, each) for each in self._sources.queues.each(pool.key)
-            ]
+        key = pool.key
+        known = self._each.get(key) or (None,) * len(pool.queues)
+        if missing is None:
+            read = [self._on_this_clock(key, each) for each in self._sources.queues.each(key)]
         else:
-            read = [self._without_answer(pool.key, each, why, detail) for each in known]
+            read = [without_answer(each, missing, self._asked_at.get(key)) for each in known]
         found = tuple(same_reading(*each) for each in zip(known, read, strict=True))
         is_same = all(one is other for one, other in zip(known, found, strict=True))
         return self._each[pool.key] if is_same else found
@@ -440,13 +408,17 @@ class Observer:
             return reading
         return replace(reading, at=self._asked_at.get(pool, reading.at))
 
-    def _without_answer(
-        self, pool: PoolKey, known: Reading[QueueDepth] | None, why: Why, detail: str
-    ) -> Reading[QueueDepth]:
-        value = last_known(known) if known is not None else None
-        if known is None or value is None:
-            return Absent(why=why, at=self._clock.now(), detail=detail)
-        return Stale(value=value, at=self._asked_at.get(pool, known.at), why=why, detail=detail)
+
+def without_answer(
+    known: Reading[T] | None, missing: Absent, read_at: float | None
+) -> Stale[T] | Absent:
+    """The reading where there is no answer: the value of the last one, which was good at `read_at`,
+    if there is any.
+    """
+    if known is None or isinstance(known, Absent):
+        return missing
+    at = known.at if read_at is None else read_at
+    return Stale(value=known.value, at=at, why=missing.why, detail=missing.detail)
 
 
 def same_reading(known: Reading[T] | None, read: Reading[T]) -> Reading[T]:
@@ -456,7 +428,8 @@ def same_reading(known: Reading[T] | None, read: Reading[T]) -> Reading[T]:
             return known
         case Stale(), Stale() if replace(known, at=read.at) == read:
             return known
-        case Absent(), Absent() if (known.why, known.detail) == (read.why, read.detail):
-            return known
+        case Absent(), Absent() if known.why is read.why:
+            # the same failure goes on, since it began
+            return known if known.detail == read.detail else replace(read, at=known.at)
         case _:
             return read

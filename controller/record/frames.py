@@ -213,6 +213,12 @@ AnyLine: TypeAlias = WholeLine | ChangeLine | TickLine
 _DECODER: Final = msgspec.json.Decoder(AnyLine)
 _ENCODER: Final = msgspec.json.Encoder()
 _HEAD_FIELDS: Final = HeadChange.__struct_fields__
+_PARTS: Final = tuple(each for each in WholeParts.__struct_fields__ if each not in {"head", "keys"})
+"""What of a snapshot has a place of its own in a whole line."""
+_NO_PARTS: Final[Mapping[str, Any]] = {
+    name: {} if name.endswith("histories") else () for name in _PARTS
+}
+_HISTORIES: Final = (("histories", "tails"), ("tenant_histories", "tenant_tails"))
 _SERIES: Final = Timeline.__struct_fields__
 _MOST_SHIFT: Final = 4
 _AT_A_TIME: Final = 100
@@ -221,6 +227,12 @@ _Name = TypeVar("_Name", bound=str)
 _key_of: Final[Callable[[PoolView], PoolKey]] = attrgetter("key")
 _name_of: Final[Callable[[Any], str]] = attrgetter("name")
 _place_of: Final[Callable[[QueueRates], tuple[PoolKey, int]]] = attrgetter("pool", "number")
+_LISTS: Final[Mapping[str, tuple[str, Callable[[Any], Any]]]] = {
+    "pools": ("keys", _key_of),
+    "tenants": ("tenant_names", _name_of),
+    "nodes": ("node_names", _name_of),
+}
+"""What a change has of each list: those that differ, and where all of them are named."""
 
 
 # -- from snapshots to lines --------------------------------------------------------------------
@@ -234,23 +246,10 @@ def whole_line(snapshot: Snapshot, before: Snapshot | None) -> bytes:
     parts = (pools[at : at + _AT_A_TIME] for at in range(0, len(pools), _AT_A_TIME))
     is_changed = before is None or not isinstance(_difference(before, snapshot), TickLine)
     change = {
-        "head": replace(
-            snapshot,
-            pools=(),
-            queues=(),
-            tenants=(),
-            nodes=(),
-            events=(),
-            histories={},
-            tenant_histories={},
-        ),
+        "head": replace(snapshot, **_NO_PARTS),
+        **{name: getattr(snapshot, name) for name in _PARTS},
         "pools": msgspec.Raw(b"[%s]" % b",".join(encode(part)[1:-1] for part in parts)),
-        "queues": snapshot.queues,
-        "tenants": snapshot.tenants,
-        "nodes": snapshot.nodes,
         "histories": {key: msgspec.Raw(encode(each)) for key, each in snapshot.histories.items()},
-        "tenant_histories": snapshot.tenant_histories,
-        "events": snapshot.events,
     }
     # the index finds these lines, and their times, by how they begin
     major, minor = SNAPSHOT_VERSION
@@ -287,11 +286,11 @@ def _difference(before: Snapshot, after: Snapshot) -> ChangeLine | TickLine | No
         for name in _HEAD_FIELDS
         if getattr(timeless, name) != getattr(before, name)
     }
-    pools, keys = _differing(before.pools, after.pools, _key_of)
-    tenants, tenant_names = _differing(before.tenants, after.tenants, _name_of)
-    nodes, node_names = _differing(before.nodes, after.nodes, _name_of)
-    histories, tails = _new_histories(before.histories, after.histories)
-    of_tenants, tenant_tails = _new_histories(before.tenant_histories, after.tenant_histories)
+    parts: dict[str, Any] = {"queues": _differing(before.queues, after.queues, _place_of)[0]}
+    for name, (names, key) in _LISTS.items():
+        parts[name], parts[names] = _differing(getattr(before, name), getattr(after, name), key)
+    for name, tails in _HISTORIES:
+        parts[name], parts[tails] = _new_histories(getattr(before, name), getattr(after, name))
     events, events_kept = _new_events(before.events, after.events)
     tick = TickLine(
         sequence=after.sequence,
@@ -300,23 +299,9 @@ def _difference(before: Snapshot, after: Snapshot) -> ChangeLine | TickLine | No
         link_times=() if times == known else times,
     )
     quiet = ChangeLine(**msgspec.structs.asdict(tick), events_kept=len(before.events))
-    line = replace(
-        quiet,
-        head=HeadChange(**differing),
-        pools=pools,
-        keys=keys,
-        queues=_differing(before.queues, after.queues, _place_of)[0],
-        tenants=tenants or None,
-        tenant_names=tenant_names,
-        nodes=nodes,
-        node_names=node_names,
-        histories=histories,
-        tails=tails,
-        tenant_histories=of_tenants,
-        tenant_tails=tenant_tails,
-        events=events,
-        events_kept=events_kept,
-    )
+    parts["tenants"] = parts["tenants"] or None
+    head = HeadChange(**differing)
+    line = replace(quiet, head=head, events=events, events_kept=events_kept, **parts)
     return tick if line == quiet else line
 
 
@@ -490,7 +475,9 @@ def _snapshot_of(line: AnyLine, before: Snapshot | None) -> ReadSnapshot:
         version = SnapshotVersion(line.version, line.minor)
         if not version.is_readable:
             raise UnreadableLineError(words_for_journal(version))
-        snapshot, is_changed = _after_whole(line.change), line.changed
+        parts = {name: getattr(line.change, name) for name in _PARTS}
+        parts["tenants"] = line.change.tenants or ()
+        snapshot, is_changed = replace(line.change.head, **parts), line.changed
     elif before is None:
         raise MissedSnapshotError("continues a snapshot that is not there")
     elif isinstance(line, TickLine):
@@ -502,29 +489,21 @@ def _snapshot_of(line: AnyLine, before: Snapshot | None) -> ReadSnapshot:
     return ReadSnapshot(snapshot, is_changed)
 
 
-def _after_whole(parts: WholeParts) -> Snapshot:
-    return replace(
-        parts.head,
-        pools=parts.pools,
-        queues=parts.queues,
-        tenants=parts.tenants or (),
-        nodes=parts.nodes,
-        events=parts.events,
-        histories=parts.histories,
-        tenant_histories=parts.tenant_histories,
-    )
-
-
 def _after_change(line: ChangeLine, before: Snapshot) -> Snapshot:
     differing = {
         name: value for name in _HEAD_FIELDS if (value := getattr(line.head, name)) is not UNSET
     }
     differing["links"] = _with_times(differing.get("links", before.links), line.link_times)
-    pools = _all(before.pools, line.pools, line.keys, _key_of)
+    for name, (names, key) in _LISTS.items():
+        found = getattr(line, name) or ()
+        differing[name] = _all(getattr(before, name), found, getattr(line, names), key)
+    for name, tails in _HISTORIES:
+        of_name = getattr(before, name), getattr(line, name), getattr(line, tails)
+        differing[name] = _histories(*of_name)
     queues = before.queues
     if line.queues or line.keys is not None:
         rates = {_place_of(each): each for each in (*before.queues, *line.queues)}
-        order = {view.key: number for number, view in enumerate(pools)}
+        order = {view.key: number for number, view in enumerate(differing["pools"])}
         kept = (each for each in rates.values() if each.pool in order)
         queues = tuple(sorted(kept, key=lambda each: (order[each.pool], each.number)))
     events = before.events
@@ -535,15 +514,8 @@ def _after_change(line: ChangeLine, before: Snapshot) -> Snapshot:
         sequence=line.sequence,
         at=line.at,
         loop=line.loop,
-        pools=pools,
         queues=queues,
-        tenants=_all(before.tenants, line.tenants or (), line.tenant_names, _name_of),
-        nodes=_all(before.nodes, line.nodes, line.node_names, _name_of),
         events=events,
-        histories=_histories(before.histories, line.histories, line.tails),
-        tenant_histories=_histories(
-            before.tenant_histories, line.tenant_histories, line.tenant_tails
-        ),
         **differing,
     )
 
