@@ -37,7 +37,7 @@ async def keep(world: DemoWorld) -> None:
             )
         )
         await ended.wait()
-    _say(world.report())
+    _say(world.report)
 
 
 def _until_closed(ended: asyncio.Event) -> None:

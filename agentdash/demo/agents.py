@@ -22,6 +22,7 @@ from aiohttp import web
 from openai import AsyncOpenAI, DefaultAsyncHttpxClient, RateLimitError
 from openai.types.chat import ChatCompletion
 
+from agentdash.demo.process import WorldReport
 from agentdash.worker import Agent, ModelTerms, ModelTier, Session, Task
 
 log = logging.getLogger(__name__)
@@ -125,15 +126,12 @@ class DemoPod(NamedTuple):
 
 
 class DemoCrew:
-    """The workers that have a task at hand, and counts of those that were told to stop then.
-
-    `reclaimed` stopped because their node was taken away, `ordered` of them while it still ran,
-    which only the controller's orders tell them; `killed` for any other reason, that is because the
-    pool was scaled down. `resumed` are tasks that went on from a checkpoint.
+    """The workers that have a task at hand; those that are told to stop then are counted in the
+    report.
     """
 
-    def __init__(self) -> None:
-        self.reclaimed = self.ordered = self.killed = self.resumed = 0
+    def __init__(self, report: WorldReport) -> None:
+        self._report = report
         self._taken: set[str] = set()
         self._gone: set[str] = set()
         self._nodes: Counter[str] = Counter()
@@ -153,10 +151,10 @@ class DemoCrew:
             self._stopped.set()
             if session.stopping.is_set() and not self._has_ended:
                 if pod.name in self._taken:
-                    self.reclaimed += 1
-                    self.ordered += pod.name not in self._gone
+                    self._report.reclaimed += 1
+                    self._report.ordered += pod.name not in self._gone
                 else:
-                    self.killed += 1
+                    self._report.killed += 1
 
     async def busiest_node(self) -> str:
         """The node with most workers at work, once there is one."""
@@ -239,15 +237,13 @@ def provider_models(speed: float) -> tuple[ProviderModel, ...]:
 
 
 class DemoAgents:
-    """All agents of the demo, and what their answers used: `tokens` by tier, USD, and the USD that
-    the accepted ones would have cost with the large model alone. `refused` calls met a limit.
-    """
+    """All agents of the demo. What their answers used is counted in the report."""
 
-    def __init__(self, client: AsyncOpenAI, rng: random.Random, speed: float) -> None:
-        self._client, self._rng, self._speed = client, rng, speed
-        self.tokens = dict.fromkeys((model.tier.value for model in MODELS), 0)
-        self.usd = self.usd_if_large = Decimal(0)
-        self.calls = self.refused = 0
+    def __init__(
+        self, client: AsyncOpenAI, rng: random.Random, speed: float, report: WorldReport
+    ) -> None:
+        self._client, self._rng, self._speed, self.report = client, rng, speed, report
+        report.tokens = dict.fromkeys((model.tier.value for model in MODELS), 0)
         self.called_medium = asyncio.Event()
         """Set by each call of the medium model."""
 
@@ -275,7 +271,7 @@ class DemoAgents:
         messages: Any = [{"role": "user", "content": "x" * CHARACTERS_PER_TOKEN * input_tokens}]
 
         async def ask(model: str) -> ChatCompletion:
-            self.calls += 1
+            self.report.calls += 1
             if model == MEDIUM:
                 self.called_medium.set()
             try:
@@ -283,7 +279,7 @@ class DemoAgents:
                     model=model, messages=messages, max_completion_tokens=MOST_OUTPUT_TOKENS
                 )
             except RateLimitError:
-                self.refused += 1
+                self.report.refused_calls += 1
                 raise
 
         try:
@@ -301,11 +297,11 @@ class DemoAgents:
     def _count(self, session: Session) -> None:
         asked = [(each, session.usage[each.name]) for each in MODELS if each.name in session.usage]
         for model, used in asked:
-            self.tokens[model.tier.value] += used.input + used.output
-            self.usd += model.usd(used) or Decimal(0)
+            self.report.tokens[model.tier.value] += used.input + used.output
+            self.report.usd += model.usd(used) or Decimal(0)
         if asked:
             # with the large model alone, only the answer that was accepted would have been made
-            self.usd_if_large += MODELS[-1].usd(asked[-1][1]) or Decimal(0)
+            self.report.usd_if_large += MODELS[-1].usd(asked[-1][1]) or Decimal(0)
 
 
 def agent_of(agents: DemoAgents, load: PoolLoad, crew: DemoCrew, pod: DemoPod) -> Agent:
@@ -315,7 +311,7 @@ def agent_of(agents: DemoAgents, load: PoolLoad, crew: DemoCrew, pod: DemoPod) -
         resumed = ""
         if session.resumed is not None:
             resumed = ", and goes on from its checkpoint"
-            crew.resumed += 1
+            agents.report.resumed += 1
         pod.write(f"task {task.id} begins, it waited {task.waited_s:.1f} s{resumed}")
         with crew.at_work(pod, session):
             result = await agents.work(load, session)

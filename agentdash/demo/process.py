@@ -16,9 +16,10 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from decimal import Decimal
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 import msgspec
 
@@ -38,10 +39,10 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):
     error: str
 
 
-class WorldReport(msgspec.Struct, frozen=True, kw_only=True):
-    """Counts since the start; `waits_s` are seconds from a task's publication to its start, by
-    tenant, and `priority_waits_s` those of each pool with priorities, by priority, the highest
-    first.
+class WorldReport(msgspec.Struct, kw_only=True):
+    """Counts since the start, as the parts of the world note them. `waits_s` are seconds from a
+    task's publication to its start, by tenant, and `priority_waits_s` those of each pool with
+    priorities, by priority, the highest first.
 
     - `lost` tasks are neither ended nor in their queue, `twice` is how many results were stored a
       second time; None where NATS did not answer at the end.
@@ -56,8 +57,8 @@ class WorldReport(msgspec.Struct, frozen=True, kw_only=True):
     published: int = 0
     done: int = 0
     pods_started: int = 0
-    waits_s: dict[str, tuple[float, ...]] = {}
-    priority_waits_s: dict[str, dict[str, tuple[float, ...]]] = {}
+    waits_s: dict[str, list[float]] = {}
+    priority_waits_s: dict[str, dict[str, list[float]]] = {}
     lost: int | None = None
     twice: int | None = None
     killed: int = 0
@@ -67,8 +68,8 @@ class WorldReport(msgspec.Struct, frozen=True, kw_only=True):
     calls: int = 0
     refused_calls: int = 0
     tokens: dict[str, int] = {}
-    usd: float = 0.0
-    usd_if_large: float = 0.0
+    usd: Decimal = Decimal(0)
+    usd_if_large: Decimal = Decimal(0)
 
 
 WORLD_START_S: Final = 30.0
@@ -99,55 +100,45 @@ async def running_world(
     arguments = ["--speed", str(speed), "--seed", str(seed)]
     if load_for_s is not None:
         arguments += ["--load-for", str(load_for_s)]
+    warnings = tempfile.TemporaryFile()  # noqa: SIM115 - closed below
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "agentdash.demo",
-        str(home),
-        *arguments,
+        *(sys.executable, "-m", "agentdash.demo", str(home), *arguments),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
+        stderr=warnings,
         start_new_session=True,
         limit=REPORT_LIMIT_BYTES,
     )
     try:
-        world = RunningWorld(await _ready(process))
-        # its warnings are read so that it never blocks on a full pipe; they are not shown
-        errors = asyncio.create_task(_drain(process), name="demo errors")
+        world = RunningWorld(await _ready(process, warnings))
         try:
             yield world
         finally:
             world.report = await _end(process)
-            errors.cancel()
     finally:
+        warnings.close()
         if process.returncode is None:
             process.kill()
             await process.wait()
         shutil.rmtree(home, ignore_errors=True)
 
 
-async def _ready(process: asyncio.subprocess.Process) -> Ready:
-    if process.stdout is None or process.stderr is None:
+async def _ready(process: asyncio.subprocess.Process, warnings: IO[bytes]) -> Ready:
+    if process.stdout is None:
         raise DemoError("the demo's world was started without pipes")
     try:
         async with asyncio.timeout(WORLD_START_S):
             line = await process.stdout.readline()
             if not line:
-                errors = (await process.stderr.read()).decode(errors="replace")
-                raise DemoError(f"the demo's world ended at its start:\n{errors[-2000:]}")
+                warnings.seek(0)
+                words = warnings.read().decode(errors="replace")[-2000:]
+                raise DemoError(f"the demo's world ended at its start:\n{words}")
     except TimeoutError:
         raise DemoError(f"the demo's world was not ready within {WORLD_START_S:.0f} s") from None
     said = msgspec.json.decode(line, type=Ready | Failed)
     if isinstance(said, Failed):
         raise DemoError(said.error)
     return said
-
-
-async def _drain(process: asyncio.subprocess.Process) -> None:
-    if process.stderr is not None:
-        while await process.stderr.read(65536):
-            pass
 
 
 async def _end(process: asyncio.subprocess.Process) -> WorldReport:

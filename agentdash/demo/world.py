@@ -148,17 +148,16 @@ class DemoWorld:
         self._loads = {(f"tenant-{load.tenant}", load.name): load for load in LOADS}
         self._rng = random.Random(seed)
         self._published: list[str] = []
-        self._pods_started = 0
-        self._done = 0
-        self._waits: dict[str, list[float]] = {load.tenant: [] for load in LOADS}
-        self._priority_waits: dict[str, dict[Priority, list[float]]] = {
-            f"{load.tenant}/{load.name}": {each: [] for each in _PRIORITIES}
-            for load in LOADS
-            if load.high_share
-        }
+        self.report = WorldReport(
+            waits_s={load.tenant: [] for load in LOADS},
+            priority_waits_s={
+                f"{load.tenant}/{load.name}": {each.value: [] for each in _PRIORITIES}
+                for load in LOADS
+                if load.high_share
+            },
+        )
         self._priorities = random.Random(seed)
-        self._crew = DemoCrew()
-        self._outcome: Counted | None = None
+        self._crew = DemoCrew(self.report)
         self._provider = DemoProvider(provider_models(speed), speed=speed, seed=seed)
         self.nats = NatsServer(home / "nats")
         self.cluster = SimCluster(speed=speed, seed=seed, nodes=NODE_COUNT, token="demo")  # noqa: S106  it opens nothing but this simulation
@@ -173,7 +172,7 @@ class DemoWorld:
             stack.push_async_callback(self.nats.stop)
             await stack.enter_async_context(self._provider)
             client = await stack.enter_async_context(provider_client(self._provider.url))
-            self._agents = DemoAgents(client, self._rng, self._speed)
+            self._agents = DemoAgents(client, self._rng, self._speed, self.report)
             self._login = NatsLogin(servers=(self.nats.url,))
             self._link = NatsLink(self._login, name="agentdash demo")
             await self._link.open()
@@ -199,38 +198,13 @@ class DemoWorld:
                 stack.push_async_callback(_cancelled, asyncio.create_task(work))
             yield self
 
-    def report(self) -> WorldReport:
-        """What has happened so far."""
-        agents, crew = self._agents, self._crew
-        return WorldReport(
-            published=len(self._published),
-            done=self._done,
-            pods_started=self._pods_started,
-            waits_s={tenant: tuple(waits) for tenant, waits in self._waits.items()},
-            priority_waits_s={
-                pool: {priority.value: tuple(waits) for priority, waits in by_priority.items()}
-                for pool, by_priority in self._priority_waits.items()
-            },
-            lost=None if self._outcome is None else self._outcome.lost,
-            twice=None if self._outcome is None else self._outcome.twice,
-            killed=crew.killed,
-            reclaimed=crew.reclaimed,
-            ordered=crew.ordered,
-            resumed=crew.resumed,
-            calls=agents.calls,
-            refused_calls=agents.refused,
-            tokens=agents.tokens,
-            usd=float(agents.usd),
-            usd_if_large=float(agents.usd_if_large),
-        )
-
     async def run(self, pod: dict[str, Any], stopping: asyncio.Event) -> None:
         """Work as a Ready pod: as a worker of its pool (called by the simulated kubelet)."""
         metadata = pod["metadata"]
         load = self._loads.get((metadata["namespace"], metadata["labels"].get("app", "")))
         if load is None:
             return
-        self._pods_started += 1
+        self.report.pods_started += 1
         write = partial(self.cluster.write_log, metadata["namespace"], metadata["name"])
         place = DemoPod(metadata["name"], pod["spec"]["nodeName"], write)
         write(f"started: works for {load.consumer}")
@@ -250,11 +224,11 @@ class DemoWorld:
 
     def _on_end(self, task: Task, result: TaskResult) -> None:
         if result.status is TaskStatus.DONE:
-            self._done += 1
-            self._waits[task.tenant].append(task.waited_s)
-            waits = self._priority_waits.get(f"{task.tenant}/{task.pool}")
+            self.report.done += 1
+            self.report.waits_s[task.tenant].append(task.waited_s)
+            waits = self.report.priority_waits_s.get(f"{task.tenant}/{task.pool}")
             if waits is not None:
-                waits[task.terms.priority].append(task.waited_s)
+                waits[task.terms.priority.value].append(task.waited_s)
 
     async def _run_load(self) -> None:
         async def publish(load: PoolLoad) -> None:
@@ -269,6 +243,7 @@ class DemoWorld:
                 log.warning("a task could not be published", extra={"error": str(error)})
                 return
             self._published.append(result_key(load.tenant, load.name, task))
+            self.report.published += 1
 
         await run_load(LOADS, publish, seed=self._seed, for_s=self._load_for_s)
 
@@ -279,7 +254,8 @@ class DemoWorld:
                 for load in LOADS
                 for subject in load.subjects.values()
             }
-            self._outcome = await count(self._link.jetstream, STREAM, self._published, pools)
+            found = await count(self._link.jetstream, STREAM, self._published, pools)
+            self.report.lost, self.report.twice = found or (None, None)
 
     async def _prepare_cluster(self) -> None:
         for namespace in sorted({namespace for namespace, _ in self._loads}):

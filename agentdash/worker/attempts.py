@@ -515,7 +515,17 @@ class PoolTasks:
         has no single subject to publish to.
         """
         queue = self._queues[0 if terms.priority == Priority.HIGH else -1]
-        subject = await self._subject_of(queue)
+        name = f"consumer {queue.consumer} of stream {queue.stream}"
+        try:
+            info = await self._stream.consumer_info(queue.stream, queue.consumer)
+        except NotFoundError:
+            raise StoreUnavailableError(f"there is no {name}: create it first") from None
+        subject = info.config.filter_subject or ""
+        if not subject or "*" in subject or ">" in subject:
+            raise StoreUnavailableError(
+                f"{name} filters {subject or 'nothing'}, so a task has no single subject: publish "
+                "to one of its subjects yourself"
+            )
         headers = {TERMS_HEADER: header_json(terms), Header.MSG_ID.value: terms.id}
         body = msgspec.json.encode(payload)
         answer = await self._stream.publish(subject, body, stream=queue.stream, headers=headers)
@@ -546,17 +556,3 @@ class PoolTasks:
             except errors.TimeoutError:
                 return True
         return False
-
-    async def _subject_of(self, queue: QueueName) -> str:
-        name = f"consumer {queue.consumer} of stream {queue.stream}"
-        try:
-            info = await self._stream.consumer_info(queue.stream, queue.consumer)
-        except NotFoundError:
-            raise StoreUnavailableError(f"there is no {name}: create it first") from None
-        subject = info.config.filter_subject or ""
-        if not subject or "*" in subject or ">" in subject:
-            raise StoreUnavailableError(
-                f"{name} filters {subject or 'nothing'}, so a task has no single subject: publish "
-                "to one of its subjects yourself"
-            )
-        return subject

@@ -25,7 +25,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -90,9 +90,15 @@ _HEADER_ROOM: Final = 4096
 
 
 class TaskRoom:
-    """The tasks at work in one worker's process: many at once, or one alone."""
+    """The tasks at work in one worker's process: many at once, or one alone. And agents that were
+    cut and do not end: each holds its slot until it ends, or the process does; its task goes on
+    without it.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, changed: Callable[[], None] = lambda: None) -> None:
+        """`changed` is called when a slot is lost, or free again."""
+        self._changed = changed
+        self.lost: set[asyncio.Task[Any]] = set()
         self._inside = 0
         self._waiter: asyncio.Future[bool] | None = None
         self.is_kept = False
@@ -128,30 +134,19 @@ class TaskRoom:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(comes_in)
 
-
-class LostSlots:
-    """Agents that were cut and do not end. Each holds its slot until it ends, or the process does;
-    its task goes on without it.
-    """
-
-    def __init__(self, changed: Callable[[], None] = lambda: None) -> None:
-        self._agents: set[asyncio.Task[Any]] = set()
-        self._changed = changed
-
-    def __len__(self) -> int:
-        return len(self._agents)
-
-    def add(self, task: str, agent: asyncio.Task[Any]) -> None:
+    def lose(self, task: str, agent: asyncio.Task[Any]) -> None:
         """The agent that worked on `task` holds its slot from now on."""
-        self._agents.add(agent)
-        agent.add_done_callback(self._ended)
-        words = "an agent was cut and does not end: its slot is lost until it does"
-        log.error(words, extra={"task": task, "lost": len(self)})
-        self._changed()
 
-    def _ended(self, agent: asyncio.Task[Any]) -> None:
-        self._agents.discard(agent)
-        log.warning("an agent has ended at last: its slot is free", extra={"lost": len(self)})
+        def ended(_: asyncio.Task[Any]) -> None:
+            self.lost.discard(agent)
+            words = "an agent has ended at last: its slot is free"
+            log.warning(words, extra={"lost": len(self.lost)})
+            self._changed()
+
+        self.lost.add(agent)
+        agent.add_done_callback(ended)
+        words = "an agent was cut and does not end: its slot is lost until it does"
+        log.error(words, extra={"task": task, "lost": len(self.lost)})
         self._changed()
 
 
@@ -214,7 +209,6 @@ class Desk:
     dead: DeadLetters
     usage: UsageReports
     room: TaskRoom
-    lost: LostSlots = field(default_factory=LostSlots)
     on_end: OnEnd | None = None
 
 
@@ -239,17 +233,13 @@ class Delivery:
         self.began_at = 0.0
         place = (metadata.stream, metadata.sequence.stream)
         self._as_published = TaskMessage(message.subject, message.data, message.headers, *place)
+        self.run = f"{place[0]}.{self._consumer}.{place[1]}.{self.delivered}"
+        """A name that no other delivery has."""
         self.id, _ = self._as_published.task()
         self._tries = TryRecord(
             desk.link.jetstream, desk.settings, self._as_published, self.delivered
         )
         self._unread = Task(id=self.id, payload=None, attempt=self.delivered)
-
-    @property
-    def run(self) -> str:
-        """A name that no other delivery has."""
-        stream, sequence = self._as_published.stream, self._as_published.sequence
-        return f"{stream}.{self._consumer}.{sequence}.{self.delivered}"
 
     def stop(self) -> None:
         """Tell the agent that the worker must end."""
@@ -327,8 +317,19 @@ class Delivery:
         await self._acknowledge()
 
     async def _handle(self) -> None:
+        settings, published = self._desk.settings, self._as_published
         try:
-            await self._look(self._read())
+            task = Task(
+                id=self.id,
+                terms=read_terms(published.headers),
+                payload=read_payload(published.body),
+                tenant=settings.tenant,
+                pool=settings.pool,
+                waited_s=self._waited_s,
+                stream=published.stream,
+                sequence=published.sequence,
+            )
+            await self._look(task)
         except UnreadableTaskError as error:
             await self._die(str(error), self._unread, attempts=1)
         except UnreadableStoreError as error:
@@ -381,19 +382,6 @@ class Delivery:
             case Returned():
                 await self.hand_back()
 
-    def _read(self) -> Task:
-        """The message as a task. Raises UnreadableTaskError."""
-        return Task(
-            id=self.id,
-            terms=read_terms(self.message.headers),
-            payload=read_payload(self.message.data),
-            tenant=self._desk.settings.tenant,
-            pool=self._desk.settings.pool,
-            waited_s=self._waited_s,
-            stream=self._as_published.stream,
-            sequence=self._as_published.sequence,
-        )
-
     def _open_session(self, task: Task, checkpoint: StoredCheckpoint | None) -> Session:
         async def save(state: Any) -> None:
             revision = session.revision + 1
@@ -443,7 +431,7 @@ class Delivery:
             if not agent.done():  # go on without it: it can store nothing any more
                 self._is_left = True
                 agent.cancel()  # it may hang in its own clean-up, or have missed it
-                self._desk.lost.add(self.id, agent)
+                self._desk.room.lose(self.id, agent)
         if agent.done() and not agent.cancelled():
             return agent.result()
         if self._cut_short is not None:

@@ -18,7 +18,7 @@ from nats.aio.subscription import Subscription
 from nats.js.errors import NotFoundError
 
 from agentdash.worker.attempts import DeadLetters, ExhaustedWatch
-from agentdash.worker.delivery import CANCELLED, Delivery, Desk, LostSlots, Returned, TaskRoom
+from agentdash.worker.delivery import CANCELLED, Delivery, Desk, Returned, TaskRoom
 from agentdash.worker.models import PoolModels
 from agentdash.worker.pull import Inlet, Puller
 from agentdash.worker.session import (
@@ -92,8 +92,7 @@ class WorkerLife:
             checkpoints=Checkpoints(link.jetstream, *place),
             dead=DeadLetters(link.jetstream, *place),
             usage=UsageReports(link.jetstream, settings, self._metrics),
-            room=TaskRoom(),
-            lost=LostSlots(self._slots_changed),
+            room=TaskRoom(self._slots_changed),
             on_end=on_end,
         )
         self._exhausted = ExhaustedWatch(link, self._desk.results, settings)
@@ -133,7 +132,8 @@ class WorkerLife:
                 log.info("health and metrics", extra={"url": url})
             stack.push_async_callback(self._models.end)  # others may go on to use the connection
             stack.push_async_callback(lambda: end(self._cancels))
-            stack.callback(self._link.on_reconnected(self._reconnected))
+            for again in (self._puller.reconnected, self._presence.look):
+                stack.callback(self._link.on_reconnected(again))
             async with asyncio.TaskGroup() as group:
                 self._group = group
                 life = group.create_task(self._live())
@@ -156,7 +156,7 @@ class WorkerLife:
 
     def healthz(self) -> ProbeAnswer:
         """Not alive: the process hangs, or has lost all slots, and only a restart helps."""
-        lost, slots = len(self._desk.lost), self._settings.slots
+        lost, slots = len(self._desk.room.lost), self._settings.slots
         words = f"{lost} of {slots} slots lost to agents that do not end" if lost else ""
         silent_s = time.monotonic() - self._beat_at
         if silent_s > HANGS_AFTER_S:
@@ -236,7 +236,7 @@ class WorkerLife:
     def _free(self) -> int:
         if self._desk.room.is_kept:
             return 0
-        return self._settings.slots - len(self._deliveries) - len(self._desk.lost)
+        return self._settings.slots - len(self._deliveries) - len(self._desk.room.lost)
 
     def _take(self, message: Msg) -> None:
         """A message has come: work on it, or hand it back if there is no room for it."""
@@ -260,7 +260,7 @@ class WorkerLife:
         self._slots_changed()
 
     def _slots_changed(self) -> None:
-        self._metrics.slots_lost.set(len(self._desk.lost))
+        self._metrics.slots_lost.set(len(self._desk.room.lost))
         self._changed.set()
         self._presence.changed()
 
@@ -347,16 +347,12 @@ class WorkerLife:
             worker=self._settings.worker,
             slots=self._settings.slots,
             busy=len(self._deliveries),
-            lost=len(self._desk.lost),
+            lost=len(self._desk.room.lost),
             pulling=waits or self._puller.is_pulling,
             obeyed=obeyed,
             demand=self._models.gates.demand(),
             marks=dict(islice(self._marks.items(), MOST_MARKS)),
         )
-
-    def _reconnected(self) -> None:
-        self._puller.reconnected()
-        self._presence.look()
 
     async def _stop(self, grace_s: float) -> None:
         """Tell the agents, pull no more, and give them the grace from now on; then cut them."""

@@ -270,11 +270,13 @@ async def ensure_worker_streams(
         ttl=CHECKPOINTS_KEPT_S, description="where agents' tasks go on from"
     )
     name = checkpoints_bucket(tenant)
+    kept_s = {RESULTS_BUCKET: result_ttl_s, TRIES_BUCKET: CHECKPOINTS_KEPT_S, ORDERS_BUCKET: None}
     await asyncio.gather(
         _ensure_stream(stream, DEAD_STREAM, DEAD_PREFIX, DEAD_KEPT_S, dead),
-        _ensure_bucket(stream, KeyValueConfig(bucket=RESULTS_BUCKET, ttl=result_ttl_s)),
-        _ensure_bucket(stream, KeyValueConfig(bucket=TRIES_BUCKET, ttl=CHECKPOINTS_KEPT_S)),
-        _ensure_bucket(stream, KeyValueConfig(bucket=ORDERS_BUCKET)),
+        *(
+            _exists(stream.create_key_value(KeyValueConfig(bucket=each, ttl=ttl)), each)
+            for each, ttl in kept_s.items()
+        ),
         ensure_workers_bucket(stream),
         _exists(stream.create_object_store(name, checkpoints), name),
     )
@@ -293,7 +295,7 @@ async def ensure_workers_bucket(stream: JetStreamContext) -> None:
     nats.errors.Error.
     """
     config = KeyValueConfig(bucket=WORKERS_BUCKET, ttl=GONE_AFTER_S, storage=StorageType.MEMORY)
-    await _ensure_bucket(stream, config)
+    await _exists(stream.create_key_value(config), WORKERS_BUCKET)
 
 
 def bucket(stream: JetStreamContext, name: str) -> KeyValue:
@@ -360,17 +362,14 @@ class SharedValues(Generic[T]):
             value, revision = await newest(self._bucket, key)
             after = changed(self._decoded(value or b""))
             with suppress(KeyWrongLastSequenceError):  # another worker was faster
-                await self._put(key, self._encoded(after), revision)
+                try:
+                    await self._bucket.update(key, self._encoded(after), last=revision)
+                except NoStreamResponseError:
+                    await self._stream.create_key_value(self._config)
+                    await self._bucket.update(key, self._encoded(after), last=revision)
                 return after
             await asyncio.sleep(waits.next_s())
         return None
-
-    async def _put(self, key: str, value: bytes, revision: int) -> None:
-        try:
-            await self._bucket.update(key, value, last=revision)
-        except NoStreamResponseError:
-            await self._stream.create_key_value(self._config)
-            await self._bucket.update(key, value, last=revision)
 
 
 async def _ensure_stream(
@@ -378,10 +377,6 @@ async def _ensure_stream(
 ) -> None:
     config = StreamConfig(name=name, subjects=[f"{prefix}.>"], max_age=kept_s, description=words)
     await _exists(stream.add_stream(config), name)
-
-
-async def _ensure_bucket(stream: JetStreamContext, config: KeyValueConfig) -> None:
-    await _exists(stream.create_key_value(config), config.bucket)
 
 
 async def _exists(creating: Awaitable[object], name: str) -> None:

@@ -11,7 +11,9 @@ import json
 import signal
 from pathlib import Path
 
-from agentdash.demo.cluster.api import ApiAnswer, Call, answer
+from aiohttp import web
+
+from agentdash.demo.cluster.api import Call, answer
 from fakes.cluster import SimCluster
 
 
@@ -21,7 +23,7 @@ async def serve(kubeconfig: Path, speed: float) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
     async with SimCluster(speed=speed) as sim:
 
-        def writes(call: Call) -> ApiAnswer | None:
+        def writes(call: Call) -> web.Response | None:
             if call.path != "/_sim/writes":
                 return None
             if call.method == "DELETE":

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from agentdash.demo.cluster.objects import DEPLOYMENTS
 from agentdash.worker.stores import ensure_usage_stream
 from controller.model.worker_messages import usage_subject
 from fakes.cluster import SimCluster
+from support.forked import agentdash
 from support.live import daemon, fleet_text, streams, until
 from support.nats_server import RealNats
 
@@ -77,14 +76,9 @@ async def live(tmp_path: Path) -> AsyncIterator[Live]:
 
 
 async def said_by(verb: str, live: Live, *options: str) -> str:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "agentdash", "-f", live.fleet, "--kubeconfig", live.kubeconfig),
-        *(verb, *options),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    output, _ = await process.communicate()
-    return output.decode()
+    place = ("-f", live.fleet, "--kubeconfig", live.kubeconfig)
+    said = await agentdash(*place, verb, *options)
+    return said.out + said.err
 
 
 async def test_a_spent_budget_lets_busy_workers_finish_and_starts_no_more(live: Live) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from agentdash.worker.attempts import PoolTasks
 from agentdash.worker.stores import NatsLink, bucket
 from controller.model.worker_messages import WORKERS_BUCKET, WorkerState, worker_key
 from fakes.cluster import SimCluster
+from support.forked import forked
 from support.live import daemon, fleet_text, streams, until
 from support.nats_server import RealNats
 
@@ -50,14 +50,9 @@ class Cluster:
             "AGENTDASH_QUEUES": "/".join(QUEUE),
             "AGENTDASH_LISTEN": "off",
             "AGENTDASH_WORKER": pod["metadata"]["name"],
-            "PYTHONPATH": os.pathsep.join(sys.path),
         }
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "agentdash", "worker", "waiting:work"),
-            cwd=self._home,
-            env={**os.environ, **environment},
-            stderr=asyncio.subprocess.DEVNULL,
-        )
+        words, env = ("agentdash", "worker", "waiting:work"), {**os.environ, **environment}
+        process = await forked(*words, cwd=self._home, env=env)
         try:
             await stopping.wait()
         finally:

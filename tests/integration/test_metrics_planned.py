@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, cast
@@ -14,7 +12,8 @@ import pytest
 from agentdash.demo.cluster.objects import DEPLOYMENTS
 from fakes.cluster import SimCluster
 from fakes.metrics import GivenMetrics, GivenObjectValue, GivenPodValue, GivenSeries, GivenUsage
-from support.live import PATIENCE_S, Daemon, daemon, streams, until
+from support.forked import agentdash
+from support.live import Daemon, daemon, streams, until
 from support.nats_server import RealNats
 
 NAMESPACE = "tenant-acme"
@@ -51,13 +50,9 @@ class Live:
 
     async def plan(self) -> dict[str, Any]:
         """The pools as `agentdash plan --json` has them, by name."""
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "agentdash", "plan", "--fresh", "--json"),
-            *("-f", str(self.fleet), "--kubeconfig", str(self.kubeconfig)),
-            stdout=asyncio.subprocess.PIPE,
-        )
-        out, _ = await asyncio.wait_for(process.communicate(), PATIENCE_S)
-        return {each["pool"].partition("/")[2]: each for each in json.loads(out)["pools"]}
+        place = ("-f", self.fleet, "--kubeconfig", self.kubeconfig)
+        said = await agentdash("plan", "--fresh", "--json", *place)
+        return {each["pool"].partition("/")[2]: each for each in json.loads(said.out)["pools"]}
 
 
 @pytest.fixture

@@ -2,49 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import io
 import json
-import os
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
 from agentdash.tui.names import ONCE_VIEWS
 from controller.exit_codes import ExitCode
 from fakes.cluster import SimCluster
-from support.live import PATIENCE_S, daemon, fleet_text, streams, until
+from support.forked import Printed, agentdash
+from support.live import daemon, fleet_text, streams, until
 from support.nats_server import RealNats
 
 NAMES = ["research", "browser"]
 NAMESPACE = "tenant-acme"
-
-
-class Printed(NamedTuple):
-    code: int | None
-    out: str
-    err: str
-
-
-async def agentdash(*arguments: object, **environment: str) -> Printed:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "agentdash"),
-        *map(str, arguments),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env=os.environ | environment,
-    )
-    try:
-        out, err = await asyncio.wait_for(process.communicate(), PATIENCE_S)
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    return Printed(process.returncode, out.decode(), err.decode())
 
 
 class Place:
@@ -152,10 +126,12 @@ async def test_the_checks_are_printed_with_what_they_found(place: Place) -> None
 async def test_a_running_controller_is_asked_first(place: Place) -> None:
     async with daemon(place.fleet, place.kubeconfig):
         await until(place.sim.requests.writes)
-        printed = await place.once("events", "--json")
-    assert printed.code == ExitCode.OK
-    assert printed.err == ""
-    [event, *_] = json.loads(printed.out)["events"]
+        while True:  # the snapshot after the write comes a moment after it
+            printed = await place.once("events", "--json")
+            assert (printed.code, printed.err) == (ExitCode.OK, "")
+            if events := json.loads(printed.out)["events"]:
+                break
+    event = events[0]
     assert (event["pool"], event["before"]) == ("acme/research", 0)
 
 

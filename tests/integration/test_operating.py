@@ -29,6 +29,7 @@ from controller.nats.intents import read_intents
 from controller.nats.session import NatsSession
 from fakes.cluster import SimCluster
 from support.asked import a_pause
+from support.forked import agentdash
 from support.live import PATIENCE_S, daemon, streams, until
 from support.nats_server import RealNats
 
@@ -85,20 +86,8 @@ class Live:
 
     async def run(self, verb: str, *options: object, who: dict[str, str] | None = None) -> Ended:
         """Without a terminal."""
-        process = await asyncio.create_subprocess_exec(
-            *self.command(verb, *options),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env=os.environ | (ANN if who is None else who),
-        )
-        try:
-            out, err = await asyncio.wait_for(process.communicate(), PATIENCE_S)
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-        return Ended(process.returncode, out.decode(), err.decode())
+        words = self.command(verb, *options)
+        return Ended(*await agentdash(*words[3:], **(ANN if who is None else who)))
 
     async def ask(self, *answers: str, verb: tuple[object, ...]) -> Ended:
         """On a terminal, with these answers to its questions."""

@@ -20,12 +20,15 @@ import tempfile
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 LOADED = (
     *("agentdash.cli", "agentdash.worker.lifecycle", "agentdash.verbs.tasks"),
     *("agentdash.verbs.worker", "agentdash.task_lists", "agentdash.verbs.live"),
+    *("agentdash.verbs.once", "agentdash.verbs.operate", "agentdash.verbs.ticks"),
     *("controller.config.document", "controller.wiring", "controller.daemon"),
 )
+PATIENCE_S = 20.0
 _MOST = 1_000_000
 _FAMILY = (socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
@@ -84,6 +87,24 @@ async def forked(
             os.fdopen(end, "rb", 0),
         )
     return process
+
+
+class Printed(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+async def agentdash(*arguments: object, cwd: Path | None = None, **environment: str) -> Printed:
+    """A verb, with its output, which is no terminal."""
+    process = await forked(
+        "agentdash", *map(str, arguments), cwd=cwd, env={**os.environ, **environment}
+    )
+    try:
+        out, err = await asyncio.wait_for(process.communicate(), PATIENCE_S)
+    finally:
+        process.kill()
+    return Printed(await process.wait(), out.decode(), err.decode())
 
 
 @cache

@@ -22,8 +22,9 @@ from controller.model.settings import NatsSettings
 from controller.model.tasks import TaskPage, TaskQuestion, TaskRow, TaskState
 from controller.nats.session import NatsSession
 from controller.ports import TasksUnknownError
+from support.forked import agentdash
 from tests.integration.worker.conftest import HIGH, QUEUE, Shop
-from tests.integration.worker.test_verbs import FLEET, agentdash
+from tests.integration.worker.test_verbs import FLEET
 
 POOLS = {PoolKey("acme/research"): (HIGH, QUEUE)}
 
@@ -197,15 +198,15 @@ async def test_the_verb_prints_them_and_names_what_it_does_not_know(
     async with shop.worker(work):
         await shop.result("one")
     await shop.submit("later", "two", priority="high")
-    code, out, _ = await agentdash(tmp_path, "tasks", "research", "--json")
+    code, out, _ = await agentdash("tasks", "research", "--json", cwd=tmp_path)
     assert code == 0
     rows = {row["id"]: row for row in json.loads(out)["tasks"]}
     assert {name: row["state"] for name, row in rows.items()} == {"one": "ended", "two": "waiting"}
     assert (rows["one"]["status"], rows["one"]["tokens"]) == ("done", 77)
-    code, out, _ = await agentdash(tmp_path, "tasks", "acme", "--state", "waiting")
+    code, out, _ = await agentdash("tasks", "acme", "--state", "waiting", cwd=tmp_path)
     assert (code, "two" in out, "one" in out) == (0, True, False)
-    code, _, said = await agentdash(tmp_path, "tasks", "acmee")
+    code, _, said = await agentdash("tasks", "acmee", cwd=tmp_path)
     assert (code, "acmee" in said) == (2, True)
-    code, out, said = await agentdash(tmp_path, "submit", "research", "count", "--id", "one")
+    code, out, said = await agentdash("submit", "research", "count", "--id", "one", cwd=tmp_path)
     assert (code, "has ended before, as done" in said) == (0, True)
     assert (await shop.tasks.results.get("one")) is not None

@@ -12,7 +12,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from support.forked import forked
+from support.forked import agentdash
 from tests.integration.worker.conftest import Shop, worker_process
 from tests.support.ports import free_port
 
@@ -52,12 +52,6 @@ def home(shop: Shop, tmp_path: Path) -> Path:
     return tmp_path
 
 
-async def agentdash(home: Path, *arguments: str) -> tuple[int, str, str]:
-    process = await forked("agentdash", *arguments, cwd=home)
-    out, error = await process.communicate()
-    return process.returncode or 0, out.decode(), error.decode()
-
-
 @asynccontextmanager
 async def worker(home: Path, shop: Shop, **more: str) -> AsyncIterator[None]:
     process = await worker_process(home, shop.url, "agents:research", **more)
@@ -73,49 +67,51 @@ async def worker(home: Path, shop: Shop, **more: str) -> AsyncIterator[None]:
 
 async def test_a_task_from_submit_to_result(home: Path, shop: Shop) -> None:
     async with worker(home, shop):
-        code, out, _ = await agentdash(home, "submit", "acme/research", "count", "--wait", "--json")
+        code, out, _ = await agentdash(
+            "submit", "acme/research", "count", "--wait", "--json", cwd=home
+        )
         assert code == 0
         result = json.loads(out)
         assert (result["status"], result["result"]) == ("done", {"answer": "COUNT"})
-        code, out, _ = await agentdash(home, "result", "research", result["id"])
+        code, out, _ = await agentdash("result", "research", result["id"], cwd=home)
         assert (code, out.splitlines()[1]) == (0, '{"answer":"COUNT"}')
 
 
 async def test_a_cancelled_task_is_never_begun(home: Path, shop: Shop) -> None:
-    code, out, _ = await agentdash(home, "submit", "acme/research", "count", "--id", "one")
+    code, out, _ = await agentdash("submit", "acme/research", "count", "--id", "one", cwd=home)
     assert (code, out) == (0, "one\n")
-    code, _, said = await agentdash(home, "submit", "acme/research", "count", "--id", "one")
+    code, _, said = await agentdash("submit", "acme/research", "count", "--id", "one", cwd=home)
     assert code == 0
     assert "the same task" in said
-    _, out, _ = await agentdash(home, "result", "acme/research", "one", "--json")
+    _, out, _ = await agentdash("result", "acme/research", "one", "--json", cwd=home)
     assert json.loads(out) == {"id": "one", "status": "open"}
-    code, out, _ = await agentdash(home, "cancel", "acme/research", "one", "--why", "typo")
+    code, out, _ = await agentdash("cancel", "acme/research", "one", "--why", "typo", cwd=home)
     assert (code, out) == (0, "one  cancelled\n")
     async with worker(home, shop):
         await shop.all_acknowledged()
     result = await shop.result("one")
     assert result.error.startswith("typo (")
-    code, _, said = await agentdash(home, "dead", "show", "acme/research", "one")
+    code, _, said = await agentdash("dead", "show", "acme/research", "one", cwd=home)
     assert code == 3
     assert "agentdash dead list acme/research" in said
 
 
 async def test_a_task_that_did_not_end_as_done_is_exit_code_1(home: Path, shop: Shop) -> None:
     async with worker(home, shop):
-        code, out, _ = await agentdash(home, "submit", "acme/research", "impossible", "--wait")
+        code, out, _ = await agentdash("submit", "acme/research", "impossible", "--wait", cwd=home)
         assert (code, out.split()[1]) == (1, "failed")
-        code, _, _ = await agentdash(home, "result", "acme/research", out.split()[0])
+        code, _, _ = await agentdash("result", "acme/research", out.split()[0], cwd=home)
         assert code == 1
 
 
 @pytest.mark.parametrize("verb", ["result", "cancel"])
 async def test_a_task_that_never_was_is_an_error(verb: str, home: Path, shop: Shop) -> None:
     await shop.submit(None, "one")
-    code, out, said = await agentdash(home, verb, "acme/research", "two")
+    code, out, said = await agentdash(verb, "acme/research", "two", cwd=home)
     assert (code, out) == (1, "")
     assert "acme/research has no task two" in said
     assert await shop.tasks.results.get("two") is None
-    code, _, _ = await agentdash(home, verb, "acme/research", "one")
+    code, _, _ = await agentdash(verb, "acme/research", "one", cwd=home)
     assert code == 0
 
 
@@ -127,16 +123,16 @@ async def test_dead_letters_are_listed_shown_and_retried(home: Path, shop: Shop)
         await shop.result("bad")
         await shop.all_acknowledged()
     await shop.link.jetstream.publish("agentdash.dead.acme.research.x", b"junk")
-    code, out, said = await agentdash(home, "dead", "list", "acme/research")
+    code, out, said = await agentdash("dead", "list", "acme/research", cwd=home)
     assert code == 0
     assert "neither JSON nor text" in out
     assert "message 2 of AGENTDASH_DEAD (agentdash.dead.acme.research.x) is no dead letter" in said
-    code, out, _ = await agentdash(home, "dead", "show", "acme/research", "bad")
+    code, out, _ = await agentdash("dead", "show", "acme/research", "bad", cwd=home)
     assert code == 0
     assert "subject tasks.acme.research" in out
-    code, out, _ = await agentdash(home, "dead", "retry", "acme/research", "bad")
+    code, out, _ = await agentdash("dead", "retry", "acme/research", "bad", cwd=home)
     assert (code, out) == (0, "bad  published to tasks.acme.research again\n")
-    code, out, _ = await agentdash(home, "dead", "list", "acme/research")
+    code, out, _ = await agentdash("dead", "list", "acme/research", cwd=home)
     assert (code, out) == (0, "no dead letters\n")
 
 
@@ -155,7 +151,7 @@ async def test_dead_letters_are_listed_shown_and_retried(home: Path, shop: Shop)
     ],
 )
 async def test_what_is_wrong_is_said(home: Path, arguments: tuple[str, ...], words: str) -> None:
-    code, _, said = await agentdash(home, *arguments)
+    code, _, said = await agentdash(*arguments, cwd=home)
     assert code == 2
     assert words in said
     assert "Traceback" not in said

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from agentdash.demo.process import SpentTokens, WorldReport, summary
 
 WORLD = WorldReport(
     published=9,
     done=8,
     pods_started=5,
-    waits_s={"acme": (1.0, 2.0, 9.0), "globex": ()},
-    priority_waits_s={"acme/research": {"high": (1.0,), "normal": (2.0, 9.0)}},
+    waits_s={"acme": [1.0, 2.0, 9.0], "globex": []},
+    priority_waits_s={"acme/research": {"high": [1.0], "normal": [2.0, 9.0]}},
     lost=0,
     twice=0,
     reclaimed=3,
@@ -18,8 +20,8 @@ WORLD = WorldReport(
     calls=12,
     refused_calls=4,
     tokens={"nano": 600, "standard": 300, "premium": 100},
-    usd=1.0,
-    usd_if_large=4.0,
+    usd=Decimal(1),
+    usd_if_large=Decimal(4),
 )
 
 

@@ -25,7 +25,7 @@ from agentdash.worker import (
     WorkerSettings,
 )
 from agentdash.worker.attempts import DeathNote
-from agentdash.worker.delivery import Delivery, Desk, LostSlots, TaskRoom
+from agentdash.worker.delivery import Delivery, Desk, TaskRoom
 from agentdash.worker.models import PoolModels
 from agentdash.worker.state import UsageReports, WorkerMetrics
 from controller.model.worker_messages import UsageEvent
@@ -104,7 +104,7 @@ def delivery(
     agent: Callable[[Task, Session], Awaitable[Any]],
     *,
     attempts: int = 5,
-    lost: LostSlots | None = None,
+    room: TaskRoom | None = None,
 ) -> Delivery:
     metrics = WorkerMetrics("acme", "research")
     any_post = cast("Any", post)
@@ -119,8 +119,7 @@ def delivery(
         checkpoints=any_post,
         dead=any_post,
         usage=UsageReports(any_post, SETTINGS, metrics),
-        room=TaskRoom(),
-        lost=LostSlots() if lost is None else lost,
+        room=room or TaskRoom(),
     )
     return Delivery(desk, any_post, most_deliveries=0)
 
@@ -203,14 +202,14 @@ async def test_an_agent_that_does_not_end_when_its_time_is_over_is_left_behind()
             await session.checkpoint("too late")
 
     post.headers = {"Agentdash-Task": '{"timeout_s": 60}'}
-    lost, began = LostSlots(), asyncio.get_running_loop().time()
-    await delivery(post, deaf, lost=lost).handle()
+    room, began = TaskRoom(), asyncio.get_running_loop().time()
+    await delivery(post, deaf, room=room).handle()
     assert asyncio.get_running_loop().time() - began == pytest.approx(65)
     assert post.noted == ["counted", "not acknowledged"]
-    assert len(lost) == 1
+    assert len(room.lost) == 1
     ended.set()
     await asyncio.sleep(0.1)
-    assert len(lost) == 0
+    assert not room.lost
 
 
 @in_virtual_time
