@@ -91,12 +91,9 @@ class Simulator:
 @asynccontextmanager
 async def simulator(kubeconfig: Path, speed: float = 50.0) -> AsyncIterator[Simulator]:
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        Path(__file__).parents[1] / "fakes" / "process.py",
-        "--kubeconfig",
-        kubeconfig,
-        "--speed",
-        str(speed),
+        *(sys.executable, "-m", "fakes.process"),
+        *("--kubeconfig", kubeconfig, "--speed", str(speed)),
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         stdout=asyncio.subprocess.PIPE,
     )
     try:

@@ -359,9 +359,16 @@ def test_the_environments_proxies_are_used_but_not_for_this_machine(
         assert environment_proxy(here) is None
 
 
-def test_importing_the_package_does_not_load_the_official_client() -> None:
-    code = "import sys, controller.kube.cluster; sys.exit('kubernetes' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+@pytest.mark.parametrize(
+    ("part", "loaded"),
+    [("controller.kube.cluster", "kubernetes."), ("kubernetes.aio.client.api_client", "requests")],
+)
+def test_of_the_official_package_only_the_asyncio_client_is_run_and_late(
+    part: str, loaded: str
+) -> None:
+    code = f"import sys, controller.kube, {part}; print(*sys.modules, sep='\\n')"
+    ended = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert not [each for each in ended.stdout.splitlines() if each.startswith(loaded)]
 
 
 async def test_a_second_try_has_the_same_deadline(api: Any, kit: Any, quick: Any) -> None:
