@@ -27,7 +27,6 @@ from controller.model.worker_messages import (
     WORKERS_BUCKET,
 )
 from controller.nats.bucket import Bucket
-from controller.nats.consumers import consumer_state
 from controller.nats.jetstream import (
     NatsError,
     StreamMissingError,
@@ -35,7 +34,7 @@ from controller.nats.jetstream import (
     stream_info,
 )
 from controller.nats.journal_stream import journal_stream, journal_subject
-from controller.nats.lag import QueueReader
+from controller.nats.lag import QueueReader, consumer_state
 from controller.nats.state import BucketLease
 from controller.ports import Lease, LeaseError
 

@@ -1,7 +1,7 @@
 """Requests to JetStream: what can go wrong with them, their answers, and the words for both.
 
 Requests are nats-py's. Some answers are decoded here or beside the reader instead: CONSUMER.LIST,
-CONSUMER.INFO (see consumers.py) and STREAM.INFO, because nats-py's StreamInfo drops the times of
+CONSUMER.INFO (see lag.py) and STREAM.INFO, because nats-py's StreamInfo drops the times of
 the first and last message and the number of subjects in all, and does not check that numbers are
 numbers.
 """

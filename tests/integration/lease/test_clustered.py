@@ -142,10 +142,13 @@ async def freeze_leader_of_bucket(election: Election) -> None:
         server.thaw()
 
 
-@pytest.mark.parametrize("times", [SHORT, LeaseTimes()], ids=["short times", "default times"])
 @pytest.mark.parametrize(
-    "lose",
-    [lose_leader_of_bucket, lose_leader_of_jetstream, freeze_leader_of_bucket],
+    ("lose", "times"),
+    [
+        (lose_leader_of_bucket, LeaseTimes()),
+        (lose_leader_of_jetstream, SHORT),
+        (freeze_leader_of_bucket, SHORT),
+    ],
     ids=["bucket's leader killed", "metadata leader killed", "bucket's leader frozen"],
 )
 async def test_while_servers_elect_another_leader_there_are_never_two_writers_and_then_one(

@@ -1,4 +1,6 @@
-"""A real nats-server for each test, and sessions that are stopped after it."""
+"""Real nats-servers, one for each test that harms it and else a shared one, and sessions that are
+stopped with the test.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import nats
 import pytest
 
 from controller.engine.supervise import SystemClock
 from controller.model.settings import NatsSettings
+from controller.nats.bucket import Bucket
 from controller.nats.session import NatsSession, SessionTiming
+from tests.integration.nats.kept import bucket
 from tests.support.nats_server import RealNats
 
 CALM = SessionTiming(retry_first_s=0.01, retry_most_s=0.05)
@@ -38,6 +43,36 @@ def directory() -> Iterator[Path]:
 def server(directory: Path) -> Iterator[RealNats]:
     with RealNats(directory) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def shared() -> Iterator[RealNats]:
+    with tempfile.TemporaryDirectory(prefix="nats") as path, RealNats(Path(path)) as running:
+        yield running
+
+
+@pytest.fixture
+async def url(shared: RealNats) -> str:
+    """The address of a server without streams that nothing happens to."""
+    client = await nats.connect(shared.url)
+    jetstream = client.jetstream()
+    for stream in await jetstream.streams_info():
+        assert stream.config.name is not None
+        await jetstream.delete_stream(stream.config.name)
+    await client.close()
+    return shared.url
+
+
+@pytest.fixture
+async def session(url: str, connect: Connect) -> NatsSession:
+    """A connection to that server."""
+    return await connect(url)
+
+
+@pytest.fixture
+async def kv(session: NatsSession) -> Bucket:
+    """A bucket that does not exist yet, on that connection."""
+    return bucket(session)
 
 
 @pytest.fixture

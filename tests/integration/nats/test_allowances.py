@@ -17,7 +17,6 @@ from controller.nats.workers import AllowanceBucket
 from controller.ports import StoreError
 from support.world import make_fleet, make_pool
 from tests.integration.nats.conftest import Connect
-from tests.support.nats_server import RealNats
 
 POOL = PoolKey("acme/research")
 
@@ -27,8 +26,8 @@ def allowing(model: str) -> PoolAllowance:
 
 
 @pytest.fixture
-async def client(server: RealNats) -> AsyncIterator[Client]:
-    connected = await nats.connect(server.url)
+async def client(url: str) -> AsyncIterator[Client]:
+    connected = await nats.connect(url)
     yield connected
     await connected.close()
 
@@ -51,10 +50,9 @@ def allowances(session: NatsSession) -> AllowanceBucket:
 
 
 async def test_the_bucket_is_created_although_workers_listen_to_it_already(
-    server: RealNats, connect: Connect, client: Client
+    session: NatsSession, client: Client
 ) -> None:
     """The server delivers the first write to them, so no stream's absence is told."""
-    session = await connect(server.url)
     heard = await listening(client)
     store = allowances(session)
     await store.allow(POOL, allowing("small"))
@@ -62,10 +60,7 @@ async def test_the_bucket_is_created_although_workers_listen_to_it_already(
     assert [await heard.get() for _ in range(2)] == ["small", "large"]
 
 
-async def test_a_bucket_that_is_deleted_is_made_again(
-    server: RealNats, connect: Connect, client: Client
-) -> None:
-    session = await connect(server.url)
+async def test_a_bucket_that_is_deleted_is_made_again(session: NatsSession, client: Client) -> None:
     await listening(client)
     store = allowances(session)
     await store.allow(POOL, allowing("small"))
@@ -75,10 +70,8 @@ async def test_a_bucket_that_is_deleted_is_made_again(
     await store.allow(POOL, allowing("large"))
 
 
-async def test_what_another_controller_stored_is_replaced(
-    server: RealNats, connect: Connect
-) -> None:
-    one, other = allowances(await connect(server.url)), allowances(await connect(server.url))
+async def test_what_another_controller_stored_is_replaced(url: str, connect: Connect) -> None:
+    one, other = allowances(await connect(url)), allowances(await connect(url))
     await one.allow(POOL, allowing("small"))
     await other.allow(POOL, allowing("medium"))
     await one.allow(POOL, allowing("large"))

@@ -7,6 +7,7 @@ from pathlib import Path
 import nats
 import pytest
 
+from controller.nats.bucket import Bucket
 from controller.ports import (
     StoreAwayError,
     StoreConflictError,
@@ -18,10 +19,7 @@ from tests.integration.nats.kept import BUCKET, bucket
 from tests.support.nats_server import RealNats
 
 
-async def test_reading_makes_no_bucket_and_the_first_write_does(
-    server: RealNats, connect: Connect
-) -> None:
-    kv = bucket(await connect(server.url))
+async def test_reading_makes_no_bucket_and_the_first_write_does(kv: Bucket) -> None:
     with pytest.raises(StoreMissingError, match="there is no bucket agentdash"):
         await kv.get("a")
     with pytest.raises(StoreMissingError):
@@ -32,8 +30,7 @@ async def test_reading_makes_no_bucket_and_the_first_write_does(
     assert (entry.key, entry.value, entry.revision, entry.deleted) == ("a", b"1", 1, False)
 
 
-async def test_a_stale_write_loses(server: RealNats, connect: Connect) -> None:
-    kv = bucket(await connect(server.url))
+async def test_a_stale_write_loses(kv: Bucket) -> None:
     first = await kv.put("a", b"1", expected=0)
     second = await kv.put("a", b"2", expected=first)
     for stale in (0, first, second + 1):
@@ -46,10 +43,7 @@ async def test_a_stale_write_loses(server: RealNats, connect: Connect) -> None:
     assert entry.value == b"2"
 
 
-async def test_a_deleted_key_leaves_a_marker_with_its_note(
-    server: RealNats, connect: Connect
-) -> None:
-    kv = bucket(await connect(server.url))
+async def test_a_deleted_key_leaves_a_marker_with_its_note(kv: Bucket) -> None:
     revision = await kv.put("a", b"1", expected=0)
     await kv.delete("a", expected=revision, note=b"why")
     entry = await kv.get("a")
@@ -58,10 +52,7 @@ async def test_a_deleted_key_leaves_a_marker_with_its_note(
     assert await kv.put("a", b"2", expected=entry.revision) == entry.revision + 1
 
 
-async def test_the_latest_value_is_the_keys_and_former_ones_are_its_history(
-    server: RealNats, connect: Connect
-) -> None:
-    kv = bucket(await connect(server.url))
+async def test_the_latest_value_is_the_keys_and_former_ones_are_its_history(kv: Bucket) -> None:
     first = await kv.put("a", b"1", expected=0)
     second = await kv.put("a", b"2", expected=first)
     latest, former = await kv.get("a"), await kv.at_revision(first)
@@ -75,10 +66,7 @@ async def test_the_latest_value_is_the_keys_and_former_ones_are_its_history(
     assert kv.highest == second
 
 
-async def test_the_keys_below_a_prefix_are_found_and_purged_up_to_a_revision(
-    server: RealNats, connect: Connect
-) -> None:
-    kv = bucket(await connect(server.url))
+async def test_the_keys_below_a_prefix_are_found_and_purged_up_to_a_revision(kv: Bucket) -> None:
     for key in ("a.1", "a.2.x", "ab", "b.1"):
         await kv.put(key, key.encode(), expected=0)
     last = await kv.put("a.3", b"", expected=0)
@@ -89,11 +77,10 @@ async def test_the_keys_below_a_prefix_are_found_and_purged_up_to_a_revision(
 
 
 async def test_other_tools_see_it_as_the_key_value_bucket_it_is(
-    server: RealNats, connect: Connect
+    url: str, kv: Bucket, connect: Connect
 ) -> None:
-    kv = bucket(await connect(server.url))
     revision = await kv.put("a.b", b"1", expected=0)
-    client = await nats.connect(server.url)
+    client = await nats.connect(url)
     try:
         theirs = await client.jetstream().key_value(BUCKET)
         assert (await theirs.get("a.b")).value == b"1"
@@ -106,13 +93,11 @@ async def test_other_tools_see_it_as_the_key_value_bucket_it_is(
         await client.close()
 
 
-async def test_a_bucket_that_its_owner_made_is_used_as_it_is(
-    server: RealNats, connect: Connect
-) -> None:
-    client = await nats.connect(server.url)
+async def test_a_bucket_that_its_owner_made_is_used_as_it_is(url: str, connect: Connect) -> None:
+    client = await nats.connect(url)
     try:
         await client.jetstream().create_key_value(bucket=BUCKET, history=5)
-        kv = bucket(await connect(server.url))
+        kv = bucket(await connect(url))
         await kv.create()
         await kv.put("a", b"1", expected=0)
         status = await (await client.jetstream().key_value(BUCKET)).status()
@@ -122,12 +107,12 @@ async def test_a_bucket_that_its_owner_made_is_used_as_it_is(
 
 
 async def test_a_stream_that_takes_the_buckets_subjects_is_named(
-    server: RealNats, connect: Connect
+    url: str, connect: Connect
 ) -> None:
-    client = await nats.connect(server.url)
+    client = await nats.connect(url)
     try:
         await client.jetstream().add_stream(name="GREEDY", subjects=["$KV.>"])
-        kv = bucket(await connect(server.url))
+        kv = bucket(await connect(url))
         with pytest.raises(StoreAwayError, match="stream GREEDY takes what is meant"):
             await kv.put("a", b"1", expected=0)
     finally:
@@ -174,8 +159,8 @@ async def test_a_user_without_the_right_to_write_is_told_so_and_reads_on(
 
 
 async def test_more_copies_than_there_are_servers_are_refused_in_words(
-    server: RealNats, connect: Connect
+    url: str, connect: Connect
 ) -> None:
-    kv = bucket(await connect(server.url, replicas=3))
+    kv = bucket(await connect(url, replicas=3))
     with pytest.raises(StoreAwayError, match=r"bucket agentdash cannot be created: replicas > 1"):
         await kv.put("a", b"1", expected=0)

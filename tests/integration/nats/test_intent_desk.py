@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from controller.model.intents import Intent, IntentChange, IntentKey, IntentKind, Operator, Scope
+from controller.model.intents import IntentChange, IntentKey, IntentKind, Operator, Scope
 from controller.model.settings import NatsCredentials, SecretRef
 from controller.nats.bucket import Bucket
 from controller.nats.desk import BucketDesk
@@ -22,7 +22,7 @@ from controller.ports import (
     StoreRefusedError,
     UndoRefusedError,
 )
-from support.asked import a_budget, a_cap, a_freeze, a_pause, a_pin, no_growth_of
+from support.asked import a_budget, a_cap, a_freeze, a_pause, a_pin
 from tests.integration.nats.conftest import NERVOUS, Connect
 from tests.integration.nats.kept import bucket
 from tests.support.nats_server import RealNats
@@ -50,8 +50,8 @@ class Desks:
 
 
 @pytest.fixture
-async def desks(server: RealNats, connect: Connect) -> Desks:
-    buckets = [bucket(await connect(server.url)) for _ in range(3)]
+async def desks(url: str, connect: Connect) -> Desks:
+    buckets = [bucket(await connect(url)) for _ in range(3)]
     await buckets[0].create()
     return Desks(*buckets)
 
@@ -68,7 +68,7 @@ async def test_an_intent_bears_the_name_of_who_asked_whatever_it_said_before(des
 async def test_of_two_operators_who_write_at_once_one_wins_and_the_other_is_told(
     desks: Desks,
 ) -> None:
-    for round_number in range(20):
+    for round_number in range(5):
         key = IntentKey(IntentKind.PAUSE, Scope(pool=f"acme/p{round_number}"))
         asked = a_pause(scope=key.scope, why="at once")
         found = await asyncio.gather(
@@ -316,32 +316,19 @@ async def test_a_server_that_is_lost_in_the_middle_leaves_the_change_whole_or_ou
     await again.put(replace(PAUSE, amount=2), replaces=standing.revision)
 
 
-def _a_freeze_of(pool: str) -> Intent:
-    return a_freeze(scope=Scope(pool=pool))
-
-
-@pytest.mark.parametrize(
-    "intent",
-    [
-        *(
-            ask(pool)
-            for pool in ("a.*/x", ">/x", "a b/x", "a\n/x", "../x", "a/b/c", f"{'a' * 64}/x", "A/x")
-            for ask in (lambda pool: a_pin(pool=pool, replicas=1), _a_freeze_of)
-        ),
+async def test_names_cannot_leave_their_place(desks: Desks) -> None:
+    pools = ("a.*/x", ">/x", "a b/x", "a\n/x", "../x", "a/b/c", f"{'a' * 64}/x", "A/x")
+    for intent in (
+        *(a_pin(pool=pool, replicas=1) for pool in pools),
+        *(a_freeze(scope=Scope(pool=pool)) for pool in pools),
         a_cap(pool="acme", replicas=1),
         a_budget(tenant="acme.>", tokens=1),
-        no_growth_of(scope=Scope(pool="../x")),
-    ],
-)
-async def test_names_cannot_leave_their_place(desks: Desks, intent: Intent) -> None:
-    with pytest.raises(ValueError, match=r"DNS label|only a pool"):
-        await desks.ann.put(intent, replaces=None)
+    ):
+        with pytest.raises(ValueError, match=r"DNS label|only a pool"):
+            await desks.ann.put(intent, replaces=None)
 
 
-async def test_text_is_cleaned_where_it_is_written_and_where_it_is_read(
-    server: RealNats, connect: Connect
-) -> None:
-    kv = bucket(await connect(server.url))
+async def test_text_is_cleaned_where_it_is_written_and_where_it_is_read(kv: Bucket) -> None:
     evil = BucketDesk(kv, Operator(who="a\x1b[31m@h", origin="b\u202e"))
     await evil.put(replace(PAUSE, why="c\x00"), replaces=None)
     raw = await kv.get("intent.pause.acme.research")

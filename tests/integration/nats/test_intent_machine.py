@@ -176,7 +176,7 @@ def test_no_intent_is_lost_and_no_operator_undoes_another_unseen(directory: Path
         run_state_machine_as_test(
             lambda: Operators(server.url, next(names)),
             settings=settings(
-                max_examples=scaled(15),
+                max_examples=scaled(6),
                 stateful_step_count=30,
                 deadline=None,
                 phases=[Phase.generate],  # smaller ones would take minutes on a real server

@@ -82,9 +82,9 @@ def days(first: Snapshot, ticks: int, seed: int = 1) -> list[Snapshot]:
 
 
 async def test_every_moment_is_there_again_from_the_stream_alone(
-    server: RealNats, connect: Connect, tmp_path: Path
+    url: str, connect: Connect, tmp_path: Path
 ) -> None:
-    session, shown = await connect(server.url), days(LEADS, 60)
+    session, shown = await connect(url), days(LEADS, 60)
     await write(session, *shown)
     lines = await lines_in(session)
     past = replayed(lines, tmp_path)
@@ -113,9 +113,9 @@ async def test_a_line_larger_than_a_message_comes_in_parts(
 
 
 async def test_the_next_leader_goes_on_with_the_chain_of_the_one_before(
-    server: RealNats, connect: Connect, tmp_path: Path
+    url: str, connect: Connect, tmp_path: Path
 ) -> None:
-    one, two = await connect(server.url), await connect(server.url)
+    one, two = await connect(url), await connect(url)
     await write(one, *days(LEADS, 5))
     follows = writer(two)
     async with follows.recording():
@@ -139,10 +139,9 @@ async def test_the_next_leader_goes_on_with_the_chain_of_the_one_before(
 
 
 async def test_who_is_overtaken_by_another_writer_makes_no_second_chain(
-    server: RealNats, connect: Connect, until: Until, tmp_path: Path
+    url: str, session: NatsSession, connect: Connect, until: Until, tmp_path: Path
 ) -> None:
-    zombie, shown = writer(await connect(server.url)), LEADS
-    session = await connect(server.url)
+    zombie, shown = writer(await connect(url)), LEADS
     async with zombie.recording():
         zombie.offer(shown)
         await until(lambda: has_written_all(zombie))
@@ -267,9 +266,9 @@ async def test_a_line_that_a_killed_writer_left_unfinished_is_passed_over(
 
 
 async def test_of_a_quiet_fleet_there_is_a_line_a_minute(
-    server: RealNats, connect: Connect, until: Until
+    url: str, connect: Connect, until: Until
 ) -> None:
-    session, shown = await connect(server.url), [LEADS]
+    session, shown = await connect(url), [LEADS]
     while shown[-1].at < LEADS.at + 150:
         shown.append(quiet_tick(shown[-1]))
     stream = writer(session)
@@ -285,10 +284,9 @@ async def test_of_a_quiet_fleet_there_is_a_line_a_minute(
 
 
 async def test_only_what_is_asked_for_is_read(
-    server: RealNats, connect: Connect, monkeypatch: pytest.MonkeyPatch
+    session: NatsSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(journal_stream, "STREAM_WHOLE_EVERY_S", 10.0)
-    session = await connect(server.url)
     await write(session, *days(LEADS, 40))
     found: list[bytes] = []
     clock = SystemClock()
@@ -370,14 +368,13 @@ async def test_without_the_right_to_write_it_a_sentence_says_so(
 
 
 async def test_who_attaches_gets_what_the_stream_has_of_the_last_15_minutes(
-    server: RealNats, connect: Connect, until: Until
+    url: str, session: NatsSession, until: Until
 ) -> None:
-    session = await connect(server.url)
     old = [replace(LEADS, at=LEADS.at - 3600 + number, sequence=number + 1) for number in range(3)]
     recent = days(replace(LEADS, sequence=100), 20)
     await write(session, *old, *recent)
     hub, stopping = Hub(), asyncio.Event()
-    attachment = Attachment(NatsSettings(servers=(server.url,)), hub, SystemClock())
+    attachment = Attachment(NatsSettings(servers=(url,)), hub, SystemClock())
     task = asyncio.create_task(attachment.run(stopping))
     async with running(Controller(session, recent[-1]).publisher):
         await until(hub.earlier)

@@ -105,8 +105,8 @@ async def test_pending_and_in_flight_are_told_apart(readers: Readers) -> None:
     assert isinstance(second, Fresh)
 
 
-@pytest.mark.parametrize("consumers", [257, 1001])
-async def test_every_page_is_read(readers: Readers, consumers: int) -> None:
+async def test_every_page_is_read(readers: Readers) -> None:
+    consumers = 257
     names = [f"c{number:04}" for number in range(consumers)]
     js = await many(readers.session, names)
     await js.publish(f"work.{names[-1]}", b"task")
@@ -202,7 +202,7 @@ async def test_the_first_message_wakes_once_and_nothing_stays_on_the_server(
     readers: Readers, server: RealNats, until: Until
 ) -> None:
     js = await work(readers.session, "a")
-    for number in range(1, 21):
+    for number in range(1, 6):
         assert await readers.watch(pool("a")) is True
         assert readers.wake.state(pool("a").key) == (WakeWatch.ARMED, "")
         assert await subscriptions(server) == ["work.a"]
@@ -210,7 +210,7 @@ async def test_the_first_message_wakes_once_and_nothing_stays_on_the_server(
             await js.publish("work.a", b"task")
         await until(lambda number=number: len(readers.woken) == number)
     assert await subscriptions(server) == []
-    assert readers.woken == ["acme/a"] * 20
+    assert readers.woken == ["acme/a"] * 5
 
 
 async def test_a_pool_no_longer_watched_leaves_the_server(
@@ -222,10 +222,10 @@ async def test_a_pool_no_longer_watched_leaves_the_server(
     assert await subscriptions(server) == ["work.b"]
 
 
-async def test_two_thousand_pools_that_wake_at_once_are_all_woken(
+async def test_hundreds_of_pools_that_wake_at_once_are_all_woken(
     readers: Readers, until: Until
 ) -> None:
-    names = [f"c{number:04}" for number in range(2000)]
+    names = [f"c{number:04}" for number in range(300)]
     await many(readers.session, names)
     await readers.watch(*(pool(name) for name in names))
     client = readers.session._client
@@ -233,9 +233,9 @@ async def test_two_thousand_pools_that_wake_at_once_are_all_woken(
     for name in names:
         await client.publish(f"work.{name}", bytes(1000))
         await client.publish(f"work.{name}", bytes(1000))
-    await until(lambda: len(readers.woken) >= 2000)
+    await until(lambda: len(readers.woken) >= 300)
     readings = await readers.read(*(pool(name) for name in names))
-    assert [reading.value.pending for reading in readings] == [2] * 2000
+    assert [reading.value.pending for reading in readings] == [2] * 300
     assert sorted(readers.woken) == [f"acme/{name}" for name in names]
 
 

@@ -18,7 +18,7 @@ from controller.nats.jetstream import (
     NatsNoRespondersError,
     NatsTimeoutError,
 )
-from controller.nats.session import Connection
+from controller.nats.session import Connection, NatsSession
 from tests.integration.nats.conftest import NERVOUS, Connect, Until
 from tests.support.nats_server import RealNats
 
@@ -38,11 +38,9 @@ async def test_a_server_that_is_away_at_the_start_is_found_when_it_comes(
         assert session.link().detail == server.url
 
 
-async def test_the_second_server_is_used_when_the_first_is_away(
-    server: RealNats, connect: Connect
-) -> None:
-    session = await connect("nats://127.0.0.1:1", server.url)
-    assert session.link().detail == server.url
+async def test_the_second_server_is_used_when_the_first_is_away(url: str, connect: Connect) -> None:
+    session = await connect("nats://127.0.0.1:1", url)
+    assert session.link().detail == url
 
 
 async def test_a_killed_server_fails_what_waits_at_once_and_is_found_again(
@@ -133,9 +131,8 @@ def test_our_client_hides_no_attribute_of_nats_py() -> None:
 
 
 async def test_a_client_closed_under_the_session_is_replaced(
-    server: RealNats, connect: Connect, until: Until
+    session: NatsSession, until: Until
 ) -> None:
-    session = await connect(server.url)
     first = session._client
     assert first is not None
     await first.close()
@@ -147,19 +144,16 @@ async def test_a_client_closed_under_the_session_is_replaced(
 
 
 async def test_a_reading_task_that_died_is_noticed(
-    server: RealNats, connect: Connect, until: Until
+    url: str, connect: Connect, until: Until
 ) -> None:
-    session = await connect(server.url, timing=NERVOUS)
+    session = await connect(url, timing=NERVOUS)
     first = session._client
     assert first is not None
     first._reading_task.cancel()
     await until(lambda: session._client is not first and session.connected)
 
 
-async def test_a_subject_without_listeners_is_told_from_silence(
-    server: RealNats, connect: Connect
-) -> None:
-    session = await connect(server.url)
+async def test_a_subject_without_listeners_is_told_from_silence(session: NatsSession) -> None:
     with pytest.raises(NatsNoRespondersError, match="nothing listens on lonely"):
         await session.request("lonely", b"", 5.0)
     with pytest.raises(NatsTimeoutError):

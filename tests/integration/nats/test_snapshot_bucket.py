@@ -18,7 +18,9 @@ from controller.engine.supervise import Hub, SystemClock
 from controller.model.settings import NatsCredentials, NatsSettings, SecretRef
 from controller.model.snapshot import History, Timeline
 from controller.nats import feed
+from controller.nats.bucket import Bucket
 from controller.nats.feed import FORMAT, SnapshotBucket, recall_snapshot
+from controller.nats.session import NatsSession
 from controller.nats.state import head_key
 from controller.ports import (
     StoreError,
@@ -36,23 +38,21 @@ READS = "$JS.API.STREAM.MSG.GET.KV_agentdash"
 
 
 async def test_what_was_saved_is_recalled_with_its_histories(
-    server: RealNats, connect: Connect
+    url: str, kv: Bucket, connect: Connect
 ) -> None:
     histories = {
         FLEET.pools[0].key: History(recent=Timeline(pending=(1,), ready=(2,), target=(3,)))
     }
     saved = replace(FLEET, histories=histories)
-    kv = bucket(await connect(server.url))
     await kv.create()
     await kv.put("past.0", b"histories of the version before", expected=0)
     await SnapshotBucket(kv).save(saved)
     assert await kv.get("past.0") is None
-    recalled = await recall_snapshot(bucket(await connect(server.url)))
+    recalled = await recall_snapshot(bucket(await connect(url)))
     assert recalled == replace(saved, attached=True, recalled=True)
 
 
-async def test_nothing_was_ever_saved(server: RealNats, connect: Connect) -> None:
-    kv = bucket(await connect(server.url))
+async def test_nothing_was_ever_saved(kv: Bucket) -> None:
     assert await recall_snapshot(kv) is None
     await kv.create()
     assert await recall_snapshot(kv) is None
@@ -72,9 +72,9 @@ async def test_a_large_fleet_is_saved_in_messages_that_a_small_server_takes(
 
 
 async def test_one_that_is_too_large_is_not_kept_and_says_its_size(
-    server: RealNats, connect: Connect, monkeypatch: pytest.MonkeyPatch
+    url: str, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = SnapshotBucket(bucket(await connect(server.url)))
+    store = SnapshotBucket(bucket(await connect(url)))
     await store.save(FLEET)
     monkeypatch.setattr(feed, "MOST_KEPT_BYTES", 1000)
     with pytest.raises(StoreError, match="more than the 1,000 kept"):
@@ -98,28 +98,32 @@ DAMAGES = {
 
 @pytest.mark.parametrize(("head", "part", "words"), DAMAGES.values(), ids=DAMAGES)
 async def test_what_cannot_be_read_is_refused_in_words_and_replaced_by_the_next_save(
-    head: bytes, part: bytes, words: str, server: RealNats, connect: Connect
+    kv: Bucket, head: bytes, part: bytes, words: str
 ) -> None:
-    kv = bucket(await connect(server.url))
-    revision = await kv.put("snapshot.set.a.0", part, expected=0)
-    valid = {"version": FORMAT, "saved_at": 1.0, "parts": [revision]}
-    await kv.put(head_key("snapshot"), head or json.dumps(valid).encode(), expected=0)
-    with pytest.raises(StoreUnreadableError, match=words):
-        await SnapshotBucket(kv).load()
-    async with attached(NatsSettings(servers=(server.url,))) as (hub, attachment):
-        while words not in (attachment.problem() or ""):
-            await asyncio.sleep(0.01)
-        assert "the last snapshot cannot be read: " in (attachment.problem() or "")
-        assert hub.latest() is None
+    await damage(kv, head, part)
     store = SnapshotBucket(kv)
+    with pytest.raises(StoreUnreadableError, match=words):
+        await store.load()
     await store.save(FLEET)
     assert await store.load() == FLEET
 
 
-async def test_a_fleet_of_another_program_is_refused_in_words(
-    server: RealNats, connect: Connect
-) -> None:
-    kv = bucket(await connect(server.url))
+async def test_who_attaches_is_told_why_the_last_one_cannot_be_read(url: str, kv: Bucket) -> None:
+    await damage(kv, b"{", b"")
+    async with attached(NatsSettings(servers=(url,))) as (hub, attachment):
+        told = "the last snapshot cannot be read: its head cannot be understood"
+        while told not in (attachment.problem() or ""):
+            await asyncio.sleep(0.01)
+        assert hub.latest() is None
+
+
+async def damage(kv: Bucket, head: bytes, part: bytes) -> None:
+    revision = await kv.put("snapshot.set.a.0", part, expected=0)
+    valid = {"version": FORMAT, "saved_at": 1.0, "parts": [revision]}
+    await kv.put(head_key("snapshot"), head or json.dumps(valid).encode(), expected=0)
+
+
+async def test_a_fleet_of_another_program_is_refused_in_words(kv: Bucket) -> None:
     store = SnapshotBucket(kv)
     odd = replace(FLEET, fleet=7)  # type: ignore[arg-type]
     await store.save(odd)
@@ -140,11 +144,10 @@ async def test_a_fleet_of_another_program_is_refused_in_words(
 
 
 async def test_while_no_controller_runs_the_last_one_is_shown_as_the_past(
-    server: RealNats, connect: Connect, until: Until
+    url: str, session: NatsSession, until: Until
 ) -> None:
-    session = await connect(server.url)
     await SnapshotBucket(bucket(session)).save(FLEET)
-    async with attached(NatsSettings(servers=(server.url,))) as (hub, attachment):
+    async with attached(NatsSettings(servers=(url,))) as (hub, attachment):
         await until(lambda: hub.latest() is not None)
         shown = hub.latest()
         assert shown == replace(FLEET, attached=True, recalled=True)
@@ -163,15 +166,14 @@ async def test_while_no_controller_runs_the_last_one_is_shown_as_the_past(
 
 
 async def test_where_a_controller_answers_what_was_kept_is_not_shown(
-    server: RealNats, connect: Connect, until: Until, monkeypatch: pytest.MonkeyPatch
+    url: str, session: NatsSession, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("controller.attach.ANSWERS_WITHIN_S", 0.3)
-    session = await connect(server.url)
     await SnapshotBucket(bucket(session)).save(replace(FLEET, epoch=FLEET.epoch + 900))
     controller = Controller(session, FLEET)
     async with (
         running(controller.publisher),
-        attached(NatsSettings(servers=(server.url,))) as (hub, _),
+        attached(NatsSettings(servers=(url,))) as (hub, _),
     ):
         await until(lambda: hub.latest() is not None)
         seen = []

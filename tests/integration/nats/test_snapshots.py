@@ -68,16 +68,11 @@ def reader_on(session: NatsSession) -> tuple[SnapshotReader, list[Snapshot]]:
     return SnapshotReader(session, BUCKET, seen.append), seen
 
 
-@pytest.fixture
-def small(directory: Path) -> RealNats:
-    return RealNats(directory, SMALL_MESSAGES)
-
-
 async def test_a_dashboard_gets_the_snapshot_there_is_and_then_every_change(
-    server: RealNats, connect: Connect, until: Until
+    url: str, connect: Connect, until: Until
 ) -> None:
-    controller = Controller(await connect(server.url), scenarios.mixed_fleet())
-    reader, seen = reader_on(await connect(server.url))
+    controller = Controller(await connect(url), scenarios.mixed_fleet())
+    reader, seen = reader_on(await connect(url))
     async with running(controller.publisher, reader):
         await until(lambda: seen)
         assert seen == [controller.snapshot]
@@ -87,17 +82,6 @@ async def test_a_dashboard_gets_the_snapshot_there_is_and_then_every_change(
             after = controller.tick(pools=tuple(views))
             await until(lambda after=after: seen[-1] == after)
         assert len(seen) == 6
-
-
-async def test_a_snapshot_larger_than_a_message_comes_in_parts(
-    small: RealNats, connect: Connect, until: Until
-) -> None:
-    with small as server:
-        controller = Controller(await connect(server.url), scenarios.many_pools(200))
-        reader, seen = reader_on(await connect(server.url))
-        async with running(controller.publisher, reader):
-            await until(lambda: seen)
-            assert seen[-1] == controller.snapshot
 
 
 async def test_without_a_dashboard_nothing_is_published(
@@ -127,11 +111,11 @@ async def test_without_a_dashboard_nothing_is_published(
 
 
 async def test_a_dashboard_that_missed_a_change_asks_for_the_whole(
-    server: RealNats, connect: Connect, until: Until
+    url: str, connect: Connect, until: Until
 ) -> None:
-    controller = Controller(await connect(server.url), scenarios.mixed_fleet())
-    reader, seen = reader_on(await connect(server.url))
-    forger = await nats.connect(server.url)
+    controller = Controller(await connect(url), scenarios.mixed_fleet())
+    reader, seen = reader_on(await connect(url))
+    forger = await nats.connect(url)
     async with running(controller.publisher, reader):
         await until(lambda: seen)
         await forger.publish(
@@ -144,12 +128,11 @@ async def test_a_dashboard_that_missed_a_change_asks_for_the_whole(
 
 
 async def test_a_dashboard_that_reads_nothing_costs_the_controller_and_the_others_nothing(
-    server: RealNats, connect: Connect, until: Until
+    url: str, session: NatsSession, connect: Connect, until: Until
 ) -> None:
-    session = await connect(server.url)
     controller = Controller(session, scenarios.mixed_fleet())
-    reader, seen = reader_on(await connect(server.url))
-    address = urlsplit(server.url)
+    reader, seen = reader_on(await connect(url))
+    address = urlsplit(url)
     _, deaf = await asyncio.open_connection(address.hostname, address.port, limit=1)
     deaf.write(f"CONNECT {{}}\r\nSUB {BUCKET}.snapshots 1\r\n".encode())
     await deaf.drain()
@@ -167,9 +150,9 @@ async def test_a_dashboard_that_reads_nothing_costs_the_controller_and_the_other
 
 
 async def test_who_attaches_gets_what_the_controller_has_of_the_last_15_minutes(
-    server: RealNats, connect: Connect, until: Until, monkeypatch: pytest.MonkeyPatch
+    url: str, connect: Connect, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    session, first = await connect(server.url), scenarios.mixed_fleet()
+    session, first = await connect(url), scenarios.mixed_fleet()
     controller = Controller(session, replace(first, at=first.at - RECENT_S - 700.0))
     shown = [controller.snapshot]
     async with running(controller.publisher):
@@ -177,7 +160,7 @@ async def test_who_attaches_gets_what_the_controller_has_of_the_last_15_minutes(
             await until(lambda: controller.publisher._chain.last is shown[-1])
             shown.append(controller.tick(at=shown[-1].at + 100.0, fleet=f"fleet {number}"))
         await until(lambda: controller.publisher._chain.last is shown[-1])
-        found = await read_recent(await connect(server.url), BUCKET, 5.0)
+        found = await read_recent(await connect(url), BUCKET, 5.0)
         assert found == shown[-len(found) :]
         assert RECENT_S <= found[-1].at - found[0].at < RECENT_S + 400.0
         monkeypatch.setattr(feed, "MOST_RECENT_BYTES", 1000)
@@ -203,16 +186,14 @@ async def test_a_server_that_comes_back_brings_the_snapshots_back(
         await until(lambda: seen[-1] == after)
 
 
-async def test_an_older_process_is_ignored(
-    server: RealNats, connect: Connect, until: Until
-) -> None:
+async def test_an_older_process_is_ignored(url: str, connect: Connect, until: Until) -> None:
     now = scenarios.mixed_fleet()
     before = replace(now, epoch=now.epoch - 900, sequence=99_999, fleet="older")
-    newer = Controller(await connect(server.url), now)
-    reader, seen = reader_on(await connect(server.url))
+    newer = Controller(await connect(url), now)
+    reader, seen = reader_on(await connect(url))
     async with running(newer.publisher, reader):
         await until(lambda: seen)
-        older = Controller(await connect(server.url), before)
+        older = Controller(await connect(url), before)
         async with running(older.publisher):
             older.tick()
             after = newer.tick()
@@ -221,27 +202,26 @@ async def test_an_older_process_is_ignored(
 
 
 async def test_the_next_leader_is_shown_although_its_clock_is_behind(
-    server: RealNats, connect: Connect, until: Until
+    url: str, connect: Connect, until: Until
 ) -> None:
     now = replace(scenarios.mixed_fleet(), interval_s=0.1, process="one/1")
     behind = replace(now, epoch=now.epoch - 900, sequence=1, process="two/2")
-    one = Controller(await connect(server.url), now)
-    reader, seen = reader_on(await connect(server.url))
+    one = Controller(await connect(url), now)
+    reader, seen = reader_on(await connect(url))
     async with running(reader):
         async with running(one.publisher):
             await until(lambda: seen)
-        two = Controller(await connect(server.url), behind)
+        two = Controller(await connect(url), behind)
         async with running(two.publisher):
             await until(lambda: two.tick() and seen[-1].process == "two/2")
 
 
 async def test_a_follower_is_silent_and_publishes_nothing_of_its_past(
-    server: RealNats, connect: Connect, until: Until
+    url: str, session: NatsSession, connect: Connect, until: Until
 ) -> None:
     led = replace(scenarios.mixed_fleet(), role=Role.LEADER)
-    one = Controller(await connect(server.url), led)
+    one = Controller(await connect(url), led)
     one.tick(role=Role.FOLLOWER, lease=LeaseView(name="the lease", holder="two/2"))
-    session = await connect(server.url)
     reader, seen = reader_on(session)
     async with running(one.publisher, reader):
         for _ in range(20):
@@ -289,13 +269,11 @@ async def test_who_attaches_needs_two_subjects_and_no_other_right(
             await task
 
 
-async def test_a_writer_is_found_and_one_that_only_reads_is_not(
-    server: RealNats, connect: Connect
-) -> None:
-    settings, clock = NatsSettings(servers=(server.url,)), SystemClock()
+async def test_a_writer_is_found_and_one_that_only_reads_is_not(url: str, connect: Connect) -> None:
+    settings, clock = NatsSettings(servers=(url,)), SystemClock()
     assert await find_writer(settings, clock, 0.3) is None
     writer = replace(scenarios.mixed_fleet(), process="host/1", role=Role.ACTIVE)
-    controller = Controller(await connect(server.url), writer)
+    controller = Controller(await connect(url), writer)
     async with running(controller.publisher):
         assert await find_writer(settings, clock, 5.0) == "host/1"
         controller.tick(role=Role.READ_ONLY)
@@ -325,11 +303,11 @@ async def test_an_attached_dashboard_says_whose_snapshots_it_shows_and_why_there
 
 
 async def test_a_controller_of_another_version_is_named_and_one_that_follows_it_is_shown(
-    server: RealNats, connect: Connect, until: Until
+    url: str, connect: Connect, until: Until
 ) -> None:
     """The dashboard stays, and shows the controller as soon as that is updated."""
-    settings, clock = NatsSettings(servers=(server.url,)), SystemClock()
-    forger = await nats.connect(server.url)
+    settings, clock = NatsSettings(servers=(url,)), SystemClock()
+    forger = await nats.connect(url)
     asked: list[bytes] = []
 
     async def speak(message: Msg) -> None:
@@ -351,7 +329,7 @@ async def test_a_controller_of_another_version_is_named_and_one_that_follows_it_
     with pytest.raises(OtherVersionError, match=r"5\.2"):
         await find_snapshot(settings, clock, PATIENCE_S)
     await forger.close()
-    controller = Controller(await connect(server.url), scenarios.mixed_fleet())
+    controller = Controller(await connect(url), scenarios.mixed_fleet())
     async with running(controller.publisher):
         await until(lambda: controller.publisher._heard_at)
         controller.tick()

@@ -62,10 +62,7 @@ async def ledger(session: NatsSession) -> AsyncIterator[Ledger]:
         yield Ledger(source)
 
 
-async def test_what_was_used_before_the_controller_began_is_counted(
-    server: RealNats, connect: Connect
-) -> None:
-    session = await connect(server.url)
+async def test_what_was_used_before_the_controller_began_is_counted(session: NatsSession) -> None:
     js = await make_stream(session)
     await publish(js, *[event(input=100, output=10) for _ in range(2500)])
     await publish(js, event("globex", input=7))
@@ -75,21 +72,9 @@ async def test_what_was_used_before_the_controller_began_is_counted(
         assert tokens.used("globex") == 7
 
 
-async def test_what_is_used_from_then_on_is_counted_as_it_comes(
-    server: RealNats, connect: Connect, until: Until
-) -> None:
-    session = await connect(server.url)
-    js = await make_stream(session)
-    async with ledger(session) as tokens:
-        for number in range(1, 4):
-            await publish(js, event(input=1000, cached_input=500))
-            await until(lambda used=number * 1050: tokens.used() == used)
-
-
 async def test_a_tenant_that_used_nothing_has_used_nothing_once_the_stream_was_read(
-    server: RealNats, connect: Connect
+    session: NatsSession,
 ) -> None:
-    session = await connect(server.url)
     await make_stream(session)
     async with ledger(session) as tokens:
         reading = tokens.of()
@@ -98,9 +83,8 @@ async def test_a_tenant_that_used_nothing_has_used_nothing_once_the_stream_was_r
 
 
 async def test_without_a_stream_nothing_is_known_and_it_says_what_is_missing(
-    server: RealNats, connect: Connect
+    session: NatsSession,
 ) -> None:
-    session = await connect(server.url)
     async with ledger(session) as tokens:
         reading = tokens.of()
         assert isinstance(reading, Absent)
@@ -149,38 +133,10 @@ async def test_a_frozen_server_makes_the_totals_stale(
         await until(tokens.is_fresh)
 
 
-async def test_events_that_make_no_sense_are_refused_and_lower_nothing(
-    server: RealNats, connect: Connect, until: Until
-) -> None:
-    session = await connect(server.url)
-    js = await make_stream(session)
-    await publish(js, event(input=100))
-    async with ledger(session) as tokens:
-        good = event()[0]
-        await publish(
-            js,
-            event(input=-50),
-            event(input=2**63),
-            event(input=10**400),
-            event(input=1.5),
-            event("unknown", input=1),
-            (good, b"\xff\x00garbage"),
-            (good, b"[" * 100_000),
-            (good, b"{}"),
-            (good, event("globex", input=10)[1]),
-        )
-        await publish(js, event(input=1))
-        await until(lambda: tokens.used() == 101)
-        assert tokens.used("globex") == 0
-        assert tokens.source.refused().count == 9
-        assert tokens.is_fresh()
-
-
 async def test_a_deleted_stream_is_missed_and_a_new_one_adds_to_what_was_used(
-    server: RealNats, connect: Connect, until: Until, monkeypatch: pytest.MonkeyPatch
+    session: NatsSession, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(TokenUsageSource, "retry_most_s", 0.02)
-    session = await connect(server.url)
     js = await make_stream(session)
     await publish(js, *[event(input=10) for _ in range(5)])
     async with ledger(session) as tokens:
@@ -193,10 +149,9 @@ async def test_a_deleted_stream_is_missed_and_a_new_one_adds_to_what_was_used(
 
 
 async def test_a_deleted_consumer_is_created_again_where_it_was(
-    server: RealNats, connect: Connect, until: Until, monkeypatch: pytest.MonkeyPatch
+    session: NatsSession, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(TokenUsageSource, "retry_most_s", 0.02)
-    session = await connect(server.url)
     js = await make_stream(session)
     await publish(js, event(input=10))
     async with ledger(session) as tokens:
@@ -207,23 +162,7 @@ async def test_a_deleted_consumer_is_created_again_where_it_was(
         await until(tokens.is_fresh)
 
 
-async def test_a_day_whose_events_were_removed_is_known_only_in_part(
-    server: RealNats, connect: Connect
-) -> None:
-    session = await connect(server.url)
-    js = await make_stream(session, max_msgs=10)
-    await publish(js, *[event(input=10) for _ in range(25)])
-    async with ledger(session) as tokens:
-        reading = tokens.of()
-        assert isinstance(reading, Stale)
-        assert reading.why is Why.INCOMPLETE
-        assert reading.value.used == 100
-
-
-async def test_a_silent_stream_is_asked_for_nothing(
-    server: RealNats, connect: Connect, directory: Path
-) -> None:
-    session = await connect(server.url)
+async def test_a_silent_stream_is_asked_for_nothing(directory: Path, session: NatsSession) -> None:
     js = await make_stream(session)
     await publish(js, event(input=10))
     async with ledger(session) as tokens:

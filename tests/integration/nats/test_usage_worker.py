@@ -24,8 +24,7 @@ from controller.model.readings import Fresh
 from controller.model.worker_messages import USAGE_STREAM
 from controller.nats.session import NatsSession
 from controller.nats.usage import TokenUsageSource
-from tests.integration.nats.conftest import Connect, Until
-from tests.support.nats_server import RealNats
+from tests.integration.nats.conftest import Until
 from tests.unit.nats.usage_world import fleet, tenant
 
 
@@ -72,15 +71,14 @@ async def all_acknowledged(js: JetStreamContext) -> None:
 
 
 async def test_what_workers_use_is_counted_and_measured(
-    server: RealNats, connect: Connect, until: Until
+    url: str, session: NatsSession, until: Until
 ) -> None:
-    session = await connect(server.url)
     js = await tasks(session, 8)
     await ensure_usage_stream(js)
     await ensure_usage_stream(js)
     source = TokenUsageSource(session, SystemClock(), fleet(tenant()))
     done: list[Task] = []
-    async with source.reading(), working(server.url, done):
+    async with source.reading(), working(url, done):
         await until(lambda: len(done) == 8)
 
         def used() -> object:
@@ -96,27 +94,25 @@ async def test_what_workers_use_is_counted_and_measured(
 
 
 async def test_work_is_done_where_no_stream_keeps_what_it_used(
-    server: RealNats, connect: Connect, until: Until
+    url: str, session: NatsSession, until: Until
 ) -> None:
-    session = await connect(server.url)
     js = await tasks(session, 3)
     done: list[Task] = []
-    async with working(server.url, done):
+    async with working(url, done):
         await until(lambda: len(done) == 3)
     await all_acknowledged(js)
     assert {task.attempt for task in done} == {1}
 
 
 async def test_a_full_stream_of_events_delays_no_work(
-    server: RealNats, connect: Connect, until: Until
+    url: str, session: NatsSession, until: Until
 ) -> None:
-    session = await connect(server.url)
     js = await tasks(session, 3)
     await ensure_usage_stream(js)
     await js.update_stream(
         StreamConfig(name=USAGE_STREAM, subjects=["agentdash.usage.>"], max_msgs=1, discard="new")
     )
     done: list[Task] = []
-    async with working(server.url, done):
+    async with working(url, done):
         await until(lambda: len(done) == 3)
     await all_acknowledged(js)

@@ -18,7 +18,6 @@ from controller.nats.session import NatsSession
 from controller.nats.workers import WorkerBuckets
 from support.world import make_fleet, make_pool
 from tests.integration.nats.conftest import Connect, Until
-from tests.support.nats_server import RealNats
 
 POOL = PoolKey("acme/research")
 FLEET = make_fleet(make_pool())
@@ -54,9 +53,8 @@ async def say(session: NatsSession, worker: str, *, busy: int = 0, obeyed: int =
 
 
 async def test_what_workers_say_is_read_and_what_they_are_told_is_stored(
-    server: RealNats, connect: Connect, until: Until
+    session: NatsSession, until: Until
 ) -> None:
-    session = await connect(server.url)
     async with followed(session) as found:
         assert seen(found) == Workers(), "no bucket, no workers"
         await say(session, "pod-1")
@@ -70,9 +68,8 @@ async def test_what_workers_say_is_read_and_what_they_are_told_is_stored(
 
 
 async def test_a_worker_that_has_just_begun_is_found_although_it_was_not_heard_yet(
-    server: RealNats, connect: Connect
+    session: NatsSession,
 ) -> None:
-    session = await connect(server.url)
     await say(session, "pod-2", busy=1)
     deaf = workers(session)  # it follows nothing: all that it knows it has asked for
     await deaf.tell(POOL, DRAIN)
@@ -81,19 +78,19 @@ async def test_a_worker_that_has_just_begun_is_found_although_it_was_not_heard_y
     assert deaf._silent_of(POOL) == ("pod-1",)
 
 
-async def test_the_same_orders_are_not_stored_twice(server: RealNats, connect: Connect) -> None:
-    async with followed(await connect(server.url)) as found:
+async def test_the_same_orders_are_not_stored_twice(url: str, connect: Connect) -> None:
+    async with followed(await connect(url)) as found:
         await found.tell(POOL, DRAIN)
         await found.tell(POOL, DRAIN)
         assert seen(found).revision == 1
 
 
 async def test_orders_outlive_the_controller_and_are_confirmed_by_the_next(
-    server: RealNats, connect: Connect
+    url: str, connect: Connect
 ) -> None:
-    async with followed(await connect(server.url)) as first:
+    async with followed(await connect(url)) as first:
         await first.tell(POOL, DRAIN)
-    async with followed(await connect(server.url)) as second:
+    async with followed(await connect(url)) as second:
         assert (seen(second).orders, seen(second).silent) == (DRAIN, ())
         assert second.is_unconfirmed(POOL)
         await second.tell(POOL, DRAIN)
@@ -101,9 +98,9 @@ async def test_orders_outlive_the_controller_and_are_confirmed_by_the_next(
 
 
 async def test_the_orders_of_a_pool_that_left_the_fleet_are_removed(
-    server: RealNats, connect: Connect, until: Until
+    url: str, connect: Connect, until: Until
 ) -> None:
-    async with followed(await connect(server.url)) as found:
+    async with followed(await connect(url)) as found:
         await found.tell(POOL, DRAIN)
         await found.release([POOL, PoolKey("acme/never-told")])
         await until(lambda: seen(found).revision == 0)
@@ -113,9 +110,8 @@ async def test_the_orders_of_a_pool_that_left_the_fleet_are_removed(
 
 
 async def test_a_bucket_that_the_server_lost_is_followed_again_and_forgets_nobody(
-    server: RealNats, connect: Connect, until: Until
+    session: NatsSession, until: Until
 ) -> None:
-    session = await connect(server.url)
     await say(session, "pod-1")
     await say(session, "pod-2")
     async with followed(session) as found:
@@ -124,7 +120,7 @@ async def test_a_bucket_that_the_server_lost_is_followed_again_and_forgets_nobod
         await until(lambda: isinstance(found.read(POOL), Fresh) and len(seen(found).states) == 3)
 
 
-async def test_before_the_first_answer_nothing_is_known(server: RealNats, connect: Connect) -> None:
-    found = workers(await connect(server.url))
+async def test_before_the_first_answer_nothing_is_known(url: str, connect: Connect) -> None:
+    found = workers(await connect(url))
     assert isinstance(found.read(POOL), Absent)
     await asyncio.wait_for(found.first_read(0.01), 1.0)

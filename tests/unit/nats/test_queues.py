@@ -10,14 +10,13 @@ import pytest
 
 from controller.model.observation import QueueDepth
 from controller.model.readings import Absent, Fresh, Stale, Why
-from controller.nats.consumers import AVOID_LIST_S, ONE_BY_ONE_MOST
 from controller.nats.jetstream import (
     NatsDisconnectedError,
     NatsNoRespondersError,
     NatsRefusedError,
     NatsTimeoutError,
 )
-from controller.nats.lag import QueueReader
+from controller.nats.lag import AVOID_LIST_S, ONE_BY_ONE_MOST, QueueReader
 from tests.unit.nats.fake_nats import (
     Answer,
     FakeNats,
@@ -124,20 +123,6 @@ async def test_pools_that_share_a_consumer_get_the_same_reading() -> None:
     assert nats.asked == [LIST]
 
 
-async def test_all_pages_are_read() -> None:
-    everything = [info(f"c{n:04}", n) for n in range(600)]
-
-    def answer(_: str, asked: dict[str, Any]) -> Answer:
-        offset = asked["offset"]
-        return page(*everything[offset : offset + 256], total=600, offset=offset)
-
-    jetstream, nats, _ = source(answer)
-    pools = [pool(f"c{n:04}") for n in range(600)]
-    readings = await jetstream.read(pools)
-    assert [readings[one.key].value.pending for one in pools] == list(range(600))  # type: ignore[union-attr]  # all fresh
-    assert nats.asked == [LIST] * 3
-
-
 async def test_a_few_of_many_consumers_are_asked_one_by_one() -> None:
     everything = [info(f"c{n:03}", n) for n in range(250)]
 
@@ -168,20 +153,6 @@ async def test_a_consumer_that_is_gone_has_no_last_value() -> None:
     for expected in (Fresh, Absent, Absent):
         assert isinstance((await jetstream.read([pool("a")]))["acme/a"], expected)
         answers.pop(0)
-
-
-async def test_a_missing_stream_is_named_and_leaves_the_others_their_readings() -> None:
-    def answer(subject: str, _: dict[str, Any]) -> Answer:
-        if subject == LIST:
-            return page(info("a", 3))
-        return api_error(10059, "stream not found")
-
-    jetstream, _, _ = source(answer)
-    readings = await jetstream.read([pool("a"), pool("b", stream="LOST")])
-    assert readings["acme/a"] == Fresh(value=QueueDepth(pending=3, in_flight=0), at=1000.0)
-    assert readings["acme/b"] == Absent(
-        why=Why.STREAM_MISSING, at=1000.0, detail="stream not found (10059)"
-    )
 
 
 @pytest.mark.parametrize(

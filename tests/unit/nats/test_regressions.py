@@ -14,7 +14,7 @@ from controller.model.decision import Code, Gate
 from controller.model.memory import QueueMark
 from controller.model.observation import QueueDepth
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
-from controller.nats.lag import LEAST_HOLD_S, QueueReader
+from controller.nats.lag import QueueReader
 from unit.nats.fake_nats import Answer, FakeNats, FrozenClock, api_error, info, page, pool
 from unit.planning.story import Story, behavior, make_pool
 
@@ -211,10 +211,6 @@ async def test_a_pool_keeps_its_size_at_default_windows_and_says_why() -> None:
         assert decision.reasons[-1].numbers["why"] == Why.HISTORY_REGRESSED
     sizes = [story.tick(queue=await queue.read()).next for _ in range(900)]
     assert sizes[-1] == 1
-
-
-def test_a_pool_without_a_window_still_waits_a_minute() -> None:
-    assert LEAST_HOLD_S == 60.0
 
 
 @pytest.mark.parametrize(
