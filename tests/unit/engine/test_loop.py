@@ -12,7 +12,7 @@ from controller.model.fleet import Behavior, PolicyType, ScalingPolicy, ScalingR
 from controller.model.intents import Scope
 from controller.model.observation import QueueDepth, WakeWatch
 from controller.model.readings import Absent, Stale, Why
-from controller.model.snapshot import NO_WRITE, OVERTAKEN, Role
+from controller.model.snapshot import NO_WRITE, OVERTAKEN, Finding, Role, Severity
 from support.asked import a_cap, intents_of
 from support.world import make_pool, settle
 from unit.engine.conftest import Harness
@@ -458,19 +458,35 @@ async def test_writes_that_go_on_losing_are_tried_ever_later() -> None:
     assert len(world.cluster.reread_pools) == len(world.cluster.writes) - 2
 
 
-async def test_a_cluster_that_takes_no_write_is_a_finding() -> None:
+@pytest.mark.parametrize(
+    "ends", [None, OutcomeKind.APPLIED, OutcomeKind.CONFLICT, OutcomeKind.GONE, OutcomeKind.INVALID]
+)
+async def test_a_cluster_that_takes_no_write_is_a_finding(ends: OutcomeKind | None) -> None:
+    """Until it takes one up, or nothing is to be written."""
     world = Harness(RESEARCH, replicas=2)
     world.queue(RESEARCH, pending=5)
     refused = Outcome(kind=OutcomeKind.UNAUTHORIZED, status=401, detail="Unauthorized")
     world.cluster.answers[RESEARCH.key] = [refused] * 1_000
+
+    async def found() -> list[Finding]:
+        return [each for each in (await world.snapshot()).findings if each.kind == NO_WRITE]
+
     async with world.running():
         await world.clock.advance(9.0)
-        assert NO_WRITE not in {finding.kind for finding in (await world.snapshot()).findings}
+        assert await found() == []
         await world.clock.advance(3.0)
-        assert NO_WRITE in {finding.kind for finding in (await world.snapshot()).findings}
-        world.queue(RESEARCH, pending=2)
-        await world.clock.advance(1.0)
-        assert NO_WRITE not in {finding.kind for finding in (await world.snapshot()).findings}
+        [finding] = await found()
+        assert (finding.severity, finding.subject) == (Severity.CRITICAL, "kubernetes")
+        assert finding.text == (
+            "no write succeeds: Unauthorized; see that the ServiceAccount or user of this process "
+            "still exists"
+        )
+        if ends is None:
+            world.queue(RESEARCH, pending=2)
+        else:
+            world.cluster.answers[RESEARCH.key] = [Outcome(kind=ends)] * 1_000
+        await world.clock.advance(20.0)
+        assert await found() == []
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,20 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
+from collections.abc import Iterator
 
-from controller.engine.actuate import WRITE_RETRY_MOST_S, WriteBackoff
-from controller.engine.supervise import EngineThread, FatalError, Hub, SystemClock
-from controller.model.decision import Outcome, OutcomeKind
+import pytest
+
+from controller.engine.supervise import (
+    EngineThread,
+    FatalError,
+    Hub,
+    SystemClock,
+    spare_what_lasts,
+)
 from controller.model.ids import PoolKey
 from controller.model.snapshot import Role, Snapshot
 
@@ -38,18 +46,6 @@ def test_the_clock_follows_a_step_once_and_ignores_slewing() -> None:
     assert clock.follow_step() == -3600.0
     assert clock.follow_step() == 0.0
     assert clock.now() == -2590.0
-
-
-def test_backoff_doubles_to_its_cap_and_forgets_on_success() -> None:
-    backoff = WriteBackoff()
-    failed = Outcome(kind=OutcomeKind.FAILED)
-    waits = []
-    for _ in range(8):
-        backoff.learn(POOL, failed, 0.0)
-        waits.append(next(second for second in range(1, 100) if not backoff.holds(POOL, second)))
-    assert waits == [1, 2, 4, 8, 16, 32, WRITE_RETRY_MOST_S, WRITE_RETRY_MOST_S]
-    backoff.learn(POOL, Outcome(kind=OutcomeKind.APPLIED), 0.0)
-    assert not backoff.holds(POOL, 0.0)
 
 
 def test_a_watcher_that_fails_is_dropped_and_the_others_hear_on() -> None:
@@ -140,3 +136,20 @@ def test_stopping_an_engine_whose_loop_never_starts_takes_no_longer_than_allowed
     assert not thread.stop(0.5)
     assert time.monotonic() - began < 0.9
     release.set()
+
+
+@pytest.fixture
+def collector() -> Iterator[None]:
+    """The garbage collector of this process, as it was."""
+    thresholds = gc.get_threshold()
+    yield
+    gc.unfreeze()
+    gc.set_threshold(*thresholds)
+
+
+def test_what_there_is_now_is_not_looked_through_again(collector: None) -> None:
+    lasting = [[number] for number in range(50_000)]
+    spare_what_lasts()
+    tracked = len(gc.get_objects())
+    assert gc.get_freeze_count() > len(lasting)
+    assert tracked < len(lasting)

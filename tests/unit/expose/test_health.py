@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from controller.expose.server import TickWatch, readiness, unable_to_decide
 from controller.model.observation import Figure, PoolObservation, QueueDepth, Workload
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
+from controller.model.settings import LeaseView
 from controller.model.snapshot import (
     NO_WRITE,
     OVERTAKEN,
@@ -26,6 +27,7 @@ from support.world import START, a_view, make_pool
 
 DEPTH = Fresh(value=QueueDepth(pending=0, in_flight=0), at=START)
 SIZE = Fresh(value=Workload(replicas=1), at=START)
+LEASE = LeaseView(name="Lease default/agentdash", holder="pod-7/1_9f")
 
 
 def pool_view(
@@ -42,6 +44,7 @@ def snapshot(*pools: PoolView, **more: Any) -> Snapshot:
     found: dict[str, Any] = {
         "links": (Link(name="nats", state=LinkState.CONNECTED, since=START),),
         "loop": LoopStats(ticks=1),
+        "role": Role.ACTIVE,
         **more,
     }
     return Snapshot(
@@ -51,7 +54,6 @@ def snapshot(*pools: PoolView, **more: Any) -> Snapshot:
         interval_s=1.0,
         fleet="f",
         context="c",
-        role=Role.ACTIVE,
         pools=pools,
         **found,
     )
@@ -117,14 +119,8 @@ def test_a_process_whose_writes_fail_is_not_ready_and_says_why() -> None:
         severity=Severity.CRITICAL, subject="kubernetes", kind=NO_WRITE, text="no", since=START
     )
     assert readiness(snapshot(findings=(finding,))).causes == ("kubernetes: no",)
-    assert readiness(snapshot(findings=(replace(finding, kind="link"),))).ok
-
-
-def test_a_pool_whose_writes_lose_again_and_again_leaves_the_process_ready() -> None:
-    finding = Finding(
-        severity=Severity.WARNING, subject="kubernetes", kind=OVERTAKEN, text="lose", since=START
-    )
-    assert readiness(snapshot(findings=(finding,))).ok
+    for other in ("link", OVERTAKEN):
+        assert readiness(snapshot(findings=(replace(finding, kind=other),))).ok
 
 
 def test_a_process_that_its_own_journal_or_freeze_file_stops_is_not_ready() -> None:
@@ -150,3 +146,29 @@ def test_a_process_that_can_read_something_can_decide() -> None:
     measured = pool_view("a", queue=blind)
     measured = replace(measured, observation=replace(measured.observation, metrics=cpu))
     assert unable_to_decide(snapshot(measured)) == "", "it may still grow by its metrics"
+
+
+@pytest.mark.parametrize(
+    ("role", "lease", "note"),
+    [
+        (Role.LEADER, LEASE, "leader"),
+        (Role.FOLLOWER, LEASE, "follower of pod-7/1_9f"),
+        (Role.FOLLOWER, LeaseView(name="the lease"), "follower of no known process"),
+        (Role.ACTIVE, None, "active"),
+        (Role.READ_ONLY, None, "read_only"),
+    ],
+)
+def test_each_role_is_ready_and_named(role: Role, lease: LeaseView | None, note: str) -> None:
+    health = readiness(snapshot(role=role, lease=lease))
+    assert (health.ok, health.causes, health.note) == (True, (), note)
+
+
+def test_a_process_that_cannot_take_over_is_not_ready() -> None:
+    problem = LeaseView(name="the lease", problem="forbidden; it needs a Role")
+    health = readiness(snapshot(role=Role.FOLLOWER, lease=problem))
+    assert (health.ok, health.causes) == (False, ("lease: forbidden; it needs a Role",))
+
+
+def test_one_late_renewal_does_not_take_the_leader_out_of_service() -> None:
+    late = LeaseView(name="the lease", holder="us", is_ours=True, problem="no answer in time")
+    assert readiness(snapshot(role=Role.LEADER, lease=late)).ok
