@@ -23,10 +23,9 @@ from controller.config.document import FleetSource
 from controller.engine.actuate import NoActuator, Recorder
 from controller.engine.intents import FleetFileWatch, Switches
 from controller.engine.lead import Elector, NoElection, WriteRight
-from controller.engine.loop import Engine, Handover, Keeps, Writes
+from controller.engine.loop import Engine, Handover, Keeps, Shows, Writes
 from controller.engine.memory import Keeper
 from controller.engine.observe import MetricPolls, Observer, Sources
-from controller.engine.publish import FrameKeeper, Shows
 from controller.engine.show.findings import Found, found
 from controller.engine.show.snapshot import SnapshotBuilder
 from controller.engine.supervise import FatalError, Hub, SignalSwitch, SystemClock, spare_what_lasts
@@ -316,7 +315,7 @@ class _Controller:
                 leadership=(writes and self.elector) or NoElection(writes=writes),
                 switches=self.switches,
             ),
-            Keeps(keeper, FrameKeeper(self._frames, clock), before),
+            Keeps(keeper, self._frames, before),
             Shows(
                 hub=self.hub,
                 recorder=self.recorder,

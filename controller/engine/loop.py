@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Final, NamedTuple
 
 from controller.engine.actuate import (
+    Recorder,
     Write,
     WriteDispatcher,
     WriteHealth,
@@ -17,12 +18,11 @@ from controller.engine.actuate import (
 )
 from controller.engine.intents import Switches
 from controller.engine.lead import Lead, Leadership
-from controller.engine.memory import Keeper
+from controller.engine.memory import FrameKeeper, Keeper
 from controller.engine.observe import Observer, Sources
-from controller.engine.publish import FrameKeeper, Publisher, Shows
 from controller.engine.show.findings import Found, found, listed
 from controller.engine.show.snapshot import SnapshotBuilder
-from controller.engine.supervise import next_slot, sleep_unless
+from controller.engine.supervise import Hub, next_slot, sleep_unless
 from controller.engine.workers import Allotment, Crews
 from controller.model.decision import Decision, OutcomeKind
 from controller.model.fleet import Fleet, Pool
@@ -31,7 +31,7 @@ from controller.model.intents import Intents, Scope
 from controller.model.memory import TICK_VERSION, Memory, Tick
 from controller.model.observation import Observation
 from controller.model.readings import Fresh
-from controller.model.snapshot import OVERTAKEN
+from controller.model.snapshot import OVERTAKEN, Link
 from controller.planning.compile import FleetTerms, compile_fleet
 from controller.planning.inputs import concerns
 from controller.planning.memo import Kept, Planned
@@ -42,6 +42,7 @@ from controller.ports import (
     AllowanceStore,
     Announcer,
     Clock,
+    SnapshotStore,
     StoreError,
     Workloads,
 )
@@ -50,6 +51,8 @@ log = logging.getLogger(__name__)
 
 SETTLE_S: Final = 5.0
 """How long `stop` waits for writes that have begun."""
+COALESCE_S: Final = 0.02
+"""All changes within this time are published in one snapshot, for example a burst of writes."""
 
 
 class Handover(NamedTuple):
@@ -84,8 +87,21 @@ class Keeps(NamedTuple):
     """
 
     memory: Keeper
-    frames: FrameKeeper
+    snapshots: SnapshotStore
     before: Handover | None = None
+
+
+class Shows(NamedTuple):
+    """What an engine shows its work by. `links`, `findings` and `failures` (sources, each with how
+    many of its requests failed) are of what the engine does not ask itself.
+    """
+
+    hub: Hub
+    recorder: Recorder
+    snapshots: SnapshotBuilder
+    links: Collection[Callable[[], Link]]
+    findings: Callable[[], Iterable[Found]] = tuple
+    failures: Callable[[], Iterable[tuple[str, int]]] = tuple
 
 
 class Engine:
@@ -112,9 +128,10 @@ class Engine:
         self._terms = compile_fleet(fleet)
         self._sources = sources
         self._writes = writes
-        self._keeper, self._frames, self._before = keeps
+        self._keeper, self._before = keeps.memory, keeps.before
         self._shows = shows
         self._snapshots, self._recorder = shows.snapshots, shows.recorder
+        self._frames = FrameKeeper(keeps.snapshots, clock, self._snapshots, self._recorder)
         self._plan = plan
         self._clock = clock
         self._interval_s = interval_s
@@ -123,14 +140,7 @@ class Engine:
         self._allotment = Allotment(fleet, sources.workers, writes.allowances, clock)
         self._observer = Observer(fleet, sources, clock, deadline_s=interval_s)
         self._health = WriteHealth(interval_s)
-        self._publisher = Publisher(
-            shows,
-            self._lead,
-            writes.switches,
-            clock,
-            findings=self._findings,
-            failures=self._failures,
-        )
+        self._publishing: asyncio.TimerHandle | None = None
         self._memory = Memory()
         self._kept: Kept | None = None
         self._to_write: dict[PoolKey, Decision] = {}
@@ -203,10 +213,10 @@ class Engine:
                 await sleep_unless(self._stopping, self._clock, pause_s)
             await self._dispatcher.settle(SETTLE_S)
             self._recorder.tell()
-            self._publisher.now()
+            self._publish()
             last = self._shows.hub.latest() if self._lead.may_write() else None
             await asyncio.gather(self._keeper.finish(), self._frames.finish(last))
-        self._publisher.now()
+        self._publish()
 
     def handover(self) -> Handover:
         """What the next engine in this process goes on from. To be called when `run` has ended."""
@@ -222,11 +232,11 @@ class Engine:
         """The memory to begin with: of the engine before in this process, else the stored one."""
         if before is None:
             memory = self._doubted(await self._keeper.recall())
-            await self._frames.recall(self._snapshots, self._recorder)
+            await self._frames.recall()
             return memory
         self._snapshots.go_on_from(before.snapshots)
         self._keeper.go_on_with(before.unread)
-        self._frames.go_on_with(self._snapshots, self._recorder, is_unread=before.frame_unread)
+        self._frames.is_unread = before.frame_unread
         return before.memory
 
     def _doubted(self, memory: Memory) -> Memory:
@@ -293,7 +303,7 @@ class Engine:
         self._snapshots.saw(observation)
         self._snapshots.decided(changed)
         self._snapshots.planned(self._kept, intents)
-        self._publisher.soon()
+        self._publish_soon()
 
     def _intents(self) -> Intents:
         """What operators ask for, and the kill switches that are on."""
@@ -361,7 +371,7 @@ class Engine:
         self._lead.has_memory = True
         self._snapshots.epoch = self._clock.now()
         self._decide_anew()
-        await self._frames.recall(self._snapshots, self._recorder)
+        await self._frames.recall()
         await self._release_workers()
 
     def _found(self, left: Memory) -> None:
@@ -394,7 +404,31 @@ class Engine:
             # an early tick of other pools must not write it again before this pool is decided anew
             self._to_write.pop(write.decision.pool, None)
         self._early.written(write)
-        self._publisher.soon()
+        self._publish_soon()
+
+    def _publish_soon(self) -> None:
+        if self._publishing is None:
+            loop = asyncio.get_running_loop()
+            self._publishing = loop.call_later(COALESCE_S, self._publish)
+
+    def _publish(self) -> None:
+        """Publish what is known now."""
+        if self._publishing is not None:
+            self._publishing.cancel()
+            self._publishing = None
+        switches = self._writes.switches.freezes
+        self._shows.hub.publish(
+            self._snapshots.snapshot(
+                links=[link() for link in self._shows.links],
+                recorder=self._recorder,
+                notices=tuple(self._findings()),
+                failures=self._failures(),
+                now=self._clock.now(),
+                role=self._lead.role,
+                lease=self._lead.view(),
+                frozen_by=tuple(f"{each.who}: {each.why}" for each in switches),
+            )
+        )
 
     def _failures(self) -> Iterator[tuple[str, int]]:
         """Each source, with how many of its requests failed."""

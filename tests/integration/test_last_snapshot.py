@@ -15,7 +15,7 @@ from agentdash.engine_operator import EngineOperator
 from agentdash.tui.app import Dashboard
 from agentdash.tui.widgets.lines_widget import LinesWidget
 from controller.attach import Attachment, find_last_snapshot
-from controller.engine.publish import KEPT_EVERY_S
+from controller.engine.memory import KEPT_EVERY_S
 from controller.engine.supervise import EngineThread, Hub, SystemClock
 from controller.exit_codes import ExitCode
 from controller.model.intents import Operator

@@ -207,11 +207,15 @@ async def test_killed_in_a_window_and_a_cooldown_the_next_decides_as_the_first_w
 async def test_a_server_that_comes_after_the_controller_brings_the_memory_it_holds(
     live: Live,
 ) -> None:
+    live.fleet.write_text(FLEET.format(url=live.server.url, window=2), "utf-8")
     async with daemon(live.fleet, live.kubeconfig) as first:
         await live.started(first)
         await live.publish("research", 5)
         await until(lambda: live.replicas("research") == 5)
-        await first.pass_ticks(2)
+        await first.pass_ticks(15)  # longer than the window
+    assert not first.said(
+        "memory was not saved in time; a restart begins a new stabilization window"
+    )
     left = await live.memory()
     live.server.kill()
     async with daemon(live.fleet, live.kubeconfig) as second:

@@ -10,9 +10,8 @@ from typing import Any, Final
 from controller.engine.actuate import Recorder
 from controller.engine.intents import Switches
 from controller.engine.lead import Elector, WriteRight
-from controller.engine.loop import Engine, Keeps, Planner, Writes
+from controller.engine.loop import Engine, Keeps, Planner, Shows, Writes
 from controller.engine.memory import Keeper
-from controller.engine.publish import FrameKeeper, Shows
 from controller.engine.show.snapshot import SnapshotBuilder
 from controller.engine.supervise import Hub, SignalSwitch, SystemClock
 from controller.kube.writes import ClusterActuator, KubernetesLease, WriteGate
@@ -150,7 +149,7 @@ class Controller:
                 leadership=elector,
                 switches=Switches(None, SignalSwitch(), clock, interval_s=setting.interval_s),
             ),
-            Keeps(keeper, FrameKeeper(FakeSnapshots(), clock)),
+            Keeps(keeper, FakeSnapshots()),
             Shows(
                 hub=self.hub,
                 recorder=Recorder(writes=True),

@@ -9,9 +9,8 @@ from contextlib import asynccontextmanager
 from controller.engine.actuate import NoActuator, Recorder
 from controller.engine.intents import Switches
 from controller.engine.lead import Leadership, NoElection
-from controller.engine.loop import Engine, Keeps, Writes
+from controller.engine.loop import Engine, Keeps, Shows, Writes
 from controller.engine.memory import Keeper
-from controller.engine.publish import FrameKeeper, Shows
 from controller.engine.show.snapshot import SnapshotBuilder
 from controller.engine.supervise import Hub, SignalSwitch
 from controller.model.fleet import Pool
@@ -79,7 +78,7 @@ class Harness:
                     writes=writes,
                     histories=self.histories,
                 ),
-                FrameKeeper(self.frames, self.clock),
+                self.frames,
             ),
             Shows(
                 hub=self.hub,

@@ -9,9 +9,10 @@ import asyncio
 import pytest
 from msgspec.structs import replace
 
-from controller.engine.publish import KEPT_AGAIN_S, KEPT_EVERY_S, FrameKeeper, every_s
+from controller.engine.actuate import Recorder
+from controller.engine.memory import KEPT_AGAIN_S, KEPT_EVERY_S, FrameKeeper, every_s
 from controller.engine.show.lasting import LEFT_FOR_S
-from controller.engine.show.snapshot import MOST_AHEAD_S
+from controller.engine.show.snapshot import MOST_AHEAD_S, SnapshotBuilder
 from controller.model.intents import Scope
 from controller.model.readings import Absent, Why
 from controller.model.snapshot import Finding, Snapshot
@@ -20,7 +21,7 @@ from support.asked import a_pause, intents_of
 from support.leadership import FakeLeadership
 from support.past import busy_tick, quiet_tick
 from support.stores import FakeSnapshots
-from support.world import START, VirtualClock, make_pool, settle
+from support.world import START, VirtualClock, make_fleet, make_pool, settle
 from tui import scenarios
 from unit.engine.conftest import Harness
 
@@ -244,7 +245,10 @@ def fleet(pending: int = 3, *, writes: bool = True) -> Harness:
 
 async def test_a_quiet_fleet_is_saved_once_and_again_after_minutes() -> None:
     clock, store, shown = VirtualClock(), FakeSnapshots(), quiet_tick(scenarios.mixed_fleet())
-    keeper = FrameKeeper(store, clock)
+    snapshots = SnapshotBuilder(
+        fleet=make_fleet(POOL), name="f", context="c", interval_s=1.0, epoch=START
+    )
+    keeper = FrameKeeper(store, clock, snapshots, Recorder(writes=True))
     async with asyncio.TaskGroup() as tasks:
 
         async def tick(seconds: float) -> None:
