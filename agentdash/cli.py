@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from agentdash import __version__, arguments, verb_table
 from agentdash.completion import FleetNames, complete, script
-from agentdash.output import OutputError, complain, note, tell, why_no_dashboard
+from agentdash.output import (
+    OutputError,
+    complain,
+    draws_ascii,
+    note,
+    tell,
+    why_no_dashboard,
+)
 from agentdash.tui.names import ONCE_VIEWS
 from agentdash.verb_table import VERBS, Argument, OneOf, VerbEntry
 from controller.exit_codes import ExitCode
@@ -238,6 +245,12 @@ def run_attach(options: argparse.Namespace) -> ExitCode:
         settings = load_settings(options)
         nats = settings.nats
         read_only = read_only or settings.controller.read_only
+    if why_no_dashboard(os.environ) is not None:  # the server's fault is said before this one
+        from agentdash.launch import problem_of
+
+        if problem := problem_of(nats):
+            note(problem)
+            raise _ToldError(ExitCode.UNREACHABLE)
     _can_show("--once prints a view of a running controller as text")
     prefer = _preferences(options)
     from agentdash.launch import show_attached
@@ -278,8 +291,12 @@ def _run_once(options: argparse.Namespace) -> ExitCode:
     paper = {
         "form": (options.once_form or ["text"])[0],
         "width": options.width,
-        "ascii_only": options.ascii,
+        "ascii_only": options.ascii or draws_ascii(os.environ),
     }
+    if options.replay is not None and options.once.name != HELP_VIEW:
+        from agentdash.verbs.once import show_replayed
+
+        return show_replayed(options.replay, options.once, **paper)
     if options.once.name == HELP_VIEW:
         prefer = _preferences(options)
         from agentdash.verbs.once import show_help_once
@@ -319,7 +336,8 @@ def _preferences(options: argparse.Namespace) -> Preferences:
     from agentdash.preferences import PreferencesError, read_preferences
 
     try:
-        found = read_preferences(os.environ)._replace(ascii_only=options.ascii)
+        found = read_preferences(os.environ)
+        found = found._replace(ascii_only=options.ascii or draws_ascii(os.environ))
     except PreferencesError as error:
         complain(str(error))
         raise _ToldError(ExitCode.USAGE) from None
@@ -327,12 +345,19 @@ def _preferences(options: argparse.Namespace) -> Preferences:
 
 
 def replay(options: argparse.Namespace, path: Path) -> ExitCode:
-    """Run the dashboard on a journal in a file."""
-    _can_show("the journal is lines of JSON")
-    prefer = _preferences(options)
+    """Run the dashboard on a journal in a file. What is wrong with the file is said before what is
+    wrong with the terminal.
+    """
     from agentdash.launch import show_journal
+    from controller.record.journal import JournalError, JournalPast
 
-    return show_journal(path, prefer=prefer)
+    try:
+        past = JournalPast(path)
+    except JournalError as error:
+        note(str(error))
+        raise _ToldError(ExitCode.USAGE) from None
+    _can_show("--once VIEW prints a view of the end of the journal")
+    return show_journal(past, prefer=_preferences(options))
 
 
 def _can_show(instead: str) -> None:

@@ -21,7 +21,7 @@ import msgspec
 
 from agentdash.engine_operator import READ_ONLY, REPLAYED, EngineOperator, task_desk
 from agentdash.operate import operator
-from agentdash.output import draw_less_over_ssh, tell, waiting_for
+from agentdash.output import draw_less_over_ssh, tell, waiting_for, waiting_for_nats
 from controller.engine.supervise import (
     EngineThread,
     FatalError,
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from controller.attach import Attachment
     from controller.config.document import FleetSource
     from controller.model.settings import NatsSettings, Settings
+    from controller.record.journal import JournalPast
 
 ENGINE_STOP_S: Final = 15.0
 HEADLESS_DEMO_S: Final = 60.0
@@ -117,17 +118,28 @@ def _attaching(
     return attach, lambda: made[0].problem() if made else None
 
 
-def show_journal(path: Path, *, prefer: Preferences) -> ExitCode:
-    """Run the dashboard on a journal, from its end. It needs nothing but the file."""
+def problem_of(settings: NatsSettings) -> str | None:
+    """Why there is no connection to NATS; None where there is one within 3 s."""
+    from controller.attach import connected
+
+    async def try_it() -> None:
+        async with connected(settings, SystemClock()):
+            pass
+
+    log_nowhere()
+    try:
+        with waiting_for_nats(settings):
+            asyncio.run(try_it())
+    except FatalError as error:
+        return str(error)
+    return None
+
+
+def show_journal(past: JournalPast, *, prefer: Preferences) -> ExitCode:
+    """Run the dashboard on a journal, from its end."""
     draw_less_over_ssh(os.environ)
     from agentdash.tui.run import run_dashboard
-    from controller.record.journal import JournalError, JournalPast
 
-    try:
-        past = JournalPast(path)
-    except JournalError as error:
-        _print_to_stderr(f"agentdash: {error}")
-        return ExitCode.USAGE
     log_nowhere()
     hub = Hub()
     failed = run_dashboard(

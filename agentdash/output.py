@@ -109,6 +109,11 @@ def why_no_dashboard(environment: Mapping[str, str]) -> str | None:
     return None
 
 
+def draws_ascii(environment: Mapping[str, str]) -> bool:
+    """Whether this terminal has a font of few characters, as the console of Linux has, or none."""
+    return environment.get("TERM", "").startswith(("dumb", "linux", "vt1", "vt2", "ansi"))
+
+
 def draw_less_over_ssh(environment: MutableMapping[str, str]) -> None:
     """Draw at most 20 frames a second over SSH, a third of what Textual draws, unless the person
     has set another rate. Call it before Textual is imported, which reads the rate then.

@@ -85,7 +85,7 @@ READ_ONLY: Final = switch("--read-only", "observe and plan, write nothing")
 JOURNAL: Final = argument(
     "--journal", metavar="FILE", help="keep what each tick saw and decided, for --replay"
 )
-ASCII: Final = switch("--ascii", "draw the screen with ASCII characters only")
+ASCII: Final = switch("--ascii", "draw with ASCII characters only, as on TERM=linux or vt100")
 THEME: Final = argument(
     "--theme",
     type=arguments.theme,

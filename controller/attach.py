@@ -267,7 +267,7 @@ async def operating(
 
     Nothing is asked of Kubernetes. Raises FatalError if there is no connection within 3 s.
     """
-    async with connected(settings, clock) as session:
+    async with connected(settings.nats, clock) as session:
         yield BucketDesk(Bucket(session, settings.nats.bucket), operator)
 
 
@@ -278,7 +278,7 @@ async def find_effect(
 
     Raises FatalError if there is no connection within 3 s.
     """
-    async with connected(settings, clock) as session:
+    async with connected(settings.nats, clock) as session:
         try:
             return await ask_effect(session, settings.nats.bucket, key, intent)
         except (NatsError, NoEffectError) as error:
@@ -287,9 +287,9 @@ async def find_effect(
 
 
 @asynccontextmanager
-async def connected(settings: Settings, clock: SystemClock) -> AsyncIterator[NatsSession]:
+async def connected(settings: NatsSettings, clock: SystemClock) -> AsyncIterator[NatsSession]:
     """A connection of its own. Raises FatalError if there is none within 3 s."""
-    async with NatsSession(settings.nats, clock) as session:
+    async with NatsSession(settings, clock) as session:
         try:
             async with asyncio.timeout(FIRST_SIGHT_S):
                 await connected_event(session).wait()

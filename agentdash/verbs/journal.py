@@ -50,7 +50,7 @@ def _read(settings: Settings, since_s: float | None, on_line: Callable[[bytes], 
 
     async def read() -> JournalReading:
         since = None if since_s is None else clock.now() - since_s
-        async with connected(settings, clock) as session:
+        async with connected(settings.nats, clock) as session:
             return await read_journal(session, settings.nats.bucket, clock, take, since=since)
 
     try:

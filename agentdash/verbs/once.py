@@ -8,6 +8,7 @@ import signal
 import sys
 from argparse import Namespace
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from agentdash.output import by_default, note, tell, waiting_for_nats
@@ -32,6 +33,7 @@ from controller.model.intents import Scope
 from controller.model.snapshot import Progress
 from controller.model.tasks import TaskPage, TaskQuestion, TaskState
 from controller.ports import TasksUnknownError
+from controller.record.journal import JournalError, JournalPast
 
 if TYPE_CHECKING:
     from controller.model.settings import Settings
@@ -72,6 +74,32 @@ def show_once(
         room = width or _terminal_width()
         tell(written(view.name, shown.sheets, shown.frame, SheetForm(form), room))
     return shown.code
+
+
+def show_replayed(
+    path: Path, view: OnceView, *, form: str, width: int | None, ascii_only: bool
+) -> ExitCode:
+    """Print the view as it was at the end of a journal. Raises OutputError."""
+    if set(views()[view.name].needs) != {Need.SNAPSHOT}:
+        note(f"a journal has no {view.name}: it keeps what each tick saw and decided")
+        return ExitCode.USAGE
+    with by_default(signal.SIGINT):
+        try:
+            past = JournalPast(path)
+        except JournalError as error:
+            note(str(error))
+            return ExitCode.USAGE
+        state = ViewState(SystemClock().now(), ASCII if ascii_only else UNICODE, past)
+        try:
+            _show_only(state, view)
+        except _NothingShownError as nothing:
+            return nothing.code
+        frame = _now(state)
+        room = width or _terminal_width()
+        tell(written(view.name, sheets_of(views()[view.name], frame), frame, SheetForm(form), room))
+    for problem in past.notes():
+        note(problem)
+    return ExitCode.OK
 
 
 def show_tasks(settings: Settings, asked: Namespace) -> ExitCode:
@@ -118,7 +146,7 @@ def read_tasks(
 
         async with AsyncExitStack() as opened:
             with waiting_for_nats(settings.nats):
-                session = await opened.enter_async_context(connected(settings, SystemClock()))
+                session = await opened.enter_async_context(connected(settings.nats, SystemClock()))
             return await TaskLists(session).page(asked)
 
     return asyncio.run(read())
@@ -170,6 +198,12 @@ def _keep_snapshot(settings: Settings, asked: OnceView, name: str, state: ViewSt
     if seen.snapshot is None:
         raise _NothingShownError(seen.code)
     state.accept(seen.snapshot)
+    _show_only(state, asked)
+    return seen.code
+
+
+def _show_only(state: ViewState, asked: OnceView) -> None:
+    """Show only what is asked for. Raises _NothingShownError for what is not there."""
     if asked.of:
         try:
             scope = scope_named(asked.of, state.all_tenants, state.all_pools)
@@ -177,7 +211,6 @@ def _keep_snapshot(settings: Settings, asked: OnceView, name: str, state: ViewSt
             note(str(error))
             raise _NothingShownError(ExitCode.USAGE) from None
         state.show_only(scope)
-    return seen.code
 
 
 def _keep_audit(settings: Settings, state: ViewState, clock: SystemClock) -> ExitCode:

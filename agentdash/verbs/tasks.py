@@ -84,7 +84,7 @@ async def _ask(
 ) -> ExitCode:
     async with AsyncExitStack() as opened:
         with waiting_for_nats(settings.nats):
-            session = await opened.enter_async_context(connected(settings, SystemClock()))
+            session = await opened.enter_async_context(connected(settings.nats, SystemClock()))
         with typed_errors():
             return await _do(session, pool, asked, terms)
 

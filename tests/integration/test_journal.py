@@ -4,6 +4,7 @@ neither breaks it nor changes what is decided next.
 
 from __future__ import annotations
 
+import json
 import resource
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -11,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from controller.exit_codes import ExitCode
 from controller.record.journal import JournalPast
 from fakes.cluster import ApiFault
+from support.forked import agentdash
 from support.live import daemon, fleet_text, until
 from support.live_world import LiveWorld, Servers, servers
 
@@ -60,6 +63,12 @@ async def test_a_disk_that_is_full_stops_every_write_until_there_is_room(world: 
         await until(lambda: world.replicas() == 4)
     assert running.said("frozen")[0]["switch"] == "journal"
     assert JournalPast(world.journal).notes() == ()
+    printed = await agentdash("--replay", world.journal, "--once", "pools", "--json")
+    assert (printed.code, printed.err) == (ExitCode.OK, "")
+    assert [each["replicas"] for each in json.loads(printed.out)["pools"]] == [4]
+    none = await agentdash("--replay", world.journal, "--once", "tasks")
+    assert (none.code, none.out) == (ExitCode.USAGE, "")
+    assert "a journal has no tasks" in none.err
 
 
 async def test_a_journal_that_cannot_be_opened_lets_nothing_be_written(world: World) -> None:

@@ -55,8 +55,29 @@ def test_without_a_terminal_the_dashboard_is_refused_and_the_daemon_named(
     assert "--controller-only" in said
     assert main(["demo"]) == ExitCode.UNREACHABLE
     assert "--headless" in capsys.readouterr().err
-    assert main(["attach", "--nats", "nats://127.0.0.1:4222"]) == ExitCode.UNREACHABLE
-    assert "--once" in capsys.readouterr().err
+
+
+def test_what_is_wrong_with_a_server_or_a_file_is_said_before_the_terminal(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main(["attach", "--nats", "nats://127.0.0.1:9"]) == ExitCode.UNREACHABLE
+    assert "127.0.0.1:9: nothing listens there" in capsys.readouterr().err
+    for path, words in ((tmp_path / "none", "no such file"), (Path(__file__), "is no journal")):
+        assert main(["--replay", str(path)]) == ExitCode.USAGE
+        said = capsys.readouterr().err
+        assert words in said
+        assert "no dashboard" not in said
+        assert main(["--replay", str(path), "--once", "pools"]) == ExitCode.USAGE
+        assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("term", "is_plain"), [("linux", True), ("vt100", True), ("xterm", False)])
+def test_a_terminal_with_few_characters_gets_ascii(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], term: str, is_plain: bool
+) -> None:
+    monkeypatch.setenv("TERM", term)
+    assert main(["--once", "help"]) == ExitCode.OK
+    assert capsys.readouterr().out.isascii() is is_plain
 
 
 @pytest.mark.parametrize("term", ["dumb", ""])
