@@ -158,41 +158,10 @@ class Ended(NamedTuple):
     error: str = ""
 
 
-class TryAgain(NamedTuple):
-    """This try has failed."""
-
-    why: str
-    after_s: float | None = None
-
-    def wait_s(self, attempt: int) -> float:
-        """How long to wait before the next try; `attempt` is the number of this one, from 1."""
-        if self.after_s is not None:
-            return max(0.0, self.after_s)
-        longest_s = min(RETRY_MOST_S, RETRY_FIRST_S * 2.0 ** min(attempt - 1, 16))
-        return longest_s * random.uniform(0.5, 1.0)
-
-
-class Returned(NamedTuple):
-    """The task was not tried to its end; another worker goes on with it."""
-
-
-Outcome = Ended | TryAgain | Returned
-
+Outcome = Ended | TaskError
+"""How a try ends; with an error the task goes on, here or elsewhere."""
 
 CANCELLED: Final = Ended(TaskStatus.CANCELLED)
-
-
-def wanted_by(error: TaskError) -> Outcome:
-    """What an agent asks for by this error."""
-    match error:
-        case HandBack():
-            return Returned()
-        case LimitReached():
-            return Ended(TaskStatus.LIMIT, error=clean(error))
-        case Fatal():
-            return Ended(TaskStatus.FAILED, error=clean(error))
-        case _:
-            return TryAgain(clean(error), error.after_s if isinstance(error, Retryable) else None)
 
 
 @dataclass(frozen=True)
@@ -334,7 +303,7 @@ class Delivery:
             await self._die(str(error), self._unread, attempts=1)
         except UnreadableStoreError as error:
             # what is kept of the task and cannot be read fails this try: no task comes for ever
-            await self._try_again(TryAgain(clean(error)), self._unread)
+            await self._try_again(error, self._unread)
 
     async def _look(self, task: Task) -> None:
         """Try the task, unless it has ended or its tries are used up."""
@@ -377,10 +346,10 @@ class Delivery:
                     seconds=seconds,
                     revision=session.revision,
                 )
-            case TryAgain():
-                await self._try_again(outcome, task)
-            case Returned():
+            case HandBack():
                 await self.hand_back()
+            case _:
+                await self._try_again(outcome, task)
 
     def _open_session(self, task: Task, checkpoint: StoredCheckpoint | None) -> Session:
         async def save(state: Any) -> None:
@@ -390,8 +359,9 @@ class Delivery:
             if self._is_left:
                 raise HandBack("the task has gone on without this try")
             if not await checkpoints.save(task.id, state, revision=revision, delivery=number):
-                self.cut(Returned())
-                raise HandBack("another worker has gone on with this task")
+                gone = HandBack("another worker has gone on with this task")
+                self.cut(gone)
+                raise gone
 
         session = self.session = Session(
             task,
@@ -437,7 +407,7 @@ class Delivery:
         if self._cut_short is not None:
             return self._cut_short
         # only a worker hands a task back: an agent that lets a CancelledError out has failed
-        return TryAgain("the agent raised CancelledError, and its worker had not cancelled it")
+        return TaskError("the agent raised CancelledError, and its worker had not cancelled it")
 
     async def _run_agent(self, task: Task, session: Session) -> Outcome:
         """Whatever the agent raises becomes an outcome, but cancellation."""
@@ -445,13 +415,16 @@ class Delivery:
             return Ended(TaskStatus.DONE, result=await self._desk.agent(task, session))
         except (asyncio.CancelledError, GeneratorExit):
             raise
+        except (Fatal, LimitReached) as error:
+            status = TaskStatus.FAILED if isinstance(error, Fatal) else TaskStatus.LIMIT
+            return Ended(status, error=clean(error))
         except TaskError as error:
-            return wanted_by(error)
+            return error
         except BaseException as error:  # also SystemExit: it ends this try, not the worker
             log.exception("the agent failed", extra={"task": task.id})
-            return TryAgain(clean(f"{type(error).__name__}: {error}"))
+            return TaskError(f"{type(error).__name__}: {error}")
 
-    async def _try_again(self, failed: TryAgain, task: Task) -> None:
+    async def _try_again(self, failed: Exception, task: Task) -> None:
         """Have it delivered again after a while; once its tries are used up, a dead letter."""
         most = self._desk.settings.attempts
         if task.attempt >= most or self._is_last:
@@ -460,14 +433,18 @@ class Delivery:
             except UnreadableStoreError:
                 tried = Tried()
             tries = tried.words() if tried.lost else f"{task.attempt} of {most} tries failed"
-            await self._die(f"{tries}, the last one: {failed.why}", task, attempts=task.attempt)
+            await self._die(f"{tries}, the last one: {clean(failed)}", task, attempts=task.attempt)
             return
         try:
             await self._tries.fail()
         except (UnreadableStoreError, errors.Error) as error:
             log.debug("a failure is not counted: %s", clean(error), extra={"task": task.id})
-        log.warning("a try failed: %s", failed.why, extra={"task": task.id})
-        await self.message.nak(delay=failed.wait_s(task.attempt))
+        log.warning("a try failed: %s", clean(failed), extra={"task": task.id})
+        after_s = failed.after_s if isinstance(failed, Retryable) else None
+        if after_s is None:
+            longest_s = min(RETRY_MOST_S, RETRY_FIRST_S * 2.0 ** min(task.attempt - 1, 16))
+            after_s = longest_s * random.uniform(0.5, 1.0)
+        await self.message.nak(delay=after_s)
 
     async def _end(
         self, task: Task, ended: Ended, *, attempts: int, seconds: float = 0.0, revision: int = 0
@@ -555,5 +532,5 @@ def _time_left(terms: TaskTerms, limits: SessionLimits) -> tuple[float, Outcome]
         ends.append((terms.deadline - time.time(), passed))
     if terms.timeout_s is not None:
         why = f"it took longer than its time-out of {terms.timeout_s:g} s"
-        ends.append((terms.timeout_s, TryAgain(why)))
+        ends.append((terms.timeout_s, TaskError(why)))
     return min(ends, key=lambda end: end[0])

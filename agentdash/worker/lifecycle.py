@@ -18,18 +18,19 @@ from nats.aio.subscription import Subscription
 from nats.js.errors import NotFoundError
 
 from agentdash.worker.attempts import DeadLetters, ExhaustedWatch
-from agentdash.worker.delivery import CANCELLED, Delivery, Desk, Returned, TaskRoom
+from agentdash.worker.delivery import CANCELLED, Delivery, Desk, TaskRoom
 from agentdash.worker.models import PoolModels
 from agentdash.worker.pull import Inlet, Puller
 from agentdash.worker.session import (
     Agent,
+    HandBack,
     OnEnd,
     Prepare,
     Session,
     StoreUnavailableError,
 )
 from agentdash.worker.settings import WorkerSettings
-from agentdash.worker.state import Presence, ProbeAnswer, Told, UsageReports, WorkerMetrics, serving
+from agentdash.worker.state import Presence, ProbeAnswer, UsageReports, WorkerMetrics, serving
 from agentdash.worker.stores import (
     Checkpoints,
     NatsLink,
@@ -44,7 +45,7 @@ from controller.model.ids import QueueName, pool_key
 from controller.model.servers import Backoff
 from controller.model.tasks import MOST_RUNNING, RUNNING_PREFIX, TaskRow, TaskState
 from controller.model.text import clean
-from controller.model.worker_messages import MOST_MARKS, WorkerState
+from controller.model.worker_messages import MOST_MARKS, PoolOrders, WorkerState
 
 log = logging.getLogger(__name__)
 
@@ -326,20 +327,23 @@ class WorkerLife:
         log.warning("the node ends: handing back what is under way")
         stopping.set()
 
-    async def _obey(self, told: Told) -> None:
-        pull = told.may_pull
+    async def _obey(self, orders: PoolOrders) -> None:
+        worker = self._settings.worker
+        leaves, drained = worker in orders.leave, worker in orders.drain
+        because = "node ends" if leaves else "drain" if drained else orders.because
+        pull = orders.pull and not drained and not leaves
         if pull != self._may_pull:
-            log.info("pulling" if pull else "pulling stops", extra={"because": told.because})
+            log.info("pulling" if pull else "pulling stops", extra={"because": because})
             self._presence.changed()
-        self._may_pull, self._because = pull, told.because
+        self._may_pull, self._because = pull, because
         if not pull:
             await self._puller.end()
         elif self._has_begun and not self._is_stopping:
             self._puller.begin()
-        if told.leaves and not self._leaves:
+        if leaves and not self._leaves:
             self._tell_agents()
             self._group.create_task(self._cut_after(self._settings.grace_s))
-        self._leaves = told.leaves
+        self._leaves = leaves
 
     def _state(self, obeyed: int) -> WorkerState:
         waits = not (self._has_begun or self._is_stopping) and self._may_pull
@@ -381,7 +385,7 @@ class WorkerLife:
         """Give the agents the grace; then cut them."""
         if not await self._ended_within(grace_s):
             for delivery in tuple(self._deliveries.values()):
-                delivery.cut(Returned())
+                delivery.cut(HandBack("the worker must end"))
             await self._ended_within(CUT_S)
 
     async def _ended_within(self, seconds: float) -> bool:

@@ -69,15 +69,7 @@ _REVISION: Final = re.compile(r"[0-9]{1,19}\Z")
 _ORDERS: Final = msgspec.json.Decoder(PoolOrders)
 
 
-class Told(NamedTuple):
-    """What the orders mean for one worker. With `leaves` it hands back what it has."""
-
-    may_pull: bool
-    because: str
-    leaves: bool
-
-
-Obey = Callable[[Told], Awaitable[None]]
+Obey = Callable[[PoolOrders], Awaitable[None]]
 ReadState = Callable[[int], WorkerState]
 
 
@@ -184,30 +176,21 @@ class Presence:
 
     async def _read_orders(self) -> None:
         """Read the orders from the stream's leader and obey them. Raises nats.errors.Error."""
-        orders, revision = await self._newest()
-        now = time.time()
-        if orders.until is not None and orders.until <= now:
+        value, revision = await newest(self._orders, self._orders_key)
+        orders = PoolOrders()
+        if value is not None:
+            try:
+                orders = decoded(_ORDERS, value)
+            except UndecodableError as error:
+                log.warning("the pool's orders cannot be read and are ignored: %s", error)
+        if orders.until is not None and orders.until <= time.time():
             orders = PoolOrders()
         self._until = orders.until
-        drained = self._settings.worker in orders.drain
         is_new = revision != self._revision
-        leaves = self._settings.worker in orders.leave
-        because = "node ends" if leaves else "drain" if drained else orders.because
-        may_pull = orders.pull and not drained and not leaves
-        await self._obey(Told(may_pull, because, leaves))
+        await self._obey(orders)
         self._revision = revision
         if is_new:
             await self._store()
-
-    async def _newest(self) -> tuple[PoolOrders, int]:
-        value, revision = await newest(self._orders, self._orders_key)
-        if value is None:
-            return PoolOrders(), revision
-        try:
-            return decoded(_ORDERS, value), revision
-        except UndecodableError as error:
-            log.warning("the pool's orders cannot be read and are ignored: %s", error)
-            return PoolOrders(), revision
 
 
 class Announced:

@@ -267,7 +267,9 @@ class AgentPool(Generic[AgentT]):
     async def take(self) -> AsyncIterator[AgentT]:
         """An agent for one use. It waits only where all are in use, or none is ready yet."""
         prepared = await self._next()
-        while not await self._passes(prepared.agent):
+        while self._is_healthy is not None and not await self._asked(
+            self._is_healthy, prepared, "an agent's health check failed"
+        ):
             self._there -= 1
             self._fill()
             await self._end(prepared)
@@ -300,15 +302,16 @@ class AgentPool(Generic[AgentT]):
             raise asyncio.CancelledError("the pool of agents has ended")
         return self._idle.pop()
 
-    async def _passes(self, agent: AgentT) -> bool:
-        if self._is_healthy is None:
-            return True
+    async def _asked(
+        self, ask: Callable[[AgentT], Awaitable[object]], prepared: _Prepared[AgentT], problem: str
+    ) -> object:
+        """The answer; None if it is an error, or does not come in time."""
         try:
             async with asyncio.timeout(CHECK_S):
-                return await self._is_healthy(agent)
-        except Exception as error:  # noqa: BLE001 - whatever the check raises, it has not passed
-            log.warning("an agent's health check failed", extra={"error": str(error)})
-            return False
+                return await ask(prepared.agent)
+        except Exception as error:  # noqa: BLE001 - the check is the user's
+            log.warning(problem, extra={"error": str(error)})
+            return None
 
     def _give(self, prepared: _Prepared[AgentT]) -> None:
         prepared.idle_since = asyncio.get_running_loop().time()
@@ -358,13 +361,8 @@ class AgentPool(Generic[AgentT]):
                 await self._end(self._idle.popleft())
 
     async def _end(self, prepared: _Prepared[AgentT]) -> None:
-        if self._close is None:
-            return
-        try:
-            async with asyncio.timeout(CHECK_S):
-                await self._close(prepared.agent)
-        except Exception as error:  # noqa: BLE001 - it is not used any more
-            log.warning("an agent could not be closed", extra={"error": str(error)})
+        if self._close is not None:
+            await self._asked(self._close, prepared, "an agent could not be closed")
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -27,6 +26,7 @@ from controller.nats.session import NatsSession
 from controller.nats.state import MemoryBucket
 from fakes.cluster import SimCluster
 from support.asked import a_freeze, a_pin
+from support.forked import agentdash
 from support.intent_desk import IntentDesk
 from support.live import PATIENCE_S, Daemon, daemon, streams, until
 from support.nats_server import RealNats
@@ -101,17 +101,11 @@ class Live:
 
     async def plan(self, *options: str) -> tuple[dict[str, Any], str]:
         """The answer for each pool, and the first note."""
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-m", "agentdash", "plan", "-f", self.fleet, "--kubeconfig", self.kubeconfig),
-            *("--json", *options),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        out, err = await asyncio.wait_for(process.communicate(), PATIENCE_S)
-        assert process.returncode == ExitCode.OK, err.decode()
-        pools = {each["pool"]: each for each in json.loads(out)["pools"]}
-        return pools, err.decode().partition("\n")[0]
+        place = ("-f", self.fleet, "--kubeconfig", self.kubeconfig)
+        said = await agentdash("plan", *place, "--json", *options)
+        assert said.code == ExitCode.OK, said.err
+        pools = {each["pool"]: each for each in json.loads(said.out)["pools"]}
+        return pools, said.err.partition("\n")[0]
 
     async def shown(self, is_wanted: Callable[[Snapshot], bool]) -> Snapshot:
         """What the controller shows, as soon as it is as wanted."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,8 @@ from controller.engine.supervise import Hub, SystemClock
 from controller.exit_codes import ExitCode
 from controller.wiring import embedded
 from fakes.cluster import SimCluster
-from support.live import PATIENCE_S, daemon, streams, until
+from support.forked import agentdash
+from support.live import daemon, streams, until
 from support.nats_server import RealNats
 
 REFERENCE = Path(__file__).parents[1] / "unit" / "config" / "reference.yaml"
@@ -43,26 +43,9 @@ class Live:
 
     async def run(self, *verb: str) -> tuple[int | None, str, list[str]]:
         name, *options = verb
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "agentdash",
-            name,
-            "-f",
-            self.fleet,
-            "--kubeconfig",
-            self.kubeconfig,
-            *options,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        try:
-            out, err = await asyncio.wait_for(process.communicate(), PATIENCE_S)
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-        return process.returncode, out.decode(), err.decode().splitlines()
+        place = ("-f", self.fleet, "--kubeconfig", self.kubeconfig)
+        said = await agentdash(name, *place, *options)
+        return said.code, said.out, said.err.splitlines()
 
 
 @pytest.fixture

@@ -66,14 +66,17 @@ class SimCluster:
         self._nodes, self._node_cpu, self._token, self._port = nodes, node_cpu, token, 0
         self._timers = Timers(speed)
         recorder = EventRecorder(self.registry)
-        self._kubelets = Kubelets(
+        Kubelets(
             self.registry,
             recorder,
             self._timers,
             rng=random.Random(seed + 1),
             cold_start=cold_start or ColdStart(),
             start=self._start,
+            runner=lambda: self.pod_runner,
         )
+        self.pod_runner: PodRunner | None = None
+        """What runs in each Ready pod; set it before pods become Ready."""
         self.workloads = WorkloadControllers(self.registry, recorder, self._timers)
         scheduler = Scheduler(self.registry, recorder)
         self._queues = (*self.workloads.queues, scheduler.queue, self._timers.queue)
@@ -84,15 +87,6 @@ class SimCluster:
     def url(self) -> str:
         """The server's address, once it runs."""
         return f"http://{_LOOPBACK}:{self._port}"
-
-    @property
-    def pod_runner(self) -> PodRunner | None:
-        """What runs in each Ready pod; set it before pods become Ready."""
-        return self._kubelets.runner
-
-    @pod_runner.setter
-    def pod_runner(self, runner: PodRunner | None) -> None:
-        self._kubelets.runner = runner
 
     async def __aenter__(self) -> Self:
         """Start the controllers, add the nodes, and serve."""

@@ -218,13 +218,13 @@ class Kubelets:
         rng: random.Random,
         cold_start: ColdStart,
         start: Callable[[Coroutine[Any, Any, None]], asyncio.Future[None]],
+        runner: Callable[[], PodRunner | None],
     ) -> None:
-        """`start` runs a part of the cluster as a task."""
+        """`start` runs a part of the cluster as a task, `runner` says what runs in a Ready pod."""
         self._registry, self._recorder, self._timers = registry, recorder, timers
         self._rng, self._cold_start, self._start = rng, cold_start, start
         self._lives: dict[str, _Life] = {}
-        self._addresses = 0
-        self.runner: PodRunner | None = None
+        self._addresses, self._runner = 0, runner
         registry.store.subscribe(self._on_change)
 
     def _on_change(self, change: Change) -> None:
@@ -268,11 +268,12 @@ class Kubelets:
             self._say(pod, "Started", f"Container started: {name}")
         await self._timers.sleep(whole * (1 - self._cold_start.pull_share))
         pod = self._set(life, lambda pod: _running(pod, life, ready=True))
-        if self.runner is None:
+        runner = self._runner()
+        if runner is None:
             return
         life.works = True
         try:
-            await self.runner.run({"kind": "Pod", "apiVersion": "v1", **pod.object}, life.stopping)
+            await runner.run({"kind": "Pod", "apiVersion": "v1", **pod.object}, life.stopping)
         except Exception:  # noqa: BLE001 - one worker that fails must not end the cluster
             _log.exception("the worker of pod %s failed", "/".join(life.key))
         finally:

@@ -27,7 +27,7 @@ WORKERS = 3
 
 
 @pytest.mark.timeout(60 + 5 * KILLS)
-@pytest.mark.parametrize("most", [-1, 1, 2], ids=["no limit", "max_deliver 1", "max_deliver 2"])
+@pytest.mark.parametrize("most", [-1, 1], ids=["no limit", "max_deliver 1"])
 async def test_no_task_is_lost_and_no_result_is_seen_twice(
     most: int, server: RealNats, tmp_path: Path
 ) -> None:

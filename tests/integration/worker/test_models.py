@@ -275,18 +275,6 @@ async def test_a_worker_without_a_share_is_refused_a_handful_of_calls(
     assert refused <= 5
 
 
-async def test_a_worker_starts_at_once_at_the_share_that_is_kept_for_it(shop: Shop) -> None:
-    share = ModelShare(model="scarce", newcomer=RateShare(requests_per_minute=600, burst=5))
-    await allow(shop, PoolAllowance(shares=(share,)))
-    scarce = ProviderModel(name="scarce", requests_per_minute=700, burst=6)
-    async with DemoProvider([scarce], speed=1000, seed=1) as provider:
-        began = time.monotonic()
-        refused = await calls_of_a_worker(shop, provider, admitted=10, model="scarce")
-    # five at once, then one each tenth of a second; a cautious worker needs 9 s and its wait
-    assert time.monotonic() - began < UNTOLD_S
-    assert refused <= 1
-
-
 async def test_a_worker_of_models_pulls_nothing_before_it_is_told_what_it_may_use(
     shop: Shop,
 ) -> None:
@@ -304,25 +292,6 @@ async def test_a_worker_of_models_pulls_nothing_before_it_is_told_what_it_may_us
         await shop.result("t-1")
     assert waiting == 1
     assert time.monotonic() - began < UNTOLD_S / 2
-
-
-async def test_a_worker_of_models_that_is_told_nothing_goes_by_its_own_setting(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def count(_: Task, session: Session) -> object:
-        for _ in range(3):
-            async with session.models.call("own", input_tokens=1, output_tokens=1):
-                pass
-        return "done"
-
-    monkeypatch.setattr(limits, "UNTOLD_S", 0.5)
-    began = time.monotonic()
-    own = {"own": RateShare(requests_per_minute=60_000)}
-    async with shop.worker(count, rates=own):
-        await shop.submit("go", "t-1")
-        assert (await shop.result("t-1")).result == "done"
-    # at a cautious pace the calls alone would take 2 s more
-    assert 0.5 < time.monotonic() - began < 2.5
 
 
 async def test_a_worker_without_models_waits_for_nothing(shop: Shop) -> None:

@@ -145,26 +145,31 @@ def assert_each_refused(subjects: Iterable[str], refused: list[str]) -> None:
         assert any(words in error for error in refused), f"{subject} was not refused"
 
 
+PAGES_READ = list(range(50_000))  # in several parts
+
+
 async def agent(task: Task, session: Session) -> object:
-    await session.checkpoint({"page": 1})
-    session.used(UsedTokens(input=5), model="m", usd=0.01)
     if task.payload == "poison":
         raise ValueError(task.payload)
-    return {"resumed": session.resumed}
+    if session.resumed is None:
+        await session.checkpoint(PAGES_READ)
+        raise Retryable("once more", after_s=0.01)
+    session.used(UsedTokens(input=5), model="m", usd=0.01)
+    return session.resumed == PAGES_READ
 
 
 async def test_a_worker_with_the_rights_of_the_readme_lacks_none(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with prepared(tmp_path) as (shop, _):
-        async with shop.worker(agent, attempts=1):
+        async with shop.worker(agent, attempts=2):
             await shop.submit("work", "good", budget_usd=1.0)
             await shop.submit("poison", "bad", budget_usd=1.0)
-            assert (await shop.result("good")).status is TaskStatus.DONE
+            assert (await shop.result("good")).result is True
             assert (await shop.result("bad")).status is TaskStatus.DEAD
             await shop.all_acknowledged()
         js = shop.link.jetstream
-        assert (await js.stream_info(USAGE_STREAM)).state.messages == 2
+        assert (await js.stream_info(USAGE_STREAM)).state.messages == 1
         assert (await js.stream_info("AGENTDASH_DEAD")).state.messages == 1
     refused = [
         record.getMessage()
@@ -184,7 +189,7 @@ async def test_with_a_limit_of_deliveries_a_worker_needs_the_rights_that_the_rea
         await ensure_exhausted_stream(js)
         await shop.submit("work", "one")
         await lose(shop)
-        async with shop.worker(agent):
+        async with shop.worker():
             assert (await shop.result("one")).status is TaskStatus.DONE
             for stream in ("AGENTDASH_EXHAUSTED", QUEUE.stream):
                 while (await js.stream_info(stream)).state.messages:
@@ -226,23 +231,6 @@ async def test_a_tenants_worker_cannot_write_what_is_not_its_tenants(tmp_path: P
         assert {name for name in before if after[name] != before[name]} == {USAGE_STREAM}
         stored = await js.get_msg(USAGE_STREAM, 1)
         assert (stored.subject, after[USAGE_STREAM]) == ("agentdash.usage.acme.research", (1, 1, 0))
-
-
-async def test_a_worker_goes_on_from_a_checkpoint_with_the_rights_of_the_readme(
-    tmp_path: Path,
-) -> None:
-    pages = list(range(50_000))  # in several parts
-
-    async def reader(_: Task, session: Session) -> object:
-        if session.resumed is not None:
-            return session.resumed == pages
-        await session.checkpoint(pages)
-        raise Retryable("once more", after_s=0.01)
-
-    async with prepared(tmp_path) as (shop, _), shop.worker(reader, attempts=3):
-        await shop.submit("work", "long")
-        result = await shop.result("long")
-    assert (result.status, result.result) == (TaskStatus.DONE, True), result.error
 
 
 async def test_a_tenants_worker_can_neither_read_nor_change_another_tenants_checkpoints(

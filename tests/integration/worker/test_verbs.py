@@ -168,11 +168,9 @@ async def test_a_workers_metrics_and_health(home: Path, shop: Shop) -> None:
                 async with client.get(path) as answer:
                     assert (path, answer.status) == (path, 200)
             async with client.get("/startup") as answer:
-                marks = await answer.json()
+                assert (await answer.json())["started"] is True
             async with client.get("/metrics") as answer:
                 text = await answer.text()
-    assert marks["started"] is True
-    assert marks["process"] <= marks["registered"] <= marks["first task"]
     for line in (
         'agent_tasks_total{priority="normal",role="research",status="done"} 1.0',
         'agent_session_duration_seconds_count{role="research"} 1.0',

@@ -12,7 +12,7 @@ from nats.aio.msg import Msg
 from nats.js.api import Header, PubAck, RawStreamMsg
 
 from agentdash.worker.settings import WorkerSettings
-from agentdash.worker.state import Presence, Told
+from agentdash.worker.state import Presence
 from agentdash.worker.stores import NatsLink
 from controller.model.ids import QueueName
 from controller.model.worker_messages import (
@@ -66,9 +66,9 @@ async def test_orders_that_are_stored_after_their_announcement_are_obeyed_at_onc
     link = cast("NatsLink", SimpleNamespace(client=server, jetstream=server))
     may_pull = True
 
-    async def obey(told: Told) -> None:
+    async def obey(orders: PoolOrders) -> None:
         nonlocal may_pull
-        may_pull = told.may_pull
+        may_pull = "one" not in orders.drain
 
     def state(obeyed: int) -> WorkerState:
         return WorkerState(worker="one", slots=1, busy=0, pulling=may_pull, obeyed=obeyed)
