@@ -7,6 +7,7 @@ import logging
 import struct
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Final, NamedTuple
 
 from msgspec.structs import replace
@@ -168,17 +169,16 @@ class RecentFrames:
             return
         self._runs[-1].append(frame)
         self._bytes += len(frame.data)
-        while self._bytes > MOST_RECENT_BYTES or self._is_old(frame.at):
+        # a run is of no use once the next one begins before all that is wanted
+        while self._bytes > MOST_RECENT_BYTES or (
+            len(self._runs) > 1 and frame.at - self._runs[1][0].at > RECENT_S
+        ):
             self._bytes -= sum(len(each.data) for each in self._runs.popleft())
 
     def clear(self) -> None:
         """Nothing of before counts."""
         self._runs.clear()
         self._bytes = 0
-
-    def _is_old(self, at: float) -> bool:
-        """Whether what follows the first run is all that is wanted."""
-        return len(self._runs) > 1 and at - self._runs[1][0].at > RECENT_S
 
 
 class SnapshotPublisher:
@@ -243,7 +243,13 @@ class SnapshotPublisher:
             elif snapshot is not self._chain.last or self._whole_is_wanted:
                 await self._send(snapshot, now)
             while self._asking:
-                await self._send_recent(self._asking.popleft())
+                reply = self._asking.popleft()
+                try:
+                    for frame in self._recent:
+                        await self._send_all(reply, frame)
+                    await self._session.send(reply, b"")
+                except (NatsError, FrameError) as error:
+                    log.debug("the time before was not sent: %s", error)
 
     async def _send(self, snapshot: Snapshot, now: float) -> None:
         whole, self._whole_is_wanted = self._whole_is_wanted, False
@@ -259,25 +265,19 @@ class SnapshotPublisher:
         if self._heard_at is None or now - self._heard_at > LISTENS_FOR_S:
             return
         try:
-            for message in messages_of(frame, self._session.max_payload):
-                await self._session.send(self._snapshots, message)
+            await self._send_all(self._snapshots, frame)
         except (NatsError, FrameError) as error:
             log.debug("snapshot %d was not published: %s", snapshot.sequence, error)
             self._whole_is_wanted = True
+
+    async def _send_all(self, subject: str, frame: FeedFrame) -> None:
+        for message in messages_of(frame, self._session.max_payload):
+            await self._session.send(subject, message)
 
     def _encoded(self, snapshot: Snapshot, *, whole: bool) -> tuple[bytes, FeedFrame]:
         before, line = self._chain.last, self._chain.line(snapshot, whole=whole)
         base = 0 if before is None or is_whole_line(line) else before.sequence
         return line, frame_of(line, snapshot, base)
-
-    async def _send_recent(self, reply: str) -> None:
-        try:
-            for frame in self._recent:
-                for message in messages_of(frame, self._session.max_payload):
-                    await self._session.send(reply, message)
-            await self._session.send(reply, b"")
-        except (NatsError, FrameError) as error:
-            log.debug("the time before was not sent: %s", error)
 
 
 _ASK_AGAIN_S: Final = 1.0
@@ -308,39 +308,30 @@ class SnapshotReader:
         self._on_other_version = on_other_version
         self._refused_epoch: float | None = None
         self._assembly = Assembly()
-        self._latest: Snapshot | None = None
+        self.latest: Snapshot | None = None
         self._latest_at = 0.0
         self._needs_whole = True
         self._is_subscribed = False
         self._wake = asyncio.Event()
         session.on_connected(self._wake.set)
 
-    @property
-    def latest(self) -> Snapshot | None:
-        """The last snapshot that came."""
-        return self._latest
-
     async def run(self) -> None:
         """Follow them until cancelled."""
         while True:
             try:
-                await self._say_that_we_listen()
+                if not self._is_subscribed:
+                    self._needs_whole = True
+                    await self._session.subscribe(self._snapshots, self._take)
+                    self._is_subscribed = True
+                wanted = WHOLE if self._needs_whole else LISTENING
+                await self._session.send(self._watchers, wanted)
             except NatsError as error:
                 log.debug("no snapshots can be asked for: %s", error)
             self._wake.clear()
             wait_s = _ASK_AGAIN_S if self._needs_whole else LISTENS_FOR_S / 3
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
                     await self._wake.wait()
-            except TimeoutError:
-                continue
-
-    async def _say_that_we_listen(self) -> None:
-        if not self._is_subscribed:
-            self._needs_whole = True
-            await self._session.subscribe(self._snapshots, self._take)
-            self._is_subscribed = True
-        await self._session.send(self._watchers, WHOLE if self._needs_whole else LISTENING)
 
     def _take(self, message: Msg | None) -> None:
         if message is None:  # the connection is lost
@@ -357,7 +348,7 @@ class SnapshotReader:
             if self._is_older(part):
                 self._needs_whole &= bool(part.base)
                 return
-            snapshot = snapshot_of(data, part, self._latest)
+            snapshot = snapshot_of(data, part, self.latest)
         except OtherVersionError as error:
             self._needs_whole, self._refused_epoch = False, epoch
             self._on_other_version(str(error))
@@ -369,11 +360,11 @@ class SnapshotReader:
                 self._wake.set()
             return
         self._needs_whole = False
-        self._latest, self._latest_at = snapshot, asyncio.get_running_loop().time()
+        self.latest, self._latest_at = snapshot, asyncio.get_running_loop().time()
         self._on_snapshot(snapshot)
 
     def _is_older(self, part: Part) -> bool:
-        latest = self._latest
+        latest = self.latest
         if latest is None:
             return False
         if part.epoch < latest.epoch:

@@ -8,8 +8,9 @@ numbers.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from types import MappingProxyType
 from typing import Final, Protocol, TypeVar
@@ -25,6 +26,7 @@ from controller.model.text import clean
 from controller.model.value import UndecodableError, decoded
 
 _PREFIX = "nats: "
+_AUTHORIZATION: Final = re.compile("authorization|authentication", re.IGNORECASE)
 
 
 class NatsError(Exception):
@@ -116,7 +118,7 @@ def describe(error: BaseException) -> str:
     match error:
         case errors.UnexpectedEOF():
             words = "the server closed the connection"
-        case errors.Error() if _is_authorization(error):
+        case errors.Error() if _AUTHORIZATION.search(str(error)):
             words = f"the server refuses our credentials ({_message(error)})"
         case TimeoutError():
             words = "no answer in time"
@@ -127,11 +129,6 @@ def describe(error: BaseException) -> str:
         case _:
             words = f"{type(error).__name__}: {error}"
     return clean(words)
-
-
-def _is_authorization(error: errors.Error) -> bool:
-    message = str(error).lower()
-    return "authorization" in message or "authentication" in message
 
 
 def _message(error: errors.Error) -> str:
@@ -263,7 +260,8 @@ async def ask(
         value = decoded(decoder, answer, most_bytes=MOST_BYTES)
     except UndecodableError as error:
         # an error's answer lacks what the value must have
-        _raise_error(_error_in(answer))
+        with suppress(UndecodableError):
+            _raise_error(decoded(_ERROR, answer, most_bytes=MOST_BYTES).error)
         raise UnreadableAnswerError(clean(f"an answer cut or garbled: {error}")) from None
     _raise_error(value.error)
     return value
@@ -305,13 +303,6 @@ async def jetstream_problem(jetstream: Callable[[], JetStreamContext], domain: s
     except NatsError:
         return ""
     return ""
-
-
-def _error_in(answer: bytes) -> ErrorDetail | None:
-    try:
-        return decoded(_ERROR, answer, most_bytes=MOST_BYTES).error
-    except UndecodableError:
-        return None
 
 
 def _raise_error(error: ErrorDetail | None) -> None:

@@ -116,6 +116,7 @@ FINISH_S: Final = 2.0
 _RETRY_FIRST_S: Final = 0.5
 _RETRY_MOST_S: Final = 15.0
 _HEADERS_BYTES: Final = 512
+_OVERTAKEN: Final = "another controller writes it, too"
 
 
 def journal_stream(bucket: str) -> str:
@@ -126,10 +127,6 @@ def journal_stream(bucket: str) -> str:
 def journal_subject(bucket: str) -> str:
     """Where its lines are published."""
     return f"{bucket}.journal"
-
-
-class _OvertakenError(NatsError):
-    """Another process has written a line."""
 
 
 class _Tail(NamedTuple):
@@ -244,9 +241,22 @@ class JournalStream:
         try:
             await self._send()
         except NatsError as error:
-            self._failed(error)
-        else:
-            self._went_on()
+            self._tail = None  # whether the last message was stored is not known
+            self._not_before = self._clock.monotonic() + self._backoff.next_s()
+            text = _OVERTAKEN if isinstance(error, RevisionConflictError) else clean(error)
+            if not self._trouble:
+                self._trouble_since = self._clock.now()
+            if text != self._trouble:
+                log.warning("the journal's stream is not written", extra={"why": text})
+            self._trouble = text
+            return
+        self._backoff.reset()
+        if self._trouble:
+            log.info("the journal's stream is written again")
+            self._trouble = ""
+            self._backlog.tell()
+        elif not self._backlog.is_news:
+            self._backlog.left_out = 0
 
     def _may_try_again(self) -> None:
         self._not_before = 0.0
@@ -295,7 +305,7 @@ class JournalStream:
                 self._lines_bytes -= len(self._lines.popleft())
 
     def _check_pending(self, tail: _Tail) -> None:
-        """Whether the line that was being sent can go on at this end. Raises _OvertakenError."""
+        """Whether the line that was being sent can go on at this end. Raises NatsError."""
         pending = self._pending
         if pending is None or tail.sequence == pending.after:
             return
@@ -304,7 +314,7 @@ class JournalStream:
             self._begin_anew()
             if latest is not None:
                 self._backlog.put(latest)
-            raise _OvertakenError("another controller writes it, too")
+            raise RevisionConflictError(_OVERTAKEN)
 
     async def _publish(self, pending: _Pending, tail: _Tail) -> _Tail:
         """Send what of the line is not stored yet; the end of the stream after it."""
@@ -338,23 +348,17 @@ class JournalStream:
             await self._create()
             return _Tail(0, None, "")
         sequence, part = found.seq or 0, part_id(found.headers)
-        if part is None:
-            return _Tail(sequence, None, "")
-        if part.is_last:
-            return _Tail(sequence, part, part.line)
-        return _Tail(sequence, part, await self._line_at(sequence - part.number - 1))
-
-    async def _line_at(self, sequence: int) -> str:
-        """The hash of the line that ends with this message; empty where none does."""
-        if sequence < 1:
-            return ""
+        before = 0 if part is None else sequence - part.number - 1
+        if part is None or part.is_last or before < 1:
+            return _Tail(sequence, part, part.line if part is not None and part.is_last else "")
         try:
             with typed_errors():
-                found = await self._session.jetstream().get_msg(self.stream, sequence, direct=False)
+                found = await jetstream.get_msg(self.stream, before, direct=False)
         except MessageMissingError:
-            return ""
-        part = part_id(found.headers)
-        return part.line if part is not None and part.is_last else ""
+            return _Tail(sequence, part, "")
+        # the line that ends with the message before it
+        last = part_id(found.headers)
+        return _Tail(sequence, part, last.line if last is not None and last.is_last else "")
 
     async def _create(self) -> None:
         config = StreamConfig(
@@ -374,29 +378,6 @@ class JournalStream:
             return
         except JetStreamError as error:
             raise JetStreamError(f"it cannot be created: {error}") from error
-
-    # -- trouble ------------------------------------------------------------------------------
-
-    def _failed(self, error: NatsError) -> None:
-        self._tail = None  # whether the last message was stored is not known
-        self._not_before = self._clock.monotonic() + self._backoff.next_s()
-        text = clean(error)
-        if isinstance(error, RevisionConflictError):
-            text = "another controller writes it, too"
-        if not self._trouble:
-            self._trouble_since = self._clock.now()
-        if text != self._trouble:
-            log.warning("the journal's stream is not written", extra={"why": text})
-        self._trouble = text
-
-    def _went_on(self) -> None:
-        self._backoff.reset()
-        if self._trouble:
-            log.info("the journal's stream is written again")
-            self._trouble = ""
-            self._backlog.tell()
-        elif not self._backlog.is_news:
-            self._backlog.left_out = 0
 
 
 class JournalReading(Follower):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import defaultdict, deque
+from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from decimal import Decimal
 from math import ceil, exp, log
@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from msgspec.structs import replace
 
-from controller.model.fleet import Fleet, Pool, Tenant
+from controller.model.fleet import Fleet, Tenant
 from controller.model.ids import PoolKey, pool_key
 from controller.model.observation import ModelTokens, TierUsage, TokensByModel, TokenUsage
 from controller.model.scarcity import ModelTier, TaskUsage, TokenCount
@@ -121,7 +121,15 @@ class TenantUsage:
     name; tiers count where they are known.
     """
 
-    def __init__(self, tenant: Tenant, known: AbstractSet[str]) -> None:
+    def __init__(
+        self,
+        tenant: Tenant,
+        known: AbstractSet[str],
+        tasks: Mapping[PoolKey, MeasuredTasks],
+    ) -> None:
+        """`tasks` are those of the tenant's pools."""
+        self.has_budget: Final = tenant.budget.tokens_per_day is not None
+        self._tasks = tasks
         self._zone = ZoneInfo(tenant.timezone)
         self._count = tenant.budget.count
         self._known = known
@@ -155,7 +163,12 @@ class TenantUsage:
                 tokens={**tiers.tokens, tier: tiers.tokens.get(tier, 0) + tokens},
                 saved_usd=tiers.saved_usd + event.saved_usd,
             )
-        self._put(at, DaySums(_plus(sums.all, used), {**sums.models, name: model}, tiers))
+        start = self.day_start(at)
+        if start not in self._days:
+            # the day before is kept: the engine's clock may be set back across midnight
+            yesterday = local_day(start - 1, self._zone).start
+            self._days = {day: each for day, each in self._days.items() if day >= yesterday}
+        self._days[start] = DaySums(_plus(sums.all, used), {**sums.models, name: model}, tiers)
         self._counted_burn.add(float(_counted(used, self._count)), at)
         self._minute.add(tokens, at)
 
@@ -163,9 +176,16 @@ class TenantUsage:
         """Since the last reset, as the budget counts them."""
         return _counted(self.sums(now).all, self._count)
 
-    def counted_per_minute(self, now: float) -> Decimal:
-        """The recent rate, as the budget counts them."""
-        return self._counted_burn.per_minute(now)
+    def usage(self, now: float, in_flight: Callable[[PoolKey], int]) -> TokenUsage:
+        """The totals. Tokens are reserved for each task `in_flight` of a pool, because what a task
+        used is reported only when it ends.
+        """
+        reserved = (max(0, in_flight(key)) * each.expected() for key, each in self._tasks.items())
+        return TokenUsage(
+            used=self.counted(now),
+            reserved=sum(reserved, Decimal(0)),
+            burn_per_minute=self._counted_burn.per_minute(now),
+        )
 
     def by_model(self, now: float) -> TokensByModel | None:
         """The sums of the day, the most used model first, and the tokens of the last minute; None
@@ -181,14 +201,6 @@ class TenantUsage:
         found = TokensByModel(models=models, per_minute=pace)
         self._told = sums, found
         return found
-
-    def _put(self, at: float, sums: DaySums) -> None:
-        start = self.day_start(at)
-        if start not in self._days:
-            # the day before is kept: the engine's clock may be set back across midnight
-            yesterday = local_day(start - 1, self._zone).start
-            self._days = {day: each for day, each in self._days.items() if day >= yesterday}
-        self._days[start] = sums
 
 
 class MeasuredTasks:
@@ -258,83 +270,47 @@ def _two_digits(amount: Decimal) -> Decimal:
 
 
 class UsageLedger:
-    """The accounts of all tenants, filled from events; each event must be given once."""
+    """The accounts of all tenants, filled from events; each event must be given once.
+
+    There are none (`of`) where nothing is made of the events: without budgets and models.
+    """
 
     def __init__(self, fleet: Fleet) -> None:
-        tenants = {tenant.name: tenant for tenant in fleet.tenants}
-        self.tenants = frozenset(tenants)
-        budgeted = [
-            name for name, each in tenants.items() if each.budget.tokens_per_day is not None
-        ]
-        self._pools: dict[str, list[Pool]] = {name: [] for name in budgeted}
+        self.tenants = frozenset(tenant.name for tenant in fleet.tenants)
+        counts = {tenant.name: tenant.budget.count for tenant in fleet.tenants}
+        self._tasks: dict[PoolKey, MeasuredTasks] = {}
+        tasks_of: defaultdict[str, dict[PoolKey, MeasuredTasks]] = defaultdict(dict)
         for pool in fleet.pools:
-            if pool.tenant in self._pools:
-                self._pools[pool.tenant].append(pool)
-        self._tasks = {
-            pool.key: MeasuredTasks(
-                tenants[pool.tenant].budget.count if pool.tenant in tenants else TokenCount(),
-                pool.usage,
-            )
-            for pool in fleet.pools
-        }
+            tasks = MeasuredTasks(counts.get(pool.tenant, TokenCount()), pool.usage)
+            self._tasks[pool.key] = tasks_of[pool.tenant][pool.key] = tasks
         # with one tier only there is nothing to compare
         self._has_tiers = len({model.tier for model in fleet.models}) > 1
         models = frozenset(model.name for model in fleet.models)
-        self._of: dict[str, TenantUsage] = {}
-        if models or budgeted:
-            self._of = {name: TenantUsage(each, models) for name, each in tenants.items()}
-
-    @property
-    def is_needed(self) -> bool:
-        """Whether anything is made of the events."""
-        return bool(self._of)
-
-    @property
-    def budgeted(self) -> Iterable[str]:
-        """The tenants that have a budget of tokens."""
-        return self._pools.keys()
+        self.of = {
+            tenant.name: TenantUsage(tenant, models, tasks_of[tenant.name])
+            for tenant in fleet.tenants
+        }
+        if not models and not any(each.has_budget for each in self.of.values()):
+            self.of.clear()
 
     def since(self, now: float) -> float:
         """Events from before this moment have no influence on what is known at `now`."""
-        return min(now - LOOK_BACK_S, *(each.day_start(now) for each in self._of.values()))
-
-    def used(self, tenant: str, now: float) -> Decimal | None:
-        """What this tenant has used since its last reset; None without a budget of tokens."""
-        return self._of[tenant].counted(now) if tenant in self._pools else None
-
-    def period_start(self, tenant: str, now: float) -> float:
-        """When this tenant's budget was reset last."""
-        return self._of[tenant].day_start(now)
+        return min(now - LOOK_BACK_S, *(each.day_start(now) for each in self.of.values()))
 
     def take(self, event: UsageEvent, at: float) -> None:
         """Count one event that was stored at `at` (Unix seconds)."""
-        if event.tenant in self._of:
-            self._of[event.tenant].take(event, at)
-        tasks = self._tasks.get(pool_key(event.tenant, event.role))
-        if tasks is not None:
+        if event.tenant in self.of:
+            self.of[event.tenant].take(event, at)
+        if (tasks := self._tasks.get(pool_key(event.tenant, event.role))) is not None:
             tasks.take(event)
-
-    def usage(self, tenant: str, now: float, in_flight: Callable[[PoolKey], int]) -> TokenUsage:
-        """A tenant's totals. Tokens are reserved for each task `in_flight` of a pool, because what
-        a task used is reported only when it ends.
-        """
-        reserved = (
-            max(0, in_flight(pool.key)) * self._tasks[pool.key].expected()
-            for pool in self._pools[tenant]
-        )
-        return TokenUsage(
-            used=self._of[tenant].counted(now),
-            reserved=sum(reserved, Decimal(0)),
-            burn_per_minute=self._of[tenant].counted_per_minute(now),
-        )
 
     def tiers(self, now: float, known_from: float) -> Mapping[str, TierUsage]:
         """What was used today of each class of models, of the tenants that used any. Events from
         before `known_from` may be missing.
         """
         return {
-            name: replace(used, is_old=True) if is_old else used
-            for name, each, is_old in self._each(now, known_from)
+            name: replace(used, is_old=each.day_start(now) < known_from)
+            for name, each in self.of.items()
             if self._has_tiers and (used := each.sums(now).tiers).tokens
         }
 
@@ -343,8 +319,8 @@ class UsageLedger:
         before `known_from` may be missing.
         """
         return {
-            name: replace(used, is_old=True) if is_old else used
-            for name, each, is_old in self._each(now, known_from)
+            name: replace(used, is_old=True) if each.day_start(now) < known_from else used
+            for name, each in self.of.items()
             if (used := each.by_model(now)) is not None
         }
 
@@ -352,8 +328,3 @@ class UsageLedger:
         """What one task of this pool takes on average; None before enough tasks are known."""
         tasks = self._tasks.get(pool)
         return None if tasks is None else tasks.mean()
-
-    def _each(self, now: float, known_from: float) -> Iterator[tuple[str, TenantUsage, bool]]:
-        """Each tenant, and whether events of its day may be missing."""
-        for name, each in self._of.items():
-            yield name, each, each.day_start(now) < known_from

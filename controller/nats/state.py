@@ -16,10 +16,11 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from controller.model.ids import PoolKey
 from controller.model.intents import Intents
@@ -128,7 +129,10 @@ class PartedValue:
         the next save replaces that. Raises StoreError.
         """
         if self._head is None:
-            self._head = await self._latest_head()
+            self._head = 0
+            with suppress(StoreMissingError):
+                entry = await self._bucket.get(head_key(self._name))
+                self._head = 0 if entry is None else entry.revision
         name = f"{parts_prefix(self._name)}.{secrets.token_hex(8)}"
         revisions = [
             await self._bucket.put(f"{name}.{number}", part, expected=0)
@@ -153,13 +157,6 @@ class PartedValue:
             parts_prefix(self._name), before=revisions[0] if revisions else saved
         )
         return saved
-
-    async def _latest_head(self) -> int:
-        try:
-            entry = await self._bucket.get(head_key(self._name))
-        except StoreMissingError:
-            return 0
-        return 0 if entry is None else entry.revision
 
     async def _parts(self, head: _Head) -> tuple[bytes, ...] | None:
         """All parts; None if one was replaced meanwhile."""
@@ -302,31 +299,21 @@ class StoredState(Value):
 
 async def read_stored_state(bucket: Bucket, *, with_memory: bool, timeout_s: float) -> StoredState:
     """Read both, each within the time. Never raises, never writes."""
-    saved_memory, memory_problem = None, ""
+    silent, state = f"no answer within {timeout_s:g} s", StoredState()
     if with_memory:
         try:
             async with asyncio.timeout(timeout_s):
-                saved_memory = await MemoryBucket(bucket).load()
-        except StoreError as error:
-            memory_problem = str(error)
-        except TimeoutError:
-            memory_problem = f"no answer within {timeout_s:g} s"
-    intents, problems = Intents(), tuple[str, ...]()
+                state = replace(state, saved_memory=await MemoryBucket(bucket).load())
+        except (StoreError, TimeoutError) as error:
+            state = replace(state, memory_problem=str(error) or silent)
     try:
         async with asyncio.timeout(timeout_s):
             stored = await read_intents(bucket)
-        intents = stored.in_force()
-        problems = tuple(f"{fault.key} {fault.text}" for fault in stored.faults)
-    except StoreError as error:
-        problems = (f"cannot be read ({error}), so the plan has none",)
-    except TimeoutError:
-        problems = (f"gave no answer within {timeout_s:g} s, so the plan has none",)
-    return StoredState(
-        saved_memory=saved_memory,
-        memory_problem=memory_problem,
-        intents=intents,
-        intent_problems=problems,
-    )
+    except (StoreError, TimeoutError) as error:
+        why = f"cannot be read ({error})" if str(error) else f"gave {silent}"
+        return replace(state, intent_problems=(f"{why}, so the plan has none",))
+    problems = tuple(f"{fault.key} {fault.text}" for fault in stored.faults)
+    return replace(state, intents=stored.in_force(), intent_problems=problems)
 
 
 LEASE_KEY: Final = "lease"
@@ -371,7 +358,12 @@ class BucketLease:
         expected = 0 if replaces is None else int(replaces.version)
         with self._lease_errors():
             if replaces is None:
-                await self._make_sure_of_bucket()
+                # `Bucket.put` cannot notice that there is no bucket, because the watch of another
+                # process listens on the same subject
+                try:
+                    await self._bucket.look()
+                except StoreMissingError:
+                    await self._bucket.create()
             revision = await self._bucket.put(
                 LEASE_KEY, msgspec.json.encode(record), expected=expected
             )
@@ -380,15 +372,6 @@ class BucketLease:
     async def watch(self, on_change: Callable[[], None]) -> None:
         """Call back at each new value. Without the right to subscribe, nothing is noticed."""
         await self._session.keep_listening(self._bucket.subject(LEASE_KEY), lambda _: on_change())
-
-    async def _make_sure_of_bucket(self) -> None:
-        """Create it if there is none. `Bucket.put` cannot notice that, because the watch of another
-        process listens on the same subject.
-        """
-        try:
-            await self._bucket.look()
-        except StoreMissingError:
-            await self._bucket.create()
 
     @contextmanager
     def _lease_errors(self) -> Iterator[None]:

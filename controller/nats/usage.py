@@ -91,6 +91,7 @@ class TokenUsageSource(Follower):
     def __init__(self, nats: NatsSession, clock: Clock, fleet: Fleet) -> None:
         super().__init__(nats, clock, USAGE_STREAM)
         self._ledger = UsageLedger(fleet)
+        self._budgeted = [name for name, each in self._ledger.of.items() if each.has_budget]
         self._last: int | None = None
         self._created: datetime | None = None
         self._tried = asyncio.Event()
@@ -105,7 +106,7 @@ class TokenUsageSource(Follower):
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Self]:
         """Read the stream while the block runs."""
-        if not self._ledger.is_needed:
+        if not self._ledger.of:
             yield self
             return
         async with asyncio.TaskGroup() as tasks:
@@ -117,7 +118,7 @@ class TokenUsageSource(Follower):
         """Return once the stream was read to its end or cannot be read, at the latest after
         `timeout_s`.
         """
-        if not self._ledger.budgeted:
+        if not self._budgeted:
             return
         try:
             async with asyncio.timeout(timeout_s):
@@ -130,7 +131,7 @@ class TokenUsageSource(Follower):
         are running.
         """
         now, doubt = self._clock.now(), self._doubt()
-        return {name: self._reading(name, now, in_flight, doubt) for name in self._ledger.budgeted}
+        return {name: self._reading(name, now, in_flight, doubt) for name in self._budgeted}
 
     def on_use(self, callback: Callable[[str, Decimal], None]) -> None:
         """Call back with a tenant that has a token budget, and all that it has used of its day,
@@ -202,9 +203,8 @@ class TokenUsageSource(Follower):
         now = self._clock.now()
         # the server's clock may be ahead of ours: an event from the future counts as of now
         self._ledger.take(event, min(metadata.timestamp.timestamp(), now))
-        used = self._ledger.used(event.tenant, now)
-        if used is not None:
-            self._on_use(event.tenant, used)
+        if event.tenant in self._budgeted:
+            self._on_use(event.tenant, self._ledger.of[event.tenant].counted(now))
 
     def up_to_date(self) -> None:
         """Nothing is left unread."""
@@ -229,8 +229,8 @@ class TokenUsageSource(Follower):
         current_at = self._current_at
         if doubt is not None and (current_at is None or doubt.why is Why.STREAM_MISSING):
             return Absent(why=doubt.why, at=now, detail=doubt.detail)
-        value = self._ledger.usage(tenant, now, in_flight)
-        reset_at = self._ledger.period_start(tenant, now)
+        account = self._ledger.of[tenant]
+        value, reset_at = account.usage(now, in_flight), account.day_start(now)
         if self._missing_before > reset_at:
             # nothing was used before the reset; since then the sum is only a lower bound
             return Stale(

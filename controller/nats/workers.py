@@ -135,13 +135,10 @@ def _decoded(worker: str, entry: BucketEntry) -> WorkerState:
         return WorkerState(worker=worker, slots=1, busy=1, pulling=True)
     if state.worker == worker and not state.marks:
         return state
-    return msgspec.structs.replace(state, worker=worker, marks=_marks(state.marks))
-
-
-def _marks(told: Mapping[str, float]) -> dict[str, float]:
-    """The steps of a worker's start that can be shown."""
-    times = {clean(name, MARK_LENGTH): at for name, at in told.items() if 0 < at < _LATEST}
-    return dict(sorted(times.items(), key=itemgetter(1))[:MOST_MARKS])
+    # of the steps of its start those that can be shown
+    times = {clean(step, MARK_LENGTH): at for step, at in state.marks.items() if 0 < at < _LATEST}
+    marks = dict(sorted(times.items(), key=itemgetter(1))[:MOST_MARKS])
+    return msgspec.structs.replace(state, worker=worker, marks=marks)
 
 
 _ORDERS: Final = msgspec.json.Decoder(PoolOrders)
@@ -286,11 +283,16 @@ class WorkerBuckets:
             key = orders_key(*self._names[pool])
             revision = await self._orders.bucket.put(key, value, expected=stored.latest)
             self._orders.stored(pool, orders, revision)
-        without = [pod for pod in orders.drain if pod not in self._states.of(pool)]
-        self._silent[pool] = (
-            revision,
-            tuple([pod for pod in without if await self._is_silent(pool, pod)]),
-        )
+        silent: list[str] = []
+        for pod in [each for each in orders.drain if each not in self._states.of(pool)]:
+            entry = None
+            with suppress(StoreMissingError):
+                entry = await self._states.bucket.get(worker_key(*self._names[pool], pod))
+            if entry is None or entry.deleted:
+                silent.append(pod)
+            else:
+                self._states.changed(entry)
+        self._silent[pool] = (revision, tuple(silent))
         self._forget(pool)
 
     async def release(self, pools: Collection[PoolKey]) -> None:
@@ -339,17 +341,6 @@ class WorkerBuckets:
         """The pods without a worker, if that was asked after the orders that are in force."""
         revision, silent = self._silent.get(pool, (0, ()))
         return silent if revision == self._orders.of(pool).revision else ()
-
-    async def _is_silent(self, pool: PoolKey, pod: str) -> bool:
-        """Whether the server has no state of a worker in this pod. Raises StoreError."""
-        try:
-            entry = await self._states.bucket.get(worker_key(*self._names[pool], pod))
-        except StoreMissingError:
-            return True
-        if entry is not None and not entry.deleted:
-            self._states.changed(entry)
-            return False
-        return True
 
     def _state_changed(self, pool: PoolKey, state: WorkerState | None) -> None:
         self._forget(pool)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+import json
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from controller.engine.supervise import SystemClock
 from controller.model.ids import PoolKey
@@ -21,6 +23,7 @@ from controller.model.memory import (
 from controller.nats.bucket import Bucket
 from controller.nats.intents import IntentBucket
 from controller.nats.session import NatsSession
+from tests.support.nats_server import RealNats
 
 BUCKET = "agentdash"
 NOW = 1_700_000_000.0
@@ -59,6 +62,29 @@ def pool_memory(replicas: int = 3) -> PoolMemory:
 def memory(pools: int = 2, replicas: int = 3) -> Memory:
     keys = (PoolKey(f"acme/p{number:05}") for number in range(pools))
     return Memory(pools={key: pool_memory(replicas) for key in keys})
+
+
+class Limited(RealNats):
+    """A server with two users: one who may do everything, and `half`, who has these rights."""
+
+    def __init__(
+        self,
+        directory: Path,
+        publish: Mapping[str, Sequence[str]],
+        subscribe: Sequence[str] = ("_INBOX.>",),
+    ) -> None:
+        rights = {"publish": publish, "subscribe": {"allow": subscribe}}
+        users = [
+            {"user": "free", "password": "free"},
+            {"user": "half", "password": "half", "permissions": rights},
+        ]
+        account = json.dumps({"jetstream": "enabled", "users": users})
+        super().__init__(directory, f"accounts {{ A: {account} }}\nno_auth_user: free\n")
+
+    @property
+    def half(self) -> str:
+        """The address at which one is that user."""
+        return self.url.replace("//", "//half:half@")
 
 
 class Followed:

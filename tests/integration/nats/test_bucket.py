@@ -15,7 +15,7 @@ from controller.ports import (
     StoreRefusedError,
 )
 from tests.integration.nats.conftest import Connect
-from tests.integration.nats.kept import BUCKET, bucket
+from tests.integration.nats.kept import BUCKET, Limited, bucket
 from tests.support.nats_server import RealNats
 
 
@@ -131,26 +131,13 @@ async def test_a_server_that_is_gone_is_an_answer_in_words(
         await kv.put("a", b"2", expected=1)
 
 
-READER = """
-authorization {
-  users: [{
-    user: reader, password: secret, permissions: {
-      subscribe: ["_INBOX.>"]
-      publish: ["$JS.API.INFO", "$JS.API.STREAM.INFO.*", "$JS.API.STREAM.MSG.GET.*"]
-    }
-  }, {user: owner, password: secret}]
-}
-"""
-
-
 async def test_a_user_without_the_right_to_write_is_told_so_and_reads_on(
     directory: Path, connect: Connect
 ) -> None:
-    with RealNats(directory, READER) as server:
-        where = server.url.removeprefix("nats://")
-        owner = bucket(await connect(f"nats://owner:secret@{where}"))
-        await owner.put("a.b", b"1", expected=0)
-        reader = bucket(await connect(f"nats://reader:secret@{where}"))
+    reads = ["$JS.API.INFO", "$JS.API.STREAM.INFO.*", "$JS.API.STREAM.MSG.GET.*"]
+    with Limited(directory, {"allow": reads}) as server:
+        await bucket(await connect(server.url)).put("a.b", b"1", expected=0)
+        reader = bucket(await connect(server.half))
         assert [entry.value for entry in await reader.entries("a")] == [b"1"]
         with pytest.raises(
             StoreRefusedError, match=r"(?i)may not publish to \$KV\.agentdash\.a\.b"

@@ -12,7 +12,6 @@ import pytest
 from msgspec.structs import replace
 
 from controller.model.intents import IntentChange, IntentKey, IntentKind, Operator, Scope
-from controller.model.settings import NatsCredentials, SecretRef
 from controller.nats.bucket import Bucket
 from controller.nats.desk import BucketDesk
 from controller.nats.intents import read_intents
@@ -24,7 +23,7 @@ from controller.ports import (
 )
 from support.asked import a_budget, a_cap, a_freeze, a_pause, a_pin
 from tests.integration.nats.conftest import NERVOUS, Connect
-from tests.integration.nats.kept import bucket
+from tests.integration.nats.kept import Limited, bucket
 from tests.support.nats_server import RealNats
 
 RESEARCH = Scope(pool="acme/research")
@@ -260,27 +259,13 @@ async def test_an_end_in_the_past_by_the_servers_clock_is_refused(desks: Desks) 
     assert (await desks.ann.audit()).changes == ()
 
 
-READER = """
-authorization { users: [
-  { user: owner, password: secret }
-  { user: reader, password: secret, permissions: {
-      publish: { deny: ["$KV.agentdash.intent.>", "$JS.API.STREAM.CREATE.>"] } } } ] }
-"""
-
-
-async def as_user(directory: Path, connect: Connect, server: RealNats, name: str) -> Bucket:
-    path = directory / "password"
-    path.write_text("secret", encoding="utf-8")
-    credentials = NatsCredentials(user=name, password=SecretRef(file=str(path)))
-    return bucket(await connect(server.url, credentials=credentials))
-
-
 async def test_without_the_right_to_write_one_is_told_so_and_nothing_changes(
     directory: Path, connect: Connect
 ) -> None:
-    with RealNats(directory, READER) as server:
-        owner = BucketDesk(await as_user(directory, connect, server, "owner"), ANN)
-        reader = BucketDesk(await as_user(directory, connect, server, "reader"), BEN)
+    denied = ["$KV.agentdash.intent.>", "$JS.API.STREAM.CREATE.>"]
+    with Limited(directory, {"deny": denied}) as server:
+        owner = BucketDesk(bucket(await connect(server.url)), ANN)
+        reader = BucketDesk(bucket(await connect(server.half)), BEN)
         refused = r"(?i)our NATS user may not publish to"
         with pytest.raises(StoreRefusedError, match=refused):
             await reader.put(PAUSE, replaces=None)  # it may not make the bucket either

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from random import Random
 
-import nats
 import pytest
 from msgspec.structs import replace
 
@@ -17,9 +15,7 @@ from controller.attach import Attachment
 from controller.engine.supervise import Hub, SystemClock
 from controller.model.settings import (
     JournalStreamSettings,
-    NatsCredentials,
     NatsSettings,
-    SecretRef,
 )
 from controller.model.snapshot import Role, Snapshot
 from controller.nats import journal_stream
@@ -29,7 +25,7 @@ from controller.nats.session import NatsSession
 from controller.record.chain import hash_of, link_of
 from controller.record.journal import JournalPast
 from tests.integration.nats.conftest import Connect, Until
-from tests.integration.nats.kept import BUCKET
+from tests.integration.nats.kept import BUCKET, Limited
 from tests.integration.nats.test_snapshots import SMALL_MESSAGES, Controller, running
 from tests.support.nats_server import RealNats
 from tests.support.past import busy_tick, next_snapshot, quiet_tick
@@ -308,63 +304,36 @@ def rights_of_the_docs(page: str, after: str) -> list[str]:
     return [each for each in text.split("`")[1::2] if each.startswith(("$JS", BUCKET))]
 
 
-async def as_user(
-    directory: Path, connect: Connect, allowed: list[str]
-) -> tuple[RealNats, NatsSession]:
-    config = f"""accounts {{ A {{ jetstream: enabled, users: [
-      {{ user: owner, password: owner }}
-      {{ user: half, password: half, permissions: {{
-          publish: {{ allow: {json.dumps(allowed)} }}
-          subscribe: {{ allow: ["_INBOX.>"] }} }} }} ] }} }}
-no_auth_user: owner
-"""
-    secret = directory / "half"
-    secret.write_text("half", "utf-8")
-    server = RealNats(directory, config).start()
-    credentials = NatsCredentials(user="half", password=SecretRef(file=str(secret)))
-    return server, await connect(server.url, credentials=credentials)
-
-
 async def test_the_rights_that_the_readme_names_are_enough_to_write_and_to_read(
     directory: Path, connect: Connect
 ) -> None:
     writes = rights_of_the_docs("on-a-cluster.md", "The journal's stream needs")
     assert len(writes) == 3, "the paragraph has moved"
-    server, session = await as_user(directory, connect, ["$JS.API.STREAM.INFO.*", *writes])
-    try:
-        await write(session, *days(LEADS, 3))
-    finally:
-        server.stop()
+    with Limited(directory, {"allow": ["$JS.API.STREAM.INFO.*", *writes]}) as server:
+        await write(await connect(server.half), *days(LEADS, 3))
     reads = rights_of_the_docs("operating.md", "Who reads it (`agentdash journal`) needs")
     assert len(reads) == 4, "the paragraph has moved"
-    server, session = await as_user(directory, connect, reads)
-    try:
-        assert len(await lines_in(session)) == 3
-    finally:
-        server.stop()
+    with Limited(directory, {"allow": reads}) as server:
+        assert len(await lines_in(await connect(server.half))) == 3
 
 
 async def test_without_the_right_to_write_it_a_sentence_says_so(
     directory: Path, connect: Connect, until: Until
 ) -> None:
-    server, session = await as_user(directory, connect, ["$JS.API.STREAM.INFO.*"])
-    try:
+    with Limited(directory, {"allow": ["$JS.API.STREAM.INFO.*"]}) as server:
+        session = await connect(server.half)
         stream = writer(session)
         async with stream.recording():
             stream.offer(LEADS)
             await until(stream.problem)
-            assert "our NATS user may not publish to $js.api.stream.msg.get" in str(
-                stream.problem()
-            )
+            refused = "our NATS user may not publish to $js.api.stream.msg.get"
+            assert refused in (stream.problem() or "")
         with pytest.raises(StreamMissingError, match=f"there is no stream {STREAM}"):
             await lines_in(session)
-        owner = await nats.connect(server.url)
-        await owner.jetstream().add_stream(name=STREAM, subjects=[f"{BUCKET}.journal"])
-        await owner.close()
+        owner = (await connect(server.url)).jetstream()
+        await owner.add_stream(name=STREAM, subjects=[f"{BUCKET}.journal"])
         with pytest.raises(NatsRefusedError, match="may not"):
             await lines_in(session)
-    finally:
-        server.stop()
 
 
 async def test_who_attaches_gets_what_the_stream_has_of_the_last_15_minutes(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 from pathlib import Path
@@ -16,7 +15,6 @@ from controller.model.ids import PoolKey
 from controller.model.intents import IntentKind, Operator
 from controller.model.observation import WakeWatch
 from controller.model.readings import Fresh
-from controller.model.settings import NatsCredentials, SecretRef
 from controller.model.worker_messages import WORKERS_BUCKET, PoolOrders, WorkerState
 from controller.nats.bucket import Bucket
 from controller.nats.desk import BucketDesk
@@ -29,9 +27,8 @@ from controller.nats.workers import WorkerBuckets
 from support.asked import a_pin
 from support.world import make_fleet, make_pool
 from tests.integration.nats.conftest import Connect, Until
-from tests.integration.nats.kept import NOW, bucket, following, memory
+from tests.integration.nats.kept import NOW, Limited, bucket, following, memory
 from tests.support.intent_desk import IntentDesk
-from tests.support.nats_server import RealNats
 from tests.unit.nats.fake_nats import pool
 from tests.unit.nats.usage_world import event, fleet, tenant
 
@@ -52,15 +49,6 @@ def subjects_of_the_readme() -> list[str]:
     return found
 
 
-def config() -> str:
-    allowed = json.dumps(subjects_of_the_readme())
-    return f"""accounts {{ A {{ jetstream: enabled, users: [
-      {{ user: free, password: free }}
-      {{ user: half, password: half, permissions: {{
-          publish: {{ allow: {allowed} }}
-          subscribe: {{ allow: ["_INBOX.>", "work.>"] }} }} }} ] }} }}"""
-
-
 async def sees(session: NatsSession, one: Pool) -> bool:
     queues = QueueReader(session, SystemClock(), timeout_s=5.0)
     assert isinstance((await queues.read([one]))[one.key], Fresh)
@@ -72,15 +60,10 @@ async def sees(session: NatsSession, one: Pool) -> bool:
 async def test_a_user_with_the_rights_of_the_readme_lacks_none(
     directory: Path, connect: Connect, until: Until, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def as_user(name: str) -> NatsSession:
-        path = directory / name
-        path.write_text(name, encoding="utf-8")
-        credentials = NatsCredentials(user=name, password=SecretRef(file=str(path)))
-        return await connect(server.url, credentials=credentials)
-
     caplog.set_level(logging.DEBUG)
-    with RealNats(directory, config()) as server:
-        free, half = await as_user("free"), await as_user("half")
+    rights = {"allow": subjects_of_the_readme()}
+    with Limited(directory, rights, ["_INBOX.>", "work.>"]) as server:
+        free, half = await connect(server.url), await connect(server.half)
         js = free.jetstream(timeout_s=5.0)
         await js.add_stream(name="WORK", subjects=["work.>"])
         await js.add_consumer("WORK", durable_name="a", filter_subject="work.a")
@@ -126,16 +109,10 @@ async def test_an_operator_with_the_rights_of_the_readme_lacks_none(
     needed = (PAGES / "operating.md").read_text("utf-8").partition("To operate, of the")[2]
     subjects = re.findall(r"`(\$[^`]+)`", needed.partition(";")[0])
     assert len(subjects) == 3, "the paragraph has moved"
-    config = f"""authorization {{ users: [
-      {{ user: owner, password: owner }}
-      {{ user: operator, password: operator, permissions: {{
-          publish: {{ allow: {json.dumps(subjects)} }}
-          subscribe: {{ allow: ["_INBOX.>"] }} }} }} ] }}"""
     caplog.set_level(logging.DEBUG)
-    with RealNats(directory, config) as server:
-        where = server.url.removeprefix("nats://")
-        await bucket(await connect(f"nats://owner:owner@{where}")).create()
-        kv = bucket(await connect(f"nats://operator:operator@{where}"))
+    with Limited(directory, {"allow": subjects}) as server:
+        await bucket(await connect(server.url)).create()
+        kv = bucket(await connect(server.half))
         desk = BucketDesk(kv, Operator(who="ann@desk"))
         done = await desk.put(a_pin(pool="acme/a", replicas=1), replaces=None)
         again = await desk.withdraw(

@@ -16,11 +16,11 @@ from controller.engine.supervise import SystemClock
 from controller.model.fleet import Pool
 from controller.model.observation import QueueDepth, WakeWatch
 from controller.model.readings import Absent, Fresh, Stale, Why
-from controller.model.settings import NatsCredentials, SecretRef
 from controller.nats.lag import QueueReader
 from controller.nats.session import NatsSession
 from controller.nats.wake import WakeSubscriptions
 from tests.integration.nats.conftest import Connect, Until
+from tests.integration.nats.kept import Limited
 from tests.support.nats_server import RealNats
 from tests.unit.nats.fake_nats import pool
 
@@ -168,24 +168,13 @@ async def test_kill_and_restart(readers: Readers, server: RealNats, until: Until
 async def test_a_user_without_rights_is_refused_and_wakes_are_polled(
     directory: Path, connect: Connect
 ) -> None:
-    config = """accounts { A { jetstream: enabled, users: [
-      { user: free, password: free }
-      { user: half, password: half, permissions: {
-          publish: { allow: ["$JS.API.CONSUMER.*.WORK", "$JS.API.STREAM.INFO.WORK"] }
-          subscribe: { allow: ["_INBOX.>"] } } } ] } }"""
-
-    async def as_user(name: str) -> Readers:
-        path = directory / name
-        path.write_text(name, encoding="utf-8")
-        credentials = NatsCredentials(user=name, password=SecretRef(file=str(path)))
-        return Readers(await connect(server.url, credentials=credentials))
-
-    with RealNats(directory, config) as server:
-        free, half = await as_user("free"), await as_user("half")
+    allowed = ["$JS.API.CONSUMER.*.WORK", "$JS.API.STREAM.INFO.WORK"]
+    with Limited(directory, {"allow": allowed}) as server:
+        free, half = Readers(await connect(server.url)), Readers(await connect(server.half))
         await work(free.session, "a")
         await work(free.session, "b", stream="OTHER")
-        allowed, refused = await half.read(pool("a"), pool("b", stream="OTHER"))
-        assert isinstance(allowed, Fresh)
+        seen, refused = await half.read(pool("a"), pool("b", stream="OTHER"))
+        assert isinstance(seen, Fresh)
         assert isinstance(refused, Absent)
         assert refused.why is Why.REFUSED
         await half.watch(pool("a"), pool("b", stream="OTHER"))

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from agentdash.tui.view import is_newer
 from controller.attach import Attachment
 from controller.engine.supervise import Hub, SystemClock
-from controller.model.settings import NatsCredentials, NatsSettings, SecretRef
+from controller.model.settings import NatsSettings
 from controller.model.snapshot import History, Timeline
 from controller.nats import feed
 from controller.nats.bucket import Bucket
@@ -28,12 +28,13 @@ from controller.ports import (
 )
 from controller.record.frames import SNAPSHOT_VERSION, whole_line
 from tests.integration.nats.conftest import Connect, Until
-from tests.integration.nats.kept import bucket
+from tests.integration.nats.kept import Limited, bucket
 from tests.integration.nats.test_snapshots import SMALL_MESSAGES, Controller, running
 from tests.support.nats_server import RealNats
 from tui import scenarios
 
 FLEET = replace(scenarios.mixed_fleet(), process="host/4711")
+HEARS = ["agentdash.snapshots", "_INBOX.>"]
 READS = "$JS.API.STREAM.MSG.GET.KV_agentdash"
 
 
@@ -186,28 +187,12 @@ async def test_where_a_controller_answers_what_was_kept_is_not_shown(
         assert not any(each.recalled for each in seen)
 
 
-def as_user(directory: Path, allowed: list[str]) -> tuple[str, NatsCredentials]:
-    """The server's configuration, and the credentials of a laptop with these rights to publish."""
-    rights = f"""accounts {{ A {{ jetstream: enabled, users: [
-      {{ user: controller, password: controller }}
-      {{ user: laptop, password: laptop, permissions: {{
-          publish: {{ allow: {json.dumps(allowed)} }}
-          subscribe: {{ allow: ["agentdash.snapshots", "_INBOX.>"] }} }} }} ] }} }}
-no_auth_user: controller
-"""
-    secret = directory / "laptop"
-    secret.write_text("laptop", "utf-8")
-    return rights, NatsCredentials(user="laptop", password=SecretRef(file=str(secret)))
-
-
 async def test_without_the_right_to_read_it_a_sentence_says_so(
     directory: Path, connect: Connect, until: Until
 ) -> None:
-    rights, credentials = as_user(directory, ["agentdash.watchers"])
-    with RealNats(directory, rights) as server:
+    with Limited(directory, {"allow": ["agentdash.watchers"]}, HEARS) as server:
         await SnapshotBucket(bucket(await connect(server.url))).save(FLEET)
-        settings = NatsSettings(servers=(server.url,), credentials=credentials)
-        async with attached(settings) as (hub, attachment):
+        async with attached(NatsSettings(servers=(server.half,))) as (hub, attachment):
             await until(lambda: "the last snapshot cannot be read" in (attachment.problem() or ""))
             assert "our NATS user may not publish to $js.api.stream.msg.get" in str(
                 attachment.problem()
@@ -222,11 +207,9 @@ async def test_the_rights_that_the_readme_names_are_enough(
     told = readme.partition("To see what the last controller saw")[2].partition(".\n")[0]
     assert f"`{READS}`" in told
     assert "`_INBOX.>`" in told
-    rights, credentials = as_user(directory, ["agentdash.watchers", READS])
-    with RealNats(directory, rights) as server:
+    with Limited(directory, {"allow": ["agentdash.watchers", READS]}, HEARS) as server:
         await SnapshotBucket(bucket(await connect(server.url))).save(FLEET)
-        settings = NatsSettings(servers=(server.url,), credentials=credentials)
-        async with attached(settings) as (hub, _):
+        async with attached(NatsSettings(servers=(server.half,))) as (hub, _):
             await until(lambda: hub.latest() is not None)
             assert hub.latest() == replace(FLEET, attached=True, recalled=True)
 

@@ -15,7 +15,7 @@ from nats.aio.msg import Msg
 
 from controller.attach import Attachment, find_snapshot, find_writer
 from controller.engine.supervise import Hub, SystemClock
-from controller.model.settings import LeaseView, NatsCredentials, NatsSettings, SecretRef
+from controller.model.settings import LeaseView, NatsSettings
 from controller.model.snapshot import Role, Snapshot
 from controller.nats import feed
 from controller.nats.feed import (
@@ -29,6 +29,7 @@ from controller.nats.session import NatsSession
 from controller.record.frames import SNAPSHOT_VERSION, OtherVersionError
 from support.live import PATIENCE_S
 from tests.integration.nats.conftest import Connect, Until
+from tests.integration.nats.kept import Limited
 from tests.support.nats_server import RealNats
 from tui import scenarios
 
@@ -236,30 +237,16 @@ async def test_who_attaches_needs_two_subjects_and_no_other_right(
     directory: Path, connect: Connect, until: Until, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG", "controller.attach")
-    rights = """accounts { A { jetstream: enabled, users: [
-      { user: controller, password: controller }
-      { user: laptop, password: laptop, permissions: {
-          publish: { allow: ["agentdash.watchers"] }
-          subscribe: { allow: ["agentdash.snapshots"] } } } ] } }"""
-
-    def credentials(name: str) -> NatsCredentials:
-        path = directory / name
-        path.write_text(name, encoding="utf-8")
-        return NatsCredentials(user=name, password=SecretRef(file=str(path)))
-
-    async def as_user(name: str) -> NatsSession:
-        return await connect(server.url, credentials=credentials(name))
-
-    with RealNats(directory, rights) as server:
-        controller = Controller(await as_user("controller"), scenarios.mixed_fleet())
-        reader, seen = reader_on(await as_user("laptop"))
+    rights = {"allow": ["agentdash.watchers"]}
+    with Limited(directory, rights, ["agentdash.snapshots"]) as server:
+        controller = Controller(await connect(server.url), scenarios.mixed_fleet())
+        reader, seen = reader_on(await connect(server.half))
         async with running(controller.publisher, reader):
             await until(lambda: seen)
             after = controller.tick(fleet="seen with two rights")
             await until(lambda: seen[-1] == after)
             hub, stopping = Hub(), asyncio.Event()
-            settings = NatsSettings(servers=(server.url,), credentials=credentials("laptop"))
-            attachment = Attachment(settings, hub, SystemClock())
+            attachment = Attachment(NatsSettings(servers=(server.half,)), hub, SystemClock())
             task = asyncio.create_task(attachment.run(stopping))
             await until(lambda: "more is known of the time before" in caplog.text)
             later = controller.tick(fleet="seen without the right to the past")

@@ -15,11 +15,11 @@ from nats.js.api import StreamConfig
 from controller.engine.supervise import SystemClock
 from controller.model.observation import TokenUsage
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
-from controller.model.settings import NatsCredentials, SecretRef
 from controller.model.worker_messages import USAGE_STREAM, USAGE_SUBJECT_PREFIX
 from controller.nats.session import NatsSession
 from controller.nats.usage import TokenUsageSource
 from tests.integration.nats.conftest import NERVOUS, Connect, Until
+from tests.integration.nats.kept import Limited
 from tests.support.nats_server import RealNats
 from tests.unit.nats.usage_world import event, fleet, tenant
 
@@ -184,20 +184,9 @@ async def test_a_user_who_may_not_read_the_stream_is_told_what_it_lacks(
     directory: Path, connect: Connect, monkeypatch: pytest.MonkeyPatch, missing: str
 ) -> None:
     monkeypatch.setattr("controller.nats.follow.HEARTBEATS_MISSED", 0.02)
-    config = f"""accounts {{ A {{ jetstream: enabled, users: [
-      {{ user: free, password: free }}
-      {{ user: half, password: half, permissions: {{ publish: {{ deny: ["{missing}"] }} }} }}
-    ] }} }}"""
-
-    async def as_user(name: str) -> NatsSession:
-        path = directory / name
-        path.write_text(name, encoding="utf-8")
-        credentials = NatsCredentials(user=name, password=SecretRef(file=str(path)))
-        return await connect(server.url, credentials=credentials)
-
-    with RealNats(directory, config) as server:
-        await publish(await make_stream(await as_user("free")), event(input=10))
-        async with ledger(await as_user("half")) as tokens:
+    with Limited(directory, {"deny": [missing]}) as server:
+        await publish(await make_stream(await connect(server.url)), event(input=10))
+        async with ledger(await connect(server.half)) as tokens:
             reading = tokens.of()
             assert isinstance(reading, Absent)
             assert missing.lower() in reading.detail.lower()

@@ -56,11 +56,11 @@ def idle(_: PoolKey) -> int:
 
 
 def used(ledger: UsageLedger, now: float) -> Decimal:
-    return ledger.usage("acme", now, idle).used
+    return ledger.of["acme"].usage(now, idle).used
 
 
 def reserved(ledger: UsageLedger, in_flight: int) -> Decimal:
-    return ledger.usage("acme", NOON, lambda _: in_flight).reserved
+    return ledger.of["acme"].usage(NOON, lambda _: in_flight).reserved
 
 
 def test_each_kind_of_token_weighs_what_the_budget_says() -> None:
@@ -124,14 +124,14 @@ def test_reading_begins_an_hour_back_where_the_day_is_younger() -> None:
     assert ledger.since(minute_past) == minute_past - LOOK_BACK_S
     ledger.take(done(10), minute_past - 100)
     assert used(ledger, minute_past) == 0
-    assert ledger.usage("acme", minute_past, idle).burn_per_minute > 0
+    assert ledger.of["acme"].usage(minute_past, idle).burn_per_minute > 0
 
 
 def test_the_burn_rate_halves_in_each_half_life() -> None:
     ledger = ledger_of()
     ledger.take(done(10_000), NOON)
-    first = ledger.usage("acme", NOON, idle).burn_per_minute
-    later = ledger.usage("acme", NOON + BURN_HALF_LIFE_S, idle).burn_per_minute
+    first = ledger.of["acme"].usage(NOON, idle).burn_per_minute
+    later = ledger.of["acme"].usage(NOON + BURN_HALF_LIFE_S, idle).burn_per_minute
     assert float(later) == pytest.approx(float(first) / 2, rel=1e-3)
 
 
@@ -139,7 +139,7 @@ def test_a_steady_use_of_tokens_is_the_burn_rate() -> None:
     ledger = ledger_of()
     for minute in range(240):
         ledger.take(done(500), NOON + minute * 60)
-    burn = float(ledger.usage("acme", NOON + 240 * 60 - 30, idle).burn_per_minute)
+    burn = float(ledger.of["acme"].usage(NOON + 240 * 60 - 30, idle).burn_per_minute)
     assert burn == pytest.approx(500, rel=0.01)
 
 
@@ -250,7 +250,7 @@ def test_shares_begin_anew_with_the_tenants_day() -> None:
 def test_shares_that_miss_events_of_the_day_are_old() -> None:
     ledger = tiered()
     ledger.take(of_tier("nano", 7), NOON)
-    begin = ledger.period_start("acme", NOON)
+    begin = ledger.of["acme"].day_start(NOON)
     assert not ledger.tiers(NOON, begin)["acme"].is_old
     assert ledger.tiers(NOON, begin + 1)["acme"].is_old
 
@@ -262,9 +262,9 @@ def test_a_fleet_with_one_tier_has_no_shares() -> None:
 
 
 def test_without_budgets_and_models_nothing_is_made_of_the_events() -> None:
-    assert not ledger_of(fleet(tenant(tokens_per_day=None))).is_needed
-    assert ledger_of(fleet(tenant(tokens_per_day=None), tiers=["nano"])).is_needed
-    assert ledger_of(fleet(tenant())).is_needed
+    assert not ledger_of(fleet(tenant(tokens_per_day=None))).of
+    assert ledger_of(fleet(tenant(tokens_per_day=None), tiers=["nano"])).of
+    assert ledger_of(fleet(tenant())).of
 
 
 def of_model(model: str, **kinds: int) -> UsageEvent:
@@ -344,7 +344,7 @@ def test_the_sum_is_that_of_the_day_in_any_order_of_events(
     zone = fleet(tenant(timezone=NEW_YORK))
     ledger, oracle = ledger_of(zone), 0
     moment = start + now
-    begin = ledger.period_start("acme", moment)
+    begin = ledger.of["acme"].day_start(moment)
     for tokens, offset in sorted(events, key=lambda each: each[1]):
         if start + offset <= moment:
             ledger.take(done(tokens), start + offset)
