@@ -109,7 +109,9 @@ def _problem(details: ErrorDetails, document: Document) -> Problem:
             return document.problem(path[:-1], f"must be {section.looks_like}")
         return document.problem(path, _unknown_key(section, str(path[-1])), at_key=True)
     if kind == "missing":
-        return document.problem(path, _missing(path))
+        section, key = _section_at(path[:-1]), path[-1]
+        by_key = {field.alias or name: field for name, field in section.model_fields.items()}
+        return document.problem(path, f"is required. {by_key[str(key)].description}")
     if path[-1:] == ("[key]",):
         return document.problem(path[:-1], _value_error(details), at_key=True)
     say = _SENTENCES.get(kind)
@@ -124,12 +126,6 @@ def _unknown_key(section: type[Section], key: str) -> str:
         if inner is not None and key in keys_of(inner):
             return f"unknown key here; it belongs under {field.alias or name}"
     return f"unknown key; known here: {', '.join(sorted(keys_of(section)))}"
-
-
-def _missing(path: KeyPath) -> str:
-    section, key = _section_at(path[:-1]), path[-1]
-    by_key = {field.alias or name: field for name, field in section.model_fields.items()}
-    return f"is required. {by_key[str(key)].description}"
 
 
 def _section_at(path: KeyPath) -> type[Section]:

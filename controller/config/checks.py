@@ -276,9 +276,14 @@ def contradictions(
             least, most = schedules[one].min, schedules[other].max
             if least is None or most is None or least <= most:
                 continue
-            at = _both_open(schedules[one].window, schedules[other].window)
-            if at is None:
+            windows = schedules[one].window, schedules[other].window
+            found = first_common(*windows)
+            if found is None:
                 continue
+            day, minute = FIRST_DAY + timedelta(days=found[0]), found[1]
+            every_week = all(isinstance(each, WeeklyWindow) for each in windows)
+            date_text = "" if every_week else f" {day}"
+            at = f"{DAYS[day.weekday()]}{date_text} at {minute // 60:02}:{minute % 60:02}"
             path = ("pools", pool, "schedules")
             line = document.position((*path, other)).line
             message = (
@@ -295,17 +300,6 @@ CYCLE_DAYS: Final = 28 * 1461 // 4
 _CYCLE: Final = (1 << CYCLE_DAYS) - 1
 _DAY: Final = (1 << DAY_MINUTES) - 1
 _MONDAYS: Final = sum(1 << day for day in range(0, CYCLE_DAYS, len(DAYS)))
-
-
-def _both_open(one: _Window, other: _Window) -> str | None:
-    """The first minute in which both windows are open, as text; None if there is none."""
-    found = first_common(one, other)
-    if found is None:
-        return None
-    day, minute = FIRST_DAY + timedelta(days=found[0]), found[1]
-    every_week = isinstance(one, WeeklyWindow) and isinstance(other, WeeklyWindow)
-    date_text = "" if every_week else f" {day}"
-    return f"{DAYS[day.weekday()]}{date_text} at {minute // 60:02}:{minute % 60:02}"
 
 
 @lru_cache(maxsize=1024)

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Final, NamedTuple
 
+from msgspec.structs import replace
+
 from controller.doctor import of_pools, of_servers
 from controller.doctor.report import CHECK_S, Findings, Patient
 from controller.kube.access import Access
@@ -62,37 +64,28 @@ async def examine(
     looked at is a line. `on_progress` is called at the start and whenever a check has ended, with
     the lines so far.
     """
-    run = _Run(on_progress)
+    progress = Progress(checks=len(OTHERS) + 2)
+    on_progress(progress)
+
+    async def noted(check: Awaitable[list[Diagnosis]]) -> list[Diagnosis]:
+        nonlocal progress
+        lines = await check
+        progress = replace(progress, ended=progress.ended + 1, lines=(*progress.lines, *lines))
+        on_progress(progress)
+        return lines
+
     async with NatsSession(settings.nats, clock) as session, _cluster(settings, clock) as cluster:
         patient = Patient(settings, cluster, session, clock)
         async with asyncio.TaskGroup() as tasks:
-            of_nats_ = tasks.create_task(run.noted(_of_nats(patient)))
-            of_kubernetes_ = tasks.create_task(run.noted(_checked(OF_KUBERNETES, patient)))
+            of_nats_ = tasks.create_task(noted(_of_nats(patient)))
+            of_kubernetes_ = tasks.create_task(noted(_checked(OF_KUBERNETES, patient)))
         first = [*of_nats_.result(), *of_kubernetes_.result()]
         down = frozenset(line.check for line in first if line.level in {Level.FAIL, Level.SKIP})
         async with asyncio.TaskGroup() as tasks:
             others = [
-                tasks.create_task(run.noted(_unless_down(each, patient, down))) for each in OTHERS
+                tasks.create_task(noted(_unless_down(each, patient, down))) for each in OTHERS
             ]
     return Report(lines=(*first, *(line for task in others for line in task.result())))
-
-
-class _Run:
-    """One run of the checks, which tells how far it is."""
-
-    def __init__(self, on_progress: Callable[[Progress], None]) -> None:
-        self._on_progress = on_progress
-        self._progress = Progress(checks=len(OTHERS) + 2)
-        on_progress(self._progress)
-
-    async def noted(self, check: Awaitable[list[Diagnosis]]) -> list[Diagnosis]:
-        """The lines of this check, told as soon as it has ended."""
-        lines, before = await check, self._progress
-        self._progress = Progress(
-            checks=before.checks, ended=before.ended + 1, lines=(*before.lines, *lines)
-        )
-        self._on_progress(self._progress)
-        return lines
 
 
 @asynccontextmanager

@@ -102,7 +102,11 @@ def _template(pool: Pool, workload: wire.WireDeployment, found: Findings) -> Non
             f"{qos(containers)}, and neither room nor quotas can be worked out"
         )
         todo = "set resources.requests; `agentdash profile TOOL...` suggests amounts"
-        if any(_is_utilization(each) for each in pool.metrics):
+        if any(
+            isinstance(each, ResourceMetric | ContainerResourceMetric)
+            and isinstance(each.target, UtilizationTarget)
+            for each in pool.metrics
+        ):
             found.fail(f"{text}; its metric of utilization cannot be either", todo, pool.key)
         else:
             found.warn(text, todo, pool.key)
@@ -113,12 +117,6 @@ def _template(pool: Pool, workload: wire.WireDeployment, found: Findings) -> Non
             "add one: agentdash.worker answers /readyz on port 9465",
             pool.key,
         )
-
-
-def _is_utilization(metric: object) -> bool:
-    return isinstance(metric, ResourceMetric | ContainerResourceMetric) and isinstance(
-        metric.target, UtilizationTarget
-    )
 
 
 def qos(containers: Iterable[wire.WireContainer]) -> Qos:
@@ -250,7 +248,10 @@ _DEFAULT: Final = "25%"
 async def owners(patient: Patient, found: Findings) -> None:
     """Nothing that restores the size of a manifest owns spec.replicas of a pool's workload."""
     async for pool, workload in _of_pools(patient):
-        for entry in _owners(workload) if workload else ():
+        for entry in (workload.metadata.managed_fields or ()) if workload else ():
+            spec = entry.fields_v1 and entry.fields_v1.spec
+            if not spec or spec.replicas is None or entry.manager == FIELD_MANAGER:
+                continue
             manager = clean_name(entry.manager)
             todo = reset_by(manager, entry.operation)
             if todo:
@@ -299,11 +300,3 @@ def unavailable(share: int | str, replicas: int) -> int:
             return 0
         return min(int(digits) * replicas // 100, replicas)
     return max(0, min(share, replicas))
-
-
-def _owners(workload: wire.WireDeployment) -> Iterable[wire.WireManagedEntry]:
-    """The entries of managedFields that own `spec.replicas`, but for ours."""
-    for entry in workload.metadata.managed_fields or ():
-        spec = entry.fields_v1 and entry.fields_v1.spec
-        if spec and spec.replicas is not None and entry.manager != FIELD_MANAGER:
-            yield entry

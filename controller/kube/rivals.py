@@ -142,7 +142,11 @@ class WarningView(KindView[Warned]):
             return ()
         known = self._newest.get(workload)
         if known is None or known.until < self._clock.now():
-            known = self._newest[workload] = self._sorted(workload)
+            oldest = self._clock.now() - WARNING_KEPT_S
+            events = [each for each in self._by_pool[workload].values() if each.at >= oldest]
+            events.sort(key=lambda event: -event.at)
+            until = events[-1].at + WARNING_KEPT_S if events else math.inf
+            known = self._newest[workload] = _Newest(tuple(events), until)
         return known.warnings
 
     def count(self) -> int:
@@ -180,14 +184,6 @@ class WarningView(KindView[Warned]):
         if len(self._by_pool) > KEPT_POOLS:
             for oldest in tuple(next(iter(self._by_pool.values()))):
                 self.drop(oldest)
-
-    def _sorted(self, workload: WorkloadName) -> _Newest:
-        oldest = self._clock.now() - WARNING_KEPT_S
-        events = [each for each in self._by_pool[workload].values() if each.at >= oldest]
-        if not events:
-            return _Newest((), math.inf)
-        events.sort(key=lambda event: -event.at)
-        return _Newest(tuple(events), events[-1].at + WARNING_KEPT_S)
 
 
 def _workload_of(about: wire.WireReference | None) -> WorkloadName | None:

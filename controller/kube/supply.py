@@ -298,8 +298,13 @@ class NodeView(KindView[Node]):
         status, spec = found.status or wire.WireNodeStatus(), found.spec or wire.WireNodeSpec()
         holds = None if known is None else known.state.holds
         fault: Refused[ClusterRoom] | None = None
+        amounts = status.allocatable or {}
         try:
-            holds = _allocatable(status)
+            holds = Resources(
+                replicas=rounded_down(exact_amount(amounts.get("pods") or 0)),
+                cpu_milli=rounded_down(exact_amount(amounts.get(CPU) or 0), MILLI),
+                memory_bytes=rounded_down(exact_amount(amounts.get(MEMORY) or 0)),
+            )
         except ValueError as error:
             fault = refused(what, error)
         labels, taints = found.metadata.labels or {}, spec.taints or ()
@@ -375,16 +380,6 @@ def class_room(nodes: Sequence[Node], limits: NodeClass, size: Resources | None)
 def _open(nodes: Iterable[Node]) -> list[Resources]:
     """What each of the nodes that take pods can hold."""
     return [each.state.holds for each in nodes if each.state.holds and not each.state.closed]
-
-
-def _allocatable(status: wire.WireNodeStatus) -> Resources:
-    """status.allocatable: what its pods may use together. Raises ValueError."""
-    amounts = status.allocatable or {}
-    return Resources(
-        replicas=rounded_down(exact_amount(amounts.get("pods") or 0)),
-        cpu_milli=rounded_down(exact_amount(amounts.get(CPU) or 0), MILLI),
-        memory_bytes=rounded_down(exact_amount(amounts.get(MEMORY) or 0)),
-    )
 
 
 def _closed(spec: wire.WireNodeSpec, status: wire.WireNodeStatus) -> str:

@@ -234,17 +234,13 @@ class Freshness:
         if self._open and (silent_s := self._link.silent_for()) > WATCH_GRACE_S:
             at = self._clock.now() - silent_s
             return Trust(True, self._link.why, self._link.detail, epoch, at)
-        if self._down_for() > WATCH_GRACE_S:
-            why = Why.DISCONNECTED if self._why is Why.NEVER_READ else self._why
-            return Trust(True, why, self._detail, epoch, self._seen_at())
-        return Trust(True, None, "", epoch, 0.0)
-
-    def _down_for(self) -> float:
-        """The seconds since the watch last worked; 0.0 while it does."""
         now = self._monotonic()
         if self._open and self._is_steady(now):
             self._down_since, self._why, self._detail = None, Why.NEVER_READ, ""
-        return 0.0 if self._down_since is None else now - self._down_since
+        if self._down_since is not None and now - self._down_since > WATCH_GRACE_S:
+            why = Why.DISCONNECTED if self._why is Why.NEVER_READ else self._why
+            return Trust(True, why, self._detail, epoch, self._seen_at())
+        return Trust(True, None, "", epoch, 0.0)
 
     def _is_steady(self, now: float) -> bool:
         return now - self._opened_at >= STEADY_S

@@ -458,7 +458,13 @@ class KubernetesLease:
                     "apiVersion": "coordination.k8s.io/v1",
                     "kind": "Lease",
                     "metadata": metadata,
-                    "spec": _spec(record),
+                    "spec": {
+                        "holderIdentity": record.holder,
+                        "leaseDurationSeconds": math.ceil(record.duration_s),
+                        "acquireTime": wire.micro_time(record.acquired_at),
+                        "renewTime": wire.micro_time(record.renewed_at),
+                        "leaseTransitions": record.transitions,
+                    },
                 },
                 content_type=kind,
             )
@@ -528,13 +534,3 @@ def _seen(answer: bytes) -> SeenLease:
 
 def _whole(value: object) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) else 0
-
-
-def _spec(record: LeaseRecord) -> dict[str, object]:
-    return {
-        "holderIdentity": record.holder,
-        "leaseDurationSeconds": math.ceil(record.duration_s),
-        "acquireTime": wire.micro_time(record.acquired_at),
-        "renewTime": wire.micro_time(record.renewed_at),
-        "leaseTransitions": record.transitions,
-    }

@@ -252,6 +252,10 @@ PANELS: Final = tuple(
 
 def dashboard() -> str:
     """The dashboard as text, always the same. The person who imports it chooses the Prometheus."""
+    source = {"name": "datasource", "type": "datasource", "query": "prometheus"}
+    tenants = "label_values(agentdash_pool_ready_replicas, tenant)"
+    pools = 'label_values(agentdash_pool_ready_replicas{tenant=~"$tenant"}, pool)'
+    variables = [source, _choice("tenant", tenants), _choice("pool", pools)]
     return json.dumps(
         {
             "uid": NAME,
@@ -260,18 +264,11 @@ def dashboard() -> str:
             "schemaVersion": 39,
             "refresh": "15s",
             "time": {"from": "now-1h", "to": "now"},
-            "templating": {"list": _variables()},
+            "templating": {"list": variables},
             "panels": [_panel(number, each) for number, each in enumerate(PANELS)],
         },
         indent=2,
     )
-
-
-def _variables() -> list[dict[str, Any]]:
-    source = {"name": "datasource", "type": "datasource", "query": "prometheus"}
-    tenants = "label_values(agentdash_pool_ready_replicas, tenant)"
-    pools = 'label_values(agentdash_pool_ready_replicas{tenant=~"$tenant"}, pool)'
-    return [source, _choice("tenant", tenants), _choice("pool", pools)]
 
 
 def _choice(name: str, query: str) -> dict[str, Any]:

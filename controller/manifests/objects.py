@@ -160,12 +160,9 @@ def _in_line(value: object) -> str:
 def _comment(note: str) -> Iterator[str]:
     """The lines of a comment; a line that is indented, a command, is not broken."""
     for paragraph in note.splitlines():
-        whole = paragraph.startswith("  ")
-        yield from (f"# {line}" for line in ([paragraph] if whole else _wrapped(paragraph)))
-
-
-def _wrapped(paragraph: str) -> list[str]:
-    return textwrap.wrap(paragraph, _WIDTH, break_on_hyphens=False)
+        is_whole = paragraph.startswith("  ")
+        wrapped = textwrap.wrap(paragraph, _WIDTH, break_on_hyphens=False)
+        yield from (f"# {line}" for line in ([paragraph] if is_whole else wrapped))
 
 
 class ManifestError(Exception):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
@@ -84,13 +84,11 @@ def _hard(quotas: list[Resources]) -> dict[str, str]:
     ):
         amounts = [getattr(quota, field) for quota in quotas]
         if None not in amounts:
-            hard[name] = _quantity(sum(amounts), units)
+            # in the first unit of which it is a whole number
+            whole = (each for each in units.items() if sum(amounts) % each[1] == 0)
+            unit, size = next(whole)
+            hard[name] = f"{sum(amounts) // size}{unit}"
     return hard
-
-
-def _quantity(amount: int, units: Mapping[str, int]) -> str:
-    """The amount in the first unit of which it is a whole number."""
-    return next(f"{amount // size}{unit}" for unit, size in units.items() if amount % size == 0)
 
 
 def _quota(namespace: str, hard: dict[str, str]) -> Manifest:
@@ -263,7 +261,7 @@ def _role(
         kind,
         namespace,
         name,
-        rules=[Noted(_why(right), _rule(right)) for right in rights],
+        rules=list(map(_rule, rights)),
     )
     yield an_object(
         "",
@@ -275,7 +273,7 @@ def _role(
     )
 
 
-def _rule(right: Right) -> dict[str, object]:
+def _rule(right: Right) -> Noted:
     rule: dict[str, object] = {
         "apiGroups": [right.group],
         "resources": list(right.resources),
@@ -283,9 +281,5 @@ def _rule(right: Right) -> dict[str, object]:
     }
     if right.names:
         rule["resourceNames"] = list(right.names)
-    return rule
-
-
-def _why(right: Right) -> str:
     optional = f"; optional: without it {right.without}" if right.without else ""
-    return f"{right.reason}{optional}".replace("*", "").replace("`", "")
+    return Noted(f"{right.reason}{optional}".replace("*", "").replace("`", ""), rule)

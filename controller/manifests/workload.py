@@ -47,7 +47,8 @@ def mounts(settings: Settings) -> Mounts:
     """Everything that this fleet file names. Raises ManifestError for a path that a Pod cannot have
     a volume at.
     """
-    variables = tuple(dict.fromkeys(_variables(settings.nats)))
+    named = (found.env for _, found in _references(settings.nats))
+    variables = tuple(dict.fromkeys(env for env in named if env is not None))
     folders = _folders(settings.nats)
     volumes: list[Json | Noted] = [{"name": "fleet", "configMap": {"name": NAME}}]
     mounted: list[Json] = [{"name": "fleet", "mountPath": FLEET_FOLDER, "readOnly": True}]
@@ -72,13 +73,11 @@ def mounts(settings: Settings) -> Mounts:
         volumes.append(Noted(note, {"name": "journal", **room}))
         mounted.append({"name": "journal", "mountPath": folder})
     keys = [*variables, *(name for names in folders.values() for name in names)]
-    return Mounts(
-        tuple(_variable(name) for name in variables), tuple(volumes), tuple(mounted), tuple(keys)
+    secrets = (
+        {"name": name, "valueFrom": {"secretKeyRef": {"name": SECRET, "key": name}}}
+        for name in variables
     )
-
-
-def _variable(name: str) -> Json:
-    return {"name": name, "valueFrom": {"secretKeyRef": {"name": SECRET, "key": name}}}
+    return Mounts(tuple(secrets), tuple(volumes), tuple(mounted), tuple(keys))
 
 
 def _references(nats: NatsSettings) -> Iterator[tuple[str, SecretRef]]:
@@ -87,10 +86,6 @@ def _references(nats: NatsSettings) -> Iterator[tuple[str, SecretRef]]:
         found: SecretRef | None = getattr(nats.credentials, field)
         if found is not None:
             yield f"nats.credentials.{field}", found
-
-
-def _variables(nats: NatsSettings) -> Iterator[str]:
-    return (found.env for _, found in _references(nats) if found.env is not None)
 
 
 def _files(nats: NatsSettings) -> Iterator[tuple[str, str]]:

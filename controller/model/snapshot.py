@@ -410,7 +410,9 @@ def _of_decision(decision: Decision, workload: Workload | None) -> Iterator[Cond
         yield Condition.HELD
     if decision.bound is Bound.PAUSE:
         yield Condition.PAUSED
-    if decision.bound in CEILINGS and _is_below_demand(decision):
+    demand, target = decision.demand, decision.target
+    is_below = demand is not None and target is not None and target < demand
+    if decision.bound in CEILINGS and is_below:
         yield Condition.CAPPED
     if decision.gate in _SHRINKS:
         yield Condition.DOWN
@@ -426,12 +428,6 @@ def _of_decision(decision: Decision, workload: Workload | None) -> Iterator[Cond
         yield Condition.PINNED
     elif decision.next == 0:
         yield Condition.ZERO
-
-
-def _is_below_demand(decision: Decision) -> bool:
-    if decision.target is None or decision.demand is None:
-        return False
-    return decision.target < decision.demand
 
 
 REPORT_VERSION: Final = 1

@@ -80,6 +80,17 @@ async def test_no_answer_in_time_is_unknown(api: Any, kit: Any, quick: Any) -> N
         assert (await write(cluster, kit.pool())).kind is OutcomeKind.UNKNOWN
 
 
+@pytest.mark.parametrize(
+    "answer", ["<html>welcome</html>", "[" * 100_000 + "]" * 100_000], ids=["text", "deep"]
+)
+async def test_an_answer_2xx_without_a_scale_is_unknown(
+    api: Any, kit: Any, quick: Any, answer: str
+) -> None:
+    api.always["scale"] = kit.lines(answer)
+    async with Cluster.connect(kit.settings(api.url), quick) as cluster:
+        assert (await write(cluster, kit.pool())).kind is OutcomeKind.UNKNOWN
+
+
 async def test_a_port_where_nothing_listens_is_unreachable(kit: Any, quick: Any) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
