@@ -8,12 +8,16 @@ import json
 import time
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
 
+from controller.kube.access import Access
+from controller.kube.client import Client
+from controller.kube.cluster import Cluster
 from controller.model.fleet import Behavior, Pool, ScalingRules
 from controller.model.ids import PoolKey
 from controller.model.settings import KubernetesSettings
@@ -61,6 +65,26 @@ async def silence(_request: web.Request) -> web.StreamResponse:
     return web.Response()
 
 
+class QuickClock:
+    """Real time for `now`; a sleep only lets other tasks run, and is noted."""
+
+    def __init__(self) -> None:
+        self.slept: list[float] = []
+
+    def now(self) -> float:
+        return time.time()
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def follow_step(self) -> float:
+        return 0.0
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        await asyncio.sleep(min(seconds, 0.005))
+
+
 class StubApi:
     """Deployments, pods, quotas and nodes in memory, with versions, watches and a scale
     subresource.
@@ -69,7 +93,14 @@ class StubApi:
     `scale`, `version` and so on, also followed by ` in <namespace>`.
     """
 
-    def __init__(self) -> None:
+    status = staticmethod(status)
+    lines = staticmethod(lines)
+    drop = staticmethod(drop)
+    silence = staticmethod(silence)
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.clock = QuickClock()
         self.version = 100
         self.objects: dict[tuple[str, str, str], dict[str, Any]] = {}
         self.history: list[tuple[int, str, str, dict[str, Any]]] = []
@@ -96,6 +127,54 @@ class StubApi:
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
+
+    @asynccontextmanager
+    async def cluster(self, *namespaces: str, wait: bool = True, **more: Any) -> Any:
+        """The product connected to this server; it watches these namespaces, and by default has
+        seen them.
+        """
+        async with Cluster.connect(self.settings(), self.clock, **more) as cluster:
+            if namespaces:
+                cluster.set_namespaces(frozenset(namespaces))
+                assert not wait or await cluster.synced(5.0)
+            yield cluster
+
+    async def client(self, **user: Any) -> Client:
+        return Client(await Access.load(self.settings(**user)), self.clock)
+
+    def settings(
+        self, url: str = "", *, selector: str | None = None, **user: Any
+    ) -> KubernetesSettings:
+        """A kubeconfig for this server, or another; `user` is its user's entry."""
+        config = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "stub",
+            "clusters": [{"name": "stub", "cluster": {"server": url or self.url}}],
+            "users": [{"name": "me", "user": user or {"token": "secret"}}],
+            "contexts": [{"name": "stub", "context": {"cluster": "stub", "user": "me"}}],
+        }
+        path = self.folder / "kubeconfig"
+        path.write_text(json.dumps(config))
+        return KubernetesSettings(kubeconfig=str(path), selector=selector)
+
+    def pool(self, name: str = "research", namespace: str = "tenant-a") -> Pool:
+        return Pool(
+            key=PoolKey(f"{namespace}/{name}"),
+            name=name,
+            tenant=namespace,
+            namespace=namespace,
+            deployment=name,
+            stream="s",
+            consumer="c",
+            behavior=Behavior(scale_up=RULES, scale_down=RULES),
+        )
+
+    async def until(self, holds: Callable[[], object], seconds: float = 5.0) -> None:
+        """Return as soon as the condition holds; fail if it does not in time."""
+        async with asyncio.timeout(seconds):
+            while not holds():
+                await asyncio.sleep(0.002)
 
     def drop_all(self) -> None:
         """Cut every open connection."""
@@ -260,83 +339,9 @@ class StubApi:
         return web.json_response({"metadata": found["metadata"], "spec": found["spec"]})
 
 
-class QuickClock:
-    """Real time for `now`; a sleep only lets other tasks run, and is noted."""
-
-    def __init__(self) -> None:
-        self.slept: list[float] = []
-
-    def now(self) -> float:
-        return time.time()
-
-    def monotonic(self) -> float:
-        return time.monotonic()
-
-    def follow_step(self) -> float:
-        return 0.0
-
-    async def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        await asyncio.sleep(min(seconds, 0.005))
-
-
-class Kit:
-    """What the tests build from."""
-
-    status = staticmethod(status)
-    lines = staticmethod(lines)
-    drop = staticmethod(drop)
-    silence = staticmethod(silence)
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def settings(self, url: str, *, selector: str | None = None, **user: Any) -> KubernetesSettings:
-        """A kubeconfig for that server; `user` is its user's entry."""
-        config = {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "current-context": "stub",
-            "clusters": [{"name": "stub", "cluster": {"server": url}}],
-            "users": [{"name": "me", "user": user or {"token": "secret"}}],
-            "contexts": [{"name": "stub", "context": {"cluster": "stub", "user": "me"}}],
-        }
-        path = self.folder / "kubeconfig"
-        path.write_text(json.dumps(config))
-        return KubernetesSettings(kubeconfig=str(path), selector=selector)
-
-    def pool(self, name: str = "research", namespace: str = "tenant-a") -> Pool:
-        return Pool(
-            key=PoolKey(f"{namespace}/{name}"),
-            name=name,
-            tenant=namespace,
-            namespace=namespace,
-            deployment=name,
-            stream="s",
-            consumer="c",
-            behavior=Behavior(scale_up=RULES, scale_down=RULES),
-        )
-
-    async def until(self, holds: Callable[[], object], seconds: float = 5.0) -> None:
-        """Return as soon as the condition holds; fail if it does not in time."""
-        async with asyncio.timeout(seconds):
-            while not holds():
-                await asyncio.sleep(0.002)
-
-
 @pytest.fixture
-async def api() -> AsyncIterator[StubApi]:
-    stub = StubApi()
+async def api(tmp_path: Path) -> AsyncIterator[StubApi]:
+    stub = StubApi(tmp_path)
     await stub.start()
     yield stub
     await stub.stop()
-
-
-@pytest.fixture
-def quick() -> QuickClock:
-    return QuickClock()
-
-
-@pytest.fixture
-def kit(tmp_path: Path) -> Kit:
-    return Kit(tmp_path)

@@ -36,25 +36,22 @@ def replicas(cluster: Cluster, pool: Any) -> int | None:
 
 @pytest.mark.parametrize("kind", ["deployments", "pods", "resourcequotas", "events", "nodes"])
 async def test_a_list_nested_too_deep_is_unreadable_and_the_next_one_counts(
-    api: Any, kit: Any, quick: Any, kind: str
+    api: Any, kind: str
 ) -> None:
     api.deployment("tenant-a", "research", 1)
     text = f'{{"metadata":{{"resourceVersion":"1"}},"items":[{DEEP}]}}'
-    api.once[f"list {kind}"].append(kit.lines(text))
-    async with Cluster.connect(kit.settings(api.url), quick) as cluster:
-        cluster.set_namespaces(A)
-        await kit.until(lambda: api.count(f"list {kind}") == 2)
+    api.once[f"list {kind}"].append(api.lines(text))
+    async with api.cluster("tenant-a", wait=False) as cluster:
+        await api.until(lambda: api.count(f"list {kind}") == 2)
         assert await cluster.synced(5.0)
-        assert replicas(cluster, kit.pool()) == 1
+        assert replicas(cluster, api.pool()) == 1
 
 
-async def client_of(api: Any, kit: Any, quick: Any) -> Client:
-    return Client(await Access.load(kit.settings(api.url)), quick)
+async def client_of(api: Any) -> Client:
+    return await api.client()
 
 
-async def test_a_refusal_without_end_is_read_only_at_its_beginning(
-    api: Any, kit: Any, quick: Any
-) -> None:
+async def test_a_refusal_without_end_is_read_only_at_its_beginning(api: Any) -> None:
     ended = asyncio.Event()
 
     async def refuse(request: web.Request) -> web.StreamResponse:
@@ -67,7 +64,7 @@ async def test_a_refusal_without_end_is_read_only_at_its_beginning(
             ended.set()
 
     api.always["version"] = refuse
-    client = await client_of(api, kit, quick)
+    client = await client_of(api)
     with pytest.raises(ApiError):
         await client.call("GET", "/version", kind="version")
     async with asyncio.timeout(5):
@@ -75,9 +72,7 @@ async def test_a_refusal_without_end_is_read_only_at_its_beginning(
     await client.close()
 
 
-async def test_an_answer_without_end_is_cut_off_at_the_limit(
-    api: Any, kit: Any, quick: Any
-) -> None:
+async def test_an_answer_without_end_is_cut_off_at_the_limit(api: Any) -> None:
     sent = 0
     ended = asyncio.Event()
 
@@ -93,7 +88,7 @@ async def test_an_answer_without_end_is_cut_off_at_the_limit(
             ended.set()
 
     api.always["list pods"] = endless
-    client = await client_of(api, kit, quick)
+    client = await client_of(api)
     with pytest.raises(TooLargeError, match="67,108,864 are read at most"):
         await listed(client)
     async with asyncio.timeout(5):
@@ -111,7 +106,7 @@ async def test_an_answer_without_end_is_cut_off_at_the_limit(
     ],
 )
 async def test_a_list_without_end_is_left_at_a_limit_that_is_named(
-    api: Any, kit: Any, quick: Any, case: tuple[ListLimits, int, str]
+    api: Any, case: tuple[ListLimits, int, str]
 ) -> None:
     limits, items, words = case
 
@@ -121,7 +116,7 @@ async def test_a_list_without_end_is_left_at_a_limit_that_is_named(
         return web.json_response({"metadata": meta, "items": found})
 
     api.always["list pods"] = endless
-    client = await client_of(api, kit, quick)
+    client = await client_of(api)
     with pytest.raises(TooLargeError, match=words):
         await listed(client, limits)
     assert api.count("list pods") <= 50
@@ -135,23 +130,20 @@ def test_the_limits_are_far_above_real_clusters() -> None:
     assert limits.size_bytes > 100_000 * 5_000
 
 
-async def test_a_list_that_is_too_large_is_unknown_and_read_again_rarely(
-    api: Any, kit: Any, quick: Any
-) -> None:
+async def test_a_list_that_is_too_large_is_unknown_and_read_again_rarely(api: Any) -> None:
     async def huge(_request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Length": str(600 * 10**6)})
         await response.prepare(_request)
         return response
 
     api.always["list pods"] = huge
-    async with Cluster.connect(kit.settings(api.url), quick) as cluster:
-        cluster.set_namespaces(A)
-        await kit.until(lambda: api.count("list pods") == 2)
-        unknown = cluster.workloads.pods(kit.pool())
+    async with api.cluster("tenant-a", wait=False) as cluster:
+        await api.until(lambda: api.count("list pods") == 2)
+        unknown = cluster.workloads.pods(api.pool())
     assert isinstance(unknown, Absent)
     assert unknown.why is Why.UNREADABLE
     assert "600,000,000 bytes or more" in unknown.detail
-    assert any(60 <= seconds <= 120 for seconds in quick.slept)
+    assert any(60 <= seconds <= 120 for seconds in api.clock.slept)
 
 
 class SecondLook:
@@ -168,29 +160,27 @@ class SecondLook:
 
 
 async def test_an_empty_list_of_pods_that_were_there_is_believed_at_the_second_look_only(
-    api: Any, kit: Any, quick: Any
+    api: Any,
 ) -> None:
     for number in range(5):
         api.pod("tenant-a", f"research-{number}", "research")
-    async with Cluster.connect(kit.settings(api.url), quick) as cluster:
-        cluster.set_namespaces(A)
-        assert await cluster.synced(5.0)
-        look = SecondLook(cluster, kit.pool())
+    async with api.cluster("tenant-a") as cluster:
+        look = SecondLook(cluster, api.pool())
         api.once["list pods"].append(look.empty)
-        api.once["watch pods"].append(kit.status(410, "Expired", "too old"))
-        await kit.until(lambda: api.count("watch pods") == 1)
+        api.once["watch pods"].append(api.status(410, "Expired", "too old"))
+        await api.until(lambda: api.count("watch pods") == 1)
         api.drop_all()
-        await kit.until(lambda: api.count("list pods") == 3)
-        await kit.until(lambda: isinstance(cluster.workloads.pods(kit.pool()), Fresh))
-        again = cluster.workloads.pods(kit.pool())
+        await api.until(lambda: api.count("list pods") == 3)
+        await api.until(lambda: isinstance(cluster.workloads.pods(api.pool()), Fresh))
+        again = cluster.workloads.pods(api.pool())
         assert isinstance(again, Fresh)
         assert again.value.ready == 5, "one empty answer changed nothing"
         api.once["list pods"].extend([look.empty, look.empty])
-        api.once["watch pods"].append(kit.status(410, "Expired", "too old"))
+        api.once["watch pods"].append(api.status(410, "Expired", "too old"))
         api.drop_all()
-        await kit.until(lambda: api.count("list pods") == 5)
-        await kit.until(lambda: isinstance(cluster.workloads.pods(kit.pool()), Fresh))
-        gone = cluster.workloads.pods(kit.pool())
+        await api.until(lambda: api.count("list pods") == 5)
+        await api.until(lambda: isinstance(cluster.workloads.pods(api.pool()), Fresh))
+        gone = cluster.workloads.pods(api.pool())
         assert isinstance(gone, Fresh)
         assert gone.value.ready == 0, "two empty answers are believed"
     doubted = look.seen[-1]
@@ -199,20 +189,16 @@ async def test_an_empty_list_of_pods_that_were_there_is_believed_at_the_second_l
     assert doubted.detail == "the list of pods came back empty, and 5 were known; it is read again"
 
 
-async def test_pods_that_were_seen_to_end_need_no_second_look(
-    api: Any, kit: Any, quick: Any
-) -> None:
+async def test_pods_that_were_seen_to_end_need_no_second_look(api: Any) -> None:
     api.pod("tenant-a", "research-1", "research")
-    async with Cluster.connect(kit.settings(api.url), quick) as cluster:
-        cluster.set_namespaces(A)
-        assert await cluster.synced(5.0)
-        await kit.until(lambda: api.count("watch pods") == 1)
+    async with api.cluster("tenant-a") as cluster:
+        await api.until(lambda: api.count("watch pods") == 1)
         api.delete("pods", "tenant-a", "research-1")
-        await kit.until(lambda: cluster.workloads.pods(kit.pool()).value.ready == 0)
-        api.once["watch pods"].append(kit.status(410, "Expired", "too old"))
+        await api.until(lambda: cluster.workloads.pods(api.pool()).value.ready == 0)
+        api.once["watch pods"].append(api.status(410, "Expired", "too old"))
         api.drop_all()
-        await kit.until(lambda: api.count("list pods") == 2)
-        await kit.until(lambda: api.count("watch pods") == 3)
+        await api.until(lambda: api.count("list pods") == 2)
+        await api.until(lambda: api.count("watch pods") == 3)
         assert api.count("list pods") == 2
 
 
@@ -221,15 +207,15 @@ CANARY = "canary-7f3a"
 
 @pytest.mark.parametrize("proxied", [False, True])
 async def test_a_secret_in_an_address_is_never_repeated(
-    kit: Any, quick: Any, caplog: pytest.LogCaptureFixture, *, proxied: bool
+    api: Any, caplog: pytest.LogCaptureFixture, *, proxied: bool
 ) -> None:
     caplog.set_level("DEBUG")
     secret = f"http://mara:{CANARY}@127.0.0.1:{free_port()}"
-    settings = kit.settings("http://api.example:6443" if proxied else secret)
+    settings = api.settings("http://api.example:6443" if proxied else secret)
     access = await Access.load(settings)
     if proxied:
         access.configuration.proxy = secret
-    client = Client(access, quick)
+    client = Client(access, api.clock)
     with pytest.raises(KubeError) as failed:
         await client.call("GET", "/version", kind="version")
     await client.close()
@@ -253,12 +239,12 @@ def stranger(tmp_path: Path) -> ssl.SSLContext:
 
 
 async def test_a_certificate_of_another_authority_is_named_without_secrets(
-    kit: Any, quick: Any, stranger: ssl.SSLContext
+    api: Any, stranger: ssl.SSLContext
 ) -> None:
     server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0, ssl=stranger)
     port = server.sockets[0].getsockname()[1]
-    settings = kit.settings(f"https://127.0.0.1:{port}", token=CANARY)
-    client = Client(await Access.load(settings), quick)
+    settings = api.settings(f"https://127.0.0.1:{port}", token=CANARY)
+    client = Client(await Access.load(settings), api.clock)
     async with server:
         with pytest.raises(UnreachableError) as failed:
             await client.call("GET", "/version", kind="version")

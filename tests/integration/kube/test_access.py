@@ -19,6 +19,7 @@ from controller.kube.cluster import Cluster
 from controller.kube.errors import ApiError, ConfigError, KubeError, TimedOutError
 from controller.model.readings import Fresh
 from controller.model.settings import KubernetesSettings
+from integration.kube.conftest import QuickClock
 
 UNTRUSTED = """
 clusters: [{name: a, cluster: {server: "https://127.0.0.1:1", certificate-authority: /nowhere}}]
@@ -28,12 +29,12 @@ current-context: a
 """
 
 
-def only(token: str, api: Any, kit: Any) -> None:
+def only(token: str, api: Any) -> None:
     """From now on the server accepts only this token."""
 
     async def check(request: web.Request) -> Any:
         if request.headers.get("Authorization") != f"Bearer {token}":
-            return await kit.status(401, "Unauthorized", "Unauthorized")(request)
+            return await api.status(401, "Unauthorized", "Unauthorized")(request)
         kind = request.path.rsplit("/", 1)[-1]
         if "watch" in request.query:
             return await api._watch(request, kind, "tenant-a")
@@ -47,36 +48,34 @@ def only(token: str, api: Any, kit: Any) -> None:
     api.always["version"] = check
 
 
-async def test_a_renewed_token_file_needs_no_restart(
-    api: Any, kit: Any, quick: Any, tmp_path: Path
-) -> None:
+async def test_a_renewed_token_file_needs_no_restart(api: Any, tmp_path: Path) -> None:
     token = tmp_path / "token"
     token.write_text("one\n")
-    only("one", api, kit)
+    only("one", api)
     api.deployment("tenant-a", "research", 1)
-    async with Cluster.connect(kit.settings(api.url, tokenFile=str(token)), quick) as cluster:
+    async with Cluster.connect(api.settings(tokenFile=str(token)), api.clock) as cluster:
         cluster.set_namespaces(frozenset({"tenant-a"}))
         assert await cluster.synced(5.0)
         token.write_text("two\n")
-        only("two", api, kit)
+        only("two", api)
         api.deployment("tenant-a", "research", 2)
         api.drop_all()
 
         def seen() -> bool:
-            reading = cluster.workloads.workload(kit.pool())
+            reading = cluster.workloads.workload(api.pool())
             return isinstance(reading, Fresh) and reading.value.replicas == 2
 
-        await kit.until(seen)
+        await api.until(seen)
         assert api.count("list deployments") == 1, "the watch resumed with the new token"
 
 
-async def test_after_a_401_the_request_is_sent_once_more(api: Any, kit: Any, quick: Any) -> None:
-    api.once["version"].append(kit.status(401, "Unauthorized", "Unauthorized"))
-    access = await Access.load(kit.settings(api.url))
-    client = Client(access, quick)
+async def test_after_a_401_the_request_is_sent_once_more(api: Any) -> None:
+    api.once["version"].append(api.status(401, "Unauthorized", "Unauthorized"))
+    access = await Access.load(api.settings())
+    client = Client(access, api.clock)
     await client.call("GET", "/version", kind="version")
     assert (api.count("version"), access.generation) == (2, 2)
-    api.always["version"] = kit.status(401, "Unauthorized", "Unauthorized")
+    api.always["version"] = api.status(401, "Unauthorized", "Unauthorized")
     with pytest.raises(ApiError) as refused:
         await client.call("GET", "/version", kind="version")
     assert refused.value.status == 401
@@ -84,10 +83,10 @@ async def test_after_a_401_the_request_is_sent_once_more(api: Any, kit: Any, qui
     await client.close()
 
 
-async def test_many_401_at_once_read_the_credentials_once(api: Any, kit: Any, quick: Any) -> None:
-    api.once["version"].extend([kit.status(401, "Unauthorized", "Unauthorized")] * 8)
-    access = await Access.load(kit.settings(api.url))
-    client = Client(access, quick)
+async def test_many_401_at_once_read_the_credentials_once(api: Any) -> None:
+    api.once["version"].extend([api.status(401, "Unauthorized", "Unauthorized")] * 8)
+    access = await Access.load(api.settings())
+    client = Client(access, api.clock)
     await asyncio.gather(*(client.call("GET", "/version", kind="version") for _ in range(8)))
     assert access.generation == 2
     await client.close()
@@ -127,7 +126,7 @@ async def test_credentials_are_read_again_each_minute_and_kept_if_that_fails() -
     assert (access.reread_failure, access.configuration.api_key["BearerToken"]) == ("", "Bearer 3")
 
 
-async def test_an_exec_plugin_is_asked_for_the_token(api: Any, kit: Any, quick: Any) -> None:
+async def test_an_exec_plugin_is_asked_for_the_token(api: Any) -> None:
     said = {
         "apiVersion": "client.authentication.k8s.io/v1",
         "kind": "ExecCredential",
@@ -138,8 +137,8 @@ async def test_an_exec_plugin_is_asked_for_the_token(api: Any, kit: Any, quick: 
         "command": sys.executable,
         "args": ["-c", f"print('''{json.dumps(said)}''')"],
     }
-    only("from-plugin", api, kit)
-    client = Client(await Access.load(kit.settings(api.url, exec=plugin)), quick)
+    only("from-plugin", api)
+    client = await api.client(exec=plugin)
     await client.call("GET", "/version", kind="version")
     await client.close()
 
@@ -166,25 +165,23 @@ def runs(process: str) -> bool:
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
 async def test_an_exec_plugin_that_hangs_is_ended_with_all_that_it_started(
-    api: Any, kit: Any, tmp_path: Path
+    api: Any, tmp_path: Path
 ) -> None:
-    settings = kit.settings(api.url, exec=hanging(tmp_path))
+    settings = api.settings(exec=hanging(tmp_path))
     access = Access(kubeconfig(settings.kubeconfig, None))
     reading = asyncio.create_task(access.renew(0))
-    await kit.until((tmp_path / "pids").exists, 20.0)
+    await api.until((tmp_path / "pids").exists, 20.0)
     processes = (tmp_path / "pids").read_text().split()
     assert all(map(runs, processes))
     reading.cancel()  # a request's own time-out is shorter than that of the plugin
-    await kit.until(lambda: not any(map(runs, processes)))
+    await api.until(lambda: not any(map(runs, processes)))
     with pytest.raises(asyncio.CancelledError):
         await reading
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
-async def test_a_plugin_without_an_answer_is_a_failure_in_words(
-    api: Any, kit: Any, tmp_path: Path
-) -> None:
-    settings = kit.settings(api.url, exec=hanging(tmp_path))
+async def test_a_plugin_without_an_answer_is_a_failure_in_words(api: Any, tmp_path: Path) -> None:
+    settings = api.settings(exec=hanging(tmp_path))
     access = Access(kubeconfig(settings.kubeconfig, None), timeout_s=0.5)
     with pytest.raises(ConfigError, match="does the kubeconfig's exec plugin wait for input"):
         await access.renew(0)
@@ -202,14 +199,14 @@ async def test_a_plugin_without_an_answer_is_a_failure_in_words(
     ],
 )
 async def test_what_a_plugin_prints_is_never_repeated(
-    api: Any, kit: Any, quick: Any, caplog: pytest.LogCaptureFixture, says: str
+    api: Any, caplog: pytest.LogCaptureFixture, says: str
 ) -> None:
     caplog.set_level("DEBUG")
     version = "client.authentication.k8s.io/v1"
     code = f"print({says!r})"
     plugin = {"apiVersion": version, "command": sys.executable, "args": ["-c", code]}
-    only("another", api, kit)
-    client = Client(await Access.load(kit.settings(api.url, exec=plugin)), quick)
+    only("another", api)
+    client = await api.client(exec=plugin)
     with pytest.raises(ApiError) as refused:
         await client.call("GET", "/version", kind="version")
     assert refused.value.status == 401
@@ -259,8 +256,8 @@ async def test_a_kubeconfig_that_cannot_be_used_says_which_and_why(
     assert words in wrong.value.detail
 
 
-async def test_a_context_that_is_not_there_names_the_way_to_find_one(api: Any, kit: Any) -> None:
-    path = kit.settings(api.url).kubeconfig
+async def test_a_context_that_is_not_there_names_the_way_to_find_one(api: Any) -> None:
+    path = api.settings().kubeconfig
     with pytest.raises(ConfigError, match="get-contexts"):
         await Access.load(KubernetesSettings(kubeconfig=path, context="prodction"))
 
@@ -275,9 +272,7 @@ async def test_no_kubeconfig_and_no_cluster_says_what_to_do(
         await Access.load(KubernetesSettings())
 
 
-async def test_broken_certificates_are_an_error_of_configuration(
-    tmp_path: Path, quick: Any
-) -> None:
+async def test_broken_certificates_are_an_error_of_configuration(tmp_path: Path) -> None:
     authority = tmp_path / "ca.crt"
     authority.write_text("not a certificate")
     config = {
@@ -299,12 +294,10 @@ async def test_broken_certificates_are_an_error_of_configuration(
     access = Access(kubeconfig(str(path), None))
     await access.renew(0)
     with pytest.raises(ConfigError, match=r"ca\.crt"):
-        Client(access, quick)
+        Client(access, QuickClock())
 
 
-async def test_a_redirect_to_another_host_does_not_carry_our_token(
-    api: Any, kit: Any, quick: Any
-) -> None:
+async def test_a_redirect_to_another_host_does_not_carry_our_token(api: Any) -> None:
     seen: list[dict[str, str]] = []
 
     async def elsewhere(request: web.Request) -> web.Response:
@@ -322,7 +315,7 @@ async def test_a_redirect_to_another_host_does_not_carry_our_token(
         return web.Response(status=307, headers={"Location": f"http://localhost:{port}/version"})
 
     api.always["version"] = redirect
-    client = Client(await Access.load(kit.settings(api.url)), quick)
+    client = await api.client()
     await client.call("GET", "/version", kind="version")
     assert api.last("version").headers["Authorization"] == "Bearer secret"
     assert len(seen) == 1
@@ -331,7 +324,7 @@ async def test_a_redirect_to_another_host_does_not_carry_our_token(
     await runner.cleanup()
 
 
-async def test_an_answer_that_breaks_off_is_lost(api: Any, kit: Any, quick: Any) -> None:
+async def test_an_answer_that_breaks_off_is_lost(api: Any) -> None:
     async def cut(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Length": "100"})
         await response.prepare(request)
@@ -341,7 +334,7 @@ async def test_an_answer_that_breaks_off_is_lost(api: Any, kit: Any, quick: Any)
         return response
 
     api.always["version"] = cut
-    client = Client(await Access.load(kit.settings(api.url)), quick)
+    client = await api.client()
     with pytest.raises(KubeError, match="connection lost"):
         await client.call("GET", "/version", kind="version")
     await client.close()
@@ -371,7 +364,7 @@ def test_of_the_official_package_only_the_asyncio_client_is_run_and_late(
     assert not [each for each in ended.stdout.splitlines() if each.startswith(loaded)]
 
 
-async def test_a_second_try_has_the_same_deadline(api: Any, kit: Any, quick: Any) -> None:
+async def test_a_second_try_has_the_same_deadline(api: Any) -> None:
     class Slow(Login):
         async def __call__(self, configuration: Any, reload: bool) -> str:
             if self.asked:
@@ -379,10 +372,10 @@ async def test_a_second_try_has_the_same_deadline(api: Any, kit: Any, quick: Any
             configuration.host = api.url
             return await super().__call__(configuration, reload)
 
-    api.always["version"] = kit.status(401, "Unauthorized", "Unauthorized")
+    api.always["version"] = api.status(401, "Unauthorized", "Unauthorized")
     access = Access(Slow())
     await access.renew(0)
-    client = Client(access, quick)
+    client = Client(access, api.clock)
     with pytest.raises(TimedOutError):
         await client.call("GET", "/version", kind="version", timeout_s=0.1)
     assert api.count("version") == 1
@@ -390,13 +383,13 @@ async def test_a_second_try_has_the_same_deadline(api: Any, kit: Any, quick: Any
 
 
 async def test_a_netrc_entry_for_the_server_is_ignored(
-    api: Any, kit: Any, quick: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    api: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login somebody password else\n")
     netrc.chmod(0o600)
     monkeypatch.setenv("NETRC", str(netrc))
-    client = Client(await Access.load(kit.settings(api.url)), quick)
+    client = await api.client()
     await client.call("GET", "/version", kind="version")
     assert api.last("version").headers["Authorization"] == "Bearer secret"
     await client.close()

@@ -198,17 +198,17 @@ async def test_figures_of_unknown_pods_belong_to_no_pool(tmp_path: Path) -> None
         assert trouble((await here.read())["acme/research cpu"])[0] is Why.VIEW_INCOMPLETE
 
 
-async def test_pods_that_are_known_in_part_are_not_counted(api: Any, kit: Any) -> None:
+async def test_pods_that_are_known_in_part_are_not_counted(api: Any) -> None:
     fed, clock = pool("research", CPU), SystemClock()
     api.pod(NAMESPACE, "a", "research")
-    async with Cluster.connect(kit.settings(api.url), clock) as cluster:
+    async with Cluster.connect(api.settings(), clock) as cluster:
         cluster.workloads.prepare([fed])
         cluster.set_namespaces(frozenset({NAMESPACE}))
-        await kit.until(lambda: cluster.workloads.measured_pods(fed))
-        api.always["list pods"] = kit.status(500)
-        api.always["watch pods"] = kit.lines("nonsense")
+        await api.until(lambda: cluster.workloads.measured_pods(fed))
+        api.always["list pods"] = api.status(500)
+        api.always["watch pods"] = api.lines("nonsense")
         api.drop_all()
-        await kit.until(lambda: not cluster.workloads.measured_pods(fed))
+        await api.until(lambda: not cluster.workloads.measured_pods(fed))
 
 
 async def test_each_pool_gets_the_figures_of_its_own_pods(tmp_path: Path) -> None:
@@ -293,7 +293,7 @@ async def test_a_slow_metrics_api_leaves_the_clusters_link_up(tmp_path: Path) ->
 
 @pytest.mark.parametrize("served", [["v1beta1"], ["v1beta1", "v1beta2"], ["v9"]])
 async def test_the_newest_known_version_of_the_custom_metrics_api_is_used(
-    served: list[str], api: Any, kit: Any
+    served: list[str], api: Any
 ) -> None:
     spec = metrics.ObjectMetric(name="load", target=ONE, kind="Namespace", object_name="shared")
     clock = SystemClock()
@@ -306,7 +306,7 @@ async def test_the_newest_known_version_of_the_custom_metrics_api_is_used(
     }
     api.always["list custom.metrics.k8s.io"] = body({"versions": versions})
     api.always["list load in shared"] = body({"items": [item]})
-    async with Cluster.connect(kit.settings(api.url), clock) as cluster:
+    async with Cluster.connect(api.settings(), clock) as cluster:
         fed = [pool("research", spec)]
         async with metric_sources(cluster.client, cluster.workloads, fed, clock, "") as sources:
             [answer] = (await sources[2].read(1.0)).values()
@@ -318,7 +318,7 @@ async def test_the_newest_known_version_of_the_custom_metrics_api_is_used(
     assert path == f"/apis/custom.metrics.k8s.io/{served[-1]}/namespaces/shared/metrics/load"
 
 
-async def test_the_selector_of_a_custom_metric_is_asked_for(api: Any, kit: Any) -> None:
+async def test_the_selector_of_a_custom_metric_is_asked_for(api: Any) -> None:
     specs = (
         metrics.PodsMetric(name="sessions", target=ONE, selector="team=a"),
         metrics.ObjectMetric(
@@ -330,7 +330,7 @@ async def test_the_selector_of_a_custom_metric_is_asked_for(api: Any, kit: Any) 
     api.always["list sessions"] = api.always["list load"] = body({"items": [item, item]})
     clock, fed = SystemClock(), [pool("research", *specs)]
     async with (
-        Cluster.connect(kit.settings(api.url), clock) as cluster,
+        Cluster.connect(api.settings(), clock) as cluster,
         metric_sources(cluster.client, cluster.workloads, fed, clock, "app=x") as sources,
     ):
         answers = {key.name: each for key, each in (await sources[2].read(1.0)).items()}
@@ -344,12 +344,12 @@ async def test_the_selector_of_a_custom_metric_is_asked_for(api: Any, kit: Any) 
 
 
 @pytest.mark.parametrize("odd", [b"{}", b"null", b"[]", b"", b'{"items":null}', b'{"items":[1]}'])
-async def test_a_list_without_its_items_is_no_list(odd: bytes, api: Any, kit: Any) -> None:
+async def test_a_list_without_its_items_is_no_list(odd: bytes, api: Any) -> None:
     clock = SystemClock()
     api.always["list active"] = body(odd)
     fed = [pool("research", metrics.ExternalMetric(name="active", target=ONE))]
     async with (
-        Cluster.connect(kit.settings(api.url), clock) as cluster,
+        Cluster.connect(api.settings(), clock) as cluster,
         metric_sources(cluster.client, cluster.workloads, fed, clock, "") as sources,
     ):
         [answer] = (await sources[1].read(1.0)).values()

@@ -80,20 +80,20 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize("code", REFUSALS)
-async def test_a_refusal_is_said_in_words(api: Any, kit: Any, quick: Any, code: int) -> None:
+async def test_a_refusal_is_said_in_words(api: Any, code: int) -> None:
     message, words = REFUSALS[code]
     api.always["log"] = status(code, "", message)
-    async with Cluster.connect(kit.settings(api.url), quick) as cluster:
+    async with api.cluster() as cluster:
         with pytest.raises(PodLogError, match=words):
             await cluster.logs.tail("tenant-a", "p")
 
 
-async def test_an_endless_line_is_cut_and_said_to_be(api: Any, kit: Any, quick: Any) -> None:
+async def test_an_endless_line_is_cut_and_said_to_be(api: Any) -> None:
     async def answer(request: web.Request) -> web.Response:
         return web.Response(body=b"x" * int(request.query["limitBytes"]))
 
     api.always["log"] = answer
-    async with Cluster.connect(kit.settings(api.url), quick) as cluster:
+    async with api.cluster() as cluster:
         log = await cluster.logs.tail("tenant-a", "p")
     assert log.is_cut
     assert len(log.lines) == 1

@@ -20,6 +20,7 @@ from controller.model.readings import Absent, Fresh, Reading, Why
 from controller.model.settings import KubernetesSettings
 from controller.planning.inputs import read_freeze
 from fakes.cluster import ApiFault, SimCluster
+from integration.kube.conftest import QuickClock
 from support.stateful import create_statefulset
 
 
@@ -33,10 +34,10 @@ async def sim() -> AsyncIterator[SimCluster]:
 
 
 @pytest.fixture
-async def cluster(sim: SimCluster, tmp_path: Path, quick: Any) -> AsyncIterator[Cluster]:
+async def cluster(sim: SimCluster, tmp_path: Path) -> AsyncIterator[Cluster]:
     path = tmp_path / "kubeconfig"
     sim.write_kubeconfig(path)
-    async with Cluster.connect(KubernetesSettings(kubeconfig=str(path)), quick) as connected:
+    async with Cluster.connect(KubernetesSettings(kubeconfig=str(path)), QuickClock()) as connected:
         connected.set_namespaces(frozenset({"tenant-a", "tenant-b"}))
         assert await connected.synced(5.0)
         yield connected
@@ -67,9 +68,9 @@ async def scaled(cluster: Cluster, pool: Pool, replicas: int) -> OutcomeKind:
 
 
 async def test_a_deployment_and_a_stateful_set_of_one_name_are_two_workloads(
-    cluster: Cluster, sim: SimCluster, kit: Any
+    cluster: Cluster, sim: SimCluster, api: Any
 ) -> None:
-    plain, stateful = kit.pool(), replace(kit.pool(), deployment="", statefulset="research")
+    plain, stateful = api.pool(), replace(api.pool(), deployment="", statefulset="research")
     changes: list[tuple[str, WorkloadName]] = []
     create_statefulset(sim, "research", "tenant-a", podManagementPolicy="Parallel")
     cluster.workloads.prepare([plain, stateful])
@@ -77,19 +78,19 @@ async def test_a_deployment_and_a_stateful_set_of_one_name_are_two_workloads(
     cluster.workloads.on_change(lambda namespace, changed: changes.append((namespace, changed)))
     assert await cluster.synced(5.0)
     assert await scaled(cluster, stateful, 3) is OutcomeKind.APPLIED
-    await kit.until(lambda: ready(cluster.workloads.pods(stateful)) == 3, 20.0)
+    await api.until(lambda: ready(cluster.workloads.pods(stateful)) == 3, 20.0)
     items = pods(cluster.workloads.pods(stateful)).items
     assert [each.ordinal for each in items] == [0, 1, 2]
     assert workload(cluster.workloads.workload(stateful)).first_ordinal == 0
     assert workload(cluster.workloads.workload(plain)).replicas == 1
-    await kit.until(lambda: ready(cluster.workloads.pods(plain)) == 1, 20.0)
+    await api.until(lambda: ready(cluster.workloads.pods(plain)) == 1, 20.0)
     assert ("tenant-a", WorkloadName("research", WorkloadKind.STATEFUL_SET)) in changes
 
 
 async def test_the_annotation_of_a_stateful_set_freezes_it(
-    cluster: Cluster, sim: SimCluster, kit: Any
+    cluster: Cluster, sim: SimCluster, api: Any
 ) -> None:
-    stateful = replace(kit.pool(), deployment="", statefulset="db")
+    stateful = replace(api.pool(), deployment="", statefulset="db")
     create_statefulset(sim, "db", "tenant-a")
     cluster.workloads.prepare([stateful])
     cluster.set_namespaces(frozenset({"tenant-a"}))
@@ -102,24 +103,24 @@ async def test_the_annotation_of_a_stateful_set_freezes_it(
         freeze = read_freeze(workload(cluster.workloads.workload(stateful)), stateful.key)
         return freeze is not None and freeze.why == "the auditors are here"
 
-    await kit.until(frozen)
+    await api.until(frozen)
 
 
 async def test_a_write_whose_answer_breaks_off_is_unknown_until_the_watch_shows_it(
-    cluster: Cluster, sim: SimCluster, kit: Any
+    cluster: Cluster, sim: SimCluster, api: Any
 ) -> None:
-    pool = kit.pool()
-    await kit.until(lambda: workload(cluster.workloads.workload(pool)).ready == 1, 20.0)
+    pool = api.pool()
+    await api.until(lambda: workload(cluster.workloads.workload(pool)).ready == 1, 20.0)
     sim.faults.add(ApiFault(verb="patch", cut=True, times=1))
     assert await scaled(cluster, pool, 3) is OutcomeKind.UNKNOWN
-    await kit.until(lambda: workload(cluster.workloads.workload(pool)).replicas == 3)
+    await api.until(lambda: workload(cluster.workloads.workload(pool)).replicas == 3)
 
 
-async def test_a_deleted_deployment_is_missing(cluster: Cluster, kit: Any) -> None:
+async def test_a_deleted_deployment_is_missing(cluster: Cluster, api: Any) -> None:
     path = "/apis/apps/v1/namespaces/tenant-a/deployments/research"
     await cluster.client.call("DELETE", path, kind="test")
-    pool = kit.pool()
-    await kit.until(lambda: isinstance(cluster.workloads.workload(pool), Absent))
+    pool = api.pool()
+    await api.until(lambda: isinstance(cluster.workloads.workload(pool), Absent))
     gone = cluster.workloads.workload(pool)
     assert isinstance(gone, Absent)
     assert gone.why is Why.OBJECT_MISSING

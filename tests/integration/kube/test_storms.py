@@ -50,15 +50,15 @@ class StoryClock:
         await asyncio.sleep(0)
 
 
-async def reflecting(api: Any, kit: Any, clock: StoryClock, seed: int) -> tuple[Client, Reflector]:
-    client = Client(await Access.load(kit.settings(api.url)), clock)
+async def reflecting(api: Any, clock: StoryClock, seed: int) -> tuple[Client, Reflector]:
+    client = Client(await Access.load(api.settings()), clock)
     target, view = WatchTarget(kind="deployments", path=PATH), WorkloadView(lambda _name: None)
     return client, Reflector(client, target, view, rng=random.Random(seed))
 
 
-async def story(api: Any, kit: Any, seed: int) -> tuple[StoryClock, int]:
+async def story(api: Any, seed: int) -> tuple[StoryClock, int]:
     clock = StoryClock()
-    client, reflector = await reflecting(api, kit, clock, seed)
+    client, reflector = await reflecting(api, clock, seed)
     task = asyncio.create_task(reflector.run())
     async with asyncio.timeout(20):
         await clock.over.wait()
@@ -94,97 +94,91 @@ FAULTS = [
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_five_minutes_without_a_server_bring_few_requests(
-    api: Any, kit: Any, fault: str
-) -> None:
+async def test_five_minutes_without_a_server_bring_few_requests(api: Any, fault: str) -> None:
     bound = 90
     match fault:
         case "away":
             await api.stop()
         case "500":
-            api.always["list deployments"] = kit.status(500, "InternalError", "no")
+            api.always["list deployments"] = api.status(500, "InternalError", "no")
         case "dropping":
-            api.always["list deployments"] = kit.drop
+            api.always["list deployments"] = api.drop
         case "empty watch":
-            api.always["watch deployments"] = kit.lines()
+            api.always["watch deployments"] = api.lines()
         case "410":
-            api.always["watch deployments"] = kit.status(410, "Expired", "too old")
+            api.always["watch deployments"] = api.status(410, "Expired", "too old")
         case "410 line":
-            api.always["watch deployments"] = kit.lines(gone())
+            api.always["watch deployments"] = api.lines(gone())
         case "line, then 410":
             bookmark = {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "900"}}}
-            api.always["watch deployments"] = kit.lines(bookmark, gone())
+            api.always["watch deployments"] = api.lines(bookmark, gone())
         case "torn":
             api.always["watch deployments"] = torn
         case _:
-            wish = kit.status(503, "ServiceUnavailable", "no", retry_after=20)
+            wish = api.status(503, "ServiceUnavailable", "no", retry_after=20)
             api.always["list deployments"] = wish
             bound = 16
-    clock, requests = await story(api, kit, 1)
+    clock, requests = await story(api, 1)
     assert 8 <= requests <= bound
     if fault == "away":
-        other, _ = await story(api, kit, 2)
+        other, _ = await story(api, 2)
         assert clock.slept[:10] != other.slept[:10], "two of them do not come back together"
     longest = WATCH_RETRY_MOST_S + (20.0 if fault.startswith("503") else 0.0)
     assert max(clock.slept) <= longest, "found again within the cap"
 
 
-async def test_after_a_refusal_the_server_is_asked_less_often(api: Any, kit: Any) -> None:
-    api.always["list deployments"] = kit.status(403, "Forbidden", "no")
-    clock, requests = await story(api, kit, 1)
+async def test_after_a_refusal_the_server_is_asked_less_often(api: Any) -> None:
+    api.always["list deployments"] = api.status(403, "Forbidden", "no")
+    clock, requests = await story(api, 1)
     least, most = REFUSED_WAIT_S
     assert requests <= AWAY_S / least + 1
     assert all(least <= seconds <= most for seconds in clock.slept)
 
 
-async def test_after_the_server_is_back_the_view_is_fresh_again(api: Any, kit: Any) -> None:
+async def test_after_the_server_is_back_the_view_is_fresh_again(api: Any) -> None:
     clock = StoryClock()
-    api.once["list deployments"].extend([kit.status(500, "InternalError", "no")] * 12)
-    client, reflector = await reflecting(api, kit, clock, 3)
+    api.once["list deployments"].extend([api.status(500, "InternalError", "no")] * 12)
+    client, reflector = await reflecting(api, clock, 3)
     task = asyncio.create_task(reflector.run())
-    await kit.until(lambda: isinstance(reflector.freshness.judge(0), Fresh))
+    await api.until(lambda: isinstance(reflector.freshness.judge(0), Fresh))
     assert clock.passed <= 12 * WATCH_RETRY_MOST_S
     task.cancel()
     await client.close()
 
 
-async def test_while_every_watch_is_torn_the_list_still_shows_what_changed(
-    api: Any, kit: Any
-) -> None:
+async def test_while_every_watch_is_torn_the_list_still_shows_what_changed(api: Any) -> None:
     clock = StoryClock()
     api.deployment("tenant-a", "research", 1)
     api.always["watch deployments"] = torn
-    client, reflector = await reflecting(api, kit, clock, 3)
+    client, reflector = await reflecting(api, clock, 3)
     view = reflector._view
     task = asyncio.create_task(reflector.run())
-    await kit.until(lambda: view.get("research"))
+    await api.until(lambda: view.get("research"))
     api.deployment("tenant-a", "research", 7)
-    await kit.until(lambda: view.get("research").replicas == 7)
+    await api.until(lambda: view.get("research").replicas == 7)
     assert clock.passed < 60.0
     task.cancel()
     await client.close()
 
 
-async def test_a_watch_that_opens_and_never_speaks_is_stale_until_a_new_list(
-    api: Any, kit: Any, quick: Any
-) -> None:
+async def test_a_watch_that_opens_and_never_speaks_is_stale_until_a_new_list(api: Any) -> None:
     api.deployment("tenant-a", "research", 1)
     api.always["watch deployments"] = opened_and_silent
     async with asyncio.timeout(10):
-        client = Client(await Access.load(kit.settings(api.url)), quick)
+        client = await api.client()
         view = WorkloadView(lambda _name: None)
         target = WatchTarget(kind="deployments", path=PATH)
         reflector = Reflector(client, target, view, silence_s=0.2)
         freshness = reflector.freshness
         task = asyncio.create_task(reflector.run())
-        await kit.until(lambda: view.get("research"))
+        await api.until(lambda: view.get("research"))
         api.deployment("tenant-a", "research", 9)
-        api.once["list deployments"].append(kit.status(500, "InternalError", "no"))
-        await kit.until(lambda: isinstance(freshness.judge(0), Stale))
+        api.once["list deployments"].append(api.status(500, "InternalError", "no"))
+        await api.until(lambda: isinstance(freshness.judge(0), Stale))
         silent = freshness.judge(0)
         assert isinstance(silent, Stale)
         assert silent.why is Why.VIEW_INCOMPLETE
-        await kit.until(lambda: view.get("research").replicas == 9)
+        await api.until(lambda: view.get("research").replicas == 9)
         task.cancel()
     await client.close()
 
