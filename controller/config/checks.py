@@ -34,7 +34,7 @@ from controller.model.ids import WorkloadKind
 from controller.model.settings import Notice
 from controller.model.text import listed, nearest, quote
 from controller.notation.cron import read_cron
-from controller.notation.formula_syntax import FormulaError, check
+from controller.notation.formula import FormulaError, read_formula
 
 NO_PRICE: Final = "has no price here or in the maintained table: its cost ceiling does not apply"
 NO_READER: Final = "is read by no metric and no formula of this pool: it has no effect"
@@ -149,7 +149,7 @@ def _formula_names(pool: _Plain) -> Sequence[str]:
     """The signals that the formula reads; none if it cannot be read, which the schema reports."""
     formula = _mapping(pool.get("modifiers")).get("formula")
     try:
-        return check(formula).names if isinstance(formula, str) else ()
+        return read_formula(formula).names if isinstance(formula, str) else ()
     except FormulaError:
         return ()
 
@@ -220,7 +220,7 @@ def notices(document: Document, fleet: Fleet) -> Iterator[Notice]:
         if not pool.signals:
             continue
         read = {metric.name for metric in pool.metrics if isinstance(metric, ExternalMetric)}
-        read.update(check(pool.modifiers.formula).names if pool.modifiers else ())
+        read.update(read_formula(pool.modifiers.formula).names if pool.modifiers else ())
         for name in (signal.name for signal in pool.signals if signal.name not in read):
             yield _notice(document, ("pools", index, "signals", name), NO_READER)
 

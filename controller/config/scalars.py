@@ -40,7 +40,7 @@ from controller.model.settings import LONGEST_DURATION_S
 from controller.model.text import clean, nearest
 from controller.model.value import INT32_MAX, INT64_MAX, MILLI
 from controller.notation.cron import read_cron
-from controller.notation.formula_syntax import FormulaError, check
+from controller.notation.formula import FormulaError, read_formula
 from controller.notation.quantity import (
     DECIMAL_PATTERN,
     GO_DURATION_PATTERN,
@@ -277,7 +277,7 @@ def _query(text: str) -> str:
 
 def _formula(text: str) -> str:
     try:
-        check(text)
+        read_formula(text)
     except FormulaError as error:
         raise ValueError(f"cannot be read: {error}") from None
     return text

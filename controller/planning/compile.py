@@ -26,7 +26,7 @@ from controller.model.fleet import (
 from controller.model.ids import PoolKey
 from controller.model.scarcity import LlmModel, RateLimits, Resources
 from controller.model.value import MILLI
-from controller.notation.formula_syntax import CheckedFormula, FormulaError, check
+from controller.notation.formula import Formula, FormulaError, read_formula
 from controller.planning.demand.learned import ASK_EVERY_S
 from controller.planning.demand.native import CALM, PROMPT, THRIFTY
 from controller.planning.inputs import Override, PoolTerms, ScheduledBounds, Tolerance
@@ -109,11 +109,11 @@ def _pool_terms(pool: Pool, tenant: Tenant | None, zone: ZoneInfo) -> PoolTerms:
     )
 
 
-def _formula(pool: Pool) -> CheckedFormula | FormulaError | None:
+def _formula(pool: Pool) -> Formula | FormulaError | None:
     if pool.modifiers is None:
         return None
     try:
-        return check(pool.modifiers.formula)
+        return read_formula(pool.modifiers.formula)
     except FormulaError as error:
         return error
 

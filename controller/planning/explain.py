@@ -7,7 +7,7 @@ from typing import Final
 from controller.model.decision import Code, Decision, Number, Reason
 from controller.model.readings import Why
 from controller.model.servers import named
-from controller.notation.formula_syntax import FormulaFault
+from controller.notation.formula import FormulaFault
 from controller.planning.demand.hpa_metrics import MetricFault
 
 UNKNOWN: Final = "?"

@@ -32,7 +32,7 @@ from controller.model.intents import Intent, IntentKey, IntentKind, Intents, Sco
 from controller.model.memory import PoolMemory
 from controller.model.observation import PoolObservation, Workload
 from controller.notation.cron import CronError, last_firing, read_cron
-from controller.notation.formula_syntax import CheckedFormula, FormulaError
+from controller.notation.formula import Formula, FormulaError
 
 
 class Moment:
@@ -259,7 +259,7 @@ class PoolTerms(msgspec.Struct, frozen=True, gc=False):
     zone: ZoneInfo
     has_metrics: bool
     specs: tuple[MetricSpec, ...]
-    formula: CheckedFormula | FormulaError | None
+    formula: Formula | FormulaError | None
     tolerance: Tolerance
     needs_past: bool
     costs: NativeCosts

@@ -47,8 +47,7 @@ from controller.model.observation import (
     Workload,
 )
 from controller.model.readings import Absent, Fresh, Reading, Why
-from controller.notation.formula_syntax import FormulaError, check
-from controller.planning.formula import compute
+from controller.notation.formula import FormulaError, compute, read_formula
 from property.fleets import BY_DEFAULT, member
 from property.worlds import as_bytes
 from support.planning import plan, seen_pool
@@ -309,7 +308,7 @@ def test_more_use_never_means_fewer_replicas(
 def test_any_text_is_a_number_or_a_mistake_with_a_place(text: str) -> None:
     position = 0
     try:
-        compute(check(text, ["a", "b"]), {"a": 1.5, "b": None})
+        compute(read_formula(text, ["a", "b"]), {"a": 1.5, "b": None})
     except FormulaError as error:
         position = error.position
     assert 0 <= position <= len(text)

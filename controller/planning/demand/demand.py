@@ -33,7 +33,7 @@ from controller.model.observation import (
 )
 from controller.model.readings import Absent, Fresh, Reading, Why
 from controller.model.value import INT64_MAX, MILLI
-from controller.notation.formula_syntax import CheckedFormula, FormulaError
+from controller.notation.formula import Formula, FormulaError, composite_milli
 from controller.planning.demand.hpa_metrics import (
     MetricFault,
     propose_all,
@@ -42,7 +42,6 @@ from controller.planning.demand.hpa_metrics import (
 )
 from controller.planning.demand.learned import learn
 from controller.planning.demand.queue import blindness, cap_redelivered, read_work
-from controller.planning.formula import composite_milli
 from controller.planning.inputs import Moment, PoolInput, PoolTerms
 from controller.planning.values import Demand
 
@@ -215,7 +214,7 @@ class _Measured:
         return MeasuredMetric(spec=spec, reading=reading)
 
     def _computed(
-        self, spec: ExternalMetric, modifiers: Modifiers, formula: CheckedFormula
+        self, spec: ExternalMetric, modifiers: Modifiers, formula: Formula
     ) -> MeasuredMetric:
         """The composite metric. KEDA: a fallback replaces it, and the formula is not computed; with
         fallback.replicas if the formula has no value without its missing metrics.

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from controller.notation.formula_syntax import FormulaError, FormulaFault, parse
+from controller.notation.formula import FormulaError, FormulaFault, read_formula
 from controller.notation.quantity import read_decimal, read_duration, read_whole, spell_duration
 
 NOT_ASCII_DECIMALS = [
@@ -58,6 +58,6 @@ def test_durations_are_read_in_gos_spelling() -> None:
 )
 def test_a_formulas_numbers_are_ascii_digits(text: str, position: int, complaint: str) -> None:
     with pytest.raises(FormulaError) as caught:
-        parse(text)
+        read_formula(text)
     assert (caught.value.fault, caught.value.position) == (FormulaFault.SYNTAX, position)
     assert complaint in str(caught.value)

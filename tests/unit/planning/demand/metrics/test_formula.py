@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import pytest
 
-from controller.notation.formula_syntax import (
+from controller.notation import formula as formulas
+from controller.notation.formula import (
     MAX_FORMULA_CHARACTERS,
     NUMBER_FUNCTIONS,
     ONLY_LISTS,
     WITH_PREDICATE,
     FormulaError,
     FormulaFault,
-    check,
+    composite_milli,
+    read_formula,
 )
-from controller.planning import formula as formulas
-from controller.planning.formula import composite_milli
 
 TRIGGERS = {"queue": 2.0, "backlog": 5.0, "gone": None}
 
 
 def compute(text: str) -> float:
-    return formulas.compute(check(text, TRIGGERS), TRIGGERS)
+    return formulas.compute(read_formula(text, TRIGGERS), TRIGGERS)
 
 
 def fault_of(text: str) -> tuple[FormulaFault, int]:
@@ -183,12 +183,12 @@ def test_a_formula_that_would_exhaust_the_stack_is_refused(text: str) -> None:
 
 
 def test_each_trigger_of_a_formula_is_listed_once() -> None:
-    formula = check("queue + backlog + queue", TRIGGERS)
+    formula = read_formula("queue + backlog + queue", TRIGGERS)
     assert formula.names == ("queue", "backlog")
 
 
 def test_a_trigger_without_a_value_is_an_error_and_not_zero() -> None:
-    formula = check("queue + backlog", TRIGGERS)
+    formula = read_formula("queue + backlog", TRIGGERS)
     with pytest.raises(FormulaError) as caught:
         formulas.compute(formula, {"queue": 1.0})
     assert caught.value.fault is FormulaFault.UNKNOWN_NAME
@@ -214,19 +214,19 @@ def test_every_function_that_takes_a_predicate_is_computed(function: str) -> Non
 
 
 def test_the_composite_metric_is_truncated_to_thousandths() -> None:
-    formula = check("(a + b) / 3")
+    formula = read_formula("(a + b) / 3")
     assert composite_milli(formula, {"a": 1_000, "b": 1_000}) == 666
     assert composite_milli(formula, {"a": -1_000, "b": -1_000}) == -666
 
 
 def test_a_nil_trigger_takes_its_default_else_the_formula_fails() -> None:
     values = {"a": None, "b": 2_000}
-    assert composite_milli(check("(a ?? 5) + b"), values) == 7_000
+    assert composite_milli(read_formula("(a ?? 5) + b"), values) == 7_000
     with pytest.raises(FormulaError):
-        composite_milli(check("a + b"), values)
+        composite_milli(read_formula("a + b"), values)
 
 
 def test_a_composite_metric_beyond_a_quantity_is_an_error() -> None:
     with pytest.raises(FormulaError) as caught:
-        composite_milli(check("10 ** 300"), {})
+        composite_milli(read_formula("10 ** 300"), {})
     assert caught.value.fault is FormulaFault.NOT_A_NUMBER
