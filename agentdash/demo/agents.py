@@ -436,13 +436,10 @@ class DemoProvider:
         words = self._rng.randint(max(1, most // 4), most)
         text = RIGHT if self._rng.random() < model.skill else WRONG
         await asyncio.sleep((model.first_token_s + words / model.tokens_per_s) / self._speed)
-        return _json(200, self._answer(asked, text, words))
-
-    def _answer(self, asked: _ChatRequest, text: str, words: int) -> dict[str, Any]:
         self._answers += 1
         message = {"role": "assistant", "content": text}
         used = asked.input_tokens()
-        return {
+        answer = {
             "id": f"chatcmpl-{self._answers}",
             "object": "chat.completion",
             "created": int(time.time()),
@@ -455,6 +452,7 @@ class DemoProvider:
                 "prompt_tokens_details": {"cached_tokens": 0},
             },
         }
+        return web.json_response(answer)
 
 
 def provider_client(url: str) -> AsyncOpenAI:
@@ -469,13 +467,6 @@ def provider_client(url: str) -> AsyncOpenAI:
     )
 
 
-def _json(
-    status: int, value: dict[str, Any], headers: dict[str, str] | None = None
-) -> web.Response:
-    body = msgspec.json.encode(value)
-    return web.Response(status=status, body=body, content_type="application/json", headers=headers)
-
-
 def _refused(
     status: int,
     message: str,
@@ -484,7 +475,7 @@ def _refused(
     headers: dict[str, str] | None = None,
 ) -> web.Response:
     error = {"message": message, "type": kind, "param": None, "code": code}
-    return _json(status, {"error": error}, headers)
+    return web.json_response({"error": error}, status=status, headers=headers)
 
 
 def _too_many(model: ProviderModel, wait_s: float) -> web.Response:

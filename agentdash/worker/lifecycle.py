@@ -30,7 +30,7 @@ from agentdash.worker.session import (
     StoreUnavailableError,
 )
 from agentdash.worker.settings import WorkerSettings
-from agentdash.worker.state import Presence, ProbeAnswer, UsageReports, WorkerMetrics, serving
+from agentdash.worker.state import Presence, UsageReports, WorkerMetrics, serving
 from agentdash.worker.stores import (
     Checkpoints,
     NatsLink,
@@ -155,26 +155,26 @@ class WorkerLife:
             self._marks[step] = time.time()
             self._presence.changed()
 
-    def healthz(self) -> ProbeAnswer:
+    def healthz(self) -> tuple[str, str]:
         """Not alive: the process hangs, or has lost all slots, and only a restart helps."""
         lost, slots = len(self._desk.room.lost), self._settings.slots
         words = f"{lost} of {slots} slots lost to agents that do not end" if lost else ""
         silent_s = time.monotonic() - self._beat_at
         if silent_s > HANGS_AFTER_S:
-            return ProbeAnswer(f"no heartbeat for {silent_s:.0f} s")
-        return ProbeAnswer(words if lost >= slots else "", words)
+            return f"no heartbeat for {silent_s:.0f} s", ""
+        return words if lost >= slots else "", words
 
-    def readyz(self) -> ProbeAnswer:
+    def readyz(self) -> tuple[str, str]:
         """Not ready: it starts, it stops, or NATS is away. Orders not to pull are no reason: a
         ReplicaSet deletes the pods first that are not ready, and so a busy worker.
         """
         if self._is_stopping:
-            return ProbeAnswer("the worker stops")
+            return "the worker stops", ""
         nats = f"nats: {self._link.problem}" if self._link.problem else ""
         if not self._is_registered:
-            return ProbeAnswer(nats or "not registered yet")
+            return nats or "not registered yet", ""
         told = f"told not to pull: {self._because or 'by its pool'}"
-        return ProbeAnswer(nats, "" if self._may_pull else told)
+        return nats, "" if self._may_pull else told
 
     def startup(self) -> dict[str, object]:
         """What the start waits for, and the Unix seconds at which each of its steps was reached."""

@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 from aiohttp import web
@@ -341,22 +341,16 @@ class UsageReports:
 SHUTDOWN_S: Final = 1.0
 
 
-class ProbeAnswer(NamedTuple):
-    """Why a worker is not alive or not ready, empty if it is; and what is said beside `ok`."""
-
-    problem: str
-    remark: str = ""
-
-
 @asynccontextmanager
 async def serving(
     address: tuple[str, int],
     registry: CollectorRegistry,
-    probes: Mapping[str, Callable[[], ProbeAnswer]],
+    probes: Mapping[str, Callable[[], tuple[str, str]]],
     startup: Callable[[], dict[str, object]],
 ) -> AsyncIterator[str]:
-    """Serve while the block runs, the probes by their paths; yields the URL. Port 0 takes a free
-    port. Raises WorkerSettingsError if the address cannot be listened on.
+    """Serve while the block runs; yields the URL. Port 0 takes a free port. `probes`, by their
+    paths, say why a worker is not alive or not ready, nothing if it is, and what is said beside ok.
+    Raises WorkerSettingsError if the address cannot be listened on.
     """
 
     async def answer(request: web.Request) -> web.Response:

@@ -29,22 +29,20 @@ LOADED = (
     *("controller.config.document", "controller.wiring", "controller.daemon"),
 )
 PATIENCE_S = 20.0
-_MOST = 1_000_000
-_FAMILY = (socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
 
 class Forked:
     """As asyncio.subprocess.Process, with pipes for its output."""
 
-    def __init__(self, pid: int, asked: socket.socket) -> None:
+    def __init__(self, pid: int, told: asyncio.StreamReader, asked: asyncio.StreamWriter) -> None:
         self.pid = pid
         self.returncode: int | None = None
         self.stdout, self.stderr = asyncio.StreamReader(), asyncio.StreamReader()
-        self._ended = asyncio.create_task(self._reap(asked))
+        self._ended = asyncio.create_task(self._reap(told, asked))
 
-    async def _reap(self, asked: socket.socket) -> int:
-        with asked:
-            status = await asyncio.get_running_loop().sock_recv(asked, 64)
+    async def _reap(self, told: asyncio.StreamReader, asked: asyncio.StreamWriter) -> int:
+        status = await told.readline()
+        asked.close()
         self.returncode = os.waitstatus_to_exitcode(int(status))
         return self.returncode
 
@@ -71,16 +69,17 @@ async def forked(
 ) -> Forked:
     """`python -m` these arguments, with an empty standard input."""
     loop = asyncio.get_running_loop()
-    asked = socket.socket(*_FAMILY)
-    asked.setblocking(False)
-    await loop.sock_connect(asked, _server())
+    asked = socket.socket(socket.AF_UNIX)
+    asked.connect(_server())
     (read_out, out), (read_error, error) = os.pipe(), os.pipe()
-    words = json.dumps([arguments, str(cwd or Path.cwd()), dict(env)]).encode()
+    words = json.dumps([arguments, str(cwd or Path.cwd()), dict(env)]).encode() + b"\n"
     files = [os.open(os.devnull, os.O_RDONLY), out, error]
-    socket.send_fds(asked, [words], files)
+    socket.send_fds(asked, [b"+"], files)
+    asked.sendall(words)
     for each in files:
         os.close(each)
-    process = Forked(int(await loop.sock_recv(asked, 64)), asked)
+    told, answered = await asyncio.open_connection(sock=asked)
+    process = Forked(int(await told.readline()), told, answered)
     for stream, end in ((process.stdout, read_out), (process.stderr, read_error)):
         await loop.connect_read_pipe(
             lambda stream=stream: asyncio.StreamReaderProtocol(stream),  # type: ignore[misc]
@@ -146,7 +145,7 @@ def _serve(address: str) -> None:
     signal.set_wakeup_fd(wake)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     running: dict[int, socket.socket] = {}
-    with socket.socket(*_FAMILY) as listening:
+    with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(address)
         listening.listen(100)
         os.write(1, b"ready\n")
@@ -156,15 +155,17 @@ def _serve(address: str) -> None:
                 os.read(woken, 1000)
                 while running and (found := os.waitpid(-1, os.WNOHANG))[0]:
                     with running.pop(found[0]) as asked:
-                        asked.send(b"%d" % found[1])
+                        asked.sendall(b"%d\n" % found[1])
             if listening in ready:
                 asked, _ = listening.accept()
-                words, files, _, _ = socket.recv_fds(asked, _MOST, 3)
+                _, files, _, _ = socket.recv_fds(asked, 1, 3)
+                with asked.makefile("rb") as lines:
+                    words = lines.readline()
                 pid = os.fork()
                 if not pid:
                     break
                 running[pid] = asked
-                asked.send(b"%d" % pid)
+                asked.sendall(b"%d\n" % pid)
                 for each in files:
                     os.close(each)
             if 0 in ready:
