@@ -17,8 +17,8 @@ _RANKS: Final = {severity: float(rank) for rank, severity in enumerate(Severity)
 
 
 class FindingRow(NamedTuple):
-    """A finding and what it leads to: `why` of a pool, `pools` of a tenant, `health` of a
-    connection; empty where only the finding itself can be shown in full.
+    """A finding and what it leads to: `why` of a pool, `pools` of a tenant, `models` of a
+    model, `health` of a connection; empty where only the finding itself can be shown in full.
     """
 
     finding: Finding
@@ -40,6 +40,7 @@ def _rows(frame: Frame) -> Sequence[FindingRow]:
     if frame.snapshot is None:
         return ()
     leads = dict.fromkeys(_LINKS, "health")
+    leads |= {model.key: "models" for model in frame.snapshot.models}
     leads |= {row.view.tenant: "pools" for row in frame.rows}
     leads |= {row.key: "why" for row in frame.rows}
     found = sorted(frame.snapshot.findings, key=lambda each: (-_RANKS[each.severity], each.since))

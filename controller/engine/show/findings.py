@@ -4,6 +4,7 @@ stand in one table, of which the page in the docs is made. All are pure function
 
 from __future__ import annotations
 
+import math
 import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -39,6 +40,7 @@ from controller.model.snapshot import (
     Finding,
     Link,
     LinkState,
+    ModelView,
     PoolView,
     QueueRates,
     Severity,
@@ -131,6 +133,9 @@ invalid | warning | is not taken over, the last good one stays in force: {faults
     says file, line and column
 limits | info | models.{model} has no limits, so no rate limit applies to {pools}; write `limits:
     {{}}` if the provider sets none | write its limits, or that there are none
+refuses | warning | its provider refuses up to {share} % of the calls (429), which workers make
+    again later; `:models` shows who calls | set the model's limits in the fleet file to what the
+    provider allows, or ask the provider for more
 unmeasured | info | {ceiling} does not apply to {pools}: the tokens per task are not measured yet;
     until then their key `usage` can state them | nothing, once tasks have ended; or the pools' key
     `usage`
@@ -185,6 +190,7 @@ _STUCK: Final = frozenset({PodPhase.UNSCHEDULED, PodPhase.CRASHING, PodPhase.FAI
 # the cause is the connection, and the connection has its own finding
 _OF_THE_LINK: Final = frozenset({Why.NEVER_READ, Why.DISCONNECTED, Why.TIMED_OUT})
 _NAMED: Final = 3
+_MANY_PERCENT: Final = 10
 
 
 def findings(
@@ -487,6 +493,15 @@ def _ceilings(
         yield tenant, "usd unmeasured", "the limit in USD per hour"
     if capacity.usd_per_hour is not None:
         yield FLEET_FILE, "usd unmeasured", "the fleet's limit in USD per hour"
+
+
+def refusal_findings(models: Iterable[ModelView]) -> Iterator[Found]:
+    """Models whose provider refuses calls, in tenths: words with each number would never rest."""
+    for model in models:
+        if refused := model.refused_calls_per_minute:
+            share = 10 * min(math.ceil(10 * refused / (model.calls_per_minute or refused)), 10)
+            severity = Severity.CRITICAL if share > _MANY_PERCENT else None
+            yield found("refuses", model.key, severity=severity, share=share)
 
 
 # usage of tenants without a budget is not read, and a lost connection has its own finding

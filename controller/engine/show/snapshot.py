@@ -23,6 +23,7 @@ from controller.engine.show.findings import (
     model_findings,
     needs_attention,
     pool_findings,
+    refusal_findings,
     usage_findings,
     wait_findings,
 )
@@ -227,7 +228,7 @@ class SnapshotBuilder:
         """The next snapshot, as of `now` (Unix seconds)."""
         self._sequence += 1
         self._renew_views(now)
-        queues = self._queues.rates(now)
+        queues, models = self._queues.rates(now), self._of_all_models.views()
         found = findings(
             links,
             self._tenants,
@@ -238,6 +239,7 @@ class SnapshotBuilder:
                 *self._file_findings,
                 *cost_findings(self._costs, self._decisions),
                 *self._of_models,
+                *refusal_findings(models),
                 *decision_findings(self._attention.values(), now),
                 *by_cause((found for each in self._of_pools.values() for found in each), links),
                 *self._work.found(self._tenants, self._scarce, now),
@@ -268,7 +270,7 @@ class SnapshotBuilder:
             pools=self._shown,
             queues=queues,
             tenants=tenants,
-            models=self._of_all_models.views(),
+            models=models,
             room=self._room.view(self._capacity),
             nodes=self._room.nodes(self._capacity),
             events=recorder.events(),

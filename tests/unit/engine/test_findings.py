@@ -18,6 +18,7 @@ from controller.engine.show.findings import (
     file_findings,
     model_findings,
     pool_findings,
+    refusal_findings,
     usage_findings,
     wait_findings,
 )
@@ -27,12 +28,14 @@ from controller.model.decision import Bound, Code, Condition, Decision, Gate, Nu
 from controller.model.fleet import Fleet, Tenant, Tier
 from controller.model.intents import StoredIntents
 from controller.model.observation import (
+    Observation,
     Pods,
     PoolObservation,
     QueueDepth,
     RefusedEvents,
     TenantObservation,
     TokenUsage,
+    Workers,
     Workload,
 )
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
@@ -41,12 +44,14 @@ from controller.model.settings import Notice
 from controller.model.snapshot import (
     Link,
     LinkState,
+    ModelView,
     PoolView,
     QueueRates,
     Role,
     Severity,
     condition_of,
 )
+from controller.model.worker_messages import ModelDemand, WorkerState
 from controller.planning.share.claims import cost_terms_of
 from support.asked import a_pin, intents_of
 from support.world import START, a_view, make_pool
@@ -504,3 +509,34 @@ def test_the_same_of_several_pools_is_one_finding_about_the_connection() -> None
         "5 pools, acme/p0, acme/p1, acme/p2 and 2 more: queue unknown (timed out): 2 s"
     )
     assert alone == other
+
+
+@pytest.mark.parametrize(
+    ("calls", "refused", "told"),
+    [
+        (60.0, 34.2, (CRITICAL, "up to 60 %")),
+        (400.0, 34.2, (WARNING, "up to 10 %")),
+        (None, 3.0, (CRITICAL, "up to 100 %")),
+        (60.0, 0.0, None),
+        (60.0, None, None),
+    ],
+)
+def test_a_model_that_refuses_calls_is_found_and_its_words_rest(
+    calls: float | None, refused: float | None, told: tuple[Severity, str] | None
+) -> None:
+    model = ModelView(
+        key="gpt", model="gpt", calls_per_minute=calls, refused_calls_per_minute=refused
+    )
+    found = list(refusal_findings((model,)))
+    assert [(each.subject, each.severity) for each in found] == ([("gpt", told[0])] if told else [])
+    assert all(told is not None and told[1] in each.text for each in found)
+
+
+def test_refusals_that_workers_report_are_in_the_snapshot() -> None:
+    model = LlmModel(name="gpt")
+    builder = builder_of(fleet(pools=(replace(POOL, model="gpt"),), models=(model,)))
+    demand = ModelDemand(model="gpt", requests_per_minute=20, refused_per_minute=4)
+    state = WorkerState(worker="w", slots=1, busy=1, pulling=True, demand=(demand,))
+    workers = Fresh(value=Workers(states=(state,)), at=START)
+    builder.saw(Observation(pools={POOL.key: PoolObservation(workers=workers)}))
+    assert ("gpt", "refuses") in kinds_in(builder)
