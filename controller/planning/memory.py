@@ -259,8 +259,9 @@ def _replaced(
     now, replicas, by = moment.now, workload.replicas, workload.sized_by
     is_contested = _is_contested(memory, moment)
     if memory.set_back and _quiet_until(memory) <= now:
-        kept = _remembered(memory.set_back, now)
-        if len(kept) < len(memory.set_back):
+        known = memory.set_back
+        kept = tuple(each for each in known if not moment.reached(each.at + _counts_s(each)))
+        if len(kept) < len(known):
             memory = replace(memory, set_back=kept)
     ours = memory.ours if undone is None else undone
     if ours is not None:
@@ -296,7 +297,7 @@ def judged(
         return memory, None
     if found is not None and disagrees:
         if not _is_contested(memory, moment):
-            known = _remembered(known, found.at)
+            known = tuple(each for each in known if found.at < each.at + _counts_s(each))
         known = (*known, found)[-_SET_BACKS_KEPT:]
         memory = replace(memory, replaced=None, set_back=known)
     reason = _contest(memory, current) if _is_contested(memory, moment) else None
@@ -345,13 +346,9 @@ def _quiet_until(memory: PoolMemory) -> float:
     return memory.set_back[-1].at + _quiet_s(memory)
 
 
-def _remembered(known: tuple[SetBack, ...], now: float) -> tuple[SetBack, ...]:
-    """The changes that still count at `now` (Unix seconds), after a contest or without one."""
-    return tuple(
-        each
-        for each in known
-        if now - each.at < (RESTORED_WINDOW_S if _is_restored(each) else CONTEST_WINDOW_S)
-    )
+def _counts_s(change: SetBack) -> float:
+    """How long a change counts, in seconds, after a contest or without one."""
+    return RESTORED_WINDOW_S if _is_restored(change) else CONTEST_WINDOW_S
 
 
 def after_plan(

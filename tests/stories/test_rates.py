@@ -8,8 +8,8 @@ from controller.model.decision import Code, Decision
 from controller.model.fleet import Behavior, ScalingPolicy, ScalingRules, SelectPolicy
 from controller.model.memory import Memory, PoolMemory, RecommendationRun, ScaleChange
 from property.fleets import BY_DEFAULT
-from unit.planning.metered import Metered, by_hpa, numbers_of
-from unit.planning.story import START, codes, percent, pods
+from unit.planning.metered import by_hpa, numbers_of
+from unit.planning.story import START, Story, codes, percent, pods
 
 FREE = ScalingRules(stabilization_window_s=0)
 LONG_AGO = RecommendationRun(replicas=0, first_at=0.0, last_at=0.0)
@@ -27,7 +27,7 @@ def decided(
     rules = ScalingRules(stabilization_window_s=0, select_policy=select, policies=policies)
     up = desired > current
     behavior = Behavior(scale_up=rules if up else FREE, scale_down=FREE if up else rules)
-    metered = Metered(by_hpa(target=1, max=100, behavior=behavior), current)
+    metered = Story(by_hpa(target=1, max=100, behavior=behavior), current)
     then = START - 30
     memory = PoolMemory(
         since=0.0,
@@ -121,7 +121,7 @@ def test_without_behavior_a_size_at_most_doubles(
     current: int, desired: int, replicas: int, code: Code
 ) -> None:
     pool = by_hpa(target=1, behavior=BY_DEFAULT, without_behavior=True)
-    metered = Metered(pool, current)
+    metered = Story(pool, current)
     memory = PoolMemory(since=0.0, recommendations=(LONG_AGO,))
     metered.memory = Memory(pools={pool.key: memory}, planned_at=START - 1)
     decision = metered.tick(desired)
@@ -131,7 +131,7 @@ def test_without_behavior_a_size_at_most_doubles(
 
 def test_without_behavior_only_the_way_down_has_a_window() -> None:
     pool = by_hpa(target=1, behavior=BY_DEFAULT, without_behavior=True)
-    metered = Metered(pool, 10)
+    metered = Story(pool, 10)
     history = tuple(
         RecommendationRun(replicas=size, first_at=at, last_at=at)
         for size, at in ((9, START - 300.5), (7, START - 300), (2, START - 1))

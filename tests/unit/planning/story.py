@@ -4,8 +4,11 @@ it decides is observed next.
 
 from __future__ import annotations
 
+import re
 from math import isfinite
+from typing import Any, Final
 
+import msgspec
 from msgspec.structs import replace
 
 from controller.model.decision import Code, Decision
@@ -20,15 +23,47 @@ from controller.model.fleet import (
 )
 from controller.model.ids import pool_key
 from controller.model.intents import Intents
-from controller.model.memory import Memory, PoolMemory
-from controller.model.observation import Observation, Pods, PoolObservation, QueueDepth, Workload
+from controller.model.memory import Memory, PoolMemory, RecommendationRun
+from controller.model.observation import (
+    MetricValue,
+    Observation,
+    Pod,
+    PodPhase,
+    Pods,
+    PoolObservation,
+    QueueDepth,
+    Series,
+    Workload,
+)
 from controller.model.readings import Absent, Fresh, Reading, Why
 from controller.planning.compile import FleetTerms, compile_fleet
+from controller.planning.inputs import (
+    FORCE_ACTIVATION,
+    FREEZE,
+    PAUSED,
+    PAUSED_REPLICAS,
+    PAUSED_SCALE_IN,
+    PAUSED_SCALE_OUT,
+)
 from controller.planning.memo import Kept
 from controller.planning.memory import LARGEST_STEP_S
 from controller.planning.planner import plan
 
 START = 1_700_000_000.0
+LONG_AGO: Final = START - 9_000
+OBSERVED_FOR_LONG: Final = PoolMemory(
+    since=LONG_AGO,
+    last_active_at=LONG_AGO,
+    recommendations=(RecommendationRun(replicas=0, first_at=LONG_AGO, last_at=LONG_AGO),),
+)
+ANNOTATIONS: Final = {
+    "active": FORCE_ACTIVATION,
+    "freeze": FREEZE,
+    "paused": PAUSED,
+    "replicas": PAUSED_REPLICAS,
+    "scale-in": PAUSED_SCALE_IN,
+    "scale-out": PAUSED_SCALE_OUT,
+}
 COMPARED_PLANS = 700
 """Longer than the default windows take; a whole hour would double the time of these tests."""
 
@@ -76,20 +111,22 @@ def codes(decision: Decision) -> list[Code]:
 
 
 class Story:
-    """A pool's history, tick by tick.
+    """A pool's history, tick by tick: each decided size is seen at the next tick.
 
     While `ignores_writes` no write takes effect. Beside each of the first plans a second planner
     keeps what it has worked out; it must decide and remember the same.
     """
 
-    def __init__(self, pool: Pool, replicas: int = 0) -> None:
-        self.pool = pool
-        self.replicas = replicas
+    def __init__(
+        self, pool: Pool, replicas: int = 0, intents: Intents | None = None, **fleet: object
+    ) -> None:
+        self.pool, self.replicas = pool, replicas
         self.now = START
         self.memory = Memory()
         self.decision: Decision | None = None
         self.ignores_writes = False
-        self.intents = Intents()
+        self.intents = intents or Intents()
+        self._fleet = fleet
         self._terms: FleetTerms | None = None
         self._keeping = KeepingPlanner()
         self._compared = 0
@@ -106,34 +143,46 @@ class Story:
         """The memory is lost, as after a crash without NATS."""
         self.memory = Memory()
 
+    def restart(self) -> None:
+        """Another process reads the memory from the store."""
+        self.memory = msgspec.json.decode(msgspec.json.encode(self.memory), type=Memory)
+
     def tick(
         self,
-        pending: int = 0,
+        pending: int | None = 0,
         in_flight: int = 0,
         *,
         queue: Reading[QueueDepth] | None = None,
-        queues: tuple[Reading[QueueDepth], ...] = (),
         workload: Reading[Workload] | None = None,
-        pods: Reading[Pods] | None = None,
-        woken_at: float | None = None,
-        paused: bool = False,
         clock_step_s: float = 0.0,
         after_s: float = 1.0,
+        paused: bool = False,
+        pods: Reading[Pods] | None = None,
+        annotations: dict[str, str] | None = None,
+        metrics: dict[str, Reading[MetricValue]] | None = None,
+        **seen: Any,
     ) -> Decision:
-        """One plan of what is observed now. Its size is set, and then time passes. The clock itself
-        makes the step that is observed, unless no clock can.
+        """One plan of what is observed now; the queue is not known where `pending` is None. Its
+        size is set, and then time passes. The clock itself makes the step that is observed, unless
+        no clock can. What else is `seen` are metrics and fields of the pool's observation.
         """
         self.now += clock_step_s if abs(clock_step_s) < LARGEST_STEP_S else 0.0
-        depth = QueueDepth(pending=pending, in_flight=in_flight, paused=paused)
-        seen = PoolObservation(
-            queue=queue or Fresh(value=depth, at=self.now),
-            queues=queues,
-            workload=workload or Fresh(value=Workload(replicas=self.replicas), at=self.now),
-            pods=pods or Fresh(value=Pods(ready=self.replicas), at=self.now),
-            woken_at=woken_at,
+        if queue is None:
+            queue = silence(at=self.now)
+            if pending is not None:
+                depth = QueueDepth(pending=pending, in_flight=in_flight, paused=paused)
+                queue = Fresh(value=depth, at=self.now)
+        size, fields = self.replicas, PoolObservation.__struct_fields__
+        asked = Workload(replicas=size, current=size, annotations=annotations or {})
+        observed = PoolObservation(
+            queue=queue,
+            workload=workload or Fresh(value=asked, at=self.now),
+            pods=pods or Fresh(value=Pods(ready=size), at=self.now),
+            metrics={**(metrics or {}), **{k: each for k, each in seen.items() if k not in fields}},
+            **{name: each for name, each in seen.items() if name in fields},
         )
-        observation = Observation(pools={self.pool.key: seen}, clock_step_s=clock_step_s)
-        decision = self.decide(observation, Fleet(pools=(self.pool,)))
+        observation = Observation(pools={self.pool.key: observed}, clock_step_s=clock_step_s)
+        decision = self.decide(observation, Fleet(pools=(self.pool,), **self._fleet))  # type: ignore[arg-type]
         if decision.changes and not self.ignores_writes and decision.next is not None:
             self.replicas = decision.next
         self.now += after_s
@@ -165,6 +214,129 @@ class Story:
         """The same pool after it has been observed for a window with this work."""
         self.ticks(self.pool.behavior.scale_down.stabilization_window_s + 1, pending, in_flight)
         return self
+
+    def watched_for_long(self) -> Story:
+        """The same pool after it was observed without work and replicas for hours."""
+        self.memory = Memory(pools={self.pool.key: OBSERVED_FOR_LONG})
+        return self
+
+    def tell(self, table: str) -> Story:
+        """Play a table of ticks, see `Told`."""
+        for line in table.strip().splitlines():
+            told = Told(line)
+            for number in range(told.times):
+                decision = told.play(self, first=number == 0)
+                assert not (faults := told.faults(decision)), f"{line.strip()}: {faults} {decision}"
+        return self
+
+
+class Told:
+    """A line of a table: `[TIMES*] SEEN [HAPPENS…] : NEXT [(TARGET, RECOMMENDED)] [WORD…]`.
+
+    SEEN is `pending`, `pending+in_flight` or `?`. What HAPPENS before the first of these ticks:
+    `size=3` (set by another writer), `wait=60`, `restart`, `forget`, `fails` and `works` (writes);
+    what is seen in each: `after=5` (seconds to the next), `woken=-1` (seconds from now),
+    `step=3600` (of the clock), `pods=?`, `workload=?`, `generation=4`, `autoscaler=x`, `by=argocd`,
+    `delivered=7`, `sequence=7`, `redelivered=2`, `stuck=1`, `paused` (the consumer), annotations
+    (`@paused=true`), and any other name is a metric (`lag=30`, `lag=?`).
+
+    NEXT is `_` where any size will do. A WORD is the bound, the gate or the code of a reason, and
+    `!word` is not; `[a b]` are all codes in order; `until=90` is a number of the last reason, times
+    in seconds from START.
+    """
+
+    def __init__(self, line: str) -> None:
+        seen, _, expected = line.partition(" : ")
+        words = seen.split()
+        self.times = int(words.pop(0)[:-1]) if words[0].endswith("*") else 1
+        self._work, self._happens = words[0], [each.partition("=")[::2] for each in words[1:]]
+        self._next, *rest = expected.split()
+        text = " ".join(rest)
+        exact, goal = re.search(r"\[(.*)\]", text), re.search(r"\((.*?)\)", text)
+        self._codes = None if exact is None else exact[1].split()
+        self._goal = () if goal is None else tuple(goal[1].split(", "))
+        self._words = re.sub(r"\[.*\]|\(.*?\)", "", text).split()
+
+    def play(self, story: Story, *, first: bool) -> Decision:
+        workload: dict[str, Any] = {}
+        depth: dict[str, Any] = {}
+        given: dict[str, Any] = {"annotations": {}}
+        for name, text in self._happens:
+            if name in {"size", "wait", "restart", "forget", "fails", "works"}:
+                if first:
+                    _happen(story, name, text)
+            elif name in {"delivered", "sequence", "redelivered"}:
+                depth[name] = int(text)
+            elif name in {"pods", "workload"}:
+                given[name] = silence(Why.VIEW_INCOMPLETE, at=story.now)
+            elif name in {"autoscaler", "generation", "by"}:
+                workload["sized_by" if name == "by" else name] = (
+                    int(text) if name == "generation" else text
+                )
+            elif name == "paused":
+                given["paused"] = True
+            elif name.startswith("@"):
+                given["annotations"][ANNOTATIONS.get(name[1:], name)] = text
+            elif name == "stuck":
+                stuck = Pod(name="x", phase=PodPhase.CRASHING, reason="CrashLoopBackOff")
+                given["pods"] = Fresh(value=Pods(items=(stuck,) * int(text)), at=story.now)
+            elif name in {"after", "step", "woken"}:
+                at = float(text)
+                key = {"after": "after_s", "step": "clock_step_s", "woken": "woken_at"}[name]
+                given[key] = story.now + at if name == "woken" else at
+            else:
+                given[name] = SILENT if text == "?" else series(*map(float, text.split("+")))
+        if workload:
+            asked = Workload(replicas=story.replicas, current=story.replicas, **workload)
+            asked = replace(asked, annotations=given.pop("annotations"))
+            given["workload"] = Fresh(value=asked, at=story.now)
+        if self._work == "?":
+            return story.tick(None, **given)
+        pending, _, in_flight = self._work.partition("+")
+        if depth:
+            known = QueueDepth(pending=int(pending), in_flight=int(in_flight or 0), **depth)
+            return story.tick(queue=Fresh(value=known, at=story.now), **given)
+        return story.tick(int(pending), int(in_flight or 0), **given)
+
+    def faults(self, decision: Decision) -> list[str]:
+        """What is not as the line says."""
+        given = [each.code.value for each in decision.reasons]
+        there = {*given, decision.bound.value, decision.gate and decision.gate.value}
+        goal = (str(decision.target), str(decision.recommendation))
+        found = [] if self._next in {str(decision.next), "_"} else [f"next {decision.next}"]
+        found += [] if goal[: len(self._goal)] == self._goal else [f"target {goal}"]
+        found += [] if self._codes in (None, given) else given
+        for word in self._words:
+            name, is_number, number = word.partition("=")
+            if is_number:
+                is_time = name in {"until", "since"}
+                wanted = START + float(number) if is_time else _number(number)
+                if decision.reasons[-1].numbers.get(name) != wanted:
+                    found.append(f"{name}: {decision.reasons[-1].numbers.get(name)}")
+            elif word.startswith("!") is (word.lstrip("!") in there):
+                found.append(word)
+        return found
+
+
+def _number(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _happen(story: Story, name: str, text: str) -> None:
+    match name:
+        case "size":
+            story.replicas = int(text)
+        case "wait":
+            story.wait(float(text))
+        case "restart":
+            story.restart()
+        case "forget":
+            story.forget()
+        case _:
+            story.ignores_writes = name == "fails"
 
 
 class KeepingPlanner:
@@ -217,3 +389,10 @@ def _without_times(seen: PoolObservation) -> PoolObservation:
 
 def silence(why: Why = Why.TIMED_OUT, at: float = START) -> Absent:
     return Absent(why=why, at=at)
+
+
+SILENT: Final = silence(at=START - 60)
+
+
+def series(*values: float) -> Fresh[MetricValue]:
+    return Fresh(value=Series(values_milli=tuple(int(1000 * one) for one in values)), at=START)

@@ -26,8 +26,7 @@ from controller.model.scarcity import Budget
 from controller.planning.whatif import NextChange, Starting, next_change, outlook_of
 from support.asked import a_freeze, a_pause, a_pin, intents_of
 from support.planning import seen_pool
-from unit.planning.limit.test_pause import OBSERVED_FOR_LONG
-from unit.planning.story import START, Story, behavior, make_pool
+from unit.planning.story import OBSERVED_FOR_LONG, START, Story, behavior, make_pool
 
 DAY_S = 86_400.0
 SLOW_DOWN = make_pool(behavior=behavior(down_window_s=60), cooldown_s=0.0)

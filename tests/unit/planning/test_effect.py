@@ -17,8 +17,7 @@ from support.asked import a_cap, a_freeze, a_pause, a_pin, intents_of, no_growth
 from support.crews import POOL as DRAINED
 from support.crews import crew, pod, state
 from support.world import make_fleet
-from unit.planning.limit.test_pause import OBSERVED_FOR_LONG
-from unit.planning.story import START, behavior, make_pool
+from unit.planning.story import OBSERVED_FOR_LONG, START, behavior, make_pool
 
 ALL = Scope()
 ACME = Scope(tenant="acme")

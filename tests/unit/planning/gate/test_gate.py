@@ -7,93 +7,114 @@ import math
 import pytest
 
 from controller.model.decision import Code, Gate
-from controller.model.fleet import Fleet
-from controller.model.memory import Memory
-from controller.model.observation import (
-    Observation,
-    Pod,
-    PodPhase,
-    Pods,
-    QueueDepth,
-    Workload,
-)
+from controller.model.observation import Pod, PodPhase, Pods, QueueDepth, Workload
 from controller.model.readings import Absent, Fresh, Stale, Why
 from support.asked import a_pin, intents_of
-from support.planning import plan, seen_pool
 from unit.planning.story import START, Story, behavior, codes, make_pool, silence
 
 QUICK = behavior(down_window_s=0)
+AT_ONCE = make_pool(cooldown_s=1.0, behavior=QUICK)
+
+# fmt: off
+STORIES = {
+    "a floor still raises a blind pool": (
+        make_pool(min=3), 1, "? : 3 [queue_unknown at_min] !blind"),
+    "a blind pool above max is held": (
+        make_pool(max=3), 9, "? : 9 (3) [queue_unknown at_max held_blind] blind"),
+    "unknown pods do not matter where nothing would be written": (
+        make_pool(), 3, "3 pods=? : 3 [queue]"),
+    "a lost memory holds the last replica as well": (
+        make_pool(cooldown_s=0.0), 1, """
+        0 : 1
+        299* 0 : 1 held_warm_up
+        2* 0 : 0"""),
+    "a lost memory holds a pool above its max": (
+        make_pool(max=3), 9, "9 : 9 (3) held_warm_up"),
+    "a lost memory lets a pool grow": (make_pool(), 6, "9 : 9"),
+    "a pool with another autoscaler is never written, and decided as before once it is gone": (
+        make_pool(cooldown_s=1.0, behavior=QUICK), 1, """
+        400* 9 autoscaler=HPA : 1 contested other_autoscaler autoscaler=HPA
+        400* 0 autoscaler=HPA size=6 : 6 contested other_autoscaler
+        3 autoscaler=HPA size=0 : 0 contested other_autoscaler
+        5 : 5 !contested"""),
+    "a window only passes while the queue is known": (
+        make_pool(cooldown_s=10.0), 6, """
+        500* ? : 6
+        1 : 6 held_warm_up until=800"""),
+    "a cooldown only passes while the queue is known": (
+        make_pool(cooldown_s=400.0), 1, """
+        500* ? : 1
+        401* 0 : 1
+        0 : 0"""),
+    "a restart counts the cooldown from its start": (
+        make_pool(cooldown_s=900.0), 1, """
+        901* 0 : 1
+        0 : 0"""),
+    "a paused consumer is named and its messages count": (
+        make_pool(), 0, "3 paused : 3 queue_paused"),
+    "a wake-up before the count was asked for is already counted": (
+        make_pool(), 0, "0 woken=-0.001 : 0 [queue]"),
+    "a wake-up at the moment of the count may not be in it": (make_pool(), 0, "0 woken=0 : 1"),
+    "a wake-up without a time is no wake-up": (make_pool(), 0, "0 woken=nan : 0"),
+    "a wake-up wakes a pool whose queue cannot be read": (
+        make_pool(), 0, "? woken=-1 : 1 [queue_unknown woken] !blind"),
+    "a wake-up proves only one message and passes no activation above zero": (
+        make_pool(activation=1), 0, """
+        0 woken=1 : 0
+        ? woken=0 : 0 blind"""),
+}
+# fmt: on
+
+
+@pytest.mark.parametrize("name", STORIES)
+def test_a_story(name: str) -> None:
+    pool, size, table = STORIES[name]
+    Story(pool, size).tell(table)
 
 
 @pytest.mark.parametrize("why", list(Why))
 def test_silence_never_takes_anything_away(why: Why) -> None:
-    story = Story(make_pool(cooldown_s=1.0, behavior=QUICK), replicas=5)
+    story = Story(AT_ONCE, replicas=5)
     story.ticks(5, pending=5)
     for _ in range(50):
         decision = story.tick(queue=silence(why, at=story.now - 2))
         assert codes(decision) == [Code.QUEUE_UNKNOWN, Code.HELD_BLIND]
-        assert decision.gate is Gate.BLIND
         assert decision.reasons[-1].numbers == {"why": why, "since": story.now - 3}
-        assert decision.next == 5
+        assert (decision.next, decision.gate) == (5, Gate.BLIND)
 
 
-def test_a_stale_value_takes_nothing_away() -> None:
-    story = Story(make_pool(behavior=QUICK), replicas=5)
-    zero = QueueDepth(pending=0, in_flight=0)
-    decision = story.tick(queue=Stale(value=zero, at=START - 30))
-    assert codes(decision) == [Code.QUEUE_UNKNOWN, Code.HELD_BLIND]
-    assert decision.next == 5
-
-
-def test_a_stale_reading_includes_the_wake_ups_before_it() -> None:
+def test_a_stale_reading_takes_nothing_away_and_includes_the_wake_ups_before_it() -> None:
+    stale = Stale(value=QueueDepth(pending=0, in_flight=0), at=START - 30)
+    decision = Story(AT_ONCE, replicas=5).tick(queue=stale)
+    assert (codes(decision), decision.next) == ([Code.QUEUE_UNKNOWN, Code.HELD_BLIND], 5)
     story = Story(make_pool())
-    zero = QueueDepth(pending=0, in_flight=0)
-    stale = Stale(value=zero, at=START - 30)
     assert story.tick(queue=stale, woken_at=START - 31).next == 0
     assert story.tick(queue=stale, woken_at=START - 29).next == 1
 
 
-def test_a_floor_still_raises_a_blind_pool() -> None:
-    decision = Story(make_pool(min=3), replicas=1).tick(queue=silence())
-    assert (decision.next, decision.gate) == (3, None)
-    assert codes(decision) == [Code.QUEUE_UNKNOWN, Code.AT_MIN]
-
-
-def test_a_blind_pool_above_max_is_held() -> None:
-    decision = Story(make_pool(max=3), replicas=9).tick(queue=silence())
-    assert (decision.target, decision.next, decision.gate) == (3, 9, Gate.BLIND)
-    assert codes(decision) == [Code.QUEUE_UNKNOWN, Code.AT_MAX, Code.HELD_BLIND]
-
-
-def test_without_its_deployment_nothing_is_written() -> None:
-    for why in (Why.IMPLAUSIBLE, Why.OBJECT_MISSING, Why.VIEW_INCOMPLETE):
-        decision = Story(make_pool(min=2)).tick(9, workload=silence(why), woken_at=START)
-        assert (decision.current, decision.target, decision.next) == (None, None, None)
-        assert not decision.changes
-        assert decision.demand == 9
-        assert codes(decision) == [Code.QUEUE, Code.WORKLOAD_UNKNOWN]
-        assert decision.reasons[-1].numbers["why"] == why
-
-
-def test_a_stale_deployment_is_shown_and_not_written() -> None:
-    stale = Stale(value=Workload(replicas=4), at=START - 60)
-    decision = Story(make_pool()).tick(9, workload=stale)
-    assert (decision.current, decision.next) == (4, None)
+@pytest.mark.parametrize("why", [Why.IMPLAUSIBLE, Why.OBJECT_MISSING, Why.VIEW_INCOMPLETE])
+def test_without_its_deployment_nothing_is_written(why: Why) -> None:
+    unknown = silence(why)
+    decision = Story(make_pool(min=2)).tick(9, workload=unknown, woken_at=START)
+    assert (decision.current, decision.target, decision.next) == (None, None, None)
+    assert (decision.changes, decision.demand) == (False, 9)
     assert codes(decision) == [Code.QUEUE, Code.WORKLOAD_UNKNOWN]
+    assert decision.reasons[-1].numbers["why"] == why
+    shown = Story(make_pool()).tick(9, workload=Stale(value=Workload(replicas=4), at=START - 60))
+    assert (shown.current, shown.next) == (4, None)
 
 
 @pytest.mark.parametrize("replicas", [-1, -(2**31), 2**31, 2**63])
 def test_a_deployment_of_an_impossible_size_is_refused(replicas: int) -> None:
     odd = Fresh(value=Workload(replicas=replicas), at=START)
     decision = Story(make_pool()).tick(9, workload=odd)
-    assert decision.next is None
-    assert decision.reasons[-1].code is Code.WORKLOAD_UNKNOWN
+    assert (decision.next, decision.reasons[-1].code) == (None, Code.WORKLOAD_UNKNOWN)
     assert decision.reasons[-1].numbers["why"] == Why.IMPLAUSIBLE
 
 
 @pytest.mark.parametrize("work", [0, 9])
 def test_without_a_complete_list_of_its_pods_a_pool_is_not_written(work: int) -> None:
-    story = Story(make_pool(cooldown_s=1.0, behavior=QUICK), replicas=5)
+    story = Story(AT_ONCE, replicas=5)
     story.ticks(5, pending=5)
     for pods in (silence(Why.VIEW_INCOMPLETE), Stale(value=Pods(ready=5), at=START)):
         decision = story.tick(work, pods=pods)
@@ -101,70 +122,17 @@ def test_without_a_complete_list_of_its_pods_a_pool_is_not_written(work: int) ->
         assert (decision.next, decision.gate) == (5, Gate.BLIND)
 
 
-def test_unknown_pods_do_not_matter_where_nothing_would_be_written() -> None:
-    decision = Story(make_pool(), replicas=3).tick(3, pods=silence())
-    assert codes(decision) == [Code.QUEUE]
-
-
 def test_a_lost_memory_takes_nothing_away_for_one_window() -> None:
-    story = Story(make_pool(cooldown_s=10.0), replicas=6)
-    story.ticks(900, pending=6)
-    story.forget()
-    began = story.now
-    while story.now < began + 300:
-        decision = story.tick(1)
-        assert codes(decision) == [Code.QUEUE, Code.HELD_WARM_UP]
-        assert decision.gate is Gate.WARM_UP
-        assert decision.reasons[-1].numbers["until"] == began + 300
-        assert decision.next == 6
-    assert story.tick(1).next == 1
-
-
-def test_a_lost_memory_holds_the_last_replica_as_well() -> None:
-    story = Story(make_pool(cooldown_s=0.0), replicas=1)
-    decision = [story.tick() for _ in range(3)][-1]
-    assert codes(decision)[-1] is Code.HELD_WARM_UP
-    assert story.ticks(300)[-1] == 0
-
-
-def test_a_lost_memory_holds_a_pool_above_its_max() -> None:
-    decision = Story(make_pool(max=3), replicas=9).tick(9)
-    assert (decision.target, decision.next) == (3, 9)
-    assert codes(decision)[-1] is Code.HELD_WARM_UP
-
-
-def test_a_lost_memory_lets_a_pool_grow() -> None:
-    story = Story(make_pool(), replicas=6)
-    assert story.tick(9).next == 9
+    Story(make_pool(cooldown_s=10.0), replicas=6).tell("""
+        900* 6 : 6
+        300* 1 forget : 6 [queue held_warm_up] warm_up until=1200
+        1 : 1""")
 
 
 def test_a_lost_memory_lets_a_pinned_pool_grow() -> None:
     pool = make_pool()
-    seen = seen_pool(1, 4, at=START)
-    intents = intents_of(pins=(a_pin(pool=pool.key, replicas=5),))
-    observation = Observation(pools={pool.key: seen})
-    result, _ = plan(observation, Fleet(pools=(pool,)), intents, Memory(), START)
-    decision = result.decisions[pool.key]
-    assert (decision.target, decision.next, decision.gate) == (6, 6, None)
-
-
-@pytest.mark.parametrize(("work", "replicas"), [(9, 1), (0, 6), (3, 0)])
-def test_a_pool_with_another_autoscaler_is_never_written(work: int, replicas: int) -> None:
-    story = Story(make_pool(cooldown_s=1.0, behavior=QUICK), replicas=replicas)
-    rival = "HorizontalPodAutoscaler research"
-    shared = Fresh(value=Workload(replicas=replicas, autoscaler=rival), at=START)
-    for _ in range(400):
-        decision = story.tick(work, workload=shared)
-        assert (decision.next, decision.gate) == (replicas, Gate.CONTESTED)
-        assert decision.reasons[-1].code is Code.OTHER_AUTOSCALER
-        assert decision.reasons[-1].numbers == {"autoscaler": rival}
-
-
-def test_once_the_other_autoscaler_is_gone_the_pool_is_decided_as_before() -> None:
-    story = Story(make_pool(), replicas=1)
-    shared = Fresh(value=Workload(replicas=1, autoscaler="ScaledObject a"), at=START)
-    assert story.tick(5, workload=shared).next == 1
-    assert story.tick(5).next == 5
+    story = Story(pool, 4, intents_of(pins=(a_pin(pool=pool.key, replicas=5),)))
+    story.tell("1 : 6 (6) !warm_up")
 
 
 STUCK = [
@@ -201,28 +169,6 @@ def test_pods_that_are_starting_stop_nothing(phase: PodPhase, reason: str) -> No
     assert story.tick(9, pods=one_pod(phase, reason)).next == 9
 
 
-def test_a_window_only_passes_while_the_queue_is_known() -> None:
-    story = Story(make_pool(cooldown_s=10.0), replicas=6)
-    for _ in range(500):
-        story.tick(queue=silence())
-    decision = story.tick(1)
-    assert codes(decision)[-1] is Code.HELD_WARM_UP
-    assert decision.reasons[-1].numbers["until"] == story.now - 1 + 300
-
-
-def test_a_cooldown_only_passes_while_the_queue_is_known() -> None:
-    story = Story(make_pool(cooldown_s=400.0), replicas=1)
-    for _ in range(500):
-        story.tick(queue=silence())
-    assert story.ticks(402).index(0) == 401
-
-
-def test_a_restart_counts_the_cooldown_from_its_start() -> None:
-    story = Story(make_pool(cooldown_s=900.0), replicas=1)
-    sizes = story.ticks(902)
-    assert sizes.index(0) == 901
-
-
 @pytest.mark.parametrize(
     ("pending", "in_flight", "target", "replicas"),
     [(0, 0, 1, 0), (1, 0, 10, 1), (10, 0, 10, 1), (11, 0, 10, 2), (7, 4, 10, 2), (20, 0, 1, 20)],
@@ -231,82 +177,30 @@ def test_demand_is_the_work_by_the_target_rounded_up(
     pending: int, in_flight: int, target: int, replicas: int
 ) -> None:
     decision = Story(make_pool(target=target)).tick(pending, in_flight)
-    assert decision.demand == replicas
-    reason = decision.reasons[0]
-    assert reason.code is Code.QUEUE
-    assert reason.numbers == {
-        "pending": pending,
-        "in_flight": in_flight,
-        "target": target,
-        "slots": 1,
-    }
+    assert (decision.demand, decision.reasons[0].code) == (replicas, Code.QUEUE)
+    numbers = {"pending": pending, "in_flight": in_flight, "target": target, "slots": 1}
+    assert decision.reasons[0].numbers == numbers
 
 
-ABSURD = [-1, 2**63, 10**12, math.nan, math.inf, -math.inf]
-
-
-@pytest.mark.parametrize("field", ["pending", "in_flight"])
-@pytest.mark.parametrize("number", ABSURD)
+@pytest.mark.parametrize("field", ["pending", "in_flight", "at"])
+@pytest.mark.parametrize("number", [-1, 2**63, 10**12, math.nan, math.inf, -math.inf])
 def test_an_absurd_number_is_refused_and_takes_nothing_away(field: str, number: float) -> None:
+    if field == "at" and math.isfinite(number):
+        return
     story = Story(make_pool(), replicas=5)
-    story.ticks(2_000, pending=5)
-    depth = QueueDepth(**{"pending": 0, "in_flight": 0, field: number})  # type: ignore[arg-type]
-    decision = story.tick(queue=Fresh(value=depth, at=story.now))
-    assert decision.demand is None
+    story.ticks(400, pending=5)
+    counts = {"pending": 0, "in_flight": 0, "at": story.now, field: number}
+    at = counts.pop("at")
+    decision = story.tick(queue=Fresh(value=QueueDepth(**counts), at=at))  # type: ignore[arg-type]
+    assert (decision.demand, decision.next, decision.gate) == (None, 5, Gate.BLIND)
     assert codes(decision) == [Code.QUEUE_UNKNOWN, Code.HELD_BLIND]
     assert decision.reasons[0].numbers["why"] == Why.IMPLAUSIBLE
-    assert decision.gate is Gate.BLIND
-    assert decision.next == 5
-
-
-@pytest.mark.parametrize("at", [math.nan, math.inf, -math.inf])
-def test_a_reading_without_a_time_is_refused(at: float) -> None:
-    story = Story(make_pool(), replicas=5)
-    decision = story.tick(queue=Fresh(value=QueueDepth(pending=9, in_flight=0), at=at))
-    assert codes(decision)[0] is Code.QUEUE_UNKNOWN
-    assert decision.reasons[0].numbers == {"why": Why.IMPLAUSIBLE}
-
-
-def test_a_paused_consumer_is_named_and_its_messages_count() -> None:
-    decision = Story(make_pool(), replicas=0).tick(3, paused=True)
-    assert Code.QUEUE_PAUSED in codes(decision)
-    assert decision.next == 3
 
 
 def test_a_wake_up_after_a_count_of_zero_is_one_message() -> None:
-    story = Story(make_pool())
-    decision = story.tick(
-        queue=Fresh(value=QueueDepth(pending=0, in_flight=0), at=START - 0.5), woken_at=START
-    )
+    earlier = Fresh(value=QueueDepth(pending=0, in_flight=0), at=START - 0.5)
+    decision = Story(make_pool()).tick(queue=earlier, woken_at=START)
     assert codes(decision) == [Code.QUEUE, Code.WOKEN]
     assert (decision.demand, decision.next, decision.wake) == (1, 1, True)
-
-
-def test_a_wake_up_before_the_count_was_asked_for_is_already_counted() -> None:
-    story = Story(make_pool())
-    decision = story.tick(woken_at=START - 0.001)
-    assert codes(decision) == [Code.QUEUE]
-    assert decision.next == 0
-
-
-def test_a_wake_up_wakes_a_pool_whose_queue_cannot_be_read() -> None:
-    decision = Story(make_pool()).tick(
-        queue=Absent(why=Why.DISCONNECTED, at=START), woken_at=START - 1
-    )
-    assert codes(decision) == [Code.QUEUE_UNKNOWN, Code.WOKEN]
-    assert (decision.next, decision.wake, decision.gate) == (1, True, None)
-
-
-def test_a_wake_up_proves_only_one_message_and_passes_no_activation_above_zero() -> None:
-    story = Story(make_pool(activation=1))
-    assert story.tick(woken_at=story.now + 1).next == 0
-    blind = story.tick(queue=Absent(why=Why.DISCONNECTED, at=START), woken_at=story.now)
-    assert (blind.next, blind.gate) == (0, Gate.BLIND)
-
-
-def test_a_wake_up_at_the_moment_of_the_count_may_not_be_in_it() -> None:
-    assert Story(make_pool()).tick(woken_at=START).next == 1
-
-
-def test_a_wake_up_without_a_time_is_no_wake_up() -> None:
-    assert Story(make_pool()).tick(woken_at=math.nan).next == 0
+    lost = Absent(why=Why.DISCONNECTED, at=START)
+    assert Story(make_pool()).tick(queue=lost, woken_at=START - 1).wake

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import Context, Decimal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from controller.model.decision import Bound, Decision
@@ -17,43 +19,70 @@ from controller.model.fleet import (
     Tenant,
     Tier,
 )
-from controller.model.ids import pool_key
 from controller.model.intents import Intents
-from controller.model.memory import (
-    BINS,
-    ArrivalRate,
-    Memory,
-    NativeMemory,
-    NativeState,
-    PoolMemory,
-    RecommendationRun,
-)
+from controller.model.memory import BINS, ArrivalRate, Memory, NativeMemory, NativeState, PoolMemory
 from controller.model.observation import Observation, Workload
 from controller.model.scarcity import Capacity, Resources, Warm
+from controller.planning.limit import SUMMED, spares_for_arrivals
 from support.planning import plan, seen_pool
-from unit.planning.story import START, behavior
+from support.world import make_pool
+from unit.planning.story import OBSERVED_FOR_LONG, START, behavior
 
-HIGH, LOW = Tier(name="enterprise", priority=1000), Tier(name="starter", priority=100)
-TENANTS = (
-    Tenant(name="acme", tier=HIGH, namespace="acme"),
-    Tenant(name="globex", tier=LOW, namespace="globex"),
+EXACT = Context(prec=60)
+TENANTS = tuple(
+    Tenant(name=name, tier=Tier(name=name, priority=priority), namespace=name)
+    for name, priority in (("acme", 1000), ("globex", 100))
 )
+
+
+def summed(mean: float, probability: float) -> int:
+    """The sum of the terms, 60 digits of each."""
+    rate, wanted = Decimal(mean), Decimal(probability)
+    number, term = 0, EXACT.exp(-rate)
+    total = term
+    while total < wanted:
+        number += 1
+        term = EXACT.divide(EXACT.multiply(term, rate), Decimal(number))
+        total = EXACT.add(total, term)
+    return number
+
+
+@given(
+    st.integers(1, 400_000).map(lambda each: each / 1000),
+    st.integers(10_000, 999_999).map(lambda each: each / 1_000_000),
+)
+def test_it_is_the_quantile_of_the_poisson_distribution(mean: float, probability: float) -> None:
+    found = spares_for_arrivals(mean, probability)
+    assert found == summed(mean, probability)
+    assert found <= spares_for_arrivals(mean + 1, probability)
+
+
+@pytest.mark.parametrize(
+    ("mean", "slo", "spares"),
+    [
+        (5.8, 0.99, 12),
+        (0.0, 0.99, 0),
+        (29.0, 0.0, 0),
+        (10_000.0, 0.99, 10_233),
+        (1e16, 0.99, 10**16 + 232_634_788),
+    ],
+)
+def test_any_mean_has_one(mean: float, slo: float, spares: int) -> None:
+    assert spares_for_arrivals(mean, slo) == pytest.approx(spares, rel=1e-14)
+
+
+@pytest.mark.parametrize("slo", [0.1, 0.5, 0.999])
+def test_above_a_million_it_goes_on_as_below(slo: float) -> None:
+    below, above = (spares_for_arrivals(float(SUMMED + each), slo) for each in (0, 1))
+    assert 0 <= above - below <= 2
 
 
 def pool(tenant: str, slo: str | None = None) -> Pool:
-    return Pool(
-        key=pool_key(tenant, "agents"),
-        name="agents",
-        tenant=tenant,
-        namespace=tenant,
-        deployment="agents",
-        stream="TASKS",
-        consumer=tenant,
+    return replace(
+        make_pool("agents", tenant=tenant, maximum=50, cooldown_s=0.0),
         behavior=behavior(down_window_s=0),
         rule=Rule.HPA,
         metrics=(ExternalMetric(name="queue", target=AverageValueTarget(milli=1000)),),
-        max=50,
-        cooldown_s=0.0,
         warm=None if slo is None else Warm(slo=Decimal(slo)),
     )
 
@@ -63,16 +92,13 @@ def remembered(rate_per_s: float) -> PoolMemory:
     rate = ArrivalRate(fast=rate_per_s, slow=rate_per_s)
     learned = NativeState(at=START, arrivals=0, completions=0, moves=(0.0,) * BINS, rate=rate)
     native = NativeMemory(learned=learned, asked_at=START, pending=0, delivered=0, ready_s=9.0)
-    run = RecommendationRun(replicas=0, first_at=START - 9000, last_at=START - 9000)
-    return PoolMemory(
-        since=START - 9000, last_active_at=START - 9000, recommendations=(run,), native=native
-    )
+    return replace(OBSERVED_FOR_LONG, native=native)
 
 
 def decide(
-    works: dict[Pool, int], *, room: int | None, rate_per_s: float = 0.2, replicas: int = 1
-) -> dict[str, Decision]:
-    """What each tenant's pool gets where so much work waits."""
+    works: dict[Pool, int], *, room: int | None = None, rate_per_s: float = 0.2, replicas: int = 1
+) -> list[Decision]:
+    """What each pool gets where so much work waits."""
     pools = {
         each.key: seen_pool(waiting, Workload(replicas=replicas, current=replicas), at=START)
         for each, waiting in works.items()
@@ -85,45 +111,31 @@ def decide(
         Memory(pools=dict.fromkeys(pools, remembered(rate_per_s))),
         START,
     )
-    return {key.partition("/")[0]: each for key, each in result.decisions.items()}
+    return [result.decisions[each.key] for each in works]
 
 
-@pytest.mark.parametrize(("slo", "spares"), [("0.99", 6), ("0.9", 4), ("0.5", 2)])
-def test_they_are_the_poisson_quantile_of_one_time_to_ready(slo: str, spares: int) -> None:
+@pytest.mark.parametrize(
+    ("slo", "spares", "rate"),
+    [("0.99", 6, 0.2), ("0.9", 4, 0.2), ("0.5", 2, 0.2), ("0", 0, 0.2), ("0.99", 0, 0.0)],
+)
+def test_they_are_the_poisson_quantile_of_one_time_to_ready(
+    slo: str, spares: int, rate: float
+) -> None:
     # 0.2 a second over 9 s are 1.8 arrivals on average
-    [decision] = decide({pool("acme", slo): 2}, room=None).values()
+    [decision] = decide({pool("acme", slo): 2}, rate_per_s=rate)
     assert decision.target == 2 + spares
-    assert decision.bound is Bound.WARM
+    assert decision.bound is (Bound.WARM if spares else Bound.DEMAND)
 
 
 @pytest.mark.parametrize(("room", "high", "low"), [(6, 2, 4), (8, 4, 4), (20, 8, 4)])
 def test_all_tiers_are_served_before_the_spares_of_the_highest(
     room: int, high: int, low: int
 ) -> None:
-    given = decide({pool("acme", "0.99"): 2, pool("globex"): 4}, room=room)
-    assert (given["acme"].target, given["globex"].target) == (high, low)
-
-
-def test_no_arrivals_ask_for_no_spares() -> None:
-    [decision] = decide({pool("acme", "0.99"): 2}, room=None, rate_per_s=0.0).values()
-    assert decision.target == 2
+    upper, lower = decide({pool("acme", "0.99"): 2, pool("globex"): 4}, room=room)
+    assert (upper.target, lower.target) == (high, low)
 
 
 def test_spares_that_run_stay_while_the_rate_is_near() -> None:
-    slower = pool("acme", "0.99")
-    [decision] = decide({slower: 2}, room=None, rate_per_s=0.17, replicas=8).values()
-    assert decision.target == 8
-    [far] = decide({slower: 2}, room=None, rate_per_s=0.05, replicas=8).values()
-    assert far.target is not None
-    assert far.target < 8
-
-
-def test_a_higher_share_never_asks_for_fewer() -> None:
-    targets = [
-        decide({replace(pool("acme"), warm=Warm(slo=Decimal(part) / 100)): 2}, room=None)[
-            "acme"
-        ].target
-        or 0
-        for part in range(0, 100, 9)
-    ]
-    assert targets == sorted(targets)
+    [near] = decide({pool("acme", "0.99"): 2}, rate_per_s=0.17, replicas=8)
+    [far] = decide({pool("acme", "0.99"): 2}, rate_per_s=0.05, replicas=8)
+    assert near.target == 8 > (far.target or 0)

@@ -1,187 +1,134 @@
-"""From zero and back to zero: activation and cooldown, KEDA's part."""
+"""From zero and back to zero: activation and cooldown, KEDA's part; and the bounds of a size."""
 
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
-from controller.model.decision import Bound, Code, Decision
 from controller.model.fleet import Rule
-from controller.model.observation import Workload
-from controller.model.readings import Fresh
-from controller.planning.inputs import FORCE_ACTIVATION
-from unit.planning.story import START, Story, behavior, codes, make_pool, percent, pods, silence
+from unit.planning.story import Story, behavior, make_pool, percent, pods
+
+QUICK = behavior(down_window_s=0)
+SLOW = behavior(down_window_s=30, down=(pods(1, 10),))
+
+# fmt: off
+STORIES = {
+    "at zero twenty tasks take the pool to its demand at once": (
+        make_pool(max=50), 0, "20 : 20 [queue activated]"),
+    "a burst takes a pool from one to ten in one tick": (
+        make_pool(max=10), 1, "20 : 10 max [queue at_max]"),
+    "neither windows nor policies delay the first replica": (
+        make_pool(behavior=behavior(up_window_s=300, up=(percent(100, 60),))), 1, """
+        901* 0 : 1
+        1300* 0 : 0
+        9 : 1 activated"""),
+    "the last replica goes only after the cooldown has passed": (
+        make_pool(cooldown_s=900.0, behavior=QUICK), 1, """
+        1 : 1
+        900* 0 : 1 [queue cooldown] until=900
+        0 : 0 [queue asleep]
+        0 : 0 [queue]"""),
+    "a pool whose work does not activate shrinks by its behavior and then sleeps": (
+        make_pool(activation=50, target=10, cooldown_s=60.0, behavior=SLOW), 4, """
+        60* 40 : 4 [queue inactive cooldown]
+        30* 40 : 4 inactive
+        10* 40 : 3
+        10* 40 : 2
+        10* 40 : 1
+        40 : 0"""),
+    "every step to zero obeys the policies": (
+        make_pool(cooldown_s=10.0, behavior=behavior(down_window_s=0, down=(pods(3, 60),))), 7, """
+        60* 0 : 4
+        60* 0 : 1
+        0 : 0"""),
+    "a pool never active waits for the initial cooldown from when it first ran": (
+        make_pool(initial_cooldown_s=50.0, cooldown_s=900.0, behavior=QUICK), 0, """
+        0 : 0
+        51* 0 size=1 : 1
+        0 : 0"""),
+    "work while the deployment is unknown keeps the pool awake": (
+        make_pool(cooldown_s=60.0, behavior=QUICK), 1, """
+        1 : 1
+        100* 1 workload=? : None
+        0 : 1 cooldown"""),
+    "every message starts the cooldown again": (
+        make_pool(cooldown_s=60.0, behavior=QUICK), 1, """
+        100* 1 : 1
+        60* 0 : 1
+        0 : 0"""),
+    "the reason of a window says until when it holds": (
+        make_pool(), 8, """
+        301* 8 : 8
+        2 : 8 stabilized_down window_s=300 until=600"""),
+    "a shrinking limit is named with its policy": (
+        make_pool(behavior=behavior(down_window_s=0, down=(percent(50, 60),))), 11,
+        "0 : 5 rate_limited_down period_s=60"),
+    "a size below min goes to its demand in the same tick": (make_pool(min=3), 1, "9 : 9"),
+    "an idle pool stays at min and says so": (
+        make_pool(min=2), 2, "302* 0 : 2 [queue at_min] min"),
+    "zero by hand is left alone where min is more": (
+        make_pool(min=2), 3, """
+        301* 3 : 3
+        9 size=0 : 0 [queue scaled_to_zero_by_hand]
+        2 size=1 : 2"""),
+    "work that wakes a pool is named before the forced activation": (
+        make_pool(), 0, "3 @active=true : 3 [queue activated]"),
+    "replicas that were started by hand are kept for one window": (
+        make_pool(behavior=behavior(down_window_s=60)), 0, """
+        400* 0 : 0
+        60* 1 size=5 : 5
+        1 : 1"""),
+}
+BY_BOTH_RULES = {
+    "forced activation wakes a pool at zero": (
+        make_pool(), 0, "0 @active=true : 1 activation_forced"),
+    "forced activation wakes it to its min, also if it was scaled to zero by hand": (
+        make_pool(min=2), 3, """
+        301* 3 : 3
+        0 size=0 : 0 scaled_to_zero_by_hand
+        0 @active=true : 2 activation_forced"""),
+    "forced activation ends the rest below min": (
+        make_pool(min=3, idle=0), 0, """
+        0 : 0
+        0 @active=true : 3"""),
+    "while activation is forced no cooldown takes the last replica": (
+        make_pool(cooldown_s=5.0, behavior=QUICK), 1, """
+        30* 0 @active=true : 1
+        5* 0 : 1
+        0 : 0"""),
+    "an idle pool rests below min until it is active": (
+        make_pool(min=3, idle=1, cooldown_s=10.0, target=5, behavior=QUICK), 3, """
+        5 : 3
+        0 after=20 : 3
+        2* 0 : 1
+        ? : 1
+        1 : 3"""),
+}
+# fmt: on
 
 
-def test_at_zero_twenty_tasks_take_the_pool_to_its_demand_at_once() -> None:
-    decision = Story(make_pool(max=50)).tick(20)
-    assert (decision.next, decision.wake) == (20, True)
-    assert codes(decision) == [Code.QUEUE, Code.ACTIVATED]
-
-
-def test_a_burst_takes_a_pool_from_one_to_ten_in_one_tick() -> None:
-    decision = Story(make_pool(max=10), replicas=1).tick(20)
-    assert decision.next == 10
-    assert decision.bound is Bound.MAX
-    assert codes(decision) == [Code.QUEUE, Code.AT_MAX]
-
-
-def test_neither_windows_nor_policies_delay_the_first_replica() -> None:
-    rules = behavior(up_window_s=300, up=(percent(100, 60),))
-    story = Story(make_pool(behavior=rules), replicas=1)
-    story.ticks(1_300)
-    assert story.replicas == 0
-    decision = story.tick(9)
-    assert decision.next == 1
-    assert Code.ACTIVATED in codes(decision)
-
-
-def test_the_last_replica_goes_only_after_the_cooldown_has_passed() -> None:
-    story = Story(make_pool(cooldown_s=900.0, behavior=behavior(down_window_s=0)), replicas=1)
-    story.tick(1)
-    last_active = story.now - 1
-    while story.now <= last_active + 900:
-        decision = story.tick()
-        assert codes(decision) == [Code.QUEUE, Code.COOLDOWN]
-        assert decision.next == 1
-    assert decision.reasons[-1].numbers == {"until": START + 900}
-    asleep = story.tick()
-    assert codes(asleep) == [Code.QUEUE, Code.ASLEEP]
-    assert asleep.next == 0
-
-
-def test_at_zero_without_work_only_the_queue_is_named() -> None:
-    story = Story(make_pool(cooldown_s=10.0, behavior=behavior(down_window_s=0)), replicas=1)
-    story.ticks(30)
-    assert codes(story.tick()) == [Code.QUEUE]
-
-
-def test_a_pool_whose_work_does_not_activate_shrinks_by_its_behavior_and_then_sleeps() -> None:
-    rules = behavior(down_window_s=30, down=(pods(1, 10),))
-    story = Story(make_pool(activation=50, target=10, cooldown_s=60.0, behavior=rules), replicas=4)
-    sizes = story.ticks(200, pending=40)
-    assert sizes[:60] == [4] * 60
-    assert sorted(sizes, reverse=True) == sizes
-    assert [sizes.count(size) for size in (3, 2, 1)] == [10, 10, 10]
-    assert sizes[-1] == 0
-
-
-def test_while_inactive_work_cools_down_it_says_so() -> None:
-    story = Story(make_pool(activation=50, target=10), replicas=4)
-    assert codes(story.tick(40)) == [Code.QUEUE, Code.INACTIVE, Code.COOLDOWN]
-
-
-def test_every_step_to_zero_obeys_the_policies() -> None:
-    rules = behavior(down_window_s=0, down=(pods(3, 60),))
-    story = Story(make_pool(cooldown_s=10.0, behavior=rules), replicas=7)
-    sizes = story.ticks(200)
-    assert [sizes.count(size) for size in (4, 1)] == [60, 60]
-    assert sizes[-1] == 0
-
-
-def test_a_pool_never_active_waits_for_the_initial_cooldown_from_when_it_first_ran() -> None:
-    rules = behavior(down_window_s=0)
-    story = Story(make_pool(initial_cooldown_s=50.0, cooldown_s=900.0, behavior=rules))
-    story.tick()
-    story.replicas = 1
-    assert story.ticks(60).index(0) == 51
-
-
-def test_work_while_the_deployment_is_unknown_keeps_the_pool_awake() -> None:
-    story = Story(make_pool(cooldown_s=60.0, behavior=behavior(down_window_s=0)), replicas=1)
-    story.tick(1)
-    for _ in range(100):
-        story.tick(1, workload=silence())
-    assert codes(story.tick())[-1] is Code.COOLDOWN
-
-
-FORCED = {FORCE_ACTIVATION: "true"}
-
-
-def annotated(story: Story, annotations: dict[str, str], pending: int = 0) -> Decision:
-    """A tick of a pool whose Deployment has these annotations."""
-    workload = Workload(replicas=story.replicas, annotations=annotations)
-    return story.tick(pending, workload=Fresh(value=workload, at=story.now))
-
-
-@pytest.mark.parametrize("rule", Rule)
-@pytest.mark.parametrize(("minimum", "replicas"), [(0, 1), (2, 2)])
-def test_forced_activation_wakes_a_pool_at_zero_and_min_applies(
-    minimum: int, replicas: int, rule: Rule
-) -> None:
-    decision = annotated(Story(make_pool(min=minimum, rule=rule)), FORCED)
-    assert (decision.next, decision.wake) == (replicas, True)
-    assert Code.ACTIVATION_FORCED in codes(decision)
-
-
-@pytest.mark.parametrize("rule", Rule)
-def test_forced_activation_wakes_a_pool_that_was_scaled_to_zero_by_hand(rule: Rule) -> None:
-    story = Story(make_pool(min=2, rule=rule), replicas=3).warmed_up(pending=3)
-    story.replicas = 0
-    assert codes(story.tick())[-1] is Code.SCALED_TO_ZERO_BY_HAND
-    decision = annotated(story, FORCED)
-    assert decision.next == 2
-    assert Code.ACTIVATION_FORCED in codes(decision)
+@pytest.mark.parametrize("name", STORIES)
+def test_a_story(name: str) -> None:
+    pool, size, table = STORIES[name]
+    Story(pool, size).tell(table)
 
 
 @pytest.mark.parametrize("rule", Rule)
-def test_forced_activation_ends_the_rest_below_min(rule: Rule) -> None:
-    story = Story(make_pool(min=3, idle=0, rule=rule))
-    assert story.tick().next == 0
-    assert annotated(story, FORCED).next == 3
+@pytest.mark.parametrize("name", BY_BOTH_RULES)
+def test_a_story_of_both_rules(name: str, rule: Rule) -> None:
+    pool, size, table = BY_BOTH_RULES[name]
+    Story(replace(pool, rule=rule), size).tell(table)
 
 
-@pytest.mark.parametrize("rule", Rule)
-def test_while_activation_is_forced_no_cooldown_takes_the_last_replica(rule: Rule) -> None:
-    rules = behavior(down_window_s=0)
-    story = Story(make_pool(cooldown_s=5.0, rule=rule, behavior=rules), replicas=1)
-    for _ in range(30):
-        assert annotated(story, FORCED).next == 1
-    assert story.ticks(10)[-1] == 0
-
-
-def test_work_that_wakes_a_pool_is_named_before_the_forced_activation() -> None:
-    decision = annotated(Story(make_pool()), FORCED, pending=3)
-    assert decision.next == 3
-    assert codes(decision) == [Code.QUEUE, Code.ACTIVATED]
-
-
-def test_the_reason_of_a_window_says_until_when_it_holds() -> None:
-    story = Story(make_pool(), replicas=8).warmed_up(pending=8)
-    # the last tick with eight messages was 300 s after the start
-    assert story.tick(2).reasons[-1].numbers == {"window_s": 300, "until": START + 600}
-
-
-def test_a_shrinking_limit_is_named() -> None:
-    rules = behavior(down_window_s=0, down=(percent(50, 60),))
-    decision = Story(make_pool(behavior=rules), replicas=11).tick()
-    assert decision.next == 5
-    assert decision.reasons[-1].code is Code.RATE_LIMITED_DOWN
-    assert decision.reasons[-1].numbers["policy"] == "Percent 50% in 60 s"
-
-
-def test_a_size_below_min_goes_to_its_demand_in_the_same_tick() -> None:
-    assert Story(make_pool(min=3), replicas=1).tick(9).next == 9
-
-
-def test_an_idle_pool_stays_at_min_and_says_so() -> None:
-    story = Story(make_pool(min=2), replicas=2).warmed_up()
-    decision = story.tick()
-    assert codes(decision) == [Code.QUEUE, Code.AT_MIN]
-    assert decision.bound is Bound.MIN
-
-
-def test_zero_by_hand_is_left_alone_where_min_is_more() -> None:
+def test_a_pool_that_is_woken_says_so_and_one_of_a_pause_by_hand_does_not() -> None:
+    assert Story(make_pool()).tick(20).wake
     story = Story(make_pool(min=2), replicas=3).warmed_up(pending=3)
     story.replicas = 0
-    decision = story.tick(9)
-    assert codes(decision) == [Code.QUEUE, Code.SCALED_TO_ZERO_BY_HAND]
-    assert (decision.next, decision.wake) == (0, False)
-    story.replicas = 1
-    assert story.tick(2).next == 2
+    assert not story.tick(9).wake
 
 
 def test_a_pool_that_the_plan_scaled_to_zero_follows_a_min_that_is_raised() -> None:
-    story = Story(make_pool(cooldown_s=5.0, behavior=behavior(down_window_s=0)), replicas=1)
+    story = Story(make_pool(cooldown_s=5.0, behavior=QUICK), replicas=1)
     story.ticks(20)
     assert (story.replicas, story.remembered.own_zero) == (0, True)
     story.pool = make_pool(min=2)
