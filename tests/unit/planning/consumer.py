@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
+from copy import deepcopy
+from functools import cache
 from typing import Final
 
 from msgspec.structs import replace
@@ -76,5 +78,9 @@ class Consumer:
 
 def learned(every_s: int = 10, service_s: float = 2.0, **fields: object) -> Consumer:
     """A pool after an hour with one task in each interval."""
-    fields = {"window_given": False, **fields}
-    return Consumer(Story(make_pool(**fields)), service_s).run(3600, every_s)  # type: ignore[arg-type]  # a test's own fields of Pool
+    return deepcopy(_after_an_hour(every_s, service_s, **{"window_given": False, **fields}))
+
+
+@cache
+def _after_an_hour(every_s: int, service_s: float, **fields: object) -> Consumer:
+    return Consumer(Story(make_pool(**fields)), service_s).run(3600, every_s)

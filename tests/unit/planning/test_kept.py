@@ -1,7 +1,4 @@
-"""What a plan takes over from the plan before, one rule at a time.
-
-Each story changes one thing; a plan of all pools must be the same without anything kept.
-"""
+"""Which pools are decided again; that the plan stays the same is in tests/property/test_kept.py."""
 
 from __future__ import annotations
 
@@ -12,27 +9,23 @@ from msgspec.structs import replace
 from controller.model.decision import Code, Decision
 from controller.model.fleet import Pool, Tenant
 from controller.model.intents import Intents, Scope
-from controller.model.memory import Memory, PoolMemory, RecommendationRun
+from controller.model.memory import Memory
 from controller.model.observation import (
     ClusterRoom,
     Observation,
     PoolObservation,
-    Workload,
 )
-from controller.model.readings import Absent, Fresh, Reading, Stale, Why
+from controller.model.readings import Absent, Fresh, Reading, Why
 from controller.model.scarcity import Budget, LlmModel, Price, Resources, TaskUsage
 from controller.planning.compile import compile_fleet
 from controller.planning.memo import Kept
 from controller.planning.planner import plan
-from support.asked import a_freeze, a_pause, intents_of
+from support.asked import a_freeze, intents_of
 from support.planning import seen_pool
 from support.world import START, TIER, make_fleet, make_pool
+from unit.planning.story import OBSERVED_FOR_LONG
 
-OLD = RecommendationRun(replicas=0, first_at=START - 9000, last_at=START - 9000)
-OBSERVED_FOR_LONG = PoolMemory(
-    since=START - 9000, last_active_at=START - 9000, recommendations=(OLD,)
-)
-A, B, C = (make_pool(name, tenant=name, maximum=50, cooldown_s=0.0) for name in "abc")
+A, B = (make_pool(name, tenant=name, maximum=50, cooldown_s=0.0) for name in "ab")
 UNSEEN = Absent(why=Why.NEVER_READ)
 
 
@@ -53,11 +46,6 @@ class Keeper:
     def see(self, pool: Pool, pending: int, replicas: int) -> None:
         """From now on the pool has so many messages and replicas."""
         self.seen[pool.key] = seen_pool(pending, replicas, at=self.now)
-
-    def lose(self, pool: Pool, replicas: int) -> None:
-        """Its Deployment cannot be read any more."""
-        known = Stale(value=Workload(replicas=replicas), at=self.now)
-        self.seen[pool.key] = replace(self.seen[pool.key], workload=known)
 
     def limit(self, **resources: int) -> None:
         """What the nodes can hold, from now on."""
@@ -99,28 +87,6 @@ def test_a_pool_of_which_nothing_has_changed_is_not_decided_again() -> None:
     assert after["a"].next == 7
 
 
-def test_a_fleet_file_that_was_read_again_is_planned_anew() -> None:
-    keeper = two()
-    keeper.fleet = make_fleet(replace(A, max=2), B)
-    keeper.terms = compile_fleet(keeper.fleet)
-    assert keeper.plan()["a"].target == 2
-
-
-def test_a_time_before_the_last_plan_is_planned_anew() -> None:
-    keeper = two()
-    keeper.intents = intents_of(pauses=(a_pause(scope=Scope(), until=keeper.now + 5),))
-    assert keeper.plan(after_s=9)["a"].target == 3
-    assert keeper.plan(after_s=-6)["a"].target == 0
-
-
-def test_a_memory_that_was_lost_is_planned_with_anew() -> None:
-    keeper = two()
-    keeper.memory = Memory()
-    keeper.plan()
-    assert keeper.changed == {"a", "b"}
-    assert keeper.memory.pools[A.key].since == keeper.now
-
-
 def test_an_intent_for_one_tenant_lets_no_other_pool_be_decided_again() -> None:
     keeper = two()
     keeper.intents = intents_of(freezes=(a_freeze(scope=Scope(tenant="a")),))
@@ -139,20 +105,6 @@ def test_a_limit_by_which_nothing_can_be_shared_keeps_every_pool() -> None:
     assert keeper.plan()["b"].next == 5
     keeper.room = UNSEEN
     assert keeper.plan()["b"].next == 9
-
-
-def test_room_that_becomes_scarce_is_taken_by_an_unknown_deployment() -> None:
-    """Room for 10: C goes from 5 to nothing, A stays at 2, and B grows to 5 where it may."""
-    keeper = Keeper(A, B, C)
-    keeper.see(A, 2, 2)
-    keeper.see(B, 5, 0)
-    keeper.see(C, 0, 5)
-    keeper.plan()
-    keeper.lose(A, 2)
-    for _ in range(3):
-        keeper.plan()
-    keeper.limit(replicas=10)
-    assert keeper.plan()["b"].next == 3
 
 
 def test_an_alert_that_another_pool_reaches_is_told_of_every_costly_pool() -> None:
@@ -176,6 +128,3 @@ def test_an_alert_that_another_pool_reaches_is_told_of_every_costly_pool() -> No
     keeper.see(second, 5, 5)
     keeper.plan()
     assert keeper.changed == {"a", "b"}
-
-
-# plans of a part of the fleet

@@ -4,13 +4,11 @@ is kept; the next plan of the whole fleet decides the others.
 
 from __future__ import annotations
 
-from decimal import Decimal
-
 from hypothesis import event, given, settings
 from hypothesis import strategies as some
 from msgspec.structs import replace
 
-from controller.model.decision import Bound, Decision, Gate
+from controller.model.decision import Decision, Gate
 from controller.model.fleet import Fleet, Pool, Tenant
 from controller.model.ids import PoolKey
 from controller.model.intents import Intents
@@ -19,11 +17,10 @@ from controller.model.observation import (
     ClusterRoom,
     Observation,
     PoolObservation,
-    TenantObservation,
     Workload,
 )
 from controller.model.readings import Fresh
-from controller.model.scarcity import Capacity, LlmModel, Price, Resources, TaskUsage
+from controller.model.scarcity import Resources
 from controller.planning.compile import compile_fleet
 from controller.planning.planner import plan
 from support.planning import seen_pool
@@ -64,36 +61,6 @@ def alone_and_together(
     anew = plan(whole, terms, Intents(), alone.memory, NOW + 1.0)
     assert after.plan == anew.plan, "the plan of all pools that follows is the same as without kept"
     return alone.plan.decisions[pool.key], together.plan.decisions[pool.key]
-
-
-def alone(fleet: Fleet, observation: Observation, pending: int = 10) -> Decision:
-    """Pool A with so many messages, alone; the decision must be that of the whole fleet."""
-    found, together = alone_and_together(
-        fleet, observation, A, replace(observation.pools[A.key], queue=seen(pending, 0).queue)
-    )
-    assert found == together
-    return found
-
-
-def test_every_row_counts_by_what_the_pods_request() -> None:
-    fleet = fleet_of(A, B)
-    pools = {A.key: seen(0, 0, LARGE), B.key: seen(5, 5, SMALL)}
-    for cpu_milli, expected in ((7500, 10), (7499, 9)):
-        found = alone(fleet, Observation(pools=pools, capacity=room(cpu_milli=cpu_milli)))
-        assert found.target == expected
-    quota = {"acme": TenantObservation(quota=Fresh(value=Resources(replicas=9), at=NOW))}
-    decision = alone(fleet, Observation(pools=pools, tenants=quota))
-    assert (decision.target, decision.bound) == (4, Bound.QUOTA)
-
-
-def test_money_is_calculated_exactly() -> None:
-    usage = TaskUsage(input_tokens=1, seconds=Decimal(3600))
-    model = LlmModel(name="m", price=Price(input=Decimal(100_000), output=Decimal(0)))
-    pool = replace(A, model="m", usage=usage)
-    observation = Observation(pools={A.key: seen(0, 0)})
-    for usd, expected in ((Decimal(1), 10), (Decimal("0.99"), 9)):
-        fleet = fleet_of(pool, models=(model,), capacity=Capacity(usd_per_hour=usd))
-        assert alone(fleet, observation).target == expected
 
 
 sizes = some.integers(0, 8)

@@ -12,51 +12,27 @@ from controller.model.fleet import Fleet
 from controller.model.ids import PoolKey
 from controller.model.intents import Intents
 from controller.model.memory import Memory, PoolMemory
-from controller.model.observation import Observation, PoolObservation, Workload
+from controller.model.observation import Observation, Workload
 from support.planning import plan, seen_pool
 from unit.planning.story import START, make_pool
 
 CONTROLLER = Path(__file__).parents[3] / "controller"
 PURE = [*(CONTROLLER / "planning").rglob("*.py"), *(CONTROLLER / "notation").rglob("*.py")]
+A, B, GONE = PoolKey("acme/a"), PoolKey("acme/b"), PoolKey("acme/gone")
 
 
-def seen(messages: int, replicas: int, version: str = "7") -> PoolObservation:
-    return seen_pool(messages, Workload(replicas=replicas, resource_version=version), at=START)
-
-
-def test_only_the_pools_that_were_observed_are_decided() -> None:
+def test_only_pools_that_were_observed_and_that_the_fleet_has_are_decided() -> None:
     fleet = Fleet(pools=(make_pool("a"), make_pool("b")))
     other = PoolMemory(since=1.0)
-    memory = Memory(pools={PoolKey("acme/b"): other})
-    observation = Observation(pools={PoolKey("acme/a"): seen(3, 0)})
+    memory = Memory(pools={B: other, GONE: PoolMemory(since=1.0)})
+    seen = seen_pool(3, Workload(replicas=0, resource_version="42"), at=START)
+    observation = Observation(pools={A: seen, PoolKey("acme/c"): seen})
     result, after = plan(observation, fleet, Intents(), memory, START)
-    assert list(result.decisions) == ["acme/a"]
-    assert after.pools[PoolKey("acme/b")] is other
-    assert PoolKey("acme/a") in after.pools
-
-
-def test_a_pool_that_the_fleet_does_not_have_is_neither_decided_nor_remembered() -> None:
-    fleet = Fleet(pools=(make_pool("a"),))
-    memory = Memory(pools={PoolKey("acme/gone"): PoolMemory(since=1.0)})
-    observation = Observation(pools={PoolKey("acme/b"): seen(3, 0)})
-    result, after = plan(observation, fleet, Intents(), memory, START)
-    assert result.decisions == {}
-    assert after.pools == {}
-
-
-def test_a_decision_carries_the_resource_version_it_was_made_from() -> None:
-    fleet = Fleet(pools=(make_pool("a"),))
-    observation = Observation(pools={PoolKey("acme/a"): seen(3, 0, version="42")})
-    result, _ = plan(observation, fleet, Intents(), Memory(), START)
-    assert result.at == START
-    assert result.decisions[PoolKey("acme/a")].resource_version == "42"
-
-
-def test_the_memory_given_is_not_changed() -> None:
-    fleet = Fleet(pools=(make_pool("a"),))
-    memory = Memory()
-    plan(Observation(pools={PoolKey("acme/a"): seen(3, 1)}), fleet, Intents(), memory, START)
-    assert memory.pools == {}
+    assert (list(result.decisions), result.at) == ([A], START)
+    assert result.decisions[A].resource_version == "42", "the one that it was made from"
+    assert after.pools.keys() == {A, B}
+    assert after.pools[B] is other
+    assert memory.pools.keys() == {B, GONE}, "the memory given is not changed"
 
 
 FORBIDDEN = {

@@ -6,19 +6,15 @@ import random
 from decimal import Decimal
 from itertools import pairwise
 
-import msgspec
 import pytest
 
 from controller.model.decision import Bound, Code, Decision
 from controller.model.fleet import AverageValueTarget, ExternalMetric, NativePreset, Rule
-from controller.model.intents import Scope
-from controller.model.memory import Memory
 from controller.model.observation import Pod, PodPhase, Pods, QueueDepth
 from controller.model.readings import Fresh
 from controller.model.scarcity import TaskUsage, Warm
 from controller.planning.demand.learned import FIRST_READY_S, SETTLED_AFTER
 from controller.planning.explain import sentence
-from support.asked import a_pause, intents_of
 from unit.planning.consumer import BY_ITS_PAST, Consumer, goes_by_its_past, learned
 from unit.planning.story import START, Story, codes, make_pool, silence
 
@@ -128,34 +124,6 @@ def test_a_default_window_gives_way_to_what_was_learned_and_a_configured_one_doe
     )
 
 
-def test_a_message_that_is_delivered_again_and_again_is_no_arrival() -> None:
-    consumer = learned(every_s=30, service_s=5.0)
-    quiet = consumer.second()
-    memory = consumer.story.remembered.native
-    assert memory is not None
-    before = memory.learned
-    for _ in range(60):
-        consumer.again += 1
-        consumer.second()
-    after = consumer.story.remembered.native
-    assert after is not None
-    assert after.learned.arrivals == before.arrivals
-    assert after.learned.rate.expected < before.rate.expected
-    assert quiet.demand is not None
-
-
-def test_a_consumer_that_was_created_again_is_no_burst() -> None:
-    consumer = learned(every_s=30, service_s=5.0)
-    memory = consumer.story.remembered.native
-    assert memory is not None
-    consumer.delivered = 0
-    consumer.pending = 1
-    consumer.second()
-    after = consumer.story.remembered.native
-    assert after is not None
-    assert after.learned.arrivals == memory.learned.arrivals
-
-
 @pytest.mark.parametrize("delivered", [-1, 2**63, None])
 def test_with_an_impossible_counter_the_plain_count_applies(delivered: int | None) -> None:
     consumer = learned(every_s=10, service_s=1.0)
@@ -225,31 +193,6 @@ def test_with_an_activation_nothing_is_started_before_it_is_passed() -> None:
     assert min(starts) > 3
 
 
-def test_a_planner_restarted_from_its_memory_decides_the_same() -> None:
-    consumer = learned(every_s=7, service_s=20.0)
-    restarted = learned(every_s=7, service_s=20.0)
-    for second in range(300):
-        restarted.story.memory = msgspec.json.decode(
-            msgspec.json.encode(restarted.story.memory), type=Memory
-        )
-        arriving = 1 if second % 7 == 0 else 0
-        assert consumer.second(arriving) == restarted.second(arriving)
-
-
-def test_a_step_of_the_clock_moves_what_was_learned() -> None:
-    consumer = learned(every_s=10, service_s=2.0)
-    memory = consumer.story.remembered.native
-    assert memory is not None
-    consumer.story.tick(
-        queue=Fresh(value=consumer.depth, at=consumer.story.now), clock_step_s=3600.0
-    )
-    after = consumer.story.remembered.native
-    assert after is not None
-    assert after.learned.at - memory.learned.at == pytest.approx(3600.0, abs=6.0)
-    assert all(each.at > START + 3600.0 for each in after.learned.forecasts)
-    assert after.learned.rate.expected == pytest.approx(memory.learned.rate.expected, rel=0.2)
-
-
 def spare_reason(decision: Decision) -> int:
     return next(
         (
@@ -290,14 +233,6 @@ def test_replicas_that_rule_native_keeps_ready_count_as_spares() -> None:
     assert without.target is not None
     assert with_spares.target is not None
     assert with_spares.target <= max(without.target, 3)
-
-
-def test_a_pause_leaves_no_spares() -> None:
-    story = Story(make_pool(warm=Warm(slo=Decimal("0.99"))))
-    consumer = Consumer(story, service_s=2.0).run(900, every_s=5)
-    pause = a_pause(scope=Scope(pool=story.pool.key), who="mara", why="")
-    story.intents = intents_of(pauses=(pause,))
-    assert consumer.second().target == 0
 
 
 def test_a_first_message_after_a_long_sleep_is_explained_by_its_wake_up() -> None:

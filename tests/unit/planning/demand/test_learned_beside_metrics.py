@@ -7,31 +7,18 @@ from decimal import Decimal
 from msgspec.structs import replace
 
 from controller.model.decision import Code, Decision, Gate
-from controller.model.fleet import Fleet, NativeCosts, Pool, ResourceMetric, Rule, UtilizationTarget
-from controller.model.intents import Intents
-from controller.model.memory import Memory
+from controller.model.fleet import NativeCosts, Pool, ResourceMetric, Rule, UtilizationTarget
 from controller.model.observation import (
-    ConditionStatus,
-    ContainerRequest,
-    MeasuredPod,
     MetricValue,
-    Observation,
-    PodReadiness,
-    Pods,
-    PodUsage,
-    PodUsages,
-    PoolObservation,
     QueueDepth,
-    StatusPhase,
-    Workload,
 )
 from controller.model.readings import Absent, Fresh, Reading, Why
 from controller.model.scarcity import Warm
 from controller.planning.demand.native import arrivals_per_s
 from controller.planning.limit import spares_for_arrivals
-from support.planning import plan
 from unit.planning.consumer import goes_by_its_past, learned
-from unit.planning.story import START, behavior, codes, make_pool
+from unit.planning.metered import serving, usage
+from unit.planning.story import Story, behavior, codes, make_pool
 
 CPU = ResourceMetric(resource="cpu", target=UtilizationTarget(percent=60))
 # with these costs a replica without a message is hardly ever worth it
@@ -40,13 +27,10 @@ EAGER = NativeCosts(start_wait_cost=90.0, keep_wait_cost=90.0)
 
 
 class Queue:
-    """A pool whose queue counts its deliveries, tick by tick; every decision takes effect."""
+    """A pool whose queue counts its deliveries; a pod uses 1 % of its CPU."""
 
     def __init__(self, pool: Pool) -> None:
-        self.pool = pool
-        self.replicas = 1
-        self.now = START
-        self.memory = Memory()
+        self.story = Story(pool, replicas=1)
         self.delivered = 0
 
     def tick(
@@ -57,7 +41,7 @@ class Queue:
         in_flight: int = 0,
         cpu: Reading[MetricValue] | None = None,
     ) -> Decision:
-        """A look at the queue after so many tasks were done; a pod uses 1 % of its CPU."""
+        """A look at the queue after so many tasks were done."""
         self.delivered += done + in_flight
         depth = QueueDepth(
             pending=pending,
@@ -65,43 +49,13 @@ class Queue:
             delivered=self.delivered,
             sequence=self.delivered,
         )
-        seen = PoolObservation(
-            queue=Fresh(value=depth, at=self.now),
-            workload=Fresh(
-                value=Workload(replicas=self.replicas, current=self.replicas), at=self.now
-            ),
-            pods=Fresh(value=Pods(ready=self.replicas), at=self.now),
-            metrics={"cpu": cpu or self._idle()},
-            measured_pods=tuple(_serving(number) for number in range(self.replicas)),
+        pods = range(self.story.replicas)
+        return self.story.tick(
+            queue=Fresh(value=depth, at=self.story.now),
+            after_s=4.0,
+            metrics={"cpu": cpu or usage(*(10 for _ in pods))},
+            measured_pods=tuple(serving(str(number), "cpu") for number in pods),
         )
-        result, self.memory = plan(
-            Observation(pools={self.pool.key: seen}),
-            Fleet(pools=(self.pool,)),
-            Intents(),
-            self.memory,
-            self.now,
-        )
-        decision = result.decisions[self.pool.key]
-        self.replicas = self.replicas if decision.next is None else decision.next
-        self.now += 4.0
-        return decision
-
-    def _idle(self) -> Fresh[MetricValue]:
-        items = tuple(
-            PodUsage(pod=str(number), containers={"agent": 10}, at=self.now, window_s=30.0)
-            for number in range(self.replicas)
-        )
-        return Fresh(value=PodUsages(items=items), at=self.now)
-
-
-def _serving(number: int) -> MeasuredPod:
-    return MeasuredPod(
-        name=str(number),
-        phase=StatusPhase.RUNNING,
-        started_at=START - 900,
-        readiness=PodReadiness(status=ConditionStatus.TRUE, since=START - 800),
-        containers=(ContainerRequest(name="agent", requests_milli={"cpu": 1000}),),
-    )
 
 
 def settled(native: NativeCosts, done: int = 12, **fields: object) -> Queue:
@@ -117,13 +71,13 @@ def test_the_cpu_of_idle_pods_does_not_keep_a_settled_pool_awake() -> None:
     queue = settled(FRUGAL)
     decisions = [queue.tick() for _ in range(20)]
     assert goes_by_its_past(decisions[-1])
-    assert queue.replicas == 0
+    assert queue.story.replicas == 0
 
 
 def test_replicas_for_likely_work_start_while_a_metric_is_unknown() -> None:
     queue = settled(EAGER, done=60)
-    queue.replicas = 0
-    silent = Absent(why=Why.TIMED_OUT, at=queue.now)
+    queue.story.replicas = 0
+    silent = Absent(why=Why.TIMED_OUT, at=queue.story.now)
     assert (queue.tick(cpu=silent).next or 0) >= 1
 
 
@@ -133,8 +87,8 @@ def test_work_below_the_activation_adds_replicas_until_the_cooldown_ends() -> No
     for later_s, size in ((30.0, 3), (90.0, 1)):
         queue = Queue(pool)
         queue.tick(pending=9)
-        queue.replicas, queue.now = 1, queue.now + later_s
-        silent = Absent(why=Why.TIMED_OUT, at=queue.now)
+        queue.story.replicas, queue.story.now = 1, queue.story.now + later_s
+        silent = Absent(why=Why.TIMED_OUT, at=queue.story.now)
         assert queue.tick(pending=3, cpu=silent).next == size
 
 
@@ -142,16 +96,16 @@ def test_a_pool_above_max_whose_cpu_is_unknown_is_held_under_either_rule() -> No
     for rule in Rule:
         queue = Queue(replace(make_pool(max=3, min=1), metrics=(CPU,), rule=rule))
         queue.tick()
-        queue.now += 1000.0
-        queue.replicas = 7
-        decision = queue.tick(cpu=Absent(why=Why.REFUSED, at=queue.now))
+        queue.story.now += 1000.0
+        queue.story.replicas = 7
+        decision = queue.tick(cpu=Absent(why=Why.REFUSED, at=queue.story.now))
         assert (decision.next, decision.gate) == (7, Gate.BLIND)
         assert Code.HELD_UNMEASURED in codes(decision)
 
 
 def test_a_pool_that_has_only_cpu_as_metric_says_why_it_does_not_stay_at_zero() -> None:
     queue = Queue(make_pool(metrics=(CPU,), rule=Rule.HPA))
-    queue.replicas = 0
+    queue.story.replicas = 0
     decision = queue.tick()
     assert (decision.next, codes(decision)[-1]) == (1, Code.AT_MIN)
 
@@ -165,10 +119,10 @@ def test_fewer_than_ten_tasks_done_are_not_trusted() -> None:
 def test_a_burst_between_two_turns_is_served_at_once() -> None:
     queue = settled(FRUGAL, metrics=())
     queue.tick(done=1)
-    asked_at = queue.now - 4.0
-    queue.now -= 3.9
+    asked_at = queue.story.now - 4.0
+    queue.story.now -= 3.9
     decision = queue.tick(pending=12)
-    memory = queue.memory.pools[queue.pool.key].native
+    memory = queue.story.memory.pools[queue.story.pool.key].native
     assert memory is not None
     assert memory.asked_at == asked_at, "it is not the rule's turn"
     # tasks that take half a minute each, beside nine seconds until a replica is ready

@@ -2,154 +2,147 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 import pytest
 from msgspec.structs import replace
 
-from controller.model.decision import Code, Gate
+from controller.model.decision import Code, Decision
 from controller.model.intents import Scope
 from controller.model.memory import PendingWrite
-from controller.model.observation import PodPhase, Workers, Workload
+from controller.model.observation import PodPhase, PoolObservation, Workers, Workload
 from controller.model.readings import Absent, Stale, Why
 from controller.model.worker_messages import PoolOrders
 from controller.planning.explain import sentence
 from support.asked import a_freeze, a_pause, intents_of
 from support.crews import POOL, crew, decide, pod, removable, state, told
 from support.world import START
+from unit.planning.story import Told
+
+PHASES = {"s": PodPhase.STARTING, "r": PodPhase.RUNNING, "t": PodPhase.TERMINATING}
 
 
-def test_idle_workers_are_told_to_stop_before_busy_ones() -> None:
-    seen = crew([pod("a"), pod("b"), pod("c")], [state("a", 1), state("b"), state("c", 1)])
-    decision = decide(seen, 2)
-    assert (told(decision), decision.next, decision.gate) == (("b",), 3, Gate.BUSY)
+def manned(text: str, **more: Any) -> PoolObservation:
+    """Pods by name: `a+1` has a task, `a~` has obeyed and no longer pulls, `a!` is marked to go
+    first, `a?` says nothing, `a@` is on a node that ends; `a/s` starts, `a/r` runs and is not
+    ready, `a/t` is being deleted; `a1`, `a2` are of these generations of the template.
+    """
+    pods, states = [], []
+    for word in text.split():
+        found = re.fullmatch(r"(\D)(\d?)(\+\d)?([~!?@]*)(?:/(\w))?", word)
+        assert found, word
+        name, generation, busy, marks, phase = found.groups()
+        made = pod(name, PHASES.get(phase or "", PodPhase.READY), first="!" in marks)
+        born = {"generation": generation, "created_at": float(generation)} if generation else {}
+        pods.append(replace(made, node_ends="spot" if "@" in marks else "", **born))
+        if "?" not in marks and phase not in {"s", "t"}:
+            states.append(state(name, int(busy or 0), pulling="~" not in marks))
+    more["told"] = tuple(more.get("told", ""))
+    return crew(pods, states, **more)
 
 
-def test_of_busy_workers_the_one_with_the_fewest_tasks_is_told() -> None:
-    seen = crew([pod("a"), pod("b")], [state("a", 2), state("b", 1)])
-    assert told(decide(seen, 1)) == ("b",)
+def one_template(**fields: Any) -> Workload:
+    return replace(Workload(replicas=2, current=2, updated=2), **fields)
 
 
-def test_who_was_told_is_told_again_although_another_is_idle_now() -> None:
-    seen = crew([pod("a"), pod("b")], [state("a", 1, pulling=False), state("b")], told=("a",))
-    assert told(decide(seen, 1)) == ("a",)
+BEHIND = Workload(replicas=4, current=2, updated=2, generation=7, observed_generation=6)
+# What is seen, the target, and: the next size, its gate and codes; who is told; who may be removed
+# fmt: off
+DRAINS: dict[str, tuple[PoolObservation, int, str, str, str]] = {
+    "idle workers are told to stop before busy ones": (
+        manned("a+1 b c+1"), 2, "3 busy", "b", ""),
+    "of busy workers the one with the fewest tasks": (manned("a+2 b+1"), 1, "_", "b", ""),
+    "who was told is told again although another is idle now": (
+        manned("a+1~ b", told="a"), 1, "_", "a", ""),
+    "a worker with a task is not drained": (manned("a+1~ b", told="a"), 1, "2", "a", ""),
+    "nor one that pulls": (manned("a b", told="a"), 1, "2", "a", ""),
+    "nor one that has not heard it": (manned("a~! b", told="a", revision=2), 1, "2", "a", "a"),
+    "a drained pod is marked": (manned("a~ b+1", told="a"), 1, "2 going=1 drained=1", "a", "a"),
+    "and goes once it is": (manned("a~! b+1", told="a"), 1, "1 !busy", "a", "a"),
+    "drained pods go while others still finish": (
+        manned("a~! b+1~ c+1", told="ab"), 1, "2 busy going=2 drained=1 busy=1", "ab", "a"),
+    "a mark on a pod that stays holds the pool until it is gone": (
+        manned("a~! b+1!", told="a"), 1, "2", "a", "a"),
+    "a busy pod that is not ready holds the pool, for it would go first": (
+        manned("a~! b+1~/r c+1", told="ab"), 1, "3", "ab", "a"),
+    "until it is done": (manned("a~! b~/r c+1", told="ab"), 1, "2", "ab", "ab"),
+    "pods that start go first once they are known to have no worker": (
+        manned("a+1 b!/s", told="b", silent=("b",)), 1, "1", "b", "b"),
+    "and not before": (manned("a+1 b!/s", told="b"), 1, "2", "b", "b"),
+    "all pods that start are told, because a replica set may take any of them": (
+        manned("a+1 b/s c/s"), 2, "_", "bc", ""),
+    "of a pod that says nothing the queue tells that it is idle": (
+        manned("a+1 q?!", told="q", silent=("q",), in_flight=1), 1, "1", "q", "q"),
+    "or that it is busy": (
+        manned("a+1 q?!", told="q", silent=("q",), in_flight=2), 1, "2", "q", "q"),
+    "pods that a replica set deletes now keep their orders and their marks": (
+        manned("a~! b+1", told="a", replicas=1), 1, "1", "a", "a"),
+    "a pod that may be going is not called back before the new size is seen": (
+        manned("a~! b+1", told="a", workload=BEHIND), 4, "4", "a", "a"),
+    "afterwards it is": (
+        manned("a~! b+1", told="a", workload=replace(BEHIND, observed_generation=7)),
+        4, "4", "", ""),
+    "who was told and is being deleted is not called back": (
+        manned("a/t z/t b", told="a"), 1, "_", "a", ""),
+    "who is gone is": (manned("b", told="a"), 1, "1", "", ""),
+    "replicas that cannot be created go without a drain": (
+        manned("a+1", workload=Workload(replicas=3, current=1, updated=1, message="quota")),
+        1, "1", "", ""),
+    "others may be created at this moment": (
+        manned("a+1", workload=Workload(replicas=3, current=1, updated=1)), 1, "3", "", ""),
+    "a pool that grows again calls back who was told": (
+        manned("a~ b+1", told="a"), 2, "2", "", ""),
+    "a pool that cannot be seen takes nothing back and tells no more": (
+        replace(manned("a! b", told="a"), queue=Absent(why=Why.TIMED_OUT)),
+        0, "2 blind", "a", "a"),
+    "where pods cannot be marked the queue alone decides, and none stops for nothing": (
+        replace(manned("a+1 b c"), unmarkable="forbidden"), 0, "1 busy", "", ""),
+    "in a rollout as many old pods stop as there are new ones": (
+        manned("a1+1 b1 c2/s", replicas=2), 2, "2", "b", ""),
+    "it takes none away": (manned("a1+1 b1 c2/s", replicas=2), 1, "2 rolling_out", "b", ""),
+    "a rollout whose pods are of one template for now takes none away": (
+        manned("a~! b+1", told="a", workload=one_template(updated=1)), 1, "2 rolling_out", "", ""),
+    "a rollout that is paused is named": (
+        manned("a1 b2", workload=one_template(updated=1, paused=True)),
+        1, "2 rollout_paused", "a", ""),
+    "a paused deployment with pods of one template shrinks as usual": (
+        manned("a~! b+1", told="a", workload=one_template(paused=True)), 1, "1", "a", "a"),
+    "in a rollout a pool does not go to zero before all its pods are drained": (
+        manned("a1~ b2~", told="b"), 0, "2", "ab", "b"),
+    "and then it does": (manned("a1~ b2~", told="ab"), 0, "0", "ab", "ab"),
+    "pods whose node ends go before others": (manned("a b+1@ c"), 2, "_", "b", ""),
+    "but not before who was told": (manned("a b+1@ c", told="c"), 2, "_", "c", ""),
+}
+# fmt: on
 
 
-@pytest.mark.parametrize(
-    "said",
-    [
-        state("a", 1, pulling=False, obeyed=5),
-        state("a", 0, pulling=True, obeyed=5),
-        state("a", 0, pulling=False, obeyed=4),
-        state("a", 0, pulling=False, obeyed=6),
-    ],
-    ids=["busy", "pulling", "has not heard it", "has heard later orders"],
-)
-def test_a_worker_is_not_drained_before_it_says_so(said: object) -> None:
-    seen = crew([pod("a"), pod("b")], [said, state("b")], told=("a",), revision=5)  # type: ignore[list-item]
-    decision = decide(seen, 1)
+@pytest.mark.parametrize("name", DRAINS)
+def test_a_drain(name: str) -> None:
+    seen, target, line, stop, go = DRAINS[name]
+    decision = decide(seen, target)
+    assert not Told(f"0 : {line}").faults(decision)
+    assert ("".join(told(decision)), "".join(removable(decision))) == (stop, go)
+
+
+@pytest.mark.parametrize("obeyed", [4, 6])
+def test_a_worker_that_heard_other_orders_is_not_drained(obeyed: int) -> None:
+    said = [state("a", pulling=False, obeyed=obeyed), state("b")]
+    decision = decide(crew([pod("a"), pod("b")], said, told=("a",), revision=5), 1)
     assert (decision.next, removable(decision)) == (2, ())
 
 
-def test_a_worker_that_has_not_heard_its_orders_is_not_drained() -> None:
-    pods = [pod("a", first=True), pod("b")]
-    states = [state("a", pulling=False, obeyed=4), state("b")]
-    assert decide(crew(pods, states, told=("a",), revision=5), 1).next == 2
+def test_a_mark_counts_after_a_while_and_at_once_if_the_clock_was_set_back() -> None:
+    def following(marked_at: float, now: float = START) -> int | None:
+        pods = [pod("a", first=True, marked_at=marked_at), pod("b")]
+        seen = crew(pods, [state("a", pulling=False), state("b", 1)], told=("a",))
+        return decide(seen, 1, now=now).next
 
-
-def test_a_drained_pod_goes_once_it_is_marked() -> None:
-    states = [state("a", pulling=False), state("b", 1)]
-    unmarked = decide(crew([pod("a"), pod("b")], states, told=("a",)), 1)
-    assert (unmarked.next, removable(unmarked)) == (2, ("a",))
+    assert [following(START), following(START, START + 1), following(START + 3600)] == [2, 1, 1]
+    unmarked = decide(manned("a~ b+1", told="a"), 1)
     assert sentence(unmarked.reasons[-1], START) == (
         "1 of 1 replica that go are drained, 0 finish their tasks first: 2 replicas now"
     )
-    marked = decide(crew([pod("a", first=True), pod("b")], states, told=("a",)), 1)
-    assert (marked.next, removable(marked), marked.gate) == (1, ("a",), None)
-
-
-def test_a_mark_counts_after_a_while() -> None:
-    pods = [pod("a", first=True, marked_at=START), pod("b")]
-    seen = crew(pods, [state("a", pulling=False), state("b", 1)], told=("a",))
-    assert decide(seen, 1).next == 2
-    assert decide(seen, 1, now=START + 1).next == 1
-
-
-def test_a_mark_made_before_the_clock_was_set_back_does_not_hold_the_pool() -> None:
-    pods = [pod("a", first=True, marked_at=START + 3600), pod("b")]
-    seen = crew(pods, [state("a", pulling=False), state("b", 1)], told=("a",))
-    assert decide(seen, 1).next == 1
-
-
-def test_drained_pods_go_while_others_still_finish() -> None:
-    pods = [pod("a", first=True), pod("b"), pod("c")]
-    states = [state("a", pulling=False), state("b", 1, pulling=False), state("c", 1)]
-    decision = decide(crew(pods, states, told=("a", "b")), 1)
-    assert (decision.next, decision.gate) == (2, Gate.BUSY)
-    assert decision.reasons[-1].numbers == {"going": 2, "drained": 1, "busy": 1}
-
-
-def test_a_mark_on_a_pod_that_stays_holds_the_pool_until_it_is_gone() -> None:
-    pods = [pod("a", first=True), pod("b", first=True)]
-    states = [state("a", pulling=False), state("b", 1)]
-    decision = decide(crew(pods, states, told=("a",)), 1)
-    assert (decision.next, removable(decision)) == (2, ("a",))
-
-
-def test_a_busy_pod_that_is_not_ready_holds_the_pool_for_it_would_go_first() -> None:
-    pods = [pod("a", first=True), pod("b", PodPhase.RUNNING), pod("c")]
-    states = [state("a", pulling=False), state("b", 1, pulling=False), state("c", 1)]
-    decision = decide(crew(pods, states, told=("a", "b")), 1)
-    assert (decision.next, told(decision)) == (3, ("a", "b"))
-    done = [state("a", pulling=False), state("b", pulling=False), state("c", 1)]
-    assert decide(crew(pods, done, told=("a", "b")), 1).next == 2
-
-
-def test_pods_that_start_go_first_once_they_are_known_to_have_no_worker() -> None:
-    pods = [pod("a"), pod("b", PodPhase.STARTING, first=True)]
-    unknown = crew(pods, [state("a", 1)], told=("b",))
-    assert decide(unknown, 1).next == 2
-    silent = crew(pods, [state("a", 1)], told=("b",), silent=("b",))
-    assert decide(silent, 1).next == 1
-
-
-def test_all_pods_that_start_are_told_because_a_replica_set_may_take_any_of_them() -> None:
-    pods = [pod("a"), pod("b", PodPhase.STARTING), pod("c", PodPhase.STARTING)]
-    assert told(decide(crew(pods, [state("a", 1)]), 2)) == ("b", "c")
-
-
-@pytest.mark.parametrize(("in_flight", "following"), [(1, 1), (2, 2)])
-def test_of_a_pod_that_says_nothing_the_queue_tells_whether_it_is_busy(
-    in_flight: int, following: int
-) -> None:
-    pods = [pod("a"), pod("quiet", first=True)]
-    seen = crew(
-        pods, [state("a", 1)], told=("quiet",), silent=("quiet",), in_flight=in_flight, replicas=2
-    )
-    decision = decide(seen, 1)
-    assert decision.next == following
-
-
-def test_pods_that_a_replica_set_deletes_now_keep_their_orders_and_their_marks() -> None:
-    pods = [pod("a", first=True), pod("b")]
-    seen = crew(pods, [state("a", pulling=False, obeyed=1), state("b", 1)], told=("a",), replicas=1)
-    decision = decide(seen, 1)
-    assert (decision.next, told(decision), removable(decision)) == (1, ("a",), ("a",))
-
-
-def test_a_marked_pod_keeps_its_mark_while_it_hears_newer_orders() -> None:
-    pods = [pod("a", first=True), pod("b")]
-    states = [state("a", pulling=False, obeyed=1), state("b", 1)]
-    decision = decide(crew(pods, states, told=("a",), revision=2), 1)
-    assert (decision.next, removable(decision)) == (2, ("a",))
-
-
-def test_a_pod_that_may_be_going_is_not_called_back_before_the_new_size_is_seen() -> None:
-    pods = [pod("a", first=True), pod("b")]
-    states = [state("a", pulling=False), state("b", 1)]
-    behind = Workload(replicas=4, current=2, updated=2, generation=7, observed_generation=6)
-    seen = crew(pods, states, told=("a",), workload=behind)
-    assert told(decide(seen, 4)) == ("a",)
-    seen = crew(pods, states, told=("a",), workload=replace(behind, observed_generation=7))
-    assert (told(decide(seen, 4)), removable(decide(seen, 4))) == ((), ())
 
 
 @pytest.mark.parametrize(
@@ -167,46 +160,26 @@ def test_a_pod_that_may_be_going_is_not_called_back_before_the_new_size_is_seen(
 def test_while_a_smaller_size_may_still_be_set_who_would_go_is_not_called_back(
     asked_for: PendingWrite | None, *, may_be_set: bool
 ) -> None:
-    pods = [pod("a", first=True), pod("b"), pod("c")]
-    states = [state("a", pulling=False), state("b", 1), state("c", 1)]
     workload = Workload(replicas=3, current=3, updated=3, resource_version="93")
-    seen = crew(pods, states, told=("a",), workload=workload)
+    seen = manned("a~! b+1 c+1", told="a", workload=workload)
     decision = decide(seen, 3, asked_for=asked_for)
     expected = ("a",) if may_be_set else ()
     assert (told(decision), removable(decision)) == (expected, expected)
 
 
-def test_who_was_told_and_is_being_deleted_is_not_called_back() -> None:
-    deleted, other = (pod(name, PodPhase.TERMINATING) for name in ("a", "z"))
-    seen = crew([deleted, other, pod("b")], [state("a", pulling=False), state("b")], told=("a",))
-    assert told(decide(seen, 1)) == ("a",)
-    gone = crew([pod("b")], [state("b")], told=("a",))
-    assert told(decide(gone, 1)) == ()
-
-
-@pytest.mark.parametrize(("message", "following"), [("exceeded quota", 1), ("", 3)])
-def test_replicas_that_cannot_be_created_go_without_a_drain(message: str, following: int) -> None:
-    workload = Workload(replicas=3, current=1, updated=1, message=message)
-    decision = decide(crew([pod("a")], [state("a", 1)], workload=workload), 1)
-    assert (decision.next, told(decision)) == (following, ())
-
-
-def test_a_pool_that_grows_again_calls_back_who_was_told() -> None:
-    seen = crew([pod("a"), pod("b")], [state("a", pulling=False), state("b", 1)], told=("a",))
-    decision = decide(seen, 2)
-    assert (decision.next, told(decision)) == (2, ())
+def orders_of(decision: Decision) -> PoolOrders:
+    assert decision.drain is not None
+    return decision.drain.orders
 
 
 def test_a_pause_stops_all_pulls_and_ends_when_it_ends() -> None:
     pause = a_pause(scope=Scope(), until=START + 600, who="mara")
-    decision = decide(crew([pod("a")], [state("a", 1)]), 0, intents=intents_of(pauses=(pause,)))
-    assert decision.drain is not None
-    orders = PoolOrders(pull=False, because="pause", drain=("a",), until=START + 600)
-    assert decision.drain.orders == orders
+    stopped = orders_of(decide(manned("a+1"), 0, intents=intents_of(pauses=(pause,))))
+    assert stopped == PoolOrders(pull=False, because="pause", drain=("a",), until=START + 600)
     kept = intents_of(pauses=(replace(pause, amount=1),))
-    after = decide(crew([pod("a")], [state("a", 1)]), 0, intents=kept).drain
-    assert after is not None
-    assert after.orders.pull
+    assert orders_of(decide(manned("a+1"), 0, intents=kept)).pull
+    frozen = intents_of(freezes=(a_freeze(scope=Scope()),), pauses=(a_pause(scope=Scope()),))
+    assert decide(manned("a b"), 0, intents=frozen).drain is None, "a frozen pool is told nothing"
 
 
 def test_orders_that_are_about_to_end_are_not_relied_on() -> None:
@@ -217,111 +190,26 @@ def test_orders_that_are_about_to_end_are_not_relied_on() -> None:
     assert decide(seen, 0, intents=pause, now=START + 2).next == 1
 
 
-def test_the_workers_of_a_frozen_pool_are_told_nothing() -> None:
-    seen = crew([pod("a"), pod("b")], [state("a"), state("b")])
-    frozen = intents_of(freezes=(a_freeze(scope=Scope()),), pauses=(a_pause(scope=Scope()),))
-    assert decide(seen, 0, intents=frozen).drain is None
-
-
-def test_a_pool_that_cannot_be_seen_takes_nothing_back_and_tells_nobody_more() -> None:
-    seen = crew([pod("a", first=True), pod("b")], [state("a"), state("b")], told=("a",))
-    blind = replace(seen, queue=Absent(why=Why.TIMED_OUT))
-    decision = decide(blind, 0)
-    assert (decision.next, decision.gate) == (2, Gate.BLIND)
-    assert (told(decision), removable(decision)) == (("a",), ("a",))
-
-
-def test_a_pool_keeps_its_size_while_its_workers_are_lost() -> None:
-    seen = crew([pod("a"), pod("b")], [])
+def test_a_pool_keeps_its_size_while_its_workers_are_lost_and_grows() -> None:
     for reading in (Absent(why=Why.NEVER_READ), Stale(value=Workers(), at=START)):
-        lost = replace(seen, workers=reading)
+        lost = replace(manned("a? b?"), workers=reading)
         decision = decide(lost, 1)
         assert (decision.next, decision.reasons[-1].code) == (2, Code.WORKERS_UNKNOWN)
         assert decide(lost, 5).next == 5
 
 
 def test_a_pool_whose_workers_never_said_anything_is_scaled_by_its_queue_alone() -> None:
-    seen = crew([pod("a"), pod("b"), pod("c")], [], revision=0, in_flight=1)
+    seen = manned("a? b? c?", revision=0, in_flight=1)
     decision = decide(seen, 0)
     assert (decision.next, decision.drain) == (1, None)
     assert decision == decide(replace(seen, workers=None), 0)
 
 
-def test_where_pods_cannot_be_marked_the_queue_alone_decides_and_nobody_stops_for_nothing() -> None:
-    pods = [pod("a"), pod("b"), pod("c")]
-    seen = crew(pods, [state("a", 1), state("b"), state("c")])
-    decision = decide(replace(seen, unmarkable="forbidden"), 0)
-    assert (decision.next, told(decision), decision.reasons[-1].code) == (1, (), Code.BUSY)
-
-
-def test_in_a_rollout_as_many_old_pods_stop_as_there_are_new_ones() -> None:
-    pods = [
-        pod("old-a", generation="1", created_at=1.0),
-        pod("old-b", generation="1", created_at=1.0),
-        pod("new", PodPhase.STARTING, generation="2", created_at=9.0),
-    ]
-    states = [state("old-a", 1), state("old-b")]
-    decision = decide(crew(pods, states, replicas=2), 2)
-    assert (decision.next, told(decision)) == (2, ("old-b",))
-    smaller = decide(crew(pods, states, replicas=2), 1)
-    assert (smaller.next, smaller.reasons[-1].code) == (2, Code.ROLLING_OUT)
-
-
-@pytest.mark.parametrize("updated", [0, 1])
-def test_a_rollout_whose_pods_are_of_one_template_for_now_takes_none_away(updated: int) -> None:
-    pods = [pod("a", first=True), pod("b")]
-    states = [state("a", pulling=False), state("b", 1)]
-    rolling = Workload(replicas=2, current=2, updated=updated)
-    decision = decide(crew(pods, states, told=("a",), workload=rolling), 1)
-    assert (decision.next, decision.reasons[-1].code) == (2, Code.ROLLING_OUT)
-    ended = replace(rolling, updated=2)
-    assert decide(crew(pods, states, told=("a",), workload=ended), 1).next == 1
-
-
-def test_a_rollout_that_is_paused_is_named() -> None:
-    pods = [
-        pod("old", generation="1", created_at=1.0),
-        pod("new", generation="2", created_at=9.0),
-    ]
-    paused = Workload(replicas=2, current=2, updated=1, paused=True)
-    decision = decide(crew(pods, [state("old"), state("new")], workload=paused), 1)
-    assert (decision.next, decision.reasons[-1].code) == (2, Code.ROLLOUT_PAUSED)
-
-
-def test_a_paused_deployment_with_pods_of_one_template_shrinks_as_usual() -> None:
-    pods = [pod("a", first=True), pod("b")]
-    states = [state("a", pulling=False), state("b", 1)]
-    paused = Workload(replicas=2, current=2, updated=2, paused=True)
-    assert decide(crew(pods, states, told=("a",), workload=paused), 1).next == 1
-
-
-def test_in_a_rollout_a_pool_goes_to_zero_when_all_its_pods_are_drained() -> None:
-    pods = [
-        pod("old", generation="1", created_at=1.0),
-        pod("new", generation="2", created_at=9.0),
-    ]
-    states = [state("old", pulling=False), state("new", pulling=False)]
-    assert decide(crew(pods, states, told=("new",)), 0).next == 2
-    assert decide(crew(pods, states, told=("new", "old")), 0).next == 0
-
-
 def test_pods_within_their_minimum_runtime_are_not_told_where_sharing_takes_them() -> None:
     pool = replace(POOL, minimum_runtime_s=60.0)
     pods = [pod("a", ready_at=START - 5), pod("b")]
-    seen = crew(pods, [state("a"), state("b", 1)])
-    assert told(decide(seen, 1, pool=pool)) == ("b",)
+    assert told(decide(crew(pods, [state("a"), state("b", 1)]), 1, pool=pool)) == ("b",)
 
 
 def test_workers_on_a_node_that_ends_hand_back_in_a_pool_that_keeps_its_size() -> None:
-    pods = [replace(pod("a"), node_ends="spot"), pod("b")]
-    drain = decide(crew(pods, [state("a", 1), state("b", 1)]), 2).drain
-    assert drain is not None
-    assert drain.orders == PoolOrders(leave=("a",))
-
-
-def test_pods_whose_node_ends_go_before_others() -> None:
-    pods = [pod("a"), replace(pod("b"), node_ends="spot"), pod("c")]
-    decision = decide(crew(pods, [state("a"), state("b", 1), state("c")]), 2)
-    assert told(decision) == ("b",)
-    known = crew(pods, [state("a"), state("b", 1), state("c")], told=("c",))
-    assert told(decide(known, 2)) == ("c",)
+    assert orders_of(decide(manned("a+1@ b+1"), 2)) == PoolOrders(leave=("a",))

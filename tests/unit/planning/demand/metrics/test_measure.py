@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -16,7 +17,6 @@ from controller.model.fleet import (
     ExternalMetric,
     Fallback,
     FallbackBehavior,
-    MetricSpec,
     Modifiers,
     ObjectMetric,
     Pool,
@@ -34,7 +34,6 @@ from controller.model.observation import (
     Series,
 )
 from controller.model.readings import Fresh, Reading
-from controller.planning.demand.hpa_metrics import reading_name
 from unit.planning.metered import (
     LAG,
     MEMORY,
@@ -43,244 +42,175 @@ from unit.planning.metered import (
     serving,
     usage,
 )
-from unit.planning.story import SILENT, START, Story, codes, series
+from unit.planning.story import SILENT, START, Story, codes
+
+QUEUE = ExternalMetric(name="queue", target=AverageValueTarget(milli=5000))
+AT_ZERO = {"min": 0, "cooldown_s": 0.0}
 
 
-def test_a_signal_wakes_the_pool_and_is_named() -> None:
-    decision = Story(by_hpa(min=0, metrics=(LAG,)), 0).tick(0, lag=series(0.5))
-    assert decision.next == 1
-    assert numbers_of(decision, Code.ACTIVATED_BY_METRIC)["metric"] == "lag"
+def falls_back(replicas: int, after: int = 0, **how: Any) -> dict[str, Any]:
+    return {"fallback": Fallback(failure_threshold=after, replicas=replicas, **how)}
 
 
-def test_a_fallback_stands_in_after_more_failures_than_its_threshold() -> None:
-    pool = by_hpa(metrics=(LAG,), fallback=Fallback(failure_threshold=2, replicas=9))
-    metered = Story(pool, 4)
-    metered.tick(0, lag=series(20))
-    assert [metered.tick(0, lag=SILENT).next for _ in range(4)] == [4, 4, 9, 9]
-    assert Code.FALLBACK in codes(metered.tick(0, lag=SILENT))
-    assert metered.memory.pools[pool.key].failures == {"lag": 3}
-    metered.tick(0, lag=series(20))
-    assert metered.memory.pools[pool.key].failures == {}
+def formula(text: str, target_milli: int = 5_000, **more: Any) -> dict[str, Any]:
+    return {"modifiers": Modifiers(formula=text, target_milli=target_milli, **more)}
 
 
-@pytest.mark.parametrize(
-    ("how", "size"),
-    [
-        (FallbackBehavior.STATIC, 3),
-        (FallbackBehavior.CURRENT, 6),
-        (FallbackBehavior.CURRENT_IF_HIGHER, 6),
-        (FallbackBehavior.CURRENT_IF_LOWER, 3),
-    ],
-)
-def test_the_replicas_that_each_fallback_stands_for(how: FallbackBehavior, size: int) -> None:
-    fallback = Fallback(failure_threshold=0, replicas=3, behavior=how)
-    metered = Story(by_hpa(metrics=(LAG,), fallback=fallback), 6)
-    metered.tick(0, lag=series(30))
-    assert metered.tick(0, lag=SILENT).next == size
+def or_nil(text: str, replicas: int, **more: Any) -> Pool:
+    """A formula that gets nil for a metric that has failed more than twice in a row."""
+    nil = FallbackBehavior.SCALING_MODIFIERS
+    return by_hpa(**formula(text, 2_000, **more), **falls_back(replicas, 2, behavior=nil))
 
 
-@pytest.mark.parametrize("how", [FallbackBehavior.STATIC, FallbackBehavior.CURRENT_IF_LOWER])
-def test_a_fallback_of_zero_replicas_takes_nothing_away(how: FallbackBehavior) -> None:
-    fallback = Fallback(failure_threshold=0, replicas=0, behavior=how)
-    metered = Story(by_hpa(min=0, metrics=(LAG,), fallback=fallback, cooldown_s=0.0), 6)
-    metered.tick(0, lag=series(30))
-    for _ in range(5):
-        decision = metered.tick(0, lag=SILENT, after_s=60.0)
-        assert (decision.recommendation, decision.next) == (6, 6)
+# fmt: off
+STORIES = {
+    "a signal wakes the pool and is named": (
+        by_hpa(min=0, metrics=(LAG,)), 0, "0 lag=0.5 : 1 activated_by_metric metric=lag"),
+    "a fallback stands in after more failures than its threshold": (
+        by_hpa(metrics=(LAG,), **falls_back(9, 2)), 4, """
+        0 lag=20 : 4
+        2* 0 lag=? : 4
+        2* 0 lag=? : 9 fallback"""),
+    "one of a fixed size": (by_hpa(metrics=(LAG,), **falls_back(3)), 6, """
+        0 lag=30 : 6
+        0 lag=? : 3"""),
+    "one of the present size": (
+        by_hpa(metrics=(LAG,), **falls_back(3, behavior=FallbackBehavior.CURRENT)), 6, """
+        0 lag=30 : 6
+        0 lag=? : 6"""),
+    "one of the present size if it is larger": (
+        by_hpa(metrics=(LAG,), **falls_back(3, behavior=FallbackBehavior.CURRENT_IF_HIGHER)), 6, """
+        0 lag=30 : 6
+        0 lag=? : 6"""),
+    "one of the present size if it is smaller": (
+        by_hpa(metrics=(LAG,), **falls_back(3, behavior=FallbackBehavior.CURRENT_IF_LOWER)), 6, """
+        0 lag=30 : 6
+        0 lag=? : 3"""),
+    "a fallback of zero replicas takes nothing away": (
+        by_hpa(metrics=(LAG,), **AT_ZERO, **falls_back(0)), 6, """
+        0 lag=30 : 6
+        5* 0 lag=? after=60 : 6 (6, 6)"""),
+    "nor does one of the present size if that is smaller": (
+        by_hpa(metrics=(LAG,), **AT_ZERO,
+               **falls_back(0, behavior=FallbackBehavior.CURRENT_IF_LOWER)), 6, """
+        0 lag=30 : 6
+        5* 0 lag=? after=60 : 6 (6, 6)"""),
+    "an outage with a fallback wakes a pool at zero as KEDA does": (
+        by_hpa(min=0, metrics=(LAG,), **falls_back(2, 1)), 0, """
+        0 lag=? : 0
+        0 lag=? : 1
+        0 lag=? : 2"""),
+    "a formula has its own activation": (
+        by_hpa(min=0, **formula("queue", activation_milli=8_000)), 0, """
+        8 : 0
+        9 : 1"""),
+    "a fallback is the value of the whole formula": (
+        by_hpa(**formula("lag * 100"), **falls_back(7)), 2, "0 lag=? : 7"),
+    "a formula with an unknown input names the input": (
+        by_hpa(**formula("lag * 2")), 6,
+        "0 lag=? : 6 blind metric_unknown held_unmeasured metric=lag why=timed_out"),
+    "a fallback beside a formula goes by the metric's own target": (
+        by_hpa(metrics=(LAG,), **formula("queue", 1_000), **falls_back(7)), 2, "1 lag=? : 7"),
+    "a formula may give a default for an unknown signal": (
+        by_hpa(**formula("(lag ?? 20) + queue"),
+               **falls_back(1, behavior=FallbackBehavior.SCALING_MODIFIERS)), 2, "10 lag=? : 6"),
+    "a formula that has a value without its nil metrics uses it": (
+        or_nil("t1 ?? t2", 7), 2, """
+        2* 0 t1=? t2=6 : 2
+        2* 0 t1=? t2=6 : 3"""),
+    "a formula that fails for its known metrics uses no fallback": (
+        or_nil("t1 / (t2 - t2)", 7), 2, "4* 0 t1=6 t2=6 : 2 blind"),
+    "a nil formula whose fallback is zero replicas takes nothing away": (
+        replace(or_nil("t1 ?? t2", 0), **AT_ZERO), 2, "6* 0 t1=? t2=? after=60 : 2 blind"),
+    "a nil formula with a fallback wakes a pool at zero": (
+        replace(or_nil("t1 ?? t2", 7), min=0), 0, """
+        2* 0 t1=? t2=? : 0
+        0 t1=? t2=? : 1
+        0 t1=? t2=? : 7"""),
+    "metrics grow a native pool whose queue is unknown": (
+        by_hpa(rule=Rule.NATIVE, metrics=(LAG,)), 2, """
+        ? lag=40 : 8
+        ? lag=5 : 8 blind held_blind"""),
+    "beside rule native an unknown metric lets the queue grow the pool": (
+        by_hpa(rule=Rule.NATIVE, metrics=(MEMORY,)), 3, """
+        30 memory=? : 6
+        0 memory=? : 6 blind held_unmeasured metric=memory"""),
+} | {
+    f"a formula without a number holds: {text}": (
+        by_hpa(**formula(text)), 6, "0 lag=5 : 6 (6, 6) blind metric_unknown")
+    for text in ("lag / (lag - lag)", "lag +", "lag + missing", "'x'")
+}
+BY_BOTH_RULES = {
+    # KEDA gives 7 for `t1 ?? t2`, target 2 and fallback.replicas 7, after the threshold
+    "a formula whose metrics are all nil uses the replicas of its fallback": (
+        or_nil("t1 ?? t2", 7), 2, """
+        2* 0 t1=? t2=? : 2 held_unmeasured
+        2* 0 t1=? t2=? : 7 fallback !metric_unknown"""),
+    "a formula replaces the metrics it names": (
+        by_hpa(metrics=(LAG,), **formula("lag + cost * 2", 10_000)), 1,
+        "0 lag=30 cost=10 : 5 (5, 5) metric"),
+} | {
+    f"a metric that is never read lets a pool grow but not shrink: {kind}": (
+        by_hpa(metrics=(QUEUE, metric)), 4, """
+        40 : 8
+        0 after=3600 : 8 blind metric_unknown
+        2* 0 : 8""")
+    for kind, metric in {
+        "average": LAG,
+        "value": ExternalMetric(name="lag", target=ValueTarget(milli=30_000)),
+        "resource": MEMORY,
+    }.items()
+}
+# fmt: on
 
 
-def test_an_outage_with_a_fallback_wakes_a_pool_at_zero_as_keda_does() -> None:
-    pool = by_hpa(min=0, metrics=(LAG,), fallback=Fallback(failure_threshold=1, replicas=2))
-    metered = Story(pool, 0)
-    assert [metered.tick(0, lag=SILENT).next for _ in range(3)] == [0, 1, 2]
+@pytest.mark.parametrize("name", STORIES)
+def test_a_story(name: str) -> None:
+    pool, size, table = STORIES[name]
+    Story(pool, size).tell(table)
 
 
-@pytest.mark.parametrize("rule", list(Rule))
-def test_a_formula_replaces_the_metrics_it_names(rule: Rule) -> None:
-    pool = by_hpa(
-        rule=rule,
-        metrics=(LAG,),
-        modifiers=Modifiers(formula="lag + cost * 2", target_milli=10_000),
-    )
-    decision = Story(pool, 1).tick(0, lag=series(30), cost=series(10))
-    assert decision.recommendation == 5
-    assert numbers_of(decision, Code.METRIC)["metric"] == "composite-metric"
+@pytest.mark.parametrize("rule", Rule)
+@pytest.mark.parametrize("name", BY_BOTH_RULES)
+def test_a_story_of_both_rules(name: str, rule: Rule) -> None:
+    pool, size, table = BY_BOTH_RULES[name]
+    Story(replace(pool, rule=rule), size).tell(table)
 
 
-def test_a_formula_has_its_own_activation() -> None:
-    modifiers = Modifiers(formula="queue", target_milli=5_000, activation_milli=8_000)
-    assert Story(by_hpa(min=0, modifiers=modifiers), 0).tick(8).next == 0
-    assert Story(by_hpa(min=0, modifiers=modifiers), 0).tick(9).next == 1
+def test_failures_are_remembered_until_the_metric_is_read_again() -> None:
+    pool = by_hpa(metrics=(LAG,), **falls_back(9, 2))
+    story = Story(pool, 4).tell("5* 0 lag=? : _")
+    assert story.remembered.failures == {"lag": 3}
+    assert story.tell("0 lag=20 : _").remembered.failures == {}
 
 
-@pytest.mark.parametrize("formula", ["lag / (lag - lag)", "lag +", "lag + missing", "'x'"])
-def test_a_formula_without_a_number_holds(formula: str) -> None:
-    modifiers = Modifiers(formula=formula, target_milli=5_000)
-    decision = Story(by_hpa(modifiers=modifiers), 6).tick(0, lag=series(5))
-    assert (decision.recommendation, decision.gate) == (6, Gate.BLIND)
-    assert Code.METRIC_UNKNOWN in codes(decision)
-
-
-def test_a_fallback_is_the_value_of_the_whole_formula() -> None:
-    pool = by_hpa(
-        modifiers=Modifiers(formula="lag * 100", target_milli=5_000),
-        fallback=Fallback(failure_threshold=0, replicas=7),
-    )
-    assert Story(pool, 2).tick(0, lag=SILENT).next == 7
-
-
-def test_a_formula_with_an_unknown_input_names_the_input() -> None:
-    modifiers = Modifiers(formula="lag * 2", target_milli=5_000)
-    decision = Story(by_hpa(modifiers=modifiers), 6).tick(0, lag=SILENT)
-    assert numbers_of(decision, Code.METRIC_UNKNOWN)["metric"] == "lag"
-    assert numbers_of(decision, Code.HELD_UNMEASURED)["why"] == "timed_out"
-
-
-def test_a_fallback_beside_a_formula_goes_by_the_metrics_own_target() -> None:
-    pool = by_hpa(
-        metrics=(LAG,),
-        modifiers=Modifiers(formula="queue", target_milli=1_000),
-        fallback=Fallback(failure_threshold=0, replicas=7),
-    )
-    assert Story(pool, 2).tick(1, lag=SILENT).next == 7
-
-
-def test_a_formula_may_give_a_default_for_an_unknown_signal() -> None:
-    fallback = Fallback(
-        failure_threshold=0, replicas=1, behavior=FallbackBehavior.SCALING_MODIFIERS
-    )
-    modifiers = Modifiers(formula="(lag ?? 20) + queue", target_milli=5_000)
-    decision = Story(by_hpa(modifiers=modifiers, fallback=fallback), 2).tick(10, lag=SILENT)
-    assert decision.next == 6
-
-
-def test_a_formula_by_value_is_a_ratio_of_the_whole() -> None:
-    """KEDA: scalingModifiers.metricType Value makes the composite metric one of type Value."""
-    two = (serving("0"), serving("1"))
-    by_value = Modifiers(formula="queue", target_milli=10_000, metric_type=TargetType.VALUE)
-    decision = Story(by_hpa(modifiers=by_value), 2).tick(30, measured_pods=two)
+def test_a_formula_by_value_is_a_ratio_of_the_whole_and_its_fallback_of_the_ready_pods() -> None:
+    """KEDA: scalingModifiers.metricType Value makes the composite metric one of type Value;
+    fallback.go: target x replicas / ready pods, and the ratio makes replicas of it again.
+    """
+    two, by_value = (serving("0"), serving("1")), {"metric_type": TargetType.VALUE}
+    decision = Story(by_hpa(**formula("queue", 10_000, **by_value)), 2).tick(30, measured_pods=two)
     assert decision.recommendation == 6
-    assert numbers_of(decision, Code.METRIC)["target"] == 10.0
-    by_average = Modifiers(formula="queue", target_milli=10_000)
-    assert Story(by_hpa(modifiers=by_average), 2).tick(30, measured_pods=two).recommendation == 3
-
-
-def test_a_fallback_of_a_formula_by_value_is_spread_over_the_ready_pods() -> None:
-    """KEDA, fallback.go: target x replicas / ready pods; the ratio makes replicas of it again."""
-    pool = by_hpa(
-        modifiers=Modifiers(formula="lag", target_milli=6_000, metric_type=TargetType.VALUE),
-        fallback=Fallback(failure_threshold=0, replicas=4),
-    )
-    two = (serving("0"), serving("1"))
+    numbers = numbers_of(decision, Code.METRIC)
+    assert (numbers["target"], numbers["metric"]) == (10.0, "composite-metric")
+    by_average = Story(by_hpa(**formula("queue", 10_000)), 2).tick(30, measured_pods=two)
+    assert by_average.recommendation == 3
+    pool = by_hpa(**formula("lag", 6_000, **by_value), **falls_back(4))
     assert Story(pool, 2).tick(0, measured_pods=two, lag=SILENT).recommendation == 4
     assert Story(pool, 2).tick(0, lag=SILENT).recommendation == 2
-
-
-@pytest.mark.parametrize("rule", list(Rule))
-@pytest.mark.parametrize(
-    "metric", [LAG, ExternalMetric(name="lag", target=ValueTarget(milli=30_000)), MEMORY]
-)
-def test_a_metric_that_is_never_read_lets_a_pool_grow_but_not_shrink(
-    rule: Rule, metric: MetricSpec
-) -> None:
-    queue = ExternalMetric(name="queue", target=AverageValueTarget(milli=5000))
-    metered = Story(by_hpa(rule=rule, metrics=(queue, metric)), 4)
-    assert metered.tick(40).next == 8
-    held = metered.tick(0)
-    assert (held.next, held.gate) == (8, Gate.BLIND)
-    assert numbers_of(held, Code.METRIC_UNKNOWN)["metric"] == reading_name(metric)
-    assert metered.tick(0, after_s=3600.0).next == 8
-    assert metered.tick(0).next == 8
-
-
-def test_memory_beside_rule_native_is_a_safety_metric() -> None:
-    pool = by_hpa(rule=Rule.NATIVE, metrics=(MEMORY,))
-    metered = Story(pool, 2)
-    two = (serving("0"), serving("1"))
-    decision = metered.tick(10, measured_pods=two, memory=usage(1500, 1500))
-    assert (decision.demand, decision.next) == (4, 4)
-    assert numbers_of(decision, Code.METRIC)["per"] == "% of requests"
-    busy = Story(pool, 2).tick(45, measured_pods=two, memory=usage(700, 700))
-    assert busy.next == 9
-
-
-def test_beside_rule_native_an_unknown_metric_lets_the_queue_grow_the_pool() -> None:
-    metered = Story(by_hpa(rule=Rule.NATIVE, metrics=(MEMORY,)), 3)
-    assert metered.tick(30, memory=SILENT).next == 6
-    held = metered.tick(0, memory=SILENT)
-    assert (held.next, held.gate) == (6, Gate.BLIND)
-    assert numbers_of(held, Code.HELD_UNMEASURED)["metric"] == "memory"
-
-
-def test_metrics_grow_a_native_pool_whose_queue_is_unknown() -> None:
-    metered = Story(by_hpa(rule=Rule.NATIVE, metrics=(LAG,)), 2)
-    assert metered.tick(None, lag=series(40)).next == 8
-    held = metered.tick(None, lag=series(5))
-    assert (held.next, held.gate) == (8, Gate.BLIND)
-    assert Code.HELD_BLIND in codes(held)
-
-
-NIL = FallbackBehavior.SCALING_MODIFIERS
-
-
-def by_formula(formula: str, replicas: int, **fields: object) -> Pool:
-    """A pool whose formula gets nil for a metric that has failed more than twice in a row."""
-    return by_hpa(
-        modifiers=Modifiers(formula=formula, target_milli=2_000),
-        fallback=Fallback(failure_threshold=2, replicas=replicas, behavior=NIL),
-        **fields,
-    )
-
-
-@pytest.mark.parametrize("rule", list(Rule))
-def test_a_formula_whose_metrics_are_all_nil_uses_the_replicas_of_its_fallback(rule: Rule) -> None:
-    """KEDA gives 7 for `t1 ?? t2`, target 2 and fallback.replicas 7, after the threshold."""
-    metered = Story(by_formula("t1 ?? t2", 7, rule=rule), 2)
-    decisions = [metered.tick(0, t1=SILENT, t2=SILENT) for _ in range(4)]
-    assert [decision.next for decision in decisions] == [2, 2, 7, 7]
-    assert Code.HELD_UNMEASURED in codes(decisions[1])
-    assert Code.FALLBACK in codes(decisions[2])
-    assert numbers_of(decisions[2], Code.FALLBACK)["metric"] == "t1"
-    assert Code.METRIC_UNKNOWN not in codes(decisions[2])
-
-
-def test_a_formula_that_has_a_value_without_its_nil_metrics_uses_it() -> None:
-    metered = Story(by_formula("t1 ?? t2", 7), 2)
-    sizes = [metered.tick(0, t1=SILENT, t2=series(6)).next for _ in range(4)]
-    assert sizes == [2, 2, 3, 3]
-
-
-def test_a_formula_that_fails_for_its_known_metrics_uses_no_fallback() -> None:
-    metered = Story(by_formula("t1 / (t2 - t2)", 7), 2)
-    for _ in range(4):
-        decision = metered.tick(0, t1=series(6), t2=series(6))
-        assert (decision.next, decision.gate) == (2, Gate.BLIND)
-
-
-def test_a_nil_formula_whose_fallback_is_zero_replicas_takes_nothing_away() -> None:
-    metered = Story(by_formula("t1 ?? t2", 0, min=0, cooldown_s=0.0), 2)
-    for _ in range(6):
-        decision = metered.tick(0, after_s=60.0, t1=SILENT, t2=SILENT)
-        assert (decision.next, decision.gate) == (2, Gate.BLIND)
-
-
-def test_a_nil_formula_by_value_divides_its_fallback_by_the_ready_pods() -> None:
-    pool = replace(
-        by_formula("t1 ?? t2", 8),
-        modifiers=Modifiers(formula="t1 ?? t2", target_milli=2_000, metric_type=TargetType.VALUE),
-    )
-    two = (serving("0"), serving("1"))
-    with_pods, without = Story(pool, 2), Story(pool, 2)
+    with_pods, without = (Story(or_nil("t1 ?? t2", 8, **by_value), 2) for _ in range(2))
     for _ in range(3):
         grown = with_pods.tick(0, measured_pods=two, t1=SILENT, t2=SILENT)
         held = without.tick(0, t1=SILENT, t2=SILENT)
-    assert grown.next == 8
-    assert (held.next, held.gate) == (2, Gate.BLIND)
+    assert (grown.next, held.next, held.gate) == (8, 2, Gate.BLIND)
 
 
-def test_a_nil_formula_with_a_fallback_wakes_a_pool_at_zero() -> None:
-    metered = Story(by_formula("t1 ?? t2", 7, min=0), 0)
-    assert [metered.tick(0, t1=SILENT, t2=SILENT).next for _ in range(4)] == [0, 0, 1, 7]
+def test_memory_beside_rule_native_is_a_safety_metric() -> None:
+    pool, two = by_hpa(rule=Rule.NATIVE, metrics=(MEMORY,)), (serving("0"), serving("1"))
+    decision = Story(pool, 2).tick(10, measured_pods=two, memory=usage(1500, 1500))
+    assert (decision.demand, decision.next) == (4, 4)
+    assert numbers_of(decision, Code.METRIC)["per"] == "% of requests"
+    assert Story(pool, 2).tick(45, measured_pods=two, memory=usage(700, 700)).next == 9
 
 
 CONTAINER = ContainerResourceMetric(
