@@ -4,7 +4,7 @@ what stays the same object, as an engine hands it over.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from decimal import Decimal
 from math import inf, nextafter
@@ -12,7 +12,6 @@ from random import Random
 from typing import NamedTuple, TypeAlias
 
 import msgspec
-from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from controller.model.fleet import Fleet, Pool
@@ -44,13 +43,19 @@ from controller.planning.compile import compile_fleet
 from controller.planning.memo import Kept, Planned
 from controller.planning.memory import without_writes
 from controller.planning.planner import plan as plan_terms
-from property.clusters import HALTED_SIGHTS, PLAIN, SIGHTS, Sight, halted_sights, sights
-from property.fleets import CPU, LAG, UNREAD, limits, maybe, requests, rooms, usages
-from property.queues import Counted, Load, loads
+from property.clusters import HALTED_SIGHTS, PLAIN, SIGHTS, Sight
+from property.fleets import CLASSES, CPU, LAG, UNREAD
+from property.queues import Counted, Load
 from property.worlds import START
 
 SOURCES = ("queue", "workload", "pods", "metrics")
 KINDS = ("pin", "pause", "freeze", "cap", "no-growth", "budget")
+REQUESTS = (
+    Resources(),
+    Resources(cpu_milli=700),
+    Resources(cpu_milli=1500, memory_bytes=2**29),
+    Resources(cpu_milli=2**63),
+)
 DAY_BUDGET_UNIT = 400_000
 """Below, around and above what tenants have used."""
 
@@ -414,145 +419,104 @@ def _measured(pod: Pod) -> MeasuredPod:
     )
 
 
-numbers = st.integers(0, 5)
-waits = st.one_of(
-    st.sampled_from(["before", "at", "after", "at"]),
-    st.sampled_from([0.0, 0.001, 1.0, 1.0, 1.0, 2.5, 5.0, 10.0, 31.0, 61.0]),
-    st.sampled_from([300.0, 601.0, 901.0, 3600.0, 30_000.0]),
-)
-changes = st.one_of(
-    st.builds(Work, pool=numbers, load=loads, woken=st.sampled_from([False, False, True])),
-    st.builds(Work, pool=numbers, load=loads),
-    st.builds(Again, pool=numbers, later=st.booleans()),
-    st.builds(
-        Blind,
-        pool=numbers,
-        sources=st.frozensets(st.sampled_from(SOURCES), max_size=2),
-        stale=st.booleans(),
-    ),
-    st.builds(
-        Looks,
-        pool=numbers,
-        sight=st.one_of(sights, halted_sights),
-        stuck=st.sampled_from([0, 0, 1]),
-        pod_age_s=st.sampled_from([0.0, 3.0, 50.0, 280.0, 900.0]),
-        requests=st.one_of(st.just(Resources()), requests, st.just(Resources(cpu_milli=2**63))),
-    ),
-    st.builds(
-        ByHand,
-        pool=numbers,
-        size=st.integers(0, 9),
-        writes=st.sampled_from([1, 1, 2]),
-    ),
-    st.builds(Writing, pool=numbers, most=st.one_of(st.none(), st.integers(0, 9))),
-    st.builds(
-        Asked,
-        kind=st.sampled_from(KINDS),
-        number=st.integers(0, 1),
-        pool=numbers,
-        place=st.sampled_from(["pool", "pool", "tenant", "fleet"]),
-        replicas=maybe(st.integers(0, 4)),
-        for_s=st.sampled_from([None, 0.0, 1.0, 1.5, 6.0, 45.0, -1.0]),
-        gone=st.sampled_from([False, False, True]),
-    ),
-    st.builds(
-        Spent,
-        tenant=numbers,
-        usage=maybe(usages),
-        ago_s=st.sampled_from([0.0, 0.0, 30.0, 590.0, 700.0]),
-        stale=st.booleans(),
-    ),
-    st.builds(Quota, tenant=numbers, quota=maybe(limits), stale=st.booleans()),
-    st.builds(Nodes, room=maybe(rooms), stale=st.booleans()),
-    st.builds(Recall, how=st.sampled_from(["decoded", "decoded", "lost", "follower"])),
-)
-few_changes = st.lists(changes, max_size=3).map(tuple)
+def _half(choose: Random) -> bool:
+    return choose.random() < 0.5
 
 
-def ticks(
-    *,
-    only: st.SearchStrategy[frozenset[int]] | None = None,
-    unseen: st.SearchStrategy[int] | None = None,
-) -> st.SearchStrategy[Tick]:
-    """Ticks with the whole fleet, with a part of it, or without one of its pools."""
-    is_scoped = only is not None or unseen is not None
-    return st.builds(
-        Tick,
-        wait=waits,
-        changes=few_changes,
-        times=st.sampled_from([1, 1, 2, 4]),
-        only=st.none() if only is None else only,
-        unseen=st.none() if unseen is None else unseen,
-        stranger=st.sampled_from([False] * (1 if is_scoped else 7) + [True]),
-        step_s=st.sampled_from([0.0] * 12 + [-90.0, 45.5]),
-        obeyed=st.sampled_from([True, True, True, False]),
-        drops=st.sampled_from([False] * 7 + [True]),
-    )
-
-
-whole_ticks = ticks()
-scoped_ticks = st.one_of(
-    ticks(), ticks(), ticks(only=st.frozensets(numbers, max_size=3)), ticks(unseen=numbers)
-)
-histories = st.lists(whole_ticks, min_size=2, max_size=12)
-scoped_histories = st.lists(scoped_ticks, min_size=2, max_size=12)
-
-
-def any_change(choose: Random, fleet: Fleet) -> Change:  # noqa: PLR0911 - one for each kind
-    """One change of a large fleet, without Hypothesis."""
-    pool, tenant = choose.randrange(len(fleet.pools)), choose.randrange(len(fleet.tenants))
-    kind = choose.choice([Work] * 8 + [Again, Blind, Looks, ByHand, Writing, Asked, Spent, Quota])
-    if kind is Again:
-        return Again(pool, later=choose.random() < 0.5)
-    if kind is Blind:
-        sources = choose.sample(SOURCES, choose.choice([0, 0, 1, 2]))
-        return Blind(pool, frozenset(sources), stale=choose.random() < 0.5)
-    if kind is Looks:
-        return Looks(
-            pool,
-            choose.choice([*SIGHTS, *HALTED_SIGHTS]),
-            stuck=choose.choice([0, 0, 1]),
-            pod_age_s=choose.choice([0.0, 3.0, 50.0, 280.0, 900.0]),
-            requests=choose.choice([Resources(), Resources(cpu_milli=700)]),
-        )
-    if kind is ByHand:
-        return ByHand(pool, choose.randrange(9), writes=choose.choice([1, 1, 2]))
-    if kind is Writing:
-        return Writing(pool, choose.choice([None, None, choose.randrange(9)]))
-    if kind is Asked:
-        return Asked(
-            kind=choose.choice(KINDS),
-            number=choose.randrange(4),
-            pool=pool,
-            place=choose.choice(["pool"] * 9 + ["tenant"]),
-            replicas=choose.choice([None, 0, 1, 4]),
-            for_s=choose.choice([None, 1.5, 6.0, 45.0]),
-            gone=choose.random() < 0.5,
-        )
-    if kind is Spent:
-        usage = TokenUsage(used=Decimal(choose.randrange(1_200_000)), burn_per_minute=Decimal(700))
-        return Spent(tenant, choose.choice([usage, usage, None]), ago_s=0.0, stale=False)
-    if kind is Quota:
-        return Quota(tenant, Resources(replicas=choose.randrange(8, 24)), stale=False)
+def _work(choose: Random) -> Change:
     load = Load(
         pending=choose.randrange(9),
         in_flight=choose.choice([0, 1, 4]),
         lag=choose.randrange(12),
         through=choose.choice([0, 3, 12]),
+        anew=choose.random() < 0.05,
+        again=choose.choice([0, 0, 2]),
     )
-    return Work(pool, load, woken=choose.random() < 0.1)
+    return Work(choose.randrange(99), load, woken=choose.random() < 0.1)
 
 
-def any_tick(choose: Random, fleet: Fleet) -> Tick:
-    """One tick of a large fleet: most are a second after the last, and see few changes."""
-    waits = [1.0] * 20 + ["before", "at", "after", 0.0, 7.5, 61.0, 700.0]
+def _blind(choose: Random) -> Change:
+    sources = choose.sample(SOURCES, choose.choice([0, 0, 1, 2]))
+    return Blind(choose.randrange(99), frozenset(sources), stale=_half(choose))
+
+
+def _looks(choose: Random) -> Change:
+    return Looks(
+        choose.randrange(99),
+        choose.choice([*SIGHTS, *HALTED_SIGHTS]),
+        stuck=choose.choice([0, 0, 1]),
+        pod_age_s=choose.choice([0.0, 3.0, 50.0, 280.0, 900.0]),
+        requests=choose.choice(REQUESTS),
+    )
+
+
+def _asked(choose: Random) -> Change:
+    return Asked(
+        kind=choose.choice(KINDS),
+        number=choose.randrange(4),
+        pool=choose.randrange(99),
+        place=choose.choice(["pool"] * 6 + ["tenant", "fleet"]),
+        replicas=choose.choice([None, 0, 1, 4]),
+        for_s=choose.choice([None, 0.0, 1.0, 1.5, 6.0, 45.0, -1.0]),
+        gone=choose.random() < 0.4,
+    )
+
+
+def _spent(choose: Random) -> Change:
+    used = choose.choice([choose.randrange(1_200_000), 45_000, 20_000_000])
+    usage = TokenUsage(used=Decimal(used), burn_per_minute=Decimal(700))
+    ago_s = choose.choice([0.0, 0.0, 30.0, 590.0, 700.0])
+    return Spent(choose.randrange(99), choose.choice([usage, usage, None]), ago_s, _half(choose))
+
+
+def _quota(choose: Random) -> Change:
+    quota = Resources(replicas=choose.randrange(24), cpu_milli=choose.choice([None, 5000]))
+    return Quota(choose.randrange(99), choose.choice([quota, quota, None]), stale=_half(choose))
+
+
+def _nodes(choose: Random) -> Change:
+    cpu = Resources(cpu_milli=choose.choice([0, 2000, 9000]))
+    places = Resources(replicas=choose.choice([None, choose.randrange(40)]))
+    room = ClusterRoom(resources=places, classes={CLASSES[0]: cpu} if _half(choose) else {})
+    return Nodes(choose.choice([room, room, None]), stale=_half(choose))
+
+
+_CHANGES: list[Callable[[Random], Change]] = [
+    *[_work] * 8,
+    *[_blind, _looks, _asked, _spent, _quota] * 2,
+    *[lambda choose: Again(choose.randrange(99), later=_half(choose))] * 2,
+    *[lambda choose: ByHand(choose.randrange(99), choose.randrange(10), choose.choice([1, 2]))] * 2,
+    *[
+        lambda choose: Writing(
+            choose.randrange(99), choose.choice([None, None, choose.randrange(9)])
+        )
+    ]
+    * 2,
+    _nodes,
+    lambda choose: Recall(how=choose.choice(["decoded", "decoded", "lost", "follower"])),
+]
+WAITS: tuple[float | str, ...] = (
+    *[1.0] * 20,
+    *["before", "at", "after"] * 3,
+    *(0.0, 0.001, 2.5, 7.5, 31.0, 61.0, 700.0, 3600.0, 30_000.0),
+)
+
+
+def any_tick(choose: Random, fleet: Fleet, *, scoped: bool = True) -> Tick:
+    """One tick: most are a second after the last and see few changes; with `scoped` some see only a
+    part of the fleet.
+    """
+    count, is_part = len(fleet.pools), scoped and choose.random() < 0.2
     return Tick(
-        wait=choose.choice(waits),
-        changes=tuple(any_change(choose, fleet) for _ in range(choose.choice([0, 0, 1, 2, 3, 12]))),
-        only=frozenset(choose.sample(range(len(fleet.pools)), 3))
-        if choose.random() < 0.1
-        else None,
-        step_s=choose.choice([0.0] * 60 + [-90.0]),
+        wait=choose.choice(WAITS),
+        changes=tuple(
+            choose.choice(_CHANGES)(choose) for _ in range(choose.choice([0, 0, 1, 2, 3, 12]))
+        ),
+        times=choose.choice([1, 1, 1, 1, 2, 4]),
+        only=frozenset(choose.sample(range(count), min(3, count))) if is_part else None,
+        unseen=choose.randrange(count) if scoped and choose.random() < 0.05 else None,
+        stranger=choose.random() < 0.05,
+        step_s=choose.choice([0.0] * 40 + [-90.0, 45.5]),
         obeyed=choose.random() < 0.9,
-        drops=choose.random() < 0.02,
+        drops=choose.random() < 0.05,
     )

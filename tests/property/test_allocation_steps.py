@@ -1,4 +1,6 @@
-"""Steps towards a target: room that exists, work that is never cut short, and always an end."""
+"""Steps towards a target, through plan(): room that exists, work that is never cut short, and
+always an end.
+"""
 
 from __future__ import annotations
 
@@ -8,97 +10,59 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from controller.model.decision import Bound
+from controller.model.decision import Decision
 from controller.model.fleet import Fleet, Tenant
+from controller.model.ids import PoolKey
 from controller.model.intents import Intents
-from controller.model.memory import PoolMemory
-from controller.model.observation import (
-    Observation,
-    Pod,
-    PodPhase,
-    Pods,
-    Workload,
-)
+from controller.model.memory import Memory
+from controller.model.observation import Observation, Pod, PodPhase, Pods
 from controller.model.scarcity import Capacity, Resources
-from controller.planning.compile import FleetTerms, compile_fleet
-from controller.planning.inputs import Moment, Overrides, PoolInput
-from controller.planning.room import Occupancy, Room, room_of
-from controller.planning.share.rows import scarcity_of
-from controller.planning.step import step
-from controller.planning.values import Limits, Next, ReplicaUses, SharingError, Target
 from property.fleets import TIERS, member
 from property.sharing_worlds import UNHURRIED
-from property.worlds import START
-from support.planning import seen_pool
+from support.planning import plan, seen_pool
+from unit.planning.story import OBSERVED_FOR_LONG, START, behavior
 
 RUNTIME_S = 60.0
 
 
 class Position(NamedTuple):
-    """One pool: where it is and where it should be, in replicas. `busy` replicas work, `young` ones
-    have not had their minimum runtime; `terminating` ones are leaving beside `current`.
+    """One pool: its replicas and its messages. `busy` replicas work, `young` ones have not had
+    their minimum runtime; `leaving` ones are there beside `current`.
     """
 
     current: int
-    target: int
+    work: int
     busy: int = 0
     young: int = 0
-    terminating: int = 0
-
-    @property
-    def occupancy(self) -> Occupancy:
-        return Occupancy(self.current, self.target, self.terminating)
+    leaving: int = 0
 
 
 class Places(NamedTuple):
     """Pools that share so many places."""
 
-    terms: FleetTerms
-    positions: list[Position]
+    fleet: Fleet
+    positions: dict[PoolKey, Position]
 
-    def room(self, kept: Room | None = None, changed: dict[int, Position] | None = None) -> Room:
-        """How far the growing pools may go; beginning from `kept`, where only some changed."""
-        sharing, found = self.terms.sharing, dict(enumerate(self.positions))
-        scarcity = scarcity_of(sharing, Observation(), START, None)
-        assert not isinstance(sharing.field, SharingError)
-        uses = [ReplicaUses({"replicas": 1})] * len(sharing.pools)
-        occupancy = {
-            number: each.occupancy
-            for number, each in (found if changed is None else changed).items()
-        }
-        return room_of(sharing.field, scarcity.room, uses, occupancy, kept)
+    @property
+    def taken(self) -> int:
+        return sum(each.current + each.leaving for each in self.positions.values())
 
-    def following(self) -> list[Next]:
-        """One step of each pool."""
-        room = self.room()
-        return [self._next(number, each, room) for number, each in enumerate(self.positions)]
+    @property
+    def free(self) -> int:
+        return max((self.fleet.capacity.resources.replicas or 0) - self.taken, 0)
 
-    def _next(self, number: int, position: Position, room: Room) -> Next:
-        """Where it shrinks, sharing takes replicas back: more were recommended."""
-        limits = Limits(
-            replicas=position.current,
-            bound=Bound.DEMAND,
-            recommendation=position.current,
-            min=0,
-            max=8,
-            unstabilized=position.current,
-            memory=PoolMemory(since=0.0),
-        )
-        target, grown = Target(position.target, Bound.DEMAND), room.grown.get(number)
-        return step(self._input(number, position), limits, target, grown, Moment(START))
-
-    def _input(self, number: int, position: Position) -> PoolInput:
-        terms = self.terms.pools[self.terms.sharing.pools[number].key]
-        ready_at = [START - (1.0 if each < position.young else RUNTIME_S) for each in range(8)]
-        pods = tuple(
-            Pod(name=str(each), phase=PodPhase.READY, ready_at=ready_at[each])
-            for each in range(position.current)
-        )
-        workload = Workload(replicas=position.current)
-        seen = seen_pool(0, workload, in_flight=position.busy, at=START, pods=Pods(items=pods))
-        override = Overrides(Intents()).of(terms, workload, Moment(START))
-        memory = PoolMemory(since=0.0)
-        return PoolInput(terms, seen, workload, position.current, memory, override, START)
+    def decide(self) -> dict[PoolKey, Decision]:
+        pools = {}
+        for key, each in self.positions.items():
+            ready_at = [START - (1.0 if n < each.young else RUNTIME_S) for n in range(each.current)]
+            items = tuple(
+                Pod(name=str(n), phase=PodPhase.READY, ready_at=at) for n, at in enumerate(ready_at)
+            )
+            pods = Pods(ready=each.current, terminating=each.leaving, items=items)
+            waiting = max(each.work - each.busy, 0)
+            pools[key] = seen_pool(waiting, each.current, in_flight=each.busy, at=START, pods=pods)
+        memory = Memory(pools=dict.fromkeys(pools, OBSERVED_FOR_LONG))
+        return plan(Observation(pools=pools), self.fleet, Intents(), memory, START)[0].decisions
 
 
 @st.composite
@@ -106,17 +70,20 @@ def positions(draw: st.DrawFn) -> Position:
     current = draw(st.integers(0, 8))
     return Position(
         current=current,
-        target=draw(st.integers(0, 8)),
+        work=draw(st.integers(0, 8)),
         busy=draw(st.integers(0, current)),
         young=draw(st.integers(0, current)),
-        terminating=draw(st.integers(0, 2)),
+        leaving=draw(st.integers(0, 2)),
     )
 
 
 @st.composite
 def places(draw: st.DrawFn) -> Places:
+    at_once = {"behavior": behavior(down_window_s=0), "cooldown_s": 0.0, "max": 20}
     pools = tuple(
-        member(f"t{draw(st.integers(0, 2))}", f"p{number}", [{"minimum_runtime_s": RUNTIME_S}])
+        member(
+            f"t{draw(st.integers(0, 2))}", f"p{number}", [at_once, {"minimum_runtime_s": RUNTIME_S}]
+        )
         for number in range(draw(st.integers(1, 5)))
     )
     tenants = tuple(
@@ -124,82 +91,42 @@ def places(draw: st.DrawFn) -> Places:
         for name in ("t0", "t1", "t2")
     )
     capacity = Capacity(resources=Resources(replicas=draw(st.integers(0, 40))))
-    terms = compile_fleet(Fleet(pools=pools, tenants=tenants, capacity=capacity))
-    return Places(terms, [draw(positions()) for _ in pools])
-
-
-def room_in(world: Places) -> int:
-    return world.terms.fleet.capacity.resources.replicas or 0
+    fleet = Fleet(pools=pools, tenants=tenants, capacity=capacity)
+    return Places(fleet, {pool.key: draw(positions()) for pool in pools})
 
 
 @UNHURRIED
 @given(places())
-def test_nothing_is_added_where_there_is_no_room(world: Places) -> None:
-    occupancy = sum(each.current + each.terminating for each in world.positions)
-    steps = zip(world.positions, world.following(), strict=True)
-    added = sum(max(following.replicas - each.current, 0) for each, following in steps)
-    assert added <= max(room_in(world) - occupancy, 0)
-
-
-@UNHURRIED
-@given(places())
-def test_all_room_that_is_free_is_given_to_pools_that_grow(world: Places) -> None:
-    occupancy = sum(each.current + each.terminating for each in world.positions)
-    missing = sum(max(each.target - each.current, 0) for each in world.positions)
-    steps = zip(world.positions, world.following(), strict=True)
-    added = sum(max(following.replicas - each.current, 0) for each, following in steps)
-    assert added == min(missing, max(room_in(world) - occupancy, 0))
-
-
-@UNHURRIED
-@given(places())
-def test_no_busy_or_too_young_replica_is_removed(world: Places) -> None:
-    for each, following in zip(world.positions, world.following(), strict=True):
+def test_a_step_uses_all_room_that_is_free_and_cuts_no_work_short(world: Places) -> None:
+    decisions = world.decide()
+    added = missing = 0
+    for key, each in world.positions.items():
+        target, following = decisions[key].target or 0, decisions[key].next or 0
+        added += max(following - each.current, 0)
+        missing += max(target - each.current, 0)
         idle = each.current - each.busy
-        assert each.current - following.replicas <= max(idle - each.young, 0)
-
-
-@UNHURRIED
-@given(places())
-def test_no_step_leads_away_from_the_target_or_past_it(world: Places) -> None:
-    for each, following in zip(world.positions, world.following(), strict=True):
-        low, high = sorted((each.current, each.target))
-        assert low <= following.replicas <= high
+        is_wanted = (decisions[key].recommendation or 0) > target  # sharing takes replicas back
+        assert each.current - following <= max(idle - (each.young if is_wanted else 0), 0)
+        assert min(each.current, target) <= following <= max(each.current, target)
+        assert (decisions[key].gate is None) == (following == target), "it says why"
+    assert added == min(missing, world.free)
 
 
 @UNHURRIED
 @given(places())
 def test_once_the_work_ends_every_pool_reaches_its_target(world: Places) -> None:
-    wanted = sum(each.target for each in world.positions)
-    fleet = replace(world.terms.fleet, capacity=Capacity(resources=Resources(replicas=wanted)))
-    world = world._replace(terms=compile_fleet(fleet))
+    wanted = sum(each.work for each in world.positions.values())
+    capacity = Capacity(resources=Resources(replicas=wanted))
+    world = world._replace(fleet=replace(world.fleet, capacity=capacity))
     for _ in range(12):
-        moved = [
-            Position(
-                following.replicas,
-                each.target,
-                terminating=max(each.current - following.replicas, 0),
+        decisions = world.decide()
+        moved = {
+            key: Position(
+                decisions[key].next or 0,
+                each.work,
+                leaving=max(each.current - (decisions[key].next or 0), 0),
             )
-            for each, following in zip(world.positions, world.following(), strict=True)
-        ]
+            for key, each in world.positions.items()
+        }
         world = world._replace(positions=moved)
-    assert all(each.current == each.target for each in world.positions)
-
-
-@UNHURRIED
-@given(places())
-def test_a_step_that_stops_short_says_why(world: Places) -> None:
-    for each, following in zip(world.positions, world.following(), strict=True):
-        assert (following.gate is None) == (following.replicas == each.target)
-
-
-@UNHURRIED
-@given(places(), st.dictionaries(st.integers(0, 4), positions(), max_size=3))
-def test_room_that_is_kept_is_as_room_worked_out_anew(
-    world: Places, changes: dict[int, Position]
-) -> None:
-    changed = {number: each for number, each in changes.items() if number < len(world.positions)}
-    later = [changed.get(number, each) for number, each in enumerate(world.positions)]
-    again = world._replace(positions=later)
-    kept, anew = again.room(world.room(), changed), again.room()
-    assert (kept.now, kept.most, kept.grown) == (anew.now, anew.most, anew.grown)
+    assert all(each.current == each.work for each in world.positions.values())

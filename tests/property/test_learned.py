@@ -8,14 +8,14 @@ from msgspec.structs import replace
 
 from controller.model.decision import Code
 from controller.model.fleet import NativeCosts, Rule
-from controller.model.memory import NativeState
+from controller.model.observation import QueueDepth
 from controller.model.readings import Fresh
-from controller.planning.demand.native import NativeInput, native
 from property.clusters import Cluster, clusters, of_pools
 from property.fleets import HURRIED, natives
 from property.queues import Load, Past, loads, pasts
 from property.worlds import as_bytes, moved
 from support.examples import scaled
+from unit.planning.story import Story, make_pool
 
 FEWER = settings(HURRIED, max_examples=scaled(50))
 """Each example has a long past."""
@@ -54,17 +54,15 @@ def test_a_pool_whose_tasks_were_seen_done_is_sized_by_what_was_learned(
     assert len(demands(cluster, work)) == len(native_pools)
 
 
-@HURRIED
+@FEWER
 @given(
     setting=costs,
     history=st.lists(
         st.tuples(
-            st.sampled_from([2.0, 4.0, 31.0]),
-            st.sampled_from([0, 0, 1, 5, 20]),
-            st.integers(0, 6),
+            st.sampled_from([2.0, 4.0, 31.0]), st.sampled_from([0, 1, 5, 20]), st.integers(0, 6)
         ),
-        min_size=2,
-        max_size=40,
+        min_size=12,
+        max_size=30,
     ),
     size=st.integers(0, 30),
     more=st.integers(1, 20),
@@ -72,24 +70,28 @@ def test_a_pool_whose_tasks_were_seen_done_is_sized_by_what_was_learned(
 def test_more_arrivals_that_wait_never_ask_for_less(
     setting: NativeCosts, history: list[tuple[float, int, int]], size: int, more: int
 ) -> None:
-    state: NativeState | None = None
-    now, pending, in_flight, arrived, done = 0.0, 0, 0, 0, 0
+    story = Story(make_pool(native=setting, max=1000, window_given=False))
+    pending = in_flight = delivered = 0
     for passed_s, arriving, slots in history:
-        now += passed_s
-        done += in_flight
-        arrived, pending = arrived + arriving, pending + arriving
+        pending += arriving
         in_flight = min(pending, slots)
-        pending -= in_flight
-        seen = NativeInput(pending, in_flight, arrived, done, slots, 1, 9.0)
-        _, state = native(seen, state, setting, now)
-    seen = NativeInput(pending, in_flight, arrived, done, size, 1, 9.0)
-    grown = seen._replace(pending=pending + more, arrivals=arrived + more)
-    less, _ = native(seen, state, setting, now + 2.0)
-    most, _ = native(grown, state, setting, now + 2.0)
-    assert (most.base, most.start, most.keep) >= (less.base, less.start, less.keep)
-    assert most.start >= less.start
-    assert most.keep >= less.keep
-    assert most.replicas >= less.replicas
+        pending, delivered = pending - in_flight, delivered + in_flight
+        story.replicas = slots
+        counted = {"delivered": delivered, "sequence": delivered}
+        depth = QueueDepth(pending=pending, in_flight=in_flight, **counted)
+        story.tick(queue=Fresh(value=depth, at=story.now), after_s=passed_s)
+    story.replicas, memory, now = size, story.memory, story.now
+    asked = []
+    for waiting in (pending, pending + more):
+        story.memory, story.now, story.replicas = memory, now, size
+        depth = QueueDepth(pending=waiting, in_flight=in_flight, **counted)
+        decision = story.tick(queue=Fresh(value=depth, at=now))
+        reason = next((each for each in decision.reasons if each.code in LEARNED), None)
+        learned = [] if reason is None else [reason.numbers[name] for name in ("start", "keep")]
+        asked.append((decision.demand, learned))
+    (few, learned_few), (many, learned_many) = asked
+    assert (many or 0) >= (few or 0)
+    assert all(most >= less for less, most in zip(learned_few, learned_many, strict=False))
 
 
 @FEWER

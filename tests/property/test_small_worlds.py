@@ -1,8 +1,8 @@
 """Every small world there is, through the whole plan: what holds of fleets holds of all of these.
 
-Covered: three pools, each of one of three tiers, with 0, 1 or 3 messages, and without replicas,
-with two, or with one that is its min; and four pools of three tiers with 1 or 3 messages and none
-or two replicas; each in every room of 0 to 6 places. Each pool is a tenant of its own; the order
+Covered: three pools, each of one of three tiers, with 0, 1 or 3 messages, and with two replicas or
+with one that is its min; and four pools of three tiers with 1 or 3 messages and no replicas; each
+in every room of 0 to 6 places. Each pool is a tenant of its own; the order
 of their names is that of their kinds, as only it breaks ties. One pool in turn is also given one
 message more, and in every third world the pools are listed in reverse as well.
 """
@@ -48,9 +48,9 @@ class Kind(NamedTuple):
     low: int = 0
 
 
-SIZES = ((0, 0), (2, 0), (1, 1))
+SIZES = ((2, 0), (1, 1))
 THREE = [Kind(tier, work, *size) for tier, work, size in product(range(3), (0, 1, 3), SIZES)]
-FOUR = [Kind(tier, work, replicas) for tier, work, replicas in product(range(3), (1, 3), (0, 2))]
+FOUR = [Kind(tier, work, 0) for tier, work in product(range(3), (1, 3))]
 
 
 class World:
