@@ -189,30 +189,21 @@ class BucketDesk:
         note = Note(
             who=self._who, why=why, origin=self._origin, replaces=expected or None, undoes=undoes
         )
+        value = msgspec.json.encode(note) if intent is None else encode_intent(intent, note)
         try:
             if intent is None:
-                left = msgspec.json.encode(note)
-                revision = await self._bucket.delete(text, expected=expected, note=left)
+                revision = await self._bucket.delete(text, expected=expected, note=value)
             else:
-                value = encode_intent(intent, note)
                 revision = await self._bucket.put(text, value, expected=expected)
         except StoreConflictError:
             now, read = await self._latest(key)
             raise _conflict(key, read, now) from None
         if now is not None:
             await self._sweep(now)
-        return IntentChange(
-            revision=revision,
-            at=0.0 if now is None else now,
-            key=key,
-            who=self._who,
-            origin=self._origin,
-            why=why,
-            before=None if before is None else before.intent,
-            after=intent,
-            undoes=undoes,
-            is_whole=before is None or not before.problem,
+        written = BucketEntry(
+            key=text, value=value, revision=revision, at=now or 0.0, deleted=intent is None
         )
+        return _change(read_entry(written), before)
 
     async def _sweep(self, now: float) -> None:
         """Clear away what has ended; another writer who is faster has done it, or asked anew."""

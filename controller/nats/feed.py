@@ -6,8 +6,9 @@ import asyncio
 import logging
 import struct
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
+from itertools import islice
 from typing import Final, NamedTuple
 
 from msgspec.structs import replace
@@ -151,36 +152,6 @@ def watchers_subject(bucket: str) -> str:
     return f"{bucket}.watchers"
 
 
-class RecentFrames:
-    """The frames of the last 15 minutes from a key frame on, in at most `MOST_RECENT_BYTES`."""
-
-    def __init__(self) -> None:
-        self._runs: deque[list[FeedFrame]] = deque()
-        self._bytes = 0
-
-    def __iter__(self) -> Iterator[FeedFrame]:
-        return (frame for run in tuple(self._runs) for frame in tuple(run))
-
-    def add(self, frame: FeedFrame) -> None:
-        """The newest; one that continues what is not kept is of no use."""
-        if not frame.base:
-            self._runs.append([])
-        if not self._runs:
-            return
-        self._runs[-1].append(frame)
-        self._bytes += len(frame.data)
-        # a run is of no use once the next one begins before all that is wanted
-        while self._bytes > MOST_RECENT_BYTES or (
-            len(self._runs) > 1 and frame.at - self._runs[1][0].at > RECENT_S
-        ):
-            self._bytes -= sum(len(each.data) for each in self._runs.popleft())
-
-    def clear(self) -> None:
-        """Nothing of before counts."""
-        self._runs.clear()
-        self._bytes = 0
-
-
 class SnapshotPublisher:
     """Publishes the latest snapshot as what differs from the one before, once for all listeners,
     and keeps what was published lately for those that begin to listen.
@@ -200,7 +171,8 @@ class SnapshotPublisher:
         self._wake = asyncio.Event()
         self._latest: Snapshot | None = None
         self._chain = Chain(encoder)
-        self._recent = RecentFrames()
+        self._recent: deque[FeedFrame] = deque()
+        self._recent_bytes = 0
         self._asking: deque[str] = deque(maxlen=MOST_ASKING)
         self._whole_at = float("-inf")
         self._whole_is_wanted = False
@@ -237,6 +209,7 @@ class SnapshotPublisher:
             if snapshot is None:
                 self._chain.last = None
                 self._recent.clear()
+                self._recent_bytes = 0
             elif self._whole_is_wanted and now - self._whole_at < WHOLE_AT_MOST_EVERY_S:
                 await self._clock.sleep(WHOLE_AT_MOST_EVERY_S - (now - self._whole_at))
                 self._wake.set()
@@ -245,7 +218,7 @@ class SnapshotPublisher:
             while self._asking:
                 reply = self._asking.popleft()
                 try:
-                    for frame in self._recent:
+                    for frame in tuple(self._recent):
                         await self._send_all(reply, frame)
                     await self._session.send(reply, b"")
                 except (NatsError, FrameError) as error:
@@ -258,7 +231,7 @@ class SnapshotPublisher:
         if self._latest is None:
             return  # it follows by now
         if snapshot is not self._chain.last:
-            self._recent.add(frame)
+            self._keep(frame)
         self._chain.added(line, snapshot)
         if not frame.base:
             self._whole_at = now
@@ -269,6 +242,22 @@ class SnapshotPublisher:
         except (NatsError, FrameError) as error:
             log.debug("snapshot %d was not published: %s", snapshot.sequence, error)
             self._whole_is_wanted = True
+
+    def _keep(self, frame: FeedFrame) -> None:
+        """Keep those of the last 15 minutes, from a key frame on. One that continues what is not
+        kept is of no use.
+        """
+        kept = self._recent
+        if kept or not frame.base:
+            kept.append(frame)
+            self._recent_bytes += len(frame.data)
+        while kept:
+            second = next((each for each in islice(kept, 1, None) if not each.base), None)
+            is_old = second is not None and frame.at - second.at > RECENT_S
+            if self._recent_bytes <= MOST_RECENT_BYTES and not is_old:
+                break
+            while kept and kept[0] is not second:
+                self._recent_bytes -= len(kept.popleft().data)
 
     async def _send_all(self, subject: str, frame: FeedFrame) -> None:
         for message in messages_of(frame, self._session.max_payload):
@@ -378,28 +367,22 @@ async def read_recent(session: NatsSession, bucket: str, silence_s: float) -> li
     so long; none if it does not answer. Raises NatsError.
     """
     found: list[Snapshot] = []
-    assembly, moved, ended = Assembly(), asyncio.Event(), asyncio.Event()
-
-    def take(message: Msg | None) -> None:
-        moved.set()
-        if message is None or not message.data:
-            ended.set()
-            return
-        try:
-            part = read_part(message.data)
-            data = assembly.add(part[:4], part.number, part.parts, part.data)
-            if data is not None:
-                found.append(snapshot_of(data, part, found[-1] if found else None))
-        except (FrameError, MissedSnapshotError, OtherVersionError) as error:
-            log.debug("a frame of the time before cannot be read: %s", error)
-
-    inbox = await session.deliver_to(take)
+    assembly, arrivals = Assembly(), asyncio.Queue[Msg | None]()
+    inbox = await session.deliver_to(arrivals.put_nowait)
     try:
         await session.send(watchers_subject(bucket), PAST, inbox.subject)
-        while not ended.is_set():
-            moved.clear()
+        while True:
             async with asyncio.timeout(silence_s):
-                await moved.wait()
+                message = await arrivals.get()
+            if message is None or not message.data:
+                break
+            try:
+                part = read_part(message.data)
+                data = assembly.add(part[:4], part.number, part.parts, part.data)
+                if data is not None:
+                    found.append(snapshot_of(data, part, found[-1] if found else None))
+            except (FrameError, MissedSnapshotError, OtherVersionError) as error:
+                log.debug("a frame of the time before cannot be read: %s", error)
     except TimeoutError:
         log.debug("no controller sends the time before: silence for %g s", silence_s)
     finally:

@@ -366,29 +366,19 @@ class AllowanceBucket:
 
     async def allow(self, pool: PoolKey, allowance: PoolAllowance) -> None:
         """Store a pool's allowance, in place of whatever is stored. Raises StoreError."""
-        value = msgspec.json.encode(allowance)
+        key, value = self._keys[pool], msgspec.json.encode(allowance)
         # forgotten until the write has succeeded: after a failure it is read again
-        revision = self._revisions.pop(pool, None)
-        if revision is None:
-            revision, stored = await self._newest(pool)
-            if stored == value:  # by the controller before
-                self._revisions[pool] = revision
+        known = self._revisions.pop(pool, None)
+        if known is not None:
+            with suppress(StoreConflictError):  # another controller has led meanwhile
+                self._revisions[pool] = await self._bucket.put(key, value, expected=known)
                 return
+        entry = None
         try:
-            revision = await self._put(pool, value, revision)
-        except StoreConflictError:
-            # another controller has led meanwhile
-            revision = await self._put(pool, value, (await self._newest(pool))[0])
-        self._revisions[pool] = revision
-
-    async def _put(self, pool: PoolKey, value: bytes, revision: int) -> int:
-        return await self._bucket.put(self._keys[pool], value, expected=revision)
-
-    async def _newest(self, pool: PoolKey) -> tuple[int, bytes]:
-        """The newest revision, and what it stored."""
-        try:
-            entry = await self._bucket.get(self._keys[pool])
+            entry = await self._bucket.get(key)
         except StoreMissingError:
             await self._bucket.create()
-            return 0, b""
-        return (0, b"") if entry is None else (entry.revision, entry.value)
+        revision = 0 if entry is None else entry.revision
+        if entry is None or entry.value != value:
+            revision = await self._bucket.put(key, value, expected=revision)
+        self._revisions[pool] = revision

@@ -16,7 +16,6 @@ from controller.ports import (
 )
 from tests.integration.nats.conftest import Connect
 from tests.integration.nats.kept import BUCKET, Limited, bucket
-from tests.support.nats_server import RealNats
 
 
 async def test_reading_makes_no_bucket_and_the_first_write_does(kv: Bucket) -> None:
@@ -117,18 +116,6 @@ async def test_a_stream_that_takes_the_buckets_subjects_is_named(
             await kv.put("a", b"1", expected=0)
     finally:
         await client.close()
-
-
-async def test_a_server_that_is_gone_is_an_answer_in_words(
-    server: RealNats, connect: Connect
-) -> None:
-    kv = bucket(await connect(server.url))
-    await kv.put("a", b"1", expected=0)
-    server.kill()
-    with pytest.raises(StoreAwayError):
-        await kv.get("a")
-    with pytest.raises(StoreAwayError):
-        await kv.put("a", b"2", expected=1)
 
 
 async def test_a_user_without_the_right_to_write_is_told_so_and_reads_on(

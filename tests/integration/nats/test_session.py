@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
@@ -50,11 +49,13 @@ async def test_a_killed_server_fails_what_waits_at_once_and_is_found_again(
     made: list[bool] = []
     session.on_connected(lambda: made.append(session.connected))
     silent = await _silent_subject(session)
-    waiting = asyncio.create_task(session.request(silent, b"", 30.0))
+    ours = asyncio.create_task(session.request(silent, b"", 30.0))
+    of_nats_py = asyncio.create_task(session.jetstream(timeout_s=30.0).publish(silent, b""))
     await asyncio.sleep(0)
     server.kill()
-    with pytest.raises(NatsDisconnectedError):
-        await waiting
+    for waiting in (ours, of_nats_py):
+        with pytest.raises(NatsDisconnectedError):
+            await waiting
     assert session.link().state is LinkState.DISCONNECTED
     server.start()
     await until(lambda: session.connected)
@@ -73,19 +74,6 @@ async def test_a_server_that_is_away_beyond_every_limit_of_attempts_is_found_aga
     server.start()
     await until(lambda: session.connected)
     assert b"streams" in await session.request("$JS.API.INFO", b"", 5.0)
-
-
-async def test_a_killed_server_fails_what_nats_py_waits_for_at_once(
-    server: RealNats, connect: Connect
-) -> None:
-    session = await connect(server.url)
-    silent = await _silent_subject(session)
-    waiting = asyncio.create_task(session.jetstream(timeout_s=30.0).publish(silent, b""))
-    await asyncio.sleep(0)
-    server.kill()
-    async with asyncio.timeout(5.0):
-        with pytest.raises(NatsDisconnectedError):
-            await waiting
 
 
 async def test_a_frozen_server_is_a_dead_server(
@@ -109,9 +97,8 @@ async def test_stopping_is_quick_even_when_the_server_is_frozen(
     for _ in range(16):  # more than the socket takes: a polite close waits for the reader
         with pytest.raises(NatsTimeoutError):
             await session.request("lonely", bytes(1_000_000), 0.001)
-    started = time.monotonic()
-    await session.stop()
-    assert time.monotonic() - started < 1.0
+    async with asyncio.timeout(10.0):  # it takes 0.3 s; a polite close would never end
+        await session.stop()
 
 
 async def test_stopping_while_connecting_is_never_missed(session_to: Connect) -> None:

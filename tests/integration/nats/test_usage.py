@@ -72,16 +72,6 @@ async def test_what_was_used_before_the_controller_began_is_counted(session: Nat
         assert tokens.used("globex") == 7
 
 
-async def test_a_tenant_that_used_nothing_has_used_nothing_once_the_stream_was_read(
-    session: NatsSession,
-) -> None:
-    await make_stream(session)
-    async with ledger(session) as tokens:
-        reading = tokens.of()
-        assert isinstance(reading, Fresh)
-        assert reading.value == TokenUsage(used=Decimal(0), burn_per_minute=Decimal("0.000"))
-
-
 async def test_without_a_stream_nothing_is_known_and_it_says_what_is_missing(
     session: NatsSession,
 ) -> None:
