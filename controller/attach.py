@@ -189,7 +189,8 @@ class Attachment:
             return self._other_version
         now, latest, arrived = self._clock.now(), reader.latest, self._arrived_at
         if self._recalled is not None:
-            return recalled_words(self._recalled, now) + _away(session)
+            away = "" if session.connected else f"; NATS is away ({session.link().detail})"
+            return recalled_words(self._recalled, now) + away
         if latest is None or arrived is None:
             return None if now - began < ANSWERS_WITHIN_S else self._never(session, began, now)
         # the other process's clock may be wrong: ages are counted from when its news came
@@ -218,10 +219,6 @@ def recalled_words(snapshot: Snapshot, now: float) -> str:
     """That nothing of now is shown, and of when and whom it is; `now` is Unix seconds."""
     at, who = time_words(snapshot.at, now, to_seconds=True), snapshot.process or "the last one"
     return f"no controller runs; this is what {who} saw at {at}"
-
-
-def _away(session: NatsSession) -> str:
-    return "" if session.connected else f"; NATS is away ({session.link().detail})"
 
 
 async def find_writer(settings: NatsSettings, clock: SystemClock, within_s: float) -> str | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import re
 import sys
 import time
@@ -68,34 +69,25 @@ class OncePerMinute(logging.Filter):
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._monotonic = monotonic
-        self._known: OrderedDict[Hashable, _Said] = OrderedDict()
+        # when each failure was written last, and how many lines were left out since
+        self._known: OrderedDict[Hashable, tuple[float, int]] = OrderedDict()
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the record is written. It may get the field `repeats`."""
         if record.levelno < logging.WARNING or hasattr(record, CHANGE):
             return True
         now, failure = self._monotonic(), _failure_of(record)
-        said = self._known.get(failure)
-        if said is not None and now - said.at < REPEAT_S:
-            said.left_out += 1
+        at, left_out = self._known.get(failure, (-math.inf, 0))
+        if now - at < REPEAT_S:
+            self._known[failure] = at, left_out + 1
             return False
-        if said is not None and said.left_out:
-            record.repeats = said.left_out
-        self._known[failure] = _Said(now)
+        if left_out:
+            record.repeats = left_out
+        self._known[failure] = now, 0
         self._known.move_to_end(failure)
         if len(self._known) > KNOWN_FAILURES:
             self._known.popitem(last=False)
         return True
-
-
-class _Said:
-    """When a failure was written last, and how many lines were left out since."""
-
-    __slots__ = ("at", "left_out")
-
-    def __init__(self, at: float) -> None:
-        self.at = at
-        self.left_out = 0
 
 
 def _failure_of(record: logging.LogRecord) -> Hashable:

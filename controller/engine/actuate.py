@@ -382,7 +382,17 @@ class Recorder:
         if outcome.kind in {OutcomeKind.CONFLICT, OutcomeKind.READ_ONLY}:
             log.debug("overtaken", extra=_fields(decision, write.at))
             return
-        self._events.appendleft(_event(write))
+        event = ScaleEvent(
+            at=write.at,
+            pool=decision.pool,
+            before=decision.current or 0,
+            after=decision.next or 0,
+            bound=decision.bound.value,
+            reason=deciding(decision),
+            outcome=outcome,
+            decision=decision,
+        )
+        self._events.appendleft(event)
         if outcome.kind is OutcomeKind.APPLIED:
             self.written_count += 1
             self._failures.pop(decision.pool, None)
@@ -394,7 +404,9 @@ class Recorder:
         failure = (outcome.kind, outcome.status)
         if self._failures.get(decision.pool) != failure:
             self._failures[decision.pool] = failure
-            log.warning("not scaled", extra=_fields(decision, write.at) | _failure(outcome))
+            told = {"outcome": outcome.kind.value, "status": outcome.status}
+            told |= _fields(decision, write.at) | {"detail": outcome.detail}
+            log.warning("not scaled", extra=told)
 
     def _note(self, decision: Decision, at: float) -> None:
         log.debug(self._scaled, extra=_fields(decision, at))
@@ -406,7 +418,10 @@ class Recorder:
         """
         changes, self._untold = self._untold, []
         if len({decision.pool for decision, _ in changes}) > 1:
-            log.info(self._scaled, extra=_together([decision for decision, _ in changes]))
+            ups = sum(direction(each) == "up" for each, _ in changes)
+            sizes = {each.pool: each.next for each, _ in changes[:SIZES_LOGGED]}
+            told = {"changes": len(changes), "up": ups, "down": len(changes) - ups, "sizes": sizes}
+            log.info(self._scaled, extra=told)
             return
         for decision, at in changes:
             log.info(self._scaled, extra=_fields(decision, at))
@@ -433,34 +448,6 @@ def direction(decision: Decision) -> str:
 def trigger(decision: Decision) -> str:
     """What caused the change: `wake` for a pool's first message, else the name of the bound."""
     return "wake" if decision.wake and decision.bound is Bound.DEMAND else decision.bound.value
-
-
-def _event(write: Write) -> ScaleEvent:
-    decision = write.decision
-    return ScaleEvent(
-        at=write.at,
-        pool=decision.pool,
-        before=decision.current or 0,
-        after=decision.next or 0,
-        bound=decision.bound.value,
-        reason=deciding(decision),
-        outcome=write.outcome,
-        decision=decision,
-    )
-
-
-def _failure(outcome: Outcome) -> dict[str, object]:
-    return {
-        "outcome": outcome.kind.value,
-        "status": outcome.status,
-        "detail": outcome.detail,
-    }
-
-
-def _together(decisions: list[Decision]) -> dict[str, object]:
-    ups = sum(direction(each) == "up" for each in decisions)
-    sizes = {each.pool: each.next for each in decisions[:SIZES_LOGGED]}
-    return {"changes": len(decisions), "up": ups, "down": len(decisions) - ups, "sizes": sizes}
 
 
 def _fields(decision: Decision, at: float) -> dict[str, object]:

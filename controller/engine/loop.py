@@ -22,7 +22,7 @@ from controller.engine.memory import FrameKeeper, Keeper
 from controller.engine.observe import Observer, Sources
 from controller.engine.show.findings import Found, found, listed
 from controller.engine.show.snapshot import SnapshotBuilder
-from controller.engine.supervise import Hub, next_slot, sleep_unless
+from controller.engine.supervise import Hub, is_under_way, next_slot, sleep_unless
 from controller.engine.workers import Allotment, Crews
 from controller.model.decision import Decision, OutcomeKind
 from controller.model.fleet import Fleet, Pool
@@ -251,7 +251,7 @@ class Engine:
     async def _full_tick(self) -> None:
         """Read the queues of the whole fleet, then tick for all pools."""
         began = self._clock.monotonic()
-        if self._lead.lacks_memory() and self._taking_over is None:
+        if self._lead.lacks_memory() and not is_under_way(self._taking_over):
             # the right had lapsed for a moment while the memory was read: nobody else tells so
             self._begin_to_lead()
         await self._ask(self._fleet.pools)
@@ -345,7 +345,6 @@ class Engine:
         """This process has become the leader, or is it no longer."""
         if self._taking_over is not None:
             self._taking_over.cancel()  # another process may have led and saved since it began
-            self._taking_over = None
         if leads:
             self._begin_to_lead()
             return
@@ -356,11 +355,6 @@ class Engine:
 
     def _begin_to_lead(self) -> None:
         self._taking_over = self._tasks.create_task(self._take_over(), name="take over")
-        self._taking_over.add_done_callback(self._has_taken_over)
-
-    def _has_taken_over(self, ended: asyncio.Task[None]) -> None:
-        if self._taking_over is ended:
-            self._taking_over = None
 
     async def _take_over(self) -> None:
         """Continue with the previous leader's memory, so that no window begins again."""
@@ -422,19 +416,17 @@ class Engine:
                 links=[link() for link in self._shows.links],
                 recorder=self._recorder,
                 notices=tuple(self._findings()),
-                failures=self._failures(),
+                failures=(
+                    ("nats", self._observer.failed),
+                    *self._shows.failures(),
+                    *self._sources.metrics.failures(),
+                ),
                 now=self._clock.now(),
                 role=self._lead.role,
                 lease=self._lead.view(),
                 frozen_by=tuple(f"{each.who}: {each.why}" for each in switches),
             )
         )
-
-    def _failures(self) -> Iterator[tuple[str, int]]:
-        """Each source, with how many of its requests failed."""
-        yield "nats", self._observer.failed
-        yield from self._shows.failures()
-        yield from self._sources.metrics.failures()
 
     def _findings(self) -> Iterator[Found]:
         """What is wrong beside the pools, tenants and models."""

@@ -18,6 +18,7 @@ from controller.engine.actuate import Recorder
 from controller.engine.intents import IntentFindings
 from controller.engine.show.findings import Found, found
 from controller.engine.show.snapshot import SnapshotBuilder
+from controller.engine.supervise import is_under_way
 from controller.model.fleet import Fleet
 from controller.model.intents import Intents, Scope
 from controller.model.memory import Memory, SavedMemory
@@ -164,9 +165,9 @@ class Keeper:
         self._latest = memory
         self._decided = self._decided or decided
         now = self._clock.monotonic()
-        if self._unread and self._loading is None and now >= self._not_before:
+        if self._unread and not is_under_way(self._loading) and now >= self._not_before:
             self._loading = tasks.create_task(self._load_late(), name="load memory")
-        if self._saving is not None or not self._writes or self._unread:
+        if is_under_way(self._saving) or not self._writes or self._unread:
             return
         lacks, now = self._lacks_what_was_seen(), self._clock.monotonic()
         if self._is_save_due(now, lacks=lacks):
@@ -174,7 +175,7 @@ class Keeper:
         elif self._saved is None or self._is_partial or self._unsaved:
             return
         elif lacks or now - self._seen_at >= SEEN_EVERY_S:
-            note = self._note_seen_now(is_partial=lacks)
+            note = self._note_seen(is_partial=lacks)
             self._saving = tasks.create_task(note, name="note what memory lacks")
 
     async def finish(self) -> None:
@@ -237,7 +238,6 @@ class Keeper:
                 self._saved = None  # what is planned with has more than what is stored
         finally:
             self._not_before = self._clock.monotonic() + LOAD_GAP_S
-            self._loading = None
 
     def _load_no_more(self) -> None:
         """What is found late is of no use: another process leads, or what it left is read anew."""
@@ -298,20 +298,11 @@ class Keeper:
 
     async def _save_now(self, *, lacks: bool) -> None:
         """Save, and say before and after what the saved memory lacks: a save may take long."""
-        try:
-            if lacks and not self._is_partial:
-                await self._note_seen(is_partial=True)
-            await self._save()
-            if not self._unsaved and self._lacks_what_was_seen():
-                await self._note_seen(is_partial=True)
-        finally:
-            self._saving = None
-
-    async def _note_seen_now(self, *, is_partial: bool) -> None:
-        try:
-            await self._note_seen(is_partial=is_partial)
-        finally:
-            self._saving = None
+        if lacks and not self._is_partial:
+            await self._note_seen(is_partial=True)
+        await self._save()
+        if not self._unsaved and self._lacks_what_was_seen():
+            await self._note_seen(is_partial=True)
 
     async def _save(self) -> None:
         memory, self._decided = self._latest, False
@@ -423,9 +414,10 @@ class FrameKeeper:
         """
         now = self._clock.monotonic()
         if self.is_unread:
-            if self._loading is None and now >= self._load_not_before:
-                self._loading = tasks.create_task(self._load_late(), name="load the last snapshot")
-        elif self._saving is None and now >= self._not_before:
+            if not is_under_way(self._loading) and now >= self._load_not_before:
+                load = self._load(SAVE_LIMIT_S)
+                self._loading = tasks.create_task(load, name="load the last snapshot")
+        elif not is_under_way(self._saving) and now >= self._not_before:
             if self._is_saved(snapshot):
                 self._not_before = now + every_s(len(snapshot.pools))
             else:
@@ -451,12 +443,6 @@ class FrameKeeper:
     def follow(self) -> None:
         """Save nothing from now on: another process leads."""
         self.is_unread = True
-
-    async def _load_late(self) -> None:
-        try:
-            await self._load(SAVE_LIMIT_S)
-        finally:
-            self._loading = None
 
     async def _load(self, limit_s: float) -> None:
         """Go on from what is stored, if it can be read within this time."""
@@ -486,7 +472,7 @@ class FrameKeeper:
             saved is not None
             and saved.epoch == snapshot.epoch
             and 0 <= snapshot.at - saved.at < KEPT_AGAIN_S
-            and all(_is_same(getattr(saved, name), getattr(snapshot, name)) for name in _SHOWN)
+            and all(getattr(saved, name) == getattr(snapshot, name) for name in _SHOWN)
             and [link.state for link in saved.links] == [link.state for link in snapshot.links]
         )
 
@@ -502,7 +488,6 @@ class FrameKeeper:
             self._saved, self._is_failing = snapshot, False
         finally:
             self._not_before = self._clock.monotonic() + every_s(len(snapshot.pools))
-            self._saving = None
 
     def _failed(self, what: str, error: Exception, limit_s: float) -> None:
         if not self._is_failing:
@@ -514,7 +499,3 @@ class FrameKeeper:
 def every_s(pools: int) -> float:
     """The least time between two saves for so many pools, in seconds."""
     return max(KEPT_EVERY_S, pools * KEPT_EVERY_S_PER_POOL)
-
-
-def _is_same(saved: object, latest: object) -> bool:
-    return saved is latest or saved == latest

@@ -261,9 +261,12 @@ class Observer:
         clock_step_s: float = 0.0,
     ) -> Observation:
         """The observation that a tick is planned from; wake-ups that it shows are settled."""
-        for pool in pools:
-            if pool.key not in under_way:
-                self._settle_wake(pool.key)
+        for key in [each.key for each in pools if each.key in self._woken]:
+            queue = self._depths.get(key)
+            if key in under_way or queue is None or isinstance(queue, Absent):
+                continue
+            if self._asked_at.get(key, queue.at) > self._woken[key]:
+                del self._woken[key]  # a later LIST has counted its message
         return self.peek(pools, under_way=under_way, clock_step_s=clock_step_s)
 
     def peek(
@@ -318,14 +321,6 @@ class Observer:
         }
         self._sources.workloads.shift(seconds)
         self._sources.metrics.shift(seconds)
-
-    def _settle_wake(self, pool: PoolKey) -> None:
-        """Forget a wake-up once a later LIST has counted its message."""
-        woken_at, queue = self._woken.get(pool), self._depths.get(pool)
-        if woken_at is None or queue is None or isinstance(queue, Absent):
-            return
-        if self._asked_at.get(pool, queue.at) > woken_at:
-            del self._woken[pool]
 
     def _see(self, pool: Pool, ending: Mapping[str, str]) -> PoolObservation:
         key, sources, workloads = pool.key, self._sources, self._sources.workloads

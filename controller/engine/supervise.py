@@ -235,6 +235,11 @@ class SystemClock:
         await asyncio.sleep(max(0.0, seconds))
 
 
+def is_under_way(task: asyncio.Task[None] | None) -> bool:
+    """Whether it was begun and has not ended."""
+    return task is not None and not task.done()
+
+
 def next_slot(slot: float, now: float, interval_s: float) -> tuple[float, int]:
     """The first slot after `slot` that is not past at `now`, and how many slots were skipped."""
     following = slot + interval_s

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
 from controller.engine.show.findings import Found, found
+from controller.engine.supervise import is_under_way
 from controller.model.decision import Drain, Outcome, OutcomeKind
 from controller.model.fleet import Fleet, Pool
 from controller.model.ids import PoolKey
@@ -163,7 +164,7 @@ class Allotment:
             self._due = {
                 pool: each for pool, each in due.items() if seen[pool] or each.terms.models
             }
-        is_idle = self._task is None or self._task.done()
+        is_idle = not is_under_way(self._task)
         if is_idle and any(self._told.get(pool) != due for pool, due in self._due.items()):
             self._task = tasks.create_task(self._tell(), name="allowances")
 

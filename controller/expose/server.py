@@ -258,7 +258,7 @@ async def serving(
         if runner.server is None:
             raise AssertionError("unreachable: setup() makes the server")
         async with listening(runner.server, host, port) as (address, taken):
-            yield f"http://{_bracketed(address)}:{taken}"
+            yield f"http://{f'[{address}]' if ':' in address else address}:{taken}"
     finally:
         await runner.cleanup()
 
@@ -298,7 +298,3 @@ def _answer(health: Health) -> web.Response:
     lines = ["ok"] if health.ok else list(health.causes)
     lines += [health.note] if health.note else []
     return web.Response(text="\n".join([*lines, ""]), status=200 if health.ok else 503)
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
