@@ -20,9 +20,9 @@ from msgspec.structs import replace
 
 from controller.attach import FIRST_SIGHT_S, UnsupportedServerError, connected_event
 from controller.config.document import FleetSource
-from controller.engine.actuate import NoActuator, Recorder
+from controller.engine.actuate import Recorder
 from controller.engine.intents import FleetFileWatch, Switches
-from controller.engine.lead import Elector, NoElection, WriteRight
+from controller.engine.lead import Elector, WriteRight
 from controller.engine.loop import Engine, Handover, Keeps, Shows, Writes
 from controller.engine.memory import Keeper
 from controller.engine.observe import MetricPolls, Observer, Sources
@@ -82,8 +82,8 @@ async def embedded(
     nobody can ask for anything in the same process.
 
     With a `source` the fleet file is read again when it changes; `reread` gets what makes it be
-    read again. With `read_only` there is no actuator. A server that cannot be reached is shown by
-    its link.
+    read again. With `read_only` nothing is written. A server that cannot be reached is shown by its
+    link.
     Raises FatalError for a problem that waiting cannot fix (no kubeconfig, no such context, NATS
     too old).
     """
@@ -291,7 +291,6 @@ class _Controller:
             memories=self._memories,
             intents=self._intents,
             clock=clock,
-            writes=writes,
             histories=self.world.queues,
         )
         snapshots = SnapshotBuilder(
@@ -309,11 +308,12 @@ class _Controller:
             fleet,
             sources,
             Writes(
-                actuator=self._cluster.actuator if writes else NoActuator(),
+                actuator=self._cluster.actuator,
                 allowances=AllowanceBucket(self._session, fleet),
                 announcer=self._cluster.events,
-                leadership=(writes and self.elector) or NoElection(writes=writes),
                 switches=self.switches,
+                leadership=self.elector,
+                writes=writes,
             ),
             Keeps(keeper, self._frames, before),
             Shows(

@@ -115,18 +115,6 @@ class Write(Value):
     at: float
 
 
-class NoActuator:
-    """The actuator of a process that only plans: it writes nothing."""
-
-    async def scale(self, *_: object, urgent: bool) -> Outcome:  # noqa: ARG002  the port's
-        """Nothing is sent."""
-        return Outcome(kind=OutcomeKind.READ_ONLY)
-
-    async def mark(self, *_: object) -> Outcome:
-        """Nothing is sent."""
-        return Outcome(kind=OutcomeKind.READ_ONLY)
-
-
 class _UnderWay(NamedTuple):
     task: asyncio.Task[None]
     most: int

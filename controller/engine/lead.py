@@ -54,8 +54,8 @@ class Leadership(Protocol):
     def may_write(self) -> bool:
         """Whether a write may begin now. It may end with time alone."""
 
-    def view(self) -> LeaseView | None:
-        """The lease for people; None without an election."""
+    def view(self) -> LeaseView:
+        """The lease for people."""
 
     def on_change(self, callback: Callable[[bool], None]) -> None:
         """Call back on the event loop with True when this process has become the leader, with False
@@ -63,39 +63,23 @@ class Leadership(Protocol):
         """
 
 
-class NoElection:
-    """The `Leadership` of a process that leads always, or that never `writes`."""
-
-    def __init__(self, *, writes: bool) -> None:
-        self._writes = writes
-
-    def may_write(self) -> bool:
-        """Always, or never."""
-        return self._writes
-
-    def view(self) -> None:
-        """There is no lease."""
-
-    def on_change(self, callback: Callable[[bool], None]) -> None:
-        """It never changes."""
-
-
 class Lead:
     """`has_memory` is True while this engine's memory is the fleet's: since it has taken over from
     the previous leader, and until another process leads.
     """
 
-    def __init__(self, leadership: Leadership) -> None:
-        self._leadership = leadership
-        self._elects = leadership.view() is not None
-        self._writes = self._elects or leadership.may_write()
-        self.has_memory = self._writes and not self._elects
+    def __init__(self, leadership: Leadership | None, *, writes: bool) -> None:
+        """Without a `leadership` this process leads always, or never if it never `writes`."""
+        self._leadership = leadership if writes else None
+        self._writes = writes
+        self.has_memory = writes and leadership is None
 
     def begin(self, on_change: Callable[[bool], None], *, has_led: bool = False) -> None:
         """Call back when this process becomes the leader, or no longer is; now if it is already,
         unless it `has_led` with the memory that this engine begins with.
         """
-        self._leadership.on_change(on_change)
+        if self._leadership is not None:
+            self._leadership.on_change(on_change)
         if self.lacks_memory():
             self.has_memory = has_led
             if not has_led:
@@ -103,7 +87,7 @@ class Lead:
 
     def is_elected(self) -> bool:
         """Whether this process may write, apart from its memory."""
-        return self._leadership.may_write()
+        return self._writes if self._leadership is None else self._leadership.may_write()
 
     def may_write(self) -> bool:
         """Whether writes may begin now: to the cluster, and of memory."""
@@ -116,13 +100,13 @@ class Lead:
     @property
     def role(self) -> Role:
         """What this process may do now."""
-        if not self._elects:
+        if self._leadership is None:
             return Role.ACTIVE if self._writes else Role.READ_ONLY
         return Role.LEADER if self.may_write() else Role.FOLLOWER
 
     def view(self) -> LeaseView | None:
         """The lease for people; None without an election."""
-        return self._leadership.view()
+        return None if self._leadership is None else self._leadership.view()
 
     def to_plan_with(self, memory: Memory) -> Memory:
         """The memory for a plan: without the requests of a process that writes nothing."""
@@ -130,7 +114,7 @@ class Lead:
 
     def held(self, decisions: Mapping[PoolKey, Decision]) -> Mapping[PoolKey, Decision]:
         """The decisions as they are; of a follower, all are held."""
-        lease = self._leadership.view()
+        lease = self.view()
         if self.has_memory or lease is None:
             return decisions
         return followed(decisions, "" if lease.is_ours else lease.holder)

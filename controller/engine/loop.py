@@ -72,13 +72,16 @@ Planner = Callable[[Observation, FleetTerms, Intents, Memory, float, Kept | None
 
 
 class Writes(NamedTuple):
-    """What an engine acts through, and what allows it to."""
+    """What an engine acts through, and what allows it to. If it never `writes`, it takes part in
+    no election; else without a `leadership` it leads always.
+    """
 
     actuator: Actuator
     allowances: AllowanceStore
     announcer: Announcer
-    leadership: Leadership
     switches: Switches
+    leadership: Leadership | None = None
+    writes: bool = True
 
 
 class Keeps(NamedTuple):
@@ -135,7 +138,7 @@ class Engine:
         self._plan = plan
         self._clock = clock
         self._interval_s = interval_s
-        self._lead = Lead(writes.leadership)
+        self._lead = Lead(writes.leadership, writes=writes.writes)
         self._crews = Crews(sources.workers, sources.workloads)
         self._allotment = Allotment(fleet, sources.workers, writes.allowances, clock)
         self._observer = Observer(fleet, sources, clock, deadline_s=interval_s)

@@ -76,14 +76,12 @@ class Keeper:
         intents: IntentStore,
         clock: Clock,
         histories: QueueSource,
-        writes: bool,
     ) -> None:
-        """If `writes` is False, nothing is saved. `histories` know where queues stand in theirs."""
+        """`histories` know where queues stand in theirs."""
         self._fleet = fleet
         self._memories = memories
         self._intents = intents
         self._clock = clock
-        self._writes = writes
         self._histories = histories
         self._queues = {pool.key: pool.queues for pool in fleet.pools}
         self._saved_milestones = 0
@@ -167,7 +165,7 @@ class Keeper:
         now = self._clock.monotonic()
         if self._unread and not is_under_way(self._loading) and now >= self._not_before:
             self._loading = tasks.create_task(self._load_late(), name="load memory")
-        if is_under_way(self._saving) or not self._writes or self._unread:
+        if is_under_way(self._saving) or self._unread:
             return
         lacks, now = self._lacks_what_was_seen(), self._clock.monotonic()
         if self._is_save_due(now, lacks=lacks):
@@ -186,7 +184,7 @@ class Keeper:
                     await self._saving
                 if self._is_unsaved():
                     await self._save()
-                elif self._writes and self._latest is not None and self._saved is not None:
+                elif self._latest is not None and self._saved is not None:
                     await self._note_seen(is_partial=False)
         except TimeoutError:
             log.warning("memory was not saved in time; a restart begins a new stabilization window")
@@ -275,7 +273,7 @@ class Keeper:
         return replace(memory, pools=pools)
 
     def _is_unsaved(self) -> bool:
-        if not self._writes or self._latest is None or self._unread:
+        if self._latest is None or self._unread:
             return False
         # the time of the last plan alone is not worth a save
         if self._saved is None or self._latest.pools is not self._saved.pools:

@@ -123,7 +123,6 @@ class Controller:
             intents=self.intents,
             clock=clock,
             histories=FakeHistories(),
-            writes=True,
         )
         engine = Engine(
             world.fleet,

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from controller.engine.actuate import NoActuator, Recorder
+from controller.engine.actuate import Recorder
 from controller.engine.intents import Switches
-from controller.engine.lead import Leadership, NoElection
+from controller.engine.lead import Leadership
 from controller.engine.loop import Engine, Keeps, Shows, Writes
 from controller.engine.memory import Keeper
 from controller.engine.show.snapshot import SnapshotBuilder
@@ -63,11 +63,12 @@ class Harness:
             fleet,
             sources(self.queues, self.wakes, self.cluster, self.clock, workers=workers),
             Writes(
-                actuator=self.cluster if writes else NoActuator(),
+                actuator=self.cluster,
                 allowances=NoAllowances(),
                 announcer=NoEvents(),
-                leadership=(writes and leadership) or NoElection(writes=writes),
                 switches=self.switches,
+                leadership=leadership,
+                writes=writes,
             ),
             Keeps(
                 Keeper(
@@ -75,7 +76,6 @@ class Harness:
                     memories=self.memories,
                     intents=self.intents,
                     clock=self.clock,
-                    writes=writes,
                     histories=self.histories,
                 ),
                 self.frames,
