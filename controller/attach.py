@@ -246,14 +246,11 @@ async def find_last_snapshot(settings: NatsSettings, clock: SystemClock) -> Snap
     """What the last controller of this fleet has kept, `recalled`; None if nothing is kept or NATS
     is away. Raises StoreError for what cannot be read.
     """
-    async with NatsSession(settings, clock) as session:
-        try:
-            async with asyncio.timeout(ANSWERS_WITHIN_S):
-                await connected_event(session).wait()
-            async with asyncio.timeout(RECALLS_WITHIN_S):
-                return await recall_snapshot(Bucket(session, settings.bucket))
-        except TimeoutError:
-            return None
+    try:
+        async with connected(settings, clock) as session, asyncio.timeout(RECALLS_WITHIN_S):
+            return await recall_snapshot(Bucket(session, settings.bucket))
+    except (FatalError, TimeoutError):
+        return None
 
 
 @asynccontextmanager

@@ -295,6 +295,7 @@ class _Controller:
         )
         snapshots = SnapshotBuilder(
             fleet=fleet,
+            recorder=self.recorder,
             name=self.name,
             context=self._cluster.context,
             interval_s=interval_s,
@@ -318,7 +319,6 @@ class _Controller:
             Keeps(keeper, self._frames, before),
             Shows(
                 hub=self.hub,
-                recorder=self.recorder,
                 snapshots=snapshots,
                 links=[self._session.link, self._cluster.link],
                 findings=self._findings,
@@ -423,6 +423,7 @@ def snapshot_of(look: Look, settings: Settings, name: str) -> Snapshot:
     )
     builder = SnapshotBuilder(
         fleet=fleet,
+        recorder=Recorder(writes=False),
         name=name,
         context=look.context,
         interval_s=settings.controller.interval_s,
@@ -433,14 +434,7 @@ def snapshot_of(look: Look, settings: Settings, name: str) -> Snapshot:
     builder.saw(tick.observation)
     builder.decided(planned.plan.decisions)
     builder.planned(planned.kept, intents)
-    return builder.snapshot(
-        links=look.links,
-        recorder=Recorder(writes=False),
-        notices=(),
-        failures=(),
-        now=tick.now,
-        role=Role.READ_ONLY,
-    )
+    return builder.snapshot(now=tick.now, role=Role.READ_ONLY, links=look.links)
 
 
 @asynccontextmanager

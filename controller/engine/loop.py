@@ -10,7 +10,6 @@ from decimal import Decimal
 from typing import Final, NamedTuple
 
 from controller.engine.actuate import (
-    Recorder,
     Write,
     WriteDispatcher,
     WriteHealth,
@@ -100,7 +99,6 @@ class Shows(NamedTuple):
     """
 
     hub: Hub
-    recorder: Recorder
     snapshots: SnapshotBuilder
     links: Collection[Callable[[], Link]]
     findings: Callable[[], Iterable[Found]] = tuple
@@ -133,8 +131,8 @@ class Engine:
         self._writes = writes
         self._keeper, self._before = keeps.memory, keeps.before
         self._shows = shows
-        self._snapshots, self._recorder = shows.snapshots, shows.recorder
-        self._frames = FrameKeeper(keeps.snapshots, clock, self._snapshots, self._recorder)
+        self._snapshots, self._recorder = shows.snapshots, shows.snapshots.recorder
+        self._frames = FrameKeeper(keeps.snapshots, clock, self._snapshots)
         self._plan = plan
         self._clock = clock
         self._interval_s = interval_s
@@ -417,7 +415,6 @@ class Engine:
         self._shows.hub.publish(
             self._snapshots.snapshot(
                 links=[link() for link in self._shows.links],
-                recorder=self._recorder,
                 notices=tuple(self._findings()),
                 failures=(
                     ("nats", self._observer.failed),

@@ -14,7 +14,6 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from controller.engine.actuate import Recorder
 from controller.engine.intents import IntentFindings
 from controller.engine.show.findings import Found, found
 from controller.engine.show.snapshot import SnapshotBuilder
@@ -383,13 +382,10 @@ class FrameKeeper:
     stored was read, nothing is saved in its place.
     """
 
-    def __init__(
-        self, store: SnapshotStore, clock: Clock, snapshots: SnapshotBuilder, recorder: Recorder
-    ) -> None:
+    def __init__(self, store: SnapshotStore, clock: Clock, snapshots: SnapshotBuilder) -> None:
         self._store = store
         self._clock = clock
         self._snapshots = snapshots
-        self._recorder = recorder
         self._saved: Snapshot | None = None
         self._not_before = 0.0
         self._load_not_before = 0.0
@@ -453,12 +449,8 @@ class FrameKeeper:
             self._failed("read", error, limit_s)
             return
         else:
-            now = self._clock.now()
             if left is not None:
-                self._snapshots.begin_after(left.epoch, now)
-                self._recorder.begin_with(each for each in left.events if each.at <= now)
-            if left is not None and left.at <= now:
-                self._snapshots.begin_with(left, now)
+                self._snapshots.begin_with(left, self._clock.now())
         finally:
             self._load_not_before = self._clock.monotonic() + KEPT_LOAD_AGAIN_S
         self.is_unread = self._is_failing = False

@@ -40,16 +40,14 @@ def test_a_finding_of_one_row_is_shown_and_counted(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(POOL_TESTS, "luck", lambda pool: {"letters": len(pool.key)})
     pool = make_pool("research")
     builder = SnapshotBuilder(
-        fleet=make_fleet(pool), name="fleet.yaml", context="", interval_s=1.0, epoch=START
-    )
-    snapshot = builder.snapshot(
-        links=(),
         recorder=Recorder(writes=False),
-        notices=(),
-        failures=(),
-        now=START,
-        role=Role.ACTIVE,
+        fleet=make_fleet(pool),
+        name="fleet.yaml",
+        context="",
+        interval_s=1.0,
+        epoch=START,
     )
+    snapshot = builder.snapshot(now=START, role=Role.ACTIVE)
     first = snapshot.findings[0]
     assert (first.severity, first.subject, first.kind) == (Severity.CRITICAL, pool.key, "luck")
     assert first.text == "its name has 13 letters"

@@ -71,6 +71,7 @@ class SnapshotBuilder:
         self,
         *,
         fleet: Fleet,
+        recorder: Recorder,
         name: str,
         context: str,
         interval_s: float,
@@ -87,6 +88,7 @@ class SnapshotBuilder:
         A later `epoch` may be set: then all snapshots are newer than those before it.
         """
         self._fleet = fleet
+        self.recorder = recorder
         self._costs = cost_terms_of(fleet)
         self._work = WorkFindings(fleet)
         self._aims = {pool.key: pool.aim_s for pool in fleet.pools if pool.aim_s is not None}
@@ -143,20 +145,20 @@ class SnapshotBuilder:
         self._ticks, self._late, self._took_s = before._ticks, before._late, before._took_s
 
     def begin_with(self, past: Snapshot, now: float) -> None:
-        """Go on at `now` (Unix seconds) from what the process before this one has shown last."""
+        """Go on at `now` (Unix seconds) from what the process before this one has shown last. The
+        snapshots count as newer than that, although its clock may have been ahead by some time.
+        """
+        if self.epoch <= past.epoch <= now + MOST_AHEAD_S:
+            self.epoch = nextafter(past.epoch, inf)
+        self.recorder.begin_with(each for each in past.events if each.at <= now)
+        if past.at > now:
+            return
         found = (((each.subject, each.kind), True, each.since) for each in past.findings)
         self._found_since.begin_with(found, now)
         self._since.begin_with((*_of_standings(past.pools), *times_of(past.tenants)), now)
         self._changed.update(self._pools)
         self._of_tenants.look_again()
         self._history.begin_with(past, now)
-
-    def begin_after(self, epoch: float, now: float) -> None:
-        """Have the snapshots count as newer than those of the leader before, whose `epoch` this is
-        (Unix seconds), although its clock was ahead of ours by some time.
-        """
-        if self.epoch <= epoch <= now + MOST_AHEAD_S:
-            self.epoch = nextafter(epoch, inf)
 
     def saw(self, observation: Observation) -> None:
         """Take a tick's observation, of all pools or of some."""
@@ -216,12 +218,11 @@ class SnapshotBuilder:
     def snapshot(
         self,
         *,
-        links: Sequence[Link],
-        recorder: Recorder,
-        notices: Iterable[Found],
-        failures: Iterable[tuple[str, int]],
         now: float,
         role: Role,
+        links: Sequence[Link] = (),
+        notices: Iterable[Found] = (),
+        failures: Iterable[tuple[str, int]] = (),
         lease: LeaseView | None = None,
         frozen_by: tuple[str, ...] = (),
     ) -> Snapshot:
@@ -273,7 +274,7 @@ class SnapshotBuilder:
             models=models,
             room=self._room.view(self._capacity),
             nodes=self._room.nodes(self._capacity),
-            events=recorder.events(),
+            events=self.recorder.events(),
             findings=found,
             process=self._process,
             journal=self._journal,
@@ -285,9 +286,9 @@ class SnapshotBuilder:
                 ticks=self._ticks,
                 late_ticks=self._late,
                 last_tick_s=self._took_s,
-                decisions=recorder.decisions,
-                writes=recorder.written_count,
-                failed_writes=recorder.failed_count,
+                decisions=self.recorder.decisions,
+                writes=self.recorder.written_count,
+                failed_writes=self.recorder.failed_count,
                 failures=tuple(failures),
             ),
         )

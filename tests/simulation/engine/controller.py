@@ -151,9 +151,9 @@ class Controller:
             Keeps(keeper, FakeSnapshots()),
             Shows(
                 hub=self.hub,
-                recorder=Recorder(writes=True),
                 snapshots=Snapshots(
                     fleet=world.fleet,
+                    recorder=Recorder(writes=True),
                     name="fleet.yaml",
                     context="simulated",
                     interval_s=setting.interval_s,

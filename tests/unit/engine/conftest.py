@@ -58,7 +58,6 @@ class Harness:
         self.signals = SignalSwitch()
         self.switches = Switches(None, self.signals, self.clock, interval_s=interval_s)
         fleet = make_fleet(*pools)
-        self.recorder = Recorder(writes=writes)
         self.engine = Engine(
             fleet,
             sources(self.queues, self.wakes, self.cluster, self.clock, workers=workers),
@@ -82,9 +81,9 @@ class Harness:
             ),
             Shows(
                 hub=self.hub,
-                recorder=self.recorder,
                 snapshots=SnapshotBuilder(
                     fleet=fleet,
+                    recorder=Recorder(writes=writes),
                     name="fleet.yaml",
                     context="test",
                     interval_s=interval_s,

@@ -74,20 +74,19 @@ def decision(size: int = 2, **parts: Any) -> Decision:
 
 def builder_of(found: Fleet, notices: tuple[Notice, ...] = ()) -> SnapshotBuilder:
     return SnapshotBuilder(
-        fleet=found, name="fleet.yaml", context="test", interval_s=1.0, epoch=START, notices=notices
+        fleet=found,
+        recorder=Recorder(writes=False),
+        name="fleet.yaml",
+        context="test",
+        interval_s=1.0,
+        epoch=START,
+        notices=notices,
     )
 
 
 def kinds_in(builder: SnapshotBuilder, *notices: Found, links: tuple[Link, ...] = ()) -> set[Any]:
     """The subjects and kinds among the findings of the builder's next snapshot."""
-    snapshot = builder.snapshot(
-        links=links,
-        recorder=Recorder(writes=False),
-        notices=notices,
-        failures=(),
-        now=START,
-        role=Role.ACTIVE,
-    )
+    snapshot = builder.snapshot(now=START, role=Role.ACTIVE, links=links, notices=notices)
     return {(each.subject, each.kind) for each in snapshot.findings}
 
 

@@ -246,9 +246,14 @@ def fleet(pending: int = 3, *, writes: bool = True) -> Harness:
 async def test_a_quiet_fleet_is_saved_once_and_again_after_minutes() -> None:
     clock, store, shown = VirtualClock(), FakeSnapshots(), quiet_tick(scenarios.mixed_fleet())
     snapshots = SnapshotBuilder(
-        fleet=make_fleet(POOL), name="f", context="c", interval_s=1.0, epoch=START
+        fleet=make_fleet(POOL),
+        recorder=Recorder(writes=True),
+        name="f",
+        context="c",
+        interval_s=1.0,
+        epoch=START,
     )
-    keeper = FrameKeeper(store, clock, snapshots, Recorder(writes=True))
+    keeper = FrameKeeper(store, clock, snapshots)
     async with asyncio.TaskGroup() as tasks:
 
         async def tick(seconds: float) -> None:

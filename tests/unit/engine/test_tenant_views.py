@@ -70,12 +70,12 @@ class World:
         self.terms = compile_fleet(fleet)
         self.builder = SnapshotBuilder(
             fleet=fleet,
+            recorder=Recorder(writes=False),
             name="fleet.yaml",
             context="test",
             interval_s=1.0,
             epoch=START,
         )
-        self.recorder = Recorder(writes=False)
         self.intents = Intents()
         self.seen: dict[PoolKey, PoolObservation] = {}
         self.tenants: dict[str, TenantObservation] = {}
@@ -114,14 +114,7 @@ class World:
         self.builder.saw(observation)
         self.builder.decided(planned.changed)
         self.builder.planned(planned.kept, self.intents)
-        return self.builder.snapshot(
-            links=(),
-            recorder=self.recorder,
-            notices=(),
-            failures=(),
-            now=now,
-            role=Role.ACTIVE,
-        )
+        return self.builder.snapshot(now=now, role=Role.ACTIVE)
 
     def tenant(self, now: float = NOON) -> TenantView:
         return self.tick(now).tenants[0]
@@ -346,9 +339,7 @@ def test_a_pool_bound_by_a_pause_is_counted() -> None:
         for pool in world.pools
     }
     world.builder.decided(decisions)
-    snapshot = world.builder.snapshot(
-        links=(), recorder=world.recorder, notices=(), failures=(), now=NOON, role=Role.ACTIVE
-    )
+    snapshot = world.builder.snapshot(now=NOON, role=Role.ACTIVE)
     assert snapshot.tenants[0].paused_pools == 1
 
 
