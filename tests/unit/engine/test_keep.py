@@ -56,10 +56,14 @@ async def left_by_a_quiet_fleet(ended_s_ago: float) -> SavedMemory:
     return SavedMemory(memory=follow_clock(kept.memory, shift), saved_at=kept.saved_at + shift)
 
 
-async def test_a_new_process_goes_on_in_the_middle_of_the_window() -> None:
+@pytest.mark.parametrize("ahead_s", [None, 3600.0, 45.0, -45.0, -3600.0])
+async def test_a_new_process_goes_on_in_the_middle_of_the_window(ahead_s: float | None) -> None:
+    """Also where the clock of the process before it was another one."""
     world = Harness(POOL, replicas=4)
     world.queue(POOL, pending=1)
-    world.memories.kept = await left_by_a_quiet_fleet(ended_s_ago=5.0)
+    left = await left_by_a_quiet_fleet(ended_s_ago=5.0 - (ahead_s or 0.0))
+    age_s = None if ahead_s is None else START + ahead_s - left.saved_at
+    world.memories.kept = replace(left, age_s=age_s)
     async with world.running():
         await world.clock.advance(30.0)
         assert world.cluster.writes == []
@@ -67,22 +71,14 @@ async def test_a_new_process_goes_on_in_the_middle_of_the_window() -> None:
         assert world.cluster.writes == [(POOL.key, 1, False)]
 
 
-@pytest.mark.parametrize("ahead_s", [3600.0, 45.0, -45.0, -3600.0])
-async def test_a_memory_saved_by_another_clock_keeps_its_ages(ahead_s: float) -> None:
+@pytest.mark.parametrize("ended_s_ago", [None, 7200.0])
+async def test_without_a_memory_of_the_window_a_whole_one_is_held(
+    ended_s_ago: float | None,
+) -> None:
     world = Harness(POOL, replicas=4)
     world.queue(POOL, pending=1)
-    left = await left_by_a_quiet_fleet(ended_s_ago=5.0 - ahead_s)
-    world.memories.kept = replace(left, age_s=START + ahead_s - left.saved_at)
-    async with world.running():
-        await world.clock.advance(30.0)
-        assert world.cluster.writes == []
-        await world.clock.advance(10.0)
-        assert world.cluster.writes == [(POOL.key, 1, False)]
-
-
-async def test_without_a_memory_one_whole_window_is_held() -> None:
-    world = Harness(POOL, replicas=4)
-    world.queue(POOL, pending=1)
+    if ended_s_ago is not None:
+        world.memories.kept = await left_by_a_quiet_fleet(ended_s_ago)
     async with world.running():
         await world.clock.advance(WINDOW_S - 1)
         assert world.cluster.writes == []
@@ -156,16 +152,6 @@ async def test_while_nothing_changes_it_is_noted_until_when_it_was_watched() -> 
         assert kept is not None
         assert world.clock.now() - kept.saved_at <= SEEN_EVERY_S + 1.0
         assert len(world.memories.saves) <= 2
-
-
-async def test_a_memory_older_than_its_window_is_none() -> None:
-    world = Harness(POOL, replicas=4)
-    world.queue(POOL, pending=1)
-    world.memories.kept = await left_by_a_quiet_fleet(ended_s_ago=7200.0)
-    async with world.running():
-        await world.clock.advance(WINDOW_S - 1)
-        assert world.cluster.writes == []
-        assert Code.HELD_WARM_UP in await reasons(world)
 
 
 async def test_a_memory_from_the_future_holds_no_longer_than_its_window() -> None:
