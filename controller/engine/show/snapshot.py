@@ -30,21 +30,15 @@ from controller.engine.show.findings import (
 from controller.engine.show.lasting import Since, WorkFindings
 from controller.engine.show.past import HistoryRecorder, QueueMeters
 from controller.engine.show.supply import ModelViews, RoomViews
-from controller.engine.show.tenants import TenantViews, UsedToday, times_of
+from controller.engine.show.tenants import TenantViews, times_of
 from controller.model.decision import Condition, Decision, Outcome, Standing
 from controller.model.fleet import Fleet, Pool
 from controller.model.ids import PoolKey
 from controller.model.intents import Intents
 from controller.model.observation import (
-    ClusterRoom,
     Observation,
     PoolObservation,
-    RefusedEvents,
-    TenantObservation,
-    TierUsage,
-    TokensByModel,
 )
-from controller.model.readings import Absent, Reading, Why
 from controller.model.settings import LeaseView, Notice
 from controller.model.snapshot import (
     Link,
@@ -122,11 +116,8 @@ class SnapshotBuilder:
         self._attention: dict[PoolKey, Decision] = {}
         self._unmeasured: frozenset[PoolKey] | None = None
         self._of_models: tuple[Found, ...] = ()
-        self._tenants: Mapping[str, TenantObservation] = {}
-        self._capacity: Reading[ClusterRoom] = Absent(why=Why.NEVER_READ)
-        self._refused = RefusedEvents()
-        self._tier_usage: Mapping[str, TierUsage] = {}
-        self._model_usage: Mapping[str, TokensByModel] = {}
+        self._latest = Observation()
+        """Of its pools `_seen` has more."""
         self._ticks = 0
         self._late = 0
         self._took_s = 0.0
@@ -176,9 +167,7 @@ class SnapshotBuilder:
                 self._measure_queues(key, seen.get(key, _UNSEEN), each)
             seen.update(changed)
             self._changed.update(changed)
-        self._tenants, self._capacity = observation.tenants, observation.capacity
-        self._refused = observation.refused_events
-        self._tier_usage, self._model_usage = observation.tiers, observation.by_model
+        self._latest = observation
 
     def _measure_queues(
         self, pool: PoolKey, before: PoolObservation, after: PoolObservation
@@ -228,34 +217,29 @@ class SnapshotBuilder:
     ) -> Snapshot:
         """The next snapshot, as of `now` (Unix seconds)."""
         self._sequence += 1
+        latest = self._latest
         self._renew_views(now)
         queues, models = self._queues.rates(now), self._of_all_models.views()
         found = findings(
             links,
-            self._tenants,
-            self._capacity,
+            latest.tenants,
+            latest.capacity,
             notices=(
                 *by_cause(notices, links),
-                *usage_findings(self._tenants, self._refused),
+                *usage_findings(latest.tenants, latest.refused_events),
                 *self._file_findings,
                 *cost_findings(self._costs, self._decisions),
                 *self._of_models,
                 *refusal_findings(models),
                 *decision_findings(self._attention.values(), now),
                 *by_cause((found for each in self._of_pools.values() for found in each), links),
-                *self._work.found(self._tenants, self._scarce, now),
+                *self._work.found(latest.tenants, self._scarce, now),
                 *wait_findings(self._aims, queues, self._decisions, now),
             ),
             since=lambda *thing: self._found_since.of(thing, True, now),
         )
         self._found_since.forget_all_but((each.subject, each.kind) for each in found)
-        tenants = self._of_tenants.views(
-            self._tenants,
-            self._scarce,
-            UsedToday(self._tier_usage, self._model_usage),
-            self._intents,
-            now,
-        )
+        tenants = self._of_tenants.views(latest, self._scarce, self._intents, now)
         self._history.saw_tenants(tenants)
         histories = self._history.pass_time(now)
         return Snapshot(
@@ -272,8 +256,8 @@ class SnapshotBuilder:
             queues=queues,
             tenants=tenants,
             models=models,
-            room=self._room.view(self._capacity),
-            nodes=self._room.nodes(self._capacity),
+            room=self._room.view(latest.capacity),
+            nodes=self._room.nodes(latest.capacity),
             events=self.recorder.events(),
             findings=found,
             process=self._process,

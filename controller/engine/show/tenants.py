@@ -14,6 +14,7 @@ from controller.model.fleet import Fleet, Pool, Tenant
 from controller.model.ids import PoolKey
 from controller.model.intents import Intent, IntentKind, Intents
 from controller.model.observation import (
+    Observation,
     PoolObservation,
     TenantObservation,
     TierUsage,
@@ -34,6 +35,12 @@ from controller.planning.share.rows import (
 )
 
 _UNSEEN: Final = TenantObservation()
+_OF_TENANTS: Final = (
+    IntentKind.PAUSE,
+    IntentKind.FREEZE,
+    IntentKind.NO_GROWTH,
+    IntentKind.BUDGET,
+)
 _NO_DAY: Final = Day(0.0, 0.0)
 _NOTHING: Final = Resources(replicas=0, cpu_milli=0, memory_bytes=0)
 
@@ -48,22 +55,6 @@ class _PoolPart(NamedTuple):
     is_paused: bool
 
 
-class _TenantIntents(NamedTuple):
-    """What operators asked for all of a tenant."""
-
-    pause: Intent | None = None
-    freeze: Intent | None = None
-    no_growth: Intent | None = None
-    budget: Intent | None = None
-
-
-class UsedToday(NamedTuple):
-    """What tenants used today, by their names: of each class of models, and of each model."""
-
-    tiers: Mapping[str, TierUsage]
-    by_model: Mapping[str, TokensByModel]
-
-
 class _Inputs(NamedTuple):
     """All that a tenant's view is made of, but for its pools."""
 
@@ -72,7 +63,7 @@ class _Inputs(NamedTuple):
     set_by: Intent | None
     tiers: TierUsage | None
     by_model: TokensByModel | None
-    asked: _TenantIntents
+    asked: Mapping[IntentKind, Intent]
     day: Day
 
 
@@ -110,9 +101,8 @@ class TenantViews:
 
     def views(
         self,
-        seen: Mapping[str, TenantObservation],
+        seen: Observation,
         scarce: Mapping[str, TenantScarcity],
-        used: UsedToday,
         intents: Intents,
         now: float,
     ) -> tuple[TenantView, ...]:
@@ -122,12 +112,12 @@ class TenantViews:
             known = self._inputs.get(name)
             found = scarce.get(name)
             inputs = _Inputs(
-                seen=seen.get(name, _UNSEEN),
+                seen=seen.tenants.get(name, _UNSEEN),
                 budget=None if found is None else found.budget,
                 set_by=None if found is None else found.set_by,
-                tiers=used.tiers.get(name),
-                by_model=used.by_model.get(name),
-                asked=_asked_of(name, intents, now) if is_any_asked else _TenantIntents(),
+                tiers=seen.tiers.get(name),
+                by_model=seen.by_model.get(name),
+                asked=_asked_of(name, intents, now) if is_any_asked else {},
                 day=self._day(tenant, known, now),
             )
             if name not in self._changed and known == inputs:
@@ -185,10 +175,10 @@ class TenantViews:
             quota=lesser(tenant.quota, last_known(quota) or Resources()),
             is_quota_old=isinstance(quota, Stale),
             used=total_of(part.used for part in parts),
-            pause=inputs.asked.pause,
-            freeze=inputs.asked.freeze,
-            no_growth=inputs.asked.no_growth,
-            day_budget=inputs.asked.budget,
+            pause=inputs.asked.get(IntentKind.PAUSE),
+            freeze=inputs.asked.get(IntentKind.FREEZE),
+            no_growth=inputs.asked.get(IntentKind.NO_GROWTH),
+            day_budget=inputs.asked.get(IntentKind.BUDGET),
             paused_pools=sum(part.is_paused for part in parts),
             tiers=inputs.tiers,
             by_model=inputs.by_model,
@@ -204,27 +194,19 @@ def times_of(views: Iterable[TenantView]) -> Iterator[tuple[Hashable, object, fl
             yield (view.name, "pause"), view.pause.who, view.pause_since
 
 
-def _asked_of(tenant: str, intents: Intents, now: float) -> _TenantIntents:
-    """The first in force of each kind for the whole tenant: its own or the fleet's."""
-
-    def first(kind: IntentKind, *tenants: str | None) -> Intent | None:
-        return next(
-            (
-                each
-                for each in intents.of(kind)
-                if each.scope.pool is None
-                and each.scope.tenant in tenants
-                and (each.until is None or each.until > now)
-            ),
-            None,
-        )
-
-    return _TenantIntents(
-        pause=first(IntentKind.PAUSE, tenant, None),
-        freeze=first(IntentKind.FREEZE, tenant, None),
-        no_growth=first(IntentKind.NO_GROWTH, tenant, None),
-        budget=first(IntentKind.BUDGET, tenant),
-    )
+def _asked_of(tenant: str, intents: Intents, now: float) -> dict[IntentKind, Intent]:
+    """The first in force of each kind for the whole tenant: its own or, but for budgets, the
+    fleet's.
+    """
+    found = {}
+    for kind in _OF_TENANTS:
+        tenants = (tenant,) if kind is IntentKind.BUDGET else (tenant, None)
+        for each in intents.of(kind):
+            is_in_force = each.until is None or each.until > now
+            if is_in_force and each.scope.pool is None and each.scope.tenant in tenants:
+                found[kind] = each
+                break
+    return found
 
 
 def _by_kind(how: Callable[[Sequence[int | None]], int | None], *amounts: Resources) -> Resources:
