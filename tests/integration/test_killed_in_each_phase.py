@@ -38,7 +38,12 @@ pools:
     replicas: {{min: 1, max: 10}}
     behavior: {{scaleDown: {{stabilizationWindowSeconds: {window}}}}}
 """
-OF_EVERY_TICK = [each for each in Phase if each not in {Phase.WRITING, Phase.WRITTEN}]
+PHASES = {
+    "deciding": [Phase.ASKING, Phase.OBSERVED, Phase.PLANNED],
+    "writing": [Phase.WRITING, Phase.WRITTEN],
+    "saving": [Phase.SAVING, Phase.HALF_SAVED, Phase.PUBLISHING],
+}
+"""More in a row could take the minute after which a gap is no restart, on a busy machine."""
 
 
 class Live(LiveWorld):
@@ -81,9 +86,7 @@ def sizes(running: Daemon) -> list[object]:
     return [line["after"] for line in running.said("scaled")]
 
 
-@pytest.mark.parametrize(
-    "phases", [OF_EVERY_TICK, [Phase.WRITING, Phase.WRITTEN]], ids=["tick", "write"]
-)
+@pytest.mark.parametrize("phases", PHASES.values(), ids=PHASES)
 async def test_the_next_daemon_steps_down_after_the_window_and_begins_none_again(
     live: Live, phases: list[Phase]
 ) -> None:
