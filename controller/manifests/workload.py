@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 
 import yaml
 
+from controller.config.document import LOADER
 from controller.manifests.monitoring import prometheus_rule
 from controller.manifests.objects import (
     KINDS,
@@ -201,7 +202,7 @@ def in_a_pod(fleet_text: str) -> str:
     """The fleet file without its kubeconfig context, which a Pod does not have: it uses its
     ServiceAccount. The rest stays letter for letter.
     """
-    value = _node(_node(yaml.compose(fleet_text, yaml.SafeLoader), "kubernetes"), "context")
+    value = _node(_node(yaml.compose(fleet_text, LOADER), "kubernetes"), "context")
     if value is None:
         return fleet_text
     return f"{fleet_text[: value.start_mark.index]}null{fleet_text[value.end_mark.index :]}"

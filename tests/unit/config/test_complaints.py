@@ -162,18 +162,18 @@ def test_messages_repeat_only_the_beginning_of_a_long_text(complaints: Complain)
     assert len(line) < 300
 
 
-def test_each_of_thousands_of_unknown_names_gets_a_message(
+def test_each_of_hundreds_of_unknown_names_gets_a_message(
     fleet: dict[str, Any], dump: Dump
 ) -> None:
-    fleet["tenants"] = {f"tenant-{number:04}-x": {"tier": "growth"} for number in range(1000)}
-    fleet["pools"] = [fleet["pools"][0] | {"tenant": f"tenent-{n:04}"} for n in range(1000)]
+    fleet["tenants"] = {f"tenant-{number:04}-x": {"tier": "growth"} for number in range(200)}
+    fleet["pools"] = [fleet["pools"][0] | {"tenant": f"tenent-{n:04}"} for n in range(200)]
     with pytest.raises(FleetFileError) as caught:
         parse(dump(fleet), "fleet.yaml")
     unknown = [error for error in caught.value.errors if error.path.endswith(".tenant")]
-    assert len(unknown) == 1000
+    assert len(unknown) == 200
     assert "did you mean" in unknown[0].message
     assert "; there are: tenant-0000-x, " in unknown[-1].message  # not compared with each
-    assert unknown[-1].message.endswith(" and 990 more")
+    assert unknown[-1].message.endswith(" and 190 more")
 
 
 NEVER_BEGINS = "must be more than 0s: a task could never begin"

@@ -72,22 +72,14 @@ def test_while_a_watch_is_opened_again_its_view_is_fresh_for_the_grace(
     assert (stale.why, stale.detail, stale.at) == (Why.DISCONNECTED, "reset", 1_000_000.0)
 
 
+@pytest.mark.parametrize("is_opened", [False, True])
 def test_failing_again_and_again_does_not_renew_the_grace(
-    view: Freshness, link: LinkTracker, clock: Any
+    view: Freshness, link: LinkTracker, clock: Any, *, is_opened: bool
 ) -> None:
     listed(view, link)
     for _ in range(4):
-        view.broke(Why.REFUSED, "403")
-        clock.advance(5)
-    assert isinstance(view.judge(3), Stale)
-
-
-def test_a_watch_that_breaks_as_soon_as_it_is_opened_does_not_renew_the_grace(
-    view: Freshness, link: LinkTracker, clock: Any
-) -> None:
-    listed(view, link)
-    for _ in range(4):
-        view.opened()
+        if is_opened:
+            view.opened()
         view.broke(Why.DISCONNECTED, "torn")
         clock.advance(5)
     torn = view.judge(3)

@@ -264,109 +264,69 @@ SCHEDULED = condition("PodScheduled", "True", 2)
 LOOP = waits("CrashLoopBackOff", "back-off 5m0s", 7)
 
 
-@pytest.mark.parametrize(
-    ("raw", "phase", "reason", "message", "since"),
-    [
-        (pod(node="", phase="Pending"), PodPhase.UNSCHEDULED, "", "", 0),
-        (
-            pod(
-                node="",
-                phase="Pending",
-                conditions=[condition("PodScheduled", "False", 3, reason="Unschedulable")],
-            ),
-            PodPhase.UNSCHEDULED,
-            "Unschedulable",
-            "",
-            3,
-        ),
-        (
-            pod(phase="Pending", conditions=[SCHEDULED], containerStatuses=waits("ErrImagePull")),
-            PodPhase.STARTING,
-            "ErrImagePull",
-            "",
-            2,
-        ),
-        (
-            pod(
-                phase="Pending",
-                containerStatuses=waits("ContainerCreating") + waits("ImagePullBackOff", "none"),
-            ),
-            PodPhase.STARTING,
-            "ImagePullBackOff",
-            "none",
-            0,
-        ),
-        (
-            pod(phase="Running", conditions=[SCHEDULED, UNREADY], containerStatuses=LOOP),
-            PodPhase.CRASHING,
-            "CrashLoopBackOff",
-            "back-off 5m0s",
-            40,
-        ),
-        (
-            pod(phase="Running", initContainerStatuses=LOOP),
-            PodPhase.CRASHING,
-            "CrashLoopBackOff",
-            "back-off 5m0s",
-            0,
-        ),
-        (
-            pod(phase="Running", containerStatuses=waits("RunContainerError", "no", 1)),
-            PodPhase.CRASHING,
-            "RunContainerError",
-            "no",
-            0,
-        ),
-        (
-            pod(phase="Running", containerStatuses=ended(137, "OOMKilled")),
-            PodPhase.CRASHING,
-            "OOMKilled",
-            "exit 137",
-            0,
-        ),
-        (
-            pod(phase="Running", conditions=[READY], containerStatuses=running(7, restarts=3)),
-            PodPhase.READY,
-            "",
-            "",
-            19,
-        ),
-        (
-            pod(
-                phase="Running",
-                conditions=[condition("Ready", "False", 5, reason="Unready", message="agent")],
-                containerStatuses=running(7),
-            ),
-            PodPhase.RUNNING,
-            "Unready",
-            "agent",
-            7,
-        ),
-        (
-            pod(phase="Failed", reason="Evicted", message="disk", conditions=[UNREADY]),
-            PodPhase.FAILED,
-            "Evicted",
-            "disk",
-            40,
-        ),
-        (
-            pod(
-                meta={"deletionTimestamp": stamp(90), "deletionGracePeriodSeconds": 30},
-                phase="Running",
-                conditions=[SCHEDULED, READY],
-            ),
-            PodPhase.TERMINATING,
-            "",
-            "",
-            60,
-        ),
-    ],
-)
+UNSCHEDULABLE = condition("PodScheduled", "False", 3, reason="Unschedulable")
+NOT_READY = condition("Ready", "False", 5, reason="Unready", message="agent")
+PULLING = waits("ContainerCreating") + waits("ImagePullBackOff", "none")
+REFUSED = waits("RunContainerError", "no", 1)
+BACK_OFF = "CrashLoopBackOff", "back-off 5m0s"
+DELETED = {"deletionTimestamp": stamp(90), "deletionGracePeriodSeconds": 30}
+PHASES: list[tuple[dict[str, Any], PodPhase, tuple[str, str], int]] = [
+    ({"node": ""}, PodPhase.UNSCHEDULED, ("", ""), 0),
+    (
+        {"node": "", "conditions": [UNSCHEDULABLE]},
+        PodPhase.UNSCHEDULED,
+        ("Unschedulable", ""),
+        3,
+    ),
+    (
+        {"conditions": [SCHEDULED], "containerStatuses": waits("ErrImagePull")},
+        PodPhase.STARTING,
+        ("ErrImagePull", ""),
+        2,
+    ),
+    ({"containerStatuses": PULLING}, PodPhase.STARTING, ("ImagePullBackOff", "none"), 0),
+    (
+        {"conditions": [SCHEDULED, UNREADY], "containerStatuses": LOOP},
+        PodPhase.CRASHING,
+        BACK_OFF,
+        40,
+    ),
+    ({"initContainerStatuses": LOOP}, PodPhase.CRASHING, BACK_OFF, 0),
+    ({"containerStatuses": REFUSED}, PodPhase.CRASHING, ("RunContainerError", "no"), 0),
+    (
+        {"containerStatuses": ended(137, "OOMKilled")},
+        PodPhase.CRASHING,
+        ("OOMKilled", "exit 137"),
+        0,
+    ),
+    (
+        {"conditions": [READY], "containerStatuses": running(7, restarts=3)},
+        PodPhase.READY,
+        ("", ""),
+        19,
+    ),
+    (
+        {"phase": "Running", "conditions": [NOT_READY], "containerStatuses": running(7)},
+        PodPhase.RUNNING,
+        ("Unready", "agent"),
+        7,
+    ),
+    (
+        {"phase": "Failed", "reason": "Evicted", "message": "disk", "conditions": [UNREADY]},
+        PodPhase.FAILED,
+        ("Evicted", "disk"),
+        40,
+    ),
+    ({"meta": DELETED, "conditions": [SCHEDULED, READY]}, PodPhase.TERMINATING, ("", ""), 60),
+]
+
+
+@pytest.mark.parametrize(("parts", "phase", "why", "since"), PHASES)
 def test_a_pod_is_in_the_first_phase_that_fits_says_why_and_since_when(
-    raw: bytes, phase: PodPhase, reason: str, message: str, since: int
+    parts: dict[str, Any], phase: PodPhase, why: tuple[str, str], since: int
 ) -> None:
-    found = read_pod(raw)
-    assert (found.phase, found.reason, found.message) == (phase, reason, message)
+    found = read_pod(pod(**{"phase": "Pending", **parts}))
+    assert (found.phase, (found.reason, found.message)) == (phase, why)
     assert found.since == CREATED + since
 
 
