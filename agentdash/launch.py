@@ -138,7 +138,7 @@ def problem_of(settings: NatsSettings) -> str | None:
 def show_journal(past: JournalPast, *, prefer: Preferences) -> ExitCode:
     """Run the dashboard on a journal, from its end."""
     draw_less_over_ssh(os.environ)
-    from agentdash.tui.run import run_dashboard
+    from agentdash.tui.app import run_dashboard
 
     log_nowhere()
     hub = Hub()
@@ -297,7 +297,7 @@ def _run_with_dashboard(
     `attaches`, none ever does: what ends the thread ends no controller.
     """
     draw_less_over_ssh(os.environ)
-    from agentdash.tui.run import run_dashboard
+    from agentdash.tui.app import run_dashboard
     from agentdash.tui.view import OWN_FIRST_SNAPSHOT
 
     log_nowhere()

@@ -13,8 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from agentdash.tui.actions import DEFAULT_KEYS, Keymap, KeysError, read_keys
 from agentdash.tui.commands import UnknownCommandError, theme_named
-from agentdash.tui.keymap import DEFAULT_KEYS, Keymap, KeysError, read_keys
 from agentdash.tui.names import THEME_NAMES
 from controller.model.text import clean, quote
 

@@ -8,10 +8,15 @@ shown) and terminal_diff.py (what is written), never on this one.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import curses
+import signal
+import sys
 import time
-from collections.abc import Callable, Iterable
-from typing import ClassVar, Final
+from collections.abc import Callable, Iterable, Mapping
+from inspect import isawaitable
+from typing import Any, ClassVar, Final
 
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
@@ -22,19 +27,18 @@ from textual.screen import Screen
 
 from agentdash.operate import Operating
 from agentdash.tui import header
-from agentdash.tui.actions import PAGE_TABS, KeyScope, UserAction, key_name
-from agentdash.tui.asking import CANCEL, RETRY, Asking, TaskActs
+from agentdash.tui.actions import ACTIONS, DEFAULT_KEYS, OPENS_PROMPT, PAGE_TABS, Keymap, key_name
+from agentdash.tui.asking import Asking
 from agentdash.tui.command_line import CommandLine, PoolChosen, PoolProvider
 from agentdash.tui.commands import ParsedCommand
 from agentdash.tui.exports import Exports
-from agentdash.tui.glyphs import ASCII, UNICODE
-from agentdash.tui.keymap import DEFAULT_KEYS, OPENS_PROMPT, Keymap
+from agentdash.tui.figures import ASCII, UNICODE
 from agentdash.tui.leaving import Leaving, Mailbox
 from agentdash.tui.lines import Span, Tone
 from agentdash.tui.names import THEME_NAMES
-from agentdash.tui.operations import Operations
+from agentdash.tui.operations import CANCEL, RETRY, Operations
 from agentdash.tui.screens.base import NO_FLASH, Chrome, ViewScreen
-from agentdash.tui.screens.overview import OverviewScreen
+from agentdash.tui.screens.views import OverviewScreen
 from agentdash.tui.table import Need
 from agentdash.tui.tables import views
 from agentdash.tui.terminal_diff import TerminalApp
@@ -43,7 +47,7 @@ from agentdash.tui.view import OWN_FIRST_SNAPSHOT, Frame
 from agentdash.tui.view_stack import ViewStack
 from agentdash.tui.view_state import Step, ViewState
 from agentdash.tui.widgets.live_table import LiveTable
-from agentdash.tui.widgets.prompt import ASK, COMMAND, FILTER
+from agentdash.tui.widgets.prompt import ASK, PromptInput
 from controller.model.intents import IntentChange, Scope
 from controller.model.snapshot import Snapshot
 from controller.ports import Feed, Past
@@ -51,8 +55,7 @@ from controller.ports import Feed, Past
 _REDRAW_S: Final = 1.0
 FLASH_S: Final = 4.0
 _LINE_S: Final = 1.0  # how long keys wait for the line before them
-OF_SOME_VIEWS: Final = frozenset({"zoom", "tab", "turn", "end", "cancel_task", "retry_task"})
-"""Actions whose keys are those of some views alone."""
+CHANGES: Final = frozenset(each.id for each in ACTIONS if each.changes)
 
 
 class SnapshotReady(Message):
@@ -102,7 +105,7 @@ class Dashboard(TerminalApp):
         remember_theme: Callable[[str], str | None] = lambda _: None,
         waits_for: str = OWN_FIRST_SNAPSHOT,
     ) -> None:
-        self._view_state = ViewState(
+        self.state = ViewState(
             clock(),
             ASCII if ascii_only else UNICODE,
             journal,
@@ -129,18 +132,12 @@ class Dashboard(TerminalApp):
         self._mailbox = Mailbox(self._post_snapshot_ready)
         self._unsubscribe: Callable[[], None] | None = None
         self._filter_history: list[str] = []
-        self._entered_at: float | None = None
-        self._typed_behind: list[Event] = []
         self.operates = operator is not None
         self.views = ViewStack(self)
         self._asking = Asking(self, operator)
         self.operations = Operations(self, operator, on_done=self._asking.changed)
-        self._task_acts = TaskActs(
-            self,
-            operator,
-            refusal=lambda: self.operations.refusal,
-            on_done=self._asking.changed,
-        )
+        self._entered_at: float | None = None
+        self._typed_behind: list[Event] = []
         self._command_line = CommandLine(self)
         self.leaving = Leaving(self, self._stops_with_us)
         self._exports = Exports(self)
@@ -158,7 +155,7 @@ class Dashboard(TerminalApp):
         self._unsubscribe = self._feed.subscribe(self._mailbox.put)
         latest = self._feed.latest()
         if latest is not None:
-            self._view_state.accept(latest)
+            self.state.accept(latest)
         self._say_where("")
         self.set_interval(_REDRAW_S, self._redraw)
         self.begin_painting()
@@ -168,14 +165,9 @@ class Dashboard(TerminalApp):
         if self._unsubscribe is not None:
             self._unsubscribe()
 
-    def leave_question(self) -> None:
-        """Another view opens: what is not confirmed is not asked for."""
-        self.operations.leave()
-        self._task_acts.left()
-
     def _stops_with_us(self) -> Snapshot | None:
         """The newest snapshot of the controller that runs in this process, if one does."""
-        snapshot = self._view_state.newest
+        snapshot = self.state.newest
         if snapshot is None or snapshot.attached or self.engine_error() is not None:
             return None
         return snapshot
@@ -191,34 +183,30 @@ class Dashboard(TerminalApp):
     def on_snapshot_ready(self, message: SnapshotReady) -> None:
         """Draw the newest snapshot, or only count it while the picture is still."""
         del message
-        self._view_state.begin_with(self._feed.earlier())
+        self.state.begin_with(self._feed.earlier())
         snapshot = self._mailbox.take()
-        if snapshot is not None and self._view_state.accept(snapshot) and self.views.stack:
+        if snapshot is not None and self.state.accept(snapshot) and self.views.stack:
             self.draw()
 
     def _redraw(self) -> None:
-        """Called once a second: ages grow, and a snapshot may have become stale."""
+        """Called once a second: ages grow. All of the view is drawn where the snapshot has become
+        stale, or where the view counts seconds.
+        """
         if not self.views.stack:  # while the app ends, its screens end first
             return
         self._asking.if_old()
-        self.draw_ages()
+        before, after = self.frame, self._refresh()
+        if after.snapshot is None or before.stale != after.stale or self.view.COUNTS_SECONDS:
+            self.view.draw(after, self._chrome())
+        else:
+            self.view.draw_chrome(after, self._chrome())
 
     # -- what is shown ------------------------------------------------------------------------
 
     @property
     def frame(self) -> Frame:
         """What the views are drawn from."""
-        return self._view_state.frame
-
-    @property
-    def snapshot(self) -> Snapshot | None:
-        """The snapshot that is shown."""
-        return self.frame.snapshot
-
-    @property
-    def shows_the_past(self) -> bool:
-        """Whether the moment that is shown is not now."""
-        return self.frame.moment is not None
+        return self.state.frame
 
     @property
     def now(self) -> float:
@@ -230,16 +218,6 @@ class Dashboard(TerminalApp):
         """The top view; the command palette may lie over it."""
         return self.views.top
 
-    @property
-    def pool_keys(self) -> tuple[str, ...]:
-        """The keys of all pools, in the order of the fleet."""
-        return self._view_state.all_pools
-
-    @property
-    def tenants(self) -> tuple[str, ...]:
-        """The names of all tenants, in the order of the fleet."""
-        return self._view_state.all_tenants
-
     # -- drawing ------------------------------------------------------------------------------
 
     def draw(self) -> None:
@@ -249,23 +227,13 @@ class Dashboard(TerminalApp):
 
     def keep(self, **asked: object) -> None:
         """Show from now on what was asked for and no snapshot brings, by its name in the frame."""
-        self._view_state.keep(**asked)
+        self.state.keep(**asked)
         if self.views.stack:
             self.view.draw(self._refresh(), self._chrome())
 
     def draw_chrome(self) -> None:
         """Draw the header and the last line of the top view."""
         self.view.draw_chrome(self.frame, self._chrome())
-
-    def draw_ages(self) -> None:
-        """Draw what grows old while no snapshot comes: all of the view where a snapshot has become
-        stale, or where the view counts seconds.
-        """
-        before = self.frame
-        after = self._refresh()
-        is_old = after.snapshot is None or before.stale != after.stale
-        draw = self.view.draw if is_old or self.view.COUNTS_SECONDS else self.view.draw_chrome
-        draw(after, self._chrome())
 
     def flash(self, text: str, tone: Tone = Tone.WARN, seconds: float | None = None) -> None:
         """Show a message in the last line for a few seconds, or for so many. In place of the
@@ -277,7 +245,7 @@ class Dashboard(TerminalApp):
         self.draw_chrome()
 
     def _refresh(self) -> Frame:
-        return self._view_state.refresh(self._clock(), self.engine_error(), self._feed_problem())
+        return self.state.refresh(self._clock(), self.engine_error(), self._feed_problem())
 
     def _chrome(self) -> Chrome:
         if time.monotonic() > self._flash_until:
@@ -288,8 +256,8 @@ class Dashboard(TerminalApp):
     # -- what views and tables say ------------------------------------------------------------
 
     async def on_live_table_row_opened(self, message: LiveTable.RowOpened) -> None:
-        """Open a row of a table."""
-        await self.views.open_row(message)
+        """Open a row, as its table says."""
+        await self.views.open(message.table.spec.opens(message.row, self.frame))
 
     def on_live_table_cursor_moved(self) -> None:
         """Name the row under the cursor in the last line."""
@@ -299,31 +267,12 @@ class Dashboard(TerminalApp):
         """Say why a key did nothing."""
         self.flash(message.text)
 
-    async def on_view_screen_hint_clicked(self, message: ViewScreen.HintClicked) -> None:
-        """Do what the key would do."""
-        await self.run_as_by_key(message.action)
-
-    async def on_view_screen_crumb_clicked(self, message: ViewScreen.CrumbClicked) -> None:
-        """Go back to this view of the path."""
-        await self.views.go_to_crumb(message.index)
-
-    async def on_view_screen_entered(self, message: ViewScreen.Entered) -> None:
-        """Run a command, save the view, close the filter, or pass on what the person answered."""
-        if message.mode == ASK:
-            if not self._task_acts.answered(message.text):
-                self.operations.answer(message.text, by_one_key=message.by_one_key)
-        elif message.mode == FILTER or not message.text:
-            self.view.close_prompt()
-        elif message.mode == COMMAND:
-            await self._command_line.entered(message.text)
-        else:
-            self._exports.save_as(message.text)
+    async def on_prompt_input_entered(self, message: PromptInput.Entered) -> None:
+        """Deal with a line, and then with the keys that were typed behind it."""
+        done = message.use.entered(message.text)
+        if isawaitable(done):
+            await done
         await self._pass_on_keys()
-
-    def on_view_screen_answer_refused(self, message: ViewScreen.AnswerRefused) -> None:
-        """The person leaves the question."""
-        if not self._task_acts.left():
-            self.operations.cancel(back=message.back)
 
     async def on_event(self, event: Event) -> None:
         """Keep the keys that are typed behind an enter until its line has been dealt with: they
@@ -372,167 +321,112 @@ class Dashboard(TerminalApp):
     # -- actions ------------------------------------------------------------------------------
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """While a prompt is open, the keys that open one are characters."""
-        del parameters
-        operating = {"operate", "undo", "end", "cancel_task", "retry_task"}
-        if action in operating and not self.operations.is_possible:
+        """Whether the view that is shown has this key. While a prompt is open, the keys that open
+        one are characters.
+        """
+        if action != "do" or not self.views.stack:
+            return True
+        name = str(parameters[0])
+        if name in CHANGES and not self.operates:
             return False
-        if action in OF_SOME_VIEWS and self.views.stack and not self.view.has_key(action):
-            return False
-        return not (action in OPENS_PROMPT and self.views.stack and self.view.prompt.mode)
+        return self.view.has_key(name) and not (name in OPENS_PROMPT and self.view.prompt.mode)
 
-    async def run_as_by_key(self, action: UserAction) -> None:
-        """Do what the key would do: in the panel with the focus, or in the view."""
-        of_panel = action.scope is KeyScope.TABLE and self.screen.focused is not None
-        place = self.screen.focused if of_panel else self
-        await self.run_action(action.handler, default_namespace=place)
+    def does(self) -> Mapping[str, Callable[..., object]]:
+        """What each action of the table does, by its id."""
+        views, operations, state = self.views, self.operations, self.state
+        return {
+            "command": self._command_line.open,
+            "command_palette": self.action_command_palette,
+            "filter": self._filter,
+            "help": lambda: views.show_help(operations.refusal),
+            "close": self._close,
+            "back": self._back,
+            "leave": self.leaving.leave,
+            "suspend": self.leaving.suspend,
+            "why": self._why,
+            "logs": lambda: self._asking.ask_log(self.view.pod_under_cursor),
+            "operate": operations.by_key,
+            "undo": operations.undo,
+            "end": self._end,
+            "cancel_task": lambda: operations.act_on_task(CANCEL),
+            "retry_task": lambda: operations.act_on_task(RETRY),
+            "history": views.show_history,
+            "still": lambda: self._look(state.toggle_still),
+            "step": lambda step: self._say_where(state.step(Step(step))),
+            "copy": self._exports.copy_key,
+            "copy_row": self._exports.copy_row,
+            "save": self._exports.ask_name,
+            "scope": lambda: self._look(state.show_only, Scope()),
+            "zoom": views.zoom,
+            "tab": lambda tab: views.show_page(self.view.pool, tab),
+            "turn": lambda steps: views.turn(int(steps)),
+            "next_panel": lambda: self._move_focus(self.screen.focus_next),
+            "previous_panel": lambda: self._move_focus(self.screen.focus_previous),
+            "header": self._fold,
+            "redraw": self.action_redraw,
+        }
 
-    def action_command(self) -> None:
-        """Open the command line."""
-        self._command_line.open()
+    async def action_do(self, name: str, argument: str = "") -> None:
+        """Do what this action of the table says."""
+        does = self.does()[name]
+        done = does(argument) if argument else does()
+        if isawaitable(done):
+            await done
 
-    def action_filter(self) -> None:
-        """Open the filter of the table that has the focus."""
-        if not self.view.open_filter(self._filter_history):
-            self.flash("nothing to filter here")
+    async def action_run(self, handler: str) -> None:
+        """Do what a key would do: in the panel with the focus, or in the view."""
+        await self.run_action(handler, default_namespace=self.screen.focused or self)
 
-    async def action_help(self) -> None:
-        """Show the keys of this view."""
-        await self.views.show_help(self.operations.refusal)
-
-    async def action_why(self) -> None:
-        """Explain the pool under the cursor."""
-        if pool := self.view.subject:
-            await self.views.show_page(pool)
-        else:
-            self.flash("no pool under the cursor")
-
-    async def action_tab(self, tab: str) -> None:
-        """Show this tab of the pool's page."""
-        await self.views.show_page(self.view.pool, tab)
-
-    async def action_turn(self, steps: str) -> None:
-        """Show the tab before or after this one."""
-        await self.views.turn(int(steps))
-
-    async def action_zoom(self) -> None:
-        """Show the panel that has the focus in full."""
-        await self.views.zoom()
-
-    def action_scope(self) -> None:
-        """Show all tenants again."""
-        self._view_state.show_only(Scope())
-        self.draw()
-
-    async def action_logs(self) -> None:
-        """Show the last lines of the pod under the cursor, or read them again."""
-        await self._asking.ask_log(self.view.pod_under_cursor)
-
-    async def action_history(self) -> None:
-        """Show how it went: the pool or the tenant under the cursor, else the fleet."""
-        await self.views.show_history()
-
-    async def action_view(self, name: str) -> None:
-        """Show the view of this command."""
-        await self._command_line.run(ParsedCommand(name))
-
-    async def action_close(self) -> None:
-        """Clear the filter; without one, go back to the view below. It never ends the session."""
-        if not self.view.clear_filter() and not await self.views.go_back():
-            self.flash(f"this is the first view; {self.keys.key_of('back')} quits", Tone.DIM)
-
-    async def action_back(self) -> None:
-        """Go back to the view below; on the first view, quit."""
-        if not await self.views.go_back():
-            self.leaving.leave(self.keys.key_of("back"))
-
-    def action_next_panel(self) -> None:
-        """Move the focus to the next panel."""
-        self.screen.focus_next()
-        self.draw_chrome()
-
-    def action_previous_panel(self) -> None:
-        """Move the focus to the previous panel."""
-        self.screen.focus_previous()
-        self.draw_chrome()
-
-    def action_header(self) -> None:
-        """Fold the header to one line, or unfold it."""
-        self._folded = not self._folded
-        self.draw()
-
-    def action_suspend(self) -> None:
-        """Give the terminal back to the shell until `fg`."""
-        self.leaving.suspend()
-
-    def action_leave(self, key: str = "") -> None:
-        """Quit, by this key or by a command."""
-        self.leaving.leave(key)
+    async def action_crumb(self, index: int) -> None:
+        """Go back to this view of the path."""
+        if index < len(self.views.stack):
+            await self.views.go_to(self.views.stack[index])
 
     async def action_quit(self) -> None:
         """Textual's own ctrl-q ends in this."""
         self.leaving.leave("ctrl-q")
 
-    def action_save(self) -> None:
-        """Ask for the name of a file to save the view in."""
-        self._exports.ask_name()
+    def _filter(self) -> None:
+        if not self.view.open_filter(self._filter_history):
+            self.flash("nothing to filter here")
 
-    def action_copy(self) -> None:
-        """Copy the key of the pool under the cursor; without one, the name of the row."""
-        self._exports.copy_key()
-
-    def action_copy_row(self) -> None:
-        """Copy the row under the cursor."""
-        self._exports.copy_row()
-
-    def _use_theme(self, name: str) -> None:
-        self.theme = name
-        problem = self._remember_theme(name)
-        if problem is None:
-            self.flash(f"theme {name}; it is remembered", Tone.OK)
+    async def _why(self) -> None:
+        if pool := self.view.subject:
+            await self.views.show_page(pool)
         else:
-            self.flash(f"theme {name} until you leave: {problem}")
+            self.flash("no pool under the cursor")
 
-    # -- operating ----------------------------------------------------------------------------
+    async def _close(self) -> None:
+        """Clear the filter; without one, go back to the view below. It never ends the session."""
+        if not self.view.clear_filter() and not await self.views.go_back():
+            self.flash(f"this is the first view; {self.keys.key_of('back')} quits", Tone.DIM)
 
-    def action_operate(self, verb: str) -> None:
-        """Ask for something for what is under the cursor; another key takes it back."""
-        self.operations.by_key(verb)
+    async def _back(self) -> None:
+        """Go back to the view below; on the first view, quit."""
+        if not await self.views.go_back():
+            self.leaving.leave(self.keys.key_of("back"))
 
-    def action_end(self) -> None:
-        """End what stands under the cursor."""
+    def _end(self) -> None:
         row = self.view.row_under_cursor
         if isinstance(row, IntentChange):
             self.operations.end(row.key)
 
-    def action_cancel_task(self) -> None:
-        """Ask whether to cancel the task under the cursor."""
-        self._task_acts.begin(CANCEL)
+    def _move_focus(self, move: Callable[[], object]) -> None:
+        move()
+        self.draw_chrome()
 
-    def action_retry_task(self) -> None:
-        """Ask whether to give the task under the cursor to its queue again."""
-        self._task_acts.begin(RETRY)
-
-    def action_undo(self) -> None:
-        """Take back the person's own change: in the audit the one under the cursor, else the last
-        one.
-        """
-        self.operations.undo()
-
-    # -- time ---------------------------------------------------------------------------------
-
-    def action_still(self) -> None:
-        """Keep the picture still, or go on with the newest snapshot."""
-        self._view_state.toggle_still()
+    def _fold(self) -> None:
+        self._folded = not self._folded
         self.draw()
 
-    def action_step(self, step: str) -> None:
-        """Step back or on to another moment of what is kept."""
-        self._say_where(self._view_state.step(Step(step)))
+    def _look(self, change: Callable[..., object], *given: object) -> None:
+        """Change what is shown, and draw it."""
+        change(*given)
+        self.draw()
 
     def go_to(self, time: str) -> None:
         """Show the moment of a time as it is typed. Raises ValueError."""
-        self._say_where(self._view_state.go_to(time, self.now))
+        self._say_where(self.state.go_to(time, self.now))
 
     def _say_where(self, missing: str) -> None:
         """Draw another moment; say what is `missing`, and once of each line of a journal that it
@@ -541,7 +435,7 @@ class Dashboard(TerminalApp):
         self.draw()
         if missing:
             self.flash(missing, Tone.DIM)
-        if note := self._view_state.new_note():
+        if note := self.state.new_note():
             self.flash(note)
 
     # -- commands -----------------------------------------------------------------------------
@@ -550,21 +444,15 @@ class Dashboard(TerminalApp):
         """Do what a command says that only looks."""
         match command.name:
             case "quit":
-                self.action_leave()
-            case "help":
-                await self.action_help()
+                self.leaving.leave()
+            case "help" | "history" | "undo":
+                await self.action_do(command.name)
             case "live":
-                self._view_state.go_live()
-                self.draw()
+                self._look(self.state.go_live)
             case "pool":
                 await self.views.show_page(command.pool)
             case "tenant":
-                self._view_state.show_only(Scope(tenant=command.tenant))
-                self.draw()
-            case "history":
-                await self.action_history()
-            case "undo":
-                self.action_undo()
+                self._look(self.state.show_only, Scope(tenant=command.tenant))
             case "theme":
                 self._use_theme(command.choice)
             case _:
@@ -573,7 +461,7 @@ class Dashboard(TerminalApp):
     async def _show_view(self, command: ParsedCommand) -> None:
         """Show a view, of one tenant or pool if the command names it."""
         if command.tenant:
-            self._view_state.show_only(Scope(tenant=command.tenant))
+            self.state.show_only(Scope(tenant=command.tenant))
         if command.pool and command.name in PAGE_TABS:
             await self.views.show_page(command.pool, command.name)
         elif command.pool:
@@ -583,6 +471,14 @@ class Dashboard(TerminalApp):
             await self.views.show(view.screen or view.name)
             if Need.DOCTOR in view.needs:
                 self._asking.ask_doctor()
+
+    def _use_theme(self, name: str) -> None:
+        self.theme = name
+        problem = self._remember_theme(name)
+        if problem is None:
+            self.flash(f"theme {name}; it is remembered", Tone.OK)
+        else:
+            self.flash(f"theme {name} until you leave: {problem}")
 
     # -- the command palette ------------------------------------------------------------------
 
@@ -598,3 +494,40 @@ class Dashboard(TerminalApp):
     async def on_pool_chosen(self, message: PoolChosen) -> None:
         """Explain the pool that a person has found in the palette."""
         await self.views.show_page(message.pool)
+
+
+# each gives the terminal back first; the last two come when it closes, and by ctrl-\ from elsewhere
+_ENDED_BY: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+
+
+def run_dashboard(
+    feed: Feed, *, on_ready: Callable[[], None], for_s: float | None = None, **given: Any
+) -> int:
+    """Run the dashboard until a person quits, a signal ends it, or `for_s` seconds are over.
+
+    The other arguments are those of `Dashboard`. Returns the exit code: 1 after an error.
+    """
+
+    def ready() -> None:
+        loop = asyncio.get_running_loop()
+        for number in _ENDED_BY:
+            loop.add_signal_handler(number, dashboard.exit)
+        if for_s is not None:
+            loop.call_later(for_s, dashboard.exit)
+        on_ready()
+
+    dashboard = Dashboard(feed, on_ready=ready, erases_in_color=_erases_in_color(), **given)
+    dashboard.run()
+    return dashboard.return_code or 0
+
+
+def _erases_in_color() -> bool:
+    """Whether the terminal erases cells in the background colour, by the system's description of
+    it; False without a description.
+    """
+    try:
+        curses.setupterm(fd=sys.__stdout__.fileno() if sys.__stdout__ is not None else -1)
+        # a number: 1 if so, 0 if not, -1 for a name that is none
+        return curses.tigetflag("bce") > 0 and curses.tigetstr("ech") is not None
+    except curses.error:
+        return False

@@ -1,6 +1,5 @@
 """Asks for what no snapshot brings, while a person looks at it: what people asked for, the checks
-of the doctor, the last lines of a pod, what follows for a pool, and tasks,
-which it also cancels and tries again.
+of the doctor, the last lines of a pod, what follows for a pool, and tasks.
 """
 
 from __future__ import annotations
@@ -9,23 +8,14 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from agentdash.operate import NotDoneError, Operating
-from agentdash.tui.lines import Line, Span, Tone, cut, line
-from agentdash.tui.screens.panels import DetailScreen
-from agentdash.tui.screens.table_screen import TableScreen
+from agentdash.tui.screens.views import PanelScreen, TableScreen
 from agentdash.tui.table import Need, PodRef
-from agentdash.tui.tables.tasks import (
-    PAGE,
-    can_be_retried,
-    is_open,
-    question,
-    state_word,
-    task_lines,
-)
+from agentdash.tui.tables.tasks import PAGE, question
 from agentdash.tui.widgets.live_table import LiveTable
 from controller.model.decision import Decision
 from controller.model.intents import Scope
 from controller.model.snapshot import Progress
-from controller.model.tasks import TaskPage, TaskQuestion, TaskRow
+from controller.model.tasks import TaskPage, TaskRow
 
 if TYPE_CHECKING:
     from agentdash.tui.app import Dashboard
@@ -57,13 +47,19 @@ class Asking:
         """Ask again for what the view needs, where the last answer is old."""
         if self._needs(Need.AUDIT) and self._app.now - self._audit_at > _AUDIT_EVERY_S:
             self.ask_audit()
-        if self._needs(Need.TASKS) and not self._app.shows_the_past:
+        if self._needs(Need.TASKS) and self._app.frame.moment is None:
             self._ask_tasks_if_old()
         view = self._app.view
-        opened = view.opened if isinstance(view, DetailScreen) else None
+        opened = view.opened if isinstance(view, PanelScreen) else None
         if isinstance(opened, TaskRow) and opened is not self._task:
             self._task = opened
-            self._app.run_worker(self._read_task(opened), group="task", exclusive=True)
+            self._app.keep(task=None)
+            read = self._load(
+                "task",
+                lambda operator: operator.of_tasks(lambda desk: desk.look(opened)),
+                task_of=opened.key,
+            )
+            self._app.run_worker(read, group="task", exclusive=True)
         if self._app.view.tab == "why":
             self._ask_ahead_if_old(self._app.view.pool)
 
@@ -79,14 +75,8 @@ class Asking:
     def ask_audit(self) -> None:
         """Ask for every change that is kept."""
         self._audit_at = self._app.now
-        self._app.run_worker(self._read_audit(), group="audit", exclusive=True)
-
-    async def _read_audit(self) -> None:
-        """The first answer is put in its order at once; before, nobody could read it."""
-        is_first = self._app.frame.asked.audit is None
-        await self._load("audit", lambda operator: operator.audit())
-        if is_first:
-            self._put_in_order()
+        asked = self._load("audit", lambda operator: operator.audit(), in_order=True)
+        self._app.run_worker(asked, group="audit", exclusive=True)
 
     def _put_in_order(self) -> None:
         for table in self._app.view.query(LiveTable):
@@ -129,19 +119,10 @@ class Asking:
         if isinstance(page, TaskPage) and page.has_more and is_at_end:
             self._most_tasks = min(self._most_tasks + PAGE, _MOST_TASKS)
         asked = question(app.frame.rows, app.frame.scope, app.view.pool, self._most_tasks)
-        app.run_worker(self._read_tasks(asked), group="tasks", exclusive=True)
-
-    async def _read_tasks(self, asked: TaskQuestion) -> None:
-        is_first = not isinstance(self._app.frame.asked.tasks, TaskPage)
-        await self._load("tasks", lambda operator: operator.of_tasks(lambda desk: desk.page(asked)))
-        if is_first:
-            self._put_in_order()
-
-    async def _read_task(self, row: TaskRow) -> None:
-        self._app.keep(task=None)
-        await self._load(
-            "task", lambda operator: operator.of_tasks(lambda desk: desk.look(row)), task_of=row.key
+        read = self._load(
+            "tasks", lambda desk: desk.of_tasks(lambda tasks: tasks.page(asked)), in_order=True
         )
+        app.run_worker(read, group="tasks", exclusive=True)
 
     async def ask_log(self, pod: PodRef | None) -> None:
         """Show the log of this pod; the view is filled when the answer comes."""
@@ -150,7 +131,7 @@ class Asking:
         if pod is None or row is None:
             app.flash("no pod under the cursor")
             return
-        if app.shows_the_past:
+        if app.frame.moment is not None:
             app.flash(f"a log is of now; {app.keys.key_of('still')} goes back to it")
             return
         app.keep(log=None)
@@ -165,12 +146,12 @@ class Asking:
         await self._load("log", lambda operator: operator.pod_log(namespace, pod))
         view = self._app.view
         if view.VIEW == "logs" and view.filtered is not None:
-            view.filtered.action_bottom()
+            view.filtered.action_do("bottom")
 
     def _ask_ahead_if_old(self, pool: str) -> None:
         """Ask where the answer is none to the decision that is shown."""
         app = self._app
-        if self._operator is None or app.shows_the_past:
+        if self._operator is None or app.frame.moment is not None:
             return
         row = app.frame.row(pool)
         question = (pool, None if row is None else row.view.decision)
@@ -183,10 +164,18 @@ class Asking:
             app.run_worker(asked, group="ahead", exclusive=True)
 
     async def _load(
-        self, name: str, ask: Callable[[Operating], Awaitable[Any]], **beside: object
+        self,
+        name: str,
+        ask: Callable[[Operating], Awaitable[Any]],
+        *,
+        in_order: bool = False,
+        **beside: object,
     ) -> None:
-        """Keep the answer under this name, or why there is none."""
+        """Keep the answer under this name, or why there is none. The first rows that come are put
+        in their order at once; before, nobody could read them.
+        """
         answer: object = _NOBODY
+        is_first = in_order and isinstance(getattr(self._app.frame.asked, name), str | None)
         if self._operator is not None:
             beside = {"who": self._operator.who, **beside}
             try:
@@ -194,84 +183,5 @@ class Asking:
             except NotDoneError as error:
                 answer = str(error)
         self._app.keep(**{name: answer, **beside})
-
-
-CANCEL: Final = "cancel"
-RETRY: Final = "retry"
-_SHOWN_S: Final = 30.0
-
-
-class TaskActs:
-    """One question at a time, bound to the task that was under the cursor. `refusal` says why
-    nothing can be asked for now; `on_done` is called after each act.
-    """
-
-    def __init__(
-        self,
-        app: Dashboard,
-        operator: Operating | None,
-        *,
-        refusal: Callable[[], str | None],
-        on_done: Callable[[], None],
-    ) -> None:
-        self._app, self._operator = app, operator
-        self._refusal, self._on_done = refusal, on_done
-        self._asked: tuple[str, TaskRow] | None = None
-
-    def begin(self, act: str) -> None:
-        """Ask whether to do it with the task under the cursor."""
-        row = self._app.view.row_under_cursor
-        off = self._refusal()
-        if not isinstance(row, TaskRow):
-            off = "no task under the cursor"
-        elif act == CANCEL and not is_open(row):
-            off = f"{row.id} has ended, as {state_word(row)}"
-        elif act == RETRY and not can_be_retried(row):
-            off = "only a dead or failed one is tried again"
-        if off is not None or not isinstance(row, TaskRow):
-            self._app.flash(f"{act} is off: {off}")
-            return
-        self._asked = act, row
-        view, frame = self._app.view, self._app.frame
-        width = view.size.width
-
-        def lines(room: int, height: int) -> list[Line]:
-            del height
-            title = line(Span(f" {act} {row.id} of {row.pool}", Tone.TITLE))
-            found = [title, *task_lines(row, frame, room)]
-            return [each._replace(background=Tone.CURSOR_BLUR) for each in found]
-
-        view.ask(
-            lines, len(lines(width, 0)), f"{act} {cut(row.id, 40)}? y/N", clear=True, one_key=True
-        )
-        view.prompt.note(" esc leaves")
-
-    def answered(self, text: str) -> bool:
-        """The person has answered; False if nothing was asked here."""
-        asked, self._asked = self._asked, None
-        if asked is None:
-            return False
-        self._app.view.close_prompt()
-        if text.strip().lower() in {"y", "yes"}:
-            self._app.run_worker(self._do(*asked), group="task act")
-        else:
-            self._app.flash("not confirmed: nothing was changed", Tone.DIM)
-        return True
-
-    def left(self) -> bool:
-        """The person leaves the question; False if nothing was asked here."""
-        return self.answered("")
-
-    async def _do(self, act: str, row: TaskRow) -> None:
-        if self._operator is None:
-            return
-        why = f"by {self._operator.who}"
-        try:
-            said = await self._operator.of_tasks(
-                lambda desk: desk.cancel(row, why) if act == CANCEL else desk.retry(row)
-            )
-        except NotDoneError as error:
-            self._app.flash(str(error), seconds=_SHOWN_S)
-        else:
-            self._app.flash(said, Tone.OK, _SHOWN_S)
-            self._on_done()
+        if is_first:
+            self._put_in_order()

@@ -5,15 +5,18 @@ resources, small charts.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from agentdash.tui import figures
 from agentdash.tui.charts import sparkline
 from agentdash.tui.lines import Span, Tone
-from agentdash.tui.table import Column, PlainValue, R, SortValue
+from agentdash.tui.table import Column, PlainValue, R, part
 from agentdash.tui.view import Frame
+from controller.model.decision import Decision
+from controller.model.observation import ClusterEvent
 from controller.model.scarcity import Resources
 from controller.model.snapshot import NOT_KNOWN, Severity
+from controller.planning import explain
 
 RECENT_CELLS: Final = 15
 """The last 15 minutes, a minute to a cell."""
@@ -28,17 +31,6 @@ RESOURCES: Final[Sequence[tuple[str, str, Callable[[int], str]]]] = (
     ("memory", "memory_bytes", figures.memory),
 )
 """Each resource: its word, its field in `Resources`, and how it is written."""
-
-
-class State(NamedTuple):
-    """The state of a thing in one word; `mark` says without colour how bad it is, and it is sorted
-    by `rank`.
-    """
-
-    word: str
-    mark: str
-    tone: Tone
-    rank: int
 
 
 # -- cells ------------------------------------------------------------------------------------
@@ -59,14 +51,6 @@ def value_span(text: str, frame: Frame, *, old: bool = False, tone: Tone = Tone.
     if old or frame.stale:
         return Span(text + frame.glyphs.stale, Tone.WARN)
     return Span(text, tone)
-
-
-def number_span(value: int | None, frame: Frame, *, old: bool = False, width: int = 7) -> Span:
-    """A number; `?` if it is not known."""
-    if value is None:
-        return unknown_span(frame)
-    tone = Tone.DIM if value == 0 else Tone.PLAIN
-    return value_span(figures.count(value, width), frame, old=old, tone=tone)
 
 
 def measured_span(text: str | None, frame: Frame, *, zero: bool = False) -> Span:
@@ -112,16 +96,19 @@ def when_parts(at: float, frame: Frame) -> tuple[Span, Span]:
     return Span(figures.date_and_time(at)), Span(ago, Tone.DIM)
 
 
-def part(path: str) -> Callable[..., Any]:
-    """Finds `tokens.cap` of a row; None where a step before the last is None."""
-    *steps, last = path.split(".")
+def last_sentence(decision: Decision, at: float) -> str:
+    """The sentence of the rule that was applied last: it says why the number is what it is. It
+    speaks of the time `at` (Unix seconds).
+    """
+    if not decision.reasons:
+        return "no rule gave a reason"
+    return explain.sentence(decision.reasons[-1], at)
 
-    def find(row: object, *_: object) -> object:
-        for each in steps:
-            row = None if row is None else getattr(row, each)
-        return None if row is None else getattr(row, last)
 
-    return find
+def warning_heading(warning: ClusterEvent, now: float) -> str:
+    """What kind of warning of the cluster it is, how often, and when: `BackOff x3, 20s ago`."""
+    times = f" x{warning.count}" if warning.count > 1 else ""
+    return f"{warning.reason}{times}, {figures.age(now - warning.at)} ago"
 
 
 # -- columns ----------------------------------------------------------------------------------
@@ -136,55 +123,27 @@ def state_column(state: Callable[[R], Any], width: int = 9) -> Column[R]:
     )  # fmt: skip
 
 
-def pool_column(
-    key: Callable[[R], str], width: int = 18, widest: int = 34, *, letter: str = ""
-) -> Column[R]:
-    """The pool that a row is of."""
-    return Column[R](
+def pool_column(key: str, width: int = 18, widest: int = 34, *, letter: str = "") -> Column[Any]:
+    """The pool that a row is of; `key` is the path to its key."""
+    return Column[Any](
         "POOL", width, "tenant and name of the pool", "pool", key,
         widest=widest, letter=letter, names=True,
     )  # fmt: skip
 
 
 def since_column(
-    since: Callable[[R], float | None], *, name: str = "since", rank: int = 0
+    since: Callable[[R], float | None] | str, *, name: str = "since", rank: int = 0
 ) -> Column[R]:
-    """When the state of a row began."""
+    """When the state of a row began, or the path to that time."""
+    find: Callable[..., Any] = part(since) if isinstance(since, str) else since
 
     def cell(row: R, frame: Frame) -> Span:
-        at = since(row)
+        at = find(row)
         return none_span(frame) if at is None else Span(figures.since(at, frame.now), Tone.DIM)
 
     return Column[R](
-        "SINCE", 6, "when this began, in UTC; a day where it is older", name, since, cell,
+        "SINCE", 6, "when this began, in UTC; a day where it is older", name, find, cell,
         rank=rank, descending=True,
-    )  # fmt: skip
-
-
-def time_columns(
-    at: Callable[[R], float], order: Callable[[R], SortValue]
-) -> tuple[Column[R], Column[R]]:
-    """The time of day, by which the rows are sorted in this order, and how long ago that is; `at`
-    is in Unix seconds.
-
-    The age is in whole minutes: with seconds, each row on the screen would write 8 bytes a second
-    over SSH. The time of day has them.
-    """
-
-    def ago(row: R, frame: Frame) -> Span:
-        age_s = frame.now - at(row)
-        return Span(figures.whole_age(age_s) if age_s >= 60 else "<1m", Tone.DIM)
-
-    return (
-        Column[R](
-            "TIME", 8, "when it was, in UTC", "at", at,
-            lambda row, _: Span(figures.time_of_day(at(row)), Tone.DIM),
-            sort=order, letter="A", descending=True,
-        ),
-        Column[R](
-            "AGO", 6, "since then", cell=ago,
-            more={"age_s": lambda row, frame: max(frame.now - at(row), 0.0)}, rank=4, right=True,
-        ),
     )  # fmt: skip
 
 

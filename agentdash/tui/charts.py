@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
 from agentdash.tui import figures
-from agentdash.tui.glyphs import Glyphs
+from agentdash.tui.figures import Glyphs
 from agentdash.tui.lines import BLANK, Line, Span, Tone, fit, line
 from agentdash.tui.view import NO_HISTORY, Frame
 from controller.model.ids import PoolKey
@@ -39,22 +39,23 @@ def _together(timelines: Sequence[Timeline]) -> Timeline:
     """Messages and replicas of all pools, and the longest wait of any. What is not known of one
     pool is not in the sum; what is not known of all is not known.
     """
+
+    def total(slot: _Numbers) -> int:
+        unknown = slot.count(NOT_KNOWN)
+        return NOT_KNOWN if unknown == len(slot) else sum(slot) - unknown * NOT_KNOWN
+
+    def by_slot(name: str, combine: Callable[[_Numbers], int]) -> _Numbers:
+        series = [getattr(each, name) for each in timelines]
+        longest = max(map(len, series), default=0)
+        whole = (each for each in series if len(each) == longest)
+        return tuple(map(combine, zip(*whole, strict=True)))
+
     return Timeline(
-        pending=_by_slot([each.pending for each in timelines], _sum),
-        ready=_by_slot([each.ready for each in timelines], _sum),
-        target=_by_slot([each.target for each in timelines], _sum),
-        wait_s=_by_slot([each.wait_s for each in timelines], max),
+        pending=by_slot("pending", total),
+        ready=by_slot("ready", total),
+        target=by_slot("target", total),
+        wait_s=by_slot("wait_s", max),
     )
-
-
-def _by_slot(series: Sequence[_Numbers], combine: Callable[[_Numbers], int]) -> _Numbers:
-    longest = max(map(len, series), default=0)
-    return tuple(map(combine, zip(*(each for each in series if len(each) == longest), strict=True)))
-
-
-def _sum(slot: _Numbers) -> int:
-    unknown = slot.count(NOT_KNOWN)
-    return NOT_KNOWN if unknown == len(slot) else sum(slot) - unknown * NOT_KNOWN
 
 
 def sparkline(values: Sequence[int], width: int, glyphs: Glyphs, top: int | None = None) -> str:
@@ -73,39 +74,21 @@ def plot(
     """The same in bars of so many rows, the upper row first; empty rows without values or cells."""
     if not values or width < 1:
         return [""] * rows
-    cells = _cells(values, width)
-    most = max(*cells, 0) if top is None else top
-    each = len(glyphs.bars)
-    heights = [
-        NOT_KNOWN if value == NOT_KNOWN else _height(value, most, rows * each) for value in cells
-    ]
-    return [
-        "".join(_cell(height, row * each, row, glyphs) for height in heights)
-        for row in reversed(range(rows))
-    ]
-
-
-def _cell(height: int, below: int, row: int, glyphs: Glyphs) -> str:
-    """What a bar of this height shows in a row with so many heights `below` it."""
-    if height == NOT_KNOWN:
-        return " " if row else glyphs.gap
-    if height < below:
-        return " "
-    return glyphs.bars[min(height - below, len(glyphs.bars) - 1)]
-
-
-def _cells(values: Sequence[int], width: int) -> list[int]:
     each = -(-len(values) // width)
-    first = len(values) % each
-    starts = [0, *range(first, len(values), each)] if first else range(0, len(values), each)
-    return [max(values[start : start + each]) for start in starts] if each > 1 else list(values)
+    ends = range(len(values) % each or each, len(values) + 1, each)
+    cells = [max(values[max(end - each, 0) : end]) for end in ends]
+    most = max(*cells, 0) if top is None else top
+    bars, steps = glyphs.bars, rows * len(glyphs.bars) - 1
 
+    def drawn(value: int, row: int) -> str:
+        if value == NOT_KNOWN:
+            return " " if row else glyphs.gap
+        # nothing is 0, anything else at least one step above it
+        height = min(-(-value * steps // most), steps) if value > 0 and most > 0 else 0
+        above = height - row * len(bars)
+        return " " if above < 0 else bars[min(above, len(bars) - 1)]
 
-def _height(value: int, most: int, heights: int) -> int:
-    """0 for nothing, else at least one step above it."""
-    if value <= 0 or most <= 0:
-        return 0
-    return min(-(-value * (heights - 1) // most), heights - 1)
+    return ["".join(drawn(value, row) for value in cells) for row in reversed(range(rows))]
 
 
 _LABEL_CELLS: Final = 9
@@ -136,29 +119,28 @@ def history_lines(
     minutes, then, if there is room or `both` are asked for, of 24 hours. With more room the bars
     are higher.
     """
-    recent, day = _of_pool(history.recent), _of_pool(history.day)
+
+    def series(timeline: Timeline) -> list[_Series]:
+        # ready and target have one scale
+        replicas = max((*timeline.ready, *timeline.target), default=0)
+        return [
+            _Series("pending", timeline.pending, Tone.BUSY, figures.count),
+            _Series("wait", timeline.wait_s, Tone.BUSY, figures.age),
+            _Series("ready", timeline.ready, Tone.OK, figures.count, replicas),
+            _Series("target", timeline.target, Tone.PLAIN, figures.count, replicas),
+        ]
+
+    recent, day = series(history.recent), series(history.day)
     return _charts(recent, day, frame, width, height, both=both)
 
 
 def token_history_lines(history: History, frame: Frame, width: int, height: int) -> list[Line]:
     """The pace of a tenant's tokens, in tokens a minute: of 15 minutes and of 24 hours."""
-    recent, day = _of_tenant(history.recent), _of_tenant(history.day)
+    recent, day = (
+        [_Series("tokens", each.tokens, Tone.BUSY, lambda pace: f"{figures.rate(pace)}/m")]
+        for each in (history.recent, history.day)
+    )
     return _charts(recent, day, frame, width, height, both=True)
-
-
-def _of_pool(timeline: Timeline) -> list[_Series]:
-    """Ready and target have one scale."""
-    replicas = max((*timeline.ready, *timeline.target), default=0)
-    return [
-        _Series("pending", timeline.pending, Tone.BUSY, figures.count),
-        _Series("wait", timeline.wait_s, Tone.BUSY, figures.age),
-        _Series("ready", timeline.ready, Tone.OK, figures.count, replicas),
-        _Series("target", timeline.target, Tone.PLAIN, figures.count, replicas),
-    ]
-
-
-def _of_tenant(timeline: Timeline) -> list[_Series]:
-    return [_Series("tokens", timeline.tokens, Tone.BUSY, lambda pace: f"{figures.rate(pace)}/m")]
 
 
 def _charts(
@@ -170,29 +152,28 @@ def _charts(
     *,
     both: bool,
 ) -> list[Line]:
-    if not _is_known(recent):
+    def is_known(series: Sequence[_Series]) -> bool:
+        return any(number != NOT_KNOWN for each in series for number in each.values)
+
+    if not is_known(recent):
         return [line(Span(_NOTHING, Tone.DIM))]
-    began = figures.time_of_day(frame.at - _RECENT_S)[:5]
-    low = len(recent) + 1
-    if height < 2 * low + 1 and not both:
+    began, count = figures.time_of_day(frame.at - _RECENT_S)[:5], len(recent)
+    if height < 2 * (count + 1) + 1 and not both:
         return _chart(recent, began, frame, width, 1)
-    rows = max(_rows_of_bars(len(recent), height), 1)
+    # two charts, each with its axis, and a blank line between two series
+    rows = max(min((height - 2 * count - 1) // (2 * count), _MOST_ROWS), 1)
     lines = [*_chart(recent, began, frame, width, rows), BLANK]
-    if not _is_known(day):
+    if not is_known(day):
         return [*lines, line(Span(_NO_DAY, Tone.DIM))]
     return lines + _chart(day, "24 h ago", frame, width, rows)
-
-
-def _rows_of_bars(series: int, height: int) -> int:
-    """How high the bars of two charts can be, with a blank line between two series."""
-    axes_and_blanks = 2 * series + 1
-    return min((height - axes_and_blanks) // (2 * series), _MOST_ROWS)
 
 
 def _chart(
     series: Sequence[_Series], began: str, frame: Frame, width: int, rows: int
 ) -> list[Line]:
-    """Each series in bars of so many rows, and below them when they begin and end."""
+    """Each series in bars of so many rows, the most and the latest beside them, and below them when
+    they begin and end.
+    """
     room = max(width - _LABEL_CELLS - _FIGURES_CELLS - 3, 0)
     cells = min(room, max(len(each.values) for each in series))
     lines: list[Line] = []
@@ -200,42 +181,16 @@ def _chart(
         if lines and rows > 1:
             lines.append(BLANK)
         bars = plot(each.values, cells, rows, frame.glyphs, each.top)
-        beside = _figures(each) if rows == 1 else [*_figures_apart(each), *[""] * (rows - 2)]
+        known = [number for number in each.values if number != NOT_KNOWN]
+        beside = ["not known", ""]
+        if known:
+            latest = each.values[-1]
+            now = "?" if latest == NOT_KNOWN else each.text(latest)
+            beside = [f"most {each.text(max(known))}", f"last {now}"]
+        beside = [", ".join(filter(None, beside))] if rows == 1 else [*beside, *[""] * (rows - 2)]
         for number, (drawn, text) in enumerate(zip(bars, beside, strict=True)):
-            label = "" if number else each.name
-            lines.append(
-                line(
-                    " ",
-                    Span(fit(label, _LABEL_CELLS), Tone.DIM),
-                    Span(drawn, each.tone),
-                    " ",
-                    Span(text, Tone.DIM),
-                )
-            )
-    return [*lines, _axis(began, frame, len(bars[0]))]
-
-
-def _axis(began: str, frame: Frame, cells: int) -> Line:
+            label = Span(fit("" if number else each.name, _LABEL_CELLS), Tone.DIM)
+            lines.append(line(" ", label, Span(drawn, each.tone), " ", Span(text, Tone.DIM)))
     now = figures.time_of_day(frame.at)[:5]
-    between = " " * (cells - len(began) - len(now))
-    return line(" " * (_LABEL_CELLS + 1), Span(f"{began}{between}{now}", Tone.DIM))
-
-
-def _figures(series: _Series) -> list[str]:
-    """The most and the latest on one line."""
-    most, *last = _figures_apart(series)
-    return [", ".join((most, *filter(None, last)))]
-
-
-def _figures_apart(series: _Series) -> list[str]:
-    """The most and the latest, each on a line of its own."""
-    known = [number for number in series.values if number != NOT_KNOWN]
-    if not known:
-        return ["not known", ""]
-    latest = series.values[-1]
-    now = "?" if latest == NOT_KNOWN else series.text(latest)
-    return [f"most {series.text(max(known))}", f"last {now}"]
-
-
-def _is_known(series: Sequence[_Series]) -> bool:
-    return any(number != NOT_KNOWN for each in series for number in each.values)
+    between = " " * (len(bars[0]) - len(began) - len(now))
+    return [*lines, line(" " * (_LABEL_CELLS + 1), Span(f"{began}{between}{now}", Tone.DIM))]

@@ -17,6 +17,7 @@ from agentdash.tui import commands
 from agentdash.tui.actions import key_name
 from agentdash.tui.commands import ParsedCommand
 from agentdash.tui.lines import Tone
+from agentdash.tui.widgets.prompt import COMMAND, PromptUse
 from controller.model.text import clean
 
 if TYPE_CHECKING:
@@ -36,19 +37,35 @@ class CommandLine:
 
     def open(self) -> None:
         """Open the prompt for a command."""
-        pools, tenants = self._app.pool_keys, self._app.tenants
-        operates = self._app.operations.is_possible
-        self._app.view.open_commands(
-            lambda typed: commands.complete(typed, pools, tenants, operates=operates),
-            self._typed,
-        )
+        app, view = self._app, self._app.view
+        pools, tenants, operates = app.state.all_pools, app.state.all_tenants, app.operates
 
-    async def entered(self, text: str) -> None:
+        def completed(typed: str) -> tuple[str, ...]:
+            return commands.complete(typed, pools, tenants, operates=operates)
+
+        def changed(typed: str) -> None:
+            found = completed(typed)[:4] if typed else ()
+            view.prompt.note("  ".join(each.rpartition(" ")[2] for each in found))
+
+        use = PromptUse(
+            COMMAND,
+            self._entered,
+            lambda _: view.close_prompt(),
+            changed,
+            completer=completed,
+            history=self._typed,
+        )
+        view.open_prompt(use, "", "tab completes, enter goes, esc leaves")
+
+    async def _entered(self, text: str) -> None:
         """Run a command, or say in the prompt what is wrong with it."""
         view = self._app.view
+        if not text:
+            view.close_prompt()
+            return
         try:
             command = commands.parse(
-                text, self._app.pool_keys, view.subject or "", self._app.tenants
+                text, self._app.state.all_pools, view.subject or "", self._app.state.all_tenants
             )
             if command.time:
                 self._app.go_to(command.time)
@@ -65,11 +82,11 @@ class CommandLine:
     def _ask(self, command: ParsedCommand) -> None:
         """Ask for something that changes the fleet."""
         view, operations = self._app.view, self._app.operations
-        if command.request is None or not operations.is_possible:
+        if command.request is None or not self._app.operates:
             view.prompt.note("nothing can be asked for in this dashboard", Tone.WARN)
             return
         verb, takes_back = command.request
-        pools, tenants = self._app.pool_keys, self._app.tenants
+        pools, tenants = self._app.state.all_pools, self._app.state.all_tenants
         scope = view.scope_under_cursor
         try:
             scope, words = commands.scope_asked(command.words, verb, pools, tenants, scope)
@@ -107,10 +124,10 @@ class CommandLine:
                 yield SystemCommand(
                     action.title,
                     f"{keys}  {action.help}" if off is None else f"off: {off}",
-                    lambda action=action: app.call_later(app.run_as_by_key, action),
+                    lambda action=action: app.call_later(app.action_run, action.handler),
                 )
         for command in commands.COMMANDS:
-            is_possible = self._app.operations.is_possible or not command.operates
+            is_possible = self._app.operates or not command.operates
             if (
                 is_possible
                 and command.name in _LOOKS
@@ -140,7 +157,7 @@ class PoolProvider(Provider):
         """The pools that match."""
         matcher = self.matcher(query)
         app: Dashboard = self.app  # type: ignore[assignment]
-        for key in app.pool_keys:
+        for key in app.state.all_pools:
             name = clean(key)
             score = matcher.match(name)
             if score > 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -48,12 +49,7 @@ COMMANDS: Final = (
     Command("tenant", (), "show only this tenant; 0: all", takes="TENANT"),
     Command("undo", (), "take back your last change", operates=True),
     *(
-        Command(
-            name,
-            (),
-            f"{usage(verb, takes_back=back).partition(' ')[2]}",
-            operates=True,
-        )
+        Command(name, (), f"{usage(verb, takes_back=back).partition(' ')[2]}", operates=True)
         for name, (verb, back) in REQUESTS.items()
     ),
     Command("at", (), "11:50, -15m", takes="TIME"),
@@ -121,7 +117,8 @@ def parse(  # noqa: PLR0911 - one for each thing that a command takes
     first, *rest = words.split() or [""]
     command = _command(first)
     if command is None:
-        raise UnknownCommandError(f"no command {first!r}{_nearest(first, _names())}")
+        names = [name for each in COMMANDS for name in (each.name, *each.aliases)]
+        raise UnknownCommandError(f"no command {first!r}{_nearest(first, names)}")
     if command.name in REQUESTS:
         return ParsedCommand(command.name, words=tuple(text.split()[1:]))
     if command.choices:
@@ -138,19 +135,15 @@ def parse(  # noqa: PLR0911 - one for each thing that a command takes
             pool = _pool(named.strip() or selected, pools)
             return ParsedCommand("pool", pool=pool)
         case "TENANT":
-            return _of_tenant(command, named.strip(), tenants)
+            name = named.strip()
+            if name and name not in tenants:
+                near = _nearest(name, tenants, "there is none")
+                raise UnknownCommandError(f"no tenant {name!r}{near}")
+            return ParsedCommand(command.name if name else "tenants", tenant=name)
         case "NAME" if rest:
             tenant, pool = _named(named.strip(), tenants, pools)
             return ParsedCommand(command.name, pool=pool, tenant=tenant)
     return ParsedCommand(command.name, filter=filter_text)
-
-
-def _of_tenant(command: Command, name: str, tenants: Sequence[str]) -> ParsedCommand:
-    if not name:
-        return ParsedCommand("tenants")
-    if name not in tenants:
-        raise UnknownCommandError(f"no tenant {name!r}{_nearest(name, tenants, 'there is none')}")
-    return ParsedCommand(command.name, tenant=name)
 
 
 def _named(wanted: str, tenants: Sequence[str], pools: Sequence[str]) -> tuple[str, str]:
@@ -250,15 +243,10 @@ def complete(
         names += [EVERYTHING] if Reach.FLEET in reach else []
     wanted = rest.strip().lower()
     inside = [key for key in names if wanted in key.lower()]
-    starting = [key for key in inside if _has_part(key.lower(), wanted)]
+    # `s` begins the second part of `acme/scout`
+    begins = re.compile(rf"(?:^|[{re.escape(_PART_ENDS)}]){re.escape(wanted)}")
+    starting = [key for key in inside if begins.search(key.lower())]
     return tuple(f"{first} {key}" for key in starting or inside)
-
-
-def _has_part(key: str, start: str) -> bool:
-    """Whether a part of the key begins so: `s` begins the second part of `acme/scout`."""
-    return key.startswith(start) or any(
-        key.startswith(start, index + 1) for index, mark in enumerate(key) if mark in _PART_ENDS
-    )
 
 
 def _command(word: str) -> Command | None:
@@ -285,10 +273,6 @@ def _choice(command: Command, word: str) -> str:
 def theme_named(word: str) -> str:
     """The word, if it is the name of a theme. Raises UnknownCommandError."""
     return _choice(next(each for each in COMMANDS if each.name == "theme"), word)
-
-
-def _names() -> list[str]:
-    return [name for command in COMMANDS for name in (command.name, *command.aliases)]
 
 
 def _nearest(word: str, names: Sequence[str], otherwise: str = "? lists all") -> str:

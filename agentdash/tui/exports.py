@@ -6,13 +6,13 @@ import base64
 import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from agentdash.tui.lines import Tone
 from agentdash.tui.sheets import Sheet, SheetForm, Sheets, as_plain, written
 from agentdash.tui.widgets.live_table import LiveTable
+from agentdash.tui.widgets.prompt import SAVE, PromptUse
 from controller.model.tasks import TaskRow
 from controller.model.text import clean
 
@@ -24,44 +24,35 @@ class SaveError(Exception):
     """A view cannot be saved so."""
 
 
-class FileKind(StrEnum):
-    """What a file's extension says."""
-
-    CSV = "csv"
-    JSON = "json"
-    SVG = "svg"
-    TXT = "txt"
-
-
 FORMS: Final = {
-    FileKind.CSV: SheetForm.CSV,
-    FileKind.JSON: SheetForm.JSON,
-    FileKind.TXT: SheetForm.TEXT,
+    ".csv": SheetForm.CSV,
+    ".json": SheetForm.JSON,
+    ".svg": None,
+    ".txt": SheetForm.TEXT,
 }
-"""How tables are written; a picture has none."""
+"""How tables are written, by the extension of the file; a picture has none."""
 SAVE_NOTE: Final = "save as .csv, .json, .svg or .txt; esc leaves"
 
 
 def proposed_name(view: str, at: float, *, has_tables: bool) -> str:
     """`agentdash-pools-20260302-120449Z.csv`, in the current directory."""
-    kind = FileKind.CSV if has_tables else FileKind.TXT
-    return f"agentdash-{view}-{datetime.fromtimestamp(at, UTC):%Y%m%d-%H%M%SZ}.{kind}"
+    kind = ".csv" if has_tables else ".txt"
+    return f"agentdash-{view}-{datetime.fromtimestamp(at, UTC):%Y%m%d-%H%M%SZ}{kind}"
 
 
-def file_named(text: str, *, has_tables: bool) -> tuple[Path, FileKind]:
-    """The file that a person means. Raises SaveError where it is there already, where its name says
-    no kind, and where the kind needs tables and the view has none.
+def file_named(text: str, *, has_tables: bool) -> tuple[Path, str]:
+    """The file that a person means, and its extension. Raises SaveError where it is there already,
+    where its name says no kind, and where the kind needs tables and the view has none.
     """
     try:
         path = Path(text.strip()).expanduser()
     except RuntimeError:
         raise SaveError("~ is no home directory here: write the whole path") from None
-    try:
-        kind = FileKind(path.suffix.lower().removeprefix("."))
-    except ValueError:
-        raise SaveError("the name must end in .csv, .json, .svg or .txt") from None
-    if not has_tables and kind in {FileKind.CSV, FileKind.JSON}:
-        raise SaveError(f"this view has no table for .{kind}: take .txt or .svg")
+    kind = path.suffix.lower()
+    if kind not in FORMS:
+        raise SaveError("the name must end in .csv, .json, .svg or .txt")
+    if not has_tables and kind in {".csv", ".json"}:
+        raise SaveError(f"this view has no table for {kind}: take .txt or .svg")
     try:
         taken = path.exists() or path.is_symlink()
     except (OSError, ValueError) as error:
@@ -130,10 +121,10 @@ class Exports:
         view = self._app.view
         table = view.filtered
         if of_row:
-            keys = () if table is None or table.cursor_key is None else (table.cursor_key,)
-            return () if table is None else (_sheet(table).only(keys),)
+            row = view.row_under_cursor
+            return () if table is None else (Sheet(table.spec, [] if row is None else [row]),)
         tables = [each for each in view.query(LiveTable) if each.spec.copies and each.display]
-        return tuple(_sheet(each).only(each.visible_keys) for each in tables)
+        return tuple(Sheet(each.spec, each.visible_rows) for each in tables)
 
     # -- files --------------------------------------------------------------------------------
 
@@ -144,13 +135,17 @@ class Exports:
             return
         view = self._app.view
         name = proposed_name(view.VIEW, self._app.now, has_tables=bool(self._sheets()))
-        view.open_saving(name, self._names)
+        use = PromptUse(SAVE, self._save_as, lambda _: view.close_prompt(), history=self._names)
+        view.open_prompt(use, name, SAVE_NOTE)
 
-    def save_as(self, text: str) -> None:
+    def _save_as(self, text: str) -> None:
         """Save the view in the file that a person named, or say in the prompt why that cannot
         be.
         """
         view = self._app.view
+        if not text:
+            view.close_prompt()
+            return
         try:
             path, kind = file_named(text, has_tables=bool(self._sheets()))
         except SaveError as error:
@@ -160,25 +155,22 @@ class Exports:
         # the prompt is no part of the picture
         self._app.call_after_refresh(self._save, path, kind)
 
-    def _save(self, path: Path, kind: FileKind) -> None:
-        sheets, view = self._sheets(), self._app.view.VIEW
-        if kind in FORMS and sheets:
-            text = written(view, sheets, self._app.frame, FORMS[kind])
-        elif kind is FileKind.SVG:
+    def _save(self, path: Path, kind: str) -> None:
+        sheets, view, form = self._sheets(), self._app.view.VIEW, FORMS[kind]
+        if form is None:
             text = self._app.export_screenshot(title=self._app.title)
+        elif sheets:
+            text = written(view, sheets, self._app.frame, form)
         else:
-            text = self._screen_text()
+            # as Textual's own export does
+            strips = self._app.screen._compositor.render_strips()  # noqa: SLF001
+            text = "\n".join(strip.text.rstrip() for strip in strips)
         try:
             write_new(path, text)
         except SaveError as error:
             self._app.flash(f"not saved: {error}")
             return
         self._app.flash(f"saved {view} as {clean(path)}", Tone.OK)
-
-    def _screen_text(self) -> str:
-        # as Textual's own export does
-        strips = self._app.screen._compositor.render_strips()  # noqa: SLF001
-        return "\n".join(strip.text.rstrip() for strip in strips)
 
     # -- the clipboard ------------------------------------------------------------------------
 
@@ -211,7 +203,3 @@ class Exports:
             return
         self._app.write_raw(sequence)
         self._app.flash(f"copied {clean(text)}", Tone.OK)
-
-
-def _sheet(table: LiveTable[Any]) -> Sheet:
-    return Sheet(table.spec, table.shown_rows)

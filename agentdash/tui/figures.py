@@ -1,11 +1,40 @@
-"""Numbers, times, shares, rates, money and resources as text for an operator."""
+"""Numbers, times, shares, rates, money and resources as text for an operator, and the few symbols
+that are not letters.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from agentdash.tui.glyphs import Glyphs
+
+@dataclass(frozen=True, slots=True)
+class Glyphs:
+    """The few symbols that are not letters. Each fills one cell, except the ellipsis of ASCII."""
+
+    arrow: str
+    up: str
+    down: str
+    ellipsis: str
+    horizontal: str
+    vertical: str
+    top_left: str
+    top_right: str
+    bottom_left: str
+    bottom_right: str
+    bar: str
+    bars: str
+    gap: str
+    cursor: str = ">"
+    stale: str = "~"
+    unknown: str = "?"
+    none: str = "-"
+
+
+UNICODE: Final = Glyphs("→", "↑", "↓", "…", "─", "│", "┌", "┐", "└", "┘", "█", "▁▂▃▄▅▆▇█", "·")
+ASCII: Final = Glyphs(">", "^", "v", "..", "-", "|", "+", "+", "+", "+", "#", "_.:-=+*#", " ")
+
 
 _MINUTE_S: Final = 60
 _HOUR_S: Final = 3600
@@ -127,3 +156,8 @@ def bar(share: float, width: int, glyphs: Glyphs) -> str:
     """A bar that is full at 1; anything above nothing shows."""
     filled = round(min(max(share, 0.0), 1.0) * width)
     return glyphs.bar * max(filled, int(share > 0))
+
+
+def as_words(code: str) -> str:
+    """A code with spaces: `not_becoming_ready` is `not becoming ready`."""
+    return str(code).replace("_", " ")

@@ -8,14 +8,14 @@ where the title changes and 52 ms where bindings do, against 1 ms here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
-from agentdash.tui import figures, words
+from agentdash.tui import figures
 from agentdash.tui.actions import PAGE_TABS, UserAction, key_name
-from agentdash.tui.legend import ROLE_LABELS
+from agentdash.tui.cells import last_sentence
 from agentdash.tui.lines import Line, Span, Tone, cut, cut_middle, left_and_right, line, line_width
-from agentdash.tui.view import Frame, ShownMoment
+from agentdash.tui.view import ROLE_LABELS, Frame
 from controller.model.snapshot import Link, LinkState, Role, Severity
 
 TITLE: Final = "agentdash"
@@ -27,7 +27,6 @@ _LONGEST_NAME: Final = 24
 _SHORT_LINK_NAMES: Final = {"kubernetes": "k8s"}
 _MOST_BANNERS: Final = 3
 _LAST_HINTS: Final = frozenset({"help", "back"})
-_BETWEEN_CRUMBS: Final = " > "
 
 
 def header_lines(frame: Frame, width: int, height: int) -> list[Line]:
@@ -37,8 +36,8 @@ def header_lines(frame: Frame, width: int, height: int) -> list[Line]:
 
 def _fleet_line(frame: Frame, width: int) -> Line:
     snapshot = frame.snapshot
-    clock = figures.date_and_time if width >= WIDE else _clock
-    right = (Span(clock(frame.now) + " ", Tone.DIM),)
+    now = figures.date_and_time(frame.now)
+    right = (Span((now if width >= WIDE else now[11:]) + " ", Tone.DIM),)
     if snapshot is None:
         return left_and_right((" ", Span(TITLE, Tone.TITLE)), right, width)
     role = ROLE_LABELS[snapshot.role]
@@ -68,12 +67,23 @@ def _fleet_line(frame: Frame, width: int) -> Line:
     if width >= WIDE:
         left += ["   fleet ", cut(snapshot.fleet, 24, frame.glyphs.ellipsis)]
     links = () if snapshot.recalled else snapshot.links
-    parts = [(Span("age "), _age(frame)), *(_link(link, frame) for link in links)]
+    age = figures.age(frame.age_s)
+    fresh = Span(f"{age} STALE", Tone.ALERT) if frame.stale else Span(age)
+    parts = [(Span("age "), fresh), *(_link(link, frame) for link in links)]
     if width >= WIDE:
         took = figures.milliseconds(snapshot.loop.last_tick_s)
         parts.append((Span(f"interval {snapshot.interval_s:g}s"),))
         parts.append((Span(f"tick {snapshot.sequence} in {took}"),))
     return _line_of_parts(left, parts, right, width)
+
+
+def _link(link: Link, frame: Frame) -> tuple[Span, ...]:
+    state, duration = Span("ok", Tone.OK), figures.age(frame.now - link.since)
+    if link.state is LinkState.CONNECTING:
+        state = Span(f"connecting {duration}", Tone.WARN)
+    elif link.state is not LinkState.CONNECTED:
+        state = Span(f"LOST {duration}", Tone.ALERT)
+    return Span(cut(_SHORT_LINK_NAMES.get(link.name, link.name), 12) + " "), state
 
 
 def _line_of_parts(
@@ -94,40 +104,28 @@ def _line_of_parts(
     return left_and_right(shown, right, width)
 
 
-def _clock(at: float) -> str:
-    return f"{figures.time_of_day(at)}Z"
-
-
-def _link(link: Link, frame: Frame) -> tuple[Span, ...]:
-    name = Span(cut(_SHORT_LINK_NAMES.get(link.name, link.name), 12) + " ")
-    if link.state is LinkState.CONNECTED:
-        return (name, Span("ok", Tone.OK))
-    duration = figures.age(frame.now - link.since)
-    if link.state is LinkState.CONNECTING:
-        return (name, Span(f"connecting {duration}", Tone.WARN))
-    return (name, Span(f"LOST {duration}", Tone.ALERT))
-
-
-def _age(frame: Frame) -> Span:
-    text = figures.age(frame.age_s)
-    return Span(f"{text} STALE", Tone.ALERT) if frame.stale else Span(text)
-
-
 def _totals_line(frame: Frame, width: int) -> Line:
     snapshot, sums = frame.snapshot, frame.totals
     if snapshot is None:
         return line(Span(" no snapshot yet", Tone.DIM))
-    any_old = sums.ready_old + sums.queue_old
-    ready = _sum(sums.ready, sums.ready_unknown, sums.ready_old, frame)
-    target = _sum(sums.target, sums.target_unknown, any_old, frame)
-    demand = _sum(sums.demand, sums.demand_unknown, sums.queue_old, frame)
-    pending = _sum(sums.pending, sums.queue_unknown, sums.queue_old, frame)
-    in_flight = _sum(sums.in_flight, sums.queue_unknown, sums.queue_old, frame)
-    pods_mark = frame.glyphs.stale if sums.pods_old or frame.stale else ""
+    unknown, stale = frame.glyphs.unknown, frame.glyphs.stale
+
+    def total(known: int, missing: int, old: int) -> str:
+        """`?` if no pool's number is known, `+?` behind it if those of some pools are not, `~` if
+        it has numbers that are not fresh.
+        """
+        if sums.pools and missing == sums.pools:
+            return unknown
+        more = f"+{unknown}" if missing else ""
+        return f"{figures.count(known)}{more}{stale if old or frame.stale else ''}"
+
+    ready = total(sums.ready, sums.ready_unknown, sums.ready_old)
+    target = total(sums.target, sums.target_unknown, sums.ready_old + sums.queue_old)
+    pods_mark = stale if sums.pods_old or frame.stale else ""
     parts = [
         Span(f"pods {ready}/{target}"),
-        Span(f"wanted {demand}"),
-        Span(f"queue {pending}"),
+        Span(f"wanted {total(sums.demand, sums.demand_unknown, sums.queue_old)}"),
+        Span(f"queue {total(sums.pending, sums.queue_unknown, sums.queue_old)}"),
     ]
     parts += [
         Span(f"{name} {figures.count(value)}{pods_mark}", tone)
@@ -139,35 +137,21 @@ def _totals_line(frame: Frame, width: int) -> Line:
         )
         if value
     ]
-    parts.append(Span(f"in flight {in_flight}"))
+    parts.append(Span(f"in flight {total(sums.in_flight, sums.queue_unknown, sums.queue_old)}"))
     if width >= WIDE:
         parts.append(Span(f"pools {sums.pools} ({sums.at_zero} at zero)"))
         loop = snapshot.loop
         parts.append(Span(f"writes {figures.count(loop.writes)} ({loop.failed_writes} failed)"))
-    return _line_of_parts((" ", parts[0]), [(part,) for part in parts[1:]], _alarm(frame), width)
-
-
-def _sum(known: int, unknown: int, old: int, frame: Frame) -> str:
-    """A sum over the pools: `?` if no pool's number is known, `+?` after it if those of some pools
-    are not, `~` if it has numbers that are not fresh.
-    """
-    pools = frame.totals.pools
-    if pools and unknown == pools:
-        return frame.glyphs.unknown
-    more = f"+{frame.glyphs.unknown}" if unknown else ""
-    return f"{figures.count(known)}{more}{frame.glyphs.stale if old or frame.stale else ''}"
-
-
-def _alarm(frame: Frame) -> tuple[Span | str, ...]:
-    """How many findings are more than information."""
-    findings = () if frame.snapshot is None else frame.snapshot.findings
-    serious = [each for each in findings if each.severity is not Severity.INFO]
-    if not serious:
-        old = frame.glyphs.stale if frame.stale else ""
-        return (Span(f"no alarm{old} ", Tone.WARN if old else Tone.OK),)
-    critical = any(each.severity is Severity.CRITICAL for each in serious)
-    mark = "!!" if critical else "!"
-    return (Span(f"{mark} {len(serious)}", Tone.CRIT if critical else Tone.WARN), " ")
+    # how many findings are more than information
+    serious = [each for each in snapshot.findings if each.severity is not Severity.INFO]
+    alarm: tuple[Span, ...] = (
+        Span(f"no alarm{stale if frame.stale else ''} ", Tone.WARN if frame.stale else Tone.OK),
+    )
+    if serious:
+        is_critical = any(each.severity is Severity.CRITICAL for each in serious)
+        mark, tone = ("!!", Tone.CRIT) if is_critical else ("!", Tone.WARN)
+        alarm = (Span(f"{mark} {len(serious)}", tone), Span(" "))
+    return _line_of_parts((" ", parts[0]), [(part,) for part in parts[1:]], alarm, width)
 
 
 def banner_lines(frame: Frame, width: int) -> list[Line]:
@@ -175,8 +159,12 @@ def banner_lines(frame: Frame, width: int) -> list[Line]:
     found: list[str] = []
     problem = None if frame.snapshot is None else frame.feed_problem
     recalled = frame.snapshot is not None and frame.snapshot.recalled
-    if frame.moment is not None:
-        found.append(_moment_words(frame, frame.moment))
+    if (moment := frame.moment) is not None:
+        at, before = figures.date_and_time(frame.at), figures.age(moment.end_at - frame.at)
+        place = "the end" if moment.end_at <= frame.at else f"{before} before the end"
+        past = f"PAST {at}, {before} ago; < > {{ }} step, :at TIME, . live"
+        replay = f"REPLAY {at}, {place}; < > {{ }} step, :at TIME"
+        found.append(replay if moment.is_replay else past)
     elif recalled and problem:
         found.append(f"PAST  {problem}")
     if frame.engine_error and frame.snapshot is not None:
@@ -206,51 +194,22 @@ def banner_lines(frame: Frame, width: int) -> list[Line]:
     ]
 
 
-def _moment_words(frame: Frame, moment: ShownMoment) -> str:
-    """Which moment of the past is shown, and the keys that lead to others."""
-    at, before = figures.date_and_time(frame.at), figures.age(moment.end_at - frame.at)
-    if moment.is_replay:
-        place = "the end" if moment.end_at <= frame.at else f"{before} before the end"
-        return f"REPLAY {at}, {place}; < > {{ }} step, :at TIME"
-    return f"PAST {at}, {before} ago; < > {{ }} step, :at TIME, . live"
-
-
 def hint_line(actions: Iterable[UserAction], width: int, *, operating_is_off: bool = False) -> Line:
-    """The most useful keys of the view, as many as fit; those that are off in round brackets."""
-    spans: list[Span] = []
-    for action, (key, title) in _hints(actions, width):
-        is_off = operating_is_off and action.changes
-        spans += [Span(f"({key.text[1:-1]})", Tone.DIM) if is_off else key, title]
-    return line(" ", *spans)
-
-
-def hint_at(actions: Iterable[UserAction], width: int, cell: int) -> UserAction | None:
-    """The action whose hint is at this cell of the line."""
-    start = 1
-    for action, hint in _hints(actions, width):
-        end = start + line_width(line(*hint))
-        if start <= cell < end:
-            return action
-        start = end
-    return None
-
-
-def _hints(
-    actions: Iterable[UserAction], width: int
-) -> Iterator[tuple[UserAction, tuple[Span, Span]]]:
-    """As many as fit in their order; help and the way back are the last to go."""
+    """The most useful keys of the view, as many as fit in their order; help and the way back are
+    the last to go. Those that are off stand in round brackets. A click does what the key does.
+    """
     shown = sorted((each for each in actions if each.hint), key=lambda each: each.hint)
-    hints = {each: _hint(each) for each in shown}
-    while shown and sum(line_width(line(*hints[each])) for each in shown) >= width:
+    hints: dict[UserAction, Line] = {}
+    for each in shown:
+        key, click = key_name(each.keys[0]), f"app.run({each.handler!r})"
+        name = Span(f"<{key}>", Tone.HEADING, click=click)
+        if operating_is_off and each.changes:
+            name = Span(f"({key})", Tone.DIM, click=click)
+        hints[each] = line(name, Span(f"{each.title} ", Tone.DIM, click=click))
+    while shown and sum(line_width(hints[each]) for each in shown) >= width:
         others = [each for each in shown if each.id not in _LAST_HINTS]
         shown.remove((others or shown)[-1])
-    for each in shown:
-        yield each, hints[each]
-
-
-def _hint(action: UserAction) -> tuple[Span, Span]:
-    key = Span(f"<{key_name(action.keys[0])}>", Tone.HEADING)
-    return key, Span(f"{action.title} ", Tone.DIM)
+    return line(" ", *(span for each in shown for span in hints[each].spans))
 
 
 def crumb_line(
@@ -260,52 +219,27 @@ def crumb_line(
 
     A `flash` message takes the place of the pool.
     """
-    path = _BETWEEN_CRUMBS.join(crumbs)
-    left: list[Span | str] = [" ", Span(path, Tone.TITLE)]
+    left: list[Span | str] = [" "]
+    for index, crumb in enumerate(crumbs):
+        left.append(Span(" > " if index else "", Tone.TITLE))
+        left.append(Span(crumb, Tone.TITLE, click=f"app.crumb({index})"))
     room = width - line_width(line(*left)) - 4
     if flash.text:
         return left_and_right(left, (Span(cut(flash.text, room), flash.tone), " "), width)
     row = None if subject is None else frame.row(subject)
     if row is not None and row.view.decision is not None:
-        text = f"{row.key}: {words.last_sentence(row.view.decision, frame.at)}"
+        text = f"{row.key}: {last_sentence(row.view.decision, frame.at)}"
         left.append(Span(f"   {cut(text, room, frame.glyphs.ellipsis)}", Tone.DIM))
     return line(*left)
-
-
-def crumb_at(crumbs: Sequence[str], cell: int) -> int | None:
-    """Which view of the path is at this cell of the last line."""
-    start = 1
-    for index, crumb in enumerate(crumbs):
-        if start <= cell < start + len(crumb):
-            return index
-        start += len(crumb) + len(_BETWEEN_CRUMBS)
-    return None
 
 
 def tab_line(tab: str, pool: str, frame: Frame, width: int) -> Line:
     """The tabs of the page of a pool, each with its key, and the pool."""
     tabs: list[Span] = []
     for number, each in enumerate(PAGE_TABS, 1):
-        tabs += [
-            Span(f" {number}", Tone.DIM),
-            Span(f" {each} ", Tone.SORTED if each == tab else Tone.PLAIN),
-        ]
+        click = "" if each == tab else f"app.do('tab', {each!r})"
+        tone = Tone.SORTED if each == tab else Tone.PLAIN
+        tabs += [Span(f" {number}", Tone.DIM, click=click), Span(f" {each} ", tone, click=click)]
     room = width - line_width(line(*tabs)) - 2
     name = Span(cut_middle(pool, room, frame.glyphs.ellipsis), Tone.TITLE)
     return left_and_right(tabs, (name, " "), width)
-
-
-def tab_at(tab: str, cell: int) -> str | None:
-    """Which other tab is at this cell of that line."""
-    start = 0
-    for each in PAGE_TABS:
-        end = start + len(each) + 4
-        if start <= cell < end:
-            return None if each == tab else each
-        start = end
-    return None
-
-
-def rule_line(frame: Frame, width: int) -> Line:
-    """A horizontal line over the whole width."""
-    return line(Span(frame.glyphs.horizontal * width, Tone.BORDER))

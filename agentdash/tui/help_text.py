@@ -8,18 +8,18 @@ Panel and 6.9 kB in a VerticalScroll of Textual's.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import zip_longest
 from types import MappingProxyType
 from typing import Final, NamedTuple, TypeAlias
 
-from agentdash.tui import legend
 from agentdash.tui.actions import UserAction, key_name
-from agentdash.tui.commands import COMMANDS, Command
-from agentdash.tui.glyphs import UNICODE, Glyphs
-from agentdash.tui.legend import ROLE_LABELS
+from agentdash.tui.commands import COMMANDS
+from agentdash.tui.figures import UNICODE, Glyphs, as_words
 from agentdash.tui.lines import BLANK, Line, Span, Tone, fit, line, width_of, wrap
 from agentdash.tui.table import Column, Table
 from agentdash.tui.tables import views
-from agentdash.tui.words import as_words
+from agentdash.tui.view import ROLE_LABELS, PoolState
+from controller.model.decision import Bound, Gate
 from controller.model.snapshot import Role
 
 _Entry: TypeAlias = tuple[str, str]
@@ -44,6 +44,33 @@ _GROUP_ORDER: Final = (
     "bounds and gates",
 )
 
+BOUNDS: Final[Mapping[Bound | Gate, str]] = {
+    Bound.DEMAND: "the work itself",
+    Bound.MIN: "replicas.min",
+    Bound.MAX: "replicas.max",
+    Bound.SCHEDULE: "an open schedule",
+    Bound.PIN: "spares that an operator pinned",
+    Bound.BASELINE: "one replica for each tenant with work",
+    Bound.WARM: "configured spares",
+    Bound.PAUSE: "an operator's pause",
+    Bound.CAP: "an operator's max for a time",
+    Bound.NO_GROWTH: "an operator's hold on growth",
+    Bound.QUOTA: "the tenant's quota",
+    Bound.BUDGET: "the tenant's tokens per day",
+    Bound.COST: "USD per hour",
+    Bound.RATE: "a model's rate limit",
+    Bound.CAPACITY: "the room on the nodes",
+    Gate.BUSY: "only idle replicas go",
+    Gate.ROOM: "room is not free yet",
+    Gate.MINIMUM_RUNTIME: "replicas are too young to go",
+    Gate.FREEZE: "an operator's freeze",
+    Gate.BLIND: "a reading is missing",
+    Gate.WARM_UP: "the memory was lost; one window is observed first",
+    Gate.CONTESTED: "another writer keeps setting it back",
+    Gate.NOT_BECOMING_READY: "its pods do not become ready",
+    Gate.FOLLOWER: "another process writes",
+}
+
 
 def help_lines(
     actions: Iterable[UserAction],
@@ -58,8 +85,15 @@ def help_lines(
     each = min(_COLUMN_WIDTH, width)
     beside = max(width // max(each, 1), 1)
     groups = _groups(tuple(actions), glyphs, columns, off)
-    blocks = [_block(group, entries, each) for group, entries in groups if entries]
-    return _side_by_side(_into_columns(blocks, beside), each)
+    blocks = [
+        [
+            line(Span(fit(f" {group.upper()}", each), Tone.HEADING)),
+            *(row for name, text in entries for row in _entry_lines(name, text, each)),
+        ]
+        for group, entries in groups
+        if entries
+    ]
+    return _side_by_side(blocks, beside, each)
 
 
 def every_column() -> Mapping[str, str]:
@@ -90,44 +124,39 @@ def _groups(
 ) -> list[tuple[str, list[_Entry]]]:
     groups: dict[str, list[_Entry]] = {group: [] for group in _GROUP_ORDER}
     for action in actions:
-        groups[action.group].append((_keys(action), action.help.replace("→", glyphs.arrow)))
+        keys = " ".join(key_name(key) for key in action.keys)
+        groups[action.group].append((keys, action.help.replace("→", glyphs.arrow)))
     operates = any(action.changes for action in actions)
     if operates and off is not None:
         groups["operate"].append(("off", off))
     labels = (ROLE_LABELS[role] for role in Role)
     groups["roles"] = [(label.word, label.help) for label in labels]
-    groups["commands"] = [
-        (f":{command.name}", _about(command))
-        for command in COMMANDS
-        if command.listed and (operates or not command.operates)
-    ]
+    for command in COMMANDS:
+        about = command.help
+        if command.takes and (command.takes != "NAME" or command.choices):
+            about = f"{command.takes}: {about}"
+        elif command.aliases:
+            about += f" (:{command.aliases[0]})"
+        if command.listed and (operates or not command.operates):
+            groups["commands"].append((f":{command.name}", about))
     groups["columns"] = [
         (title.replace("→", glyphs.arrow), text.replace("→", glyphs.arrow))
         for title, text in columns.items()
     ]
-    groups["states"] = [
-        (f"{state.mark:<2} {state.word}", text) for state, text in legend.STATES.items()
+    groups["states"] = [(f"{state.mark:<2} {state.word}", state.help) for state in PoolState]
+    groups["marks"] = [
+        ("!!", "look now"),
+        ("!", "look soon"),
+        ("i", "for information"),
+        (glyphs.stale, "after a number: the last known one, not fresh"),
+        (glyphs.unknown, "nobody can know it now"),
+        (f"+{glyphs.unknown}", "after a sum: some pools are missing in it"),
+        (glyphs.none, "there is none"),
+        (f"{glyphs.up} {glyphs.down}", "the queue grows, shrinks; order of a column"),
+        (glyphs.arrow, "from, to"),
     ]
-    groups["marks"] = legend.marks(glyphs)
-    groups["bounds and gates"] = [(as_words(bound), text) for bound, text in legend.BOUNDS.items()]
+    groups["bounds and gates"] = [(as_words(bound), text) for bound, text in BOUNDS.items()]
     return list(groups.items())
-
-
-def _block(group: str, entries: Iterable[_Entry], width: int) -> list[Line]:
-    heading = line(Span(fit(f" {group.upper()}", width), Tone.HEADING))
-    return [heading, *(row for name, text in entries for row in _entry_lines(name, text, width))]
-
-
-def _about(command: Command) -> str:
-    if command.takes and (command.takes != "NAME" or command.choices):
-        return f"{command.takes}: {command.help}"
-    if not command.aliases:
-        return command.help
-    return f"{command.help} (:{command.aliases[0]})"
-
-
-def _keys(action: UserAction) -> str:
-    return " ".join(key_name(key) for key in action.keys)
 
 
 def _entry_lines(name: str, text: str, width: int) -> list[Line]:
@@ -146,28 +175,19 @@ def _entry_lines(name: str, text: str, width: int) -> list[Line]:
     return lines
 
 
-def _into_columns(blocks: Sequence[list[Line]], columns: int) -> list[list[Line]]:
+def _side_by_side(blocks: Sequence[list[Line]], beside: int, width: int) -> list[Line]:
     """The blocks in order, in columns of about equal height. A block is never split."""
-    share = -(-sum(len(block) + 1 for block in blocks) // columns)
-    found: list[list[Line]] = [[]]
+    share = -(-sum(len(block) + 1 for block in blocks) // beside)
+    columns: list[list[Line]] = [[]]
     for block in blocks:
-        if found[-1] and len(found[-1]) + len(block) > share + 2 and len(found) < columns:
-            found.append([])
-        found[-1] += [*block, BLANK]
-    return found
-
-
-def _side_by_side(columns: Sequence[list[Line]], width: int) -> list[Line]:
-    blank = line(" " * width)
-    height = max(len(column) for column in columns)
-    rows: list[Line] = []
-    for index in range(height):
-        spans: list[Span] = []
-        for column in columns:
-            row = column[index] if index < len(column) else blank
-            spans += (row if row.spans else blank).spans
-        rows.append(Line(tuple(spans)))
-    return rows
+        if columns[-1] and len(columns[-1]) + len(block) > share + 2 and len(columns) < beside:
+            columns.append([])
+        columns[-1] += [*block, BLANK]
+    blank = line(" " * width).spans
+    return [
+        Line(tuple(span for column in row for span in column.spans or blank))
+        for row in zip_longest(*columns, fillvalue=BLANK)
+    ]
 
 
 _Column = Column[HelpEntry]

@@ -33,11 +33,14 @@ class Tone(StrEnum):
 
 
 class Span(NamedTuple):
-    """A piece of text in one tone; `background` is the tone behind it, for example a cursor's."""
+    """A piece of text in one tone; `background` is the tone behind it, for example a cursor's. A
+    click on it runs the action `click`, where it has one.
+    """
 
     text: str
     tone: Tone = Tone.PLAIN
     background: Tone = Tone.PLAIN
+    click: str = ""
 
 
 class Line(NamedTuple):

@@ -1,5 +1,6 @@
 """Asking for something in the dashboard: the questions, the blast radius, the confirmation, the
-answer. A request is bound to what was under the cursor when the key was pressed, however rows move.
+answer. A request is bound to what was under the cursor when the key was pressed, however rows move,
+and so is what is done with a task.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from agentdash.operate import (
 from agentdash.tui.actions import operating_action
 from agentdash.tui.lines import Line, Span, Tone, cut, left_and_right, line, wrap
 from agentdash.tui.tables.log import LogRow, is_mine
+from agentdash.tui.tables.tasks import can_be_retried, is_open, state_word, task_lines
+from agentdash.tui.widgets.prompt import ASK, PromptUse
 from controller.model.intents import (
     IntentChange,
     IntentKey,
@@ -40,16 +43,20 @@ from controller.model.intents import (
     stands,
     until_words,
 )
+from controller.model.tasks import TaskRow
 
 if TYPE_CHECKING:
     from agentdash.tui.app import Dashboard
     from agentdash.tui.screens.base import ViewScreen
 
+CANCEL: Final = "cancel"
+RETRY: Final = "retry"
 UNDO_S: Final = 30.0
 _SHOW_WAITING_AFTER_S: Final = 0.2
 _YES: Final = "y"
 _MOST_LINES: Final = 6
 _LEFT: Final = "left: nothing was changed"
+_NOT_CONFIRMED: Final = "not confirmed: nothing was changed"
 _PAST: Final = "this is the past; :live goes back to now"
 _NOTHING_SEEN: Final = "no snapshot has come yet, so nothing is known of the fleet"
 _OLD: Final = "no news has come: what is shown may be old"
@@ -71,6 +78,7 @@ class Operations:
         self._app = app
         self._on_done = on_done
         self._operator = operator
+        self._use = PromptUse(ASK, self._entered, self._left, pressed=self._pressed)
         self._view: ViewScreen | None = None
         self._close()
 
@@ -78,6 +86,7 @@ class Operations:
         self._request: Request | None = None
         self._preview: Preview | None = None
         self._answers: asyncio.Queue[str | None] = asyncio.Queue()
+        self._task: tuple[str, TaskRow] | None = None
         self._label, self._advice, self._note = "", "", ""
         self._is_asking = self._is_writing = self._by_one_key = False
         view, self._view = self._view, None
@@ -85,16 +94,11 @@ class Operations:
             view.close_prompt()
 
     @property
-    def is_possible(self) -> bool:
-        """Whether this dashboard has keys to operate with, even if they are off now."""
-        return self._operator is not None
-
-    @property
     def refusal(self) -> str | None:
         """Why nothing can be asked for now. A request meets the present, which the past is not."""
         if self._operator is None:
             return None
-        if self._app.shows_the_past:
+        if self._app.frame.moment is not None:
             return _PAST
         off = self._operator.refusal()
         if off is None and self._app.frame.snapshot is None:
@@ -116,6 +120,47 @@ class Operations:
         except AnswerError as error:
             self._app.flash(str(error))
 
+    def act_on_task(self, act: str) -> None:
+        """Ask whether to `cancel` or `retry` the task under the cursor."""
+        row, off = self._app.view.row_under_cursor, self.refusal
+        if not isinstance(row, TaskRow):
+            self._app.flash(f"{act} is off: no task under the cursor")
+            return
+        if act == CANCEL and not is_open(row):
+            off = f"{row.id} has ended, as {state_word(row)}"
+        elif act == RETRY and not can_be_retried(row):
+            off = "only a dead or failed one is tried again"
+        if off is not None or self._operator is None:
+            self._app.flash(f"{act} is off: {off}")
+            return
+        self._close()
+        self._view, self._task = self._app.view, (act, row)
+        self._label, self._advice = f"{act} {cut(row.id, 40)}? y/N", " esc leaves"
+        self._is_asking = self._by_one_key = True
+        self._show(clear=True)
+        dialog = self._task_dialog(self._operator, act, row)
+        self._app.run_worker(dialog, group="operate", exclusive=True)
+
+    async def _task_dialog(self, operator: Operating, act: str, row: TaskRow) -> None:
+        if (await self._answers.get() or "").lower() != _YES:
+            self._end(_NOT_CONFIRMED, Tone.DIM)
+            return
+        self._close()
+        # not in this worker: the next dialog would end it
+        self._app.run_worker(self._act(operator, act, row), group="task act")
+
+    async def _act(self, operator: Operating, act: str, row: TaskRow) -> None:
+        why = f"by {operator.who}"
+        try:
+            said = await operator.of_tasks(
+                lambda desk: desk.cancel(row, why) if act == CANCEL else desk.retry(row)
+            )
+        except NotDoneError as error:
+            self._app.flash(str(error), seconds=UNDO_S)
+        else:
+            self._app.flash(said, Tone.OK, UNDO_S)
+            self._on_done()
+
     def by_command(
         self, verb: Verb, scope: Scope, words: Sequence[str], *, takes_back: bool
     ) -> None:
@@ -133,7 +178,7 @@ class Operations:
         """
         row = self._app.view.row_under_cursor
         change = row.change if isinstance(row, LogRow) else None
-        if not self.is_possible:
+        if not self._app.operates:
             self._app.flash("nothing can be asked for in this dashboard", Tone.DIM)
         elif change is not None and not is_mine(change, self._app.frame):
             self._app.flash("only your own changes that stand can be taken back")
@@ -152,7 +197,7 @@ class Operations:
     def _blank(self, verb: Verb, scope: Scope) -> Request:
         if verb.kind is not IntentKind.BUDGET:
             return Request(verb, scope)
-        tenants = () if self._app.snapshot is None else self._app.snapshot.tenants
+        tenants = () if self._app.frame.snapshot is None else self._app.frame.snapshot.tenants
         view = next((each for each in tenants if each.name == scope.tenant), None)
         if view is None or view.tokens is None:
             raise uncounted(scope.tenant)
@@ -175,33 +220,32 @@ class Operations:
 
     async def _dialog(self, operator: Operating, *, toggles: bool) -> None:
         try:
-            request = self._request or await self._last_change(operator)
+            request = self._request
+            if request is None:
+                changes = (await self._waited(operator.audit())).changes
+                change = last_of(changes, operator.who, self._app.now)
+                if change is None:
+                    raise NotDoneError("you have changed nothing that could be taken back")
+                self._request = request = _undoing(change)
             if request.asking is not None:
-                request = await self._filled(request, operator, toggles=toggles)
+                # what stands there is looked for while the person answers
+                request = replace(request, standing=await operator.find(request.key))
+                request = request.toggled() if toggles else request
+                self._question(request)
+            while request.asking is not None:
+                request = self._answered(request, await self._answers.get())
             change = await self._agreed(request, operator)
         except _LeftError as left:
             self._end(str(left), Tone.DIM)
         except NotDoneError as error:
             self._end(str(error), Tone.WARN)
         else:
-            self._done(change)
-
-    async def _last_change(self, operator: Operating) -> Request:
-        changes = (await self._waited(operator.audit())).changes
-        change = last_of(changes, operator.who, self._app.now)
-        if change is None:
-            raise NotDoneError("you have changed nothing that could be taken back")
-        self._request = _undoing(change)
-        return self._request
-
-    async def _filled(self, request: Request, operator: Operating, *, toggles: bool) -> Request:
-        """Ask until nothing is left to be asked. What stands there is looked for meanwhile."""
-        request = replace(request, standing=await operator.find(request.key))
-        request = request.toggled() if toggles else request
-        self._question(request)
-        while request.asking is not None:
-            request = self._answered(request, await self._answers.get())
-        return request
+            after, what = change.after, f"the {change.key.kind} is taken back"
+            if after is not None:
+                what = f"{asked_words(after)}, {until_words(after.until, self._app.now)}"
+            undo = "" if change.undoes is not None else "undo: u; "
+            self._end(f"done; {undo}{scope_name(change.key.scope)}: {what}", Tone.OK)
+            self._on_done()
 
     def _answered(self, request: Request, text: str | None) -> Request:
         """The request with one more answer; None goes back to the question before."""
@@ -239,21 +283,22 @@ class Operations:
         self._label = self._advice = ""
         self._is_asking = self._by_one_key = False
         self._show(clear=True)
-        waiting = self._app.set_timer(_SHOW_WAITING_AFTER_S, self._say_waiting)
+
+        def say_waiting() -> None:
+            self._advice = "asking …"
+            self._show()
+
+        waiting = self._app.set_timer(_SHOW_WAITING_AFTER_S, say_waiting)
         try:
             return await asked
         finally:
             waiting.stop()
 
-    def _say_waiting(self) -> None:
-        self._advice = "asking …"
-        self._show()
-
     async def _confirmation(self, request: Request, seen: Preview) -> None:
         """Return once the person agrees: by y for a pool or a tenant, by the fleet's name for all
         of it. Raises _LeftError.
         """
-        fleet = "" if self._app.snapshot is None else self._app.snapshot.fleet
+        fleet = "" if self._app.frame.snapshot is None else self._app.frame.snapshot.fleet
         of_fleet = reach_of(request.scope) is Reach.FLEET
         verb = "do it for" if request.takes_back or seen.replaces is None else "replace it for"
         self._label = f"{verb} {cut(confirmed_for(request.scope), 44)}? y/N"
@@ -268,7 +313,7 @@ class Operations:
             if of_fleet and text and text != fleet:
                 self._ask_again(text, f"that is not {fleet}; esc leaves")
             elif text != fleet if of_fleet else (text or "").lower() != _YES:
-                raise _LeftError("not confirmed: nothing was changed")
+                raise _LeftError(_NOT_CONFIRMED)
             elif self._app.view.is_too_small:
                 self._ask_again(text or "", "too small to read what is asked: enlarge the terminal")
             else:
@@ -276,12 +321,16 @@ class Operations:
 
     # -- what the person answers --------------------------------------------------------------
 
-    def answer(self, text: str, *, by_one_key: bool) -> None:
-        """The person has answered what the prompt asks. A line that was typed before the question
-        could be read is no answer to one that takes a key.
+    def _entered(self, text: str) -> None:
+        """A line that was typed before the question could be read is no answer to one that takes a
+        key.
         """
-        if self._is_asking and by_one_key is self._by_one_key:
+        if self._is_asking and not self._by_one_key:
             self._answers.put_nowait(text)
+
+    def _pressed(self, key: str) -> None:
+        if self._is_asking and self._by_one_key:
+            self._answers.put_nowait(key)
 
     def _ask_again(self, text: str, words: str) -> None:
         prompt = self._app.view.prompt
@@ -290,7 +339,7 @@ class Operations:
             prompt.input.value = text
             prompt.input.cursor_position = len(text)
 
-    def cancel(self, *, back: bool) -> None:
+    def _left(self, back: bool) -> None:
         """The person leaves; `back`: only the question, for the one before it."""
         if self._is_writing:
             self._app.view.prompt.note("it is being written already", Tone.WARN)
@@ -303,19 +352,11 @@ class Operations:
         """Another view opens: what is not confirmed is not asked for."""
         if self._view is not None and not self._is_writing:
             self._app.workers.cancel_group(self._app, "operate")
-            self._end(_LEFT, Tone.DIM)
+            self._end(_LEFT if self._task is None else _NOT_CONFIRMED, Tone.DIM)
 
     def _end(self, words: str, tone: Tone) -> None:
         self._close()
         self._app.flash(words, tone, None if tone is Tone.DIM else UNDO_S)
-
-    def _done(self, change: IntentChange) -> None:
-        after, what = change.after, f"the {change.key.kind} is taken back"
-        if after is not None:
-            what = f"{asked_words(after)}, {until_words(after.until, self._app.now)}"
-        undo = "" if change.undoes is not None else "undo: u; "
-        self._end(f"done; {undo}{scope_name(change.key.scope)}: {what}", Tone.OK)
-        self._on_done()
 
     # -- what is shown ------------------------------------------------------------------------
 
@@ -329,14 +370,19 @@ class Operations:
         if view is None:
             return
         height = len(self._lines(view.size.width, 0))
-        view.ask(self._lines, height, self._label, clear=clear, one_key=self._by_one_key)
+        one_key = self._by_one_key
+        view.ask(self._use, self._lines, height, self._label, clear=clear, one_key=one_key)
         view.prompt.note(self._advice)
 
     def _lines(self, width: int, height: int) -> list[Line]:
         del height
         request, now = self._request, self._app.now
         lines = [line(Span(" undo", Tone.TITLE))]
-        if request is not None and self._preview is not None:
+        if self._task is not None:
+            act, row = self._task
+            lines = [line(Span(f" {act} {row.id} of {row.pool}", Tone.TITLE))]
+            lines += task_lines(row, self._app.frame, width)
+        elif request is not None and self._preview is not None:
             lines = _text(self._note, width, Tone.WARN)
             for number, text in enumerate(statement(request, self._preview, undo="u")):
                 in_place = text.startswith("in place of")
@@ -349,7 +395,8 @@ class Operations:
             lines = [left_and_right(title, (Span("esc leaves ", Tone.DIM),), width)]
             if request.standing is not None:
                 lines += _text(stands(request.standing, now), width, Tone.WARN)
-        return [row._replace(background=Tone.CURSOR_BLUR) for row in lines][:_MOST_LINES]
+        most = _MOST_LINES if self._task is None else len(lines)
+        return [row._replace(background=Tone.CURSOR_BLUR) for row in lines][:most]
 
 
 def _undoing(change: IntentChange) -> Request:

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from agentdash.tui.header import banner_lines, header_lines
-from agentdash.tui.lines import Line, cut, fit, width_of
+from agentdash.tui.lines import cut, fit, width_of
 from agentdash.tui.table import PlacedColumn, PlainValue, Table, View, place_columns
 from agentdash.tui.view import Frame
 from controller.model.text import clean
@@ -36,11 +36,6 @@ class Sheet(NamedTuple):
 
     table: Table[Any]
     rows: Sequence[Any]
-
-    def only(self, keys: Sequence[str]) -> Sheet:
-        """The rows with these keys, in their order."""
-        rows = {self.table.key(row): row for row in self.rows}
-        return Sheet(self.table, [rows[key] for key in keys if key in rows])
 
 
 Sheets: TypeAlias = tuple[Sheet, ...]
@@ -74,7 +69,7 @@ def as_text(sheets: Sheets, frame: Frame, width: int | None = None) -> str:
     lines: list[str] = []
     if frame.snapshot is not None:
         above = (*header_lines(frame, room, 2), *banner_lines(frame, room))
-        lines = [_plain_text(each) for each in above]
+        lines = ["".join(span.text for span in each.spans) for each in above]
     for sheet in sheets:
         title = f" {sheet.table.title} [{len(sheet.rows)}]"
         title = title if width is None else cut(title, width, frame.glyphs.ellipsis)
@@ -165,39 +160,27 @@ def _cleaned(value: PlainValue) -> PlainValue:
 
 def _aligned(sheet: Sheet, frame: Frame, width: int | None) -> list[str]:
     """The headings and the rows of one table, cut to the width."""
+    ellipsis, columns = frame.glyphs.ellipsis, sheet.table.columns
     if not sheet.rows:
         text = "  " + clean(": ".join(span.text for span in sheet.table.nothing(frame)))
-        return [text if width is None else cut(text, width, frame.glyphs.ellipsis)]
-    placed = _placed(sheet, frame, width)
-    headings = [
-        fit(_title(each.column.title, frame), each.width, right=each.column.right)
-        for each in placed
-    ]
-    rows = [[_cell(each, row, frame) for each in placed] for row in sheet.rows]
-    return [f"  {' '.join(cells)}" for cells in (headings, *rows)]
-
-
-def _cell(placed: PlacedColumn[Any], row: Any, frame: Frame) -> str:
-    column = placed.column
-    text = column.span(row, frame).text
-    ellipsis = frame.glyphs.ellipsis
-    return fit(text, placed.width, right=column.right, name=column.names, ellipsis=ellipsis)
-
-
-def _placed(sheet: Sheet, frame: Frame, width: int | None) -> Sequence[PlacedColumn[Any]]:
-    columns = sheet.table.columns
+        return [text if width is None else cut(text, width, ellipsis)]
     longest = {
         column.title: max(width_of(clean(column.span(row, frame).text)) for row in sheet.rows)
         for column in columns
     }
+    placed = [PlacedColumn(each, max(longest[each.title], len(each.title))) for each in columns]
     if width is not None:
-        return place_columns(columns, width - 2, longest)
-    return [PlacedColumn(each, max(longest[each.title], len(each.title))) for each in columns]
+        placed = [*place_columns(columns, width - 2, longest)]
+    lines = [[fit(_title(c.title, frame), cells, right=c.right) for c, cells in placed]]
+    lines += [
+        [
+            fit(c.span(row, frame).text, cells, right=c.right, name=c.names, ellipsis=ellipsis)
+            for c, cells in placed
+        ]
+        for row in sheet.rows
+    ]
+    return [f"  {' '.join(cells)}" for cells in lines]
 
 
 def _title(title: str, frame: Frame) -> str:
     return title.replace("→", frame.glyphs.arrow)
-
-
-def _plain_text(row: Line) -> str:
-    return "".join(span.text for span in row.spans)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cache
 from types import MappingProxyType
 from typing import Any, Final, Generic, NamedTuple, TypeAlias, TypeVar
 
@@ -26,12 +27,35 @@ SortValue: TypeAlias = str | float | tuple[str | float, ...]
 NOTHING_LONGER: Final[Mapping[str, int]] = MappingProxyType({})
 
 
+@cache
+def part(path: str) -> Callable[..., Any]:
+    """Finds `tokens.cap` of a row; None where a step before the last is None."""
+    *steps, last = path.split(".")
+
+    def find(row: object, *_: object) -> object:
+        for each in steps:
+            row = None if row is None else getattr(row, each)
+        return None if row is None else getattr(row, last)
+
+    return find
+
+
+def never(row: object) -> bool:
+    """Of a measured value that is old only while no news comes at all."""
+    del row
+    return False
+
+
 @dataclass(frozen=True)
 class Column(Generic[R]):
     """One column.
 
-    - `legend` is what the help page says of it. `cell` is what it shows, by default its `value`.
-    - JSON and CSV have the `value` under `name`, and what `more` has under its names.
+    - `legend` is what the help page says of it.
+    - Its `value` is a function of the row or a path to it, `tokens.cap`; by default, the path is
+      its `name`. JSON and CSV have it under that name, and what `more` has under its names.
+    - It shows what `cell` gives, else the value as `text` writes it, in this `tone`; `-` where it
+      is not known, or `?` where it should be (`unknown`). Where a value is measured, `old` says
+      whether only the last known one can be shown: a `~` stands behind it.
     - It is sorted by `sort`, else by the value; None comes last in both directions. Shift and
       `letter` sort by it, `descending` first if that is set. What is `drawn` has no text: it is not
       sorted, printed plain or written as CSV.
@@ -44,10 +68,14 @@ class Column(Generic[R]):
     width: int
     legend: str
     name: str = ""
-    value: Callable[[R], PlainValue] | None = None
+    value: Callable[[R], PlainValue] | str = ""
     cell: Callable[[R, Frame], Span] | None = None
+    text: Callable[[Any], str] = str
+    tone: Tone | Callable[[R], Tone] = Tone.PLAIN
+    unknown: bool = False
+    old: Callable[[R], bool] | str = ""
     sort: Callable[[R], SortValue | None] | None = None
-    more: Mapping[str, Callable[[R, Frame], PlainValue]] = field(default_factory=dict)
+    more: Mapping[str, Callable[[R, Frame], PlainValue] | str] = field(default_factory=dict)
     rank: int = 0
     widest: int = 24
     fill: bool = False
@@ -61,31 +89,46 @@ class Column(Generic[R]):
         """What the column shows of a row."""
         if self.cell is not None:
             return self.cell(row, frame)
-        value = None if self.value is None else self.value(row)
-        return Span(frame.glyphs.none, Tone.DIM) if value is None else Span(str(value))
+        value = self._value(row)
+        if value is None and self.unknown:
+            return Span(frame.glyphs.unknown, Tone.WARN)
+        if value is None:
+            return Span(frame.glyphs.none, Tone.DIM)
+        tone = self.tone if isinstance(self.tone, Tone) else self.tone(row)
+        if self.old:
+            is_old = part(self.old) if isinstance(self.old, str) else self.old
+            if is_old(row) or frame.stale:
+                return Span(self.text(value) + frame.glyphs.stale, Tone.WARN)
+            tone = Tone.DIM if value == 0 else tone
+        return Span(self.text(value), tone)
+
+    def _value(self, row: R) -> PlainValue:
+        value = self.value or self.name
+        found: PlainValue = (part(value) if isinstance(value, str) else value)(row)
+        return found
 
     @property
     def sorts(self) -> bool:
         """Whether a table can be sorted by it."""
-        return not self.drawn and (self.sort is not None or self.value is not None)
+        return not self.drawn and (self.sort is not None or bool(self.name))
 
     def sort_key(self, row: R) -> SortValue | None:
         """What a row is sorted by; None comes last."""
         if self.sort is not None:
             return self.sort(row)
-        value = None if self.value is None else self.value(row)
+        value = self._value(row) if self.name else None
         return None if value is None or isinstance(value, list) else value
 
     def values(self, row: R, frame: Frame) -> dict[str, PlainValue]:
         """What JSON and CSV have of a row."""
-        own = {self.name: self.value(row)} if self.name and self.value is not None else {}
-        return own | {name: value(row, frame) for name, value in self.more.items()}
+        own = {self.name: self._value(row)} if self.name else {}
+        more = {n: part(each) if isinstance(each, str) else each for n, each in self.more.items()}
+        return own | {name: value(row, frame) for name, value in more.items()}
 
     @property
     def names_of_values(self) -> tuple[str, ...]:
         """The names of these values."""
-        own = (self.name,) if self.name and self.value is not None else ()
-        return (*own, *self.more)
+        return (*((self.name,) if self.name else ()), *self.more)
 
 
 class Sort(NamedTuple):
@@ -102,6 +145,10 @@ class PodRef(NamedTuple):
     name: str
 
 
+Opened: TypeAlias = ScaleEvent | Finding | IntentChange | TaskRow
+"""What can be shown in full."""
+
+
 class Opening(NamedTuple):
     """What opens with a row: a view by its name; of a `pool`, the page with this tab; or the `row`
     itself in full. `where` says which rows the view has, and `of` stands in its title.
@@ -111,7 +158,7 @@ class Opening(NamedTuple):
     pool: str = ""
     of: str = ""
     where: Callable[[Any], bool] | None = None
-    row: ScaleEvent | Finding | IntentChange | TaskRow | None = None
+    row: Opened | None = None
 
 
 def _opens_nothing(row: object, frame: Frame) -> Opening | None:
@@ -169,6 +216,20 @@ class Table(Generic[R]):
         return rows if self.sort is None else sort_rows(rows, self.columns, self.sort, self.key)
 
 
+class KeyScope(StrEnum):
+    """Where a key works: everywhere, above the overview, in every table, on the overview, on the
+    page of a pool, among the intents, or among the tasks.
+    """
+
+    GLOBAL = "global"
+    ABOVE = "above"
+    TABLE = "table"
+    OVERVIEW = "overview"
+    PAGE = "page"
+    INTENTS = "intents"
+    TASKS = "tasks"
+
+
 class Need(StrEnum):
     """What a view is made of, which is asked for where it is shown or printed."""
 
@@ -182,7 +243,7 @@ class Need(StrEnum):
 class View:
     """One view: its name and `aliases` in the command line, what it is, and its tables, the first
     with most room. `screen` is the view that the command opens, where that is another one. What is
-    not `listed` is an old name, or opens from a row.
+    not `listed` is an old name, or opens from a row. `scope`: the keys that work in it alone.
     """
 
     name: str
@@ -193,7 +254,7 @@ class View:
     needs: tuple[Need, ...] = (Need.SNAPSHOT,)
     listed: bool = True
     printed: bool = True
-    counts_seconds: bool = False
+    scope: KeyScope = KeyScope.ABOVE
 
 
 class PlacedColumn(NamedTuple, Generic[R]):

@@ -2,94 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib.resources import files
 from typing import Any, Final
 
 from textual.theme import Theme
 
 STYLE_SHEETS: Final = ("app.tcss", "overview.tcss", "why.tcss", "tables.tcss")
+# midnight is for bright rooms and weak screens: black, and nothing below 7 to 1; in colour-blind,
+# blue, grey, white, yellow and orange stay apart whichever cones are missing
+_COLOURS: Final = """
+                        agentdash  midnight   paper      colour-blind
+primary                 #56b4e9    #7cc7ff    #0a559e    #6aaeff
+secondary               #0072b2    #5a9fd4    #3b78b5    #3f7fd0
+warning                 #e69f00    #ffc24d    #7d4700    #ffe45c
+error                   #ff8a5c    #ff9a85    #ae1f14    #ff8a1f
+success                 #4fc9a4    #7be0a5    #12633a    #ffffff
+accent                  #f0e442    #fff27a    #6b3fa0    #ffffff
+foreground              #d6dbe1    #f4f6f8    #1d2329    #bcc4cd
+background              #10151c    #000000    #fbfaf6    #101318
+panel                   #1c2630    #1a1d21    #e9ecef    #20262e
+quiet                   #8795a3    #b3bcc6    #59626b    #939daa
+border-line             #3d4b59    #59636e    #a3acb5    #46515e
+cursor-background       #24435c    #123a5e    #d3e5f7    #2b3442
+cursor-background-blur  #1c2630    #22272d    #e6e9ec    #20262e
+alert-background        #4a2c12    #4a2a00    #fbe6c4    #3a3200
+"""
+# variables of the style sheets, not of Textual
+_OWN: Final = frozenset({"quiet", "border-line", "alert-background"})
 
 
-def _theme(name: str, *, dark: bool = True, **colours: Any) -> Theme:
-    own = ("quiet", "border_line", "cursor_background", "cursor_background_blur")
-    variables = {each.replace("_", "-"): colours.pop(each) for each in (*own, "alert_background")}
-    background = colours["background"]
-    return Theme(name=name, dark=dark, surface=background, variables=variables, **colours)
+def _themes() -> Iterator[Theme]:
+    names, *rows = (row.split() for row in _COLOURS.strip().splitlines())
+    for place, name in enumerate(names, 1):
+        colours: dict[str, Any] = {row[0]: row[place] for row in rows}
+        own = {each: colours.pop(each) for each in [*colours] if each in _OWN or "cursor" in each}
+        dark, surface = name != "paper", colours["background"]
+        yield Theme(name=name, dark=dark, surface=surface, variables=own, **colours)
 
 
-THEMES: Final = (
-    _theme(
-        "agentdash",
-        primary="#56b4e9",
-        secondary="#0072b2",
-        warning="#e69f00",
-        error="#ff8a5c",
-        success="#4fc9a4",
-        accent="#f0e442",
-        foreground="#d6dbe1",
-        background="#10151c",
-        panel="#1c2630",
-        quiet="#8795a3",
-        border_line="#3d4b59",
-        cursor_background="#24435c",
-        cursor_background_blur="#1c2630",
-        alert_background="#4a2c12",
-    ),
-    # for bright rooms and weak screens: black, and nothing below 7 to 1
-    _theme(
-        "midnight",
-        primary="#7cc7ff",
-        secondary="#5a9fd4",
-        warning="#ffc24d",
-        error="#ff9a85",
-        success="#7be0a5",
-        accent="#fff27a",
-        foreground="#f4f6f8",
-        background="#000000",
-        panel="#1a1d21",
-        quiet="#b3bcc6",
-        border_line="#59636e",
-        cursor_background="#123a5e",
-        cursor_background_blur="#22272d",
-        alert_background="#4a2a00",
-    ),
-    _theme(
-        "paper",
-        dark=False,
-        primary="#0a559e",
-        secondary="#3b78b5",
-        warning="#7d4700",
-        error="#ae1f14",
-        success="#12633a",
-        accent="#6b3fa0",
-        foreground="#1d2329",
-        background="#fbfaf6",
-        panel="#e9ecef",
-        quiet="#59626b",
-        border_line="#a3acb5",
-        cursor_background="#d3e5f7",
-        cursor_background_blur="#e6e9ec",
-        alert_background="#fbe6c4",
-    ),
-    # blue, grey, white, yellow and orange stay apart whichever cones are missing
-    _theme(
-        "colour-blind",
-        primary="#6aaeff",
-        secondary="#3f7fd0",
-        warning="#ffe45c",
-        error="#ff8a1f",
-        success="#ffffff",
-        accent="#ffffff",
-        foreground="#bcc4cd",
-        background="#101318",
-        panel="#20262e",
-        quiet="#939daa",
-        border_line="#46515e",
-        cursor_background="#2b3442",
-        cursor_background_blur="#20262e",
-        alert_background="#3a3200",
-    ),
-)
+THEMES: Final = tuple(_themes())
 """Two dark ones, one light, and one for people who see fewer colours; the first is the default."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from operator import is_
@@ -11,13 +11,12 @@ from typing import Final, NamedTuple
 from msgspec import structs
 
 from agentdash.foreseen import Ahead
-from agentdash.tui.glyphs import UNICODE, Glyphs
+from agentdash.tui.figures import UNICODE, Glyphs, as_words
 from agentdash.tui.lines import Tone
-from agentdash.tui.words import as_words
-from controller.model.decision import Code, Condition
+from controller.model.decision import Code
 from controller.model.intents import Audit, Scope
 from controller.model.observation import PodPhase, Pods, QueueDepth, Workload
-from controller.model.readings import Fresh, Reading, Stale, last_known
+from controller.model.readings import Stale, last_known
 from controller.model.snapshot import (
     History,
     Link,
@@ -25,6 +24,7 @@ from controller.model.snapshot import (
     PodLog,
     PoolView,
     Progress,
+    Role,
     Snapshot,
     condition_of,
 )
@@ -37,33 +37,35 @@ NO_HISTORY: Final = History()
 EVERYTHING: Final = Scope()
 
 
-class PoolState(Enum):
-    """The state of a pool in one word, the worst state first.
-
-    `mark` says without colour how bad it is. `rank` is the sort key of the column STATE.
+class State(NamedTuple):
+    """The state of a thing in one word; `mark` says without colour how bad it is, and it is sorted
+    by `rank`. `help` is what the help page says of it.
     """
 
-    BLIND = (Condition.BLIND, "!!", Tone.CRIT, 9)
-    CRASH = (Condition.CRASH, "!!", Tone.CRIT, 8)
-    ERROR = (Condition.ERROR, "!!", Tone.CRIT, 7)
-    STUCK = (Condition.STUCK, "!!", Tone.CRIT, 6)
-    STALE = (Condition.STALE, "~", Tone.WARN, 5)
-    HELD = (Condition.HELD, "!", Tone.WARN, 4)
-    FROZEN = (Condition.FROZEN, "!", Tone.WARN, 4)
-    PAUSED = (Condition.PAUSED, "!", Tone.WARN, 3)
-    CAPPED = (Condition.CAPPED, "!", Tone.WARN, 3)
-    UP = (Condition.UP, "", Tone.BUSY, 2)
-    DOWN = (Condition.DOWN, "", Tone.BUSY, 2)
-    PINNED = (Condition.PINNED, "", Tone.OK, 1)
-    OK = (Condition.OK, "", Tone.OK, 1)
-    ZERO = (Condition.ZERO, "", Tone.DIM, 0)
+    word: str
+    mark: str
+    tone: Tone
+    rank: int
+    help: str = ""
 
-    def __init__(self, condition: Condition, mark: str, tone: Tone, rank: int) -> None:
-        self.condition = condition
-        self.word = condition.value
-        self.mark = mark
-        self.tone = tone
-        self.rank = rank
+
+class PoolState(State, Enum):
+    """The state of a pool in one word, the worst state first: its `Condition` of the same name."""
+
+    BLIND = State("blind", "!!", Tone.CRIT, 9, "a reading is missing: nothing is lowered")
+    CRASH = State("crash", "!!", Tone.CRIT, 8, "pods crash")
+    ERROR = State("error", "!!", Tone.CRIT, 7, "the last write failed")
+    STUCK = State("stuck", "!!", Tone.CRIT, 6, "pods fit on no node")
+    STALE = State("stale", "~", Tone.WARN, 5, "a reading is old")
+    HELD = State("held", "!", Tone.WARN, 4, "a gate holds it")
+    FROZEN = State("frozen", "!", Tone.WARN, 4, "an operator's freeze; d says whose")
+    PAUSED = State("paused", "!", Tone.WARN, 3, "an operator's pause holds it; d says whose")
+    CAPPED = State("capped", "!", Tone.WARN, 3, "a ceiling keeps it below its work")
+    UP = State("up", "", Tone.BUSY, 2, "it grows")
+    DOWN = State("down", "", Tone.BUSY, 2, "it shrinks")
+    PINNED = State("pinned", "", Tone.OK, 1, "it has its pinned spares")
+    OK = State("ok", "", Tone.OK, 1, "it has what it should have")
+    ZERO = State("zero", "", Tone.DIM, 0, "at zero, without work")
 
     @property
     def trouble(self) -> int:
@@ -71,7 +73,20 @@ class PoolState(Enum):
         return {"!!": 2, "": 0}.get(self.mark, 1)
 
 
-_STATE_OF: Final = {state.condition: state for state in PoolState}
+class RoleLabel(NamedTuple):
+    """`access` is RW (reads and writes) or RO (only reads), `help` fits one entry of the help."""
+
+    access: str
+    word: str
+    help: str
+
+
+ROLE_LABELS: Final[Mapping[Role, RoleLabel]] = {
+    Role.ACTIVE: RoleLabel("RW", "ACTIVE", "writes; no lease is held"),
+    Role.LEADER: RoleLabel("RW", "LEADER", "writes; holds the lease"),
+    Role.FOLLOWER: RoleLabel("RO", "FOLLOWER", "waits for the lease"),
+    Role.READ_ONLY: RoleLabel("RO", "READ-ONLY", "plans, but never writes"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,38 +192,26 @@ def pool_row(
         return before
     seen = view.observation
     queue, workload = last_known(seen.queue), last_known(seen.workload)
+    shown = None if before is None else before.queue
+    trend, pressure = 0, None
+    demand = None if view.decision is None else view.decision.demand
+    if queue is not None and shown is not None:
+        trend = (queue.total > shown.total) - (queue.total < shown.total)
+    if demand is not None and workload is not None:
+        pressure = demand / max(workload.ready, 1)
     return PoolRow(
         key=view.key,
         view=view,
-        state=state_of(view),
+        state=PoolState[condition_of(view).name],
         queue=queue,
         queue_is_old=isinstance(seen.queue, Stale),
         workload=workload,
         workload_is_old=isinstance(seen.workload, Stale),
         pods=last_known(seen.pods),
-        pressure=pressure_of(view),
-        trend=_trend(queue, None if before is None else before.queue),
+        pressure=pressure,
+        trend=trend,
         history=history,
     )
-
-
-def pressure_of(view: PoolView) -> float | None:
-    """Demand divided by ready replicas, at least one; None if either is not known."""
-    workload = last_known(view.observation.workload)
-    if view.decision is None or view.decision.demand is None or workload is None:
-        return None
-    return view.decision.demand / max(workload.ready, 1)
-
-
-def state_of(view: PoolView) -> PoolState:
-    """The worst state that applies to the pool."""
-    return _STATE_OF[condition_of(view)]
-
-
-def _trend(queue: QueueDepth | None, before: QueueDepth | None) -> int:
-    if queue is None or before is None:
-        return 0
-    return (queue.total > before.total) - (queue.total < before.total)
 
 
 class Totals(NamedTuple):
@@ -431,10 +434,3 @@ PHASE_ORDER: Final = (
     PodPhase.TERMINATING,
     PodPhase.READY,
 )
-
-
-def freshness(reading: Reading[QueueDepth] | Reading[Workload] | Reading[Pods]) -> str:
-    """`fresh`, `stale` or `absent`."""
-    if isinstance(reading, Fresh):
-        return "fresh"
-    return "stale" if isinstance(reading, Stale) else "absent"

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from agentdash.tui.actions import PAGE_TABS
 from agentdash.tui.screens.base import ViewScreen
-from agentdash.tui.screens.overview import OverviewScreen
-from agentdash.tui.screens.panels import DetailScreen, HelpScreen, HistoryScreen
-from agentdash.tui.screens.table_screen import IntentsScreen, TableScreen, TasksScreen
+from agentdash.tui.screens.views import (
+    OverviewScreen,
+    PanelScreen,
+    TableScreen,
+    keys_of,
+    row_in_full,
+)
 from agentdash.tui.screens.why import WhyScreen
 from agentdash.tui.table import Opening
 from agentdash.tui.tables import views
@@ -16,35 +21,8 @@ from controller.model.intents import Scope
 
 if TYPE_CHECKING:
     from agentdash.tui.app import Dashboard
-    from agentdash.tui.widgets.live_table import LiveTable
 
 _NOTHING: Final = "nothing to open here"
-
-
-def _new_view(name: str) -> ViewScreen:
-    match name:
-        case "help":
-            return HelpScreen()
-        case "detail":
-            return DetailScreen()
-        case "history":
-            return HistoryScreen()
-        case "intents":
-            return IntentsScreen(views()[name])
-        case "tasks":
-            return TasksScreen(views()[name])
-    return TableScreen(views()[name])
-
-
-def _new_tab(tab: str) -> ViewScreen:
-    match tab:
-        case "why":
-            return WhyScreen()
-        case "history":
-            return HistoryScreen(tab=tab)
-        case "tasks":
-            return TasksScreen(views()[tab], tab=tab)
-    return TableScreen(views()[tab], tab=tab)
 
 
 class ViewStack:
@@ -54,32 +32,31 @@ class ViewStack:
 
     def __init__(self, app: Dashboard) -> None:
         self._app = app
-        self.overview = OverviewScreen()
-        self._screens: dict[str, ViewScreen] = {}
-        self._tabs: dict[str, ViewScreen] = {}
-        self._know(self.overview)
+        self.overview = OverviewScreen(keys=app.keys)
+        self.overview.operates = app.operates
+        self._screens: dict[str, ViewScreen] = {"overview": self.overview}
 
-    def _know(self, screen: ViewScreen) -> None:
-        screen.use_keys(self._app.keys)
-        screen.operates = self._app.operates
+    def view(self, name: str, *, tab: str = "") -> ViewScreen:
+        """The view of this name; or this tab of the page of a pool."""
+        place = f"pool {tab}" if tab else name
+        if place not in self._screens:
+            keys = self._app.keys
+            screen: ViewScreen
+            if tab == "why":
+                screen = WhyScreen(keys=keys)
+            elif name in {"help", "detail", "history"}:
+                screen = PanelScreen(name, tab=tab, keys=keys)
+            else:
+                screen = TableScreen(views()[name], tab=tab, keys=keys)
+            screen.operates = self._app.operates
+            self._screens[place] = screen
+            self._app.install_screen(screen, place)
+        return self._screens[place]
 
-    def view(self, name: str) -> ViewScreen:
-        """The view of this name."""
-        if name == self.overview.VIEW:
-            return self.overview
-        if name not in self._screens:
-            self._screens[name] = _new_view(name)
-            self._know(self._screens[name])
-            self._app.install_screen(self._screens[name], name)
-        return self._screens[name]
-
-    def tab(self, tab: str) -> ViewScreen:
-        """This tab of the page of a pool."""
-        if tab not in self._tabs:
-            self._tabs[tab] = _new_tab(tab)
-            self._know(self._tabs[tab])
-            self._app.install_screen(self._tabs[tab], f"pool {tab}")
-        return self._tabs[tab]
+    def _panel(self, name: str) -> PanelScreen:
+        screen = self.view(name)
+        assert isinstance(screen, PanelScreen)  # noqa: S101 - by its name
+        return screen
 
     @property
     def stack(self) -> list[ViewScreen]:
@@ -95,7 +72,7 @@ class ViewStack:
         """Show this view: go back to it if it is on the stack, else put it on top. One tab of a
         pool's page is on the stack.
         """
-        self._app.leave_question()
+        self._app.operations.leave()
         # in one frame: a view has no text before it is drawn
         with self._app.batch_update():
             if screen in self.stack:
@@ -118,12 +95,6 @@ class ViewStack:
             self._app.draw()
         return True
 
-    async def go_to_crumb(self, index: int) -> None:
-        """Go back to this view of the path."""
-        stack = self.stack
-        if index < len(stack):
-            await self.go_to(stack[index])
-
     async def show(self, name: str) -> None:
         """Show the whole view of this name above the overview, whatever was above it."""
         screen = self.view(name)
@@ -137,16 +108,17 @@ class ViewStack:
         """Show the keys of the view that is shown; `refusal`: why those that change something are
         off.
         """
-        screen = self.view("help")
-        if self.top is not screen and isinstance(screen, HelpScreen):
-            screen.explain(self.top, refusal)
+        screen, top = self._panel("help"), self.top
+        if top is not screen:
+            screen.show(keys_of(top.VIEW, top.actions, top.columns, refusal))
         await self.go_to(screen)
 
     async def show_page(self, pool: str, tab: str = PAGE_TABS[0]) -> None:
         """Show this tab of the page of a pool."""
-        for each in (self.tab(tab), *self._tabs.values()):
-            each.pool = pool
-        await self.go_to(self.tab(tab))
+        screen = self.view(tab, tab=tab)
+        for each in self._screens.values():
+            each.pool = pool if each.tab else ""
+        await self.go_to(screen)
 
     async def turn(self, steps: int) -> None:
         """Show another tab of the page that is shown, so many further on."""
@@ -160,16 +132,15 @@ class ViewStack:
         goes back.
         """
         view = self.top
-        if isinstance(view, HistoryScreen) and view.tab:
+        if view.tab == "history":
             await self.show_page(view.pool)
-        elif isinstance(view, HistoryScreen):
+        elif view.VIEW == "history":
             await self.go_back()
         elif view.subject:
             await self.show_page(view.subject, "history")
         else:
-            screen = self.view("history")
-            if isinstance(screen, HistoryScreen):
-                screen.show_of(view.scope_under_cursor or Scope())
+            screen = self._panel("history")
+            screen.show_history(view.scope_under_cursor or Scope())
             await self.go_to(screen)
 
     async def zoom(self) -> None:
@@ -183,30 +154,20 @@ class ViewStack:
         if key is not None and (zoomed := self.top.filtered) is not None:
             zoomed.select(key)
 
-    async def open_row(self, message: LiveTable.RowOpened) -> None:
-        """Open a row, as its table says."""
-        opening = message.table.spec.opens(message.row, self._app.frame)
-        await self.open(opening)
-
     async def open(self, opening: Opening | None) -> None:
         """Open a view, the page of a pool, or a row in full."""
         if opening is None:
             self._app.flash(_NOTHING)
         elif opening.row is not None:
-            screen = self.view("detail")
-            if isinstance(screen, DetailScreen):
-                screen.open(opening.row, opening.pool)
-            await self.go_to(screen)
+            panel = self._panel("detail")
+            panel.show(partial(row_in_full, opening.row), opening.row, opening.pool)
+            await self.go_to(panel)
+        elif opening.pool and self._app.frame.row(opening.pool) is None:
+            self._app.flash(f"{opening.pool} is no pool of this snapshot")
         elif opening.pool:
-            await self._open_page(opening)
+            await self.show_page(opening.pool, opening.view)
         else:
             screen = self.view(opening.view)
             if isinstance(screen, TableScreen):
                 screen.show_only(opening)
             await self.go_to(screen)
-
-    async def _open_page(self, opening: Opening) -> None:
-        if self._app.frame.row(opening.pool) is None:
-            self._app.flash(f"{opening.pool} is no pool of this snapshot")
-            return
-        await self.show_page(opening.pool, opening.view)

@@ -15,17 +15,8 @@ from operator import is_not
 from typing import Any, Final, NamedTuple
 
 from agentdash.tui import figures
-from agentdash.tui.glyphs import Glyphs
-from agentdash.tui.view import (
-    EVERYTHING,
-    OWN_FIRST_SNAPSHOT,
-    Frame,
-    ShownMoment,
-    is_newer,
-    of_scope,
-    pool_rows,
-    totals,
-)
+from agentdash.tui.figures import Glyphs
+from agentdash.tui.view import EVERYTHING, Frame, ShownMoment, is_newer, of_scope, pool_rows, totals
 from controller.model.intents import Scope
 from controller.model.snapshot import Snapshot
 from controller.model.text import quote
@@ -148,28 +139,13 @@ class ViewState:
     """Takes snapshots, ignores older ones, and keeps the frame that the screens are drawn from.
 
     With a `journal` it shows the moments of that, from its end; without one, those that it took.
-    `resume_key` ends a still picture, `top_key` goes to the first row. `waits_for` brings the first
-    snapshot.
+    What else is given are fields of its frames.
     """
 
     def __init__(
-        self,
-        started_at: float,
-        glyphs: Glyphs,
-        journal: Past | None = None,
-        *,
-        resume_key: str = ".",
-        top_key: str = "g",
-        waits_for: str = OWN_FIRST_SNAPSHOT,
+        self, started_at: float, glyphs: Glyphs, journal: Past | None = None, **of_frame: Any
     ) -> None:
-        self.frame = Frame(
-            started_at,
-            started_at,
-            glyphs=glyphs,
-            resume_key=resume_key,
-            top_key=top_key,
-            waits_for=waits_for,
-        )
+        self.frame = Frame(started_at, started_at, glyphs=glyphs, **of_frame)
         self._newest: Snapshot | None = None
         self._whole: Snapshot | None = None
         self._told_notes = 0
@@ -238,11 +214,8 @@ class ViewState:
         if start is None:
             start = (self._past.at(shown.at) or last).place
         is_back = step in {Step.BACK, Step.MINUTE_BACK}
-        moment: PastMoment | None = None
-        if step is Step.MINUTE_BACK:
-            moment = self._past.at(shown.at - _MINUTE_S)
-        elif step is Step.MINUTE_ON:
-            moment = self._past.at(shown.at + _MINUTE_S)
+        minutes = {Step.MINUTE_BACK: -_MINUTE_S, Step.MINUTE_ON: _MINUTE_S}.get(step)
+        moment = None if minutes is None else self._past.at(shown.at + minutes)
         if moment is None or (moment.place >= start if is_back else moment.place <= start):
             moment = self._past.before(start) if is_back else self._past.after(start)
         if moment is None:

@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from agentdash.output import by_default, note, tell, waiting_for_nats
-from agentdash.tui.actions import ACTIONS
+from agentdash.tui.actions import ACTIONS, Keymap
 from agentdash.tui.commands import OnceView, UnknownCommandError, scope_named
-from agentdash.tui.glyphs import ASCII, UNICODE
+from agentdash.tui.figures import ASCII, UNICODE
 from agentdash.tui.help_text import HELP, help_entries
-from agentdash.tui.keymap import Keymap
 from agentdash.tui.names import HELP_VIEW
 from agentdash.tui.sheets import Sheet, SheetForm, Sheets, sheets_of, written
 from agentdash.tui.table import Need

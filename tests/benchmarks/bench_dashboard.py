@@ -44,7 +44,7 @@ Bare().run()
 DASHBOARD = """
 import threading, time
 from msgspec.structs import replace
-from agentdash.tui.run import run_dashboard
+from agentdash.tui.app import run_dashboard
 from tui import scenarios
 
 first = scenarios.many_pools({pools}, 1, changed={changed}, at=time.time())

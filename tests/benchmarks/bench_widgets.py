@@ -26,7 +26,7 @@ from textual.widgets import DataTable, Footer, Header, Sparkline, Static
 from agentdash.tui.actions import ACTIONS
 from agentdash.tui.app import stylesheet
 from agentdash.tui.charts import sparkline
-from agentdash.tui.glyphs import UNICODE
+from agentdash.tui.figures import UNICODE
 from agentdash.tui.header import header_lines, hint_line
 from agentdash.tui.help_text import help_lines
 from agentdash.tui.lines import Line, Span, Tone, line
@@ -35,9 +35,8 @@ from agentdash.tui.terminal_diff import TerminalApp
 from agentdash.tui.theme import THEMES
 from agentdash.tui.view import Frame
 from agentdash.tui.view_state import ViewState
-from agentdash.tui.widgets.lines_widget import LinesWidget
+from agentdash.tui.widgets.lines_widget import LinesWidget, Panel
 from agentdash.tui.widgets.live_table import LiveTable
-from agentdash.tui.widgets.panel import Panel
 from support.measure import report
 from tui import scenarios
 from tui.recording import recorded
@@ -201,7 +200,7 @@ async def test_a_cursor_that_moves() -> None:
     def ours() -> tuple[Sequence[Widget], Step]:
         [table], fill = our_table()
         assert isinstance(table, LiveTable)
-        return [table], lambda number: table.action_down() if number else fill(0)
+        return [table], lambda number: table.action_do("down") if number else fill(0)
 
     def own() -> tuple[Sequence[Widget], Step]:
         [table], fill = own_table()

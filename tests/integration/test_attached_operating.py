@@ -85,7 +85,7 @@ class Laptop:
             await self.pilot.press(key)
 
     async def confirming(self) -> None:
-        await until(lambda: self.app.view.prompt.input.takes_one_key)
+        await until(lambda: self.app.view.prompt.input.one_key_since is not None)
 
     @property
     def effect(self) -> Effect | Estimate:

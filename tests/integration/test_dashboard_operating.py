@@ -71,7 +71,7 @@ class Seat(NamedTuple):
         return self.app._flash.text
 
     async def confirming(self) -> None:
-        await until(lambda: self.app.view.prompt.input.takes_one_key)
+        await until(lambda: self.app.view.prompt.input.one_key_since is not None)
 
 
 @pytest.fixture

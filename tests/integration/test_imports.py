@@ -96,7 +96,7 @@ async def test_the_daemon_loads_no_screen(tmp_path: Path) -> None:
 
 
 def test_the_first_frame_is_drawn_before_the_clients_are_loaded() -> None:
-    probe = PROBE.partition("from agentdash.cli")[0] + "import agentdash.launch, agentdash.tui.run"
+    probe = PROBE.partition("from agentdash.cli")[0] + "import agentdash.launch, agentdash.tui.app"
     ended = subprocess.run(
         [sys.executable, "-c", probe], capture_output=True, text=True, check=True
     )

@@ -115,7 +115,7 @@ async def test_who_attaches_after_a_kill_sees_what_the_controller_saw_and_that_i
 
     try:
         async with app.run_test(size=(120, 36)) as pilot:
-            await until(lambda: app.snapshot is not None)
+            await until(lambda: app.frame.snapshot is not None)
             await pilot.pause()
             text = shown()
             assert f"PAST  no controller runs; this is what {kept.process} saw at " in text
@@ -127,7 +127,9 @@ async def test_who_attaches_after_a_kill_sees_what_the_controller_saw_and_that_i
             await until(lambda: operator.refusal() is None)
             # the next controller is shown as soon as it publishes
             async with daemon(place.fleet, place.kubeconfig) as running:
-                await until(lambda: app.snapshot is not None and not app.snapshot.recalled)
+                await until(
+                    lambda: app.frame.snapshot is not None and not app.frame.snapshot.recalled
+                )
                 await pilot.pause()
                 assert f"/{running.process.pid}" in shown()
                 await until(lambda: "PAST" not in shown())

@@ -6,21 +6,14 @@ The rules are those of the screen: a confirmation counts only while it can be re
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from typing import Final, TypeAlias
 
 from hypothesis import strategies as st
 from textual.command import CommandPalette
-from textual.events import (
-    MouseDown,
-    MouseMove,
-    MouseScrollDown,
-    MouseScrollUp,
-    MouseUp,
-    Paste,
-)
+from textual.events import MouseDown, MouseMove, MouseScrollDown, MouseScrollUp, MouseUp, Paste
 from textual.pilot import Pilot
 
 from agentdash.tui.actions import ACTIONS
@@ -196,8 +189,8 @@ HISTORIES: Final = st.lists(_STEPS, min_size=6, max_size=16).map(
 class Unsuspended(Dashboard):
     """Its process is the test's, which must not be stopped."""
 
-    def action_suspend(self) -> None:
-        self.flash("suspended")
+    def does(self) -> Mapping[str, Callable[..., object]]:
+        return {**super().does(), "suspend": lambda: self.flash("suspended")}
 
 
 class Watched:

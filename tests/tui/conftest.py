@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from pytest_textual_snapshot import SVGImageExtension
 from syrupy.assertion import SnapshotAssertion
 from syrupy.location import PyTestLocation
+from textual._context import active_app
 from textual.app import App
 from textual.pilot import Pilot
 
@@ -44,9 +46,7 @@ class FlatScreenshots(SVGImageExtension):
 
 @pytest.fixture
 def picture(
-    snapshot: SnapshotAssertion,
-    request: pytest.FixtureRequest,
-    monkeypatch: pytest.MonkeyPatch,
+    snapshot: SnapshotAssertion, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., bool]:
     """`snap_compare` with the pictures in `screenshots/`."""
     monkeypatch.setattr("pytest_textual_snapshot.SVGImageExtension", FlatScreenshots)
@@ -73,3 +73,33 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Remove the colour and animation settings of the person who runs the tests."""
     for name in ("NO_COLOR", "COLORTERM", "TEXTUAL_ANIMATIONS", "TEXTUAL_FPS", "TEXTUAL_THEME"):
         monkeypatch.delenv(name, raising=False)
+
+
+async def until_quiet(min_sleep: float = 0.0, max_sleep: float = 1.0) -> None:
+    """Wait until no task can go on. Textual waits until the process has used no processor for a
+    while, which takes long on a busy machine.
+    """
+    del min_sleep, max_sleep
+    loop, app = asyncio.get_running_loop(), active_app.get(None)
+    quiet = 0
+    while quiet < 3:
+        # a change of size waits for a timer
+        resizes = app is not None and app._resize_event is not None
+        await asyncio.sleep(0.01 if resizes else 0)
+        quiet = 0 if resizes or loop._ready else quiet + 1
+        if quiet == 2 and app is not None and app.is_running and app.screen_stack:
+            app.screen._on_timer_update()  # paint now, not at the next frame
+
+
+@pytest.fixture(autouse=True)
+def no_idling(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test goes on as soon as its dashboard has nothing left to do."""
+
+    async def wait_for_screen(pilot: Pilot[None], timeout: float = 30.0) -> bool:  # noqa: ASYNC109
+        await until_quiet()
+        return pilot.app._exception is None
+
+    for module in ("app", "pilot"):
+        monkeypatch.setattr(f"textual.{module}.wait_for_idle", until_quiet)
+    # it would wait for widgets that are removed meanwhile
+    monkeypatch.setattr(Pilot, "_wait_for_screen", wait_for_screen)

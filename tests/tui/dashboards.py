@@ -9,8 +9,8 @@ from textual.app import App
 from textual.screen import Screen
 
 from agentdash.operate import Operating
+from agentdash.tui.actions import DEFAULT_KEYS, Keymap
 from agentdash.tui.app import Dashboard
-from agentdash.tui.keymap import DEFAULT_KEYS, Keymap
 from controller.ports import Past
 from tui import scenarios
 

@@ -383,10 +383,7 @@ def held(view: PoolView) -> PoolView:
     assert view.decision is not None
     reason = Reason(code=Code.PAUSED, value=0, numbers={"who": "mara", "reason": "OPS-881 loop"})
     decision = replace(
-        view.decision,
-        target=0,
-        bound=Bound.PAUSE,
-        reasons=(*view.decision.reasons, reason),
+        view.decision, target=0, bound=Bound.PAUSE, reasons=(*view.decision.reasons, reason)
     )
     return replace(view, decision=decision)
 

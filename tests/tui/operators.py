@@ -193,13 +193,7 @@ def some_changes() -> list[IntentChange]:
             expired=True,
         ),
         IntentChange(
-            revision=15,
-            at=NOW - 600,
-            key=pin.key,
-            who=ME,
-            before=more,
-            after=pin,
-            why=pin.why,
+            revision=15, at=NOW - 600, key=pin.key, who=ME, before=more, after=pin, why=pin.why
         ),
         IntentChange(
             revision=16, at=NOW - 360, key=pause.key, who=MARA, after=pause, why=pause.why

@@ -7,7 +7,7 @@ from threading import Thread
 
 from msgspec.structs import replace
 
-from agentdash.tui.run import run_dashboard
+from agentdash.tui.app import run_dashboard
 from controller.model.ids import PoolKey
 from controller.model.observation import QueueDepth
 from controller.model.readings import Fresh

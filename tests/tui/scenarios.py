@@ -462,9 +462,7 @@ def events() -> tuple[ScaleEvent, ...]:
             52,
             Bound.DEMAND,
             reason=Reason(
-                code=Code.STABILIZED_DOWN,
-                value=52,
-                numbers={"window_s": 300.0, "until": NOW + 212},
+                code=Code.STABILIZED_DOWN, value=52, numbers={"window_s": 300.0, "until": NOW + 212}
             ),
         ),
         event(

@@ -13,7 +13,7 @@ from controller.model.snapshot import Snapshot
 from controller.ports import Past
 from tui import scenarios
 from tui.dashboards import dashboard
-from tui.plain import press
+from tui.plain import press, screen_lines
 
 
 class Session:
@@ -65,6 +65,22 @@ class Session:
         await self.pilot.pause()
         while not any(line.size for line in self.app.view.query("#header, #too-small")):
             await self.pilot.pause()
+
+    async def command(self, text: str) -> None:
+        await self.type(f":{text}")
+        await self.keys("enter")
+
+    @property
+    def screen(self) -> str:
+        """All of it."""
+        return "\n".join(screen_lines(self.app))
+
+    @property
+    def table(self) -> tuple[str, ...]:
+        """The keys of the rows that the view shows."""
+        table = self.app.view.filtered
+        assert table is not None
+        return table.visible_keys
 
     def text(self, selector: str) -> str:
         widget = self.app.view.query_one(selector, LinesWidget)

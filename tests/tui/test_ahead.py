@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
+import pytest
 from msgspec.structs import replace
 
 from agentdash.foreseen import Ahead
@@ -16,7 +15,6 @@ from tui.plain import press, screen_lines, typed
 NOW = scenarios.NOW
 POOL, GROWS = "globex/research", "acme/browser-gpu"
 WITHOUT = ("without the budget: 6 (bound by max)", "without max: 4")
-Picture = Callable[..., bool]
 
 
 def asked(ahead: Ahead) -> FakeOperator:
@@ -35,32 +33,26 @@ async def why(operator: FakeOperator | None, *keys: str, pool: str = POOL) -> st
         return "\n".join(screen_lines(app))
 
 
-async def test_the_next_change_and_the_size_without_each_rule_are_told() -> None:
-    operator = asked(Ahead(WITHOUT, "3 → 1", NOW + 42, "stabilised downwards"))
-    text = await why(operator)
-    assert operator.looked_ahead == [POOL]
-    assert "3→1 in 42s (stabilised downwards ends)" in text.replace(" → ", "→")
-    assert all(each in text for each in WITHOUT)
+SHIFTED = "3 replicas are not ready yet; they start one after the other"
+TOLD = [
+    (Ahead(WITHOUT, "3 → 1", NOW + 42, "stabilised downwards"), POOL,
+     ("3→1 in 42s (stabilised downwards ends)", *WITHOUT)),
+    (Ahead((), "0 → 4", NOW + 43_200, "budget spent"), POOL, ("at 00:04Z (budget spent ends)",)),
+    (Ahead(starting=SHIFTED), POOL, (SHIFTED,)),
+    (Ahead(), POOL, ("no change foreseen while the work and the limits stay as they are",)),
+    (Ahead(), GROWS, ("15→20 now",)),
+]  # fmt: skip
 
 
-async def test_a_change_hours_away_is_told_by_the_clock() -> None:
-    text = await why(asked(Ahead((), "0 → 4", NOW + 43_200, "budget spent")))
-    assert "at 00:04Z (budget spent ends)" in text
-
-
-async def test_replicas_that_start_are_told_with_their_time() -> None:
-    words = "3 replicas are not ready yet; they start one after the other"
-    assert words in await why(asked(Ahead(starting=words)))
-    assert "not ready yet" not in await why(asked(Ahead()))
-
-
-async def test_a_pool_that_does_not_change_says_so() -> None:
-    text = await why(asked(Ahead()))
-    assert "no change foreseen while the work and the limits stay as they are" in text
-
-
-async def test_a_pool_that_changes_in_this_tick_says_now() -> None:
-    assert "15→20 now" in await why(asked(Ahead()), pool=GROWS)
+@pytest.mark.parametrize(("ahead", "pool", "told"), TOLD)
+async def test_the_next_change_its_time_and_the_size_without_each_rule_are_told(
+    ahead: Ahead, pool: str, told: tuple[str, ...]
+) -> None:
+    operator = asked(ahead)
+    text = (await why(operator, pool=pool)).replace(" → ", "→")
+    assert operator.looked_ahead == [pool]
+    assert all(each in text for each in told)
+    assert ("not ready yet" in text) is bool(ahead.starting)
 
 
 async def test_where_nobody_can_say_it_the_reason_is_told() -> None:
@@ -104,8 +96,3 @@ async def test_it_is_asked_again_for_another_decision_but_not_in_every_tick() ->
         await pilot.pause()
         await app.workers.wait_for_complete()
         assert len(operator.looked_ahead) == 2
-
-
-def _app() -> object:
-    ahead = Ahead(("without max: 95",), "88 → 60", NOW + 42, "held blind")
-    return dashboard(scenarios.FakeFeed(fleet_scenarios.burst()), operator=asked(ahead))

@@ -46,7 +46,7 @@ async def do_all(running: Watched, steps: Sequence[Step]) -> None:
 
 # an example takes a second, so failing ones are not made shorter: the assertion names the step
 @pytest.mark.timeout(400)
-@settings(max_examples=12, phases=(Phase.explicit, Phase.reuse, Phase.generate))
+@settings(max_examples=8, phases=(Phase.explicit, Phase.reuse, Phase.generate))
 @given(
     scenario=st.sampled_from(sorted(SCENARIOS)),
     effect=st.sampled_from(sorted(EFFECTS)),

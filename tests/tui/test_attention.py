@@ -66,8 +66,3 @@ async def test_a_tenants_finding_opens_the_pools_of_that_tenant_only() -> None:
         pools = running.app.view.table.visible_keys
         assert pools
         assert all(key.startswith("globex/") for key in pools)
-
-
-def same(picture: Picture, snapshot: Snapshot, size: tuple[int, int], *keys: str) -> bool:
-    app = dashboard(scenarios.FakeFeed(snapshot))
-    return picture(app, press=[*typed(":att"), "enter", *keys], terminal_size=size)

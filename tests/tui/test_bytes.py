@@ -61,10 +61,7 @@ async def test_a_view_that_is_drawn_again_without_a_change_writes_nothing() -> N
         assert len(recording.read()) > 1_000
 
 
-@pytest.mark.parametrize(
-    ("keys", "budget"),
-    [(("j",), 1_500), (("d",), 15_000)],
-)
+@pytest.mark.parametrize(("keys", "budget"), [(("j",), 1_500), (("d",), 15_000)])
 async def test_a_key_among_1000_pools_writes_as_few_bytes_as_promised(
     keys: tuple[str, ...], budget: int
 ) -> None:

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import pytest
-
 from agentdash.tui.table import sort_rows
 from agentdash.tui.tables.health import DOCTOR
 from controller.model.snapshot import Level
-from tui import fleet_scenarios, operators, scenarios
+from tui import operators, scenarios
 from tui.dashboards import dashboard
 from tui.plain import press, screen_lines, typed
-from tui.recording import recorded
 from tui.sessions import Session, session
 
 WIDE = (120, 36)
-Picture = Callable[..., bool]
 
 
 def checked() -> operators.FakeOperator:
@@ -94,24 +88,3 @@ async def test_the_checks_are_shown_before_there_is_any_snapshot() -> None:
         await app.workers.wait_for_complete()
         await pilot.pause()
         assert "research-hpa scales research-agent" in "\n".join(screen_lines(app))
-
-
-def same(
-    picture: Picture, operator: operators.FakeOperator, size: tuple[int, int], *keys: str
-) -> bool:
-    app = dashboard(scenarios.FakeFeed(fleet_scenarios.over_budget()), operator=operator)
-    return picture(app, press=[*typed(":doctor"), "enter", *keys], terminal_size=size)
-
-
-@pytest.mark.parametrize("size", [(80, 24), (160, 45)])
-async def test_with_ascii_the_doctor_writes_no_other_character(size: tuple[int, int]) -> None:
-    app = dashboard(
-        scenarios.FakeFeed(scenarios.mixed_fleet()), ascii_only=True, operator=checked()
-    )
-    async with recorded(app, size) as (pilot, recording):
-        await press(pilot, *typed(":doctor"), "enter")
-        await app.workers.wait_for_complete()
-        await pilot.pause()
-        written = recording.read()
-    assert "readiness" in written
-    assert written.isascii()

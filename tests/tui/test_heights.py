@@ -8,27 +8,13 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from agentdash.tui.screens.base import details_lines, share_lines
-from agentdash.tui.screens.table_screen import TableScreen
+from agentdash.tui.screens.views import TableScreen
 from agentdash.tui.widgets.live_table import LiveTable
 from tui import fleet_scenarios, scenarios
 from tui.plain import screen_lines
 from tui.sessions import session
 
 LEAST = (8, 5, 5)
-
-
-@pytest.mark.parametrize(
-    ("lines", "wanted", "shared"),
-    [
-        (20, (12, 3, 3), [14, 3, 3]),  # empty panels collapse
-        (20, (50, 3, 40), [11, 3, 6]),
-        (20, (4, 20, 20), [4, 8, 8]),  # three pools: the place goes to what has more rows
-        (20, (4, 3, 3), [14, 3, 3]),
-        (32, (100, 30, 200), [16, 8, 8]),
-    ],
-)
-def test_lines_are_shared(lines: int, wanted: tuple[int, int, int], shared: list[int]) -> None:
-    assert share_lines(lines, wanted, LEAST) == shared
 
 
 @given(st.integers(18, 80), st.tuples(*[st.integers(3, 300)] * 3))
@@ -53,24 +39,6 @@ async def test_panels_without_rows_collapse_and_the_pools_get_their_place() -> N
         assert overview.pools.size.height < before
 
 
-@pytest.mark.parametrize(
-    ("lines", "rows", "details", "height"),
-    [
-        (20, 9, 6, 8),  # as high as its lines
-        (32, 3, 6, 8),  # however much room there is
-        (20, 100, 30, 10),  # the table keeps half
-        (20, 3, 30, 14),  # and no more than its rows need
-        (11, 9, 7, 6),  # headings and two rows stay
-        (11, 1, 20, 7),
-        (20, 0, 0, 0),  # nothing to say
-    ],
-)
-def test_details_are_as_high_as_their_lines(
-    lines: int, rows: int, details: int, height: int
-) -> None:
-    assert details_lines(lines, rows, details) == height
-
-
 @given(st.integers(11, 80), st.integers(0, 300), st.integers(1, 100))
 def test_details_are_never_higher_than_their_lines_nor_leave_a_table_without_two_rows(
     lines: int, rows: int, details: int
@@ -82,35 +50,31 @@ def test_details_are_never_higher_than_their_lines_nor_leave_a_table_without_two
         assert lines - height <= max(lines // 2, 5)
 
 
-@pytest.mark.parametrize("view", ["tn", "qu", "po", "ev", "mo", "att", "log"])
 @pytest.mark.parametrize("size", [(80, 24), (120, 36), (160, 45)])
-async def test_the_panel_of_details_has_no_empty_line_and_cuts_none(
-    view: str, size: tuple[int, int]
-) -> None:
+async def test_the_panel_of_details_has_no_empty_line_and_cuts_none(size: tuple[int, int]) -> None:
     async with session(fleet_scenarios.burst(), size) as running:
-        await running.type(f":{view}")
-        await running.keys("enter", "j")
-        screen = running.app.view
-        assert isinstance(screen, TableScreen)
-        shown = screen.details.lines(*screen.details.size)
-        inside = ["".join(span.text for span in row.spans)[1:-1].strip() for row in shown[1:-1]]
-        assert inside
-        assert inside[-1]
-        assert "more lines below" not in inside[-1]
+        for view in ("tn", "qu", "po", "ev", "mo", "att", "log"):
+            await running.command(view)
+            await running.keys("j")
+            screen = running.app.view
+            assert isinstance(screen, TableScreen)
+            shown = screen.details.lines(*screen.details.size)
+            inside = ["".join(span.text for span in row.spans)[1:-1].strip() for row in shown[1:-1]]
+            assert inside
+            assert inside[-1], view
+            assert "more lines below" not in inside[-1], view
 
 
-@pytest.mark.parametrize("view", ["ov", "pl", "tn", "qu", "po", "ev", "mo"])
-async def test_60x15_has_the_headings_of_its_table_and_more_than_one_row(view: str) -> None:
+async def test_60x15_has_the_headings_of_its_table_and_more_than_one_row() -> None:
     async with session(fleet_scenarios.burst(), (60, 15)) as running:
-        await running.type(f":{view}")
-        await running.keys("enter")
-        screen = running.app.view
-        table = next(iter(screen.query(LiveTable)))
-        shown = ["".join(span.text for span in row.spans) for row in table.lines(*table.size)]
-        titles = {column.title.split()[0] for column in table.spec.columns}
-        assert titles & set(shown[1].replace("→", " → ").split()) or "NOW→NEXT" in shown[1]
-        assert len(shown) >= 5
-        assert all(each.strip("│ ") for each in shown[2:4])
+        for view in ("ov", "pl", "tn", "qu", "po", "ev", "mo"):
+            await running.command(view)
+            table = next(iter(running.app.view.query(LiveTable)))
+            shown = ["".join(span.text for span in row.spans) for row in table.lines(*table.size)]
+            titles = {column.title.split()[0] for column in table.spec.columns}
+            assert titles & set(shown[1].replace("→", " → ").split()) or "NOW→NEXT" in shown[1]
+            assert len(shown) >= 5
+            assert all(each.strip("│ ") for each in shown[2:4])
 
 
 async def test_59x15_says_what_it_needs() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from agentdash.tui.charts import FleetHistory, plot, sparkline
-from agentdash.tui.glyphs import UNICODE
+from agentdash.tui.figures import ASCII, UNICODE
 from controller.model.ids import PoolKey, pool_key
 from controller.model.snapshot import NOT_KNOWN, History, Snapshot, Timeline
 from tui import fleet_scenarios, scenarios
@@ -177,20 +177,9 @@ async def test_the_pools_show_their_replicas_beside_their_queue_from_120_columns
     assert "RDY 15 TGT 15" in next(each for each in lines if "PENDING" in each)
 
 
-def opened(picture: Picture, size: tuple[int, int], *keys: str) -> bool:
-    app = dashboard(scenarios.FakeFeed(with_histories()))
-    return picture(app, press=keys, terminal_size=size)
-
-
 TWINS = {
     "history-80x24": (SMALL, ["d", "t"], ("history of", "pending", "24 h ago", "most")),
-    "history-120x36": (MIDDLE, ["d", "t"], ("history of", "target", "24 h ago", "last")),
     "history-160x45": (WIDE, [*typed(":no"), "enter", "t"], ("history of the fleet", "24 h ago")),
-    "history-of-a-tenant-80x24": (
-        SMALL,
-        [*typed(":tn"), "enter", "t"],
-        ("history of", "tokens", "/m"),
-    ),
 }
 
 
@@ -201,3 +190,38 @@ async def test_a_history_says_in_plain_lines_what_its_picture_shows(name: str) -
     text = "\n".join(lines)
     assert all(each in text for each in seen), text
     assert all(len(each) <= size[0] for each in lines)
+
+
+# -- one row of bars -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("values", "width", "bars"),
+    [
+        ((0, 1, 2, 3, 4, 5, 6, 7), 8, "▁▂▃▄▅▆▇█"),
+        ((0, 0, 0), 3, "▁▁▁"),
+        ((NOT_KNOWN, 0, 70), 3, "·▁█"),
+        ((1, 1000), 2, "▂█"),
+        ((1, 2, 3), 10, "▄▆█"),
+        ((), 5, ""),
+        ((3,), 0, ""),
+    ],
+)
+def test_a_value_is_as_high_as_its_part_of_the_largest(
+    values: tuple[int, ...], width: int, bars: str
+) -> None:
+    assert sparkline(values, width, UNICODE) == bars
+
+
+def test_values_that_share_a_cell_show_the_largest_and_the_newest_cell_is_full() -> None:
+    assert sparkline((9, 0, 0, 0, 0, 0, 9), 3, UNICODE) == "█▁█"
+    assert sparkline((NOT_KNOWN, NOT_KNOWN, NOT_KNOWN, 4), 2, UNICODE) == "·█"
+
+
+def test_two_rows_can_be_drawn_on_one_scale() -> None:
+    assert sparkline((7,), 1, UNICODE, top=14) == "▅"
+    assert sparkline((20,), 1, UNICODE, top=14) == "█"
+
+
+def test_an_ascii_terminal_gets_ascii() -> None:
+    assert sparkline((0, NOT_KNOWN, 7), 3, ASCII) == "_ #"

@@ -14,22 +14,31 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
+from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 
-from agentdash.tui.glyphs import UNICODE
+from agentdash.tui.app import Dashboard
+from agentdash.tui.figures import UNICODE
+from agentdash.tui.lines import line
 from agentdash.tui.sheets import SheetForm, sheets_of, written
 from agentdash.tui.tables import views
+from agentdash.tui.theme import THEMES, stylesheet
 from agentdash.tui.view_state import ViewState
+from agentdash.tui.widgets.lines_widget import LinesWidget
 from controller.model.intents import IntentChange, Scope
 from support.asked import a_pause
 from tui import fleet_scenarios, operators, scenarios
 from tui.all_views import VIEWS
-from tui.dashboards import dashboard
+from tui.dashboards import UndiffedDashboard, dashboard
 from tui.plain import key_event, screen_lines, typed
-from tui.recording import recorded
-from tui.test_hostile_text import OWN_SEQUENCES
+from tui.recording import recorded, screen_of
+from tui.test_sheets import asked
 
 WIDE = (160, 45)
+# the dashboard's own sequences: cursor, colours, erasing, modes, the shape of the mouse pointer
+OWN_SEQUENCES = re.compile(
+    r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\[[0-9;?]*\$p|\x1b[78]|\x1b\]22;[a-z-]*\x07"
+)
 # zero width, bidi marks and overrides, byte order, fillers, a tag, half a surrogate pair
 INVISIBLE = "\u200b\u200e\u202e\u2066\u2060\ufeff\u3164\u034f\U000e0041\ud800"
 TEXTS = {
@@ -38,10 +47,11 @@ TEXTS = {
     "formula": "=cmd|' /C calc'!A0",
     "wide formula": "＝1+1",
     "controls": f"a{INVISIBLE}" + "".join(map(chr, [*range(0x20), *range(0x7F, 0xA0)])),
-    "long": "[@click=app.quit()]" + "x" * 10_000,
-    "wide": "\u754c" * 10_000,
+    "long": "[@click=app.quit()]" + "x" * 2_000,
+    "wide": "\u754c" * 2_000,
 }
-ON_SCREEN = ("escapes", "markup", "controls", "long")
+TEXTS["escapes and controls"] = TEXTS["escapes"] + TEXTS["controls"]
+ON_SCREEN = ("escapes and controls", "long")
 COPIED = re.compile(r"\x1b\]52;c;[A-Za-z0-9+/]*=*\x07")
 COMMANDS = tuple(view.name for view in VIEWS)
 # more of what can be opened: panels of the overview and their rows, why, help, palette, completion
@@ -92,18 +102,20 @@ def changes_by(text: str) -> list[IntentChange]:
 def operator_by(text: str) -> operators.FakeOperator:
     operator = operators.FakeOperator()
     operator.changes = changes_by(text)
-    operator.stands(
-        a_pause(scope=Scope(pool=text), until=scenarios.NOW + 60, who=text, why=text),
-    )
+    operator.stands(a_pause(scope=Scope(pool=text), until=scenarios.NOW + 60, who=text, why=text))
     return operator
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("name", ON_SCREEN)
-async def test_no_view_lets_a_text_speak_to_the_terminal(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [*((each, Dashboard) for each in ON_SCREEN), ("escapes and controls", UndiffedDashboard)],
+)
+async def test_no_view_lets_a_text_speak_to_the_terminal(name: str, kind: type[Dashboard]) -> None:
     text = TEXTS[name]
     app = dashboard(
         scenarios.FakeFeed(fleet_scenarios.hostile(text)),
+        kind=kind,
         operator=operator_by(text),
         engine_error=lambda: text,
     )
@@ -143,14 +155,11 @@ async def test_no_question_or_message_lets_a_text_speak_to_the_terminal(name: st
 
 
 async def press(pilot: Pilot[None], *keys: str) -> None:
-    """Type as fast as the dashboard answers; `Pilot.press` waits for an idle process each time."""
+    """Type as fast as the dashboard answers."""
     for key in keys:
         pilot.app.post_message(key_event(key))
-        await pilot._wait_for_screen()
-        await pilot._wait_for_screen()
-    with pilot.app._context():
-        pilot.app.screen._on_timer_update()  # paint now, not at the next frame
-    await pilot._wait_for_screen()
+        with pilot.app._context():
+            await pilot._wait_for_screen()
 
 
 async def test_markup_in_a_name_is_shown_as_it_was_typed_in_every_view() -> None:
@@ -202,7 +211,7 @@ def test_no_printed_view_lets_a_text_through(view: str, name: str) -> None:
     text = TEXTS[name]
     state = ViewState(scenarios.NOW, UNICODE)
     state.accept(replace(fleet_scenarios.hostile(text), process=text))
-    frame = state.refresh(scenarios.NOW, text)
+    frame = asked(state.refresh(scenarios.NOW, text), text)
     sheets = sheets_of(views()[view], frame)
     printed = {form: written(view, sheets, frame, form, None) for form in SheetForm}
     for form, output in printed.items():
@@ -217,3 +226,38 @@ def is_formula(cell: str) -> bool:
     if not cell.lstrip().startswith(("=", "+", "-", "@", "＝")):
         return False
     return re.fullmatch(r"-?[0-9.e+-]+", cell) is None
+
+
+async def test_markup_is_shown_as_plain_text_and_a_click_on_it_does_nothing() -> None:
+    app = dashboard(scenarios.FakeFeed(scenarios.hostile_fleet()))
+    async with recorded(app, (160, 45)) as (pilot, recording):
+        screen, stream = screen_of((160, 45))
+        stream.feed(recording.read())
+        assert "[@click=app.quit()]x" in "\n".join(screen.display)
+        await pilot.click(offset=(4, 6))
+        await pilot.pause()
+        assert app.return_code is None
+
+
+class OneWidget(App[None]):
+    """One widget of lines, for text that was not cleaned before."""
+
+    CSS = stylesheet()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_theme(THEMES[0])
+        self.theme = THEMES[0].name
+
+    def compose(self) -> ComposeResult:
+        yield LinesWidget(id="lines")
+
+
+async def test_the_widget_cleans_text_that_was_not_cleaned_before() -> None:
+    app = OneWidget()
+    async with app.run_test(size=(80, 24)):
+        widget = app.query_one("#lines", LinesWidget)
+        widget.show(lambda *_: [line(scenarios.HOSTILE_TEXT)])
+        shown = "".join(segment.text for segment in widget.render_line(0))
+    assert "[@click=app.quit()]x" in shown
+    assert not set(shown) & set("\x1b\x07\x9b\u202e\u200b")

@@ -8,8 +8,7 @@ import pytest
 
 from agentdash.cli import main
 from agentdash.preferences import PreferencesError, read_preferences
-from agentdash.tui.actions import ACTIONS
-from agentdash.tui.keymap import DEFAULT_KEYS, Keymap, KeysError, action_name, read_keys
+from agentdash.tui.actions import ACTIONS, DEFAULT_KEYS, Keymap, KeysError, action_name, read_keys
 from tui import scenarios
 from tui.dashboards import dashboard
 from tui.plain import screen_lines

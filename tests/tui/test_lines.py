@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from agentdash.tui import figures
 from agentdash.tui.actions import ACTIONS
-from agentdash.tui.glyphs import ASCII, UNICODE, Glyphs
+from agentdash.tui.figures import ASCII, UNICODE, Glyphs
 from agentdash.tui.header import banner_lines, crumb_line, header_lines, hint_line
 from agentdash.tui.help_text import help_lines
 from agentdash.tui.lines import (
@@ -27,9 +27,9 @@ from agentdash.tui.lines import (
     width_of,
     wrap,
 )
+from agentdash.tui.screens.why import now_decided_lines, now_lines, reading_lines
 from agentdash.tui.tables.pods import PodRow, pod_lines
 from agentdash.tui.view import Frame, pool_rows, totals
-from agentdash.tui.why import now_decided_lines, now_lines, reading_lines
 from controller.model.observation import Pod, PodPhase
 from controller.model.snapshot import Snapshot
 from tui import fleet_scenarios, scenarios

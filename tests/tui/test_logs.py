@@ -8,10 +8,8 @@ from collections.abc import Callable
 
 from controller.model.snapshot import PodLog
 from tui import fleet_scenarios
-from tui.dashboards import dashboard
 from tui.operators import FakeOperator
-from tui.plain import shown, typed
-from tui.scenarios import FakeFeed
+from tui.plain import typed
 from tui.sessions import session
 
 SMALL, MIDDLE, WIDE = (80, 24), (120, 36), (160, 45)
@@ -34,29 +32,6 @@ def reading(*lines: str, container: str = "") -> FakeOperator:
     operator = FakeOperator()
     operator.logs[POD] = PodLog(container=container, lines=lines)
     return operator
-
-
-def same(picture: Picture, operator: FakeOperator, size: tuple[int, int]) -> bool:
-    app = dashboard(FakeFeed(fleet_scenarios.burst()), operator=operator)
-    return picture(app, press=KEYS, terminal_size=size)
-
-
-async def test_logs_as_plain_lines() -> None:
-    app = dashboard(FakeFeed(fleet_scenarios.burst()), operator=reading(*LINES))
-    found = await shown(app, [*KEYS, "k", "j"], SMALL)
-    assert found[2:8] == [
-        "┌─ last lines of browser-gpu-7c9f-p0d3c [4] ─────── held; g goes to the first ─┐",
-        "│    # LINE                                                                    │",
-        "│    1 started: works for acme-browser-gpu, model opus                         │",
-        "│    2 task begins, it waited 112.4 s                                          │",
-        "│    3 GET https://shop.example/cart 200 in 0.8 s                              │",
-        "│>   4 tool server handshake failed: connection reset by peer after 3 tries,…  │",
-    ]
-    assert found[18:21] == [
-        "│ line 4      tool server handshake failed: connection reset by peer after 3   │",
-        "│             tries, giving the task back and ending with exit code 3 so that  │",
-        "│             another replica may take it                                      │",
-    ]
 
 
 async def test_the_key_reads_the_lines_again() -> None:

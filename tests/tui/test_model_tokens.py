@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from agentdash.tui.glyphs import UNICODE
+from agentdash.tui.figures import UNICODE
 from agentdash.tui.tables.tenants import tenant_lines
 from agentdash.tui.view import Frame
 from controller.model.snapshot import History, Snapshot, TenantView, Timeline

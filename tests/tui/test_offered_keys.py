@@ -26,7 +26,7 @@ WAYS = {
     "logs": [*typed(":po/00001"), "enter", "l"],
     "help": ["?"],
 }
-TRIED = frozenset({"open", "filter", "copy", "copy_row", "sort_by", "why", "logs", "history"})
+TRIED = frozenset({"open", "filter", "copy", "copy_row", "why", "logs", "history"})
 REFUSALS = re.compile("nothing|no pool|no pod|this table|shift-. sorts by no|.* does nothing here")
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from agentdash.tui import names, tables
 from agentdash.tui.commands import once_view
-from agentdash.tui.glyphs import UNICODE
+from agentdash.tui.figures import UNICODE
 from agentdash.tui.help_text import every_column
 from agentdash.tui.sheets import SheetForm, sheets_of, written
 from agentdash.tui.table import View

@@ -104,26 +104,28 @@ async def test_the_end_is_in_two_hours_unless_another_is_typed() -> None:
         assert operator.written == [(freeze.key, freeze)]
 
 
-@pytest.mark.parametrize("answer", ["", "n", "x", "N"])
-async def test_anything_but_yes_changes_nothing(answer: str) -> None:
+async def test_anything_but_yes_changes_nothing() -> None:
     operator = operators.FakeOperator()
     async with operating(operator) as running:
-        await running.keys("s")
-        await fill(running, "why not", "", answer)
-        assert operator.written == []
-        assert "not confirmed: nothing was changed" in running.text("#crumbs")
-        assert not running.app.view.prompt.mode
+        for answer in ("", "n", "x", "N"):
+            await running.keys("s")
+            await fill(running, "why not", "", answer)
+            assert operator.written == []
+            assert "not confirmed: nothing was changed" in running.text("#crumbs")
+            assert not running.app.view.prompt.mode
+            running.app.flash("")
 
 
 async def test_escape_leaves_at_every_question() -> None:
     operator = operators.FakeOperator()
-    for answers in ((), ("2",), ("2", "why"), ("2", "why", "")):
-        async with operating(operator) as running:
+    async with operating(operator) as running:
+        for answers in ((), ("2",), ("2", "why"), ("2", "why", "")):
             await running.keys("p")
             await fill(running, *answers)
             await running.keys("escape")
             assert not running.app.view.prompt.mode
             assert "nothing was changed" in running.text("#crumbs")
+            running.app.flash("")
     assert operator.written == []
 
 
@@ -235,24 +237,20 @@ async def test_a_command_without_a_name_is_about_the_pool_under_the_cursor() -> 
         assert operator.written == [(hold.key, hold)]
 
 
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        (":pin acme 3 why x", "pin is for a pool"),
-        (":pin acme/nobody 3 why x", "no pool 'acme/nobody'"),
-        (":pause nobody why x", "no pool or tenant 'nobody'"),
-        (":pin acme/coder-large 3 until yesterday why x", "must be a duration such as 2h"),
-        (":freeze acme/coder-large 3 why x", "'3' is not understood"),
-    ],
-)
-async def test_a_command_that_cannot_be_stays_in_the_prompt_and_says_why(
-    text: str, words: str
-) -> None:
+async def test_a_command_that_cannot_be_stays_in_the_prompt_and_says_why() -> None:
     async with session(fleet_scenarios.burst(), (160, 45), operators.FakeOperator()) as running:
-        await running.type(text)
-        await running.keys("enter")
-        assert words in running.text("#prompt-note")
-        assert running.app.view.prompt.input.value
+        for text, words in (
+            (":pin acme 3 why x", "pin is for a pool"),
+            (":pin acme/nobody 3 why x", "no pool 'acme/nobody'"),
+            (":pause nobody why x", "no pool or tenant 'nobody'"),
+            (":pin acme/coder-large 3 until yesterday why x", "must be a duration such as 2h"),
+            (":freeze acme/coder-large 3 why x", "'3' is not understood"),
+        ):
+            await running.type(text)
+            await running.keys("enter")
+            assert words in running.text("#prompt-note")
+            assert running.app.view.prompt.input.value
+            await running.keys("escape")
 
 
 async def test_a_key_on_what_is_paused_resumes_it_and_names_who_paused() -> None:
@@ -331,14 +329,15 @@ async def test_slow_answers_are_waited_for_in_words_and_can_be_left() -> None:
         assert operator.previewed == []
 
 
-@pytest.mark.parametrize("key", ["p", "s", "z", "x", "h", "u"])
-async def test_every_key_that_changes_something_says_why_it_is_off(key: str) -> None:
+async def test_every_key_that_changes_something_says_why_it_is_off() -> None:
     operator = operators.FakeOperator()
     operator.off = "read-only (--read-only)"
     async with operating(operator) as running:
-        await running.keys(key)
-        assert "off: read-only (--read-only)" in running.text("#crumbs")
-        assert not running.app.view.prompt.mode
+        for key in "pszxhu":
+            await running.keys(key)
+            assert "off: read-only (--read-only)" in running.text("#crumbs")
+            assert not running.app.view.prompt.mode
+            running.app.flash("")
 
 
 async def test_hints_help_and_commands_show_that_operating_is_off() -> None:

@@ -43,8 +43,7 @@ def row_and_details(running: Session) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("busy", "stale", "told"),
-    [(1, False, "busy 1/2 "), (0, False, "idle "), (0, True, "idle~ ")],
+    ("busy", "stale", "told"), [(1, False, "busy 1/2 "), (0, False, "idle "), (0, True, "idle~ ")]
 )
 async def test_a_pod_is_busy_or_idle_in_its_row_and_in_its_details(
     busy: int, stale: bool, told: str

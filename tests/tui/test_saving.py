@@ -158,7 +158,7 @@ def test_a_text_that_terminals_do_not_take_is_refused() -> None:
 
 
 RUN = """
-from agentdash.tui.run import run_dashboard
+from agentdash.tui.app import run_dashboard
 from tui import scenarios
 feed = scenarios.FakeFeed(scenarios.mixed_fleet())
 run_dashboard(

@@ -4,61 +4,36 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
-import pytest
 from msgspec.structs import replace
 
 from controller.engine.show.findings import by_cause, findings, pool_findings
-from controller.model.observation import ClusterRoom, PoolObservation
+from controller.model.observation import ClusterRoom, Pod, PodPhase, Pods, PoolObservation
 from controller.model.readings import Absent, Fresh, Why
-from controller.model.snapshot import Link, LinkState, Snapshot
-from tui import fleet_scenarios, operating_days, scenarios
+from controller.model.snapshot import Link, LinkState
+from tui import scenarios
 from tui.dashboards import dashboard
 from tui.plain import shown, typed
 from tui.test_time_travel import replaying
 
-WIDE = (160, 45)
 SCREENSHOTS = Path(__file__).parents[2] / "screenshots"
 
 
-class Twin(NamedTuple):
-    """A named day of the fleet in plain lines: the snapshot, the view, and what must be read."""
-
-    snapshot: Callable[[], Snapshot]
-    command: str
-    seen: tuple[str, ...]
-
-
-TWINS = {
-    "calm": Twin(fleet_scenarios.calm, "ov", ("nothing needs attention", "no alarm")),
-    "burst": Twin(fleet_scenarios.burst, "ov", ("acme/browser-gpu", "!! 3")),
-    "cold-node": Twin(
-        operating_days.cold_node, "po", ("coder-large-5b8d-00000", "cpu-04-new", "pulling image")
-    ),
-    "paused-tenant": Twin(
-        fleet_scenarios.over_budget, "tn", ("paused", "mara", "spent since 12:01")
-    ),
-    "over-budget": Twin(operating_days.over_budget, "ov", ("!! 2", "2,000,000 tokens are")),
-    "attached": Twin(fleet_scenarios.attached, "ov", ("bastion/4711",)),
-    "five-thousand-pods": Twin(operating_days.five_thousand_pods, "po", ("pods [5000]", "of 5000")),
-    "disconnected": Twin(scenarios.nats_lost, "ov", ("nats LOST since", "nats LOST")),
-    "stale": Twin(scenarios.stale_fleet, "ov", ("STALE  no news for",)),
-    "empty": Twin(scenarios.empty_fleet, "ov", ("no pools", "the fleet file names none")),
-    "read-only": Twin(scenarios.read_only, "ov", ("READ-ONLY",)),
-}
-
-
-@pytest.mark.parametrize("name", TWINS)
-async def test_a_scenario_says_in_plain_lines_what_its_picture_shows(name: str) -> None:
-    twin = TWINS[name]
-    app = dashboard(scenarios.FakeFeed(twin.snapshot()))
-    lines = await shown(app, [*typed(f":{twin.command}"), "enter"], WIDE)
-    text = "\n".join(lines)
-    assert all(each in text for each in twin.seen), text
-    assert all(len(each) <= WIDE[0] for each in lines)
+async def test_5000_pods_are_shown_a_screen_at_a_time() -> None:
+    items = tuple(
+        Pod(name=f"agent-{number:05d}", phase=PodPhase.READY, created_at=scenarios.NOW - 40)
+        for number in range(50)
+    )
+    pods = Fresh(value=Pods(ready=50, items=items), at=scenarios.NOW)
+    pools = tuple(
+        replace(view, observation=replace(view.observation, pods=pods))
+        for view in scenarios.many_pools(100).pools
+    )
+    app = dashboard(scenarios.FakeFeed(replace(scenarios.mixed_fleet(), pools=pools)))
+    text = "\n".join(await shown(app, [*typed(":po"), "enter"], (160, 45)))
+    assert "pods [5000]" in text
+    assert "of 5000" in text
 
 
 async def test_a_replay_says_in_plain_lines_what_its_picture_shows(tmp_path: Path) -> None:

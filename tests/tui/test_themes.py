@@ -80,9 +80,7 @@ def lab(parts: tuple[float, ...]) -> tuple[float, float, float]:
 def seen_without(cones: str, colour: str) -> tuple[float, float, float]:
     parts = linear(colour)
     rows = MISSING_CONES[cones]
-    return lab(
-        tuple(sum(a * b for a, b in zip(row, parts, strict=True)) for row in rows),
-    )
+    return lab(tuple(sum(a * b for a, b in zip(row, parts, strict=True)) for row in rows))
 
 
 def colour_of(theme: Theme, name: str) -> str:

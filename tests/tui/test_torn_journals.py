@@ -14,19 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentdash.tui.header import banner_lines, header_lines
+from agentdash.tui.screens.why import now_decided_lines, now_lines, reading_lines
 from agentdash.tui.sheets import SheetForm, sheets_of, written
 from agentdash.tui.tables import views
 from agentdash.tui.tables.tenants import tenant_lines
 from agentdash.tui.view import Frame, pool_rows, totals
-from agentdash.tui.why import now_decided_lines, now_lines, reading_lines
 from controller.model.snapshot import Snapshot
 from controller.model.value import is_time
-from controller.record.frames import (
-    UnreadableLineError,
-    change_line,
-    read_line,
-    whole_line,
-)
+from controller.record.frames import UnreadableLineError, change_line, read_line, whole_line
 from support.past import busy_tick
 from tui import fleet_scenarios
 
@@ -92,7 +87,7 @@ def test_a_journal_as_it_was_written_is_shown() -> None:
     assert read_and_show(WHOLE, CHANGE) == "shown"
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**32))
 def test_any_value_may_be_another_and_nothing_fails(seed: int) -> None:
     choose, plain = Random(seed), json.loads(WHOLE)
@@ -108,7 +103,7 @@ def test_any_value_may_be_another_and_nothing_fails(seed: int) -> None:
     assert read_and_show(json.dumps(plain).encode(), CHANGE)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**32), changes=st.booleans())
 def test_any_bytes_may_be_others_and_nothing_fails(seed: int, *, changes: bool) -> None:
     choose = Random(seed)

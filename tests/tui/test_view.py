@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from agentdash.tui.glyphs import UNICODE
+from agentdash.tui.figures import UNICODE
 from agentdash.tui.header import header_lines
 from agentdash.tui.view import (
     Frame,
@@ -24,8 +24,7 @@ from agentdash.tui.view import (
 )
 from agentdash.tui.view_state import ViewState
 from controller.model.decision import Bound, Code, Gate, Outcome, OutcomeKind, Reason
-from controller.model.observation import Workload
-from controller.model.readings import Absent, Fresh, Reading, Stale, Why, last_known
+from controller.model.readings import Stale, Why, last_known
 from controller.model.settings import LeaseView
 from controller.model.snapshot import History, PoolView, Role, Snapshot
 from tui import scenarios
@@ -62,52 +61,9 @@ def test_the_worst_state_is_shown(view: PoolView, word: str) -> None:
     assert pool_row(view).state.word == word
 
 
-FORBIDDEN = Outcome(kind=OutcomeKind.FORBIDDEN, status=403)
-UNKNOWN = Absent(why=Why.DISCONNECTED)
-TROUBLES = [
-    ("blind", lambda view: with_readings(view, queue=UNKNOWN)),
-    ("crash", lambda view: with_pods(view, crashing=1)),
-    ("error", lambda view: replace(view, outcome=FORBIDDEN)),
-    ("stuck", lambda view: with_pods(view, unscheduled=1)),
-    ("stale", lambda view: with_readings(view, workload=old(view.observation.workload))),
-    ("frozen", lambda view: with_decision(view, gate=Gate.FREEZE)),
-    ("capped", lambda view: with_decision(view, target=5, next=5, bound=Bound.MAX)),
-    ("up", lambda view: view),
-]
-
-
-@pytest.mark.parametrize("first", range(len(TROUBLES)))
-def test_of_several_states_the_worst_is_shown(first: int) -> None:
-    view = scenarios.pool(demand=7)
-    for _, make_worse in reversed(TROUBLES[first:]):
-        view = make_worse(view)
-    assert pool_row(view).state.word == TROUBLES[first][0]
-
-
 def test_a_worse_state_has_a_higher_rank() -> None:
-    words = {state.word: state.rank for state in PoolState}
-    ranks = [words[word] for word, _ in TROUBLES]
+    ranks = [state.rank for state in PoolState]
     assert ranks == sorted(ranks, reverse=True)
-
-
-def with_readings(view: PoolView, **readings: object) -> PoolView:
-    return replace(view, observation=replace(view.observation, **readings))
-
-
-def with_pods(view: PoolView, **counts: int) -> PoolView:
-    pods = view.observation.pods
-    assert isinstance(pods, Fresh)
-    return with_readings(view, pods=replace(pods, value=replace(pods.value, **counts)))
-
-
-def with_decision(view: PoolView, **numbers: object) -> PoolView:
-    assert view.decision is not None
-    return replace(view, decision=replace(view.decision, **numbers))
-
-
-def old(reading: Reading[Workload]) -> Stale[Workload]:
-    assert isinstance(reading, Fresh)
-    return Stale(value=reading.value, at=reading.at)
 
 
 def test_a_pool_with_starting_replicas_is_up() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Final
 
@@ -10,32 +10,24 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
 from textual.events import DescendantFocus
-from textual.message import Message
 from textual.screen import Screen
-from textual.widgets import Input
 
-from agentdash.tui.actions import KeyContext, KeyScope, UserAction, actions_in, scopes_of
-from agentdash.tui.exports import SAVE_NOTE
-from agentdash.tui.header import (
-    WIDE,
-    banner_lines,
-    crumb_at,
-    crumb_line,
-    header_lines,
-    hint_at,
-    hint_line,
-    rule_line,
-    tab_at,
-    tab_line,
+from agentdash.tui.actions import (
+    ACTIONS,
+    KeyContext,
+    Keymap,
+    UserAction,
+    actions_in,
+    bindings_for,
+    scopes_of,
 )
-from agentdash.tui.keymap import DEFAULT_KEYS, Keymap, bindings_for
+from agentdash.tui.header import WIDE, banner_lines, crumb_line, header_lines, hint_line, tab_line
 from agentdash.tui.lines import Line, Span, Tone, line
-from agentdash.tui.table import PodRef
+from agentdash.tui.table import KeyScope, PodRef
 from agentdash.tui.view import Frame
-from agentdash.tui.widgets.lines_widget import TONE_CLASSES, ClickedLine, LinesBuilder, LinesWidget
+from agentdash.tui.widgets.lines_widget import TONE_CLASSES, LinesBuilder, LinesWidget, Panel
 from agentdash.tui.widgets.live_table import LiveTable
-from agentdash.tui.widgets.panel import Panel
-from agentdash.tui.widgets.prompt import ASK, COMMAND, FILTER, SAVE, Completer, Prompt, PromptInput
+from agentdash.tui.widgets.prompt import ASK, FILTER, Prompt, PromptUse
 from controller.model.intents import Scope
 
 SMALLEST_SIZE: Final = (60, 15)
@@ -44,10 +36,13 @@ NO_FLASH: Final = Span("")
 # header, hints and last line of a view; on a wide screen also the hints and a rule under the header
 _OTHER_LINES: Final = 4
 _MORE_LINES: Final = 2
-# what only rows and only several panels have
-_OF_ROWS: Final = frozenset({"open", "copy_row"})
 _COPIES_A_NAME: Final = "copy the name of the row"
-_OF_PANELS: Final = frozenset({"next_panel", "previous_panel"})
+# what is drawn around the body, from top to bottom
+_AROUND: Final = (
+    *("header", "hints-above", "rule", "banner"),
+    *("tabs", "asking"),
+    *("hints", "crumbs", "too-small"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +61,12 @@ class Chrome:
 
 class ViewScreen(Screen[None]):
     """One view, or one `tab` of the page of a `pool`, by its key. It is told what to draw; it keeps
-    only the cursors, sorts and filters.
+    only the cursors, sorts and filters. `explains` is the pool that it is about beside that, and
+    `log_of` the pod whose lines it shows.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = bindings_for(
-        KeyScope.GLOBAL,
-        KeyScope.ABOVE,
-        KeyScope.PAGE,
-        KeyScope.INTENTS,
-        KeyScope.TASKS,
-        target="app",
+        *(scope for scope in KeyScope if scope is not KeyScope.TABLE)
     )
     HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012 - Textual declares it without ClassVar
         (0, "-narrowest"),
@@ -90,83 +81,35 @@ class ViewScreen(Screen[None]):
     ]
     COMPONENT_CLASSES: ClassVar[set[str]] = {*TONE_CLASSES}
     AUTO_FOCUS = "Panel"
-    SCOPE: ClassVar[KeyScope] = KeyScope.ABOVE
     COUNTS_SECONDS: ClassVar[bool] = False
     """Whether its text counts seconds, so that it is drawn each second."""
 
-    class Entered(Message):
-        """A person entered a line in the prompt, or pressed the one key that answers `by_one_key`.
-        `mode` says what it is: a COMMAND, a FILTER, a file to SAVE the view in, or what was asked
-        (ASK). The app closes the prompt, or says in it what is wrong.
-        """
-
-        def __init__(self, mode: str, text: str, *, by_one_key: bool = False) -> None:
-            super().__init__()
-            self.mode, self.text, self.by_one_key = mode, text, by_one_key
-
-    class AnswerRefused(Message):
-        """A person left a question of `ask` without an answer; `back`: for the one before it."""
-
-        def __init__(self, *, back: bool) -> None:
-            super().__init__()
-            self.back = back
-
-    class HintClicked(Message):
-        """A person clicked on the hint of a key."""
-
-        def __init__(self, action: UserAction) -> None:
-            super().__init__()
-            self.action = action
-
-    class CrumbClicked(Message):
-        """A person clicked on a view of the path; `index` counts from the overview."""
-
-        def __init__(self, index: int) -> None:
-            super().__init__()
-            self.index = index
-
-    def __init__(self, view: str, *, tab: str = "") -> None:
+    def __init__(
+        self, view: str, *, tab: str = "", scope: KeyScope = KeyScope.ABOVE, keys: Keymap
+    ) -> None:
         super().__init__()
         self.VIEW = "pool" if tab else view
-        self.tab = tab
-        self.pool = ""
-        self._tabs = ClickedLine(id="tabs")
-        self._crumb_names: tuple[str, ...] = ()
-        self._header = LinesWidget(id="header")
-        self._hints_above = ClickedLine(id="hints-above")
-        self._rule = LinesWidget(id="rule")
-        self._banner = LinesWidget(id="banner")
-        self.operates = False
-        self._operating_is_off = False
-        self._asking = LinesWidget(id="asking")
+        self.tab, self.pool, self.explains = tab, "", ""
+        self.log_of: PodRef | None = None
+        self._scopes = (*scopes_of(KeyScope.PAGE if tab else scope), scope)
+        self._keys = keys
+        self.operates = self._operating_is_off = False
+        self._around = {each: LinesWidget(id=each) for each in _AROUND}
         self.prompt = Prompt(id="prompt")
-        self._hints = ClickedLine(id="hints")
-        self._crumbs = ClickedLine(id="crumbs")
-        self._too_small = LinesWidget(id="too-small")
         self._panel: Panel | None = None
-        self._history: list[str] = []
-        self._filter_before = ""
-        self._keys = DEFAULT_KEYS
 
     def compose(self) -> ComposeResult:
         """From top to bottom."""
-        yield self._header
-        yield self._hints_above
-        yield self._rule
-        yield self._banner
+        for name in _AROUND[:4]:
+            yield self._around[name]
         with Container(id="body"):
             if self.tab:
-                yield self._tabs
+                yield self._around["tabs"]
             yield from self.compose_body()
-        yield self._asking
+        yield self._around["asking"]
         yield self.prompt
-        yield self._hints
-        yield self._crumbs
-        yield self._too_small
-
-    def use_keys(self, keys: Keymap) -> None:
-        """Show the keys that a person chose. What they do, the app sees to."""
-        self._keys = keys
+        for name in _AROUND[6:]:
+            yield self._around[name]
 
     def on_mount(self) -> None:
         """Know the size before the first layout. Textual sets the classes of a size only after it,
@@ -190,14 +133,10 @@ class ViewScreen(Screen[None]):
     @property
     def body_lines(self) -> int:
         """How many lines the body of a view has, also before it has been laid out."""
-        banners = self._banner.styles.height
+        banners = self._around["banner"].styles.height
         is_folded = self.has_class("-folded")
-        others = (
-            bool(self.tab)
-            + _OTHER_LINES
-            - is_folded
-            + (_MORE_LINES if self.is_wide and not is_folded else 0)
-        )
+        more = _MORE_LINES if self.is_wide and not is_folded else 0
+        others = bool(self.tab) + _OTHER_LINES - is_folded + more
         return max(self.app.size.height - others - int(banners.value if banners else 0), 0)
 
     def compose_body(self) -> ComposeResult:
@@ -217,26 +156,29 @@ class ViewScreen(Screen[None]):
 
     def draw_chrome(self, frame: Frame, chrome: Chrome) -> None:
         """Draw the header, the banners, the key hints and the last line."""
-        self._header.show(lambda width, height: header_lines(frame, width, height))
-        off = self._operating_is_off = chrome.operating_is_off
-        for hints in (self._hints_above, self._hints):
-            hints.show(lambda width, _: [hint_line(self.actions, width, operating_is_off=off)])
-        self._rule.show(lambda width, _: [rule_line(frame, width)])
-        self._crumbs.show(
-            lambda width, _: [crumb_line(chrome.crumbs, self.subject, chrome.flash, frame, width)]
-        )
-        self._crumb_names = chrome.crumbs
-        pool = self.pool
-        self._tabs.show(lambda width, _: [tab_line(self.tab, pool, frame, width)])
-        self._too_small.show(lambda *_: _too_small_lines(*self.size))
+        off, pool = chrome.operating_is_off, self.pool
+        self._operating_is_off = off
+        builders: dict[str, LinesBuilder] = {
+            "header": lambda width, height: header_lines(frame, width, height),
+            "hints-above": lambda width, _: [hint_line(self.actions, width, operating_is_off=off)],
+            "hints": lambda width, _: [hint_line(self.actions, width, operating_is_off=off)],
+            "rule": lambda width, _: [line(Span(frame.glyphs.horizontal * width, Tone.BORDER))],
+            "crumbs": lambda width, _: [
+                crumb_line(chrome.crumbs, self.subject, chrome.flash, frame, width)
+            ],
+            "tabs": lambda width, _: [tab_line(self.tab, pool, frame, width)],
+            "too-small": lambda *_: _too_small_lines(*self.size),
+        }
+        for name, builder in builders.items():
+            self._around[name].show(builder)
         self._show_banners(frame)
 
     def _show_banners(self, frame: Frame) -> None:
         """Before the body: it has the lines that these leave."""
-        banners = len(banner_lines(frame, 80))
-        self._banner.display = bool(banners)
-        self._banner.styles.height = banners
-        self._banner.show(lambda width, _: banner_lines(frame, width))
+        banner, banners = self._around["banner"], len(banner_lines(frame, 80))
+        banner.display = bool(banners)
+        banner.styles.height = banners
+        banner.show(lambda width, _: banner_lines(frame, width))
 
     @property
     def actions(self) -> tuple[UserAction, ...]:
@@ -245,39 +187,38 @@ class ViewScreen(Screen[None]):
         """
         context = self.key_context(None)
         # once, and not for each action: a query walks over all widgets of the view
-        tables = list(self.query(LiveTable))
-        panels = [each for each in self.query(Panel) if each.display]
-        table, subject = self.filtered, self.subject
-        row = self.row_under_cursor
+        sorts = any(each.sort is not None for each in self.query(LiveTable))
+        has_panels = sum(each.display for each in self.query(Panel)) > 1
+        table, row, subject = self.filtered, self.row_under_cursor, self.subject
         titles = {} if table is None else table.sort_letters
-        scopes = (*scopes_of(KeyScope.PAGE if self.tab else self.SCOPE), self.SCOPE)
-        found = (_named(each, subject, titles) for each in self._keys.applied(actions_in(scopes)))
-        return tuple(
-            action
-            for action in found
-            if (table is not None or action.id != "filter")
-            and (action.id not in _OF_ROWS or row is not None)
-            and (action.id != "open" or (table is not None and table.spec.can_open))
-            and (action.id != "copy_row" or (table is not None and table.spec.copies))
-            and (action.id != "sort_by" or action.argument in titles)
-            and (action.id != "copy" or row is not None or subject)
-            and (action.id != "why" or self.tab != "why")
-            and (action.id != "zoom" or self.SCOPE is KeyScope.OVERVIEW)
-            and (any(each.sort is not None for each in tables) or action.group != "sort")
-            and (len(panels) > 1 or action.id not in _OF_PANELS)
-            and (not action.changes or self.operates)
-            and (action.enabled(context) is None or (self._operating_is_off and action.changes))
-        )
+        on = {
+            "filter": table is not None,
+            "open": row is not None and table is not None and table.spec.can_open,
+            "copy_row": row is not None and table is not None and table.spec.copies,
+            "copy": row is not None or bool(subject),
+            "why": self.tab != "why",
+            "next_panel": has_panels,
+            "previous_panel": has_panels,
+        }
+        found: list[UserAction] = []
+        for action in self._keys.applied(actions_in(self._scopes)):
+            if not on.get(action.id, True) or (action.changes and not self.operates):
+                continue
+            if action.group == "sort" and not sorts:
+                continue
+            if action.id == "sort_by":
+                if action.argument not in titles:
+                    continue
+                action = replace(action, help=f"sort by {titles[action.argument]}")  # noqa: PLW2901
+            if action.id == "copy" and not subject:
+                action = replace(action, help=_COPIES_A_NAME)  # noqa: PLW2901
+            if action.enabled(context) is None or (self._operating_is_off and action.changes):
+                found.append(action)
+        return tuple(found)
 
     def has_key(self, action: str) -> bool:
-        """Whether this action that belongs to some views alone is one of this view."""
-        own = {
-            "zoom": KeyScope.OVERVIEW,
-            "end": KeyScope.INTENTS,
-            "cancel_task": KeyScope.TASKS,
-            "retry_task": KeyScope.TASKS,
-        }.get(action, self.SCOPE)
-        return bool(self.tab) if action in {"tab", "turn"} else own is self.SCOPE
+        """Whether this action belongs to this view, and not to others alone."""
+        return any(each.id == action and each.scope in self._scopes for each in ACTIONS)
 
     def key_context(self, refusal: str | None) -> KeyContext:
         """What decides here whether a key is on; `refusal`: why nothing can be asked for now."""
@@ -286,7 +227,7 @@ class ViewScreen(Screen[None]):
             self.scope_under_cursor,
             pool=self.subject,
             has_pod=self.pod_under_cursor is not None,
-            has_row=self.filtered is not None and self.filtered.cursor_row is not None,
+            has_row=self.row_under_cursor is not None,
         )
 
     @property
@@ -305,13 +246,13 @@ class ViewScreen(Screen[None]):
     def subject(self) -> str | None:
         """The key of the pool that `why` would explain; None without a pool."""
         scope = self.scope_under_cursor
-        return self.pool or (None if scope is None else scope.pool)
+        return self.pool or self.explains or (None if scope is None else scope.pool)
 
     @property
     def pod_under_cursor(self) -> PodRef | None:
-        """The pod whose last lines can be shown; None without one."""
+        """The pod whose last lines can be shown, or are shown; None without one."""
         table, row = self.filtered, self.row_under_cursor
-        return None if table is None or row is None else table.spec.pod(row)
+        return self.log_of or (None if table is None or row is None else table.spec.pod(row))
 
     @property
     def row_under_cursor(self) -> object:
@@ -328,11 +269,6 @@ class ViewScreen(Screen[None]):
         return None if table is None or row is None else table.spec.about(row)
 
     @property
-    def about(self) -> Scope:
-        """The tenant that it is about, else the fleet, where it is about no pool."""
-        return self.scope_under_cursor or Scope()
-
-    @property
     def filtered(self) -> LiveTable[object] | None:
         """The table that `/` filters: the one that has the focus or had it last, else the first."""
         tables = [each for each in self.query(LiveTable) if each.display]
@@ -345,49 +281,61 @@ class ViewScreen(Screen[None]):
     def clear_filter(self) -> bool:
         """Clear the filter of the table with the focus, else that of another; False without one."""
         tables = [each for each in self.query(LiveTable) if each.filter]
-        if not tables:
-            return False
-        table = self._panel if self._panel in tables else tables[0]
-        if isinstance(table, LiveTable):
-            table.set_filter("")
-        return True
+        found = self._panel if self._panel in tables else (*tables, None)[0]
+        if isinstance(found, LiveTable):
+            found.set_filter("")
+        return found is not None
 
-    def open_commands(self, completer: Completer, history: list[str]) -> None:
-        """Open the prompt for a command."""
-        self._open_prompt(COMMAND, "", completer, history)
-        self.prompt.note("tab completes, enter goes, esc leaves")
+    # -- the prompt ---------------------------------------------------------------------------
 
     def open_filter(self, history: list[str]) -> bool:
-        """Open the prompt for a filter; False if the view has no table."""
+        """Open the prompt for a filter, which is applied while it is typed and becomes again what
+        it was if a person leaves it; False if the view has no table.
+        """
         table = self.filtered
         if table is None:
             return False
-        self._filter_before = table.filter.text
-        self._open_prompt(FILTER, table.filter.text, lambda _: (), history)
-        self.prompt.note(f"in {table.title}: text or regex, ! for the opposite")
+        before = table.filter.text
+
+        def changed(text: str) -> None:
+            table.set_filter(text)
+            self._around["crumbs"].update_lines()
+            count = f"{len(table.visible_keys)} match in {table.spec.title}"
+            self.prompt.note(table.filter.note or count)
+
+        def left(_: bool) -> None:
+            table.set_filter(before)
+            self.close_prompt()
+
+        use = PromptUse(FILTER, lambda _: self.close_prompt(), left, changed, history=history)
+        self.open_prompt(use, before, f"in {table.spec.title}: text or regex, ! for the opposite")
         return True
 
-    def open_saving(self, name: str, history: list[str]) -> None:
-        """Open the prompt for the name of a file, which begins with this one."""
-        self._open_prompt(SAVE, name, lambda _: (), history)
-        self.prompt.note(SAVE_NOTE)
-
-    def _open_prompt(self, mode: str, text: str, completer: Completer, history: list[str]) -> None:
-        self._history = history
+    def open_prompt(self, use: PromptUse, text: str, note: str) -> None:
+        """Open the prompt for this, beginning with a text."""
         self.add_class("-prompting")
-        self.prompt.open(mode, text, completer, history)
+        self.prompt.open(use, text)
+        self.prompt.note(note)
 
     def ask(
-        self, builder: LinesBuilder, height: int, label: str, *, clear: bool, one_key: bool
+        self,
+        use: PromptUse,
+        builder: LinesBuilder,
+        height: int,
+        label: str,
+        *,
+        clear: bool,
+        one_key: bool,
     ) -> None:
         """Ask a person something: these lines above the prompt, and the question in it. `clear`:
         what is typed already is no answer to it. `one_key`: the next key is, once it can be read.
         """
-        self._asking.display = True
-        self._asking.styles.height = height
-        self._asking.show(builder)
+        asking = self._around["asking"]
+        asking.display = True
+        asking.styles.height = height
+        asking.show(builder)
         if self.prompt.mode != ASK:
-            self._open_prompt(ASK, "", lambda _: (), [])
+            self.open_prompt(use, "", "")
         elif clear:
             self.prompt.input.value = ""
         self.prompt.label(label)
@@ -398,10 +346,12 @@ class ViewScreen(Screen[None]):
 
     def close_prompt(self) -> None:
         """Close the prompt and give the focus back to the panel that had it."""
-        self._asking.display = False
+        self._around["asking"].display = False
         self.remove_class("-prompting")
         self.prompt.close()
         self.focus_panel()
+
+    # -- the focus ----------------------------------------------------------------------------
 
     def on_descendant_focus(self, event: DescendantFocus) -> None:
         """Remember the panel that the keys go to. While the prompt is open, they go to the prompt:
@@ -424,70 +374,9 @@ class ViewScreen(Screen[None]):
         """Let the keys go to the panel that had them last, else to the first panel, at once:
         `Widget.focus` would take the focus later, away from a prompt that is open by then.
         """
-        if self.prompt.mode or (isinstance(self.focused, Panel) and _is_seen(self.focused)):
-            return
         panels = [each for each in self.query(Panel) if _is_seen(each)]
-        if panels:
+        if panels and not self.prompt.mode and self.focused not in panels:
             self.set_focus(self._panel if self._panel in panels else panels[0])
-
-    def on_clicked_line_clicked(self, message: ClickedLine.Clicked) -> None:
-        """Say which hint, which tab or which view of the path was clicked."""
-        if message.widget is self._tabs:
-            tabs = {each.argument: each for each in self.actions if each.id == "tab"}
-            if tab := tab_at(self.tab, message.cell):
-                self.post_message(self.HintClicked(tabs[tab]))
-            return
-        if message.widget is self._crumbs:
-            index = crumb_at(self._crumb_names, message.cell)
-            if index is not None:
-                self.post_message(self.CrumbClicked(index))
-            return
-        action = hint_at(self.actions, message.widget.size.width, message.cell)
-        if action is not None:
-            self.post_message(self.HintClicked(action))
-
-    def on_input_changed(self, event: Input.Changed) -> None:
-        """Apply a filter while it is typed; show the completions of a command."""
-        table = self.filtered
-        if self.prompt.mode == COMMAND:
-            found = self.prompt.completions(event.value)
-            self.prompt.note("  ".join(each.rpartition(" ")[2] for each in found[:4]))
-        elif self.prompt.mode == FILTER and table is not None:
-            table.set_filter(event.value)
-            self._crumbs.update_lines()
-            self.prompt.note(
-                table.filter.note or f"{len(table.visible_keys)} match in {table.title}"
-            )
-
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Pass the line to the app."""
-        text, mode = event.value.strip(), self.prompt.mode
-        if mode != ASK and text and self._history[-1:] != [text]:
-            self._history.append(text)
-        self.post_message(self.Entered(mode, text))
-
-    def on_prompt_input_pressed(self, message: PromptInput.Pressed) -> None:
-        """Pass the key to the app as an answer."""
-        self.post_message(self.Entered(ASK, message.character, by_one_key=True))
-
-    def on_prompt_input_cancelled(self, message: PromptInput.Cancelled) -> None:
-        """Close the prompt; a filter becomes again what it was before."""
-        if self.prompt.mode == ASK:
-            self.post_message(self.AnswerRefused(back=message.back))
-            return
-        table = self.filtered
-        if self.prompt.mode == FILTER and table is not None:
-            table.set_filter(self._filter_before)
-        self.close_prompt()
-
-
-def _named(action: UserAction, subject: str | None, titles: Mapping[str, str]) -> UserAction:
-    """The action with the words that it has in this view."""
-    if action.id == "copy" and not subject:
-        return replace(action, help=_COPIES_A_NAME)
-    if action.id == "sort_by" and action.argument in titles:
-        return replace(action, help=f"sort by {titles[action.argument]}")
-    return action
 
 
 def _is_seen(panel: Panel) -> bool:

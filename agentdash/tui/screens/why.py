@@ -4,17 +4,38 @@ now, the readings, and how the pool went.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import ClassVar, Final
 
 from textual.app import ComposeResult
 
-from agentdash.foreseen import Ahead
+from agentdash.foreseen import Ahead, next_words
+from agentdash.tui import figures
+from agentdash.tui.actions import Keymap
+from agentdash.tui.cells import change_text, last_sentence, value_span, warning_heading
 from agentdash.tui.charts import history_lines
-from agentdash.tui.lines import Span, Tone
+from agentdash.tui.lines import (
+    BLANK,
+    Line,
+    Span,
+    Tone,
+    cut,
+    cut_middle,
+    fit,
+    labelled,
+    labelled_text,
+    left_and_right,
+    line,
+    line_width,
+    wrap,
+)
 from agentdash.tui.screens.base import ViewScreen, share_lines
 from agentdash.tui.view import Frame, PoolRow
-from agentdash.tui.why import gone_lines, now_decided_lines, now_lines, reading_lines, title_spans
-from agentdash.tui.widgets.panel import Panel
+from agentdash.tui.widgets.lines_widget import LinesBuilder, Panel
+from controller.model.decision import HARMLESS, Decision, Outcome, OutcomeKind
+from controller.model.observation import Pods, QueueDepth, WakeWatch, Workload
+from controller.model.readings import Absent, Fresh, Reading, Stale
+from controller.planning import explain
 
 _LEAST_LINES: Final = (8, 6)
 """Of the decision, and of what is there now, each with its frame."""
@@ -31,8 +52,8 @@ class WhyScreen(ViewScreen):
 
     COUNTS_SECONDS: ClassVar[bool] = True
 
-    def __init__(self) -> None:
-        super().__init__("why", tab="why")
+    def __init__(self, *, keys: Keymap) -> None:
+        super().__init__("why", tab="why", keys=keys)
         self._shown: tuple[PoolRow, Frame] | None = None
         self.decision = Panel(id="decision")
         self.now = Panel(id="now")
@@ -59,45 +80,25 @@ class WhyScreen(ViewScreen):
 
     def draw_body(self, frame: Frame) -> None:
         """Fill the panels."""
-        row = frame.row(self.pool)
-        if row is None:
-            self._draw_gone(frame)
-        else:
-            self._draw_row(row, frame)
-
-    def _draw_gone(self, frame: Frame) -> None:
-        key, glyphs = self.pool, frame.glyphs
-        for panel, name in self._named:
-            title = (Span(name, Tone.TITLE),)
-            panel.show_titled(lambda *_: (), title=title, glyphs=glyphs)
-        self.decision.show_titled(
-            lambda width, _: gone_lines(key, width),
-            title=(Span("pool", Tone.TITLE),),
-            glyphs=glyphs,
-        )
-
-    @property
-    def _named(self) -> tuple[tuple[Panel, str], ...]:
-        return (self.now, "now"), (self.readings, "readings"), (self.history, "history")
-
-    def _draw_row(self, row: PoolRow, frame: Frame) -> None:
+        row, key, ahead = frame.row(self.pool), self.pool, self._ahead_of(frame)
         left, right = title_spans(row, frame)
-        ahead = self._ahead_of(frame)
-        self.decision.show_titled(
-            lambda width, height: now_decided_lines(row, frame, width, height, ahead),
-            title=left,
-            note=right,
-            glyphs=frame.glyphs,
-        )
-        builders = (
-            lambda width, _: now_lines(row, frame, width),
-            lambda width, _: reading_lines(row, frame, width),
-            lambda width, height: history_lines(row.history, frame, width, height),
-        )
-        for (panel, name), builder in zip(self._named, builders, strict=True):
-            panel.show_titled(builder, title=(Span(name, Tone.TITLE),), glyphs=frame.glyphs)
-        self._shown = row, frame
-        self._share_lines()
+        builders: tuple[LinesBuilder, ...] = (lambda width, _: gone_lines(key, width),)
+        builders += (lambda *_: (),) * 3
+        if row is not None:
+            builders = (
+                lambda width, height: now_decided_lines(row, frame, width, height, ahead),
+                lambda width, _: now_lines(row, frame, width),
+                lambda width, _: reading_lines(row, frame, width),
+                lambda *size: history_lines(row.history, frame, *size),
+            )
+            self._shown = row, frame
+        titles = (left, *((Span(name, Tone.TITLE),) for name in ("now", "readings", "history")))
+        panels = (self.decision, self.now, self.readings, self.history)
+        for panel, title, builder in zip(panels, titles, builders, strict=True):
+            note = right if panel is self.decision else ()
+            panel.show_titled(builder, title=title, note=note, glyphs=frame.glyphs)
+        if row is not None:
+            self._share_lines()
 
     def _share_lines(self) -> None:
         """In one column, each panel is as high as its lines. The decision and what is there now
@@ -123,3 +124,275 @@ class WhyScreen(ViewScreen):
             above = share_lines(left, (rules, now), least)
             self.set_class(not has_history, "-no-history")
             body.styles.grid_rows = " ".join(map(str, (1, *above, *below)))
+
+
+_RULE_WIDTH: Final = 20
+_REPLICAS_WIDTH: Final = 9
+# from this height on, a panel has room for blank lines and the sentence
+_TALL_PANEL: Final = 12
+
+
+def now_decided_lines(
+    row: PoolRow, frame: Frame, width: int, height: int, ahead: Ahead | str = ""
+) -> list[Line]:
+    """The decision that stands, rule by rule, and what follows (`ahead`), as far as it is known."""
+    decision = row.view.decision
+    if decision is None:
+        return [
+            line(Span(" no decision yet", Tone.WARN)),
+            line(Span(" the first tick that sees this pool decides it", Tone.DIM)),
+        ]
+    old = frame.stale or row.queue_is_old or row.workload_is_old
+    standing = row.view.standing
+    since = None if standing is None else standing.bound_since
+    return decision_lines(
+        decision,
+        row.view.outcome,
+        frame,
+        width,
+        height,
+        at=frame.at,
+        old=old,
+        since=since,
+        below=tuple(ahead_lines(ahead, decision, frame, width)),
+    )
+
+
+def ahead_lines(ahead: Ahead | str, decision: Decision, frame: Frame, width: int) -> Iterator[Line]:
+    """When the number changes next, and what it would be without each rule; a text says why that is
+    not known, and an empty one that it has been asked.
+    """
+    if isinstance(ahead, str):
+        yield from labelled_text("next", ahead, width, Tone.DIM) if ahead else ()
+        return
+    due = change_text(decision.current, decision.next, frame) if decision.changes else ""
+    text = next_words(ahead, frame.now, due=due).replace("→", frame.glyphs.arrow)
+    yield from labelled_text("next", text, width)
+    if ahead.starting:
+        yield from labelled_text("starting", ahead.starting, width)
+    for place, each in enumerate(ahead.without):
+        yield from labelled_text("" if place else "otherwise", each, width)
+
+
+def decision_lines(
+    decision: Decision,
+    outcome: Outcome | None,
+    frame: Frame,
+    width: int,
+    height: int,
+    *,
+    at: float,
+    old: bool = False,
+    since: float | None = None,
+    below: Sequence[Line] = (),
+) -> list[Line]:
+    """The four numbers, then each rule with its input and the replicas after it, then what became
+    of it. The sentences speak of the time `at`; `old` numbers follow from values that are not
+    fresh. The bound and the gate are the same `since` then (Unix seconds). The lines `below` follow
+    what was decided.
+
+    A low panel has no blank lines and no sentence: the last line of the screen shows the same
+    sentence.
+    """
+    mark, unknown = frame.glyphs.stale if old else "", frame.glyphs.unknown
+    target, wanted, recommended = (
+        unknown if number is None else f"{figures.count(number)}{mark}"
+        for number in (decision.target, decision.demand, decision.recommendation)
+    )
+    change = change_text(decision.current, decision.next, frame) + mark
+    numbers = line(
+        " ",
+        Span(change, Tone.WARN if old else Tone.TITLE),
+        f"  (target {target}, wanted {wanted})",
+        Span(f"   recommended {recommended}", Tone.DIM),
+    )
+    lines, gap, written = [numbers], [BLANK], outcome_lines(outcome, width, decision)
+    if height >= _TALL_PANEL:
+        lines += [line(f" {text}") for text in wrap(last_sentence(decision, at), width - 2)]
+    else:
+        gap = []
+        beside: list[Span | str] = [*written[0].spans[1:], " "]
+        if len(written) == 1 and line_width(line(*numbers.spans, *beside)) < width:
+            lines, written = [left_and_right(numbers.spans, beside, width)], []
+    lines += [*gap, _table_line("STEP", "INPUT", "REPLICAS", width, Tone.HEADING)]
+    for reason in decision.reasons:
+        replicas, rule = "" if reason.value is None else figures.count(reason.value), reason.code
+        # on as many lines as its sentence needs
+        texts = wrap(explain.sentence(reason, at), _text_width(width)) or [""]
+        for place, text in enumerate(texts):
+            first = ("", "") if place else (explain.title(rule), replicas)
+            lines.append(_table_line(first[0], text, first[1], width, Tone.PLAIN))
+    bound = f"bound by {decision.bound}"
+    bound += "" if decision.gate is None else f", held by {figures.as_words(decision.gate)}"
+    bound += "" if since is None else f", since {figures.since(since, frame.now)}"
+    replicas = unknown if decision.next is None else f"= {figures.count(decision.next)}"
+    lines.append(_table_line("decided", bound, replicas, width, Tone.TITLE))
+    return [*lines, *gap, *below, *written]
+
+
+def _text_width(width: int) -> int:
+    return max(width - _RULE_WIDTH - _REPLICAS_WIDTH - 4, 0)
+
+
+def _table_line(rule: str, text: str, replicas: str, width: int, tone: Tone) -> Line:
+    return line(
+        " ",
+        Span(fit(rule, _RULE_WIDTH), Tone.DIM if tone is Tone.PLAIN else tone),
+        " ",
+        Span(fit(text, _text_width(width)), tone),
+        " ",
+        Span(fit(replicas, _REPLICAS_WIDTH, right=True), tone),
+    )
+
+
+def outcome_lines(
+    outcome: Outcome | None, width: int, decision: Decision | None = None
+) -> list[Line]:
+    """What became of the last write, in full."""
+    if outcome is None:
+        text = "nothing to write" if decision and not decision.changes else "not written yet"
+        return labelled_text("last write", text, width, Tone.DIM)
+    text = figures.as_words(outcome.kind)
+    if outcome.status:
+        text += f" ({outcome.status})"
+    if outcome.retry_after_s is not None:
+        text += f", again after {figures.age(outcome.retry_after_s)}"
+    if outcome.detail:
+        text += f": {outcome.detail}"
+    tone = Tone.CRIT
+    if outcome.kind is OutcomeKind.APPLIED:
+        tone = Tone.OK
+    elif outcome.kind in HARMLESS:
+        tone = Tone.WARN
+    return labelled_text("last write", text, width, tone)
+
+
+def now_lines(row: PoolRow, frame: Frame, width: int) -> list[Line]:
+    """The pods and the queue now, the pool's limits, its workload, findings and warnings."""
+    view = row.view
+    limits = (
+        f"min {view.min}",
+        f"max {view.max}",
+        f"slots {view.slots}",
+        f"tasks per replica {view.target_per_replica}",
+    )
+    lines = [
+        *labelled("pods", _pods(row, frame), width),
+        *labelled("work", _work(row, frame), width),
+        *labelled("limits", limits, width),
+    ]
+    for place, each in enumerate(view.queues):
+        name = f"{each.stream} > {each.consumer}"
+        lines += labelled_text("" if place else "queue", name, width)
+    place_of_it = f"{view.namespace}/{view.workload.name}"
+    lines += labelled_text(view.workload.kind.lower(), place_of_it, width)
+    if (workload := row.workload) is not None:
+        old = frame.glyphs.stale if row.workload_is_old or frame.stale else ""
+        is_mixed = workload.updated != workload.current
+        counts = (
+            f"asks {workload.replicas}{old}",
+            f"has {workload.current}{old}",
+            f"ready {workload.ready}{old}",
+            f"new version {workload.updated}{old}" if is_mixed else "",
+            "rollout paused" if workload.paused else "",
+        )
+        lines += labelled("replicas", counts, width)
+        if workload.message:
+            lines += labelled_text("message", workload.message, width, Tone.WARN)
+        for place, (name, value) in enumerate(sorted(workload.labels.items())):
+            lines += labelled_text("" if place else "labels", f"{name}={value}", width, Tone.DIM)
+    for finding in () if frame.snapshot is None else frame.snapshot.findings:
+        if finding.subject == row.key:
+            text = f"{finding.text} (since {figures.since(finding.since, frame.now)})"
+            lines += labelled_text(str(finding.severity), text, width, Tone.WARN)
+    for warning in view.observation.warnings:
+        heading = warning_heading(warning, frame.now)
+        text = f"{heading}, {warning.object_name}: {warning.message}"
+        lines += labelled_text("cluster", text, width, Tone.WARN)
+    return lines
+
+
+def _pods(row: PoolRow, frame: Frame) -> Iterator[Span]:
+    pods = row.pods
+    if pods is None:
+        yield Span("unknown", Tone.WARN)
+        return
+    is_old = isinstance(row.view.observation.pods, Stale)
+    yield value_span(f"ready {pods.ready}", frame, old=is_old)
+    old = frame.glyphs.stale if is_old or frame.stale else ""
+    for name, value, tone in (
+        ("crashing", pods.crashing, Tone.CRIT),
+        ("stuck", pods.unscheduled, Tone.CRIT),
+        ("starting", pods.starting, Tone.BUSY),
+        ("ending", pods.terminating, Tone.DIM),
+    ):
+        yield Span(f"{name} {value}{old}" if value else "", tone)
+
+
+def _work(row: PoolRow, frame: Frame) -> Iterator[Span]:
+    queue = row.queue
+    if queue is None:
+        yield Span("unknown", Tone.WARN)
+        return
+    for name, value in (
+        ("pending", queue.pending),
+        ("in flight", queue.in_flight),
+        ("redelivered", queue.redelivered),
+    ):
+        if value or name != "redelivered":
+            yield value_span(f"{name} {figures.count(value)}", frame, old=row.queue_is_old)
+    yield Span("consumer paused" if queue.paused else "", Tone.WARN)
+
+
+def reading_lines(row: PoolRow, frame: Frame, width: int) -> list[Line]:
+    """Whether each reading is fresh, or how old it is and why there is no newer one."""
+    seen, lines = row.view.observation, []
+    readings: tuple[tuple[str, Reading[QueueDepth] | Reading[Workload] | Reading[Pods]], ...] = (
+        ("queue", seen.queue),
+        (row.view.workload.kind.lower(), seen.workload),
+        ("pods", seen.pods),
+    )
+    for name, reading in readings:
+        match reading:
+            case Fresh():
+                text, tone = "fresh", Tone.WARN if frame.stale else Tone.OK
+            case Stale() | Absent():
+                is_stale = isinstance(reading, Stale)
+                text, tone = ("stale", Tone.WARN) if is_stale else ("absent", Tone.CRIT)
+                text += f" {figures.age(frame.now - reading.at)}" if reading.at else ""
+                text += f", {figures.as_words(reading.why)}"
+                text += f": {reading.detail}" if reading.detail else ""
+        lines += labelled_text(name, text, width, tone)
+    wake = f"{seen.wake}: {seen.wake_detail}" if seen.wake_detail else str(seen.wake)
+    tone = {WakeWatch.ARMED: Tone.OK, WakeWatch.POLLED: Tone.WARN}.get(seen.wake, Tone.DIM)
+    lines += labelled_text("wake", wake, width, tone)
+    if seen.woken_at is not None:
+        text = f"{figures.age(frame.now - seen.woken_at)} ago by its first message"
+        lines += labelled_text("woken", text, width)
+    return lines
+
+
+def title_spans(row: PoolRow | None, frame: Frame) -> tuple[tuple[Span, ...], tuple[Span, ...]]:
+    """The left and the right title in the panel's border."""
+    if row is None:
+        return (Span("pool", Tone.TITLE),), ()
+    state = f"{row.state.mark} {row.state.word}".strip()
+    if row.since is not None:
+        state += f" since {figures.since(row.since, frame.now)}"
+    left = (
+        Span(f"pool {cut_middle(row.key, 40, frame.glyphs.ellipsis)}", Tone.TITLE),
+        Span(f"  {state}", row.state.tone),
+    )
+    if frame.snapshot is None:
+        return left, ()
+    tier = cut(row.view.tier, 12)
+    return left, (Span(f"tier {tier}  tick {frame.snapshot.sequence}", Tone.DIM),)
+
+
+def gone_lines(key: str, width: int) -> list[Line]:
+    """The text for a pool that the snapshot does not have."""
+    text = Span(cut(f"no pool {key} in this snapshot", width - 2), Tone.WARN)
+    return [
+        left_and_right((" ", text), (), width),
+        line(Span(" it was removed from the fleet file, or never in it; esc goes back", Tone.DIM)),
+    ]

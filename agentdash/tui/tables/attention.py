@@ -25,11 +25,6 @@ class FindingRow(NamedTuple):
     leads_to: str
 
     @property
-    def pool(self) -> str | None:
-        """The pool that it is about, if it is about one."""
-        return self.finding.subject if self.leads_to == "why" else None
-
-    @property
     def leads_to_words(self) -> str:
         """What enter shows, in words."""
         return {"pools": "its pools", "": "all of it"}.get(self.leads_to, self.leads_to)
@@ -87,14 +82,14 @@ _COLUMNS: Final[Sequence[Column[FindingRow]]] = (
         letter="S", descending=True,
     ),
     _Column(
-        "SUBJECT", 18, "the pool, tenant or connection it is about", "subject",
-        lambda row: row.finding.subject, letter="N", widest=40, names=True,
+        "SUBJECT", 18, "the pool, tenant or connection it is about", "subject", "finding.subject",
+        letter="N", widest=40, names=True,
     ),
     _Column(
-        "WHAT", 20, "what is wrong; enter shows it in full", "text", lambda row: row.finding.text,
-        more={"kind": lambda row, _: row.finding.kind}, fill=True,
+        "WHAT", 20, "what is wrong; enter shows it in full", "text", "finding.text",
+        more={"kind": "finding.kind"}, fill=True,
     ),
-    since_column(lambda row: row.finding.since, rank=1),
+    since_column("finding.since", rank=1),
     _Column(
         "LEADS TO", 9, "what enter shows", "leads_to", lambda row: row.leads_to or None,
         lambda row, _: Span(row.leads_to_words, Tone.DIM), rank=2,
@@ -112,6 +107,6 @@ ATTENTION: Final = Table[FindingRow](
     details=_lines,
     called=lambda row: row.finding.subject,
     opens=_opens,
-    about=lambda row: None if row.pool is None else Scope(pool=row.pool),
+    about=lambda row: Scope(pool=row.finding.subject) if row.leads_to == "why" else None,
 )
 VIEWS: Final = (View("attention", (ATTENTION,), "what is wrong", ("att", "alerts")),)

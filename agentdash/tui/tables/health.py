@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from agentdash import __version__
 from agentdash.tui import figures
 from agentdash.tui.cells import since_column
-from agentdash.tui.legend import ROLE_LABELS
 from agentdash.tui.lines import Line, Span, Tone, labelled_text
-from agentdash.tui.table import Column, Need, Sort, Table, View
+from agentdash.tui.table import Column, Need, Sort, Table, View, part
 from agentdash.tui.tables.pools import nothing_seen
-from agentdash.tui.view import Frame
+from agentdash.tui.view import ROLE_LABELS, Frame
 from controller.model.decision import OutcomeKind
 from controller.model.ids import WorkloadKind
 from controller.model.readings import Fresh, Why
@@ -21,7 +20,6 @@ from controller.model.snapshot import (
     Level,
     Link,
     LinkState,
-    PoolView,
     Progress,
     Role,
     Severity,
@@ -53,36 +51,11 @@ def facts(frame: Frame) -> Sequence[Fact]:
     snapshot = frame.snapshot
     if snapshot is None:
         return ()
-    return (
-        _version(snapshot),
-        Fact("fleet", _fleet(snapshot)),
-        Fact("controller", _controller(snapshot, frame), snapshot.epoch),
-        Fact("role", f"{ROLE_LABELS[snapshot.role].word}: {_ROLES[snapshot.role]}"),
-        Fact("epoch", f"{snapshot.epoch:.3f}, sequence {snapshot.sequence}"),
-        Fact("tick", _tick(snapshot)),
-        *(_link(link, frame) for link in snapshot.links),
-        Fact("journal", snapshot.journal or "none; --journal FILE keeps one"),
-        Fact("history", _history(snapshot)),
-        *_rights(snapshot),
-    )
-
-
-def _version(snapshot: Snapshot) -> Fact:
-    here, there = f"agentdash {__version__}", snapshot.version
-    if not there:
-        return Fact("version", f"{here}, this dashboard")
-    if there == __version__:
-        return Fact("version", f"{here}, this dashboard and the controller")
-    return Fact("version", f"{here} here, {there} in the controller", tone=Tone.WARN)
-
-
-def _fleet(snapshot: Snapshot) -> str:
     context = f", context {snapshot.context}" if snapshot.context else ""
-    pools = figures.amount(len(snapshot.pools), "pool")
-    return f"{snapshot.fleet}{context}: {pools}, {figures.amount(len(snapshot.tenants), 'tenant')}"
-
-
-def _controller(snapshot: Snapshot, frame: Frame) -> str:
+    pools, kept = (
+        figures.amount(len(each), "pool") for each in (snapshot.pools, snapshot.histories)
+    )
+    tenants = figures.amount(len(snapshot.tenants), "tenant")
     where = "in this process"
     if frame.moment is not None and frame.moment.is_replay:
         where = "as a journal has it"
@@ -90,65 +63,61 @@ def _controller(snapshot: Snapshot, frame: Frame) -> str:
         where = "the last that ran; this is what it has kept"
     elif snapshot.attached:
         where = "elsewhere, this dashboard is attached"
-    return f"{snapshot.process or 'not known'}, {where}"
+    loop, took = snapshot.loop, figures.milliseconds(snapshot.loop.last_tick_s)
+    every = f"every {snapshot.interval_s:g} s, the last in {took}, {loop.late_ticks} late"
+    past = f"15 minutes and 24 hours of {kept}; saved every minute by the controller that writes"
+    return (
+        _version(snapshot),
+        Fact("fleet", f"{snapshot.fleet}{context}: {pools}, {tenants}"),
+        Fact("controller", f"{snapshot.process or 'not known'}, {where}", snapshot.epoch),
+        Fact("role", f"{ROLE_LABELS[snapshot.role].word}: {_ROLES[snapshot.role]}"),
+        Fact("epoch", f"{snapshot.epoch:.3f}, sequence {snapshot.sequence}"),
+        Fact("tick", every),
+        *(_link(link, frame) for link in snapshot.links),
+        Fact("journal", snapshot.journal or "none; --journal FILE keeps one"),
+        Fact("history", past),
+        *_rights(snapshot),
+    )
 
 
-def _tick(snapshot: Snapshot) -> str:
-    loop = snapshot.loop
-    took = figures.milliseconds(loop.last_tick_s)
-    return f"every {snapshot.interval_s:g} s, the last in {took}, {loop.late_ticks} late"
+def _version(snapshot: Snapshot) -> Fact:
+    here, there = f"agentdash {__version__}", snapshot.version
+    if there not in {"", __version__}:
+        return Fact("version", f"{here} here, {there} in the controller", tone=Tone.WARN)
+    return Fact("version", f"{here}, this dashboard{' and the controller' if there else ''}")
 
 
 def _link(link: Link, frame: Frame) -> Fact:
-    detail = f": {link.detail}" if link.detail else ""
-    good = ""
+    detail, good = f": {link.detail}" if link.detail else "", ""
     if link.state is not LinkState.CONNECTED and link.last_good_at is not None:
         good = f"; last good answer {figures.age(frame.now - link.last_good_at)} ago"
     tone = Tone.OK if link.state is LinkState.CONNECTED else Tone.CRIT
     return Fact(link.name, f"{link.state}{detail}{good}", link.since, tone)
 
 
-def _history(snapshot: Snapshot) -> str:
-    kept = figures.amount(len(snapshot.histories), "pool")
-    return f"15 minutes and 24 hours of {kept}; saved every minute by the controller that writes"
-
-
 def _rights(snapshot: Snapshot) -> Iterator[Fact]:
     """What our users at Kubernetes and NATS may not do, as far as it was tried."""
-    lacks: list[str] = []
-    for kind in WorkloadKind:
-        refused = [view for view in snapshot.pools if _is_write_refused(view, kind)]
-        lacks += _pools(f"{kind.plural}/scale", refused)
-    unread = [view for view in snapshot.pools if _is_reading_refused(view)]
-    lacks += _pools("their queue, workload or pods", unread)
+    refused: dict[str, list[str]] = {f"{kind.plural}/scale": [] for kind in WorkloadKind}
+    unread = refused.setdefault("their queue, workload or pods", [])
+    for view in snapshot.pools:
+        seen, outcome = view.observation, view.outcome
+        if outcome is not None and outcome.kind in _REFUSED:
+            refused[f"{view.workload.kind.plural}/scale"].append(view.key)
+        readings = (seen.queue, seen.workload, seen.pods)
+        if any(not isinstance(each, Fresh) and each.why is Why.REFUSED for each in readings):
+            unread.append(view.key)
+    lacks = []
+    for what, keys in refused.items():
+        more = f" and {len(keys) - _NAMED} more" if len(keys) > _NAMED else ""
+        lacks += [f"{what}: {', '.join(keys[:_NAMED])}{more}"] if keys else []
     lacks += [
         finding.text
         for finding in snapshot.findings
         if finding.subject == "kubernetes" and finding.severity is Severity.INFO
     ]
-    for text in lacks:
-        yield Fact(_LACKS, text, tone=Tone.WARN)
+    yield from (Fact(_LACKS, text, tone=Tone.WARN) for text in lacks)
     if not lacks:
         yield Fact("rights", "none is seen to be missing", tone=Tone.OK)
-
-
-def _pools(what: str, views: Iterable[PoolView]) -> list[str]:
-    keys = [view.key for view in views]
-    if not keys:
-        return []
-    more = f" and {len(keys) - _NAMED} more" if len(keys) > _NAMED else ""
-    return [f"{what}: {', '.join(keys[:_NAMED])}{more}"]
-
-
-def _is_write_refused(view: PoolView, kind: WorkloadKind) -> bool:
-    outcome = view.outcome if view.workload.kind is kind else None
-    return outcome is not None and outcome.kind in _REFUSED
-
-
-def _is_reading_refused(view: PoolView) -> bool:
-    seen = view.observation
-    readings = (seen.queue, seen.workload, seen.pods)
-    return any(not isinstance(each, Fresh) and each.why is Why.REFUSED for each in readings)
 
 
 def fact_lines(fact: Fact, frame: Frame, width: int) -> list[Line]:
@@ -165,14 +134,10 @@ FACTS: Final = Table[Fact](
     "info",
     "info",
     (
+        Column[Fact]("FACT", 11, "what it is about", "fact", "name", tone=Tone.DIM),
+        since_column("since"),
         Column[Fact](
-            "FACT", 11, "what it is about", "fact", lambda fact: fact.name,
-            lambda fact, _: Span(fact.name, Tone.DIM),
-        ),
-        since_column(lambda fact: fact.since),
-        Column[Fact](
-            "IS", 30, "what is so now", "is", lambda fact: fact.text,
-            lambda fact, _: Span(fact.text, fact.tone), widest=400, fill=True,
+            "IS", 30, "what is so now", "is", "text", tone=part("tone"), widest=400, fill=True,
         ),
     ),
     facts,
@@ -236,13 +201,11 @@ DOCTOR: Final = Table[Diagnosis](
     (
         _Found(
             "RESULT", 6, "whether it works: fail, skip (not looked at), warn, ok", "level",
-            lambda found: str(found.level),
-            lambda found, _: Span(str(found.level), _LEVELS[found.level][1]),
+            lambda found: str(found.level), tone=lambda found: _LEVELS[found.level][1],
             sort=lambda found: _LEVELS[found.level][0], letter="A",
         ),
         _Found(
-            "CHECK", 12, "what was looked at", "check", lambda found: found.check,
-            lambda found, _: Span(found.check, Tone.HEADING), widest=20, letter="T",
+            "CHECK", 12, "what was looked at", "check", tone=Tone.HEADING, widest=20, letter="T",
         ),
         _Found(
             "OF", 14, "the pool or tenant that it is about", "subject",
@@ -250,7 +213,7 @@ DOCTOR: Final = Table[Diagnosis](
         ),
         _Found(
             "FOUND", 20, "what was found; below, what to do about it", "text",
-            lambda found: found.text, more={"todo": lambda found, _: found.todo or None}, fill=True,
+            more={"todo": lambda found, _: found.todo or None}, fill=True,
         ),
     ),
     _checks,

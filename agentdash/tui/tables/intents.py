@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from agentdash.tui import figures
-from agentdash.tui.cells import none_span, since_column
+from agentdash.tui.cells import since_column
 from agentdash.tui.lines import Span, Tone
-from agentdash.tui.table import Column, Need, Opening, Table, View
+from agentdash.tui.table import Column, KeyScope, Need, Opening, Table, View, part
 from agentdash.tui.tables.log import NAMELESS, change_lines, changes_of, no_change
 from agentdash.tui.view import Frame
 from controller.model.intents import Audit, IntentChange, IntentKey, Scope, asked_words, scope_name
@@ -22,8 +22,7 @@ def standing(frame: Frame) -> Sequence[IntentChange]:
     return sorted(found, key=lambda each: (_until(each) or float("inf"), each.revision))
 
 
-def _until(change: IntentChange) -> float | None:
-    return None if change.after is None else change.after.until
+_until = part("after.until")
 
 
 def _left(change: IntentChange, frame: Frame) -> Span:
@@ -58,28 +57,24 @@ _COLUMNS: Final[Sequence[Column[IntentChange]]] = (
         "WHAT", 9, "the kind of request: pin, pause, freeze, cap, no-growth, budget", "kind",
         lambda change: str(change.key.kind), letter="B",
     ),
+    _Column("ASKED FOR", 16, "what is asked for", "asked", _asked, widest=34, rank=2),
     _Column(
-        "ASKED FOR", 16, "what is asked for", "asked", _asked, widest=34, rank=2,
+        "LEFT", 7, "how long it stands still", "until", "after.until", _left,
+        right=True, letter="A",
     ),
     _Column(
-        "LEFT", 7, "how long it stands still", "until", _until, _left, right=True, letter="A",
-    ),
-    _Column(
-        "UNTIL", 6, "when it ends, in UTC", cell=lambda change, frame: (
-            none_span(frame) if (until := _until(change)) is None
-            else Span(f"{figures.time_of_day(until)[:5]}Z", Tone.DIM)
-        ),
-        rank=4,
+        "UNTIL", 6, "when it ends, in UTC", value="after.until", tone=Tone.DIM,
+        text=lambda until: f"{figures.time_of_day(until)[:5]}Z", rank=4,
     ),
     _Column(
         "WHO", 10, "who asked for it", "who", lambda change: change.who or None,
         lambda change, _: Span(change.who or NAMELESS, Tone.HEADING), letter="T",
         more={"origin": lambda change, _: change.origin or None},
     ),
-    since_column(lambda change: change.at, name="set_at", rank=3),
+    since_column("at", name="set_at", rank=3),
     _Column(
         "WHY", 14, "why, in the author's words", "why", lambda change: change.why or None,
-        more={"revision": lambda change, _: change.revision}, rank=1, fill=True,
+        more={"revision": "revision"}, rank=1, fill=True,
     ),
 )  # fmt: skip
 INTENTS: Final = Table[IntentChange](
@@ -96,5 +91,8 @@ INTENTS: Final = Table[IntentChange](
     about=lambda change: change.key.scope if change.key.scope != Scope() else None,
 )
 VIEWS: Final = (
-    View("intents", (INTENTS,), "what stands now", ("int", "intent"), needs=(Need.AUDIT,)),
-)
+    View(
+        "intents", (INTENTS,), "what stands now", ("int", "intent"),
+        needs=(Need.AUDIT,), scope=KeyScope.INTENTS,
+    ),
+)  # fmt: skip

@@ -9,8 +9,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Final, NamedTuple
 
-from agentdash.tui import figures, words
-from agentdash.tui.cells import change_text, none_span, part, time_columns, when_parts
+from agentdash.tui import figures
+from agentdash.tui.cells import change_text, none_span, when_parts
 from agentdash.tui.lines import Line, Span, Tone, labelled, labelled_text
 from agentdash.tui.table import Column, Need, Opening, PlainValue, Sort, Table, View
 from agentdash.tui.view import Frame
@@ -27,6 +27,7 @@ from controller.model.intents import (
     until_words,
 )
 from controller.model.snapshot import ScaleEvent
+from controller.planning import explain
 
 CONTROLLER: Final = "auto"
 NAMELESS: Final = "a writer without a name"
@@ -34,69 +35,39 @@ _ASKED_FOR: Final = frozenset({Code.PAUSED, Code.KEPT_WHILE_PAUSED, Code.PINNED}
 
 
 class LogRow(NamedTuple):
-    """A scale event, or what a person changed."""
+    """A scale event, or what a person changed, at this time (Unix seconds). `author` is the person
+    who asked for it or whose pin or pause decided the number; else `auto`, the controller by
+    itself. `kind` is the rule that decided, or the kind of what was asked for; `outcome` what
+    became of it, or until when it is.
+    """
 
+    key: str
+    at: float
+    scope: Scope
+    author: str
+    kind: str
+    outcome: str
     event: ScaleEvent | None = None
     change: IntentChange | None = None
 
-    @property
-    def key(self) -> str:
-        """Identifies the row."""
-        event, change = self.event, self.change
-        if change is not None:
-            return f"{change.revision}{' ended' if change.expired else ''}"
-        if event is None:
-            return ""
-        return f"{event.at:.6f} {event.pool} {event.before} {event.after}"
 
-    @property
-    def at(self) -> float:
-        """When it was (Unix seconds)."""
-        found = self.event or self.change
-        return 0.0 if found is None else found.at
-
-    @property
-    def scope(self) -> Scope:
-        """What it is about."""
-        if self.change is not None:
-            return self.change.key.scope
-        return Scope() if self.event is None else Scope(pool=self.event.pool)
-
-    @property
-    def author(self) -> str:
-        """The person who asked for it or whose pin or pause decided the number; else `auto`, the
-        controller by itself.
-        """
-        return self.change.who or "?" if self.change is not None else _author(self.event)
-
-    @property
-    def number(self) -> int | None:
-        """By how many replicas a pool was scaled."""
-        return None if self.event is None else self.event.after - self.event.before
-
-    @property
-    def kind(self) -> str:
-        """The rule that decided, or the kind of what was asked for."""
-        if self.change is not None:
-            return str(self.change.key.kind)
-        return "" if self.event is None else self.event.bound
-
-    @property
-    def outcome(self) -> str:
-        """What became of it, or until when it is."""
-        if self.event is not None:
-            return words.as_words(self.event.outcome.kind)
-        change = self.change
-        until = None if change is None or change.after is None else change.after.until
-        return "" if until is None else f"until {figures.time_of_day(until)[:5]}Z"
+def _of_event(event: ScaleEvent) -> LogRow:
+    reason, author = event.reason, CONTROLLER
+    if reason.code is Code.KEPT_BY_ANNOTATION:
+        author = "annotation"
+    elif reason.code in _ASKED_FOR:
+        author = str(reason.numbers.get("who") or "someone")
+    key = f"{event.at:.6f} {event.pool} {event.before} {event.after}"
+    outcome = figures.as_words(event.outcome.kind)
+    return LogRow(key, event.at, Scope(pool=event.pool), author, event.bound, outcome, event)
 
 
-def _author(event: ScaleEvent | None) -> str:
-    if event is None or event.reason.code not in {*_ASKED_FOR, Code.KEPT_BY_ANNOTATION}:
-        return CONTROLLER
-    if event.reason.code is Code.KEPT_BY_ANNOTATION:
-        return "annotation"
-    return str(event.reason.numbers.get("who") or "someone")
+def _of_change(change: IntentChange) -> LogRow:
+    until = None if change.after is None else change.after.until
+    outcome = "" if until is None else f"until {figures.time_of_day(until)[:5]}Z"
+    key, kind = f"{change.revision}{' ended' if change.expired else ''}", str(change.key.kind)
+    who = change.who or "?"
+    return LogRow(key, change.at, change.key.scope, who, kind, outcome, change=change)
 
 
 def before_text(change: IntentChange) -> str:
@@ -117,16 +88,16 @@ def changes_of(frame: Frame) -> Sequence[IntentChange]:
     """The changes that people made, as far as they are known; where one tenant is shown, those for
     it or for the fleet.
     """
-    audit = frame.asked.audit
+    audit, shown = frame.asked.audit, frame.scope
     changes = audit.changes if isinstance(audit, Audit) else ()
-    return [each for each in changes if _is_seen(each.key.scope, frame.scope)]
+    only = shown.tenant or (shown.pool or "").partition("/")[0]
 
+    def concerns(scope: Scope) -> bool:
+        tenant = scope.tenant or (scope.pool or "").partition("/")[0]
+        is_shown = scope.pool is None or shown.pool in {None, scope.pool}
+        return is_shown and tenant in {"", only or tenant}
 
-def _is_seen(scope: Scope, shown: Scope) -> bool:
-    """Whether what is for `scope` concerns what is shown."""
-    tenant = scope.tenant if scope.pool is None else scope.pool.partition("/")[0]
-    is_shown = shown.tenant or (shown.pool or "").partition("/")[0] or tenant
-    return tenant in {None, is_shown} and (scope.pool is None or shown.pool in {None, scope.pool})
+    return [each for each in changes if concerns(each.key.scope)]
 
 
 def is_mine(change: IntentChange, frame: Frame) -> bool:
@@ -136,8 +107,10 @@ def is_mine(change: IntentChange, frame: Frame) -> bool:
 
 def _rows(frame: Frame, *, events: bool = True, changes: bool = True) -> list[LogRow]:
     seen = () if frame.snapshot is None or not events else frame.snapshot.events
-    found = [LogRow(event=each) for each in seen]
-    return found + [LogRow(change=each) for each in (changes_of(frame) if changes else ())]
+    return [
+        *(_of_event(each) for each in seen),
+        *(_of_change(each) for each in (changes_of(frame) if changes else ())),
+    ]
 
 
 def _change(row: LogRow, frame: Frame) -> Span:
@@ -167,15 +140,15 @@ def _because(row: LogRow, frame: Frame) -> Span:
         why = "" if row.change is None else row.change.why
         return Span(why or frame.glyphs.none, Tone.DIM)
     if event.outcome.kind is not OutcomeKind.APPLIED:
-        kind = words.as_words(event.outcome.kind)
+        kind = figures.as_words(event.outcome.kind)
         return Span(f"not written, {kind}: {event.outcome.detail}", Tone.CRIT)
-    return Span(words.reason_sentence(event.reason, event.at))
+    return Span(explain.sentence(event.reason, event.at))
 
 
 def _reason(row: LogRow) -> str | None:
     if row.event is None:
         return row.change.why or None if row.change is not None else None
-    return words.reason_sentence(row.event.reason, row.event.at)
+    return explain.sentence(row.event.reason, row.event.at)
 
 
 def _sides(row: LogRow) -> tuple[PlainValue, PlainValue]:
@@ -185,17 +158,32 @@ def _sides(row: LogRow) -> tuple[PlainValue, PlainValue]:
     return (None, None) if row.event is None else (row.event.before, row.event.after)
 
 
+def _ago(row: LogRow, frame: Frame) -> Span:
+    """In whole minutes: with seconds, each row on the screen would write 8 bytes a second over SSH.
+    The time of day has them.
+    """
+    age_s = frame.now - row.at
+    return Span(figures.whole_age(age_s) if age_s >= 60 else "<1m", Tone.DIM)
+
+
 _Column = Column[LogRow]
 _COLUMNS: Final[Sequence[Column[LogRow]]] = (
-    *time_columns(lambda row: row.at, lambda row: row.at),
+    _Column(
+        "TIME", 8, "when it was, in UTC", "at", text=figures.time_of_day, tone=Tone.DIM,
+        letter="A", descending=True,
+    ),
+    _Column(
+        "AGO", 6, "since then", cell=_ago,
+        more={"age_s": lambda row, frame: max(frame.now - row.at, 0.0)}, rank=4, right=True,
+    ),
     _Column(
         "OF", 17, "the pool or tenant that it is about, or the fleet", "scope",
-        lambda row: scope_name(row.scope), more={"pool": lambda row, _: row.scope.pool},
+        lambda row: scope_name(row.scope), more={"pool": "scope.pool"},
         widest=28, letter="N", names=True,
     ),
     _Column(
-        "BY", 6, "who: the controller, or the person who asked", "by", lambda row: row.author,
-        lambda row, _: Span(row.author, Tone.DIM if row.author == CONTROLLER else Tone.HEADING),
+        "BY", 6, "who: the controller, or the person who asked", "by", "author",
+        tone=lambda row: Tone.DIM if row.author == CONTROLLER else Tone.HEADING,
         more={
             "who": lambda row, _: None if row.change is None else row.change.who or None,
             "origin": lambda row, _: None if row.change is None else row.change.origin or None,
@@ -204,29 +192,26 @@ _COLUMNS: Final[Sequence[Column[LogRow]]] = (
     ),
     _Column(
         "CHANGE", 10, "replicas before and after; or what was asked for before, and since",
-        cell=_change, sort=lambda row: row.number,
+        cell=_change,
+        sort=lambda row: None if row.event is None else row.event.after - row.event.before,
         more={
             "before": lambda row, _: _sides(row)[0],
             "after": lambda row, _: _sides(row)[1],
-            "expired": part("change.expired"),
-            "undoes": part("change.undoes"),
-            "revision": part("change.revision"),
+            "expired": "change.expired",
+            "undoes": "change.undoes",
+            "revision": "change.revision",
         },
         widest=44, letter="X", descending=True,
     ),
     _Column(
         "BOUND", 8, "the rule that decided; or what was asked for: pin, pause, freeze, cap,"
         " no-growth, budget", "bound", lambda row: row.kind or None,
-        more={"kind": part("change.key.kind")}, rank=1, letter="B",
+        more={"kind": "change.key.kind"}, rank=1, letter="B",
     ),
     _Column(
         "OUTCOME", 12, "what became of the write; or when it ends, in UTC", "outcome",
-        part("event.outcome.kind"), _outcome,
-        sort=lambda row: row.outcome,
-        more={
-            "outcome_detail": part("event.outcome.detail"),
-            "until": part("change.after.until"),
-        },
+        "event.outcome.kind", _outcome, sort=lambda row: row.outcome,
+        more={"outcome_detail": "event.outcome.detail", "until": "change.after.until"},
         rank=3, widest=12, letter="S",
     ),
     _Column(
@@ -252,7 +237,7 @@ def _lines(row: LogRow, frame: Frame, width: int) -> Iterator[Line]:
     detail = f": {event.outcome.detail}" if event.outcome.detail else ""
     yield from labelled("when", (*when_parts(event.at, frame), who), width)
     yield from labelled("change", (_change(row, frame), f"bound by {event.bound}"), width)
-    because = words.reason_sentence(event.reason, event.at)
+    because = explain.sentence(event.reason, event.at)
     yield from labelled_text("because", because, width)
     text = f"{outcome.text}{status}{detail}"
     yield from labelled_text("outcome", text, width, outcome.tone)

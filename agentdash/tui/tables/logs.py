@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from agentdash.tui.lines import Line, Span, Tone, labelled_text
+from agentdash.tui.lines import Span, Tone, labelled_text
 from agentdash.tui.table import Column, Table, View
 from agentdash.tui.view import Frame
 from controller.model.snapshot import PodLog
@@ -30,11 +30,6 @@ def _nothing(frame: Frame) -> list[Span]:
     return [Span(log, Tone.WARN) if isinstance(log, str) else Span("it has written nothing")]
 
 
-def _whole(row: LogLine, frame: Frame, width: int) -> list[Line]:
-    del frame
-    return labelled_text(f"line {row.number}", row.text, width)
-
-
 def _how_much(frame: Frame) -> str:
     log = frame.asked.log
     if not isinstance(log, PodLog):
@@ -49,19 +44,15 @@ LINES: Final = Table[LogLine](
     "last lines",
     (
         _Column(
-            "#", 4, "the line's number, from the oldest that was read", "number",
-            lambda row: row.number, lambda row, _: Span(str(row.number), Tone.DIM),
+            "#", 4, "the line's number, from the oldest that was read", "number", tone=Tone.DIM,
             right=True, rank=1,
         ),
-        _Column(
-            "LINE", 30, "what the pod has written", "text", lambda row: row.text,
-            widest=4_000, fill=True,
-        ),
+        _Column("LINE", 30, "what the pod has written", "text", widest=4_000, fill=True),
     ),
     _rows,
     key=lambda row: str(row.number),
     nothing=_nothing,
-    details=_whole,
+    details=lambda row, _, width: labelled_text(f"line {row.number}", row.text, width),
     called=lambda row: f"line {row.number}",
     state=_how_much,
     copies=False,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from agentdash.tui import figures
@@ -81,7 +81,7 @@ _CLASS_COLUMNS: Final = (
     _Class(
         "NODES", 6, "how many nodes, of the most there may be", "nodes",
         lambda view: list(view.nodes), _count,
-        more={"nodes_limit": lambda view, _: view.most_nodes}, right=True,
+        more={"nodes_limit": "most_nodes"}, right=True,
     ),
     *resource_columns(
         _room_of_class,
@@ -89,12 +89,11 @@ _CLASS_COLUMNS: Final = (
         _OF_THE_ROOM, (11, 9, 13),
     ),
     _Class(
-        "FREE", 6, "replicas for which there is room", "free_replicas", lambda view: view.fits,
-        _fits, right=True,
+        "FREE", 6, "replicas for which there is room", "free_replicas", "fits", _fits, right=True,
     ),
     _Class(
-        "REPLICAS OF", 14, "the pool whose replicas are counted", "of_pool",
-        lambda view: view.typical, widest=34, names=True,
+        "REPLICAS OF", 14, "the pool whose replicas are counted", "of_pool", "typical",
+        widest=34, names=True,
     ),
 )  # fmt: skip
 
@@ -190,25 +189,18 @@ def _nobody_waits(frame: Frame) -> list[Span]:
 
 _Unplaced = Column[UnplacedPods]
 _UNPLACED_COLUMNS: Final[Sequence[_Unplaced]] = (
-    pool_column(lambda row: row.key),
+    pool_column("key"),
+    _Unplaced("PODS", 4, "how many pods", "pods", tone=Tone.CRIT, right=True),
     _Unplaced(
-        "PODS", 4, "how many pods", "pods", lambda row: row.pods,
-        lambda row, _: Span(str(row.pods), Tone.CRIT), right=True,
+        "FOR", 6, "for how long", "since", cell=lambda row, frame: age_span(row.since, frame),
+        right=True,
     ),
     _Unplaced(
-        "FOR", 6, "for how long", "since", lambda row: row.since,
-        lambda row, frame: age_span(row.since, frame), right=True,
+        "GROWTH", 7, "whether the pool still grows", "stops_growth",
+        text=lambda stops: "stopped" if stops else "goes on",
+        tone=lambda row: Tone.WARN if row.stops_growth else Tone.DIM,
     ),
-    _Unplaced(
-        "GROWTH", 7, "whether the pool still grows", "stops_growth", lambda row: row.stops_growth,
-        lambda row, _: (
-            Span("stopped", Tone.WARN) if row.stops_growth else Span("goes on", Tone.DIM)
-        ),
-    ),
-    _Unplaced(
-        "THE SCHEDULER SAYS", 26, "why they fit nowhere", "reason", lambda row: row.reason,
-        widest=200,
-    ),
+    _Unplaced("THE SCHEDULER SAYS", 26, "why they fit nowhere", "reason", widest=200),
 )  # fmt: skip
 UNPLACED: Final = Table[UnplacedPods](
     "unplaced",
@@ -250,18 +242,11 @@ class NodeRow(NamedTuple):
         """What its pods request, None for a resource of which one does not say its request; and
         what it holds.
         """
-        requests = [pod.requests for pod in self.pods]
-        used = Resources(
-            replicas=len(requests),
-            cpu_milli=_sum(each.cpu_milli for each in requests),
-            memory_bytes=_sum(each.memory_bytes for each in requests),
-        )
+        cpus = [pod.requests.cpu_milli for pod in self.pods]
+        memory = [pod.requests.memory_bytes for pod in self.pods]
+        cpu, held = (None if None in each else sum(filter(None, each)) for each in (cpus, memory))
+        used = Resources(replicas=len(cpus), cpu_milli=cpu, memory_bytes=held)
         return used, self.node.holds
-
-
-def _sum(numbers: Iterable[int | None]) -> int | None:
-    found = tuple(numbers)
-    return None if None in found else sum(filter(None, found))
 
 
 def _nodes(frame: Frame) -> Sequence[NodeRow]:
@@ -282,7 +267,7 @@ def _state(row: NodeRow, frame: Frame) -> Span:
 
 _Node = Column[NodeRow]
 _NODE_COLUMNS: Final = (
-    _Node("NODE", 18, "the node's name", "node", lambda row: row.key, widest=40, names=True),
+    _Node("NODE", 18, "the node's name", "node", "key", widest=40, names=True),
     _Node(
         "STATE", 8, "whether it takes pods; tainted: those that tolerate its taints", "is_open",
         lambda row: not row.node.closed, _state,

@@ -5,8 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-from agentdash.tui import figures, words
-from agentdash.tui.cells import age_span, none_span, part, pool_column, since_column, value_span
+from agentdash.tui import figures
+from agentdash.tui.cells import (
+    age_span,
+    none_span,
+    pool_column,
+    since_column,
+    value_span,
+    warning_heading,
+)
 from agentdash.tui.lines import Line, Span, Tone, labelled, labelled_text
 from agentdash.tui.table import Column, Opening, PodRef, Sort, Table, View
 from agentdash.tui.view import PHASE_ORDER, Frame, PoolRow
@@ -84,7 +91,9 @@ def pods_of(row: PoolRow) -> Iterator[PodRow]:
     reading, told = row.view.observation.pods, row.view.observation.workers
     pods, workers = last_known(reading), None if told is None else last_known(told)
     if pods is None:
-        parts = () if isinstance(reading, Fresh) else (words.as_words(reading.why), reading.detail)
+        parts = (
+            () if isinstance(reading, Fresh) else (figures.as_words(reading.why), reading.detail)
+        )
         yield PodRow(row.key, None, unread=": ".join(filter(None, parts)))
         return
     said = {} if workers is None else {state.worker: state for state in workers.states}
@@ -164,12 +173,6 @@ def _cold_steps(row: PodRow, frame: Frame) -> Span:
     return Span(f"{'+'.join(parts)}s", Tone.DIM)
 
 
-def _restarts(row: PodRow, frame: Frame) -> Span:
-    if row.pod is None:
-        return none_span(frame)
-    return Span(str(row.pod.restarts), Tone.WARN if row.pod.restarts else Tone.DIM)
-
-
 def _work(row: PodRow, frame: Frame) -> Span:
     """`busy 2/4`: how many of its slots work; `idle`; `lost 1/4`: so many are held by agents that
     were cut and do not end; `?` where the worker of a pod that is ready says nothing.
@@ -188,29 +191,29 @@ def _work(row: PodRow, frame: Frame) -> Span:
 _Column = Column[PodRow]
 _COLUMNS: Final[Sequence[Column[PodRow]]] = (
     _Column(
-        "POD", 20, "the pod's name", "name", part("pod.name"),
+        "POD", 20, "the pod's name", "name", "pod.name",
         lambda row, _: (
             Span("pods not known", Tone.WARN) if row.pod is None else Span(row.pod.name)
         ),
         sort=lambda row: row.key, widest=27, letter="N", names=True,
     ),
-    pool_column(lambda row: row.pool, 17, 20, letter="P"),
+    pool_column("pool", 17, 20, letter="P"),
     _Column(
-        "PHASE", 11, "where the pod is on its way", "phase", lambda row: row.phase, _phase,
+        "PHASE", 11, "where the pod is on its way", "phase", cell=_phase,
         # the worst first: a pool whose pods are not known, then by phase
         sort=lambda row: 0 if row.pod is None else PHASE_ORDER.index(row.pod.phase) + 1,
-        more={"is_old": lambda row, _: row.is_old}, letter="S",
+        more={"is_old": "is_old"}, letter="S",
     ),
-    since_column(part("pod.since"), rank=5),
+    since_column("pod.since", rank=5),
     _Column(
         "WORK", 8, "how many of its slots are at work, as its worker says", "busy_slots",
-        part("worker.busy"), _work,
+        "worker.busy", _work,
         sort=lambda row: None if row.worker is None else (row.worker.lost, row.worker.busy),
-        more={"lost_slots": part("worker.lost")}, descending=True,
+        more={"lost_slots": "worker.lost"}, descending=True,
     ),
     _Column(
-        "AGE", 6, "since it was created", "created_at", lambda row: row.created_at,
-        lambda row, frame: age_span(row.created_at, frame, whole=True),
+        "AGE", 6, "since it was created", "created_at",
+        cell=lambda row, frame: age_span(row.created_at, frame, whole=True),
         sort=lambda row: None if row.created_at is None else -row.created_at,
         rank=4, right=True, letter="A",
     ),
@@ -226,20 +229,18 @@ _COLUMNS: Final[Sequence[Column[PodRow]]] = (
     _Column(
         "STEPS", 10, "seconds to a node, until its containers ran, until it was ready",
         cell=_cold_steps,
-        more={each: part(f"pod.{each}") for each in ("scheduled_at", "started_at", "ready_at")},
+        more={each: f"pod.{each}" for each in ("scheduled_at", "started_at", "ready_at")},
         rank=6, right=True,
     ),
     _Column(
         "RST", 3, "how often its containers were started again", "restarts",
-        part("pod.restarts"), _restarts, rank=2, right=True, letter="R", descending=True,
+        "pod.restarts", tone=lambda row: Tone.WARN if row.pod and row.pod.restarts else Tone.DIM,
+        rank=2, right=True, letter="R", descending=True,
     ),
     _Column(
         "NODE", 14, "the node that it runs on", "node",
         lambda row: None if row.pod is None else row.pod.node or None,
-        more={
-            "cpu_milli": lambda row, _: row.requests.cpu_milli,
-            "memory_bytes": lambda row, _: row.requests.memory_bytes,
-        },
+        more={"cpu_milli": "requests.cpu_milli", "memory_bytes": "requests.memory_bytes"},
         rank=3, widest=16, letter="X",
     ),
     _Column(
@@ -265,7 +266,7 @@ def pod_lines(row: PodRow, frame: Frame, width: int) -> Iterator[Line]:
     work = work._replace(text=told.get(work.text, work.text))
     yield from labelled("now", (phase, work, node, Span(restarts, Tone.WARN)), width)
     yield from labelled("cold start", _steps(row, pod, frame), width)
-    if marks := _worker_marks(row, pod):
+    if marks := list(_worker_marks(row, pod)):
         yield from labelled("its worker", marks, width)
     if pod.node_ends:
         text = f"taint {pod.node_ends}: its worker hands its tasks back"
@@ -274,10 +275,15 @@ def pod_lines(row: PodRow, frame: Frame, width: int) -> Iterator[Line]:
         yield from labelled_text("waits", row.waits, width, Tone.WARN)
     if pool is None:
         return
-    yield from labelled("its pool", _others(pool.pods), width)
+    others = [Span("not known", Tone.DIM)]
+    if pool.pods is not None:
+        slowest, count = p90_ready_s(pool.pods), figures.amount(len(pool.pods.items), "pod")
+        within = "" if slowest is None else f"9 of 10 were ready within {figures.age(slowest)}"
+        others = [Span(f"{count}, {pool.pods.ready} ready"), Span(within, Tone.DIM)]
+    yield from labelled("its pool", others, width)
     for warning in pool.view.observation.warnings:
         if warning.object_name == pod.name:
-            text = f"{words.warning_heading(warning, frame.now)}: {warning.message}"
+            text = f"{warning_heading(warning, frame.now)}: {warning.message}"
             yield from labelled_text("cluster", text, width, Tone.WARN)
 
 
@@ -296,33 +302,20 @@ def _steps(row: PodRow, pod: Pod, frame: Frame) -> Iterator[Span]:
         yield Span("not ready yet", Tone.BUSY)
 
 
-def _worker_marks(row: PodRow, pod: Pod) -> list[str]:
-    """When its worker reached the steps of its start, each after the one before; empty if it has
-    none, or does not say.
+def _worker_marks(row: PodRow, pod: Pod) -> Iterator[str]:
+    """When its worker reached the steps of its start, each after the one before; none if it does
+    not say.
     """
-    marks = {} if row.worker is None else row.worker.marks
-    parts: list[str] = []
     last = pod.started_at
+    marks = {} if row.worker is None else row.worker.marks
     for name, at in sorted(marks.items(), key=lambda mark: mark[1]):
-        if at < pod.created_at:
-            continue  # the process serves several pods, as in the demo
-        took = "" if last is None or at < last else f" after {_took(at - last)}"
-        parts.append(f"{name}{took}")
-        last = at
-    return parts
+        if at >= pod.created_at:  # else the process serves several pods, as in the demo
+            yield name if last is None or at < last else f"{name} after {_took(at - last)}"
+            last = at
 
 
 def _took(seconds: float) -> str:
     return "<1s" if seconds < 1 else figures.age(seconds)
-
-
-def _others(pods: Pods | None) -> list[Span]:
-    if pods is None:
-        return [Span("not known", Tone.DIM)]
-    slowest = p90_ready_s(pods)
-    within = "" if slowest is None else f"9 of 10 were ready within {figures.age(slowest)}"
-    counted = Span(f"{figures.amount(len(pods.items), 'pod')}, {pods.ready} ready")
-    return [counted, Span(within, Tone.DIM)]
 
 
 PODS: Final = Table[PodRow](

@@ -6,13 +6,12 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-from agentdash.tui import figures, words
+from agentdash.tui import figures
 from agentdash.tui.cells import (
     RECENT_CELLS,
     change_text,
+    last_sentence,
     none_span,
-    number_span,
-    part,
     pool_column,
     recent_span,
     series,
@@ -38,29 +37,26 @@ def _next(row: PoolRow, frame: Frame) -> Span:
     return value_span(text, frame, old=row.workload_is_old, tone=tone)
 
 
-def _target(row: PoolRow, frame: Frame) -> Span:
-    old = row.queue_is_old or row.workload_is_old
-    return number_span(row.target, frame, old=old, width=6)
-
-
-_waiting = part("queue.pending")
-_in_flight = part("queue.in_flight")
-
-
 def _pending(row: PoolRow, frame: Frame) -> Span:
-    span = number_span(_waiting(row), frame, old=row.queue_is_old, width=6)
-    if row.queue_is_old or frame.stale:
-        return span
+    """The number, with an arrow where the queue grows or shrinks."""
+    if row.queue is None:
+        return unknown_span(frame)
     trend = {1: frame.glyphs.up, -1: frame.glyphs.down}.get(row.trend, "")
-    return Span(trend + span.text, span.tone)
+    trend = "" if row.queue_is_old or frame.stale else trend
+    pending = row.queue.pending
+    tone = Tone.PLAIN if pending else Tone.DIM
+    return value_span(trend + figures.count(pending, 6), frame, old=row.queue_is_old, tone=tone)
+
+
+def _is_old(row: PoolRow) -> bool:
+    return row.queue_is_old or row.workload_is_old
 
 
 def _pressure(row: PoolRow, frame: Frame) -> Span:
     if row.pressure is None or row.state is PoolState.BLIND:
         return unknown_span(frame)
     tone = Tone.WARN if row.pressure > 1 else Tone.DIM if row.pressure == 0 else Tone.PLAIN
-    old = row.queue_is_old or row.workload_is_old
-    return value_span(figures.ratio(row.pressure), frame, old=old, tone=tone)
+    return value_span(figures.ratio(row.pressure), frame, old=_is_old(row), tone=tone)
 
 
 def _trouble_then_pressure(row: PoolRow) -> SortValue:
@@ -86,12 +82,7 @@ def _wake(row: PoolRow, frame: Frame) -> Span:
 
 def _why(row: PoolRow, frame: Frame) -> str | None:
     decision = row.view.decision
-    return None if decision is None else words.last_sentence(decision, frame.at)
-
-
-def _why_cell(row: PoolRow, frame: Frame) -> Span:
-    why = _why(row, frame)
-    return Span("no decision yet", Tone.DIM) if why is None else Span(why)
+    return None if decision is None else last_sentence(decision, frame.at)
 
 
 def _replicas(row: PoolRow, frame: Frame) -> Span:
@@ -107,42 +98,41 @@ def _replicas(row: PoolRow, frame: Frame) -> Span:
 
 _Column = Column[PoolRow]
 POOL_COLUMNS: Final[Sequence[Column[PoolRow]]] = (
-    pool_column(lambda row: row.key, widest=40, letter="N"),
+    pool_column("key", widest=40, letter="N"),
     state_column(lambda row: row.state),
-    since_column(lambda row: row.since),
+    since_column("since"),
     _Column(
-        "READY", 6, "replicas that are ready", "ready", lambda row: row.ready,
-        lambda row, frame: number_span(row.ready, frame, old=row.workload_is_old, width=5),
-        more={"workload_is_old": lambda row, _: row.workload_is_old},
-        right=True, letter="R", descending=True,
+        "READY", 6, "replicas that are ready", "ready", unknown=True,
+        text=lambda ready: figures.count(ready, 5), old="workload_is_old",
+        more={"workload_is_old": "workload_is_old"}, right=True, letter="R", descending=True,
     ),
     _Column(
-        "NOW→NEXT", 8, "spec.replicas now, and what is written next", "next",
-        lambda row: row.next, _next, more={"replicas": lambda row, _: row.current},
-        right=True, letter="X", descending=True,
+        "NOW→NEXT", 8, "spec.replicas now, and what is written next", "next", cell=_next,
+        more={"replicas": "current"}, right=True, letter="X", descending=True,
     ),
     _Column(
-        "TARGET", 7, "what it should have, after every limit", "target", lambda row: row.target,
-        _target, rank=6, right=True, letter="A", descending=True,
+        "TARGET", 7, "what it should have, after every limit", "target", unknown=True,
+        text=lambda target: figures.count(target, 6), old=_is_old,
+        rank=6, right=True, letter="A", descending=True,
     ),
     _Column(
-        "WANT", 5, "what its work asks for, before any limit", "demand", lambda row: row.demand,
-        lambda row, frame: number_span(row.demand, frame, old=row.queue_is_old, width=4),
+        "WANT", 5, "what its work asks for, before any limit", "demand", unknown=True,
+        text=lambda demand: figures.count(demand, 4), old="queue_is_old",
         rank=4, right=True, letter="W", descending=True,
     ),
     _Column(
         "PENDING", 8, "messages not delivered yet; an arrow says that the queue grows or shrinks",
-        "pending", _waiting, _pending, more={"queue_is_old": lambda row, _: row.queue_is_old},
+        "pending", "queue.pending", _pending, more={"queue_is_old": "queue_is_old"},
         right=True, letter="Q", descending=True,
     ),
     _Column(
-        "IN FLIGHT", 9, "messages delivered, not yet acknowledged", "in_flight", _in_flight,
-        lambda row, frame: number_span(_in_flight(row), frame, old=row.queue_is_old, width=6),
+        "IN FLIGHT", 9, "messages delivered, not yet acknowledged", "in_flight", "queue.in_flight",
+        text=lambda in_flight: figures.count(in_flight, 6), unknown=True, old="queue_is_old",
         rank=7, right=True, letter="F", descending=True,
     ),
     _Column(
         "PRESS", 6, "wanted replicas for each ready one; pools in trouble come before it",
-        "pressure", lambda row: row.pressure, _pressure, sort=_trouble_then_pressure,
+        "pressure", cell=_pressure, sort=_trouble_then_pressure,
         right=True, letter="P", descending=True,
     ),
     _Column(
@@ -151,7 +141,7 @@ POOL_COLUMNS: Final[Sequence[Column[PoolRow]]] = (
         rank=3, letter="B",
     ),
     _Column(
-        "TIER", 10, "the tenant's tier", "tier", lambda row: row.view.tier, rank=10, letter="T",
+        "TIER", 10, "the tenant's tier", "tier", "view.tier", rank=10, letter="T",
     ),
     _Column(
         "LAST 15 MIN", RECENT_CELLS, "the most messages that waited, one minute to a bar; a dot is"
@@ -171,7 +161,7 @@ POOL_COLUMNS: Final[Sequence[Column[PoolRow]]] = (
     _Column(
         "MIN/MAX", 8, "limits of the fleet file",
         cell=lambda row, _: Span(f"{row.view.min}/{row.view.max}", Tone.DIM),
-        more={"min": lambda row, _: row.view.min, "max": lambda row, _: row.view.max},
+        more={"min": "view.min", "max": "view.max"},
         rank=10, right=True,
     ),
     _Column(
@@ -179,8 +169,10 @@ POOL_COLUMNS: Final[Sequence[Column[PoolRow]]] = (
         lambda row: str(row.view.observation.wake), _wake, rank=11,
     ),
     _Column(
-        "WHY", 24, "the last rule of the decision, in words", cell=_why_cell, more={"why": _why},
-        rank=9, fill=True,
+        "WHY", 24, "the last rule of the decision, in words", cell=lambda row, frame: (
+            Span("no decision yet", Tone.DIM) if (why := _why(row, frame)) is None else Span(why)
+        ),
+        more={"why": _why}, rank=9, fill=True,
     ),
 )  # fmt: skip
 

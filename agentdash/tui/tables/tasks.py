@@ -6,19 +6,13 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from agentdash.tui import figures
-from agentdash.tui.cells import age_span, none_span, pool_column, when_parts
+from agentdash.tui.cells import age_span, pool_column, when_parts
 from agentdash.tui.lines import Line, Span, Tone, labelled, labelled_text
-from agentdash.tui.table import Column, Need, Opening, Sort, SortValue, Table, View
+from agentdash.tui.table import Column, KeyScope, Need, Opening, Sort, SortValue, Table, View
 from agentdash.tui.view import Frame, PoolRow
 from controller.model.ids import PoolKey
 from controller.model.intents import Scope
-from controller.model.tasks import (
-    TaskInFull,
-    TaskPage,
-    TaskQuestion,
-    TaskRow,
-    TaskState,
-)
+from controller.model.tasks import TaskInFull, TaskPage, TaskQuestion, TaskRow, TaskState
 
 PAGE: Final = 100
 """How many tasks of each state are asked for at first, and how many more with each page."""
@@ -85,14 +79,6 @@ def _state(row: TaskRow, frame: Frame) -> Span:
     return Span(word + old, _TONES.get(word, Tone.WARN))
 
 
-def _number(value: int | None, frame: Frame) -> Span:
-    return none_span(frame) if value is None else Span(figures.count(value, 6))
-
-
-def _usd(row: TaskRow, frame: Frame) -> Span:
-    return none_span(frame) if row.usd is None else Span(f"{row.usd:.4f}"[:6])
-
-
 _Column = Column[TaskRow]
 _COLUMNS: Final[Sequence[Column[TaskRow]]] = (
     _Column(
@@ -100,34 +86,29 @@ _COLUMNS: Final[Sequence[Column[TaskRow]]] = (
         "state", lambda row: str(row.state), _state, sort=_order,
         more={"status": lambda row, _: row.status or None}, letter="S",
     ),
+    _Column("TASK", 14, "its id", "id", widest=36, letter="N", names=True),
+    pool_column("pool", 16, 28, letter="P"),
     _Column(
-        "TASK", 14, "its id", "id", lambda row: row.id, widest=36, letter="N", names=True,
-    ),
-    pool_column(lambda row: row.pool, 16, 28, letter="P"),
-    _Column(
-        "AGE", 6, "since when it runs or waits, or since its end", "at", lambda row: row.at,
-        lambda row, frame: age_span(row.at, frame, whole=True), sort=lambda row: -row.at,
+        "AGE", 6, "since when it runs or waits, or since its end", "at",
+        cell=lambda row, frame: age_span(row.at, frame, whole=True), sort=lambda row: -row.at,
         right=True, letter="A", descending=True,
     ),
     _Column(
-        "TRY", 3, "tries that were begun", "tries", lambda row: row.tries,
-        lambda row, _: Span(str(row.tries), Tone.WARN if row.tries > 1 else Tone.DIM),
+        "TRY", 3, "tries that were begun", "tries",
+        tone=lambda row: Tone.WARN if row.tries > 1 else Tone.DIM,
         rank=2, right=True, letter="T", descending=True,
     ),
     _Column(
-        "TOKENS", 6, "tokens that it has used", "tokens", lambda row: row.tokens,
-        lambda row, frame: _number(row.tokens, frame),
+        "TOKENS", 6, "tokens that it has used", "tokens",
+        text=lambda tokens: figures.count(tokens, 6),
         rank=1, right=True, letter="Q", descending=True,
     ),
     _Column(
-        "USD", 6, "what it has cost", "usd", lambda row: row.usd, _usd,
+        "USD", 6, "what it has cost", "usd", text=lambda usd: f"{usd:.4f}"[:6],
         rank=3, right=True, letter="W", descending=True,
     ),
     _Column(
-        "TOOK", 6, "how long its last try took", "seconds", lambda row: row.seconds,
-        lambda row, frame: (
-            none_span(frame) if row.seconds is None else Span(figures.age(row.seconds))
-        ),
+        "TOOK", 6, "how long its last try took", "seconds", text=figures.age,
         rank=6, right=True, letter="X", descending=True,
     ),
     _Column(
@@ -230,6 +211,6 @@ TASKS: Final = Table[TaskRow](
 VIEWS: Final = (
     View(
         "tasks", (TASKS,), "what runs, waits, ended, died", ("ta", "task"),
-        needs=(Need.SNAPSHOT, Need.TASKS),
+        needs=(Need.SNAPSHOT, Need.TASKS), scope=KeyScope.TASKS,
     ),
 )  # fmt: skip

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from enum import Enum
+from functools import partial
 from typing import Final, NamedTuple
 
 from agentdash.tui import figures
 from agentdash.tui.cells import (
     RECENT_CELLS,
     RESOURCES,
-    State,
     measured_span,
     none_span,
-    part,
     rate_span,
     recent_span,
     resource_columns,
@@ -25,12 +24,12 @@ from agentdash.tui.cells import (
 )
 from agentdash.tui.charts import sparkline
 from agentdash.tui.lines import Line, Span, Tone, fit, labelled, labelled_text
-from agentdash.tui.table import Column, Opening, PlainValue, Sort, Table, View
-from agentdash.tui.view import NO_HISTORY, Frame
+from agentdash.tui.table import Column, Opening, PlainValue, Sort, Table, View, never
+from agentdash.tui.view import NO_HISTORY, Frame, State
 from controller.model.intents import Intent, IntentKind, Scope, asked_words
 from controller.model.observation import ModelTokens
 from controller.model.scarcity import ModelTier
-from controller.model.snapshot import NOT_KNOWN, History, TenantTokens, TenantView, TokenState
+from controller.model.snapshot import NOT_KNOWN, History, TenantView, TokenState
 
 _BAR_WIDTH: Final = 8
 _LONGEST_NAME: Final = 20
@@ -38,6 +37,14 @@ _LONGEST_NAME: Final = 20
 _ROOM_FOR_CALLS: Final = 96
 # cells of a line beside its bars: the label, and the most of the pace
 _BESIDE_BARS: Final = 32
+_KINDS: Final = ("input", "cached_input", "output", "calls")
+# what JSON and CSV call each intent for a whole tenant, and its field
+_INTENTS: Final = {
+    "paused": "pause",
+    "frozen": "freeze",
+    "held": "no_growth",
+    "budget": "day_budget",
+}
 
 
 class TenantState(State, Enum):
@@ -173,12 +180,6 @@ def _share_tone(view: TenantView) -> Tone:
     return Tone.PLAIN if state is TenantState.OK else state.tone
 
 
-def _bar(view: TenantView, frame: Frame) -> Span:
-    share = used_share(view)
-    text = "" if share is None else figures.bar(share, _BAR_WIDTH, frame.glyphs)
-    return Span(text, _share_tone(view))
-
-
 def _runs_out(view: TenantView, frame: Frame) -> Span:
     tokens = view.tokens
     if tokens is None:
@@ -193,11 +194,10 @@ def _runs_out(view: TenantView, frame: Frame) -> Span:
     return Span(f"{figures.time_of_day(at)}Z", Tone.WARN)
 
 
-def _of_kind(kind: str) -> Callable[[TenantView, Frame], PlainValue]:
+def _kinds_today(view: TenantView, frame: Frame, kind: str) -> PlainValue:
     """The tokens of today of one kind, of all models."""
-    return lambda view, _: (
-        None if view.by_model is None else sum(getattr(each, kind) for each in view.by_model.models)
-    )
+    del frame
+    return None if view.by_model is None else sum(getattr(e, kind) for e in view.by_model.models)
 
 
 def _by_model(view: TenantView, frame: Frame) -> PlainValue:
@@ -206,8 +206,7 @@ def _by_model(view: TenantView, frame: Frame) -> PlainValue:
     if view.by_model is None:
         return None
     return [
-        f"{_model_name(each)} input={each.input} cached_input={each.cached_input}"
-        f" output={each.output} calls={each.calls}"
+        " ".join((_model_name(each), *(f"{kind}={getattr(each, kind)}" for kind in _KINDS)))
         for each in view.by_model.models
     ]
 
@@ -226,34 +225,32 @@ def _usd(view: TenantView, frame: Frame) -> Span:
     return span._replace(tone=Tone.WARN) if over else span
 
 
-def _tier_share(view: TenantView, tier: ModelTier) -> float | None:
+def _tier_share(view: TenantView, frame: Frame, tier: ModelTier) -> float | None:
     """The tier's part of the tokens of today, 0 to 1; None before any are known."""
+    del frame
     used = view.tiers
     total = 0 if used is None else sum(used.tokens.values())
     return None if used is None or not total else used.tokens.get(tier, 0) / total
 
 
-def _of_tier(tier: ModelTier) -> Callable[[TenantView, Frame], PlainValue]:
-    return lambda view, _: _tier_share(view, tier)
-
-
-def _tiers_cell(text: str, view: TenantView, frame: Frame) -> Span:
-    is_old = view.tiers is not None and view.tiers.is_old
-    return value_span(text, frame, old=is_old) if text else none_span(frame)
+def _tiers_old(view: TenantView) -> bool:
+    return view.tiers is not None and view.tiers.is_old
 
 
 def _shares_cell(view: TenantView, frame: Frame) -> Span:
     """`62/30/8`: the percentage of each tier, the smallest models first."""
-    shares = [_tier_share(view, tier) for tier in ModelTier]
+    shares = [_tier_share(view, frame, tier) for tier in ModelTier]
     known = [figures.percent(share).rstrip("%") for share in shares if share is not None]
-    return _tiers_cell("/".join(known), view, frame)
+    return value_span("/".join(known), frame, old=_tiers_old(view)) if known else none_span(frame)
 
 
 def _saved_cell(view: TenantView, frame: Frame) -> Span:
     """`4.10` USD; less than 0 where it would have been cheaper to ask the best model at once."""
     saved = None if view.tiers is None else view.tiers.saved_usd
-    span = _tiers_cell("" if saved is None else figures.usd(saved), view, frame)
-    return span._replace(tone=Tone.WARN) if saved is not None and saved < 0 else span
+    if saved is None:
+        return none_span(frame)
+    span = value_span(figures.usd(saved), frame, old=_tiers_old(view))
+    return span._replace(tone=Tone.WARN) if saved < 0 else span
 
 
 def _quota_span(view: TenantView, frame: Frame, field: str, text: Callable[[int], str]) -> Span:
@@ -275,38 +272,30 @@ def _asked(view: TenantView, frame: Frame) -> Span:
     return Span(f"{found[0].label} {found[0].words}{more}", Tone.WARN)
 
 
-def _of_intent(name: str, field: str) -> dict[str, Callable[[TenantView, Frame], PlainValue]]:
-    """Who asked for it, why and until when (Unix seconds)."""
-    parts = {"by": "who", "why": "why", "until": "until"}
-    return {f"{name}_{each}": part(f"{field}.{of}") for each, of in parts.items()}
-
-
 _Column = Column[TenantView]
 _COLUMNS: Final = (
     _Column(
-        "TENANT", 12, "the tenant's name", "tenant", lambda view: view.name, letter="N",
-        more={"namespace": lambda view, _: view.namespace},
+        "TENANT", 12, "the tenant's name", "tenant", "name", letter="N",
+        more={"namespace": "namespace"},
     ),
-    _Column(
-        "TIER", 10, "the tenant's tier", "tier", lambda view: view.tier, rank=12, letter="T"
-    ),
+    _Column("TIER", 10, "the tenant's tier", "tier", rank=12, letter="T"),
     state_column(tenant_state, 10),
     since_column(_since),
     _Column(
-        "BUDGET", _BAR_WIDTH, "how it stands to its tokens per day", cell=_bar, rank=8, drawn=True
+        "BUDGET", _BAR_WIDTH, "how it stands to its tokens per day", rank=8, drawn=True,
+        cell=lambda view, frame: Span(
+            figures.bar(used_share(view) or 0.0, _BAR_WIDTH, frame.glyphs), _share_tone(view)
+        ),
     ),
     _Column(
         "TOKENS/DAY", 12, "used today, of the day's budget; without one, of all models and kinds",
         "tokens_used", _used, _tokens_cell, right=True, descending=True,
         more={
-            "tokens_limit": part("tokens.cap"),
-            "tokens_reserved": part("tokens.reserved"),
-            "tokens_are_old": part("tokens.is_old"),
-            "tokens_reset_at": part("tokens.resets_at"),
-            **{
-                f"{kind}_tokens_today": _of_kind(kind)
-                for kind in ("input", "cached_input", "output")
-            },
+            "tokens_limit": "tokens.cap",
+            "tokens_reserved": "tokens.reserved",
+            "tokens_are_old": "tokens.is_old",
+            "tokens_reset_at": "tokens.resets_at",
+            **{f"{kind}_tokens_today": partial(_kinds_today, kind=kind) for kind in _KINDS[:3]},
             "tokens_by_model": _by_model,
         },
     ),
@@ -316,9 +305,8 @@ _COLUMNS: Final = (
     ),
     _Column(
         "TOK/m", 6, "tokens of all kinds that were counted in the last minute",
-        "tokens_per_minute", _pace,
-        lambda view, frame: rate_span(_pace(view), frame),
-        more={"expected_tokens_per_minute": part("tokens.burn_per_minute")},
+        "tokens_per_minute", _pace, text=figures.rate, old=never,
+        more={"expected_tokens_per_minute": "tokens.burn_per_minute"},
         right=True, letter="R", descending=True,
     ),
     _Column(
@@ -333,32 +321,29 @@ _COLUMNS: Final = (
     ),
     _Column(
         "RUNS OUT", 14, "when nothing is left at this pace; else the day lasts",
-        "tokens_run_out_at", part("tokens.runs_out_at"), _runs_out,
-        right=True, letter="X",
+        "tokens_run_out_at", "tokens.runs_out_at", _runs_out, right=True, letter="X",
     ),
+    _Column("POOLS", 5, "how many pools", "pools", rank=1, right=True, descending=True),
     _Column(
-        "POOLS", 5, "how many pools", "pools", lambda view: view.pools,
-        rank=1, right=True, descending=True,
-    ),
-    _Column(
-        "USD/h", 11, "what the targets cost at work, of the limit",
-        "usd_per_hour", lambda view: view.usd_per_hour, _usd,
-        more={"usd_per_hour_limit": lambda view, _: view.usd_limit},
+        "USD/h", 11, "what the targets cost at work, of the limit", "usd_per_hour", cell=_usd,
+        more={"usd_per_hour_limit": "usd_limit"},
         rank=2, right=True, letter="W", descending=True,
     ),
     _Column(
         "N/S/P %", 9, "the parts of today's tokens that went to nano, standard and premium models",
         cell=_shares_cell,
         more={
-            **{f"share_{tier.value}": _of_tier(tier) for tier in ModelTier},
-            "tiers_are_old": part("tiers.is_old"),
+            **{
+                f"share_{tier.value}": partial(_tier_share, tier=tier)
+                for tier in ModelTier
+            },
+            "tiers_are_old": "tiers.is_old",
         },
         rank=5, right=True,
     ),
     _Column(
         "SAVED", 6, "USD that routers saved today against the best model alone",
-        "saved_usd_today", part("tiers.saved_usd"), _saved_cell,
-        rank=5, right=True, descending=True,
+        "saved_usd_today", "tiers.saved_usd", _saved_cell, rank=5, right=True, descending=True,
     ),
     *resource_columns(
         lambda view: (view.used, view.quota), _quota_span,
@@ -367,11 +352,14 @@ _COLUMNS: Final = (
     _Column(
         "OPERATORS", 15, "what they asked for all of it", cell=_asked, rank=9, widest=60,
         more={
-            **_of_intent("paused", "pause"),
-            **_of_intent("frozen", "freeze"),
-            **_of_intent("held", "no_growth"),
-            "budget_tokens": part("day_budget.amount"),
-            **_of_intent("budget", "day_budget"),
+            name: path
+            for word, field in _INTENTS.items()
+            for name, path in (
+                *([("budget_tokens", "day_budget.amount")] if word == "budget" else ()),
+                (f"{word}_by", f"{field}.who"),
+                (f"{word}_why", f"{field}.why"),
+                (f"{word}_until", f"{field}.until"),
+            )
         },
     ),
 )  # fmt: skip
@@ -381,7 +369,15 @@ def tenant_lines(view: TenantView, frame: Frame, width: int) -> Iterator[Line]:
     """What operators asked for, the day's tokens, money, tiers, quota and pools of one tenant."""
     for part_of in (_asked_lines, _token_lines, _pace_lines, _model_lines, _money_lines):
         yield from part_of(view, frame, width)
-    yield from _place_lines(view, frame, width)
+    requested = []
+    for name, field, text in RESOURCES:
+        span = _quota_span(view, frame, field, text)
+        requested.append(span._replace(text=f"{name} {span.text}"))
+    paused = f"{view.paused_pools} held by a pause" if view.paused_pools else ""
+    pools = f"{figures.amount(view.pools, 'pool')} in {view.namespace}, tier {view.tier}"
+    limited = any(getattr(view.quota, field) is not None for field in view.quota.__struct_fields__)
+    yield from labelled("of quota" if limited else "requested", requested, width)
+    yield from labelled("serves", (pools, Span(paused, Tone.WARN)), width)
 
 
 def _asked_lines(view: TenantView, frame: Frame, width: int) -> Iterator[Line]:
@@ -401,11 +397,11 @@ def _asked_lines(view: TenantView, frame: Frame, width: int) -> Iterator[Line]:
 
 
 def _token_lines(view: TenantView, frame: Frame, width: int) -> Iterator[Line]:
-    tokens = view.tokens
+    """Those of the day, how fast they go, and when they end."""
+    tokens, counted = view.tokens, rate_span(_pace(view), frame)
     if tokens is None:
         none = Span("no daily budget", Tone.DIM)
-        pace = rate_span(_pace(view), frame)
-        paced = (_tokens_cell(view, frame), none, pace._replace(text=f"{pace.text}/m"))
+        paced = (_tokens_cell(view, frame), none, counted._replace(text=f"{counted.text}/m"))
         yield from labelled("tokens", (none,) if view.by_model is None else paced, width)
         return
     since = f" since {figures.since(tokens.since, frame.now)}" if tokens.since else ""
@@ -413,12 +409,7 @@ def _token_lines(view: TenantView, frame: Frame, width: int) -> Iterator[Line]:
     sentence = Span(_SENTENCES[tokens.state].format(since=since), _by_tokens(view).tone)
     used = _tokens_cell(view, frame)
     yield from labelled("tokens", (used, Span(reserved, Tone.DIM), sentence), width)
-    yield from _end_lines(tokens, view, frame, width)
-
-
-def _end_lines(tokens: TenantTokens, view: TenantView, frame: Frame, width: int) -> Iterable[Line]:
-    """How fast they go, and when they end."""
-    counted, expected, held = rate_span(_pace(view), frame), "", ""
+    expected, held = "", ""
     counted = counted._replace(text=f"{counted.text} in the last minute")
     if tokens.burn_per_minute is not None:
         old = frame.glyphs.stale if tokens.is_old or frame.stale else ""
@@ -430,7 +421,7 @@ def _end_lines(tokens: TenantTokens, view: TenantView, frame: Frame, width: int)
         runs_out = runs_out._replace(text=f"runs out {runs_out.text}")
     resets = Span(f"reset {figures.time_of_day(tokens.resets_at)[:5]}Z", Tone.DIM)
     parts = (counted, expected, Span(held, Tone.WARN), runs_out, resets)
-    return labelled("pace", parts, width)
+    yield from labelled("pace", parts, width)
 
 
 def _pace_lines(view: TenantView, frame: Frame, width: int) -> Iterator[Line]:
@@ -456,28 +447,22 @@ def _model_lines(view: TenantView, frame: Frame, width: int) -> Iterator[Line]:
     if used is None or not used.models:
         return
     old = frame.glyphs.stale if used.is_old or frame.stale else ""
-    kinds = ("input", "cached_input", "output", "calls")
-    sums = {kind: sum(getattr(each, kind) for each in used.models) for kind in kinds}
+    sums = {kind: sum(getattr(each, kind) for each in used.models) for kind in _KINDS}
     total = ModelTokens(model="all models", **sums)
     counted = [*used.models, total] if len(used.models) > 1 else list(used.models)
     cells = min(max(len(_model_name(each)) for each in counted), _LONGEST_NAME)
     for place, each in enumerate(counted):
         tone = Tone.DIM if each is total else Tone.PLAIN
-        shown = fit(_model_name(each), cells, name=True, ellipsis=frame.glyphs.ellipsis)
-        parts = [Span(text, tone) for text in (shown, *_kinds(each, old, width))]
+        kinds = [("in", each.input), ("cached", each.cached_input), ("out", each.output)]
+        kinds += [("calls", each.calls)] if width >= _ROOM_FOR_CALLS else []
+        texts = [fit(_model_name(each), cells, name=True, ellipsis=frame.glyphs.ellipsis)]
+        texts += [f"{name} {figures.count(number, 5) + old:>6}" for name, number in kinds]
+        parts = [Span(text, tone) for text in texts]
         yield from labelled("" if place else "used today", parts, width)
 
 
 def _model_name(used: ModelTokens) -> str:
     return used.model or "other models"
-
-
-def _kinds(used: ModelTokens, old: str, width: int) -> list[str]:
-    """The tokens of each kind, in columns."""
-    kinds = [("in", used.input), ("cached", used.cached_input), ("out", used.output)]
-    if width >= _ROOM_FOR_CALLS:
-        kinds.append(("calls", used.calls))
-    return [f"{name} {figures.count(number, 5) + old:>6}" for name, number in kinds]
 
 
 def _money_lines(view: TenantView, frame: Frame, width: int) -> Iterator[Line]:
@@ -493,7 +478,7 @@ def _money_lines(view: TenantView, frame: Frame, width: int) -> Iterator[Line]:
         planned = usd._replace(text=f"{usd.text} USD an hour planned")
         without = Span(unpriced if view.unpriced else "", Tone.DIM)
         yield from labelled("cost", (planned, without), width)
-    used, shares = view.tiers, {tier: _tier_share(view, tier) for tier in ModelTier}
+    used, shares = view.tiers, {tier: _tier_share(view, frame, tier) for tier in ModelTier}
     if used is None or None in shares.values():
         return
     parts = [f"{tier.value} {figures.percent(share or 0)}" for tier, share in shares.items()]
@@ -503,21 +488,6 @@ def _money_lines(view: TenantView, frame: Frame, width: int) -> Iterator[Line]:
         saving = Span(f"cost {saved} more than premium alone", Tone.WARN)
     missing = "some of today's may be missing" if used.is_old or frame.stale else ""
     yield from labelled("tiers", (*parts, saving, Span(missing, Tone.WARN)), width)
-
-
-def _place_lines(view: TenantView, frame: Frame, width: int) -> list[Line]:
-    """What its pods request of the quota, and its pools."""
-    requested = []
-    for name, field, text in RESOURCES:
-        span = _quota_span(view, frame, field, text)
-        requested.append(span._replace(text=f"{name} {span.text}"))
-    paused = f"{view.paused_pools} held by a pause" if view.paused_pools else ""
-    pools = f"{figures.amount(view.pools, 'pool')} in {view.namespace}, tier {view.tier}"
-    limited = any(getattr(view.quota, field) is not None for field in view.quota.__struct_fields__)
-    return [
-        *labelled("of quota" if limited else "requested", requested, width),
-        *labelled("serves", (pools, Span(paused, Tone.WARN)), width),
-    ]
 
 
 TENANTS: Final = Table[TenantView](

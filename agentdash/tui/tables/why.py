@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from agentdash.tui import words
+from agentdash.tui import figures
 from agentdash.tui.lines import Span, Tone
 from agentdash.tui.table import Column, Table, View
 from agentdash.tui.view import Frame, PoolRow
 from controller.model.decision import Reason
+from controller.planning import explain
 
 
 class RuleRow(NamedTuple):
@@ -24,7 +25,7 @@ class RuleRow(NamedTuple):
     @property
     def step(self) -> str:
         """The rule's short name."""
-        return "decided" if self.reason is None else words.reason_title(self.reason.code)
+        return "decided" if self.reason is None else explain.title(self.reason.code)
 
     @property
     def replicas(self) -> int | None:
@@ -36,11 +37,11 @@ def _text(row: RuleRow, frame: Frame) -> str:
     """What the rule saw and did, in words."""
     decision = row.pool.view.decision
     if row.reason is not None:
-        return words.reason_sentence(row.reason, frame.at)
+        return explain.sentence(row.reason, frame.at)
     if decision is None:
         return "no decision yet"
-    held = "" if decision.gate is None else f", held by {words.as_words(decision.gate)}"
-    return f"bound by {words.as_words(decision.bound)}{held}"
+    held = "" if decision.gate is None else f", held by {figures.as_words(decision.gate)}"
+    return f"bound by {figures.as_words(decision.bound)}{held}"
 
 
 def _rows(frame: Frame) -> Sequence[RuleRow]:
@@ -66,17 +67,16 @@ RULES: Final = Table[RuleRow](
     "why: the rules in the order in which they were applied",
     (
         _Column(
-            "POOL", 16, "tenant and name of the pool", "pool", lambda row: row.pool.key,
-            lambda row, _: Span(row.pool.key, Tone.HEADING), widest=40, names=True,
+            "POOL", 16, "tenant and name of the pool", "pool", "pool.key", tone=Tone.HEADING,
+            widest=40, names=True,
         ),
         _Column(
-            "STEP", 12, "the rule", "step", lambda row: row.step,
+            "STEP", 12, "the rule", "step",
             more={"code": lambda row, _: None if row.reason is None else str(row.reason.code)},
             rank=1, widest=24,
         ),
         _Column(
-            "REPLICAS", 8, "replicas after the rule", "replicas", lambda row: row.replicas,
-            _replicas, right=True,
+            "REPLICAS", 8, "replicas after the rule", "replicas", cell=_replicas, right=True,
         ),
         _Column(
             "INPUT", 24, "what the rule saw and did",

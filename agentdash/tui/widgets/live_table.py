@@ -20,7 +20,7 @@ from textual.message import Message
 from agentdash.tui.lines import Line, Span, Tone, cut, fit, line, width_of, wrap
 from agentdash.tui.table import Column, PlacedColumn, R, Sort, Table, place_columns, sort_rows
 from agentdash.tui.view import Frame
-from agentdash.tui.widgets.panel import Panel
+from agentdash.tui.widgets.lines_widget import Panel
 from controller.model.text import clean
 
 
@@ -210,9 +210,9 @@ class LiveTable(Panel, Generic[R]):
         return {each.letter: each.title for each in self.spec.columns if each.letter}
 
     @property
-    def title(self) -> str:
-        """What the table shows, as its border says it."""
-        return self.spec.title
+    def visible_rows(self) -> Sequence[R]:
+        """The rows that pass the filter, in the order of the table."""
+        return self._visible
 
     @property
     def visible_keys(self) -> tuple[str, ...]:
@@ -230,7 +230,10 @@ class LiveTable(Panel, Generic[R]):
         self._frame, self._placeholder = frame, placeholder
         self.state = self.spec.state(frame)
         self.glyphs = frame.glyphs
-        settled = self._may_reorder(frame.now)
+        # rows change their places not while a person reads them, and not often
+        reading = self.has_focus and frame.now - self._moved_at < _READING_S
+        since = frame.now - self._ordered_at
+        settled = not self._order or since < 0 or (not reading and since >= _REORDER_S)
         if changed or (settled and self._order_is_old):
             self._arrange(in_order=settled)
         self._set_titles()
@@ -263,36 +266,24 @@ class LiveTable(Panel, Generic[R]):
         self.update_lines()
         self.post_message(self.CursorMoved())
 
-    def _may_reorder(self, now: float) -> bool:
-        """Whether rows may change their places: not while a person reads them, and not often."""
-        if not self._order or now < self._ordered_at:
-            return True
-        reading = self.has_focus and now - self._moved_at < _READING_S
-        return not reading and now - self._ordered_at >= _REORDER_S
-
     def _arrange(self, *, in_order: bool) -> None:
         """Filter and sort the rows, and find the cursor's row again. Unless they are put `in_order`
         now, rows that were there before keep their places, and new ones come last.
         """
-        spec = self.spec
-        rows = list(self._rows)
+        key, places, rows = self.spec.key, self._order, list(self._rows)
         if self.sort is not None:
-            rows = sort_rows(rows, spec.columns, self.sort, spec.key)
-            self._keep_order(rows, in_order=in_order)
+            rows = sort_rows(rows, self.spec.columns, self.sort, key)
+            self._order_is_old = not in_order
+            if not in_order:
+                rows.sort(key=lambda row: places.get(key(row), len(places)))
+            elif self._frame is not None:
+                self._ordered_at = self._frame.now
+            self._order = {key(row): place for place, row in enumerate(rows)}
         if self.filter:
             rows = [row for row in rows if self.filter.passes(self._text_of(row))]
         self._visible = rows
-        self._keys = [spec.key(row) for row in rows]
+        self._keys = [key(row) for row in rows]
         self._cursor.place(self._keys, keep=bool(self.filter))
-
-    def _keep_order(self, rows: list[R], *, in_order: bool) -> None:
-        key, places = self.spec.key, self._order
-        self._order_is_old = not in_order
-        if in_order:
-            self._ordered_at = self._frame.now if self._frame is not None else self._ordered_at
-        else:
-            rows.sort(key=lambda row: places.get(key(row), len(places)))
-        self._order = {key(row): place for place, row in enumerate(rows)}
 
     def _text_of(self, row: R) -> str:
         """What a filter searches. Each value is a line, so that ^ and $ find its ends."""
@@ -324,34 +315,33 @@ class LiveTable(Panel, Generic[R]):
 
     def inside(self, width: int, height: int) -> Sequence[Line]:
         """The headings and the rows on the screen."""
-        if self._frame is None or not self._visible:
+        frame, spec, cursor = self._frame, self.spec, self._cursor
+        if frame is None or not self._visible:
             self._foot = ()
             return self._no_row_lines(width, height)
-        tall = bool(self.spec.narrow) and width < _NARROW
-        self._heading_lines = int(self._has_headings(height) and not tall)
+        tall = bool(spec.narrow) and width < _NARROW
+        # headings have room where there is enough, or a line that no row needs
+        spare = len(self._visible) < height and spec.unfolds is None
+        self._heading_lines = int(not tall and (spare or height >= spec.headings_from))
         self._lines_per_row = _LINES_OF_TALL_ROW if tall else 1
-        columns = [each for each in self.spec.columns if not tall or each.title in self.spec.narrow]
+        columns = [each for each in spec.columns if not tall or each.title in spec.narrow]
         room = height - self._heading_lines
-        self._more = () if tall else self._rest_of_cursor_row(width - 2, room - 1, self._frame)
-        rows_on_screen = max((room - len(self._more)) // self._lines_per_row, 1)
-        self._cursor.resize(rows_on_screen, len(self._visible))
-        offset = self._cursor.offset
-        rows = self._visible[offset : offset + rows_on_screen]
-        self._foot = self._position()
-        self._placed, cells = self._cells(rows, columns, width - 2, self._frame)
+        self._more = () if tall else self._rest_of_cursor_row(width - 2, room - 1, frame)
+        cursor.resize(max((room - len(self._more)) // self._lines_per_row, 1), len(self._visible))
+        first, total = cursor.offset, len(self._visible)
+        rows = self._visible[first : first + cursor.rows_on_screen]
+        is_part = total > cursor.rows_on_screen
+        place = f"{first + 1}-{first + len(rows)} of {total}"
+        self._foot = (Span(place, Tone.DIM),) if is_part else ()
+        self._placed, cells = self._cells(rows, columns, width - 2, frame)
         found = [self._heading_line(self._placed)] if self._heading_lines else []
-        for index, row in enumerate(rows):
-            found.append(self._row_line(cells[index], offset + index))
+        for index, row in enumerate(rows, first):
+            found.append(self._row_line(cells[index - first], index))
             if tall:
                 found += self._detail_lines(row, width)
-            elif offset + index == self._cursor.index:
+            elif index == cursor.index:
                 found += self._more
         return found
-
-    def _has_headings(self, height: int) -> bool:
-        """Whether there is room for them: enough, or a line that no row needs."""
-        spare = len(self._visible) < height and self.spec.unfolds is None
-        return spare or height >= self.spec.headings_from
 
     def _rest_of_cursor_row(self, width: int, most: int, frame: Frame) -> Sequence[Line]:
         """What does not fit the column that fills the line, in at most `most` lines below it: of
@@ -363,18 +353,16 @@ class LiveTable(Panel, Generic[R]):
         start, offset = 1, self._cursor.offset
         nearby = self._visible[offset : offset + most + 1]
         placed, _ = self._cells([row, *nearby], self.spec.columns, width, frame)
-        for each in placed:
-            if each.column.fill:
-                parts = wrap(each.column.span(row, frame).text, each.width)
-                break
-            start += each.width + 1
-        else:
-            return ()
-        rest = parts[1 : most + 1]
-        if len(parts) > most + 1:
-            rest[-1] = cut(" ".join(parts[most:]), each.width, self.glyphs.ellipsis)
-        tone = Tone.CURSOR if self.has_focus else Tone.CURSOR_BLUR
-        return [line(" " * start, part, background=tone) for part in rest]
+        for column, cells in placed:
+            if column.fill:
+                parts = wrap(column.span(row, frame).text, cells)
+                rest = parts[1 : most + 1]
+                if len(parts) > most + 1:
+                    rest[-1] = cut(" ".join(parts[most:]), cells, self.glyphs.ellipsis)
+                tone = Tone.CURSOR if self.has_focus else Tone.CURSOR_BLUR
+                return [line(" " * start, part, background=tone) for part in rest]
+            start += cells + 1
+        return ()
 
     def _cells(
         self, rows: Sequence[R], columns: Sequence[Column[R]], width: int, frame: Frame
@@ -397,58 +385,33 @@ class LiveTable(Panel, Generic[R]):
         found = [line(Span(f"    {text}", Tone.DIM)) for text in texts[:most]]
         return found + [line()] * (most - len(found))
 
-    def _position(self) -> Sequence[Span | str]:
-        """Which rows are on the screen, if not all of them are."""
-        total, first = len(self._visible), self._cursor.offset
-        if total <= self._cursor.rows_on_screen:
-            return ()
-        last = min(first + self._cursor.rows_on_screen, total)
-        return (Span(f"{first + 1}-{last} of {total}", Tone.DIM),)
-
     def _no_row_lines(self, width: int, height: int) -> Sequence[Line]:
-        if self._rows and self.filter:
-            text = f" none of {len(self._rows)} matches /{self.filter.text}"
-            return [
-                line(Span(fit(text, width), Tone.WARN)),
-                line(Span(" esc clears the filter", Tone.DIM)),
-            ]
-        return list(self._placeholder)[:height]
+        if not self._rows or not self.filter:
+            return list(self._placeholder)[:height]
+        text = fit(f" none of {len(self._rows)} matches /{self.filter.text}", width)
+        clears = Span(" esc clears the filter", Tone.DIM)
+        return [line(Span(text, Tone.WARN)), line(clears)]
 
     def _heading_line(self, placed: Sequence[PlacedColumn[R]]) -> Line:
         spans: list[Span | str] = [" "]
-        for each in placed:
-            column = each.column
+        for column, cells in placed:
             sorted_by = self.sort is not None and self.sort.title == column.title
-            text = fit(
-                self._heading(column.title),
-                each.width,
-                right=column.right,
-                ellipsis=self.glyphs.ellipsis,
-            )
+            title, ellipsis = self._heading(column.title), self.glyphs.ellipsis
+            text = fit(title, cells, right=column.right, ellipsis=ellipsis)
             spans += [Span(text, Tone.SORTED if sorted_by else Tone.HEADING), " "]
         return line(*spans)
 
     def _row_line(self, cells: Sequence[Span], index: int) -> Line:
-        at_cursor = index == self._cursor.index
-        spans: list[Span] = [
-            Span(self.glyphs.cursor if at_cursor and self.has_focus else " ", Tone.TITLE)
-        ]
-        for each, (text, tone, _) in zip(self._placed, cells, strict=True):
-            goes_on = at_cursor and self._more and each.column.fill
-            shown = fit(
-                wrap(text, each.width)[0] if goes_on else text,
-                each.width,
-                right=each.column.right,
-                name=each.column.names,
-                ellipsis=self.glyphs.ellipsis,
-            )
-            spans += [Span(shown, tone), Span(" ")]
+        at_cursor, ellipsis = index == self._cursor.index, self.glyphs.ellipsis
+        mark = self.glyphs.cursor if at_cursor and self.has_focus else " "
+        spans = [Span(mark, Tone.TITLE)]
+        for (column, width), span in zip(self._placed, cells, strict=True):
+            goes_on = at_cursor and self._more and column.fill
+            text = wrap(span.text, width)[0] if goes_on else span.text
+            shown = fit(text, width, right=column.right, name=column.names, ellipsis=ellipsis)
+            spans += [Span(shown, span.tone), Span(" ")]
         cursor = Tone.CURSOR if self.has_focus else Tone.CURSOR_BLUR
         return Line(tuple(spans), cursor if at_cursor else Tone.PLAIN)
-
-    def _move_by(self, rows: int) -> None:
-        self._cursor.move_to(self._cursor.index + rows, self._keys)
-        self._moved()
 
     def _moved(self) -> None:
         """After a person has moved the cursor or the rows on the screen."""
@@ -475,79 +438,41 @@ class LiveTable(Panel, Generic[R]):
         self.sort = Sort(title, descending)
         self._rearrange()
 
-    def _sort_by_neighbour(self, distance: int) -> None:
-        titles = [column.title for column in self.spec.columns if column.sorts]
-        if self.sort is None or not titles:
-            self._say_order_is_fixed()
-            return
-        index = titles.index(self.sort.title) + distance
-        self._sort_by(titles[index % len(titles)], turn=False)
-
-    def _say_order_is_fixed(self) -> None:
-        self.post_message(self.KeyIgnored("this table has a fixed order"))
-
-    def action_down(self) -> None:
-        """Move the cursor to the next row."""
-        self._move_by(1)
-
-    def action_up(self) -> None:
-        """Move the cursor to the previous row."""
-        self._move_by(-1)
-
-    def action_page_down(self) -> None:
-        """Move the cursor one page down."""
-        self._move_by(self.page)
-
-    def action_page_up(self) -> None:
-        """Move the cursor one page up."""
-        self._move_by(-self.page)
-
-    def action_top(self) -> None:
-        """Move the cursor to the first row, which it follows from then on."""
-        self._cursor.go_to_first(self._keys)
-        self._moved()
-
-    def action_bottom(self) -> None:
-        """Move the cursor to the last row."""
-        self._move_by(len(self._keys))
-
-    def action_open(self) -> None:
-        """Open the row under the cursor."""
-        row = self.cursor_row
-        if row is not None:
-            self.post_message(self.RowOpened(self, row))
-
-    def action_sort_left(self) -> None:
-        """Sort by the previous column."""
-        self._sort_by_neighbour(-1)
-
-    def action_sort_right(self) -> None:
-        """Sort by the next column."""
-        self._sort_by_neighbour(1)
-
-    def action_sort_turn(self) -> None:
-        """Reverse the order."""
-        if self.sort is None:
-            self._say_order_is_fixed()
-            return
-        self._sort_by(self.sort.title, turn=True)
-
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """A letter that its view needs does not sort."""
-        return action != "sort_by" or str(parameters[0]) not in self.spec.own_letters
+        sorts = action == "do" and parameters[0] == "sort_by"
+        return not (sorts and str(parameters[1]) in self.spec.own_letters)
 
-    def action_sort_by(self, letter: str) -> None:
+    def action_do(self, key: str, argument: str = "") -> None:
+        """Open the row under the cursor, sort by another column or the other way, or move."""
+        titles = [column.title for column in self.spec.columns if column.sorts]
+        match key:
+            case "open":
+                if self._visible:
+                    self.post_message(self.RowOpened(self, self.cursor_row))
+            case "sort_by":
+                self._sort_by_letter(argument)
+            case "sort_left" | "sort_right" | "sort_turn" if self.sort is None or not titles:
+                self.post_message(self.KeyIgnored("this table has a fixed order"))
+            case "sort_left" | "sort_right" | "sort_turn" if self.sort is not None:
+                step = {"sort_left": -1, "sort_right": 1}.get(key, 0)
+                index = (titles.index(self.sort.title) + step) % len(titles)
+                self._sort_by(titles[index], turn=not step)
+            case "top":
+                self._cursor.go_to_first(self._keys)
+                self._moved()
+            case _:
+                step = self.steps(self._cursor.rows_on_screen).get(key, 0)
+                self._cursor.move_to(self._cursor.index + step, self._keys)
+                self._moved()
+
+    def _sort_by_letter(self, letter: str) -> None:
         """Sort by the column with this letter; if it is sorted by it already, reverse the order."""
         column = next((each for each in self.spec.columns if each.letter == letter), None)
         if column is None:
             self.post_message(self.KeyIgnored(f"shift-{letter} sorts by no column of this table"))
             return
         self._sort_by(column.title, turn=True)
-
-    @property
-    def page(self) -> int:
-        """How many rows a page key moves."""
-        return self._cursor.rows_on_screen
 
     def on_click(self, event: Click) -> None:
         """A click moves the cursor, or sorts by the heading; a double click opens the row."""
@@ -561,15 +486,11 @@ class LiveTable(Panel, Generic[R]):
             self._cursor.move_to(index, self._keys)
             self._moved()
             if event.chain > 1:
-                self.action_open()
+                self.action_do("open")
         elif self._heading_lines and event.y == 1:
-            self._sort_at(event.x - 2)
-
-    def _sort_at(self, cell: int) -> None:
-        """Sort by the column whose heading fills this cell of the line."""
-        start = 0
-        for each in self._placed:
-            if start <= cell <= start + each.width:
-                self._sort_by(each.column.title, turn=True)
-                return
-            start += each.width + 1
+            cell, end = event.x - 2, -1
+            for column, cells in self._placed:
+                end += cells + 1
+                if 0 <= cell <= end:
+                    self._sort_by(column.title, turn=True)
+                    return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar, Final, TypeAlias
+from typing import ClassVar, Final, NamedTuple, TypeAlias
 
 from textual._time import get_time
 from textual.app import ComposeResult
@@ -20,6 +20,23 @@ from controller.model.text import clean
 
 Completer: TypeAlias = Callable[[str], Sequence[str]]
 """Gives the whole lines that a text can be completed to."""
+
+
+class PromptUse(NamedTuple):
+    """What the prompt is open for: its symbol is `mode`. `entered` takes a line, `pressed` the one
+    key of an answer, and `left` is called when a person leaves it; `back`: by backspace. `changed`
+    follows what is typed. `history` has the lines entered before, the newest at its end.
+    """
+
+    mode: str
+    entered: Callable[[str], object]
+    left: Callable[[bool], object]
+    changed: Callable[[str], object] = lambda _: None
+    pressed: Callable[[str], object] = lambda _: None
+    completer: Completer = lambda _: ()
+    history: list[str] = []  # noqa: RUF012 - nothing is entered without one
+
+
 COMMAND: Final = ":"
 FILTER: Final = "/"
 ASK: Final = "?"
@@ -49,86 +66,62 @@ class PromptInput(Input):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("tab", "complete", "complete", show=False),
-        Binding("up", "older", "older", show=False),
-        Binding("down", "newer", "newer", show=False),
+        Binding("up", "recall(1)", "older", show=False),
+        Binding("down", "recall(-1)", "newer", show=False),
         Binding("escape", "cancel", "cancel", show=False),
         Binding("ctrl+c", "cancel", "cancel", show=False),
     ]
 
-    class Cancelled(Message):
-        """The person left the prompt without pressing enter; `back`: by backspace."""
+    class Entered(Message):
+        """A person entered a line. The app deals with it, and with the keys that come behind it."""
 
-        def __init__(self, *, back: bool = False) -> None:
+        def __init__(self, use: PromptUse, text: str) -> None:
             super().__init__()
-            self.back = back
-
-    class Pressed(Message):
-        """The person has answered by one key, `character`; enter has none."""
-
-        def __init__(self, character: str) -> None:
-            super().__init__()
-            self.character = character
+            self.use, self.text = use, text
 
     def __init__(self) -> None:
         super().__init__(compact=True, select_on_focus=False)
         self.cursor_blink = False
-        self._completer: Completer = _no_completions
-        self._history: list[str] = []
+        self.use = PromptUse("", lambda _: None, lambda _: None)
         self._steps_back = 0
         self._offered: list[str] = []
-        self.asks = False
-        self._one_key_since: float | None = None
-
-    @property
-    def takes_one_key(self) -> bool:
-        """Whether the next key is an answer."""
-        return self._one_key_since is not None
+        self.one_key_since: float | None = None
 
     def take_one_key(self) -> None:
         """Let the next key be the answer; one that was pressed before is none."""
         self.value = ""
-        self._one_key_since = get_time()
+        self.one_key_since = get_time()
 
     def take_lines(self) -> None:
         """Let enter end an answer."""
-        self._one_key_since = None
+        self.one_key_since = None
 
     def validate_value(self, value: str) -> str:
         """Clean pasted text and completed names: they come from outside."""
         return clean(value)
 
-    def open(self, text: str, completer: Completer, history: Sequence[str]) -> None:
-        """Begin with this text; `history` has the newest line at its end."""
-        self._completer, self._history, self._steps_back = completer, list(history), 0
-        self._offered = []
-        self.suggester = _FirstCompletion(completer)
+    def open(self, use: PromptUse, text: str) -> None:
+        """Begin with this text."""
+        self.use, self._steps_back, self._offered = use, 0, []
+        self.take_lines()
+        self.suggester = _FirstCompletion(use.completer)
         self._set(text)
-
-    def completions(self, text: str) -> Sequence[str]:
-        """The whole lines that the text can be completed to."""
-        return self._completer(text)
 
     def action_complete(self) -> None:
         """Take the first completion of what was typed, and with each further tab the next one."""
         if self.value not in self._offered:
-            self._offered = [clean(each) for each in self._completer(self.value)]
+            self._offered = [clean(each) for each in self.use.completer(self.value)]
         found = self._offered
         if found:
             index = found.index(self.value) + 1 if self.value in found else 0
             self._set(found[index % len(found)])
 
-    def action_older(self) -> None:
-        """Show the line that was entered before this one."""
-        self._recall(self._steps_back + 1)
-
-    def action_newer(self) -> None:
-        """Show the line that was entered after this one."""
-        self._recall(self._steps_back - 1)
-
-    def _recall(self, steps_back: int) -> None:
-        if 0 < steps_back <= len(self._history):
+    def action_recall(self, step: int) -> None:
+        """Show the line that was entered before this one, or after it."""
+        steps_back = self._steps_back + step
+        if 0 < steps_back <= len(self.use.history):
             self._steps_back = steps_back
-            self._set(self._history[-steps_back])
+            self._set(self.use.history[-steps_back])
         elif steps_back == 0 and self._steps_back:
             self._steps_back = 0
             self._set("")
@@ -139,31 +132,34 @@ class PromptInput(Input):
 
     def action_cancel(self) -> None:
         """Leave the prompt."""
-        self.post_message(self.Cancelled())
+        self.use.left(False)
 
     async def action_submit(self) -> None:
         """Hand over the line. What is typed behind an answer belongs to the next question."""
-        await super().action_submit()
-        if self.asks:
+        text, history = self.value.strip(), self.use.history
+        if self.use.mode == ASK:
             self.value = ""
+        elif text and history[-1:] != [text]:
+            history.append(text)
+        self.post_message(self.Entered(self.use, text))
 
     async def on_key(self, event: Key) -> None:
         """Backspace on an empty line leaves the prompt. Enter ends an answer here: as a binding it
         would come after the letters that are typed behind it.
         """
-        if self._one_key_since is not None and (event.is_printable or event.key == "enter"):
+        if self.one_key_since is not None and (event.is_printable or event.key == "enter"):
             event.stop()
             event.prevent_default()
-            if event.time >= self._one_key_since:
-                self.post_message(self.Pressed((event.character or "").strip()))
-        elif event.key == "enter" and self.asks:
+            if event.time >= self.one_key_since:
+                self.use.pressed((event.character or "").strip())
+        elif event.key == "enter" and self.use.mode == ASK:
             event.stop()
             event.prevent_default()
             await self.action_submit()
         if event.key == "backspace" and not self.value:
             event.stop()
             event.prevent_default()
-            self.post_message(self.Cancelled(back=True))
+            self.use.left(True)
 
 
 class Prompt(Horizontal):
@@ -187,24 +183,24 @@ class Prompt(Horizontal):
         yield self.input
         yield self._note
 
-    def open(self, mode: str, text: str, completer: Completer, history: Sequence[str]) -> None:
-        """Show the prompt and give it the focus."""
-        self.mode = mode
+    def open(self, use: PromptUse, text: str = "") -> None:
+        """Show the prompt, beginning with this text, and give it the focus."""
+        self.mode = use.mode
         self.display = True
-        self.label(mode)
-        self.input.asks = mode == ASK
-        self.input.take_lines()
-        self.input.open(text, completer, history)
+        self.label(use.mode)
+        self.input.open(use, text)
         self.screen.set_focus(self.input)
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Tell what is typed, while the prompt is open."""
+        event.stop()
+        if self.mode:
+            self.input.use.changed(event.value)
 
     def label(self, text: str) -> None:
         """Show this before the input line: the mode's symbol, or a question."""
         self._symbol.styles.width = width_of(text) + (2 if self.mode == ASK else 1)
         self._symbol.show(lambda *_: [line(Span(f" {text}", Tone.TITLE))])
-
-    def completions(self, text: str) -> Sequence[str]:
-        """The whole lines that the text can be completed to; none for an empty text."""
-        return self.input.completions(text) if text else ()
 
     def close(self) -> None:
         """Hide the prompt."""
@@ -241,11 +237,6 @@ class Prompt(Horizontal):
     def _taken(self) -> int:
         """The cells of the symbol and of what is typed, with the completion behind it."""
         typed = self.input.value
-        found = (clean(each) for each in self.completions(typed))
+        found = (clean(each) for each in (self.input.use.completer(typed) if typed else ()))
         shown = next((each for each in found if each.startswith(typed)), typed)
         return self._symbol.size.width + width_of(shown) + 2
-
-
-def _no_completions(text: str) -> Sequence[str]:
-    del text
-    return ()
