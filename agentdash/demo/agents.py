@@ -291,17 +291,15 @@ class DemoAgents:
                 output_tokens=MOST_OUTPUT_TOKENS,
             )
         finally:
-            self._count(session)
+            usage, report = session.usage, self.report
+            asked = [(model, usage[model.name]) for model in MODELS if model.name in usage]
+            for each, used in asked:
+                report.tokens[each.tier.value] += used.input + used.output
+                report.usd += each.usd(used) or Decimal(0)
+            if asked:
+                # with the large model alone, only the accepted answer would have been made
+                report.usd_if_large += MODELS[-1].usd(asked[-1][1]) or Decimal(0)
         return {"model": answer.model, "tokens": session.tokens}
-
-    def _count(self, session: Session) -> None:
-        asked = [(each, session.usage[each.name]) for each in MODELS if each.name in session.usage]
-        for model, used in asked:
-            self.report.tokens[model.tier.value] += used.input + used.output
-            self.report.usd += model.usd(used) or Decimal(0)
-        if asked:
-            # with the large model alone, only the answer that was accepted would have been made
-            self.report.usd_if_large += MODELS[-1].usd(asked[-1][1]) or Decimal(0)
 
 
 def agent_of(agents: DemoAgents, load: PoolLoad, crew: DemoCrew, pod: DemoPod) -> Agent:

@@ -153,7 +153,7 @@ class WorkerLife:
         """Note that a step of the start is reached now, such as `tools` or `memory`."""
         if step not in self._marks:
             self._marks[step] = time.time()
-            self._presence.changed()
+            self._presence.changed.set()
 
     def healthz(self) -> tuple[str, str]:
         """Not alive: the process hangs, or has lost all slots, and only a restart helps."""
@@ -252,7 +252,7 @@ class WorkerLife:
         handling = self._group.create_task(delivery.handle())
         self._deliveries[handling] = delivery
         handling.add_done_callback(self._on_handled)
-        self._presence.changed()
+        self._presence.changed.set()
 
     def _on_handled(self, handling: asyncio.Task[None]) -> None:
         del self._deliveries[handling]
@@ -263,7 +263,7 @@ class WorkerLife:
     def _slots_changed(self) -> None:
         self._metrics.slots_lost.set(len(self._desk.room.lost))
         self._changed.set()
-        self._presence.changed()
+        self._presence.changed.set()
 
     async def _on_cancel(self, message: Msg) -> None:
         """A task was cancelled; or, without a name, a person asks what is under way."""
@@ -313,7 +313,7 @@ class WorkerLife:
             await asyncio.sleep(BEAT_S)
             if (now := self._models.gates.demand()) != reported:
                 reported = now
-                self._presence.changed()
+                self._presence.changed.set()
 
     async def _watch_spot_notice(self, stopping: asyncio.Event) -> None:
         """Stop when the file of the spot notice appears."""
@@ -334,7 +334,7 @@ class WorkerLife:
         pull = orders.pull and not drained and not leaves
         if pull != self._may_pull:
             log.info("pulling" if pull else "pulling stops", extra={"because": because})
-            self._presence.changed()
+            self._presence.changed.set()
         self._may_pull, self._because = pull, because
         if not pull:
             await self._puller.end()
@@ -366,7 +366,7 @@ class WorkerLife:
         self._tell_agents()
         if self._is_registered:
             await self._puller.end()
-        self._presence.changed()
+        self._presence.changed.set()
         await self._cut_after(max(0.0, cut_at - time.monotonic()))
         for handling in tuple(self._deliveries):
             handling.cancel()

@@ -90,21 +90,18 @@ class Presence:
         self._orders = bucket(link.jetstream, ORDERS_BUCKET)
         self._orders_key = orders_key(settings.tenant, settings.pool)
         self._told = asyncio.Event()
-        self._changed = asyncio.Event()
+        self.changed = asyncio.Event()
+        """Set when the worker's state has changed: it is stored soon."""
         self._revision = 0
         self._announced = Announced()
         self._until: float | None = None
         self._subscription: Subscription | None = None
         self._has_left = False
 
-    def changed(self) -> None:
-        """The worker's state has changed: store it soon."""
-        self._changed.set()
-
     def look(self) -> None:
         """Read the orders again soon, and store the state: the connection is a new one."""
         self._told.set()
-        self._changed.set()
+        self.changed.set()
 
     async def register(self) -> None:
         """Store the state, then read the orders and obey them; tried until both are done."""
@@ -140,8 +137,8 @@ class Presence:
 
     async def _report(self) -> None:
         while True:
-            await set_within(self._changed, REPORT_S)
-            self._changed.clear()
+            await set_within(self.changed, REPORT_S)
+            self.changed.clear()
             try:
                 await self._store()
             except errors.Error as error:

@@ -6,7 +6,7 @@ import asyncio
 from contextlib import AsyncExitStack
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentdash.demo.agents import ModelAdmission, ProviderModel
@@ -283,6 +283,7 @@ async def test_where_no_limit_is_known_a_refusal_halves_the_rate_that_was_reache
     assert refused <= 15
 
 
+@settings(max_examples=20)
 @given(
     st.integers(1, 300),
     st.integers(1, 20),
