@@ -114,7 +114,8 @@ class QueueMeter:
             completions = 60 * (last.completed - first.completed) / seen_s
         p50 = p95 = None
         if self._messages and not self._older:
-            p50, p95 = _percentiles(self._messages)
+            ordered, total = sorted(self._messages.items()), self._messages.total()
+            p50, p95 = _at_share(ordered, 0.5 * total), _at_share(ordered, 0.95 * total)
         oldest = self._waiting[0] if self._waiting else None
         return QueueRates(
             pool=pool,
@@ -191,14 +192,8 @@ def _standing(depth: QueueDepth) -> str:
     return "work" if depth.total else "empty"
 
 
-def _percentiles(messages: Mapping[float, int]) -> tuple[float, float]:
-    """The waits that half of the messages, and 95 % of them, did not exceed."""
-    ordered = sorted(messages.items())
-    total = sum(messages.values())
-    return _at_share(ordered, 0.5 * total), _at_share(ordered, 0.95 * total)
-
-
 def _at_share(ordered: list[tuple[float, int]], wanted: float) -> float:
+    """The wait that so many of the messages did not exceed."""
     passed = 0
     for seconds, messages in ordered:
         passed += messages

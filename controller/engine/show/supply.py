@@ -5,7 +5,7 @@ refused; what each class of nodes holds, and what our pods take of it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from controller.engine.show.tenants import lesser, requested, total_of
@@ -241,8 +241,15 @@ class RoomViews:
         if room is None or states is not self._states:
             self._states = states
             known = {node.name: node for node in self._nodes}
+            classes = {} if room is None else room.nodes
             found = (
-                _node(name, state, "" if room is None else room.nodes.get(name, ""))
+                ClusterNode(
+                    name=name,
+                    node_class=classes.get(name, ""),
+                    holds=state.holds or Resources(),
+                    taints=state.taints,
+                    closed=state.closed,
+                )
                 for name, state in sorted(states.items())
             )
             self._nodes = tuple(
@@ -293,7 +300,10 @@ class RoomViews:
         used = total_of(
             requested(self._pools[key], self._seen[key], count) for key, count in counts.items()
         )
-        typical = _typical(pools, counts)
+        # with most pods there; the first of the fleet where several have as many
+        typical = max(
+            (pool.key for pool in pools), key=lambda key: counts.get(key, 0), default=None
+        )
         return NodeClassView(
             name=name,
             nodes=tuple(sorted(nodes)),
@@ -304,21 +314,6 @@ class RoomViews:
             typical=typical,
             fits=None if typical is None else _fits(room, used, self._each.get(typical)),
         )
-
-
-def _node(name: str, state: NodeState, node_class: str) -> ClusterNode:
-    return ClusterNode(
-        name=name,
-        node_class=node_class,
-        holds=state.holds or Resources(),
-        taints=state.taints,
-        closed=state.closed,
-    )
-
-
-def _typical(pools: Iterable[Pool], counts: Mapping[PoolKey, int]) -> PoolKey | None:
-    """The pool with most pods there; the first of the fleet where several have as many."""
-    return max((pool.key for pool in pools), key=lambda key: counts.get(key, 0), default=None)
 
 
 def _fits(room: Resources, used: Resources, each: Resources | None) -> int | None:
