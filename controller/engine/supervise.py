@@ -38,55 +38,48 @@ async def wait_for_event(event: asyncio.Event, seconds: float) -> None:
 
 
 class Hub:
-    """The newest snapshot and its subscribers; safe to use from several threads."""
+    """The newest snapshot and its subscribers; safe to use from several threads, because each of
+    them is read and replaced in one step.
+    """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
         self._latest: Snapshot | None = None
-        self._subscribers: dict[int, Callable[[Snapshot], None]] = {}
-        self._next_id = 0
+        self._subscribers: dict[object, Callable[[Snapshot], None]] = {}
         self._earlier: tuple[Snapshot, ...] = ()
 
     def publish(self, snapshot: Snapshot) -> None:
         """Store the snapshot and call the subscribers; one that raises is logged and removed."""
-        with self._lock:
-            self._latest = snapshot
-            subscribers = list(self._subscribers.items())
-        for number, callback in subscribers:
+        self._latest = snapshot
+        for key, callback in tuple(self._subscribers.items()):
             try:
                 callback(snapshot)
             except Exception:  # an error in a subscriber must not stop the loop
                 log.exception("a subscriber failed and gets no more snapshots")
-                self._drop(number)
+                self._subscribers.pop(key, None)
 
     def latest(self) -> Snapshot | None:
         """The newest snapshot; None before the first."""
-        with self._lock:
-            return self._latest
+        return self._latest
 
     def remember(self, earlier: tuple[Snapshot, ...]) -> None:
         """These were before the first that was published, the oldest first."""
-        with self._lock:
-            self._earlier = earlier
+        self._earlier = earlier
 
     def earlier(self) -> tuple[Snapshot, ...]:
         """What another process remembers of the time before the first, the oldest first."""
-        with self._lock:
-            return self._earlier
+        return self._earlier
 
     def subscribe(self, callback: Callable[[Snapshot], None]) -> Callable[[], None]:
         """Call back with each snapshot, on the publisher's thread; returns a function that ends
         the subscription.
         """
-        with self._lock:
-            number = self._next_id
-            self._next_id += 1
-            self._subscribers[number] = callback
-        return lambda: self._drop(number)
+        key = object()
+        self._subscribers[key] = callback
 
-    def _drop(self, number: int) -> None:
-        with self._lock:
-            self._subscribers.pop(number, None)
+        def end() -> None:
+            self._subscribers.pop(key, None)
+
+        return end
 
 
 class FatalError(Exception):
@@ -105,14 +98,13 @@ class EngineThread:
         self,
         main: Main,
         *,
-        name: str = "engine",
         monotonic: Callable[[], float] = time.monotonic,
         wait: RestartWait = wait_for_event,
     ) -> None:
         self._main = main
         self._monotonic = monotonic
         self._wait = wait
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._ready = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
