@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
@@ -60,28 +59,24 @@ class Health(Value):
 class TickWatch:
     """Alive while the loop completes ticks of the whole fleet. A loop without one for several
     intervals hangs, and only a restart helps. It measures monotonic time, so a step of the system's
-    clock changes nothing; it may be used by several threads.
+    clock changes nothing.
     """
 
     def __init__(self, interval_s: float, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._patience_s = max(LEAST_PATIENCE_S, INTERVALS_OF_PATIENCE * interval_s)
         self._monotonic = monotonic
-        self._lock = threading.Lock()
-        self._ticks = 0
-        self._last = monotonic()
+        self._last = 0, monotonic()
 
     def saw(self, snapshot: Snapshot) -> None:
         """Take a snapshot. Those of ticks for single pools do not count: reading the whole fleet
         may hang beside them.
         """
-        with self._lock:
-            if snapshot.loop.ticks != self._ticks:
-                self._ticks, self._last = snapshot.loop.ticks, self._monotonic()
+        if snapshot.loop.ticks != self._last[0]:
+            self._last = snapshot.loop.ticks, self._monotonic()
 
     def liveness(self) -> Health:
         """Whether the loop lives now."""
-        with self._lock:
-            age_s = self._monotonic() - self._last
+        age_s = self._monotonic() - self._last[1]
         if age_s <= self._patience_s:
             return Health(ok=True)
         return Health(ok=False, causes=(f"no tick for {age_s:.0f} s",))
