@@ -95,12 +95,8 @@ class PartedValue:
         self._bucket = bucket
         self._name = name
         self._version = version
-        self._head: int | None = None
-
-    @property
-    def revision(self) -> int | None:
-        """Of the head that this process has read or written last; None if that is not known."""
-        return self._head
+        self.head: int | None = None
+        """The revision of the head that this process has read or written last, if it is known."""
 
     async def load(self) -> Parted | None:
         """What was saved last, complete; None if nothing was ever saved.
@@ -114,7 +110,7 @@ class PartedValue:
                 return None
             if entry is None or entry.deleted:
                 return None
-            self._head = entry.revision
+            self.head = entry.revision
             head = self._decode_head(entry.value)
             parts = await self._parts(head)
             if parts is not None:
@@ -128,11 +124,12 @@ class PartedValue:
         Raises StoreConflictError when another process has saved since this one last read the head;
         the next save replaces that. Raises StoreError.
         """
-        if self._head is None:
-            self._head = 0
+        expected = self.head
+        if expected is None:
+            expected = 0
             with suppress(StoreMissingError):
                 entry = await self._bucket.get(head_key(self._name))
-                self._head = 0 if entry is None else entry.revision
+                expected = 0 if entry is None else entry.revision
         name = f"{parts_prefix(self._name)}.{secrets.token_hex(8)}"
         revisions = [
             await self._bucket.put(f"{name}.{number}", part, expected=0)
@@ -141,10 +138,10 @@ class PartedValue:
         head = msgspec.json.encode(
             _Head(version=self._version, saved_at=now, parts=tuple(revisions))
         )
-        expected, self._head = self._head, None
+        self.head = None
         try:
             # after any failure it is not known whose head is stored, so the next save reads it
-            saved = self._head = await self._bucket.put(
+            saved = self.head = await self._bucket.put(
                 head_key(self._name), head, expected=expected
             )
         except StoreConflictError:
@@ -244,7 +241,7 @@ class MemoryBucket:
         Raises StoreConflictError when another process has done so since this one last read or
         wrote it. Raises StoreError.
         """
-        head = self._value.revision
+        head = self._value.head
         if head is None:
             raise StoreConflictError("it is not known which memory is stored")
         if self._seen_revision is None:
@@ -266,7 +263,7 @@ class MemoryBucket:
         except UndecodableError:
             return None, True
         # a note about an earlier memory says nothing of this one
-        return (entry.at, seen.is_partial) if seen.head == self._value.revision else (None, False)
+        return (entry.at, seen.is_partial) if seen.head == self._value.head else (None, False)
 
 
 def _encode_parts(memory: Memory) -> Iterator[bytes]:

@@ -91,7 +91,8 @@ class TokenUsageSource(Follower):
     def __init__(self, nats: NatsSession, clock: Clock, fleet: Fleet) -> None:
         super().__init__(nats, clock, USAGE_STREAM)
         self._ledger = UsageLedger(fleet)
-        self._budgeted = [name for name, each in self._ledger.of.items() if each.has_budget]
+        of = self._ledger.of.items()
+        self._budgeted = dict.fromkeys(name for name, each in of if each.has_budget)
         self._last: int | None = None
         self._created: datetime | None = None
         self._tried = asyncio.Event()
