@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
 import time
 from argparse import Namespace
 from collections.abc import AsyncIterator, Callable
@@ -21,7 +20,7 @@ import msgspec
 
 from agentdash.engine_operator import READ_ONLY, REPLAYED, EngineOperator, task_desk
 from agentdash.operate import operator
-from agentdash.output import draw_less_over_ssh, tell, waiting_for, waiting_for_nats
+from agentdash.output import complain, draw_less_over_ssh, note, tell, waiting_for, waiting_for_nats
 from controller.engine.supervise import (
     EngineThread,
     FatalError,
@@ -151,8 +150,8 @@ def show_journal(past: JournalPast, *, prefer: Preferences) -> ExitCode:
         journal=past,
         **prefer._asdict(),
     )
-    for note in past.notes():
-        _print_to_stderr(f"agentdash: {note}")
+    for each in past.notes():
+        note(each)
     return ExitCode.FAILED if failed else ExitCode.OK
 
 
@@ -189,7 +188,7 @@ def run_demo_headless(options: Namespace) -> ExitCode:
     try:
         asyncio.run(_run_headless(options, options.for_s or HEADLESS_DEMO_S))
     except (DemoError, FatalError) as error:
-        _print_to_stderr(f"agentdash: {error}")
+        note(str(error))
         return ExitCode.UNREACHABLE
     return ExitCode.OK
 
@@ -199,9 +198,7 @@ async def _run_headless(options: Namespace, seconds: float) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    _print_to_stderr(
-        f"starting nats-server, the simulated cluster and the load for {seconds:.0f} s …"
-    )
+    complain(f"starting nats-server, the simulated cluster and the load for {seconds:.0f} s …")
     async with _world(options) as world:
         began = time.monotonic()
         loop.call_later(seconds, stopping.set)
@@ -269,17 +266,13 @@ async def _progress(hub: Hub, seconds: float) -> AsyncIterator[None]:
             await asyncio.sleep(PROGRESS_S)
             snapshot = hub.latest()
             writes = snapshot.loop.writes if snapshot else 0
-            _print_to_stderr(f"{time.monotonic() - began:.0f} of {seconds:.0f} s, {writes} patches")
+            complain(f"{time.monotonic() - began:.0f} of {seconds:.0f} s, {writes} patches")
 
     reporting = asyncio.create_task(report(), name="progress")
     try:
         yield
     finally:
         reporting.cancel()
-
-
-def _print_to_stderr(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)  # noqa: T201 - messages for the person
 
 
 def _run_with_dashboard(
@@ -318,10 +311,10 @@ def _run_with_dashboard(
         with waiting_for("the controller to end what it is writing"):
             ended = thread.stop(ENGINE_STOP_S)
     if not ended:
-        _print_to_stderr("agentdash: the engine did not stop in time")
+        note("the engine did not stop in time")
     if failed or not ended:
         return ExitCode.FAILED
     if fatal := thread.fatal():
-        _print_to_stderr(f"agentdash: {fatal}")
+        note(fatal)
         return ExitCode.UNREACHABLE
     return ExitCode.OK

@@ -10,10 +10,14 @@ comes from.
 
 from __future__ import annotations
 
+import asyncio
 import os
+import select
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import IO, Any, Final, NamedTuple
 
 import rich
 from rich.cells import cell_len, get_character_cell_size
@@ -23,12 +27,14 @@ from rich.segment import Segment
 from rich.style import Style
 from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
 from textual.app import App
+from textual.drivers.linux_driver import LinuxDriver
 from textual.events import Resize
 from textual.screen import Screen
 from textual.strip import Strip
 
 from controller.model.text import clean
 
+_LOOK_EVERY_S: Final = 1.0
 # up to so many unchanged cells are written again: a cursor move costs as many bytes
 _SHORT_GAP: Final = 6
 _ASCII_FOR: Final = {
@@ -333,6 +339,61 @@ def _style(codes: str) -> _Style:
     return _Style(frozenset(attributes), foreground, background)
 
 
+class _Line:
+    """Where the dashboard writes. What is written to a terminal that is gone is thrown away:
+    Textual's writer would end there, and its queue, once full, hold the dashboard for ever.
+    """
+
+    def __init__(self, file: IO[str], on_lost: Callable[[], None]) -> None:
+        self._file = file
+        self._on_lost = on_lost
+
+    def write(self, text: str) -> None:
+        """Write a text."""
+        try:
+            self._file.write(text)
+        except OSError:
+            self._on_lost()
+
+    def flush(self) -> None:
+        """Write what waits."""
+        try:
+            self._file.flush()
+        except OSError:
+            self._on_lost()
+
+
+class TerminalDriver(LinuxDriver):
+    """Ends the dashboard where its terminal is gone and no signal has told so, as behind `docker
+    exec`: it would go on unseen, with its controller, and no signal would end it.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        # as much of a file as Textual's writer asks for
+        self._file: Any = _Line(self._file or sys.stderr, self._lost)
+        self._poll = select.poll()
+        self._poll.register(self.fileno, 0)  # that the other end is closed comes unasked
+        self._look: asyncio.TimerHandle | None = None
+
+    def start_application_mode(self) -> None:
+        """Begin to draw, and to see whether the terminal is there."""
+        super().start_application_mode()  # type: ignore[no-untyped-call]
+        if self._look is None:
+            self._look_again()
+
+    def _look_again(self) -> None:
+        if self._poll.poll(0):
+            self._app.exit()
+        else:
+            self._look = self._loop.call_later(_LOOK_EVERY_S, self._look_again)
+
+    def _lost(self) -> None:
+        """Called on the writer's thread."""
+        with suppress(RuntimeError):  # the dashboard has ended
+            self._loop.call_soon_threadsafe(self._app.exit)
+
+
 class TerminalApp(App[None]):
     """Writes the difference between two pictures. `on_painted` is called once, after the first
     picture that is written after `begin_painting`.
@@ -344,7 +405,7 @@ class TerminalApp(App[None]):
         self, *, on_painted: Callable[[], None], ascii_only: bool, erases_in_color: bool
     ) -> None:
         # with NO_COLOR, Textual paints grey colours unless it uses the terminal's own colours
-        super().__init__(ansi_color=True if "NO_COLOR" in os.environ else None)
+        super().__init__(TerminalDriver, ansi_color=True if "NO_COLOR" in os.environ else None)
         self._terminal_diff = TerminalDiff(ascii_only=ascii_only, erases_in_color=erases_in_color)
         self._on_painted = on_painted
         self._tells_of_paint = False

@@ -61,8 +61,26 @@ def test_a_crash_gives_the_terminal_back() -> None:
 CONTROLLING = "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0)\n"
 
 
-def test_it_ends_when_the_line_is_lost() -> None:
-    with terminal(CONTROLLING + run(on_ready=ON_READY)) as seen:
+DRAWS_MUCH = """
+import asyncio
+from textual._context import active_app
+def busy():
+    loop, app = asyncio.get_running_loop(), active_app.get()
+    def draw():
+        app.action_redraw()
+        loop.call_later(0.001, draw)
+    draw()
+"""
+# draws faster than a terminal takes it, so that much waits to be written when the line is lost
+BUSY = "lambda: sys.__stdout__.write('<<READY>>') and sys.__stdout__.flush() or busy()"
+
+
+@pytest.mark.parametrize("hung_up", [CONTROLLING, ""], ids=["with SIGHUP", "without"])
+@pytest.mark.parametrize("is_busy", [False, True])
+def test_it_ends_when_the_line_is_lost(hung_up: str, is_busy: bool) -> None:
+    """Without a controlling terminal, as behind `docker exec`, no signal tells of it."""
+    program = run(on_ready=BUSY if is_busy else ON_READY)
+    with terminal(hung_up + DRAWS_MUCH + program) as seen:
         seen.read_until(lambda output: b"<<READY>>" in output)
         with Path(os.devnull).open("rb") as nothing:
             os.dup2(nothing.fileno(), seen.master)  # closes the terminal, as a lost connection does
