@@ -298,7 +298,7 @@ class Pool(Value):
     warm: Warm | None = None
     requests: Resources | None = None  # of a replica by the fleet file; None: those of its pods
     nodes: tuple[str, ...] = ()  # the node classes that it may use, in order of preference
-    model: str | None = None  # the one that `usage` speaks of
+    model: str | None = None  # the one to which `usage` applies
     router: tuple[str, ...] = ()  # the models among which a router chooses
     session: SessionLimits = SessionLimits()  # of one task
     usage: TaskUsage | None = None

@@ -291,12 +291,25 @@ async def test_a_slow_metrics_api_leaves_the_clusters_link_up(tmp_path: Path) ->
         await here.cluster.client.call("GET", "/version", kind="version")
 
 
+async def read(
+    api: Any, source: int, *specs: MetricSpec, selector: str = ""
+) -> dict[str, MetricAnswer]:
+    """The answers of one of the sources for a pool with these metrics, by their names."""
+    clock, fed = SystemClock(), [pool("research", *specs)]
+    async with (
+        Cluster.connect(api.settings(), clock) as cluster,
+        metric_sources(cluster.client, cluster.workloads, fed, clock, selector) as sources,
+    ):
+        cluster.set_namespaces(frozenset({NAMESPACE}))
+        assert await cluster.synced(5.0)
+        return {key.name: each for key, each in (await sources[source].read(1.0)).items()}
+
+
 @pytest.mark.parametrize("served", [["v1beta1"], ["v1beta1", "v1beta2"], ["v9"]])
 async def test_the_newest_known_version_of_the_custom_metrics_api_is_used(
     served: list[str], api: Any
 ) -> None:
     spec = metrics.ObjectMetric(name="load", target=ONE, kind="Namespace", object_name="shared")
-    clock = SystemClock()
     versions = [{"version": version} for version in served]
     item = {
         "describedObject": {"kind": "Namespace", "name": "shared"},
@@ -306,10 +319,7 @@ async def test_the_newest_known_version_of_the_custom_metrics_api_is_used(
     }
     api.always["list custom.metrics.k8s.io"] = body({"versions": versions})
     api.always["list load in shared"] = body({"items": [item]})
-    async with Cluster.connect(api.settings(), clock) as cluster:
-        fed = [pool("research", spec)]
-        async with metric_sources(cluster.client, cluster.workloads, fed, clock, "") as sources:
-            [answer] = (await sources[2].read(1.0)).values()
+    [answer] = (await read(api, 2, spec)).values()
     if served == ["v9"]:
         assert trouble(answer)[0] is Why.UNREADABLE
         return
@@ -328,12 +338,7 @@ async def test_the_selector_of_a_custom_metric_is_asked_for(api: Any) -> None:
     item = {"describedObject": {}, "timestamp": "2026-01-01T00:00:00Z", "value": "5"}
     api.always["list custom.metrics.k8s.io"] = body({"versions": [{"version": "v1beta2"}]})
     api.always["list sessions"] = api.always["list load"] = body({"items": [item, item]})
-    clock, fed = SystemClock(), [pool("research", *specs)]
-    async with (
-        Cluster.connect(api.settings(), clock) as cluster,
-        metric_sources(cluster.client, cluster.workloads, fed, clock, "app=x") as sources,
-    ):
-        answers = {key.name: each for key, each in (await sources[2].read(1.0)).items()}
+    answers = await read(api, 2, *specs, selector="app=x")
     assert api.last("list sessions").query["metricLabelSelector"] == "team=a"
     assert api.last("list sessions").query["labelSelector"] == "app=x"
     assert api.last("list load").query["metricLabelSelector"] == "team=b"
@@ -345,15 +350,41 @@ async def test_the_selector_of_a_custom_metric_is_asked_for(api: Any) -> None:
 
 @pytest.mark.parametrize("odd", [b"{}", b"null", b"[]", b"", b'{"items":null}', b'{"items":[1]}'])
 async def test_a_list_without_its_items_is_no_list(odd: bytes, api: Any) -> None:
-    clock = SystemClock()
     api.always["list active"] = body(odd)
-    fed = [pool("research", metrics.ExternalMetric(name="active", target=ONE))]
-    async with (
-        Cluster.connect(api.settings(), clock) as cluster,
-        metric_sources(cluster.client, cluster.workloads, fed, clock, "") as sources,
-    ):
-        [answer] = (await sources[1].read(1.0)).values()
-    assert trouble(answer)[0] is Why.UNREADABLE
+    found = await read(api, 1, metrics.ExternalMetric(name="active", target=ONE))
+    assert trouble(found["active"])[0] is Why.UNREADABLE
+
+
+async def test_a_pod_that_cannot_be_read_is_left_out(api: Any) -> None:
+    for name in ("a", "b", "c", "d"):
+        api.pod(NAMESPACE, name, "research")
+    containers = [{"name": "agent", "usage": {"cpu": "1", "memory": "much"}}]
+    good = {"timestamp": "2026-01-01T00:00:00Z", "window": "15s"}
+    odd = ({"timestamp": "noon"}, {"window": "long"}, {"containers": "none"})
+    items = [
+        {
+            "metadata": {"name": name},
+            "containers": containers,
+            **good,
+            **more,
+        }
+        for name, more in zip("abcd", ({}, *odd), strict=True)
+    ]
+    api.always["list pods in tenant-acme"] = pods_and_their_use(api, items)
+    found = await read(api, 0, CPU, MEMORY)
+    assert [each.pod for each in value(found["cpu"]).items] == ["a"]
+    assert value(found["memory"]).items == ()
+
+
+def pods_and_their_use(api: Any, items: list[dict[str, Any]]) -> Any:
+    """The pods of the core API, and what metrics.k8s.io says of them under the same name."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if "metrics.k8s.io" in request.path:
+            return web.json_response({"items": items})
+        return api._list(request, "pods", NAMESPACE)
+
+    return answer
 
 
 def body(found: object) -> Any:
