@@ -274,6 +274,12 @@ async def test_a_refusal_in_one_namespace_does_not_affect_another(api: Any) -> N
     assert all(15.0 <= s <= 30.0 for s in api.clock.slept if s > 6.0), "asked again slowly"
 
 
+async def test_the_first_decision_does_not_wait_for_warnings(api: Any) -> None:
+    api.always["list events"] = api.silence
+    async with api.cluster("tenant-a") as cluster:
+        assert cluster.workloads.warnings(api.pool()) == ()
+
+
 async def test_warnings_reach_their_pool(api: Any) -> None:
     about = {"kind": "Deployment", "name": "research"}
     api.put(
