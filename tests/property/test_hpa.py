@@ -1,55 +1,36 @@
-"""The HPA's arithmetic under any metrics: bounds hold, more work never means fewer replicas, and a
-broken metric never shrinks anything.
+"""The HPA's arithmetic of pods' metrics: samples of unknown pods do not count, and more use never
+means fewer replicas; and the formulas of composite metrics.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec.structs import replace
 
-from controller.model.decision import Decision
 from controller.model.fleet import (
     AverageValueTarget,
-    Behavior,
-    ExternalMetric,
     Fleet,
-    MetricSpec,
-    ObjectMetric,
-    PodsMetric,
-    PolicyType,
-    Pool,
     ResourceMetric,
     Rule,
-    ScalingPolicy,
-    ScalingRules,
-    SelectPolicy,
     UtilizationTarget,
-    ValueTarget,
 )
 from controller.model.intents import Intents
-from controller.model.memory import Memory, PoolMemory, RecommendationRun, ScaleChange
+from controller.model.memory import Memory, PoolMemory
 from controller.model.observation import (
     ConditionStatus,
     ContainerRequest,
     MeasuredPod,
-    MetricValue,
     Observation,
     PodReadiness,
     Pods,
     PodUsage,
     PodUsages,
-    PoolObservation,
-    Series,
     StatusPhase,
     Workload,
 )
-from controller.model.readings import Absent, Fresh, Reading, Why
+from controller.model.readings import Fresh
 from controller.notation.formula import FormulaError, compute, read_formula
-from property.fleets import BY_DEFAULT, member
-from property.worlds import as_bytes
+from property.fleets import member
 from support.planning import plan, seen_pool
 
 NOW = 100_000.0
@@ -57,19 +38,6 @@ LONG_AGO = 1_000.0
 SIZES = st.integers(0, 60)
 AGES = st.floats(0, 900)
 
-policies = st.builds(
-    ScalingPolicy,
-    type=st.sampled_from(PolicyType),
-    value=st.integers(1, 300),
-    period_s=st.integers(1, 600),
-)
-rules = st.builds(
-    ScalingRules,
-    stabilization_window_s=st.integers(0, 600),
-    select_policy=st.sampled_from(SelectPolicy),
-    policies=st.lists(policies, min_size=1, max_size=3).map(tuple),
-)
-behaviors = st.none() | st.builds(Behavior, scale_up=rules, scale_down=rules)
 readinesses = st.none() | st.builds(
     PodReadiness,
     status=st.sampled_from(ConditionStatus),
@@ -90,139 +58,6 @@ def targets(draw: st.DrawFn) -> tuple[MeasuredPod, ...]:
         )
         for number in range(draw(st.integers(0, 6)))
     )
-
-
-class Measured(NamedTuple):
-    """A metric, the name of its reading, and what was read."""
-
-    spec: MetricSpec
-    name: str
-    reading: Reading[MetricValue]
-
-
-@st.composite
-def metrics(draw: st.DrawFn) -> Measured:
-    milli = draw(st.integers(1, 10_000))
-    external = ExternalMetric(
-        name="q",
-        target=draw(st.sampled_from([ValueTarget(milli=milli), AverageValueTarget(milli=milli)])),
-    )
-    resource = ResourceMetric(
-        resource="cpu",
-        target=draw(
-            st.sampled_from([UtilizationTarget(percent=milli), AverageValueTarget(milli=milli)])
-        ),
-    )
-    values = st.lists(st.integers(-(2**63), 2**63 - 1) | st.integers(0, 100_000), max_size=3)
-    usages = st.lists(
-        st.builds(
-            PodUsage,
-            pod=st.integers(0, 8).map(str),
-            containers=st.dictionaries(
-                st.just("main"), st.none() | st.integers(0, 10**6), max_size=1
-            ),
-            at=AGES.map(lambda age: NOW - age),
-            window_s=st.just(60.0),
-        ),
-        max_size=8,
-        unique_by=lambda one: one.pod,
-    )
-    reading: Reading[MetricValue] = draw(
-        st.one_of(
-            values.map(lambda found: Fresh(value=Series(values_milli=tuple(found)), at=NOW)),
-            usages.map(lambda found: Fresh(value=PodUsages(items=tuple(found)), at=NOW)),
-            st.just(Absent(why=Why.TIMED_OUT)),
-        )
-    )
-    named: list[tuple[MetricSpec, str]] = [
-        (external, "q"),
-        (resource, "cpu"),
-        (ObjectMetric(name="o", target=ValueTarget(milli=milli)), "o"),
-        (PodsMetric(name="p", target=AverageValueTarget(milli=milli)), "p"),
-    ]
-    spec, name = draw(st.sampled_from(named))
-    return Measured(spec, name, reading)
-
-
-class Pass(NamedTuple):
-    """One plan of a pool of rule hpa."""
-
-    pool: Pool
-    seen: PoolObservation
-    memory: PoolMemory
-
-    def decision(self) -> Decision:
-        key = self.pool.key
-        memory = Memory(pools={key: self.memory}, planned_at=NOW - 15.0)
-        observation = Observation(pools={key: self.seen})
-        decided, _ = plan(observation, Fleet(pools=(self.pool,)), Intents(), memory, NOW)
-        return decided.decisions[key]
-
-
-@st.composite
-def passes(draw: st.DrawFn) -> Pass:
-    low = draw(st.integers(0, 20))
-    behavior = draw(behaviors)
-    found = draw(st.lists(metrics(), max_size=3, unique_by=lambda one: one.name))
-    fields = {
-        "rule": Rule.HPA,
-        "min": low,
-        "max": draw(st.integers(max(low, 1), 60)),
-        "behavior": behavior or BY_DEFAULT,
-        "without_behavior": behavior is None,
-        "metrics": tuple(one.spec for one in found),
-    }
-    size = draw(SIZES)
-    seen = seen_pool(
-        draw(st.integers(0, 9)),
-        Workload(replicas=size, current=draw(SIZES)),
-        at=NOW,
-        pods=Pods(),
-        metrics={one.name: one.reading for one in found},
-        measured_pods=draw(targets()),
-    )
-    ages = sorted(draw(st.lists(AGES, max_size=4)), reverse=True)
-    history = tuple(
-        RecommendationRun(replicas=draw(SIZES), first_at=NOW - age, last_at=NOW - age)
-        for age in ages
-    )
-    events = st.lists(
-        st.builds(ScaleChange, change=st.integers(1, 20), at=AGES.map(lambda age: NOW - age)),
-        max_size=3,
-    ).map(tuple)
-    memory = PoolMemory(
-        since=LONG_AGO,
-        last_active_at=draw(st.sampled_from([None, LONG_AGO, NOW - 1.0])),
-        recommendations=draw(st.sampled_from([(), history])),
-        scaled_up=draw(events),
-        scaled_down=draw(events),
-    )
-    return Pass(member("acme", "research", [fields]), seen, memory)
-
-
-@given(passes())
-def test_a_pass_sets_only_sizes_within_the_bounds(one: Pass) -> None:
-    """Zero is the size of an idle pool."""
-    decision = one.decision()
-    assert decision.next is not None
-    if decision.changes:
-        assert one.pool.min <= decision.next <= one.pool.max
-
-
-@given(passes())
-def test_a_pass_is_a_function_of_what_it_is_given(one: Pass) -> None:
-    assert as_bytes(one.decision()) == as_bytes(one.decision())
-
-
-@given(passes())
-def test_a_broken_metric_never_shrinks_a_size_within_its_bounds(one: Pass) -> None:
-    broken = ExternalMetric(name="x", target=ValueTarget(milli=1))
-    metrics = {**one.seen.metrics, "x": Absent(why=Why.TIMED_OUT)}
-    pool = replace(one.pool, metrics=(*one.pool.metrics, broken))
-    decision = Pass(pool, replace(one.seen, metrics=metrics), one.memory).decision()
-    assert decision.next is not None
-    assert decision.current is not None
-    assert decision.next >= min(decision.current, pool.max)
 
 
 pod_values = st.dictionaries(st.integers(0, 8).map(str), st.integers(0, 10**6), max_size=9)
@@ -253,7 +88,10 @@ def asked(
         measured_pods=pods,
     )
     pool = member("acme", "research", [fields])
-    return Pass(pool, seen, PoolMemory(since=LONG_AGO)).decision().demand
+    memory = Memory(pools={pool.key: PoolMemory(since=LONG_AGO)}, planned_at=NOW - 15.0)
+    observation = Observation(pools={pool.key: seen})
+    decided, _ = plan(observation, Fleet(pools=(pool,)), Intents(), memory, NOW)
+    return decided.decisions[pool.key].demand
 
 
 @given(
