@@ -72,48 +72,32 @@ def step(
 
 
 def _by_queue(given: PoolInput, wanted: int, grown: Grown | None, young: Sequence[Pod]) -> Next:
-    """The size of a pool of which only the queue says how many replicas are busy."""
-    current = given.current
+    """The size of a pool of which only the queue says how many replicas are busy: messages in
+    flight by slots, rounded up. They are assumed to fill one replica after another. It removes as
+    many replicas as are idle and old enough; the highest of a StatefulSet may be the busy one, so
+    none goes before all are idle.
+    """
+    current, depth, busy = given.current, last_known(given.seen.queue), 0
     if wanted == current:
         return Next(current)
-    busy = _busy_replicas(given)
-    if wanted < current:
-        shrinking = _shrink if given.workload.first_ordinal is None else _shrink_from_the_top
-        return shrinking(given, wanted, busy, young)
-    if grown is None:
+    if depth is not None and 0 <= depth.in_flight < IMPLAUSIBLE_MESSAGES:
+        busy = min(current, -(-depth.in_flight // max(given.terms.pool.slots, 1)))
+    if wanted > current:
+        if grown is None:
+            return Next(wanted)
+        return _held(grown.replicas, Gate.ROOM, Code.ROOM, busy=busy, row=grown.refused_by)
+    is_busy = current - busy < current - wanted
+    if given.workload.first_ordinal is None:
+        kept = current - min(current - wanted, max(current - busy - len(young), 0))
+    elif busy:
+        return _held(current, Gate.BUSY, Code.BUSY_SOMEWHERE, busy=busy)
+    else:
+        kept = min(max([wanted, *(_place(given, pod) + 1 for pod in young)]), current)
+    if kept == wanted:
         return Next(wanted)
-    return _held(grown.replicas, Gate.ROOM, Code.ROOM, busy=busy, row=grown.refused_by)
-
-
-def _shrink(given: PoolInput, target: int, busy: int, young: Sequence[Pod]) -> Next:
-    """The size after removing as many replicas above `target` as are idle and old enough."""
-    surplus, idle = given.current - target, given.current - busy
-    replicas = given.current - min(surplus, max(idle - len(young), 0))
-    if replicas == target:
-        return Next(target)
-    if idle < surplus:
-        return _held(replicas, Gate.BUSY, Code.BUSY, busy=busy)
-    return _held(replicas, Gate.MINIMUM_RUNTIME, Code.MINIMUM_RUNTIME, busy=busy)
-
-
-def _shrink_from_the_top(given: PoolInput, target: int, busy: int, young: Sequence[Pod]) -> Next:
-    """The size now: a busy replica may be the highest, so none goes before all are idle."""
-    if busy:
-        return _held(given.current, Gate.BUSY, Code.BUSY_SOMEWHERE, busy=busy)
-    kept = min(max([target, *(_place(given, pod) + 1 for pod in young)]), given.current)
-    if kept == target:
-        return Next(target)
-    return _held(kept, Gate.MINIMUM_RUNTIME, Code.MINIMUM_RUNTIME, busy=0)
-
-
-def _busy_replicas(given: PoolInput) -> int:
-    """The number of busy replicas: messages in flight by slots, rounded up, at most the present
-    size; 0 if the queue is not known. Messages are assumed to fill one replica after another.
-    """
-    depth = last_known(given.seen.queue)
-    if depth is None or not 0 <= depth.in_flight < IMPLAUSIBLE_MESSAGES:
-        return 0
-    return min(given.current, -(-depth.in_flight // max(given.terms.pool.slots, 1)))
+    young_ones = Gate.MINIMUM_RUNTIME, Code.MINIMUM_RUNTIME
+    gate, code = (Gate.BUSY, Code.BUSY) if is_busy else young_ones
+    return _held(kept, gate, code, busy=busy)
 
 
 class Crew(msgspec.Struct, frozen=True, gc=False):

@@ -167,7 +167,12 @@ def _proposal(metric: MeasuredMetric, given: PoolInput, moment: Moment) -> Propo
         case ObjectMetric(), Figure(value_milli=milli):
             return _of_one_value(spec.target, milli, given)
         case PodsMetric(), PodFigures() as figures:
-            samples = _figure_samples(figures)
+            if not figures.items:
+                text = "no metrics returned from custom metrics API"
+                raise MetricError(MetricFault.NO_SERIES, text)
+            samples = {
+                one.pod: _Sample(one.value_milli, one.at, one.window_s) for one in figures.items
+            }
         case ((ResourceMetric() | ContainerResourceMetric()), PodUsages() as usages):
             resource = spec.resource
             container = spec.container if isinstance(spec, ContainerResourceMetric) else ""
@@ -317,13 +322,6 @@ def _pod_samples(usages: PodUsages, container: str = "") -> dict[str, _Sample]:
         if known and len(known) == len(figures):
             samples[usage.pod] = _Sample(sum(known), usage.at, usage.window_s)
     return samples
-
-
-def _figure_samples(figures: PodFigures) -> dict[str, _Sample]:
-    """Each pod's figure. Raises MetricError if the answer is empty."""
-    if not figures.items:
-        raise MetricError(MetricFault.NO_SERIES, "no metrics returned from custom metrics API")
-    return {item.pod: _Sample(item.value_milli, item.at, item.window_s) for item in figures.items}
 
 
 def _group_pods(

@@ -191,7 +191,12 @@ def _learned_now(
     arrivals = completions = completed = 0
     learned = worked_s = None
     if before is not None:
-        before = _caught_up(given, before, now)
+        # a pool that was quiet until now: the arrivals are compared with the forecast for now, as
+        # it was one time to ready ago
+        ago = now - _ready_s(before)
+        if ago - before.asked_at >= _ready_s(before) and before.in_flight_at <= ago:
+            _, learned = _asked_again(given, before, ago)
+            before = replace(before, learned=learned, in_flight_at=ago, worked_s=0.0)
         arrived, completed = _since(before, depth)
         learned, worked_s = _wanted(before, now), _worked_s(before, now)
         arrivals, completions = learned.arrivals + arrived, learned.completions + completed
@@ -225,18 +230,6 @@ def _learned_now(
         in_flight_at=now,
         surplus_since=None if before is None else before.surplus_since,
     )
-
-
-def _caught_up(given: PoolInput, before: NativeMemory, now: float) -> NativeMemory:
-    """The memory of a pool that was quiet until now, with the forecast for now, as it was one time
-    to ready ago. The arrivals are compared with it.
-    """
-    ready_s = _ready_s(before)
-    at = now - ready_s
-    if at - before.asked_at < ready_s or before.in_flight_at > at:
-        return before
-    _, learned = _asked_again(given, before, at)
-    return replace(before, learned=learned, in_flight_at=at, worked_s=0.0)
 
 
 def _wanted(before: NativeMemory, at: float) -> NativeState:

@@ -152,7 +152,9 @@ def native(
     elif now - wanted_at < setting.hold_s:
         replicas = seen.replicas
     forecast = Forecast(at=now, anchor=anchor, scale=scale, demand=demand, mean=state.mean)
-    forecasts = _with_forecast(state.forecasts, forecast, _ready_s(seen))
+    forecasts = state.forecasts
+    if not forecasts or now - forecasts[-1].at >= _ready_s(seen) / _FORECASTS:
+        forecasts = (*forecasts, forecast)
     unchanged = (state.wanted_at, state.asked) == (wanted_at, replicas)
     if not unchanged or forecasts is not state.forecasts:
         state = replace(state, wanted_at=wanted_at, asked=replicas, forecasts=forecasts)
@@ -185,7 +187,9 @@ def _learned(
     passed_s = max(now - state.at, 0.0)
     arrived = max(seen.arrivals - state.arrivals, 0)
     completed = max(seen.completions - state.completions, 0)
-    since = _due_forecast(state.forecasts, now - seen.time_to_ready_s)
+    # from the last forecast on that was made one time to ready ago
+    due = sum(each.at <= now - seen.time_to_ready_s for each in state.forecasts[1:])
+    since = state.forecasts[due:] if due else state.forecasts
     forecast = since[0] if since else None
 
     kept = exp(-passed_s / _SPREAD_S)
@@ -339,19 +343,3 @@ def _ready_s(seen: NativeInput) -> float:
 
 def _replicas(slots_needed: float, slots: int) -> int:
     return max(-(-floor(slots_needed) // slots), 0) if slots_needed > 0 else 0
-
-
-def _due_forecast(forecasts: tuple[Forecast, ...], at: float) -> tuple[Forecast, ...]:
-    """The forecasts from the last one that was made by `at` on."""
-    first = 0
-    while first + 1 < len(forecasts) and forecasts[first + 1].at <= at:
-        first += 1
-    return forecasts[first:] if first else forecasts
-
-
-def _with_forecast(
-    forecasts: tuple[Forecast, ...], forecast: Forecast, ready_s: float
-) -> tuple[Forecast, ...]:
-    if forecasts and forecast.at - forecasts[-1].at < ready_s / _FORECASTS:
-        return forecasts
-    return (*forecasts, forecast)

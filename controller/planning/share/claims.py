@@ -96,7 +96,12 @@ def entry_of(
             replicas, bound = ceiling.limit, ceiling.bound
             reasons = (*reasons, because(code, replicas, limit=ceiling.name))
     fixed, requests, usage = limits.held, requests_of(pool, seen), task_usage_of(pool, seen)
-    if scarcity.rows and (subject := _unusable_numbers(requests, usage)):
+    subject = ""
+    if usage is not None and not _is_possible(usage):
+        subject = "its tasks' usage"
+    elif requests is not None and not _are_possible(requests):
+        subject = "its pods' requests"
+    if scarcity.rows and subject:
         # with implausible numbers the pool's uses are not known: it keeps its size, capped by its
         # ceilings
         fixed, requests, usage = True, pool.requests, pool.usage
@@ -197,15 +202,6 @@ def _restraints(
         ceiling = Ceiling(limit=most, bound=Bound.CAPACITY, name=scarcity.unreadable)
         found.append((ceiling, Code.LIMIT_UNREADABLE))
     return found
-
-
-def _unusable_numbers(requests: Resources | None, usage: TaskUsage | None) -> str:
-    """Which numbers of the pool's use are implausible; empty if none are."""
-    if usage is not None and not _is_possible(usage):
-        return "its tasks' usage"
-    if requests is not None and not _are_possible(requests):
-        return "its pods' requests"
-    return ""
 
 
 def _is_possible(usage: TaskUsage) -> bool:
@@ -395,16 +391,12 @@ def cost_terms_of(fleet: Fleet) -> CostTerms:
     }
     pools: dict[str, dict[PoolKey, Fraction]] = {name: {} for name in alerts}
     for pool in fleet.pools:
-        if pool.tenant in alerts and (usd := _replica_usd(pool, prices)):
-            pools[pool.tenant][pool.key] = usd
+        price, usage = prices.get(pool.model or ""), pool.usage
+        if pool.tenant in alerts and price is not None and usage is not None and usage.seconds > 0:
+            usd = usd_per_hour(tasks_per_minute(pool, usage), usage, price)
+            if usd:
+                pools[pool.tenant][pool.key] = usd
     return CostTerms(alerts, pools)
-
-
-def _replica_usd(pool: Pool, prices: Mapping[str, Price | None]) -> Fraction:
-    price, usage = prices.get(pool.model or ""), pool.usage
-    if price is None or usage is None or usage.seconds <= 0:
-        return Fraction(0)
-    return usd_per_hour(tasks_per_minute(pool, usage), usage, price)
 
 
 class ReplicaDraw(NamedTuple):

@@ -355,7 +355,12 @@ def _of_tenant(
         set_by = in_force[-1] if in_force else None
         is_blind = usage is None and tenant.budget.hard
         if usage is not None:
-            budget = _budget_now(with_budget(tenant, set_by), usage, moment)
+            # the time until the reset in whole minutes, so that the pace stays the same for one
+            day = local_day(now, ZoneInfo(tenant.timezone))
+            minutes = max(ceil((day.end - now) / _MINUTE_S), 0)
+            moment.note(day.end - _MINUTE_S * (minutes - 1))
+            planned = with_budget(tenant, set_by).budget
+            budget = budget_status(planned, usage, minutes, day.end - _MINUTE_S * minutes)
             if (row := budget_row(name, budget)) is not None:
                 rows.append(row)
     found = tuple(rows)
@@ -406,16 +411,6 @@ def _still_holds(
         and seen.usage.value == known.usage.value
         and seen.usage.at >= known.usage.at
     )
-
-
-def _budget_now(tenant: Tenant, usage: TokenUsage, moment: Moment) -> BudgetStatus:
-    """The state of the budget. The time until the reset is rounded up to whole minutes, so that the
-    pace stays the same for a minute.
-    """
-    day = local_day(moment.now, ZoneInfo(tenant.timezone))
-    minutes = max(ceil((day.end - moment.now) / _MINUTE_S), 0)
-    moment.note(day.end - _MINUTE_S * (minutes - 1))
-    return budget_status(tenant.budget, usage, minutes, day.end - _MINUTE_S * minutes)
 
 
 def _known_usage(reading: Reading[TokenUsage], moment: Moment) -> TokenUsage | None:
