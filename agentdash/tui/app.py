@@ -374,8 +374,10 @@ class Dashboard(TerminalApp):
             await done
 
     async def action_run(self, handler: str) -> None:
-        """Do what a key would do: in the panel with the focus, or in the view."""
-        await self.run_action(handler, default_namespace=self.screen.focused or self)
+        """Do what a key would do: in the panel with the focus, where it has it, or in the view."""
+        panel = self.screen.focused
+        if panel is not None or handler.startswith("app."):
+            await self.run_action(handler, default_namespace=panel or self)
 
     async def action_crumb(self, index: int) -> None:
         """Go back to this view of the path."""

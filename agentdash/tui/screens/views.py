@@ -91,24 +91,20 @@ class TableScreen(ViewScreen):
             if self.tab:
                 rows = [row for row in rows if self._is_of_pool(row, table.spec)]
             table.set_rows(rows, frame, [] if rows else nothing_lines(table.spec, frame))
-        self._share_lines()
+        self.share()
 
     def _is_of_pool(self, row: object, table: Table[Any]) -> bool:
         about = table.about(row)
         return about is not None and about.pool == self.pool
 
-    def on_resize(self) -> None:
-        """Share the lines again."""
-        super().on_resize()
-        self._share_lines()
-
     def draw_chrome(self, frame: Frame, chrome: Chrome) -> None:
         """Draw the details with everything around the tables: the cursor may have moved."""
         super().draw_chrome(frame, chrome)
         self._frame = frame
-        self._share_lines()
+        self.share()
 
-    def _share_lines(self) -> None:
+    def share(self) -> None:
+        """Give each table and the details their lines."""
         frame, table = self._frame, self.filtered
         if frame is None:
             return
@@ -150,7 +146,7 @@ class TableScreen(ViewScreen):
             return
         self.details.show_titled(
             lambda width, _: list(find(row, frame, width)),
-            title=(Span(cut(name, 60, frame.glyphs.ellipsis), Tone.TITLE),),
+            title=cut(name, 60, frame.glyphs.ellipsis),
             glyphs=frame.glyphs,
         )
 
@@ -191,12 +187,7 @@ class OverviewScreen(ViewScreen):
         self._fleet_history = FleetHistory()
         self.engine = Panel(id="engine")
 
-    def on_resize(self) -> None:
-        """Share the lines again."""
-        super().on_resize()
-        self._share_lines()
-
-    def _share_lines(self) -> None:
+    def share(self) -> None:
         """In one column, a panel without rows is as low as can be, and its place goes to those that
         have some. The history has its place where all have enough without it; on a low screen the
         events are the first to go. On a wide screen the style sheet says where the panels are.
@@ -238,16 +229,16 @@ class OverviewScreen(ViewScreen):
             rows = table.spec.rows(frame)
             says = not rows and (snapshot is not None or table is self.pools)
             table.set_rows(rows, frame, nothing_lines(table.spec, frame) if says else [])
-        self._share_lines()
+        self.share()
         history = self._fleet_history.of({} if snapshot is None else snapshot.histories)
         self.history.show_titled(
             lambda width, height: history_lines(history, frame, width, height),
-            title=(Span("all pools, 15 minutes", Tone.TITLE),),
+            title="all pools, 15 minutes",
             glyphs=frame.glyphs,
         )
         self.engine.show_titled(
             lambda width, _: engine_lines(frame, width),
-            title=(Span("engine", Tone.TITLE),),
+            title="engine",
             glyphs=frame.glyphs,
         )
 
@@ -336,7 +327,7 @@ class PanelScreen(ViewScreen):
             return
         self.panel.show_titled(
             content.lines,
-            title=(Span(content.title, Tone.TITLE),),
+            title=content.title,
             note=(Span(content.note, Tone.DIM),) if content.note else (),
             glyphs=frame.glyphs,
         )

@@ -60,11 +60,6 @@ class WhyScreen(ViewScreen):
         self.readings = Panel(id="readings")
         self.history = Panel(id="history")
 
-    def on_resize(self) -> None:
-        """Share the lines again."""
-        super().on_resize()
-        self.call_after_refresh(self._share_lines)
-
     def compose_body(self) -> ComposeResult:
         """The panels; the style sheet arranges them."""
         yield self.decision
@@ -92,15 +87,15 @@ class WhyScreen(ViewScreen):
                 lambda *size: history_lines(row.history, frame, *size),
             )
             self._shown = row, frame
-        titles = (left, *((Span(name, Tone.TITLE),) for name in ("now", "readings", "history")))
+        titles: tuple[str | Sequence[Span], ...] = (left, "now", "readings", "history")
         panels = (self.decision, self.now, self.readings, self.history)
         for panel, title, builder in zip(panels, titles, builders, strict=True):
             note = right if panel is self.decision else ()
             panel.show_titled(builder, title=title, note=note, glyphs=frame.glyphs)
         if row is not None:
-            self._share_lines()
+            self.share()
 
-    def _share_lines(self) -> None:
+    def share(self) -> None:
         """In one column, each panel is as high as its lines. The decision and what is there now
         come first; the history of 15 minutes, and that of 24 hours, have their place where there is
         room. On a wide screen the style sheet says where the panels are.

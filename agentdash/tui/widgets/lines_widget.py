@@ -171,14 +171,15 @@ class Panel(LinesWidget, can_focus=True):
         self,
         builder: LinesBuilder,
         *,
-        title: Sequence[Span | str],
+        title: str | Sequence[Span | str],
         note: Sequence[Span | str] = (),
         glyphs: Glyphs = UNICODE,
     ) -> None:
         """Show the lines of this function in the border, `title` at its top left and `note` at its
         top right.
         """
-        self._title, self._note, self.glyphs = title, note, glyphs
+        self._title = (Span(title, Tone.TITLE),) if isinstance(title, str) else title
+        self._note, self.glyphs = note, glyphs
         self.show(builder)
 
     def lines(self, width: int, height: int) -> Sequence[Line]:
