@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import json
 import os
+from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import msgspec
 import pytest
@@ -42,6 +45,11 @@ from support.past import busy_tick, next_snapshot, quiet_tick, write_journal
 from tui import fleet_scenarios, scenarios
 
 DAY_S = 86_400.0
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "journal.jsonl"
 
 
 class Clock:
@@ -169,13 +177,13 @@ def test_a_tick_in_which_only_time_went_on_is_a_short_line() -> None:
     assert not read.changed
 
 
-def test_steps_go_from_change_to_change_and_to_both_ends(tmp_path: Path) -> None:
+def test_steps_go_from_change_to_change_and_to_both_ends(path: Path) -> None:
     first = scenarios.mixed_fleet(1)
     written = [first, quiet_tick(first)]
     written.append(busy_tick(written[-1]))
     written += [quiet_tick(written[-1]), quiet_tick(quiet_tick(written[-1]))]
-    write_journal(tmp_path / "journal.jsonl", written, whole_every=4)
-    past = JournalPast(tmp_path / "journal.jsonl")
+    write_journal(path, written, whole_every=4)
+    past = JournalPast(path)
     assert all_of(past) == [written[0], written[2], written[4]]
     begin = past.at(0.0)
     assert begin is not None
@@ -189,8 +197,7 @@ def test_steps_go_from_change_to_change_and_to_both_ends(tmp_path: Path) -> None
     assert past.after(end.place) is None
 
 
-def test_a_torn_last_line_is_left_out_and_named(tmp_path: Path) -> None:
-    path = tmp_path / "journal.jsonl"
+def test_a_torn_last_line_is_left_out_and_named(path: Path) -> None:
     written = ticks(5)
     write_journal(path, written)
     path.write_bytes(path.read_bytes()[:-20])
@@ -214,9 +221,8 @@ def test_a_torn_last_line_is_left_out_and_named(tmp_path: Path) -> None:
     ids=["text", "bytes", "deep", "type", "absurd", "year", "unknown", "empty"],
 )
 def test_a_line_that_cannot_be_read_ends_with_its_number(
-    tmp_path: Path, line: bytes, said: str
+    path: Path, line: bytes, said: str
 ) -> None:
-    path = tmp_path / "journal.jsonl"
     written = ticks(20)
     write_journal(path, written)
     lines = path.read_bytes().split(b"\n")
@@ -256,9 +262,8 @@ def lines_for(snapshots: list[Snapshot]) -> list[bytes]:
     return [whole_line(snapshots[0], None), *changes]
 
 
-def test_a_journal_of_a_newer_minor_version_is_read_without_its_new_fields(tmp_path: Path) -> None:
-    written = ticks(12)
-    path, (major, minor) = tmp_path / "journal.jsonl", SNAPSHOT_VERSION
+def test_a_journal_of_a_newer_minor_version_is_read_without_its_new_fields(path: Path) -> None:
+    written, (major, minor) = ticks(12), SNAPSHOT_VERSION
     newer = [of_version(line, major, minor + 3) for line in lines_for(written)]
     path.write_bytes(b"".join(newer))
     past = JournalPast(path)
@@ -266,38 +271,33 @@ def test_a_journal_of_a_newer_minor_version_is_read_without_its_new_fields(tmp_p
     assert past.notes() == ()
 
 
-def test_a_newer_journal_with_what_this_version_cannot_read_names_both_versions(
-    tmp_path: Path,
-) -> None:
-    path, (major, minor) = tmp_path / "journal.jsonl", SNAPSHOT_VERSION
-    line = of_version(whole_line(scenarios.mixed_fleet(1), None), major, minor + 1)
-    path.write_bytes(line.replace(b'"role":"', b'"role":"unheard of '))
-    said = f"is of snapshot version {major}.{minor + 1}, this agentdash reads {SNAPSHOT_VERSION}"
-    with pytest.raises(JournalError, match=f"{said}: update agentdash"):
-        JournalPast(path)
+MAJOR, MINOR = SNAPSHOT_VERSION
 
 
 @pytest.mark.parametrize(
-    ("major", "todo"),
-    [(SNAPSHOT_VERSION.major + 1, "update agentdash"), (0, "an older agentdash reads it")],
+    ("major", "minor", "role", "todo"),
+    [
+        (MAJOR, MINOR + 1, b"unheard of ", "update agentdash"),
+        (MAJOR + 1, 4, b"", "update agentdash"),
+        (0, 4, b"", "an older agentdash reads it"),
+    ],
 )
-def test_a_journal_of_another_major_version_names_both_versions(
-    tmp_path: Path, major: int, todo: str
+def test_a_journal_that_this_version_cannot_read_names_both_versions(
+    path: Path, major: int, minor: int, role: bytes, todo: str
 ) -> None:
-    path = tmp_path / "journal.jsonl"
-    line = of_version(whole_line(scenarios.mixed_fleet(1), None), major, 4)
+    line = of_version(whole_line(scenarios.mixed_fleet(1), None), major, minor)
+    line = line.replace(b'"role":"', b'"role":"' + role)
     path.write_bytes(line)
     ours = f"this agentdash reads {SNAPSHOT_VERSION}: {todo}"
-    said = f"journal.jsonl is of snapshot version {major}.4, {ours}"
-    with pytest.raises(JournalError, match=said):
+    with pytest.raises(JournalError, match=f"is of snapshot version {major}.{minor}, {ours}"):
         JournalPast(path)
-    with pytest.raises(UnreadableLineError, match=f"version {major}.4"):
-        read_line(line, None, SnapshotVersion(major, 4))
+    with pytest.raises(UnreadableLineError, match=f"version {major}.{minor}"):
+        read_line(line, None, SnapshotVersion(major, minor))
 
 
-def test_the_part_of_a_journal_that_another_version_wrote_is_left_out(tmp_path: Path) -> None:
+def test_the_part_of_a_journal_that_another_version_wrote_is_left_out(path: Path) -> None:
     """An agentdash that was updated goes on in the journal of the one before."""
-    path, written = tmp_path / "journal.jsonl", ticks(6)
+    written = ticks(6)
     theirs = [of_version(line, SNAPSHOT_VERSION.major + 1, 0) for line in lines_for(written[:3])]
     path.write_bytes(b"".join([*theirs, *lines_for(written[3:])]))
     past = JournalPast(path)
@@ -314,10 +314,7 @@ def test_the_part_of_a_journal_that_another_version_wrote_is_left_out(tmp_path: 
         (None, "no such file"),
     ],
 )
-def test_a_file_that_is_no_journal_is_refused(
-    tmp_path: Path, content: bytes | None, said: str
-) -> None:
-    path = tmp_path / "journal.jsonl"
+def test_a_file_that_is_no_journal_is_refused(path: Path, content: bytes | None, said: str) -> None:
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(JournalError, match=said):
@@ -365,17 +362,15 @@ async def test_what_is_offered_is_written_and_the_next_process_begins_a_file(
     assert all_of(JournalPast(path)) == written
 
 
-async def test_a_full_disk_is_a_problem_in_words_and_the_journal_goes_on_later(
-    tmp_path: Path,
-) -> None:
-    path, clock, written = tmp_path / "journal.jsonl", Clock(), ticks(9)
+async def test_a_full_disk_is_a_problem_in_words_and_the_journal_goes_on_later(path: Path) -> None:
+    clock, written = Clock(), ticks(9)
     disk = FullDisk(sum(map(len, [whole_line(written[0], None)])) + 700)
     journal = journal_of(path, clock, disk)
     async with journal.recording():
         for snapshot in written[:6]:
             journal.offer(snapshot)
         while len(journal._backlog) or journal.problem() is None:
-            await clock_turn()
+            await asyncio.sleep(0.001)
         assert "no space left on device" in str(journal.problem())
         disk.room = 2**20
         for snapshot in written[6:]:
@@ -387,81 +382,73 @@ async def test_a_full_disk_is_a_problem_in_words_and_the_journal_goes_on_later(
     assert 3 < len(all_of(past)) < 9
 
 
-async def clock_turn() -> None:
-    """Let the loop and the writer's thread go on."""
-    import asyncio
-
-    await asyncio.sleep(0.001)
-
-
-async def test_a_journal_has_one_writer(tmp_path: Path) -> None:
-    path, clock, disk = tmp_path / "journal.jsonl", Clock(), FullDisk(2**30)
+async def test_a_journal_has_one_writer(path: Path) -> None:
+    clock, disk = Clock(), FullDisk(2**30)
     first, second = journal_of(path, clock, disk), journal_of(path, clock, disk)
     written = ticks(2)
     async with first.recording():
         first.offer(written[0])
         while not path.exists() or not path.stat().st_size:
-            await clock_turn()
+            await asyncio.sleep(0.001)
         async with second.recording():
             second.offer(written[1])
         assert "another process writes" in str(second.problem())
     assert all_of(JournalPast(path)) == written[:1]
 
 
-async def test_a_disk_that_is_too_slow_leaves_out_the_oldest_and_says_so(tmp_path: Path) -> None:
-    journal = journal_of(tmp_path / "journal.jsonl", clock := Clock(), FullDisk(2**30))
+async def test_a_disk_that_is_too_slow_leaves_out_the_oldest_and_says_so(path: Path) -> None:
+    journal = journal_of(path, clock := Clock(), FullDisk(2**30))
     written = ticks(100)
     for snapshot in written:
         journal.offer(snapshot)
     assert journal.problem() == "the disk is too slow, 36 snapshots were left out"
     async with journal.recording():
         pass
-    assert all_of(JournalPast(tmp_path / "journal.jsonl")) == written[36:]
+    assert all_of(JournalPast(path)) == written[36:]
     clock.at += 61
     assert journal.problem() is None
 
 
-def test_files_are_cut_by_size_and_the_oldest_go(tmp_path: Path) -> None:
-    path, written = tmp_path / "journal.jsonl", ticks(400)
-    line = whole_line(written[0], None)
-    most = len(line) * 40
-    files = JournalFiles(JournalSettings(path=str(path), max_bytes=most))
+def kept_of(path: Path, written: Iterable[Snapshot], **limits: Any) -> list[Snapshot]:
+    """What is left of these, each in a whole line."""
+    files = JournalFiles(JournalSettings(path=str(path), **limits))
     for snapshot in written:
         files.is_new(snapshot.at)
         files.append(whole_line(snapshot, None), snapshot.at, to_disk=False)
     files.close()
+    return all_of(JournalPast(path))
+
+
+def test_files_are_cut_by_size_and_the_oldest_go(path: Path) -> None:
+    written = ticks(400)
+    most = len(whole_line(written[0], None)) * 40
+    kept = kept_of(path, written, max_bytes=most)
     sizes = [file.stat().st_size for file in (*earlier_files(path), path)]
     assert most * 0.7 < sum(sizes) <= most
     assert len(sizes) > 4
-    kept = all_of(JournalPast(path))
     assert kept[-1] == written[-1]
     assert all(after.sequence == before.sequence + 1 for before, after in pairwise(kept))
 
 
-def test_files_are_cut_by_age_and_the_oldest_go(tmp_path: Path) -> None:
-    path = tmp_path / "journal.jsonl"
-    (tmp_path / "journal-other.jsonl").write_text("not ours")
-    files = JournalFiles(JournalSettings(path=str(path), keep_s=800.0))
-    snapshot = scenarios.mixed_fleet(1)
-    begin = snapshot.at
-    while snapshot.at < begin + 3000:
-        files.is_new(snapshot.at)
-        files.append(whole_line(snapshot, None), snapshot.at, to_disk=False)
-        snapshot = busy_tick(snapshot, 10.0)
-    files.close()
-    kept = all_of(JournalPast(path))
+def test_files_are_cut_by_age_and_the_oldest_go(path: Path) -> None:
+    other = path.with_name("journal-other.jsonl")
+    other.write_text("not ours")
+    written = [scenarios.mixed_fleet(1)]
+    while written[-1].at < written[0].at + 2990:
+        written.append(busy_tick(written[-1], 10.0))
+    kept = kept_of(path, written, keep_s=800.0)
     assert 790 <= kept[-1].at - kept[0].at <= 920
-    assert (tmp_path / "journal-other.jsonl").exists()
+    assert other.exists()
 
 
 async def test_the_disk_is_waited_for_only_where_the_cluster_was_written_to(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced: list[int] = []
     monkeypatch.setattr(os, "fsync", synced.append)
     first = quiet_tick(scenarios.mixed_fleet(1))
     acted = replace(quiet_tick(first), loop=replace(first.loop, writes=first.loop.writes + 1))
-    journal = journal_of(tmp_path / "journal.jsonl", Clock(), FullDisk(2**30))
+    journal = journal_of(path, Clock(), FullDisk(2**30))
     async with journal.recording():
         journal.offer(replace(first, loop=replace(first.loop, writes=0)))
         journal.offer(acted)
@@ -473,37 +460,24 @@ def lines_of(path: Path) -> list[bytes]:
     return path.read_bytes().splitlines(keepends=True)
 
 
-def all_notes(path: Path) -> tuple[str, ...]:
-    """What is wrong in any of its files."""
-    past = JournalPast(path)
-    past.at(0.0)
-    return past.notes()
-
-
 BROKEN = "does not follow the line before it: lines were changed, removed or put in there"
 
 
-def test_a_changed_line_is_found_by_the_hash_in_the_line_after_it(tmp_path: Path) -> None:
-    path = tmp_path / "journal.jsonl"
+@pytest.mark.parametrize("gone", [None, 3, 10])
+def test_a_line_that_was_changed_or_removed_is_found(path: Path, gone: int | None) -> None:
+    """By the hash in the line after it."""
     write_journal(path, ticks(20))
     lines = lines_of(path)
-    changed = lines[6].replace(b'"ticks":', b'"ticks": ', 1)
-    assert changed != lines[6]
-    path.write_bytes(b"".join([*lines[:6], changed, *lines[7:]]))
-    assert JournalPast(path).notes() == (f"line 8 of journal.jsonl {BROKEN}",)
+    if gone is None:
+        lines[6] = lines[6].replace(b'"ticks":', b'"ticks": ', 1)
+    else:
+        del lines[gone]
+    path.write_bytes(b"".join(lines))
+    number = 8 if gone is None else gone + 1
+    assert f"line {number} of journal.jsonl {BROKEN}" in JournalPast(path).notes()
 
 
-@pytest.mark.parametrize("gone", [3, 10])
-def test_a_line_that_was_removed_is_found(tmp_path: Path, gone: int) -> None:
-    path = tmp_path / "journal.jsonl"
-    write_journal(path, ticks(20))
-    lines = lines_of(path)
-    path.write_bytes(b"".join([*lines[:gone], *lines[gone + 1 :]]))
-    assert f"line {gone + 1} of journal.jsonl {BROKEN}" in JournalPast(path).notes()
-
-
-def test_the_chain_goes_on_over_files_and_processes_and_a_torn_end(tmp_path: Path) -> None:
-    path = tmp_path / "journal.jsonl"
+def test_the_chain_goes_on_over_files_and_processes_and_a_torn_end(path: Path) -> None:
     written = ticks(9)
     write_journal(path, written[:3])
     with path.open("ab") as torn:
@@ -514,13 +488,13 @@ def test_the_chain_goes_on_over_files_and_processes_and_a_torn_end(tmp_path: Pat
     past = JournalPast(path)
     assert all_of(past) == written
     assert [note for note in past.notes() if BROKEN in note] == []
-    middle = earlier_files(path)[1]
-    middle.unlink()
-    assert f"line 1 of journal.jsonl {BROKEN}" in all_notes(path)
+    earlier_files(path)[1].unlink()
+    past = JournalPast(path)
+    past.at(0.0)  # reads all files
+    assert f"line 1 of journal.jsonl {BROKEN}" in past.notes()
 
 
-def test_a_journal_of_an_earlier_version_carries_no_hashes_and_is_read(tmp_path: Path) -> None:
-    path = tmp_path / "journal.jsonl"
+def test_a_journal_of_an_earlier_version_carries_no_hashes_and_is_read(path: Path) -> None:
     written = ticks(5)
     write_journal(path, written)
     path.write_bytes(b"".join(without_link(line) + b"\n" for line in lines_of(path)))
@@ -537,10 +511,10 @@ async def test_a_journal_that_cannot_be_opened_is_down_from_the_start(tmp_path: 
         assert "file" in str(writer.down())
 
 
-def test_the_newest_file_is_shown_before_the_earlier_ones_are_read(tmp_path: Path) -> None:
-    path, written = tmp_path / "journal.jsonl", ticks(5)
+def test_the_newest_file_is_shown_before_the_earlier_ones_are_read(path: Path) -> None:
+    written = ticks(5)
     write_journal(path, written)
-    earlier = tmp_path / "journal-20200101T000000.000000Z.jsonl"
+    earlier = path.parent / "journal-20200101T000000.000000Z.jsonl"
     os.mkfifo(earlier)  # reading it waits until something is written
     past = JournalPast(path)
     last = past.last()
