@@ -16,7 +16,7 @@ from typing import Any, Final
 from unittest import mock
 
 from agentdash import cli
-from controller import wiring
+from controller import daemon, wiring
 from controller.engine.supervise import Hub
 from controller.kube import cluster
 from controller.kube.writes import ClusterActuator
@@ -96,7 +96,7 @@ def replaced(death: Death) -> list[Any]:
         mock.patch.object(cluster, "ClusterActuator", DyingActuator),
         mock.patch.object(wiring, "MemoryBucket", DyingMemory),
         mock.patch.object(wiring, "Bucket", DyingBucket),
-        mock.patch.object(wiring, "Hub", DyingHub),
+        mock.patch.object(daemon, "Hub", DyingHub),
     ]
 
 
