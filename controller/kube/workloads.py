@@ -173,7 +173,16 @@ class WorkloadView(KindView[Found]):
             return Seen(name, Refused(why=Why.UNREADABLE, detail=str(found)))
         if found.metadata.deletion_timestamp is not None:
             return Seen(name, None)
-        return Seen(name, self._with_known_requests(name, _workload(found, self._kind)))
+        read = _workload(found, self._kind)
+        if isinstance(read, Refused) and read.last is not None:
+            # only its requests are implausible: those that were read last stay in force
+            kept = self.kept.get(name)
+            known = kept if isinstance(kept, Workload) else self._good.get(name)
+            last: Workload | None = None
+            if known is not None and known.uid == read.last.uid:
+                last = msgspec.structs.replace(read.last, requests=known.requests)
+            read = msgspec.structs.replace(read, last=last)
+        return Seen(name, read)
 
     def take(self, seen: Seen[Found]) -> None:
         """One was added or changed; a state older than our own last write is ignored."""
@@ -225,16 +234,6 @@ class WorkloadView(KindView[Found]):
             generation=generation,
             sized_by=FIELD_MANAGER,
         )
-
-    def _with_known_requests(self, name: str, found: Found) -> Found:
-        if isinstance(found, Workload) or found.last is None:
-            return found
-        kept = self.kept.get(name)
-        known = kept if isinstance(kept, Workload) else self._good.get(name)
-        if known is None or known.uid != found.last.uid:
-            return msgspec.structs.replace(found, last=None)
-        last = msgspec.structs.replace(found.last, requests=known.requests)
-        return msgspec.structs.replace(found, last=last)
 
 
 class NamespaceNeeds(NamedTuple):

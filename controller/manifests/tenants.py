@@ -44,7 +44,14 @@ def tenant_objects(settings: Settings) -> Iterator[Manifest]:
     for namespace, found in tenants.items():
         hard = _hard([tenant.quota for tenant in found])
         if hard:
-            yield _quota(namespace, hard)
+            yield an_object(
+                f"The quota of the fleet file, as the API server keeps it in {namespace}. It "
+                "counts all pods of the namespace, those of a rollout too; with a quota of CPU or "
+                "memory it refuses pods that request none.",
+                "ResourceQuota",
+                namespace,
+                spec={"hard": hard},
+            )
     for namespace in dict.fromkeys(pool.namespace for pool in settings.fleet.pools):
         yield _meeting_place(namespace, settings.kubernetes.selector)
 
@@ -89,17 +96,6 @@ def _hard(quotas: list[Resources]) -> dict[str, str]:
             unit, size = next(whole)
             hard[name] = f"{sum(amounts) // size}{unit}"
     return hard
-
-
-def _quota(namespace: str, hard: dict[str, str]) -> Manifest:
-    return an_object(
-        f"The quota of the fleet file, as the API server keeps it in {namespace}. It counts all "
-        "pods of the namespace, those of a rollout too; with a quota of CPU or memory it refuses "
-        "pods that request none.",
-        "ResourceQuota",
-        namespace,
-        spec={"hard": hard},
-    )
 
 
 def _meeting_place(namespace: str, selector: str | None) -> Manifest:

@@ -122,11 +122,7 @@ class PrometheusSource:
         """Runs on one of the threads. Raises QueryError."""
         with self._loading:
             if self._api is None:
-                self._api = _connected(self._url)
+                from controller.sources._promapi import PrometheusApi
+
+                self._api = PrometheusApi(self._url)
         return self._api.ask(query, deadline)
-
-
-def _connected(url: str) -> PrometheusApi:
-    from controller.sources._promapi import PrometheusApi
-
-    return PrometheusApi(url)
