@@ -54,7 +54,7 @@ from property.worlds import START, behaviors
 from support.asked import a_cap, a_freeze, a_pause, a_pin, intents_of, no_growth_of
 from support.examples import scaled
 
-HURRIED = settings(max_examples=scaled(60), phases=[*set(Phase) - {Phase.explain}])
+HURRIED = settings(max_examples=scaled(40), phases=[*set(Phase) - {Phase.explain}])
 """To explain a failure line by line takes longer than to make it small, and each example is a whole
 fleet with its past.
 """

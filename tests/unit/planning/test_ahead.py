@@ -37,6 +37,25 @@ def seen(replicas: int, *, pending: int, at: float) -> PoolObservation:
     return seen_pool(pending, Workload(replicas=replicas, current=replicas), at=at)
 
 
+def next_of(story: Story, intents: Intents = Intents()) -> NextChange | None:  # noqa: B008
+    """The next change of a pool that has one message now."""
+    pools = {SLOW_DOWN.key: seen(story.replicas, pending=1, at=story.now)}
+    return next_change(
+        SLOW_DOWN,
+        observation=Observation(pools=pools),
+        fleet=Fleet(pools=(SLOW_DOWN,)),
+        intents=intents,
+        memory=story.memory,
+        now=story.now,
+    )
+
+
+def shrinking() -> Story:
+    """A pool of 3 that has had one message for 18 seconds, in a window of a minute."""
+    story = Story(SLOW_DOWN, replicas=3).warmed_up(pending=3)
+    return story.tell("18* 1 : 3")
+
+
 def foreseen(
     replicas: int,
     *,
@@ -62,19 +81,8 @@ def test_a_window_downwards_says_when_it_lets_go_and_to_what_size(
 ) -> None:
     """However many times are tried before, the end that a reason names is."""
     monkeypatch.setattr("controller.planning.whatif.MOST_STEPS", steps)
-    story = Story(SLOW_DOWN, replicas=3).warmed_up(pending=3)
-    for _ in range(18):
-        story.tick(pending=1)
-    change = next_change(
-        SLOW_DOWN,
-        observation=Observation(
-            pools={SLOW_DOWN.key: seen(story.replicas, pending=1, at=story.now)}
-        ),
-        fleet=Fleet(pools=(SLOW_DOWN,)),
-        intents=Intents(),
-        memory=story.memory,
-        now=story.now,
-    )
+    story = shrinking()
+    change = next_of(story)
     assert change is not None
     assert (change.before, change.after, change.ends) == (3, 1, Code.STABILIZED_DOWN)
     sizes = story.ticks(60, pending=1)
@@ -93,21 +101,10 @@ def test_a_pause_ends_when_its_author_said() -> None:
 
 
 def test_a_freeze_is_named_with_its_end_though_a_window_that_held_the_pool_ended_before() -> None:
-    story = Story(SLOW_DOWN, replicas=3).warmed_up(pending=3)
-    for _ in range(18):
-        story.tick(pending=1)
+    story = shrinking()
     until = story.now + 1800
     freeze = a_freeze(scope=Scope(tenant="acme"), until=until, who="ann")
-    change = next_change(
-        SLOW_DOWN,
-        observation=Observation(
-            pools={SLOW_DOWN.key: seen(story.replicas, pending=1, at=story.now)}
-        ),
-        fleet=Fleet(pools=(SLOW_DOWN,)),
-        intents=intents_of(freezes=(freeze,)),
-        memory=story.memory,
-        now=story.now,
-    )
+    change = next_of(story, intents_of(freezes=(freeze,)))
     assert change == NextChange(at=until, before=3, after=1, ends=Code.FROZEN)
 
 
@@ -116,13 +113,6 @@ def test_the_first_of_two_ends_is_the_next_change() -> None:
     pause = a_pause(scope=Scope(tenant="globex"), until=START + 60, who="ann", why="")
     change = foreseen(2, intents=intents_of(pins=(pin,), pauses=(pause,)))
     assert change == NextChange(at=START + 600, before=2, after=0, ends=Code.PINNED)
-
-
-def test_spares_go_when_their_pin_ends() -> None:
-    pin = a_pin(pool=AT_ONCE.key, replicas=2, until=START + 600, who="ann", why="")
-    change = foreseen(2, intents=intents_of(pins=(pin,)))
-    assert change is not None
-    assert (change.at, change.before, change.after) == (START + 600, 2, 0)
 
 
 def test_a_spent_budget_lasts_until_the_tenants_day_ends() -> None:

@@ -2,163 +2,134 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
-from controller.model.decision import Code, Decision, Gate
+from controller.model.decision import Decision, Gate
 from controller.model.memory import PendingWrite
 from controller.model.observation import Pod, PodPhase, PoolObservation, Workload
-from controller.model.worker_messages import WorkerState
 from controller.planning.explain import sentence
 from support.crews import POOL, crew, decide, pod, removable, state, told
 from support.world import START
+from unit.planning.story import Told
 
 SET = replace(POOL, deployment="", statefulset="db")
+WHOLE = Workload(replicas=4, current=4, first_ordinal=0)
+
+
+def names(ordinals: str) -> tuple[str, ...]:
+    return tuple(f"db-{each}" for each in ordinals)
 
 
 def member(ordinal: int, phase: PodPhase = PodPhase.READY, **more: object) -> Pod:
     return pod(f"db-{ordinal}", phase, ordinal=ordinal, **more)
 
 
-def seen(
-    pods: Iterable[Pod],
-    states: Iterable[WorkerState],
-    *,
-    told: tuple[str, ...] = (),
-    silent: tuple[str, ...] = (),
-    workload: Workload | None = None,
-    **more: int,
+def four(
+    *, busy: str = "", drained: str = "", told: str = "", pods: str = "0123", **more: Any
 ) -> PoolObservation:
-    items = tuple(pods)
-    asked = workload or Workload(replicas=len(items), current=len(items))
-    if asked.first_ordinal is None:
-        asked = replace(asked, first_ordinal=0)
-    return crew(items, states, told=told, silent=silent, workload=asked, **more)
+    """These pods; `busy` ordinals are at work, `drained` ones have obeyed, `told` were told."""
+    states = [state(f"db-{n}", int(n in busy), pulling=n not in drained) for n in pods]
+    given = {"workload": replace(WHOLE, current=len(pods)), **more}
+    given["silent"] = names(given.get("silent", ""))
+    return crew([member(int(n)) for n in pods], states, told=names(told), **given)
 
 
-def four(*busy: int, drained: tuple[int, ...] = ()) -> tuple[list[Pod], list[WorkerState]]:
-    """Four pods; these ordinals are at work, those have obeyed."""
-    states = [state(f"db-{n}", int(n in busy), pulling=n not in drained) for n in range(4)]
-    return [member(n) for n in range(4)], states
+def workload(**fields: Any) -> Workload:
+    return replace(WHOLE, **fields)
 
 
-def shrunk(observed: PoolObservation, target: int, now: float = START) -> Decision:
-    return decide(observed, target, pool=SET, now=now)
+BEHIND = workload(generation=3, observed_generation=2)
+# What is seen, the target, the next size with its gate and codes, and the ordinals that are told
+# fmt: off
+SETS: dict[str, tuple[PoolObservation, int, str, str]] = {
+    "the highest ordinals are told to stop, whether they are idle or not": (
+        four(busy="23"), 2, "4 busy busy_at_the_top", "23"),
+    "it shrinks to the busy ordinal": (four(busy="1", drained="123", told="123"), 1, "2", "123"),
+    "an idle ordinal below a busy one stays": (
+        four(busy="3", drained="23", told="23"), 2, "4", "23"),
+    "no pod is marked, because the ordinals alone decide": (
+        four(drained="23", told="23"), 2, "2", "23"),
+    "a pod that is not there is told by its name": (
+        four(busy="01", pods="01", told="23"), 2, "4", "23"),
+    "and counts as idle then": (
+        four(busy="01", pods="01", told="23", silent="23"), 2, "2", "23"),
+    "who is being deleted stays told": (
+        four(drained="23", told="23", workload=workload(replicas=2)), 2, "2", "23"),
+    "and is not called back too early": (
+        four(drained="23", told="23", workload=BEHIND), 4, "4", "23"),
+    "but then": (
+        four(drained="23", told="23", workload=replace(BEHIND, observed_generation=3)),
+        4, "4", ""),
+}
+# fmt: on
 
 
-def test_the_highest_ordinals_are_told_to_stop_whoever_is_idle() -> None:
-    decision = shrunk(seen(*four(2, 3)), 2)
-    assert (told(decision), decision.next, decision.gate) == (("db-2", "db-3"), 4, Gate.BUSY)
-    assert decision.reasons[-1].code is Code.BUSY_AT_THE_TOP
+@pytest.mark.parametrize("name", SETS)
+def test_a_set(name: str) -> None:
+    seen, target, line, stop = SETS[name]
+    decision = decide(seen, target, pool=SET)
+    assert not Told(f"0 : {line}").faults(decision)
+    assert (told(decision), removable(decision)) == (names(stop), ())
 
 
-def test_it_shrinks_to_the_busy_ordinal_and_says_which_that_is() -> None:
-    going = ("db-1", "db-2", "db-3")
-    decision = shrunk(seen(*four(1, drained=(1, 2, 3)), told=going), 1)
-    assert (decision.next, told(decision)) == (2, going)
+def shrunk(seen: PoolObservation, target: int, **more: Any) -> Decision:
+    return decide(seen, target, **{"pool": SET, **more})
+
+
+def test_it_says_which_ordinal_keeps_the_others() -> None:
+    decision = shrunk(four(busy="1", drained="123", told="123"), 1)
     assert sentence(decision.reasons[-1], START) == (
         "the highest ordinals of a StatefulSet go first, and db-1 is not drained yet (1 of 3"
         " replicas that go at work): 2 replicas now"
     )
 
 
-def test_an_idle_ordinal_below_a_busy_one_stays() -> None:
-    decision = shrunk(seen(*four(3, drained=(2, 3)), told=("db-2", "db-3")), 2)
-    assert decision.next == 4
-
-
-def test_no_pod_is_marked_because_the_ordinals_alone_decide() -> None:
-    decision = shrunk(seen(*four(drained=(2, 3)), told=("db-2", "db-3")), 2)
-    assert (decision.next, removable(decision)) == (2, ())
-
-
-def test_pods_that_are_not_ready_or_of_another_revision_change_nothing() -> None:
-    pods, states = four(drained=(3,))
-    pods[0] = member(0, PodPhase.RUNNING, generation="new")
-    decision = shrunk(seen(pods, states, told=("db-3",)), 3)
+def test_pods_that_are_not_ready_or_of_another_revision_or_first_ordinal_change_nothing() -> None:
+    states = [state(f"db-{n}", pulling=n != 3) for n in range(4)]
+    pods = [member(0, PodPhase.RUNNING, generation="new"), *map(member, (1, 2, 3))]
+    decision = shrunk(crew(pods, states, told=("db-3",), workload=WHOLE), 3)
     assert (decision.next, told(decision)) == (3, ("db-3",))
-
-
-def test_the_first_ordinal_need_not_be_zero() -> None:
-    pods = [member(7), member(8)]
     states = [state("db-7", 1), state("db-8", pulling=False)]
     asked = Workload(replicas=2, current=2, first_ordinal=7)
-    decision = shrunk(seen(pods, states, told=("db-8",), workload=asked), 1)
-    assert (decision.next, told(decision)) == (1, ("db-8",))
-
-
-@pytest.mark.parametrize(("silent", "following"), [((), 4), (("db-2", "db-3"), 2)])
-def test_a_pod_that_is_not_there_is_told_by_its_name_before_it_counts_as_idle(
-    silent: tuple[str, ...], following: int
-) -> None:
-    pods, states = [member(0), member(1)], [state("db-0", 1), state("db-1", 1)]
-    asked = Workload(replicas=4, current=2)
-    going = ("db-2", "db-3")
-    decision = shrunk(seen(pods, states, told=going, silent=silent, workload=asked), 2)
-    assert (decision.next, told(decision)) == (following, going)
+    seen = crew([member(7), member(8)], states, told=("db-8",), workload=asked)
+    assert (shrunk(seen, 1).next, told(shrunk(seen, 1))) == (1, ("db-8",))
 
 
 def test_a_size_that_no_cluster_has_is_lowered_without_a_list_of_all_its_pods() -> None:
-    pods, states = [member(0), member(1)], [state("db-0", 1), state("db-1", 1)]
-    decision = shrunk(seen(pods, states, workload=Workload(replicas=2**31 - 1, current=2)), 1)
+    huge = workload(replicas=2**31 - 1, current=2)
+    decision = shrunk(four(busy="01", pods="01", workload=huge), 1)
     assert (decision.next, len(told(decision))) == (102, 101)
-    assert decision.reasons[-1].code is Code.BUSY_AT_THE_TOP
 
 
 def test_a_pod_that_became_ready_lately_keeps_those_below_it() -> None:
+    pods = [*map(member, (0, 1)), replace(member(2), ready_at=START - 30), member(3)]
+    states = [state(f"db-{n}", pulling=n != 3) for n in range(4)]
+    seen = crew(pods, states, told=("db-3",), workload=WHOLE)
     pool = replace(SET, minimum_runtime_s=60.0)
-    pods, states = four(drained=(3,))
-    pods[2] = replace(pods[2], ready_at=START - 30)
-    observed = seen(pods, states, told=("db-3",))
-    decision = decide(observed, 1, pool=pool)
+    decision = shrunk(seen, 1, pool=pool)
     assert (decision.next, decision.gate) == (3, Gate.MINIMUM_RUNTIME)
     assert told(decision) == ("db-3",)
-    assert decide(observed, 1, pool=pool, now=START + 31).gate is Gate.BUSY
-
-
-def test_who_is_being_deleted_stays_told_and_is_not_called_back_too_early() -> None:
-    asked = Workload(replicas=2, current=4)
-    observed = seen(*four(drained=(2, 3)), told=("db-2", "db-3"), workload=asked)
-    assert told(shrunk(observed, 2)) == ("db-2", "db-3")
-    behind = Workload(replicas=4, current=4, generation=3, observed_generation=2)
-    observed = seen(*four(drained=(2, 3)), told=("db-2", "db-3"), workload=behind)
-    assert told(shrunk(observed, 4)) == ("db-2", "db-3")
-    observed = seen(
-        *four(drained=(2, 3)),
-        told=("db-2", "db-3"),
-        workload=replace(behind, observed_generation=3),
-    )
-    assert told(shrunk(observed, 4)) == ()
-
-
-def test_who_is_being_deleted_already_stays_told() -> None:
-    pods, states = four(drained=(3,))
+    assert shrunk(seen, 1, pool=pool, now=START + 31).gate is Gate.BUSY
     ending = [*pods[:3], replace(pods[3], phase=PodPhase.TERMINATING)]
-    observed = seen(ending, states, told=("db-3",), workload=Workload(replicas=3, current=3))
-    assert told(shrunk(observed, 3)) == ("db-3",)
+    size = workload(replicas=3, current=3)
+    assert told(shrunk(crew(ending, states, told=("db-3",), workload=size), 3)) == ("db-3",)
 
 
-def test_while_a_smaller_set_may_still_be_asked_for_nobody_is_called_back() -> None:
-    whole = Workload(replicas=4, current=4, resource_version="93")
-    observed = seen(*four(drained=(2, 3)), told=("db-2", "db-3"), workload=whole)
+def test_while_a_smaller_set_may_still_be_asked_for_none_is_called_back() -> None:
+    seen = four(drained="23", told="23", workload=workload(resource_version="93"))
     unanswered = PendingWrite(before=4, after=2, at=START - 2, version="93")
-    assert told(decide(observed, 4, pool=SET, asked_for=unanswered)) == ("db-2", "db-3")
-    overtaken = replace(unanswered, version="92")
-    assert told(decide(observed, 4, pool=SET, asked_for=overtaken)) == ()
-
-
-def without_states(in_flight: int) -> PoolObservation:
-    pods, _ = four()
-    return replace(seen(pods, (), in_flight=in_flight), workers=None)
+    assert told(shrunk(seen, 4, asked_for=unanswered)) == names("23")
+    assert told(shrunk(seen, 4, asked_for=replace(unanswered, version="92"))) == ()
 
 
 def test_without_states_of_workers_none_goes_while_any_is_busy() -> None:
-    decision = shrunk(without_states(in_flight=1), 1)
-    assert (decision.next, decision.gate) == (4, Gate.BUSY)
+    busy, idle = (replace(four(in_flight=count), workers=None) for count in (1, 0))
+    decision = shrunk(busy, 1)
+    assert (decision.next, decision.gate, shrunk(idle, 1).next) == (4, Gate.BUSY, 1)
     assert sentence(decision.reasons[-1], START) == (
         "1 replica at work, and nothing says whether these are the highest ordinals, which a"
         " StatefulSet removes first: 4 replicas until all are idle"
     )
-    assert shrunk(without_states(in_flight=0), 1).next == 1
