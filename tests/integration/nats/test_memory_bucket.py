@@ -230,3 +230,24 @@ class Interrupted(Bucket):
             other, self._other = self._other, None
             await other.save(memory(4, replicas=2), NOW + 1)
         return found
+
+
+async def test_after_a_save_that_could_not_read_the_head_the_next_one_replaces_it(
+    url: str, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kv = bucket(await connect(url))
+    await MemoryBucket(kv).save(memory(), NOW)
+    store = MemoryBucket(kv)
+    get = kv.get
+
+    async def away(key: str) -> BucketEntry | None:
+        raise StoreAwayError(key)
+
+    monkeypatch.setattr(kv, "get", away)
+    with pytest.raises(StoreAwayError):
+        await store.save(memory(), NOW + 1)
+    monkeypatch.setattr(kv, "get", get)
+    await store.save(memory(), NOW + 2)
+    loaded = await MemoryBucket(kv).load()
+    assert loaded is not None
+    assert loaded.saved_at == NOW + 2
