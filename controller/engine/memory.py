@@ -213,13 +213,18 @@ class Keeper:
                 left = await self._memories.load()
         except (StoreAwayError, TimeoutError) as error:
             reason = str(error) or f"no answer within {RECALL_S:g} s"
-            if not self._unread:
-                log.warning("memory cannot be read yet: %s", reason)
+            if watched is not None:
+                log.warning("the previous leader's memory cannot be read: %s", reason)
+            elif not self._unread:
+                log.warning("memory cannot be read yet, so windows begin: %s", reason)
             self._unread = reason
             return None
         except StoreError as error:
             self._unread = ""
-            self._forget(str(error), is_lost=watched is None)
+            if watched is None:
+                self._forget(str(error))
+            else:
+                log.warning("the previous leader's memory cannot be read: %s", error)
             return None
         if watched is None:
             await self._read_intents(deadline)
@@ -341,10 +346,8 @@ class Keeper:
             log.warning("memory cannot be saved: %s", words)
         self._unsaved, self._not_before, self._decided = words, not_before, True
 
-    def _forget(self, words: str, *, is_lost: bool) -> None:
-        log.warning("the stored memory cannot be read: %s", words)
-        if not is_lost:
-            return
+    def _forget(self, words: str) -> None:
+        log.warning("memory cannot be read, so new windows begin: %s", words)
         windows = (pool.behavior.scale_down.stabilization_window_s for pool in self._fleet.pools)
         self._lost = f"the stored memory cannot be read ({words})"
         self._lost_until = self._clock.monotonic() + max(windows, default=0)
