@@ -293,7 +293,12 @@ class Elector:
         found = await self._lease.read()
         self._look(found)
         if self._right.steady() < self._free_at:
-            self._lost()
+            self._right.end()  # another process holds the lease
+            if self._leads:
+                self._leads = False
+                lost = {"lease": self._lease.name, "holder": self._holder}
+                log.warning("no longer leading", extra=lost)
+                self._callback(False)
             return
         if not self._leads and self._leaves_it_to_others():
             return
@@ -367,16 +372,6 @@ class Elector:
             self._leads, self._led_since, self._free_since = True, began, None
             log.info("leading", extra={"lease": self._lease.name, "holder": self._identity})
             self._callback(True)
-
-    def _lost(self) -> None:
-        """Another process holds the lease."""
-        self._right.end()
-        if self._leads:
-            self._leads = False
-            log.warning(
-                "no longer leading", extra={"lease": self._lease.name, "holder": self._holder}
-            )
-            self._callback(False)
 
     def _failed(self, reason: str) -> None:
         if reason != self._problem:
