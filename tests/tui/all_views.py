@@ -7,5 +7,3 @@ from typing import Final
 from agentdash.tui.tables import views
 
 VIEWS: Final = tuple(view for view in views().values() if view.listed)
-OLD_NAMES: Final = {"events": "events", "audit": "audit", "info": "health", "doctor": "health"}
-"""What people know from before, and the view that it opens."""

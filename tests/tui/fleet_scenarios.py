@@ -365,11 +365,6 @@ def no_nodes() -> Snapshot:
     return replace(calm(), room=RoomView(why=why), nodes=())
 
 
-def old_nodes() -> Snapshot:
-    """The nodes were known, and are not read any longer."""
-    return replace(burst(), room=replace(ROOM, is_old=True, why="disconnected: watch ended"))
-
-
 def with_depth(view: PoolView, **numbers: object) -> PoolView:
     reading = view.observation.queue
     assert isinstance(reading, Fresh)
