@@ -294,6 +294,23 @@ async def test_a_worker_of_models_pulls_nothing_before_it_is_told_what_it_may_us
     assert time.monotonic() - began < UNTOLD_S / 2
 
 
+async def test_a_worker_that_is_told_nothing_goes_by_its_own_setting(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "UNTOLD_S", 0.05)
+
+    async def count(_: Task, session: Session) -> object:
+        for _ in range(400):
+            async with session.models.call("own", input_tokens=1, output_tokens=1):
+                pass
+        return "done"
+
+    own = {"own": RateShare(requests_per_minute=60_000)}
+    async with shop.worker(count, rates=own), asyncio.timeout(20):  # a cautious one needs longer
+        await shop.submit("go", "t-1")
+        assert (await shop.result("t-1")).result == "done"
+
+
 async def test_a_worker_without_models_waits_for_nothing(shop: Shop) -> None:
     began = time.monotonic()
     async with shop.worker():

@@ -133,7 +133,7 @@ async def _waiting(shop: Shop) -> list[int | None]:
     return [(await shop.link.jetstream.consumer_info(*each)).num_waiting for each in (HIGH, QUEUE)]
 
 
-@pytest.mark.timeout(30)  # a pull that is lost is missed after 35 s
+@pytest.mark.timeout(60)
 async def test_work_goes_on_after_the_server_was_away(
     server: RealNats, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,6 +150,24 @@ async def test_work_goes_on_after_the_server_was_away(
         await shop.result("after")
         await shop.all_acknowledged()
         assert (await state(shop)).pulling, "the state is there again, though kept in memory"
+
+
+@pytest.mark.timeout(60)
+async def test_an_idle_worker_pulls_again_once_the_server_is_back(
+    server: RealNats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pull that is lost would be missed after 35 s only."""
+    monkeypatch.setattr("agentdash.worker.stores.ANSWER_S", 1.0)
+    async with shop_at(server.url) as shop, shop.worker(slots=2):
+        await pulls(shop)
+        server.kill()
+        server.start()
+        async with asyncio.timeout(25):
+            while True:
+                with suppress(errors.Error):
+                    await shop.submit(None, "one")
+                    break
+            assert (await shop.result("one")).status is TaskStatus.DONE
 
 
 async def test_a_long_task_is_kept_alive_also_of_the_more_impatient_queue(shop: Shop) -> None:

@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 
 from support.forked import agentdash
-from tests.integration.worker.conftest import Shop, worker_process
+from tests.integration.worker.conftest import HIGH, QUEUE, Shop, worker_process
 from tests.support.ports import free_port
 
 FLEET = """\
@@ -130,6 +130,7 @@ async def test_dead_letters_are_listed_shown_and_retried(home: Path, shop: Shop)
     code, out, _ = await agentdash("dead", "show", "acme/research", "bad", cwd=home)
     assert code == 0
     assert "subject tasks.acme.research" in out
+    assert "after 1 try, noted by " in out
     code, out, _ = await agentdash("dead", "retry", "acme/research", "bad", cwd=home)
     assert (code, out) == (0, "bad  published to tasks.acme.research again\n")
     code, out, _ = await agentdash("dead", "list", "acme/research", cwd=home)
@@ -178,3 +179,12 @@ async def test_a_workers_metrics_and_health(home: Path, shop: Shop) -> None:
         'agent_tool_calls_total{role="research",status="ok",tool="browser"} 1.0',
     ):
         assert line in text
+
+
+async def test_a_task_of_high_priority_goes_to_the_first_queue_and_others_to_the_last(
+    home: Path, shop: Shop
+) -> None:
+    await agentdash("submit", "acme/research", "slow", "--id", "slow", cwd=home)
+    await agentdash("submit", "acme/research", "fast", "--priority", "high", cwd=home)
+    js = shop.link.jetstream
+    assert [(await js.consumer_info(*queue)).num_pending for queue in (HIGH, QUEUE)] == [1, 1]

@@ -257,6 +257,22 @@ def test_parallel_calls_of_a_task_do_not_pass_its_limit_together() -> None:
     assert [type(each) for each in run(history())] == [type(None), type(None), LimitReached]
 
 
+@in_virtual_time
+async def test_orders_replace_the_shares_that_a_worker_began_with() -> None:
+    loop = asyncio.get_running_loop()
+    gates = ModelGates({"gpt": RateShare(requests_per_minute=1)})
+    made = calls(Counts(), gates)
+    ask = in_turn(*[answer(1, 1)] * 3)
+    await made.ask("gpt", ask, input_tokens=1, output_tokens=1)
+    newcomer, mine = RateShare(requests_per_minute=1), RateShare(requests_per_minute=60)
+    share = ModelShare(model="gpt", newcomer=newcomer, workers={"w-1": mine})
+    loop.call_later(3, gates.hold_to, (share,), "w-1")
+    began = loop.time()
+    await made.ask("gpt", ask, input_tokens=1, output_tokens=1)
+    assert [each.short_of for each in gates.demand()] == [("requests_per_minute",)]
+    assert loop.time() - began == pytest.approx(3.95)
+
+
 def test_the_first_call_waits_for_the_share_and_no_longer_than_needed() -> None:
     async def history(told_after_s: float | None) -> float:
         loop = asyncio.get_running_loop()
