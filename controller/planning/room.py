@@ -126,6 +126,9 @@ def _grow(field: Field, room: Room) -> dict[int, Grown]:
     refused_by = [GRANTED] * len(have)
     unit = lcm(*filter(None, capacity))
     parts = [(row, unit // most) for row, most in enumerate(capacity) if most]
+    share_of = {
+        each: [dict(each).get(row, 0) * part for row, part in parts] or [1] for each in set(needs)
+    }
     growing: dict[int, list[int]] = {}
     for pool, each in enumerate(room.occupancy):
         if each is not None and each.target > each.current and needs[pool]:
@@ -155,10 +158,7 @@ def _grow(field: Field, room: Room) -> dict[int, Grown]:
                 keys = sorted(
                     key for pool in pools for key in field.keys(pool, have[pool], goal(pool))
                 )
-                shares = {
-                    pool: [dict(needs[pool]).get(row, 0) * part for row, part in parts] or [1]
-                    for pool in field.pools_of[tenant]
-                }
+                shares = {pool: share_of[needs[pool]] for pool in field.pools_of[tenant]}
                 turns.join(tenant, keys, 0, shares, have)
         turns.deal(give)
     return {
