@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import ctypes
 import gc
 import importlib
 import json
@@ -29,6 +30,7 @@ LOADED = (
     *("controller.config.document", "controller.wiring", "controller.daemon"),
 )
 PATIENCE_S = 20.0
+PR_SET_PDEATHSIG = 1
 
 
 class Forked:
@@ -178,6 +180,8 @@ def _serve(address: str) -> None:
 
 
 def _become(arguments: list[str], cwd: str, environment: dict[str, str], files: list[int]) -> None:
+    if sys.platform == "linux":  # tests that are killed leave no fork behind
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     for number, each in enumerate(files):
         os.dup2(each, number)
         os.close(each)
