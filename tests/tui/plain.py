@@ -46,6 +46,14 @@ async def press(pilot: Pilot[None], *keys: str) -> None:
     await pilot.pause()
 
 
+async def at_rest(app: Dashboard, pilot: Pilot[None]) -> None:
+    """The command palette searches in the background: its last search has ended and is shown."""
+    await pilot.pause()
+    while running := [each for each in app.workers if not each.is_finished]:
+        await app.workers.wait_for_complete(running)
+        await pilot.pause()
+
+
 def screen_lines(app: Dashboard) -> list[str]:
     """Every line of the screen, without the blanks at its end."""
     strips = app.screen._compositor.render_strips(app.size)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 
 import pytest
 from msgspec.structs import replace
+from textual.command import CommandList
 
 from agentdash.tui.lines import Line, Span, Tone, line
 from agentdash.tui.screens.why import WhyScreen
@@ -490,9 +492,12 @@ async def test_the_palette_lists_the_actions_of_the_view() -> None:
         assert {"why", "still", "filter", "redraw"} <= set(titles)
         await running.keys("ctrl+p")
         await running.type("still")
-        await running.keys("enter")
-        await running.pilot.pause()
-        assert "STILL" in running.text("#banner")
+        async with asyncio.timeout(20):  # it searches beside what is typed
+            while running.app.screen.query_one(CommandList).option_count != 1:
+                await running.pilot.pause(0.05)
+            await running.keys("enter")
+            while "STILL" not in running.text("#banner"):
+                await running.pilot.pause(0.05)
 
 
 async def test_help_lists_the_keys_and_closes() -> None:

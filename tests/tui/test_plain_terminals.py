@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 
 import pytest
@@ -15,7 +16,7 @@ from tui import fleet_scenarios, scenarios
 from tui.all_views import VIEWS
 from tui.dashboards import dashboard
 from tui.operators import FakeOperator, some_checks
-from tui.plain import press, typed
+from tui.plain import at_rest, press, typed
 from tui.recording import recorded, screen_of
 from tui.sessions import session
 
@@ -89,10 +90,11 @@ async def test_the_palette_has_every_action_with_its_keys_every_view_and_every_p
         assert {":overview", ":pools", ":help", ":quit"} <= entries.keys()
         await running.keys("ctrl+p")
         await running.type("eval-b")
-        await running.pilot.pause()
+        await at_rest(running.app, running.pilot)
         await running.keys("enter")
-        await running.pilot.pause()
-        assert running.stack == ["overview", "pool"]
+        async with asyncio.timeout(20):
+            while running.stack != ["overview", "pool"]:
+                await running.pilot.pause(0.05)
         assert running.app.view.pool == "globex/eval-batch"
 
 

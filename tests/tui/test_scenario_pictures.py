@@ -84,8 +84,7 @@ async def test_two_lost_connections_over_120_pools_are_two_findings() -> None:
         {},
         Fresh(value=ClusterRoom(), at=scenarios.NOW),
         notices=by_cause(said, lost),
-        since={},
-        now=scenarios.NOW,
+        since=lambda *_: scenarios.NOW,
     )
     fleet = replace(scenarios.many_pools(120), pools=pools, links=lost, findings=found)
     text = "\n".join(await shown(dashboard(scenarios.FakeFeed(fleet)), [], (120, 36)))

@@ -10,13 +10,13 @@ from rich.segment import Segment
 from rich.style import Style
 from textual._compositor import LayoutUpdate
 from textual.geometry import Region
-from textual.pilot import Pilot
 from textual.strip import Strip
 
 from agentdash.tui.app import Dashboard
 from agentdash.tui.terminal_diff import TerminalDiff
 from tui import scenarios
 from tui.dashboards import UndiffedDashboard, dashboard
+from tui.plain import at_rest
 from tui.recording import cells, recorded, screen_of
 
 SIZE = (100, 30)
@@ -46,14 +46,6 @@ async def session(
             stream.feed(recording.read())
             shown.append(cells(screen))
     return shown
-
-
-async def at_rest(app: Dashboard, pilot: Pilot[None]) -> None:
-    """The command palette searches in the background: its last search has ended and is shown."""
-    await pilot.pause()
-    while running := [each for each in app.workers if not each.is_finished]:
-        await app.workers.wait_for_complete(running)
-        await pilot.pause()
 
 
 async def test_a_session_looks_the_same_with_and_without_the_difference(
