@@ -83,6 +83,7 @@ class ViewStack:
                     await self._app.pop_screen()
                 await self._app.push_screen(screen)
             self._app.draw()
+        screen.refresh()  # where Textual has painted it already, that was dropped with the batch
         # at once: a key that is typed behind the one that opens the view is the view's
         screen.focus_panel()
 
@@ -93,6 +94,7 @@ class ViewStack:
         with self._app.batch_update():
             await self._app.pop_screen()
             self._app.draw()
+        self.top.refresh()
         return True
 
     async def show(self, name: str) -> None:
