@@ -66,6 +66,15 @@ def duration(text: str) -> float:
     return seconds
 
 
+def time_to_ready(text: str) -> tuple[float, float | None]:
+    """The median time to ready in seconds, and the time within which nine of ten are ready."""
+    median, slash, p90 = text.partition("/")
+    found = duration(median), duration(p90) if slash else None
+    if found[1] is not None and found[1] <= found[0]:
+        raise argparse.ArgumentTypeError(f"{text!r}: nine of ten take longer than the median does")
+    return found
+
+
 def speed(text: str) -> float:
     """How many times faster than real."""
     number = _decimal(text)

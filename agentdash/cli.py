@@ -52,6 +52,7 @@ examples:
   agentdash submit acme/research "sum up Q3"     give a pool a task; then `result`, `cancel`, `dead`
   agentdash worker agents:research               a worker with the agent in agents.py
   agentdash doctor -f fleet.yaml                 whether all that the fleet needs works
+  agentdash simulate day.csv -f fleet.yaml       a recorded day under these rules, HPA and KEDA
   agentdash manifests -f fleet.yaml              what runs it in a cluster, for kubectl apply
   agentdash example > fleet.yaml                 a commented fleet file to begin with
   agentdash schema fleet                         the JSON schema of the fleet file

@@ -10,9 +10,10 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, Final, TextIO
+from typing import TYPE_CHECKING, Final, Self, TextIO
 
 from controller.model.text import clean
 
@@ -89,6 +90,34 @@ def waiting_for(what: str, after_s: float = 1.0) -> Iterator[None]:
         yield
     finally:
         timer.cancel()
+
+
+class Told:
+    """How much of `what` is done, on one line of standard error, where a person looks on and it
+    takes longer than a second. The line is gone at the end.
+    """
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._shown = False
+        self._said_at = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def tell(self, done: int, of: int) -> None:
+        """So many are done, of so many."""
+        now, stream = time.monotonic(), sys.stderr
+        if stream is None or not stream.isatty() or now - self._said_at < 1.0:
+            return
+        self._said_at, self._shown = now, True
+        stream.write(f"\r\x1b[K{done:,} of {of:,} {self._what}")
+        stream.flush()
+
+    def __exit__(self, *_: object) -> None:
+        if self._shown:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
 
 
 def waiting_for_nats(settings: NatsSettings, *others: str) -> AbstractContextManager[None]:

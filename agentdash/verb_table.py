@@ -533,6 +533,63 @@ exit codes: 0 where nothing is fail or skip, else 1
 """,
     ),
     VerbEntry(
+        "simulate",
+        "replay a trace under the fleet's rules, HPA, KEDA and others",
+        "agentdash.verbs.simulate:simulate",
+        (
+            argument("traces", nargs="+", type=Path, metavar="TRACE", help="CSV, plain or gzip"),
+            argument(
+                "--by",
+                default="",
+                metavar="COLUMN",
+                help="the column that names a task's pool (default: pool, role or tenant)",
+            ),
+            argument("--like", metavar="TENANT/POOL", help="whose settings all its pools take"),
+            argument(
+                "--ready",
+                type=arguments.time_to_ready,
+                default=(19.0, None),
+                metavar="S[/S]",
+                help="how long a replica takes to become ready: 19s, or median and p90: 19s/40s",
+            ),
+            switch("--warm", "begin with the replicas that the mean load keeps busy"),
+            argument("--usd-per-hour", type=arguments.usd, metavar="USD", help="of one replica"),
+            argument(
+                "--seed",
+                type=arguments.whole,
+                default=1,
+                metavar="N",
+                help="of what is drawn (default 1)",
+            ),
+            switch("--per-pool", "print each pool, too"),
+            OneOf((JSON, switch("--markdown", "print Markdown"))),
+            argument("--html", type=Path, metavar="FILE", help="write a page with pictures, too"),
+            argument(
+                "--search",
+                metavar="POOL",
+                help="try settings of this pool of the trace, and print the best to copy",
+            ),
+            *PLACE,
+        ),
+        """\
+Replays recorded tasks in virtual time through the same plan() as the daemon's, and beside it under
+HPA with KEDA (defaults, and tuned), a reactive rule, a fixed size, and the bound of who knows all
+tasks beforehand. Waits are in seconds; times clairvoyant is what was paid, in replica-hours, of
+that bound. It needs no cluster.
+
+A trace has the columns arrival_s (seconds, rising), service_s (seconds of work; empty: drawn, 5 s
+in the mean), and one that names the pool. Its pools take the settings of the fleet file's pools of
+the same names, or of --like. Each pool is alone: what pools share is not simulated. Days begin at
+midnight UTC.
+""",
+        """\
+examples:
+  agentdash simulate day.csv.gz -f fleet.yaml --like acme/research --html day.html
+  agentdash simulate day.csv -f fleet.yaml --ready 19s/40s --usd-per-hour 0.40 --per-pool
+  agentdash simulate day.csv -f fleet.yaml --search acme/research
+""",
+    ),
+    VerbEntry(
         "schema",
         "print a JSON schema",
         "agentdash.cli:print_schema",

@@ -11,18 +11,9 @@ from msgspec.structs import replace
 
 from controller.model.decision import Decision
 from controller.model.fleet import (
-    QUEUE,
-    AverageValueTarget,
-    Behavior,
-    ExternalMetric,
     Fleet,
-    NativeCosts,
-    NativePreset,
     Pool,
-    Rule,
-    ScalingRules,
 )
-from controller.model.ids import pool_key
 from controller.model.intents import Intents
 from controller.model.memory import Memory, PoolMemory
 from controller.model.observation import (
@@ -37,19 +28,13 @@ from controller.model.observation import (
 from controller.model.readings import Fresh
 from controller.planning.compile import compile_fleet
 from controller.planning.demand.learned import ASK_EVERY_S
+from controller.planning.memo import Kept
 from controller.planning.planner import plan
-from controller.simulate.policies import HpaKedaSettings
 from controller.simulate.world import NEVER, Answer, SeenPool
 
 START_AT: Final = 1_699_920_000.0
 """Virtual time 0 in Unix seconds. It is midnight UTC, so a day begins with the trace."""
 _NO_INTENTS: Final = Intents()
-# the default behavior for rule native: no limit on scale-up, the HPA's window on scale-down
-_NATIVE_BEHAVIOR: Final = Behavior(
-    scale_up=ScalingRules(stabilization_window_s=0),
-    scale_down=ScalingRules(stabilization_window_s=300),
-)
-_TENANT: Final = "simulated"
 
 
 class Cadence(NamedTuple):
@@ -70,47 +55,6 @@ EVERY_SECOND: Final = Cadence()
 """The ticks of a daemon every second, without those at which nothing can have changed."""
 
 
-def native_pool(
-    name: str,
-    native: NativePreset | NativeCosts,
-    *,
-    slots: int = 1,
-    cooldown_s: float = 900.0,
-    maximum: int = 10_000,
-) -> Pool:
-    """A pool of rule `native`, with the fleet file's defaults for everything else."""
-    return Pool(
-        key=pool_key(_TENANT, name),
-        name=name,
-        tenant=_TENANT,
-        namespace=_TENANT,
-        deployment=name,
-        stream="TASKS",
-        consumer=name,
-        behavior=_NATIVE_BEHAVIOR,
-        slots=slots,
-        target=slots,
-        max=maximum,
-        cooldown_s=cooldown_s,
-        native=native,
-        window_given=False,
-    )
-
-
-def hpa_pool(name: str, settings: HpaKedaSettings, *, slots: int = 1) -> Pool:
-    """A pool of rule `hpa` with these settings; messages in flight always count as demand."""
-    target = AverageValueTarget(milli=settings.target_milli * slots)
-    return replace(
-        native_pool(name, NativePreset.PROMPT, slots=slots, maximum=settings.maximum),
-        rule=Rule.HPA,
-        behavior=settings.behavior,
-        cooldown_s=settings.cooldown_s,
-        min=settings.minimum,
-        metrics=(ExternalMetric(name=QUEUE, target=target),),
-        window_given=True,
-    )
-
-
 class PlannerPolicy:
     """One pool sized by `plan()`, as the only pool of its fleet and without operators' intents.
 
@@ -122,8 +66,10 @@ class PlannerPolicy:
         self.on_events = cadence.on_events
         self._cadence = cadence
         self._key = pool.key
+        self._least = pool.min if pool.idle is None else pool.idle
         self._terms = compile_fleet(Fleet(pools=(pool,)))
         self._memory = Memory()
+        self._kept: Kept | None = None
         self._at_rest: SeenPool | None = None
         self.decision: Decision | None = None
 
@@ -163,8 +109,8 @@ class PlannerPolicy:
     def _plan(self, seen: SeenPool, now: float) -> Decision:
         at = START_AT + now
         observation = Observation(pools={self._key: observed(seen, at)})
-        made = plan(observation, self._terms, _NO_INTENTS, self._memory, at)
-        self._memory = made.memory
+        made = plan(observation, self._terms, _NO_INTENTS, self._memory, at, self._kept)
+        self._memory, self._kept = made.memory, made.kept
         return made.plan.decisions[self._key]
 
     def _correct(self, replicas: int) -> None:
@@ -187,7 +133,7 @@ class PlannerPolicy:
         demand = 0 if self.decision is None else self.decision.demand or 0
         if demand > replicas or _is_behind(self._memory.pools[self._key], seen, START_AT + now):
             return now + cadence.tick_s
-        return NEVER if replicas <= seen.busy else now + cadence.running_s
+        return NEVER if replicas <= max(seen.busy, self._least) else now + cadence.running_s
 
 
 def observed(seen: SeenPool, at: float) -> PoolObservation:

@@ -31,22 +31,15 @@ class HpaKedaSettings(NamedTuple):
     in_flight_counts: bool = True
 
 
-SOURCE_SETTINGS: Final = HpaKedaSettings(
+_DOUBLE: Final = ScalingPolicy(type=PolicyType.PERCENT, value=100, period_s=15)
+_FOUR: Final = ScalingPolicy(type=PolicyType.PODS, value=4, period_s=15)
+# what KEDA and the HPA do where nothing is said
+DEFAULT_SETTINGS: Final = HpaKedaSettings(
     behavior=Behavior(
-        scale_up=ScalingRules(
-            stabilization_window_s=30,
-            policies=(ScalingPolicy(type=PolicyType.PODS, value=10, period_s=60),),
-        ),
-        scale_down=ScalingRules(
-            stabilization_window_s=300,
-            policies=(ScalingPolicy(type=PolicyType.PODS, value=5, period_s=120),),
-        ),
+        scale_up=ScalingRules(stabilization_window_s=0, policies=(_FOUR, _DOUBLE)),
+        scale_down=ScalingRules(stabilization_window_s=300, policies=(_DOUBLE,)),
     ),
-    cooldown_s=900.0,
 )
-
-# the same with a scaler that counts only waiting messages, and a target of two per slot
-LAG_SETTINGS: Final = SOURCE_SETTINGS._replace(in_flight_counts=False, target_milli=2000)
 
 # polled every 2 s, with the HPA's default windows, and one spare replica for every four busy ones
 TUNED_SETTINGS: Final = HpaKedaSettings(
@@ -72,6 +65,21 @@ class Static:
     def look(self, seen: SeenPool, now: float) -> Answer:  # noqa: ARG002 - a fixed size needs neither
         """The fixed number; it never looks again."""
         return Answer(self._replicas)
+
+
+class Reactive:
+    """As many replicas as the messages fill, at every moment, between `minimum` and `maximum`."""
+
+    interval_s = 0.0
+    on_events = True
+
+    def __init__(self, minimum: int, maximum: int) -> None:
+        self._minimum, self._maximum = minimum, maximum
+
+    def look(self, seen: SeenPool, now: float) -> Answer:  # noqa: ARG002 - it has no past
+        """The replicas for the messages that wait or are worked on."""
+        filled = -(-(seen.pending + seen.in_flight) // seen.slots)
+        return Answer(min(max(filled, self._minimum), self._maximum))
 
 
 class HpaKeda:

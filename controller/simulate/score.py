@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate, groupby, pairwise
+from operator import itemgetter
 from typing import Final, NamedTuple
 
 from controller.simulate.trace import Trace, TraceTask
@@ -71,18 +72,54 @@ def reversals(actions: Sequence[Action]) -> int:
     )
 
 
-def clairvoyant_replica_s(trace: Trace, world: World) -> float:
-    """The least replica-seconds with which no task of the trace waits.
+def replicas_over(runs: Iterable[PoolRun], end_s: float, bins: int) -> list[int]:
+    """The most requested replicas of all pools in each of `bins` equal parts of the time."""
+    runs = list(runs)
+    began = [(0.0, run.began_with) for run in runs]
+    changes = [(action.at, action.after - action.before) for run in runs for action in run.actions]
+    return _most([*began, *changes], end_s, bins)
+
+
+def queue_over(trace: Trace, runs: Mapping[str, PoolRun], bins: int) -> list[int]:
+    """The most waiting messages of all pools in each of `bins` equal parts of the time."""
+    changes: list[tuple[float, int]] = []
+    for name, tasks in trace.pools.items():
+        changes += ((task.arrival_s, 1) for task in tasks)
+        # tasks start in order of arrival
+        started = zip(tasks, runs[name].waits_s, strict=False)
+        changes += ((task.arrival_s + wait_s, -1) for task, wait_s in started)
+    return _most(changes, trace.end_s, bins)
+
+
+def _most(changes: list[tuple[float, int]], end_s: float, bins: int) -> list[int]:
+    """The most that the changes add up to in each part of the time."""
+    most, level, last = [0] * bins, 0, 0
+    for at, group in groupby(sorted(changes), key=itemgetter(0)):
+        part = min(int(at / end_s * bins), bins - 1) if end_s else 0
+        for each in range(last + 1, part + 1):
+            most[each] = level
+        level += sum(by for _, by in group)
+        most[part] = max(most[part], level)
+        last = part
+    most[last + 1 :] = [level] * (bins - last - 1)
+    return most
+
+
+def most_at_once(tasks: list[TraceTask]) -> int:
+    """The most tasks of a pool that run at once if none waits."""
+    starts = [(task.arrival_s, 1) for task in tasks]
+    ends = [(task.arrival_s + task.service_s, -1) for task in tasks]
+    return max(accumulate(change for _, change in sorted(starts + ends)), default=0)
+
+
+def least_replica_s(tasks: list[TraceTask], world: World) -> float:
+    """The least replica-seconds with which no task of a pool waits.
 
     Replica number j is needed while more than (j − 1)·slots tasks run. In a gap where it is not
     needed it either stays, or stops and starts again just in time, whichever costs less. Replicas
     are alike, so each j can be decided separately. With more than one slot, the bound lets tasks
     move between replicas, so it may be lower than what is possible.
     """
-    return sum(_pool_replica_s(tasks, world) for tasks in trace.pools.values())
-
-
-def _pool_replica_s(tasks: list[TraceTask], world: World) -> float:
     starts = [(task.arrival_s, 1) for task in tasks]
     ends = [(task.arrival_s + task.service_s, -1) for task in tasks]
     replica_s, running, level, since = 0.0, 0, 0, 0.0

@@ -6,19 +6,19 @@ import csv
 import gzip
 import io
 import random
-from enum import StrEnum
+import zlib
+from collections.abc import Sequence
+from heapq import merge
+from math import inf
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from controller.model.text import clean, clean_name, listed
+
 # the mean of an exponential distribution, for traces without service times
 WEB_SERVICE_S: Final = 5.0
-
-
-class PoolBy(StrEnum):
-    """Which column of the trace names a task's pool."""
-
-    ROLE = "role"
-    TENANT = "tenant"
+POOL_COLUMNS: Final = ("pool", "role", "tenant")
+"""The columns that may name a task's pool, in the order in which they are looked for."""
 
 
 class TraceError(ValueError):
@@ -44,26 +44,28 @@ class Trace(NamedTuple):
         return sum(len(tasks) for tasks in self.pools.values())
 
 
-def read_trace(path: Path, pool_by: PoolBy, *, seed: int = 1) -> Trace:
-    """Read a file with the columns `arrival_s`, `service_s` and the one that names the pool.
+def read_trace(path: Path, pool_by: str = "", *, seed: int = 1) -> Trace:
+    """Read a CSV file, plain or gzip, with the columns `arrival_s`, `service_s` and `pool_by`,
+    which names a task's pool; without it, with the first of `POOL_COLUMNS` that is there.
 
     An empty `service_s` is drawn from an exponential distribution with mean `WEB_SERVICE_S`, with
-    `seed`. Raises OSError for a file that cannot be read, and TraceError for a missing column, a
-    field that is not a number, a negative duration, or arrivals out of order.
+    `seed`. Raises OSError for a file that cannot be read, and TraceError for one that is no such
+    table: a missing column, a field that is not a number, a negative duration, arrivals out of
+    order, or no task.
     """
     raw = path.read_bytes()
-    text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8")
+    try:
+        text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8")
+    except (EOFError, OSError, UnicodeDecodeError, zlib.error) as error:
+        raise TraceError(f"{path.name}: {error}") from error
     return parse_trace(text, pool_by, seed=seed, name=path.name)
 
 
-def parse_trace(text: str, pool_by: PoolBy, *, seed: int = 1, name: str = "trace") -> Trace:
+def parse_trace(text: str, pool_by: str = "", *, seed: int = 1, name: str = "trace") -> Trace:
     """`read_trace` for a text; `name` stands for the file in errors."""
     rows = csv.reader(io.StringIO(text))
     header = next(rows, [])
-    missing = {"arrival_s", "service_s", pool_by.value} - set(header)
-    if missing:
-        raise TraceError(f"{name}: no column {', '.join(sorted(missing))}")
-    at, lasts, whose = (header.index(c) for c in ("arrival_s", "service_s", pool_by.value))
+    at, lasts, whose = _columns(header, pool_by, name)
     draw = random.Random(seed).expovariate
     pools: dict[str, list[TraceTask]] = {}
     end_s = 0.0
@@ -72,10 +74,39 @@ def parse_trace(text: str, pool_by: PoolBy, *, seed: int = 1, name: str = "trace
             arrival_s = float(row[at])
             service_s = float(row[lasts]) if row[lasts] else draw(1 / WEB_SERVICE_S)
             pool = row[whose]
-        except (ValueError, IndexError) as error:
-            raise TraceError(f"{name}, line {rows.line_num}: {error}") from error
-        if not end_s <= arrival_s or not service_s >= 0:
-            raise TraceError(f"{name}, line {rows.line_num}: out of order, or a negative duration")
+        except ValueError as error:
+            raise TraceError(f"{name}, line {rows.line_num}: {clean(error)}") from error
+        except IndexError:
+            raise TraceError(f"{name}, line {rows.line_num}: a field is missing") from None
+        if not end_s <= arrival_s < inf or not 0 <= service_s < inf:
+            raise TraceError(
+                f"{name}, line {rows.line_num}: out of order, or not a time that can be"
+            )
         end_s = arrival_s
         pools.setdefault(pool, []).append(TraceTask(arrival_s, service_s))
+    if not pools:
+        raise TraceError(f"{name}: no task in it")
     return Trace(pools, end_s)
+
+
+def _columns(header: list[str], pool_by: str, name: str) -> tuple[int, int, int]:
+    """Where the arrival, the duration and the pool stand."""
+    whose = [each for each in ((pool_by,) if pool_by else POOL_COLUMNS) if each in header]
+    missing = [each for each in ("arrival_s", "service_s") if each not in header]
+    if not whose:
+        missing.append(pool_by or " or ".join(POOL_COLUMNS))
+    if missing:
+        has = listed([clean_name(each) for each in header]) if header else "none"
+        raise TraceError(f"{name}: no column {', '.join(missing)}; it has {has}")
+    return header.index("arrival_s"), header.index("service_s"), header.index(whose[0])
+
+
+def joined(traces: Sequence[Trace]) -> Trace:
+    """Several traces that begin at the same moment as one; pools of one name become one pool."""
+    if len(traces) == 1:
+        return traces[0]
+    pools: dict[str, list[TraceTask]] = {}
+    for trace in traces:
+        for name, tasks in trace.pools.items():
+            pools[name] = list(merge(pools.get(name, []), tasks))
+    return Trace(pools, max(trace.end_s for trace in traces))

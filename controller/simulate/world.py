@@ -7,18 +7,19 @@ and a look of the pool's policy. Nothing changes between them.
 from __future__ import annotations
 
 import math
-import sys
-import threading
+import random
+from array import array
 from collections import deque
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator, Sequence
 from heapq import heappop, heappush
-from multiprocessing import get_context
+from itertools import count, repeat
 from typing import Final, NamedTuple, Protocol
 
-from controller.simulate.trace import Trace, TraceTask
+from controller.simulate.trace import TraceTask
 
 NEVER: Final = math.inf
+# of a normal distribution: nine of ten draws are below the mean and so many standard deviations
+_P90_SIGMAS: Final = 1.2815515655446004
 # with messages still waiting this long after the trace's end, the policy will never serve them
 GIVE_UP_S: Final = 3600.0
 
@@ -65,10 +66,37 @@ class Policy(Protocol):
 
 
 class World(NamedTuple):
-    """The virtual cluster: tasks at a time per replica, and seconds from decision to ready."""
+    """The virtual cluster.
+
+    - `slots`: tasks at a time per replica.
+    - `time_to_ready_s`: seconds from decision to ready, the median; `time_to_ready_p90_s`: nine of
+      ten are ready by then, drawn from a log-normal distribution. None: all take equally long.
+    - `least`: with so many ready replicas the pool begins; with those that its mean load keeps
+      busy, if that is more and `is_warm`.
+    - `seed`: of what is drawn.
+    """
 
     slots: int = 1
     time_to_ready_s: float = 19.0
+    time_to_ready_p90_s: float | None = None
+    least: int = 0
+    is_warm: bool = False
+    seed: int = 1
+
+    def starts(self) -> Iterator[float]:
+        """The times to ready of one replica after the other, in seconds."""
+        if self.time_to_ready_p90_s is None or not self.time_to_ready_s:
+            return repeat(self.time_to_ready_s)
+        spread = math.log(self.time_to_ready_p90_s / self.time_to_ready_s) / _P90_SIGMAS
+        draw, mean = random.Random(self.seed).lognormvariate, math.log(self.time_to_ready_s)
+        return (draw(mean, spread) for _ in count())
+
+    def began_with(self, tasks: Sequence[TraceTask], end_s: float) -> int:
+        """With how many ready replicas a pool begins."""
+        if not self.is_warm or not end_s:
+            return self.least
+        busy = sum(task.service_s for task in tasks) / end_s
+        return max(self.least, math.ceil(busy / self.slots))
 
 
 class Action(NamedTuple):
@@ -84,24 +112,16 @@ class PoolRun(NamedTuple):
 
     - `waits_s`: the wait of each started task (start − arrival), in order of start.
     - `replica_s`: the replica-seconds paid for. `busy_s`: the task-seconds of work.
-    - `actions`: all changes of its replicas. `unserved`: tasks that were never started.
+    - `actions`: all changes of its replicas; it began with `began_with`. `unserved`: tasks that
+      were never started.
     """
 
-    waits_s: list[float]
+    waits_s: Sequence[float]
     replica_s: float
     busy_s: float
     actions: list[Action]
     unserved: int = 0
-
-
-def run(trace: Trace, policy: Callable[[str], Policy], world: World) -> dict[str, PoolRun]:
-    """Run each pool of the trace with its own policy, until its tasks are done and the trace has
-    ended. `policy` makes the policy of a pool from its name. Pools share nothing.
-    """
-    return {
-        name: VirtualPool(tasks, policy(name), world).run(trace.end_s)
-        for name, tasks in trace.pools.items()
-    }
+    began_with: int = 0
 
 
 class VirtualPool:
@@ -109,26 +129,30 @@ class VirtualPool:
 
     - A message goes to the fullest replica with a free slot, so that other replicas become idle.
     - Scale-down removes starting replicas first (Kubernetes deletes pods that are not ready first),
-      then idle ones. Busy ones are never removed: the size is never set below their number.
-    - A replica is paid for from the decision to start it until it is removed.
+      then idle ones, then those with the fewest tasks: these finish what they have and take no
+      more, as within a grace period that is long enough. A ReplicaSet does not know who is idle.
+    - A replica is paid for from the decision to start it until it has ended.
     """
 
     def __init__(self, tasks: list[TraceTask], policy: Policy, world: World) -> None:
         self._tasks = tasks
         self._policy = policy
+        self._world = world
         self._slots = world.slots
-        self._time_to_ready_s = world.time_to_ready_s
+        self._starts_s = world.starts()
         self._queue: deque[TraceTask] = deque()
         self._ends: list[tuple[float, int]] = []
-        self._starting: deque[tuple[float, int]] = deque()
+        self._starting: dict[int, float] = {}
+        self._ready_at: list[tuple[float, int]] = []
         self._by_load: list[dict[int, None]] = [{} for _ in range(world.slots + 1)]
         self._load: dict[int, int] = {}
+        self._draining: dict[int, int] = {}
         self._started = 0
         self._arrived = 0
         self._paid_since = 0.0
         self._replica_s = 0.0
         self._busy_s = 0.0
-        self._waits: list[float] = []
+        self._waits = array("d")
         self._actions: list[Action] = []
         self._look_at = 0.0
 
@@ -136,15 +160,20 @@ class VirtualPool:
         """Run until all tasks are done and `end_s` has passed, and return the result. It gives up
         after `GIVE_UP_S` more if messages wait and no event comes.
         """
-        tasks, ends, starting = self._tasks, self._ends, self._starting
+        tasks, ends, ready_at = self._tasks, self._ends, self._ready_at
+        began_with = self._world.began_with(tasks, end_s)
+        self._load = dict.fromkeys(range(-began_with, 0), 0)
+        self._by_load[0] = dict.fromkeys(self._load)
         total, on_events = len(tasks), self._policy.on_events
         now = 0.0
         while True:
+            while ready_at and ready_at[0][1] not in self._starting:
+                heappop(ready_at)  # it was removed before it was ready
             arrives_at = tasks[self._arrived].arrival_s if self._arrived < total else NEVER
             event_at = min(
                 arrives_at,
                 ends[0][0] if ends else NEVER,
-                starting[0][0] if starting else NEVER,
+                ready_at[0][0] if ready_at else NEVER,
             )
             if event_at > self._look_at:
                 patience_s = GIVE_UP_S if self._queue else 0.0
@@ -161,7 +190,9 @@ class VirtualPool:
                 self._look_at = min(self._look_at, self._next_moment(now))
         self._pay(max(now, end_s))
         unserved = len(self._queue)
-        return PoolRun(self._waits, self._replica_s, self._busy_s, self._actions, unserved)
+        return PoolRun(
+            self._waits, self._replica_s, self._busy_s, self._actions, unserved, began_with
+        )
 
     def _happen(self, now: float, arrives_at: float) -> None:
         if arrives_at == now:
@@ -169,16 +200,27 @@ class VirtualPool:
             self._arrived += 1
         elif self._ends and self._ends[0][0] == now:
             _, replica = heappop(self._ends)
-            load = self._load[replica]
-            del self._by_load[load][replica]
-            self._by_load[load - 1][replica] = None
-            self._load[replica] = load - 1
+            self._finish(replica, now)
         else:
-            _, replica = self._starting.popleft()
+            _, replica = heappop(self._ready_at)
+            del self._starting[replica]
             self._by_load[0][replica] = None
             self._load[replica] = 0
         if self._queue:
             self._dispatch(now)
+
+    def _finish(self, replica: int, now: float) -> None:
+        """A task of this replica has ended; a draining one without tasks has too."""
+        load = self._load.get(replica)
+        if load is not None:
+            del self._by_load[load][replica]
+            self._by_load[load - 1][replica] = None
+            self._load[replica] = load - 1
+        elif self._draining[replica] > 1:
+            self._draining[replica] -= 1
+        else:
+            self._pay(now)
+            del self._draining[replica]
 
     def _dispatch(self, now: float) -> None:
         for load in range(self._slots - 1, -1, -1):
@@ -209,11 +251,11 @@ class VirtualPool:
             starting=starting,
             busy=busy,
             slots=self._slots,
-            time_to_ready_s=self._time_to_ready_s,
+            time_to_ready_s=self._world.time_to_ready_s,
         )
         answer = self._policy.look(seen, now)
         self._look_at = answer.look_at if answer.look_at > now else math.nextafter(now, NEVER)
-        self._resize(ready + starting, max(answer.replicas, busy), now)
+        self._resize(ready + starting, answer.replicas, now)
 
     def _resize(self, before: int, after: int, now: float) -> None:
         if after == before:
@@ -222,51 +264,27 @@ class VirtualPool:
         self._actions.append(Action(now, before, after))
         for _ in range(after - before):
             self._started += 1
-            self._starting.append((now + self._time_to_ready_s, self._started))
+            self._starting[self._started] = ready_at = now + next(self._starts_s)
+            heappush(self._ready_at, (ready_at, self._started))
         for _ in range(before - after):
             if self._starting:
-                self._starting.pop()
+                self._starting.popitem()
             else:
-                replica, _ = self._by_load[0].popitem()
-                del self._load[replica]
+                self._remove()
+
+    def _remove(self) -> None:
+        """Take the ready replica with the fewest tasks; it finishes those."""
+        load, replicas = next((n, each) for n, each in enumerate(self._by_load) if each)
+        replica, _ = replicas.popitem()
+        del self._load[replica]
+        if load:
+            self._draining[replica] = load
 
     def _pay(self, now: float) -> None:
-        alive = len(self._load) + len(self._starting)
+        alive = len(self._load) + len(self._starting) + len(self._draining)
         self._replica_s += alive * (now - self._paid_since)
         self._paid_since = now
 
     def _next_moment(self, now: float) -> float:
         interval_s = self._policy.interval_s
         return math.ceil(now / interval_s) * interval_s if interval_s > 0 else now
-
-
-def run_on_cores(
-    trace: Trace, policy: Callable[[str], Policy], world: World, cores: int
-) -> dict[str, PoolRun]:
-    """The same as `run`, in `cores` processes. `policy` must be picklable.
-
-    Raises what a pool's run raises, and BrokenProcessPool if a process is killed.
-    """
-    # the longest pools first, so that no long one is left for the end
-    names = sorted(trace.pools, key=lambda name: -len(trace.pools[name]))
-    with ProcessPoolExecutor(cores, mp_context=get_context(_start_method())) as executor:
-        running = {
-            name: executor.submit(_live, name, trace.pools[name], policy, world, trace.end_s)
-            for name in names
-        }
-        return {name: running[name].result() for name in trace.pools}
-
-
-def _live(
-    name: str,
-    tasks: list[TraceTask],
-    policy: Callable[[str], Policy],
-    world: World,
-    end_s: float,
-) -> PoolRun:
-    return VirtualPool(tasks, policy(name), world).run(end_s)
-
-
-def _start_method() -> str:
-    """`fork` is fast, but with other threads running the child may hang on a lock that one held."""
-    return "fork" if sys.platform == "linux" and threading.active_count() == 1 else "spawn"

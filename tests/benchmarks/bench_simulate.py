@@ -12,22 +12,26 @@ from pathlib import Path
 import pytest
 
 from controller.model.fleet import NativePreset
-from controller.simulate.planned import Cadence, PlannerPolicy, hpa_pool, native_pool
-from controller.simulate.policies import (
+from controller.simulate.compare import Contender, compare
+from controller.simulate.planned import Cadence, PlannerPolicy
+from controller.simulate.policies import TUNED_SETTINGS, HpaKeda
+from controller.simulate.score import Score, score
+from controller.simulate.trace import Trace, read_trace
+from controller.simulate.world import Policy, World
+from support.simulated_pools import (
     LAG_SETTINGS,
     SOURCE_SETTINGS,
-    TUNED_SETTINGS,
-    HpaKeda,
+    clairvoyant_replica_s,
+    hpa_pool,
+    native_pool,
+    run,
 )
-from controller.simulate.score import Score, clairvoyant_replica_s, score
-from controller.simulate.trace import PoolBy, Trace, read_trace
-from controller.simulate.world import Policy, World, run, run_on_cores
 
 TRACES = {
-    "claudecode_agent_dev": PoolBy.ROLE,
-    "azure_llm_conv_2023": PoolBy.TENANT,
-    "servegen_mlarge_day3": PoolBy.TENANT,
-    "wc98_jun10-11_thin200": PoolBy.TENANT,
+    "claudecode_agent_dev": "role",
+    "azure_llm_conv_2023": "tenant",
+    "servegen_mlarge_day3": "tenant",
+    "wc98_jun10-11_thin200": "tenant",
 }
 HPA_CADENCE = Cadence(on_events=False, running_s=15.0, empty_s=30.0)
 PolicyOf = Callable[[str], Policy]
@@ -91,21 +95,15 @@ def test_policies(name: str, ready_s: float, slots: int) -> None:
         print(row(policy, scored, bound_h))
 
 
-def plan_promptly(name: str) -> Policy:
-    return PlannerPolicy(native_pool(name, NativePreset.PROMPT))
-
-
 def test_a_day() -> None:
     trace = load(DAY)
-    for cores in (1, CORES):
+    pools = {name: native_pool(name, NativePreset.PROMPT, maximum=100) for name in trace.pools}
+    for contenders in ((Contender.AGENTDASH,), tuple(Contender)):
         began, worked = time.perf_counter(), sum(os.times()[:4])
-        if cores == 1:
-            run(trace, plan_promptly, World())
-        else:
-            run_on_cores(trace, plan_promptly, World(), cores)
+        compare(trace, pools, World(), contenders, cores=CORES)
         took_s, worked_s = time.perf_counter() - began, sum(os.times()[:4]) - worked
         print(
-            f"\nrule native through plan(), {cores} core(s): {trace.tasks:,} tasks,"
+            f"\n{len(contenders)} policies, {CORES} cores: {trace.tasks:,} tasks,"
             f" {len(trace.pools)} pools: {took_s:.1f} s, {worked_s:.1f} s of cores"
-            f" ({DAY_TARGET_S:g} s on {CORES} cores)"
+            f" ({DAY_TARGET_S:g} s)"
         )

@@ -13,12 +13,30 @@ from msgspec.structs import replace
 
 from controller.model.decision import Gate
 from controller.model.fleet import Behavior, NativePreset, Pool, ScalingRules
-from controller.simulate.planned import EVERY_SECOND, Cadence, PlannerPolicy, hpa_pool, native_pool
-from controller.simulate.policies import SOURCE_SETTINGS, HpaKeda
-from controller.simulate.score import reversals
-from controller.simulate.trace import Trace, TraceTask
-from controller.simulate.world import Action, Answer, PoolRun, SeenPool, World, run
+from controller.simulate.planned import (
+    EVERY_SECOND,
+    Cadence,
+    PlannerPolicy,
+)
+from controller.simulate.policies import (
+    HpaKeda,
+)
+from controller.simulate.score import (
+    reversals,
+)
+from controller.simulate.trace import (
+    Trace,
+    TraceTask,
+)
+from controller.simulate.world import (
+    Action,
+    Answer,
+    PoolRun,
+    SeenPool,
+    World,
+)
 from support.examples import scaled
+from support.simulated_pools import SOURCE_SETTINGS, hpa_pool, native_pool, run
 
 HPA_CADENCE = Cadence(on_events=False, running_s=15.0, empty_s=30.0)
 BY_SOURCE = replace(
@@ -45,7 +63,7 @@ def live(
 def test_the_first_message_wakes_an_empty_pool_at_the_next_tick() -> None:
     lived = live([TraceTask(10.5, 60.0)], native_pool("pool", NativePreset.PROMPT), end_s=2000.0)
     assert lived.actions[0] == Action(11.0, 0, 1)
-    assert lived.waits_s == [19.5]
+    assert [*lived.waits_s] == [19.5]
 
 
 def test_a_pool_that_is_idle_for_its_cooldown_sleeps_again() -> None:

@@ -5,16 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from controller.model.fleet import NativePreset
-from controller.simulate.planned import PlannerPolicy, native_pool
+from controller.simulate.planned import (
+    PlannerPolicy,
+)
 from controller.simulate.policies import (
-    SOURCE_SETTINGS,
     TUNED_SETTINGS,
     HpaKeda,
     HpaKedaSettings,
 )
-from controller.simulate.score import Score, score
-from controller.simulate.trace import Trace, TraceTask
-from controller.simulate.world import Action, Policy, World, run
+from controller.simulate.score import (
+    Score,
+    score,
+)
+from controller.simulate.trace import (
+    Trace,
+    TraceTask,
+)
+from controller.simulate.world import (
+    Action,
+    Policy,
+    World,
+)
+from support.simulated_pools import SOURCE_SETTINGS, native_pool, run
 
 
 def actions(
@@ -52,7 +64,7 @@ def test_a_target_below_one_message_keeps_spares() -> None:
 def test_native_wakes_at_the_next_tick_and_lets_the_last_replica_go_by_itself() -> None:
     trace = Trace({"pool": [TraceTask(10.5, 10.0)]}, 5000.0)
     lived = run(trace, by_rule(NativePreset.THRIFTY), World(1, 19.0))["pool"]
-    assert lived.waits_s == [19.5]
+    assert [*lived.waits_s] == [19.5]
     assert [(action.before, action.after) for action in lived.actions] == [(0, 1), (1, 0)]
 
 

@@ -7,11 +7,32 @@ from collections.abc import Callable
 import pytest
 
 from controller.model.fleet import NativePreset
-from controller.simulate.planned import PlannerPolicy, native_pool
-from controller.simulate.policies import SOURCE_SETTINGS, HpaKeda, Static
-from controller.simulate.score import clairvoyant_replica_s, percentile, reversals, score
-from controller.simulate.trace import Trace, TraceTask
-from controller.simulate.world import NEVER, Action, Answer, Policy, PoolRun, SeenPool, World, run
+from controller.simulate.planned import (
+    PlannerPolicy,
+)
+from controller.simulate.policies import (
+    HpaKeda,
+    Static,
+)
+from controller.simulate.score import (
+    percentile,
+    reversals,
+    score,
+)
+from controller.simulate.trace import (
+    Trace,
+    TraceTask,
+)
+from controller.simulate.world import (
+    NEVER,
+    Action,
+    Answer,
+    Policy,
+    PoolRun,
+    SeenPool,
+    World,
+)
+from support.simulated_pools import SOURCE_SETTINGS, clairvoyant_replica_s, native_pool, run
 
 
 class Follow:
@@ -46,7 +67,7 @@ def live(tasks: list[TraceTask], policy: Policy, *, end_s: float = 0.0, slots: i
 
 def test_one_task_waits_for_one_cold_start_and_pays_from_the_decision_until_it_is_gone() -> None:
     lived = live([TraceTask(100.0, 60.0)], Follow(), end_s=1000.0)
-    assert lived.waits_s == [19.0]
+    assert [*lived.waits_s] == [19.0]
     assert lived.replica_s == 19.0 + 60.0
     assert lived.busy_s == 60.0
     assert lived.actions == [Action(100.0, 0, 1), Action(179.0, 1, 0)]
@@ -54,37 +75,37 @@ def test_one_task_waits_for_one_cold_start_and_pays_from_the_decision_until_it_i
 
 def test_a_burst_is_served_as_replicas_become_ready_and_in_order_of_arrival() -> None:
     lived = live([TraceTask(float(at), 5.0) for at in range(3)], Script((0.5, 1), (30.0, 0)))
-    assert lived.waits_s == [19.5, 23.5, 27.5]
+    assert [*lived.waits_s] == [19.5, 23.5, 27.5]
 
 
-def test_a_busy_replica_is_never_taken() -> None:
-    lived = live(
-        [TraceTask(1.0, 100.0), TraceTask(2.0, 10.0)],
-        Script((0.0, 2), (25.0, 0), (200.0, 0)),
-        end_s=200.0,
-    )
-    assert lived.actions == [Action(0.0, 0, 2), Action(200.0, 2, 0)]
-    assert lived.busy_s == 110.0
-    assert lived.replica_s == 400.0
+def test_a_busy_replica_that_is_removed_finishes_its_task_and_takes_no_other() -> None:
+    tasks = [TraceTask(1.0, 100.0), TraceTask(2.0, 10.0), TraceTask(40.0, 5.0)]
+    lived = live(tasks, Script((0.0, 2), (25.0, 0), (130.0, 1)), end_s=200.0)
+    assert lived.actions == [Action(0.0, 0, 2), Action(25.0, 2, 0), Action(130.0, 0, 1)]
+    # ready at 19: they drain from 25 to 119 and to 29; the third waits for the next at 149
+    assert [*lived.waits_s] == [18.0, 17.0, 109.0]
+    assert lived.replica_s == 119.0 + 29.0 + 70.0
 
 
-def test_an_idle_replica_goes_while_another_works() -> None:
-    lived = live([TraceTask(20.0, 100.0)], Script((0.0, 3), (30.0, 0), (150.0, 0)), end_s=150.0)
+def test_an_idle_replica_goes_before_a_busy_one() -> None:
+    lived = live([TraceTask(20.0, 100.0)], Script((0.0, 3), (30.0, 1), (150.0, 0)), end_s=150.0)
     assert lived.actions == [Action(0.0, 0, 3), Action(30.0, 3, 1), Action(150.0, 1, 0)]
+    assert [*lived.waits_s] == [0.0]
+    assert lived.replica_s == 3 * 30.0 + 120.0
 
 
 def test_a_starting_replica_goes_before_a_ready_one() -> None:
     lived = live([TraceTask(30.0, 1.0)], Script((0.0, 1), (20.0, 2), (25.0, 1)), end_s=60.0)
-    assert lived.waits_s == [0.0]
+    assert [*lived.waits_s] == [0.0]
     assert lived.replica_s == 60.0 + 5.0
 
 
 def test_a_message_goes_to_the_fullest_replica_so_that_others_run_empty() -> None:
     tasks = [TraceTask(20.0, 50.0), TraceTask(21.0, 50.0), TraceTask(22.0, 50.0)]
-    script = Script((0.0, 2), (30.0, 0))
-    lived = live(tasks, script, slots=4)
+    script = Script((0.0, 2), (30.0, 1))
+    lived = live(tasks, script, slots=4, end_s=72.0)
     assert script.seen[1].busy == 1
-    assert lived.actions[1] == Action(30.0, 2, 1)
+    assert lived.replica_s == 72.0 + 30.0  # the other went at once
 
 
 def test_what_a_policy_sees_adds_up() -> None:
@@ -107,7 +128,7 @@ def test_a_policy_that_leaves_its_queue_alone_is_given_up_and_its_tasks_counted(
             return Answer(0, now + 30.0)
 
     lived = live([TraceTask(1.0, 1.0), TraceTask(2.0, 1.0)], Asleep(), end_s=100.0)
-    assert (lived.waits_s, lived.unserved, lived.replica_s) == ([], 2, 0.0)
+    assert ([*lived.waits_s], lived.unserved, lived.replica_s) == ([], 2, 0.0)
 
 
 def test_a_reversal_is_a_decrease_followed_by_an_increase_within_five_minutes() -> None:
