@@ -111,6 +111,7 @@ _OPERATE: Final = (
     _operate("hold", "h", "hold", "no growth; release"),
     _operate("budget", "b", "budget", "tokens until the reset"),
     UserAction("undo", ("u", "ctrl+u"), "undo", "undo your last change", "operate", hint=5),
+    UserAction("end_above", ("E,shift+e",), "end", "end what a banner names", "operate"),
 )
 
 

@@ -43,7 +43,7 @@ from agentdash.tui.table import Need
 from agentdash.tui.tables import views
 from agentdash.tui.terminal_diff import TerminalApp
 from agentdash.tui.theme import THEMES, stylesheet
-from agentdash.tui.view import OWN_FIRST_SNAPSHOT, Frame
+from agentdash.tui.view import OWN_FIRST_SNAPSHOT, Frame, standing_above
 from agentdash.tui.view_stack import ViewStack
 from agentdash.tui.view_state import Step, ViewState
 from agentdash.tui.widgets.live_table import LiveTable
@@ -110,6 +110,7 @@ class Dashboard(TerminalApp):
             ASCII if ascii_only else UNICODE,
             journal,
             resume_key=keys.key_of("still"),
+            end_key=keys.key_of("end_above"),
             top_key=keys.key_of("top"),
             waits_for=waits_for,
         )
@@ -348,6 +349,7 @@ class Dashboard(TerminalApp):
             "operate": operations.by_key,
             "undo": operations.undo,
             "end": self._end,
+            "end_above": self._end_above,
             "cancel_task": lambda: operations.act_on_task(CANCEL),
             "retry_task": lambda: operations.act_on_task(RETRY),
             "history": views.show_history,
@@ -412,6 +414,13 @@ class Dashboard(TerminalApp):
         row = self.view.row_under_cursor
         if isinstance(row, IntentChange):
             self.operations.end(row.key)
+
+    def _end_above(self) -> None:
+        """End the first thing that a banner names."""
+        if standing := standing_above(self.frame):
+            self.operations.end(standing[0].key)
+        else:
+            self.flash("no freeze, pause or hold of a tenant or the fleet stands")
 
     def _move_focus(self, move: Callable[[], object]) -> None:
         move()

@@ -15,7 +15,8 @@ from agentdash.tui import figures
 from agentdash.tui.actions import PAGE_TABS, UserAction, key_name
 from agentdash.tui.cells import last_sentence
 from agentdash.tui.lines import Line, Span, Tone, cut, cut_middle, left_and_right, line, line_width
-from agentdash.tui.view import ROLE_LABELS, Frame
+from agentdash.tui.view import ROLE_LABELS, Frame, standing_above
+from controller.model.intents import IntentKind, scope_name, until_words
 from controller.model.snapshot import Link, LinkState, Role, Severity
 
 TITLE: Final = "agentdash"
@@ -26,6 +27,11 @@ _NAMES_OF_ATTACHED: Final = ((100, 24, 24), (80, 12, 14), (0, 10, 12))
 _LONGEST_NAME: Final = 24
 _SHORT_LINK_NAMES: Final = {"kubernetes": "k8s"}
 _MOST_BANNERS: Final = 3
+_STANDING: Final = {
+    IntentKind.FREEZE: "FROZEN",
+    IntentKind.PAUSE: "PAUSED",
+    IntentKind.NO_GROWTH: "HELD",
+}
 _LAST_HINTS: Final = frozenset({"help", "back"})
 
 
@@ -171,6 +177,10 @@ def banner_lines(frame: Frame, width: int) -> list[Line]:
         found.append(f"ENGINE STOPPED  {frame.engine_error}")
     switches = () if frame.snapshot is None else frame.snapshot.frozen_by
     found += [f"WRITES FROZEN  {switch}" for switch in switches]
+    for number, each in enumerate(standing_above(frame)):
+        ends = "" if number else f"; {frame.end_key} ends it"
+        words = f"{_STANDING[each.kind]}  {scope_name(each.scope)}, by {each.who}"
+        found.append(f"{words}, {until_words(each.until, frame.now)}{ends}: {each.why}")
     for link in frame.lost_links:
         name = _SHORT_LINK_NAMES.get(link.name, link.name)
         detail = f": {link.detail}" if link.detail else ""

@@ -31,6 +31,7 @@ from agentdash.tui.actions import operating_action
 from agentdash.tui.lines import Line, Span, Tone, cut, left_and_right, line, wrap
 from agentdash.tui.tables.log import LogRow, is_mine
 from agentdash.tui.tables.tasks import can_be_retried, is_open, state_word, task_lines
+from agentdash.tui.view import standing_above
 from agentdash.tui.widgets.prompt import ASK, PromptUse
 from controller.model.intents import (
     IntentChange,
@@ -230,7 +231,8 @@ class Operations:
             if request.asking is not None:
                 # what stands there is looked for while the person answers
                 request = replace(request, standing=await operator.find(request.key))
-                request = request.toggled() if toggles else request
+                if toggles:
+                    request = await self._toggled(request, operator)
                 self._question(request)
             while request.asking is not None:
                 request = self._answered(request, await self._answers.get())
@@ -246,6 +248,20 @@ class Operations:
             undo = "" if change.undoes is not None else "undo: u; "
             self._end(f"done; {undo}{scope_name(change.key.scope)}: {what}", Tone.OK)
             self._on_done()
+
+    async def _toggled(self, request: Request, operator: Operating) -> Request:
+        """The same by a key, which takes back what stands: there, or else for the tenant or the
+        fleet.
+        """
+        tenant = (request.scope.pool or "").partition("/")[0]
+        if request.standing is None and reach_of(request.scope) is not Reach.FLEET:
+            for each in standing_above(self._app.frame):
+                covers = each.scope.tenant in {None, tenant or request.scope.tenant}
+                if each.kind is request.verb.kind and covers and each.scope != request.scope:
+                    standing = await operator.find(each.key)
+                    if standing is not None:
+                        return replace(request, scope=each.scope, standing=standing).toggled()
+        return request.toggled()
 
     def _answered(self, request: Request, text: str | None) -> Request:
         """The request with one more answer; None goes back to the question before."""

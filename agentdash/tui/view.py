@@ -14,7 +14,7 @@ from agentdash.foreseen import Ahead
 from agentdash.tui.figures import UNICODE, Glyphs, as_words
 from agentdash.tui.lines import Tone
 from controller.model.decision import Code
-from controller.model.intents import Audit, Scope
+from controller.model.intents import Audit, Intent, Scope
 from controller.model.observation import PodPhase, Pods, QueueDepth, Workload
 from controller.model.readings import Stale, last_known
 from controller.model.snapshot import (
@@ -327,7 +327,8 @@ class Frame:
     picture does not show; of another process, when it came here. `engine_error` says why the engine
     does not run; None while it runs. `feed_problem` says why nothing comes from a controller
     elsewhere. `moment` is set while the past is shown; `now` is then the time of the snapshot.
-    `resume_key` is the key that ends a still picture, `top_key` the one that goes to the first row.
+    `resume_key` is the key that ends a still picture, `end_key` the one that ends what stops a
+    tenant or the fleet, `top_key` the one that goes to the first row.
     `waits_for` says what brings the first snapshot. `scope`: what is shown belongs to this
     tenant or pool, where it names one.
     """
@@ -344,6 +345,7 @@ class Frame:
     glyphs: Glyphs = UNICODE
     moment: ShownMoment | None = None
     resume_key: str = "."
+    end_key: str = "E"
     top_key: str = "g"
     waits_for: str = OWN_FIRST_SNAPSHOT
     asked: Asked = NOTHING_ASKED
@@ -386,6 +388,22 @@ class Frame:
     def row(self, key: str) -> PoolRow | None:
         """The row of one pool; None if the snapshot does not have it."""
         return next((row for row in self.rows if row.key == key), None)
+
+
+def standing_above(frame: Frame) -> list[Intent]:
+    """The freezes, pauses and holds of the whole fleet or a tenant that concern what is shown,
+    those of the fleet first. Kill switches are not among them: no dashboard can end these.
+    """
+    snapshot = frame.snapshot
+    if snapshot is None:
+        return []
+    found = dict.fromkeys(
+        each
+        for tenant in snapshot.tenants
+        for each in (tenant.freeze, tenant.pause, tenant.no_growth)
+        if each is not None and f"{each.who}: {each.why}" not in snapshot.frozen_by
+    )
+    return sorted(found, key=lambda each: each.scope.tenant is not None)
 
 
 def is_newer(candidate: Snapshot, shown: Snapshot | None) -> bool:

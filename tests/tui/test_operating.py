@@ -7,10 +7,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from msgspec.structs import replace
 from textual.events import Key
 
 from agentdash.operate import VERBS, AnswerError, Request, parse_request
-from controller.model.intents import IntentKey, IntentKind, Scope
+from controller.model.intents import Intent, IntentKey, IntentKind, Scope
 from support.asked import a_freeze, a_pause, a_pin, no_growth_of
 from tui import fleet_scenarios, operators, scenarios
 from tui.plain import NAMES, screen_lines
@@ -62,6 +63,53 @@ async def test_a_pin_is_asked_for_with_its_number_reason_and_end_and_then_confir
         pin = a_pin(pool=CODER, replicas=3, until=NOW + HOUR, why="load test")
         assert operator.written == [(pin.key, pin)]
         assert "done; undo: u; acme/coder-large: 3 spares kept ready" in running.text("#crumbs")
+
+
+@pytest.mark.parametrize(
+    ("above", "word", "key", "named"),
+    [
+        (fleet_scenarios.PAUSE, "PAUSED  tenant initech", "s", "all pools of tenant initech"),
+        (
+            a_freeze(scope=Scope(), until=NOW + HOUR, who="eve", why="upgrade"),
+            "FROZEN  the fleet",
+            "z",
+            "the whole fleet: type",
+        ),
+    ],
+)
+async def test_what_stops_a_tenant_or_the_fleet_is_a_banner_and_ended_by_a_key(
+    above: Intent, word: str, key: str, named: str
+) -> None:
+    operator = operators.FakeOperator()
+    operator.stands(above)
+    frozen = {"freeze": above} if above.kind is IntentKind.FREEZE else {}
+    fleet = fleet_scenarios.over_budget()
+    fleet = replace(fleet, tenants=tuple(replace(each, **frozen) for each in fleet.tenants))
+    async with session(fleet, (100, 30), operator) as running:
+        banner = running.text("#banner")
+        assert f"{word}, by {above.who}, until 13:0" in banner
+        assert "; E ends it: " in banner
+        await running.type(":pools")
+        await running.keys("enter")
+        assert word in running.text("#banner")
+        running.app.view.table.select("initech/tools-shared")
+        await running.pilot.pause()
+        # on a pool that is stopped from above, the key of the pause or freeze ends that one
+        await running.keys(key)
+        await fill(running, "")
+        assert named in bar(running)
+        await running.keys("escape", "E")
+        assert named in bar(running)
+        fleet_name = running.app.frame.snapshot.fleet if running.app.frame.snapshot else ""
+        await fill(running, "y" if key == "s" else fleet_name)
+        assert operator.written == [(above.key, None)]
+
+
+async def test_where_nothing_stops_a_tenant_there_is_no_banner_to_end() -> None:
+    async with session(scenarios.mixed_fleet(), (100, 30), operators.FakeOperator()) as running:
+        assert not running.app.view.query_one("#banner").display
+        await running.keys("E")
+        assert "no freeze, pause or hold" in running.text("#crumbs")
 
 
 async def test_before_the_first_snapshot_nothing_can_be_asked_for() -> None:
