@@ -152,6 +152,15 @@ ACTIONS: Final = (
     UserAction("copy", ("c",), "copy", "copy the pool's key", "look"),
     UserAction("copy_row", ("C,shift+c",), "copy row", "copy the whole row", "look"),
     UserAction("save", ("ctrl+s",), "save", "save the view as a file", "screen"),
+    *(
+        UserAction("show", (key,), view, text, "look", argument=view)
+        for key, view, text in (
+            ("w", "tasks", "tasks and what waits"),
+            ("$", "tenants", "tenants and money"),
+            ("m", "models", "models and limits"),
+            ("i", "intents", "what people asked for"),
+        )
+    ),
     UserAction("scope", ("0",), "all tenants", "show all tenants", "look"),
     UserAction("zoom", ("f",), "zoom", "the panel in full", "look", _OVER, hint=8),
     *(

@@ -360,6 +360,7 @@ class Dashboard(TerminalApp):
             "save": self._exports.ask_name,
             "scope": lambda: self._look(state.show_only, Scope()),
             "zoom": views.zoom,
+            "show": views.show,
             "tab": lambda tab: views.show_page(self.view.pool, tab),
             "turn": lambda steps: views.turn(int(steps)),
             "next_panel": lambda: self._move_focus(self.screen.focus_next),

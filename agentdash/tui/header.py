@@ -143,6 +143,10 @@ def _totals_line(frame: Frame, width: int) -> Line:
         )
         if value
     ]
+    by_model = [each.by_model for each in snapshot.tenants if each.by_model is not None]
+    spent = [each.usd for each in by_model if each.usd is not None]
+    if spent:
+        parts.append(Span(f"today {figures.usd(sum(spent))} USD"))
     parts.append(Span(f"in flight {total(sums.in_flight, sums.queue_unknown, sums.queue_old)}"))
     if width >= WIDE:
         parts.append(Span(f"pools {sums.pools} ({sums.at_zero} at zero)"))

@@ -302,7 +302,8 @@ class TierUsage(Value):
 
 class ModelTokens(Value):
     """What a tenant's tasks used of one model since the tenant's day began, in tokens by kind,
-    unweighted, and in calls. `model` is empty for those that the fleet file does not name.
+    unweighted, in calls, and in USD (None: it has no price). `model` is empty for those that the
+    fleet file does not name.
     """
 
     model: str
@@ -310,6 +311,7 @@ class ModelTokens(Value):
     cached_input: int = 0
     output: int = 0
     calls: int = 0
+    usd: float | None = None
 
     @property
     def total(self) -> int:
@@ -318,11 +320,22 @@ class ModelTokens(Value):
 
 
 class TokensByModel(Value):
-    """A tenant's tokens by model, the most used one first, since the tenant's day began."""
+    """A tenant's tokens and USD by model, the most used one first, since the tenant's day began.
+    Tokens of models without a price are in no sum of USD.
+    """
 
     models: tuple[ModelTokens, ...]
     per_minute: int = 0  # of all of them and of all kinds, counted in the last minute
     is_old: bool = False  # some events may not be counted yet
+    usd_by_pool: dict[PoolKey, float] = msgspec.field(default_factory=dict)
+    # what the whole day will have cost at the pace of the last hour; None before half an hour
+    expected_usd: float | None = None
+
+    @property
+    def usd(self) -> float | None:
+        """What all models cost; None where none that was used has a price."""
+        priced = [each.usd for each in self.models if each.usd is not None]
+        return sum(priced) if priced else None
 
     @property
     def total(self) -> int:

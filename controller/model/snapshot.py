@@ -144,6 +144,9 @@ class ModelView(Value):
     draws: tuple[ModelDraw, ...] = ()  # one for each pool that uses it
     calls_per_minute: float | None = None  # as workers report; None while no worker does
     refused_calls_per_minute: float | None = None  # of those: refused for their rate (429)
+    # what workers report to use of each limit, by the limit's name
+    made: Mapping[str, float] = {}
+    usd_today: float | None = None  # what its calls cost, of all tenants; None without a price
 
 
 class ClusterNode(Value):

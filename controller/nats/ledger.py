@@ -5,7 +5,6 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
-from collections.abc import Set as AbstractSet
 from decimal import Decimal
 from math import ceil, exp, log
 from typing import Final, NamedTuple
@@ -17,7 +16,8 @@ from controller.model.fleet import Fleet, Tenant
 from controller.model.ids import PoolKey, pool_key
 from controller.model.observation import ModelTokens, TierUsage, TokensByModel, TokenUsage
 from controller.model.scarcity import ModelTier, TaskUsage, TokenCount
-from controller.model.worker_messages import UsageEvent, UsedTokens
+from controller.model.worker_messages import ModelTerms, UsageEvent, UsedTokens
+from controller.planning.provider_shares import model_terms
 from controller.planning.share.rows import Day, local_day
 
 BURN_HALF_LIFE_S: Final = 600.0
@@ -40,6 +40,11 @@ SHORTEST_S: Final = Decimal("0.001")
 """A task that took no time would have no rate."""
 _THOUSANDTH: Final = Decimal("0.001")
 MINUTE_S: Final = 60.0
+HOUR_S: Final = 3600.0
+EXPECTED_FROM_S: Final = 1800.0
+"""What a day will cost is not foreseen before the tasks of so many seconds are known."""
+_NANO: Final = 10**9
+"""USD are added up as whole billionths, so that what has gone leaves nothing behind."""
 _TIERS: Final = {tier.value: tier for tier in ModelTier}
 
 
@@ -52,13 +57,15 @@ def _counted(tokens: UsedTokens | ModelTokens, count: TokenCount) -> Decimal:
     )
 
 
-def _plus(known: ModelTokens, used: UsedTokens) -> ModelTokens:
+def _plus(known: ModelTokens, used: UsedTokens, usd: Decimal | None = None) -> ModelTokens:
+    spent = known.usd if usd is None else (known.usd or 0.0) + float(usd)
     return replace(
         known,
         input=known.input + used.input,
         cached_input=known.cached_input + used.cached_input,
         output=known.output + used.output,
         calls=known.calls + used.calls,
+        usd=spent,
     )
 
 
@@ -83,32 +90,34 @@ class BurnRate:
         return self._sum * exp(-log(2) * max(0.0, at - self._at) / BURN_HALF_LIFE_S)
 
 
-class LastMinute:
-    """What was counted in the last 60 seconds."""
+class Lately:
+    """What was counted in the last so many seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
         self._events: deque[tuple[float, int]] = deque()
         self._sum = 0
 
-    def add(self, tokens: int, at: float) -> None:
-        """Add tokens that were reported at `at` (Unix seconds)."""
-        self._events.append((at, tokens))
-        self._sum += tokens
+    def add(self, amount: int, at: float) -> None:
+        """Add what was reported at `at` (Unix seconds)."""
+        self._events.append((at, amount))
+        self._sum += amount
         self.at(at)
 
     def at(self, now: float) -> int:
-        """The tokens of the minute that ends now."""
-        while self._events and self._events[0][0] <= now - MINUTE_S:
+        """The amount of the seconds that end now."""
+        while self._events and self._events[0][0] <= now - self._seconds:
             self._sum -= self._events.popleft()[1]
         return self._sum
 
 
 class DaySums(NamedTuple):
-    """What was used in one day: in all, by model and by tier."""
+    """What was used in one day: in all, by model and by tier, and in USD by pool."""
 
     all: ModelTokens = ModelTokens(model="")
     models: Mapping[str, ModelTokens] = {}
     tiers: TierUsage = TierUsage(tokens={})
+    usd_by_pool: Mapping[PoolKey, float] = {}
 
 
 _NOTHING: Final = DaySums()
@@ -124,7 +133,7 @@ class TenantUsage:
     def __init__(
         self,
         tenant: Tenant,
-        known: AbstractSet[str],
+        known: Mapping[str, ModelTerms],
         tasks: Mapping[PoolKey, MeasuredTasks],
     ) -> None:
         """`tasks` are those of the tenant's pools."""
@@ -135,8 +144,10 @@ class TenantUsage:
         self._known = known
         self._days: dict[float, DaySums] = {}
         self._latest: Day | None = None
-        self._counted_burn, self._minute = BurnRate(), LastMinute()
-        self._told: tuple[Mapping[str, ModelTokens], TokensByModel] | None = None
+        self._counted_burn, self._minute = BurnRate(), Lately(MINUTE_S)
+        self._hour = Lately(HOUR_S)
+        self._first_at: float | None = None
+        self._told: tuple[object, TokensByModel] | None = None
 
     def day_start(self, at: float) -> float:
         """When the day of this moment began (both Unix seconds)."""
@@ -156,7 +167,9 @@ class TenantUsage:
         name = event.model if event.model in self._known else ""
         if name not in sums.models and len(sums.models) >= MOST_MODELS:
             name = ""
-        model = _plus(sums.models.get(name) or ModelTokens(model=name), used)
+        terms = self._known.get(name)
+        usd = None if terms is None else terms.usd(used)
+        model = _plus(sums.models.get(name) or ModelTokens(model=name), used, usd)
         tiers, tier = sums.tiers, _TIERS.get(event.tier)
         if tier is not None:
             tiers = TierUsage(
@@ -168,7 +181,14 @@ class TenantUsage:
             # the day before is kept: the engine's clock may be set back across midnight
             yesterday = local_day(start - 1, self._zone).start
             self._days = {day: each for day, each in self._days.items() if day >= yesterday}
-        self._days[start] = DaySums(_plus(sums.all, used), {**sums.models, name: model}, tiers)
+        by_pool = sums.usd_by_pool
+        if usd is not None:
+            key = pool_key(event.tenant, event.role)
+            by_pool = {**by_pool, key: by_pool.get(key, 0.0) + float(usd)}
+            self._hour.add(int(usd * _NANO), at)
+        models = {**sums.models, name: model}
+        self._days[start] = DaySums(_plus(sums.all, used), models, tiers, by_pool)
+        self._first_at = at if self._first_at is None else min(self._first_at, at)
         self._counted_burn.add(float(_counted(used, self._count)), at)
         self._minute.add(tokens, at)
 
@@ -191,16 +211,33 @@ class TenantUsage:
         """The sums of the day, the most used model first, and the tokens of the last minute; None
         while nothing was used in the day. It is the same object while it says the same.
         """
-        sums = self.sums(now).models
-        if not sums:
+        sums = self.sums(now)
+        if not sums.models:
             return None
-        pace = self._minute.at(now)
-        if self._told is not None and self._told[0] is sums and self._told[1].per_minute == pace:
+        pace, expected_usd = self._minute.at(now), self._expected_usd(sums, now)
+        says = (id(sums.models), pace, expected_usd)
+        if self._told is not None and self._told[0] == says:
             return self._told[1]
-        models = tuple(sorted(sums.values(), key=lambda each: (-each.total, each.model)))
-        found = TokensByModel(models=models, per_minute=pace)
-        self._told = sums, found
+        models = tuple(sorted(sums.models.values(), key=lambda each: (-each.total, each.model)))
+        found = TokensByModel(
+            models=models,
+            per_minute=pace,
+            usd_by_pool=dict(sums.usd_by_pool),
+            expected_usd=expected_usd,
+        )
+        self._told = says, found
         return found
+
+    def _expected_usd(self, sums: DaySums, now: float) -> float | None:
+        """What the whole day will have cost if the rest is as the last hour was, to two digits."""
+        known_s = 0.0 if self._first_at is None else min(now - self._first_at, HOUR_S)
+        if known_s < EXPECTED_FROM_S or not sums.usd_by_pool:
+            return None
+        spent = Decimal(sum(sums.usd_by_pool.values()))
+        left_s = local_day(now, self._zone).end - now
+        return float(
+            _two_digits(spent + Decimal(self._hour.at(now)) / _NANO * Decimal(left_s / known_s))
+        )
 
 
 class MeasuredTasks:
@@ -285,7 +322,7 @@ class UsageLedger:
             self._tasks[pool.key] = tasks_of[pool.tenant][pool.key] = tasks
         # with one tier only there is nothing to compare
         self._has_tiers = len({model.tier for model in fleet.models}) > 1
-        models = frozenset(model.name for model in fleet.models)
+        models = model_terms(fleet)
         self.of = {
             tenant.name: TenantUsage(tenant, models, tasks_of[tenant.name])
             for tenant in fleet.tenants

@@ -31,11 +31,9 @@ from controller.model.worker_messages import (
 from controller.planning.share.rows import rate_key
 
 
-def pool_terms(fleet: Fleet) -> dict[PoolKey, WorkerTerms]:
-    """The terms of every pool: the limits of a session, its models and their prices, and the most
-    that a workflow of its tenant may cost.
-    """
-    models = {
+def model_terms(fleet: Fleet) -> dict[str, ModelTerms]:
+    """The terms of every model: its tier, the size of its context, its prices."""
+    return {
         model.name: ModelTerms(
             name=model.name,
             tier=model.tier,
@@ -46,6 +44,13 @@ def pool_terms(fleet: Fleet) -> dict[PoolKey, WorkerTerms]:
         )
         for model in fleet.models
     }
+
+
+def pool_terms(fleet: Fleet) -> dict[PoolKey, WorkerTerms]:
+    """The terms of every pool: the limits of a session, its models and their prices, and the most
+    that a workflow of its tenant may cost.
+    """
+    models = model_terms(fleet)
     tenants = {tenant.name: tenant for tenant in fleet.tenants}
     return {
         pool.key: WorkerTerms(

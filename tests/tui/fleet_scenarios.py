@@ -90,12 +90,26 @@ def tokens(
 USED_BY_ACME = TokensByModel(
     models=(
         ModelTokens(
-            model="swift-1", input=604_200, cached_input=98_000, output=44_280, calls=1_904
+            model="swift-1",
+            input=604_200,
+            cached_input=98_000,
+            output=44_280,
+            calls=1_904,
+            usd=0.11,
         ),
-        ModelTokens(model="steady-2", input=301_000, cached_input=41_200, output=19_000, calls=402),
-        ModelTokens(model="deep-3", input=88_320, output=8_000, calls=21),
+        ModelTokens(
+            model="steady-2",
+            input=301_000,
+            cached_input=41_200,
+            output=19_000,
+            calls=402,
+            usd=1.1,
+        ),
+        ModelTokens(model="deep-3", input=88_320, output=8_000, calls=21, usd=0.64),
     ),
     per_minute=2_100,
+    usd_by_pool={PoolKey("acme/browser-gpu"): 0.31, PoolKey("acme/coder-large"): 1.54},
+    expected_usd=4.2,
 )
 
 
@@ -253,6 +267,8 @@ MODELS = (
             ModelLimit(name="parallel calls", limit=400, usable=400.0, drawn=140.0),
         ),
         calls_per_minute=350.0,
+        made={"requests": 350.0, "input tokens": 700_000.0, "parallel calls": 90.0},
+        usd_today=0.11,
         refused_calls_per_minute=0.0,
     ),
     ModelView(key="local", model="local"),
@@ -266,6 +282,8 @@ MODELS = (
             ModelLimit(name="output tokens", limit=800_000, usable=720_000.0, drawn=222_500.0),
         ),
         calls_per_minute=930.0,
+        made={"requests": 930.0, "input tokens": 1_860_000.0, "output tokens": 231_000.0},
+        usd_today=1.74,
         refused_calls_per_minute=45.0,
     ),
     ModelView(

@@ -25,12 +25,24 @@ def frame_of(snapshot: Snapshot) -> Frame:
 def test_the_tokens_of_each_model_are_told_by_kind_and_summed() -> None:
     found = details_of(ACME, 118)
     start = next(index for index, each in enumerate(found) if each.startswith(" used today"))
-    assert found[start : start + 4] == [
-        " used today  swift-1      in   604k   cached  98.0k   out  44.3k   calls  1,904",
-        "             steady-2     in   301k   cached  41.2k   out  19.0k   calls    402",
-        "             deep-3       in  88.3k   cached      0   out  8,000   calls     21",
-        "             all models   in   994k   cached   139k   out  71.3k   calls  2,327",
+    assert [each[13:] for each in found[start : start + 4]] == [
+        "swift-1      in   604k   cached  98.0k   out  44.3k   calls  1,904   0.11 USD",
+        "steady-2     in   301k   cached  41.2k   out  19.0k   calls    402   1.10 USD",
+        "deep-3       in  88.3k   cached      0   out  8,000   calls     21   0.64 USD",
+        "all models   in   994k   cached   139k   out  71.3k   calls  2,327   1.85 USD",
     ]
+    spent = next(each for each in found if each.startswith(" USD today"))
+    assert spent.split("   ")[1:] == [
+        "coder-large 1.54",
+        "browser-gpu 0.31",
+    ]
+
+
+def test_what_the_day_will_cost_stands_with_the_cost() -> None:
+    assert any(
+        each.endswith("USD an hour planned   about 4.20 by the day's end")
+        for each in details_of(ACME, 78)
+    )
 
 
 def test_a_tenant_without_a_budget_has_its_tokens_too() -> None:
@@ -38,7 +50,7 @@ def test_a_tenant_without_a_budget_has_its_tokens_too() -> None:
     found = details_of(INITECH, 78)
     assert found[0] == " tokens      93.1k   no daily budget   620/m"
     assert any(
-        "used today  other models   in  84.0k   cached      0   out  9,100" in each
+        "used today  other models   in  84.0k   cached      0   out  9,100   no price" in each
         for each in found
     )
     assert not any("all models" in each for each in found), "the sum of one is that one"

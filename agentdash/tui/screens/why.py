@@ -276,6 +276,11 @@ def now_lines(row: PoolRow, frame: Frame, width: int) -> list[Line]:
         *labelled("work", _work(row, frame), width),
         *labelled("limits", limits, width),
     ]
+    snapshot = frame.snapshot
+    tenants = () if snapshot is None else snapshot.tenants
+    used = next((each.by_model for each in tenants if each.name == view.tenant), None)
+    if used is not None and (spent := used.usd_by_pool.get(view.key)) is not None:
+        lines += labelled("spent", (f"{figures.usd(spent)} USD today",), width)
     for place, each in enumerate(view.queues):
         name = f"{each.stream} > {each.consumer}"
         lines += labelled_text("" if place else "queue", name, width)

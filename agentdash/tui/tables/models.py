@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 from agentdash.tui import figures
@@ -43,6 +42,11 @@ def _tightness(view: ModelView) -> SortValue:
     return (view.refused_calls_per_minute or 0.0, used, drawn)
 
 
+def _at_least(view: ModelView) -> str:
+    """`>` where targets could draw more, because what a pool's tasks take is not known."""
+    return ">" if any(not draw.is_known and draw.replicas for draw in view.draws) else ""
+
+
 def _share_tone(share: float | None) -> Tone:
     return Tone.WARN if share is not None and share >= _NEARLY_FULL else Tone.PLAIN
 
@@ -58,38 +62,33 @@ def _calls(view: ModelView, frame: Frame) -> Span:
     return value_span(text, frame, tone=_share_tone(calls_share(view)))
 
 
-def _draw_column(
-    title: str,
-    width: int,
-    name: str,
-    sums: Callable[[ModelDraw], float],
-    *,
-    key: str,
-    letter: str = "",
-    rank: int = 0,
+def _used_column(
+    title: str, width: int, name: str, key: str, *, letter: str = "", rank: int = 0
 ) -> Column[ModelView]:
-    """What could be drawn of the limit `name`, and that: `54/90`, or what could be drawn alone
-    where nothing limits it; `>` where it may be more.
+    """What workers use of the limit `name`, and that: `54/90`, or what is used alone where nothing
+    limits it; for scripts also what the targets could draw.
     """
 
-    def drawn(view: ModelView) -> float:
-        return sum(sums(draw) for draw in view.draws)
-
     def cell(view: ModelView, frame: Frame) -> Span:
-        unknown = any(not draw.is_known and draw.replicas for draw in view.draws)
-        text, limit = (">" if unknown else "") + figures.rate(drawn(view)), _limit(view, name)
+        made, limit = view.made.get(name), _limit(view, name)
+        if made is None:
+            return none_span(frame)
         if limit is None:
-            return value_span(text, frame, tone=Tone.DIM)
-        text += f"/{figures.rate(limit.usable)}"
-        return value_span(text, frame, tone=_share_tone(limit_share(limit)))
+            return value_span(figures.rate(made), frame, tone=Tone.DIM)
+        text = f"{figures.rate(made)}/{figures.rate(limit.usable)}"
+        return value_span(text, frame, tone=_share_tone(made / (limit.usable or 1)))
 
-    def usable(view: ModelView, _: Frame) -> float | None:
+    def of_limit(view: ModelView, field: str) -> float | None:
         limit = _limit(view, name)
-        return None if limit is None else limit.usable
+        return None if limit is None else getattr(limit, field)
 
     return Column[ModelView](
-        title, width, f"{name} that the targets could draw with all slots at work, of the limit",
-        key, drawn, cell, more={f"{key}_limit": usable},
+        title, width, f"{name} that workers use, of what the limit allows", key,
+        lambda view: view.made.get(name), cell,
+        more={
+            f"{key}_limit": lambda view, _: of_limit(view, "usable"),
+            f"{key}_could_draw": lambda view, _: of_limit(view, "drawn"),
+        },
         rank=rank, right=True, letter=letter, descending=True,
     )  # fmt: skip
 
@@ -118,34 +117,38 @@ _COLUMNS: Final = (
     ),
     _Column(
         "CALLS/m", 9, "calls that workers make a minute, of those that the limit allows",
-        "calls_per_minute", cell=_calls, right=True, letter="A", descending=True,
+        "calls_per_minute", cell=_calls,
+        more={
+            "calls_per_minute_limit": lambda view, _: (
+                None if (limit := _limit(view, "requests")) is None else limit.usable
+            ),
+            "calls_per_minute_could_draw": lambda view, _: sum(
+                draw.requests_per_minute for draw in view.draws
+            ),
+        },
+        right=True, letter="A", descending=True,
     ),
     _Column(
         "429/m", 6, "calls a minute that the provider refuses", "refused_calls_per_minute",
         text=figures.rate, tone=Tone.CRIT, old=never, right=True, letter="W", descending=True,
     ),
+    _used_column("IN TOK/m", 11, "input tokens", "input_tokens_per_minute", letter="Q"),
+    _used_column("OUT TOK/m", 11, "output tokens", "output_tokens_per_minute", letter="X", rank=2),
+    _used_column("PARALLEL", 9, "parallel calls", "parallel_calls", rank=3),
     _Column(
-        "COULD", 5, "how much of its tightest limit the targets could draw", "share", model_share,
+        "COULD", 5, "how much of its tightest limit the targets could draw; > or more", "share",
+        model_share,
         lambda view, frame: (
             none_span(frame) if (share := model_share(view)) is None
-            else value_span(figures.percent(share), frame, tone=_share_tone(share))
+            else value_span(
+                _at_least(view) + figures.percent(share), frame, tone=_share_tone(share)
+            )
         ),
         right=True, letter="P", descending=True,
     ),
-    _draw_column(
-        "REQ/m", 11, "requests", lambda draw: draw.requests_per_minute, key="requests_per_minute",
-        letter="R",
-    ),
-    _draw_column(
-        "IN TOK/m", 11, "input tokens", lambda draw: draw.input_tokens_per_minute,
-        key="input_tokens_per_minute", letter="Q",
-    ),
-    _draw_column(
-        "OUT TOK/m", 11, "output tokens", lambda draw: draw.output_tokens_per_minute,
-        key="output_tokens_per_minute", letter="X", rank=2,
-    ),
-    _draw_column(
-        "PARALLEL", 9, "parallel calls", lambda draw: draw.parallel, key="parallel_calls", rank=3,
+    _Column(
+        "USD TODAY", 9, "what its calls cost today, of all tenants", "usd_today",
+        text=figures.usd, old=never, right=True, letter="B", descending=True,
     ),
     _Column(
         "REFUSED", 7, "replicas that the limit refuses", "refused_replicas",
@@ -167,6 +170,24 @@ _COLUMNS: Final = (
 )  # fmt: skip
 
 
+def _limit_spans(view: ModelView, limit: ModelLimit, frame: Frame) -> list[Span]:
+    """What workers use of a limit, what the targets could draw, and what it refuses."""
+    made, drawn = view.made.get(limit.name), limit_share(limit)
+    used = "" if made is None else f"{figures.rate(made)} "
+    old = frame.glyphs.stale if frame.stale else ""
+    most = f"{_at_least(view)}{figures.rate(limit.drawn)}"
+    could = f"could draw {most}, {figures.percent(drawn)}"
+    parts = [
+        Span(f"{used}of {figures.rate(limit.usable)}{old}"),
+        Span(could, _share_tone(drawn)),
+    ]
+    if limit.usable < limit.limit:
+        parts.append(Span(f"{figures.count(limit.limit)} less the headroom", Tone.DIM))
+    if limit.refused:
+        parts.append(Span(f"refuses {figures.amount(limit.refused, 'replica')}", Tone.CRIT))
+    return parts
+
+
 def model_lines(view: ModelView, frame: Frame, width: int) -> list[Line]:
     """The calls, then each limit with what could be drawn, then the pools, the largest first."""
     made, refused, used = view.calls_per_minute, view.refused_calls_per_minute, calls_share(view)
@@ -179,14 +200,7 @@ def model_lines(view: ModelView, frame: Frame, width: int) -> list[Line]:
         calls += [Span(share, _share_tone(used)), Span(text, Tone.CRIT)]
     lines = labelled("calls", calls, width)
     for limit in view.limits:
-        drawn = limit_share(limit)
-        text = f"could draw {figures.rate(limit.drawn)} of {figures.rate(limit.usable)}{old}"
-        parts = [Span(text), Span(figures.percent(drawn), _share_tone(drawn))]
-        if limit.usable < limit.limit:
-            parts.append(Span(f"{figures.count(limit.limit)} less the headroom", Tone.DIM))
-        if limit.refused:
-            parts.append(Span(f"refuses {figures.amount(limit.refused, 'replica')}", Tone.CRIT))
-        lines += labelled(limit.name.partition(" ")[0], parts, width)
+        lines += labelled(limit.name.partition(" ")[0], _limit_spans(view, limit, frame), width)
     if not view.limits:
         lines += labelled("limits", (Span("the fleet file names none", Tone.DIM),), width)
     draws = [Span("no pool uses it", Tone.DIM)] if not view.draws else []

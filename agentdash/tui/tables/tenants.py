@@ -26,8 +26,9 @@ from agentdash.tui.charts import sparkline
 from agentdash.tui.lines import Line, Span, Tone, fit, labelled, labelled_text
 from agentdash.tui.table import Column, Opening, PlainValue, Sort, Table, View, never
 from agentdash.tui.view import NO_HISTORY, Frame, State
+from controller.model.ids import PoolKey
 from controller.model.intents import Intent, IntentKind, Scope, asked_words
-from controller.model.observation import ModelTokens
+from controller.model.observation import ModelTokens, TokensByModel
 from controller.model.scarcity import ModelTier
 from controller.model.snapshot import NOT_KNOWN, History, TenantView, TokenState
 
@@ -225,6 +226,17 @@ def _usd(view: TenantView, frame: Frame) -> Span:
     return span._replace(tone=Tone.WARN) if over else span
 
 
+def usd_today(view: TenantView) -> float | None:
+    """What was spent today; None where no model that was used has a price."""
+    return None if view.by_model is None else view.by_model.usd
+
+
+def _usd_today(view: TenantView, frame: Frame) -> Span:
+    spent = usd_today(view)
+    old = view.by_model is not None and view.by_model.is_old
+    return none_span(frame) if spent is None else value_span(figures.usd(spent), frame, old=old)
+
+
 def _tier_share(view: TenantView, frame: Frame, tier: ModelTier) -> float | None:
     """The tier's part of the tokens of today, 0 to 1; None before any are known."""
     del frame
@@ -323,6 +335,21 @@ _COLUMNS: Final = (
         "RUNS OUT", 14, "when nothing is left at this pace; else the day lasts",
         "tokens_run_out_at", "tokens.runs_out_at", _runs_out, right=True, letter="X",
     ),
+    _Column(
+        "USD TODAY", 9, "what the tokens of today cost, of models that have a price",
+        "usd_today", usd_today, _usd_today,
+        more={
+            "usd_expected_today": "by_model.expected_usd",
+            "usd_today_by_model": lambda view, _: None if view.by_model is None else [
+                f"{_model_name(each)} {each.usd:.6f}"
+                for each in view.by_model.models if each.usd is not None
+            ],
+            "usd_today_by_pool": lambda view, _: None if view.by_model is None else [
+                f"{key} {usd:.6f}" for key, usd in _dearest_first(view.by_model)
+            ],
+        },
+        right=True, letter="B", descending=True,
+    ),
     _Column("POOLS", 5, "how many pools", "pools", rank=1, right=True, descending=True),
     _Column(
         "USD/h", 11, "what the targets cost at work, of the limit", "usd_per_hour", cell=_usd,
@@ -367,7 +394,8 @@ _COLUMNS: Final = (
 
 def tenant_lines(view: TenantView, frame: Frame, width: int) -> Iterator[Line]:
     """What operators asked for, the day's tokens, money, tiers, quota and pools of one tenant."""
-    for part_of in (_asked_lines, _token_lines, _pace_lines, _model_lines, _money_lines):
+    parts = (_asked_lines, _token_lines, _pace_lines, _model_lines, _pool_lines, _money_lines)
+    for part_of in parts:
         yield from part_of(view, frame, width)
     requested = []
     for name, field, text in RESOURCES:
@@ -448,7 +476,7 @@ def _model_lines(view: TenantView, frame: Frame, width: int) -> Iterator[Line]:
         return
     old = frame.glyphs.stale if used.is_old or frame.stale else ""
     sums = {kind: sum(getattr(each, kind) for each in used.models) for kind in _KINDS}
-    total = ModelTokens(model="all models", **sums)
+    total = ModelTokens(model="all models", **sums, usd=used.usd)
     counted = [*used.models, total] if len(used.models) > 1 else list(used.models)
     cells = min(max(len(_model_name(each)) for each in counted), _LONGEST_NAME)
     for place, each in enumerate(counted):
@@ -457,8 +485,23 @@ def _model_lines(view: TenantView, frame: Frame, width: int) -> Iterator[Line]:
         kinds += [("calls", each.calls)] if width >= _ROOM_FOR_CALLS else []
         texts = [fit(_model_name(each), cells, name=True, ellipsis=frame.glyphs.ellipsis)]
         texts += [f"{name} {figures.count(number, 5) + old:>6}" for name, number in kinds]
+        texts.append("no price" if each.usd is None else f"{figures.usd(each.usd)}{old} USD")
         parts = [Span(text, tone) for text in texts]
         yield from labelled("" if place else "used today", parts, width)
+
+
+def _pool_lines(view: TenantView, frame: Frame, width: int) -> Iterator[Line]:
+    """What each pool spent today, the dearest first, where there is room; its page says it too."""
+    used = view.by_model
+    if used is None or not used.usd_by_pool or width < _ROOM_FOR_CALLS:
+        return
+    own, old = len(view.name) + 1, frame.glyphs.stale if used.is_old or frame.stale else ""
+    parts = [Span(f"{key[own:]} {figures.usd(usd)}{old}") for key, usd in _dearest_first(used)]
+    yield from labelled("USD today", parts, width)
+
+
+def _dearest_first(used: TokensByModel) -> list[tuple[PoolKey, float]]:
+    return sorted(used.usd_by_pool.items(), key=lambda each: (-each[1], each[0]))
 
 
 def _model_name(used: ModelTokens) -> str:
@@ -477,7 +520,9 @@ def _money_lines(view: TenantView, frame: Frame, width: int) -> Iterator[Line]:
         unpriced = f"without {figures.amount(view.unpriced, 'pool')} of unknown cost"
         planned = usd._replace(text=f"{usd.text} USD an hour planned")
         without = Span(unpriced if view.unpriced else "", Tone.DIM)
-        yield from labelled("cost", (planned, without), width)
+        expected = None if view.by_model is None else view.by_model.expected_usd
+        whole_day = "" if expected is None else f"about {figures.usd(expected)} by the day's end"
+        yield from labelled("cost", (planned, whole_day, without), width)
     used, shares = view.tiers, {tier: _tier_share(view, frame, tier) for tier in ModelTier}
     if used is None or None in shares.values():
         return

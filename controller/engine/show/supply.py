@@ -5,14 +5,20 @@ refused; what each class of nodes holds, and what our pods take of it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from typing import Final, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
 
 from controller.engine.show.tenants import lesser, requested, total_of
 from controller.model.decision import Bound, Code, Decision
 from controller.model.fleet import Fleet, Pool
 from controller.model.ids import PoolKey
-from controller.model.observation import ClusterRoom, NodeState, PodPhase, PoolObservation
+from controller.model.observation import (
+    ClusterRoom,
+    NodeState,
+    PodPhase,
+    PoolObservation,
+    TokensByModel,
+)
 from controller.model.readings import Absent, Fresh, Reading, last_known
 from controller.model.scarcity import LlmModel, Resources
 from controller.model.snapshot import (
@@ -24,7 +30,6 @@ from controller.model.snapshot import (
     PoolView,
     RoomView,
 )
-from controller.model.worker_messages import ModelDemand
 from controller.planning.share.claims import KnownDraws
 from controller.planning.share.reasons import planned_replicas
 from controller.planning.share.rows import rate_key, rate_rows
@@ -38,22 +43,8 @@ _ROWS: Final = {
     "otpm": ("output tokens", "output_tokens_per_minute"),
     "parallel": ("parallel calls", "parallel"),
 }
+_REFUSED: Final = "refused"
 _TOKENS: Final = ("input_tokens_per_minute", "output_tokens_per_minute")
-
-
-class _Calls(NamedTuple):
-    """Calls of one model a minute, and how many of them were refused."""
-
-    made: float = 0.0
-    refused: float = 0.0
-
-    def plus(self, demand: ModelDemand) -> _Calls:
-        return _Calls(
-            self.made + demand.requests_per_minute, self.refused + demand.refused_per_minute
-        )
-
-
-_NO_CALLS: Final = _Calls()
 
 
 class ModelViews:
@@ -76,7 +67,8 @@ class ModelViews:
         self._usable = {key: _usable(key, model) for key, (model, _) in self._models.items()}
         self._parts: dict[str, dict[PoolKey, ModelDraw]] = {key: {} for key in self._models}
         self._rows: dict[PoolKey, str] = {}
-        self._calls: dict[PoolKey, dict[str, _Calls]] = {}
+        self._made: dict[PoolKey, dict[str, Counter[str]]] = {}
+        self._usd: dict[str, float] = {}
         self._changed = set(self._models)
         self._views: dict[str, ModelView] = {}
         self._shown: tuple[ModelView, ...] = ()
@@ -107,7 +99,7 @@ class ModelViews:
 
     def _take_calls(self, view: PoolView) -> None:
         """What the pool's workers report of every model that they call."""
-        found: dict[str, _Calls] = {}
+        found: dict[str, Counter[str]] = {}
         reading = view.observation.workers
         workers = None if reading is None else last_known(reading)
         for demand in (
@@ -116,14 +108,30 @@ class ModelViews:
             model = self._by_name.get(demand.model)
             key = "" if model is None else rate_key(model, view.tenant)
             if key in self._models:
-                found[key] = found.get(key, _NO_CALLS).plus(demand)
-        before = self._calls.get(view.key, {})
+                made = {name: getattr(demand, field) for name, field in _ROWS.values()}
+                found.setdefault(key, Counter()).update(
+                    {**made, _REFUSED: demand.refused_per_minute}
+                )
+        before = self._made.get(view.key, {})
         if found != before:
-            self._calls[view.key] = found
+            self._made[view.key] = found
             self._changed |= before.keys() | found.keys()
 
-    def views(self) -> tuple[ModelView, ...]:
-        """Those of all models that pools use or may use, sorted by name."""
+    def views(self, used: Mapping[str, TokensByModel]) -> tuple[ModelView, ...]:
+        """Those of all models that pools use or may use, sorted by name; `used` is what each tenant
+        used today.
+        """
+        usd: dict[str, float] = {}
+        for tenant, by_model in used.items():
+            for each in by_model.models:
+                if each.usd is not None and (model := self._by_name.get(each.model)) is not None:
+                    key = rate_key(model, tenant)
+                    usd[key] = usd.get(key, 0.0) + each.usd
+        self._changed.update(
+            key for key in usd.keys() & self._models.keys() if usd[key] != self._usd.get(key)
+        )
+        self._changed.update(self._usd.keys() - usd.keys())
+        self._usd = {key: each for key, each in usd.items() if key in self._models}
         if self._changed:
             for key in self._changed:
                 self._views[key] = self._view(key)
@@ -134,15 +142,18 @@ class ModelViews:
     def _view(self, key: str) -> ModelView:
         model, tenant = self._models[key]
         draws = tuple(self._parts[key].values())
-        calls = [each[key] for each in self._calls.values() if key in each]
+        reported = [each[key] for each in self._made.values() if key in each]
+        made = sum(reported, Counter[str]())
         return ModelView(
             key=key,
             model=model.name,
             tenant=tenant,
             limits=tuple(self._limits(key, model, draws)),
             draws=draws,
-            calls_per_minute=sum(each.made for each in calls) if calls else None,
-            refused_calls_per_minute=sum(each.refused for each in calls) if calls else None,
+            calls_per_minute=made["requests"] if reported else None,
+            refused_calls_per_minute=made[_REFUSED] if reported else None,
+            made={name: made[name] for name, _ in _ROWS.values()} if reported else {},
+            usd_today=self._usd.get(key),
         )
 
     def _limits(

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from controller.model.fleet import Fleet
 from controller.model.ids import PoolKey, pool_key
 from controller.model.observation import ModelTokens, TierUsage, TokensByModel
-from controller.model.scarcity import LlmModel, ModelTier, TaskUsage, TokenCount
+from controller.model.scarcity import LlmModel, ModelTier, Price, TaskUsage, TokenCount
 from controller.model.worker_messages import UsageEvent, UsedTokens
 from controller.nats.ledger import (
     BURN_HALF_LIFE_S,
@@ -350,3 +350,34 @@ def test_the_sum_is_that_of_the_day_in_any_order_of_events(
             ledger.take(done(tokens), start + offset)
             oracle += tokens if start + offset >= begin else 0
     assert used(ledger, moment) == oracle
+
+
+PRICED = LlmModel(name="gpt", price=Price(input=Decimal(2), output=Decimal(10)))
+
+
+def test_money_is_counted_by_model_and_pool_for_those_that_have_a_price() -> None:
+    told = fleet(tenant(), pools=(pool("research"), pool("coder")))
+    ledger = UsageLedger(replace(told, models=(PRICED, LlmModel(name="own"))))
+    cost = done(1_000_000, output=100_000)
+    for role, model in (("research", "gpt"), ("coder", "gpt"), ("coder", "own"), ("coder", "")):
+        ledger.take(replace(cost, role=role, model=model), NOON)
+    found = ledger.by_model(NOON, 0.0)["acme"]
+    assert {each.model: each.usd for each in found.models} == {"gpt": 6.0, "own": None, "": None}
+    assert found.usd == 6.0
+    assert found.usd_by_pool == {RESEARCH: 3.0, pool_key("acme", "coder"): 3.0}
+
+
+def test_what_the_day_will_cost_goes_by_the_last_hour_and_is_not_said_too_early() -> None:
+    ledger = UsageLedger(replace(fleet(tenant(timezone="UTC")), models=(PRICED,)))
+
+    def expected(now: float) -> float | None:
+        return ledger.by_model(now, 0.0)["acme"].expected_usd
+
+    for minute in range(0, 181, 5):  # 3 USD in five minutes, for three hours
+        ledger.take(replace(done(1_000_000, output=100_000), model="gpt"), NOON + 60 * minute)
+        if minute < 30:
+            assert expected(NOON + 60 * minute) is None
+    # 111 USD so far, and 12 x 3 USD an hour for the nine hours to midnight
+    assert expected(NOON + 3 * HOUR) == pytest.approx(111 + 9 * 36, rel=0.05)
+    # nothing for two hours: what is spent is all
+    assert expected(NOON + 5 * HOUR) == pytest.approx(111, rel=0.05)
