@@ -11,6 +11,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -23,9 +24,10 @@ from agentdash.worker.attempts import (
     DeadLetters,
     PoolTasks,
     TaskMessage,
-    TryRecord,
+    Try,
     publish_again,
     read_letter,
+    tries_of,
 )
 from agentdash.worker.session import (
     RESULTS_BUCKET,
@@ -37,7 +39,6 @@ from agentdash.worker.session import (
     message_task,
     read_payload,
 )
-from agentdash.worker.settings import WorkerSettings
 from agentdash.worker.stores import (
     DEAD_PREFIX,
     DEAD_STREAM,
@@ -151,7 +152,7 @@ class TaskLists:
         with _in_words():
             stream = self._session.jetstream()
             tenant, _, name = row.pool.partition("/")
-            payload = terms = result = tried = ""
+            payload = terms = result = ""
             if row.state is TaskState.ENDED:
                 stored = await PoolTasks(stream, self._session.send, tenant, name, ()).results.get(
                     row.id
@@ -161,8 +162,7 @@ class TaskLists:
             message = await _message(stream, row.stream, row.number) if row.stream else None
             if message is not None:
                 terms, payload = (message.headers or {}).get(TERMS_HEADER, ""), _payload(message)
-            if message is not None and row.state in {TaskState.RUNNING, TaskState.WAITING}:
-                tried = await _tried(stream, (tenant, name), row, message)
+            tried = await _tried(stream, (tenant, name), row, message)
             checkpoint = await _checkpoint(stream, (tenant, name), row.id)
         return TaskInFull(
             row=row,
@@ -433,21 +433,28 @@ def _text(value: Any) -> str:
 
 
 async def _tried(
-    stream: JetStreamContext, place: tuple[str, str], row: TaskRow, message: RawStreamMsg
-) -> str:
-    """How its tries went, as far as they are counted. Raises nats.errors.Error."""
-    kept = TaskMessage(
-        message.subject or "", message.data or b"", message.headers, row.stream, row.number
-    )
-    _, earlier = kept.task()
-    tenant, name = place
-    settings = WorkerSettings(tenant=tenant, pool=name, queues=(), worker="")
-    is_first = row.state is TaskState.WAITING and not row.why and not earlier.begun
-    if is_first:
-        return "it was not tried yet"
-    before = await TryRecord(stream, settings, kept, 2).before()
-    done = max(before.begun - (row.state is TaskState.RUNNING), 0)
-    return f"{before.words()} before this one" if done and before.failed else ""
+    stream: JetStreamContext, place: tuple[str, str], row: TaskRow, message: RawStreamMsg | None
+) -> tuple[str, ...]:
+    """Its tries, the last of them a line each. Raises nats.errors.Error."""
+    number = row.number
+    if row.state is TaskState.DEAD:
+        number = 0 if message is None else read_letter(message).note.sequence
+    found = await tries_of(stream, *place, row.id, number)
+    first = found.begun - len(found.each) + 1
+    lines = [f"{first + at}. {_try_words(each)}" for at, each in enumerate(found.each)]
+    if found.begun > len(found.each):
+        lines.insert(0, f"{found.words()}; not each of them is noted")
+    if not lines and row.state is TaskState.WAITING and not row.why:
+        return ("it was not tried yet",)
+    return tuple(clean(line) for line in lines)
+
+
+def _try_words(one: Try) -> str:
+    """`12:04:31Z on worker-7, 12.5 s: TimeoutError`."""
+    began = datetime.fromtimestamp(one.at, UTC).strftime("%H:%M:%SZ")
+    if one.seconds is None:
+        return f"{began} on {one.worker}"
+    return f"{began} on {one.worker}, {one.seconds:.1f} s: {one.why}"
 
 
 async def _checkpoint(stream: JetStreamContext, place: tuple[str, str], task: str) -> str:

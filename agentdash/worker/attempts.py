@@ -64,25 +64,42 @@ from controller.model.value import UndecodableError, decoded
 log = logging.getLogger(__name__)
 
 
+TRIES_KEPT: Final = 8
+MOST_WHY: Final = 300
+
+
+class Try(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One try: its worker, when it began (Unix seconds), how long it took and why it failed; None
+    and empty for one that was begun and of whose end nothing is known.
+    """
+
+    worker: str
+    at: float
+    seconds: float | None = None
+    why: str = ""
+
+
 class Tried(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How often a task was begun and not handed back, and how many of these tries ended with an
     error. `again`: it was published once more, so that this message is no longer to be done.
+    `each` are the last tries of this message, those that are noted.
     """
 
     begun: Tries = 0
     failed: Tries = 0
     again: bool = False
+    each: tuple[Try, ...] = ()
 
     @property
     def lost(self) -> int:
         """The tries whose worker lived neither to end nor to hand back the task."""
         return self.begun - self.failed
 
-    def with_try(self, *, failed: bool = False) -> Tried:
+    def with_try(self, one: Try | None = None, *, failed: bool = False) -> Tried:
         """One try more."""
-        return msgspec.structs.replace(
-            self, begun=self.begun + 1, failed=self.failed + (1 if failed else 0)
-        )
+        each = self.each if one is None else (*self.each, one)[-TRIES_KEPT:]
+        failures = self.failed + (1 if failed else 0)
+        return msgspec.structs.replace(self, begun=self.begun + 1, failed=failures, each=each)
 
     def words(self) -> str:
         """Why there is no further try: `began 5 times and no worker lived to end it`."""
@@ -131,7 +148,7 @@ class TryRecord:
         task, self._earlier = message.task()
         self._bucket = bucket(stream, TRIES_BUCKET)
         self._key = f"{settings.tenant}.{settings.pool}.{task}.{message.sequence}"
-        self._delivered = delivered
+        self._delivered, self._worker = delivered, settings.worker
         self._before: Tried | None = None
         self._revision = 0
         self._is_counted = delivered == 1
@@ -163,12 +180,15 @@ class TryRecord:
     async def begin(self) -> None:
         """Count this delivery as a try, before its work begins. Raises UnreadableStoreError."""
         if not self._is_counted:
-            await self._write((await self.before()).with_try())
+            begun = Try(worker=self._worker, at=time.time())
+            await self._write((await self.before()).with_try(begun))
             self._is_counted = True
 
-    async def fail(self) -> None:
-        """This try has failed. Raises UnreadableStoreError."""
-        await self._write((await self.before()).with_try(failed=True))
+    async def fail(self, why: str, at: float) -> None:
+        """This try, which began at `at` (Unix seconds), has failed. Raises UnreadableStoreError."""
+        took_s = round(max(time.time() - at, 0.0), 3)
+        failed = Try(worker=self._worker, at=at, seconds=took_s, why=clean(why, MOST_WHY))
+        await self._write((await self.before()).with_try(failed, failed=True))
 
     async def take_back(self) -> None:
         """This delivery was no try: it is handed back. Raises UnreadableStoreError."""
@@ -186,6 +206,19 @@ class TryRecord:
             self._revision = await self._bucket.update(self._key, encoded, last=self._revision)
         except KeyWrongLastSequenceError as error:
             log.debug("another delivery counts the tries of %s: %s", self._key, clean(error))
+
+
+async def tries_of(
+    stream: JetStreamContext, tenant: str, pool: str, task: str, number: int
+) -> Tried:
+    """What is noted of the tries of a task's message with this number. Raises nats.errors.Error."""
+    key = f"{tenant}.{pool}.{task}.{number}"
+    value, _ = await newest(bucket(stream, TRIES_BUCKET), key)
+    try:
+        found = Tried() if value is None else decoded(_TRIED, value)
+    except UndecodableError:
+        return Tried()
+    return found if isinstance(found, Tried) else Tried()
 
 
 def _times(number: int) -> str:

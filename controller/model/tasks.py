@@ -91,11 +91,13 @@ class TaskPage(Value):
 
 
 class TaskInFull(Value):
-    """All that is kept of a task; a text is empty where nothing is. `tried`: how its tries went."""
+    """All that is kept of a task; a text is empty where nothing is. `tried`: a line for each of its
+    last tries.
+    """
 
     row: TaskRow
     payload: str = ""
     terms: str = ""
     result: str = ""
-    tried: str = ""
+    tried: tuple[str, ...] = ()
     checkpoint: str = ""

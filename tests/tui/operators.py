@@ -121,7 +121,12 @@ class FakeOperator:
         return self.found
 
     async def look(self, row: TaskRow) -> TaskInFull:
-        return TaskInFull(row=row, payload=f"payload of {row.id}", terms="{}", tried="2 failed")
+        return TaskInFull(
+            row=row,
+            payload=f"payload of {row.id}",
+            terms="{}",
+            tried=("1. 11:58:00Z on worker-3, 4.0 s: TimeoutError",),
+        )
 
     async def cancel(self, row: TaskRow, why: str) -> str:
         self.task_acts.append((f"cancelled {why}", row))

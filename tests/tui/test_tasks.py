@@ -134,7 +134,13 @@ async def test_enter_shows_payload_terms_and_tries() -> None:
         await running.keys(*TASKS, "enter")
         text = running.text("#detail")
         assert "task run-1" in text
-        for part in ("payload of run-1", "2 failed", "4,000 tokens", "checkpoint 3", "research-7"):
+        for part in (
+            "payload of run-1",
+            "4.0 s: TimeoutError",
+            "4,000 tokens",
+            "checkpoint 3",
+            "research-7",
+        ):
             assert part in text
 
 

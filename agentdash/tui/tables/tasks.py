@@ -159,8 +159,9 @@ def task_in_full(
         text = f"reading {frame.glyphs.ellipsis}" if found is None else found
         yield from labelled_text("more", text, width, Tone.DIM if reading else Tone.WARN)
         return
+    for place, each in enumerate(found.tried):
+        yield from labelled_text("" if place else "tries", each, width)
     for label, text in (
-        ("tries", found.tried),
         ("payload", found.payload or "no longer kept: its stream drops what is done"),
         ("terms", found.terms),
         ("result", "" if found.result == row.why else found.result),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from msgspec import to_builtins
 from nats.js import JetStreamContext
 
 from agentdash.task_lists import TaskLists
-from agentdash.worker import Fatal, Session, Task, UsedTokens
+from agentdash.worker import Fatal, Retryable, Session, Task, UsedTokens
 from agentdash.worker.session import RESULTS_BUCKET, TERMS_HEADER
 from controller.engine.supervise import SystemClock
 from controller.model.ids import PoolKey
@@ -91,6 +92,34 @@ async def test_each_task_is_in_one_place_with_what_is_known_of_it(
         assert (await desk.look(ended)).result == '{"answer":"count"}'
         assert await desk.cancel(running, "by ann\x07") == "stays is cancelled"
         assert "\x07" not in (await only(desk, "stays", TaskState.ENDED)).why
+
+
+async def test_each_try_of_a_task_is_told_by_itself(shop: Shop, desk: TaskLists) -> None:
+    async def third_time(task: Task, session: Session) -> str:
+        del session
+        if task.goal == "never" or task.attempt < 3:
+            raise Retryable(f"no luck\x1b[2J at try {task.attempt}", after_s=0.01)
+        return "done"
+
+    await shop.submit("third", "lucky")
+    await shop.submit("never", "luckless")
+    async with shop.worker(third_time, slots=2, attempts=3):
+        await shop.result("lucky")
+        await shop.result("luckless")
+    lucky = await desk.look(await only(desk, "lucky", TaskState.ENDED))
+    dead = await desk.look(await only(desk, "luckless", TaskState.DEAD))
+    took = r"\d\d:\d\d:\d\dZ on one, \d\.\d s: no luck\S* at try"
+    for tried, count in ((lucky.tried[:2], 2), (dead.tried, 3)):
+        assert len(tried) == count, tried
+        for number, words in enumerate(tried, 1):
+            assert re.fullmatch(rf"{number}\. {took} {number}", words), words
+            assert "\x1b" not in words
+    # the third of this one was begun, and its end is its result
+    assert re.fullmatch(r"3\. \d\d:\d\d:\d\dZ on one", lucky.tried[2])
+    await shop.submit("third", "waits")
+    assert (await desk.look(await only(desk, "waits", TaskState.WAITING))).tried == (
+        "it was not tried yet",
+    )
 
 
 async def test_a_cancelled_task_that_waits_is_said_to_have_ended(
