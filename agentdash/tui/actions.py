@@ -259,12 +259,16 @@ class Keymap:
     keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def applied(self, actions: Iterable[UserAction]) -> tuple[UserAction, ...]:
-        """The same actions with the chosen keys."""
+        """The same actions with the chosen keys. A key that opens a view yields to another action
+        for which a person has chosen it.
+        """
+        taken = {key for keys in self.keys.values() for each in keys for key in each.split(",")}
         return tuple(
             replace(action, keys=self.keys[action_name(action)])
             if action_name(action) in self.keys
             else action
             for action in actions
+            if action.id != "show" or action_name(action) in self.keys or not taken & {*action.keys}
         )
 
     def key_of(self, name: str) -> str:

@@ -122,6 +122,15 @@ async def test_bindings_footer_help_palette_and_banner_follow() -> None:
         assert app.screen.id == "--command-palette"
 
 
+async def test_a_key_that_opens_a_view_yields_to_what_a_person_has_chosen_it_for() -> None:
+    for keys, view in ((DEFAULT_KEYS, "tasks"), (read_keys('[keys]\nwhy = "w"\n'), "pool")):
+        app = dashboard(scenarios.FakeFeed(scenarios.mixed_fleet()), keys=keys)
+        async with app.run_test(size=(100, 30)) as pilot:
+            await pilot.press("w")
+            await pilot.pause()
+            assert view == app.view.VIEW
+
+
 async def test_swapped_keys_do_what_the_footer_says() -> None:
     app = dashboard(
         scenarios.FakeFeed(scenarios.mixed_fleet()),
