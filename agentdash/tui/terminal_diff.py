@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
-from typing import IO, Any, Final, NamedTuple
+from typing import IO, Any, Final, NamedTuple, TypeAlias
 
 import rich
 from rich.cells import cell_len, get_character_cell_size
@@ -59,6 +59,10 @@ class Cell(NamedTuple):
     width: int
 
 
+# a row, a column, and the cells from there on
+_Run: TypeAlias = tuple[int, int, Sequence[Cell]]
+
+
 class TerminalDiff:
     """Remembers what the terminal shows. Call `reset` when that is no longer known.
 
@@ -83,11 +87,17 @@ class TerminalDiff:
     def encode(self, update: LayoutUpdate | ChopsUpdate, colors: ColorSystem) -> str:
         """The text to write so that the terminal shows the update."""
         pen = _Pen(erases_in_color=self._erases_in_color)
-        for y, x, segments in _pieces(update):
-            self._put(y, x, _cells(segments, colors), pen)
+        changed = (
+            run
+            for y, x, segments in _pieces(update)
+            for run in self._changed(y, x, _cells(segments, colors))
+        )
+        for y, x, run in _by_style(changed):
+            pen.write(y, x, run, self._rows[y])
         return pen.written()
 
-    def _put(self, y: int, x: int, cells: Iterable[Cell], pen: _Pen) -> None:
+    def _changed(self, y: int, x: int, cells: Iterable[Cell]) -> Iterator[_Run]:
+        """Note what the row shows from now on, and give what differs."""
         row = self._rows.setdefault(y, {})
         run: list[Cell] = []
         same: list[Cell] = []
@@ -106,11 +116,32 @@ class TerminalDiff:
             elif run:
                 same.append(cell)
                 if len(same) > _SHORT_GAP:
-                    pen.write(y, start, run, row)
+                    yield y, start, run
                     run, same = [], []
             x += cell.width
         if run:
-            pen.write(y, start, run, row)
+            yield y, start, run
+
+
+def _by_style(runs: Iterable[_Run]) -> Iterator[_Run]:
+    """The same cells, those of one style after each other: in a table of coloured columns, to go to
+    a place takes 8 bytes and to change a colour 19.
+    """
+    styles: dict[str, list[_Run]] = {}
+    for y, start, run in runs:
+        x, piece, lead = start, list[Cell](), run[0]
+        for cell in run:
+            if piece and not _looks_alike(lead, cell):
+                if _looks_alike(cell, lead) and all(each.text == " " for each in piece):
+                    lead = cell
+                else:
+                    styles.setdefault(lead.codes, []).append((y, x, piece))
+                    x += sum(each.width for each in piece)
+                    piece, lead = [], cell
+            piece.append(cell)
+        styles.setdefault(lead.codes, []).append((y, x, piece))
+    for same in styles.values():
+        yield from same
 
 
 def _looks_alike(one: Cell, other: Cell) -> bool:
@@ -274,11 +305,11 @@ class _Pen:
         before, self._at = self._at, (y, x)
         if before is not None and before[0] == y:
             self._out.append(self._to_column(before[1], x))
-        elif before is not None and before[0] + 1 == y and self._is_sure and 0 <= before[1] - x < 4:
-            back = before[1] - x
-            self._out.append(f"\x1b[B\x1b[{back}D" if back else "\x1b[B")
         else:
-            self._out.append(f"\x1b[{y + 1};{x + 1}H")
+            ways = [f"\x1b[{y + 1};{x + 1}H"]
+            if before is not None and before[0] + 1 == y and self._is_sure:
+                ways.append(f"\x1b[B{_sideways(x - before[1])}")
+            self._out.append(min(ways, key=len))
         self._is_sure = True
 
     def written(self) -> str:
@@ -290,6 +321,13 @@ class _Pen:
         column = f"\x1b[{x + 1}G"
         onwards = f"\x1b[{x - start}C"
         return onwards if self._is_sure and start < x and len(onwards) < len(column) else column
+
+
+def _sideways(columns: int) -> str:
+    """The shortest sequence that goes so many columns to the right, or to the left."""
+    if columns > 0:
+        return f"\x1b[{columns}C"
+    return "\b" * -columns if columns > -4 else f"\x1b[{-columns}D"
 
 
 @lru_cache(maxsize=4096)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pyte
 import pytest
 from rich.color import ColorSystem
 from rich.segment import Segment
@@ -112,7 +113,22 @@ def test_blanks_of_which_more_than_the_colour_is_seen_are_written(style: str) ->
 def test_the_same_column_of_the_next_line_costs_a_step_down() -> None:
     diff = TerminalDiff()
     written(diff, "age 1s", "age 2s")
-    assert written(diff, "age 3s", "age 4s") == "\x1b[1;5H3\x1b[B\x1b[1D4\x1b[m"
+    assert written(diff, "age 3s", "age 4s") == "\x1b[1;5H3\x1b[B\b4\x1b[m"
+
+
+def test_a_table_of_coloured_columns_changes_its_colour_once_for_each() -> None:
+    rows = [
+        Strip([Segment(f"{n}ok", Style(color="red")), Segment(" up", Style(color="green"))])
+        for n in range(5)
+    ]
+    table = LayoutUpdate([[row] for row in rows], Region(0, 0, 6, 5))
+    shown = TerminalDiff().encode(table, ColorSystem.TRUECOLOR)
+    assert (shown.count("\x1b[31m"), shown.count("\x1b[32m")) == (1, 1)
+    screen = pyte.Screen(6, 5)
+    pyte.Stream(screen).feed(shown)
+    assert screen.display == [f"{n}ok up" for n in range(5)]
+    assert {screen.buffer[4][x].fg for x in (0, 2)} == {"red"}
+    assert {screen.buffer[4][x].fg for x in (4, 5)} == {"green"}
 
 
 def test_a_column_of_the_same_line_is_reached_by_the_shorter_way() -> None:
