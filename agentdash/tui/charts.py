@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final, NamedTuple, TypeAlias
 
 from agentdash.tui import figures
@@ -113,11 +114,17 @@ class _Series(NamedTuple):
 
 
 def history_lines(
-    history: History, frame: Frame, width: int, height: int, *, both: bool = False
+    history: History,
+    frame: Frame,
+    width: int,
+    height: int,
+    *,
+    both: bool = False,
+    pool: str = "",
 ) -> list[Line]:
     """Messages that waited and how long, replicas that were ready and the target; first of 15
     minutes, then, if there is room or `both` are asked for, of 24 hours. With more room the bars
-    are higher.
+    are higher and wider. Below those of a `pool`, arrows are where its size was changed.
     """
 
     def series(timeline: Timeline) -> list[_Series]:
@@ -131,7 +138,17 @@ def history_lines(
         ]
 
     recent, day = series(history.recent), series(history.day)
-    return _charts(recent, day, frame, width, height, both=both)
+    return _charts(recent, day, frame, width, height, both=both, scaled=_scaled(pool, frame))
+
+
+def _scaled(pool: str, frame: Frame) -> dict[float, str]:
+    """An arrow for each change of the pool's size in the last 15 minutes, by its place, 0 to 1."""
+    began, glyphs = frame.at - _RECENT_S, frame.glyphs
+    return {
+        (each.at - began) / _RECENT_S: glyphs.up if each.after > each.before else glyphs.down
+        for each in (() if frame.snapshot is None else reversed(frame.snapshot.events))
+        if each.pool == pool and began <= each.at < frame.at
+    }
 
 
 def token_history_lines(history: History, frame: Frame, width: int, height: int) -> list[Line]:
@@ -151,6 +168,7 @@ def _charts(
     height: int,
     *,
     both: bool,
+    scaled: Mapping[float, str] = MappingProxyType({}),
 ) -> list[Line]:
     def is_known(series: Sequence[_Series]) -> bool:
         return any(number != NOT_KNOWN for each in series for number in each.values)
@@ -159,28 +177,38 @@ def _charts(
         return [line(Span(_NOTHING, Tone.DIM))]
     began, count = figures.time_of_day(frame.at - _RECENT_S)[:5], len(recent)
     if height < 2 * (count + 1) + 1 and not both:
-        return _chart(recent, began, frame, width, 1)
+        return _chart(recent, began, frame, width, 1, scaled if height > count + 1 else {})
     # two charts, each with its axis, and a blank line between two series
-    rows = max(min((height - 2 * count - 1) // (2 * count), _MOST_ROWS), 1)
-    lines = [*_chart(recent, began, frame, width, rows), BLANK]
+    rows = max(min((height - 2 * count - 1 - bool(scaled)) // (2 * count), _MOST_ROWS), 1)
+    lines = _chart(recent, began, frame, width, rows, scaled)
+    if height > len(lines) + count + 1:
+        lines.append(BLANK)
     if not is_known(day):
         return [*lines, line(Span(_NO_DAY, Tone.DIM))]
     return lines + _chart(day, "24 h ago", frame, width, rows)
 
 
-def _chart(
-    series: Sequence[_Series], began: str, frame: Frame, width: int, rows: int
+def _chart(  # noqa: PLR0917 - what a chart is drawn of
+    series: Sequence[_Series],
+    began: str,
+    frame: Frame,
+    width: int,
+    rows: int,
+    scaled: Mapping[float, str] = MappingProxyType({}),
 ) -> list[Line]:
-    """Each series in bars of so many rows, the most and the latest beside them, and below them when
-    they begin and end.
+    """Each series in bars of so many rows, as wide as there is room, the most and the latest beside
+    them; below them where the pool was scaled, and when they begin and end.
     """
     room = max(width - _LABEL_CELLS - _FIGURES_CELLS - 3, 0)
-    cells = min(room, max(len(each.values) for each in series))
+    slots = max(len(each.values) for each in series)
+    wide = max(room // slots, 1)
+    cells = min(room, slots * wide)
     lines: list[Line] = []
     for each in series:
         if lines and rows > 1:
             lines.append(BLANK)
-        bars = plot(each.values, cells, rows, frame.glyphs, each.top)
+        values = [number for number in each.values for _ in range(wide)]
+        bars = plot(values, cells, rows, frame.glyphs, each.top)
         known = [number for number in each.values if number != NOT_KNOWN]
         beside = ["not known", ""]
         if known:
@@ -192,5 +220,10 @@ def _chart(
             label = Span(fit("" if number else each.name, _LABEL_CELLS), Tone.DIM)
             lines.append(line(" ", label, Span(drawn, each.tone), " ", Span(text, Tone.DIM)))
     now = figures.time_of_day(frame.at)[:5]
+    if scaled:
+        places = {int(at * cells): arrow for at, arrow in scaled.items()}
+        arrows = "".join(places.get(cell, " ") for cell in range(cells))
+        label = Span(fit("scaled", _LABEL_CELLS), Tone.DIM)
+        lines.append(line(" ", label, Span(arrows.rstrip(), Tone.BUSY)))
     between = " " * (len(bars[0]) - len(began) - len(now))
     return [*lines, line(" " * (_LABEL_CELLS + 1), Span(f"{began}{between}{now}", Tone.DIM))]

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from agentdash.tui.charts import FleetHistory, plot, sparkline
+from agentdash.tui.charts import FleetHistory, history_lines, plot, sparkline
 from agentdash.tui.figures import ASCII, UNICODE
+from agentdash.tui.view import Frame
 from controller.model.ids import PoolKey, pool_key
 from controller.model.snapshot import NOT_KNOWN, History, Snapshot, Timeline
 from tui import fleet_scenarios, scenarios
@@ -21,6 +22,7 @@ from tui.dashboards import dashboard
 from tui.plain import screen_lines, shown, typed
 from tui.sessions import session
 
+RESEARCH = pool_key("acme", "research")
 SMALL, MIDDLE, WIDE = (80, 24), (120, 36), (160, 45)
 Picture = Callable[..., bool]
 
@@ -96,6 +98,28 @@ def test_the_same_histories_are_not_summed_again() -> None:
     first = fleet.of(pools)
     assert fleet.of(pools) is first
     assert fleet.of(dict(pools)) is not first
+
+
+def test_charts_are_as_wide_as_there_is_room_and_say_where_the_pool_was_scaled() -> None:
+    snapshot = with_histories()
+    at, event = snapshot.at, snapshot.events[0]
+    events = (
+        replace(event, pool=RESEARCH, at=at - 450, before=3, after=1),
+        replace(event, pool=RESEARCH, at=at - 899, before=1, after=3),
+        replace(event, pool=RESEARCH, at=at - 1000, before=0, after=1),
+        replace(event, pool=pool_key("acme", "other"), at=at - 60, before=0, after=1),
+    )
+    frame = Frame(at, at, snapshot=replace(snapshot, events=events))
+    history = History(recent=Timeline(*(tuple(range(60)) for _ in range(4))))
+    for width, cells in ((100, 60), (155, 120)):
+        found = history_lines(history, frame, width, 6, pool=RESEARCH)
+        lines = ["".join(span.text for span in each.spans) for each in found]
+        bars = [each[10 : 10 + cells] for each in lines[:4]]
+        assert all(each[0] in UNICODE.bars and each[-1] in UNICODE.bars for each in bars)
+        assert lines[4][10:] == "↑" + " " * (cells // 2 - 1) + "↓"
+        assert lines[5].rstrip().endswith("12:04")
+    without = history_lines(history, frame, 100, 5, pool=RESEARCH)
+    assert len(without) == 5, "where there is no line for arrows, the charts are whole"
 
 
 # -- on the screen ----------------------------------------------------------------------------

@@ -392,4 +392,6 @@ def _history(scope: Scope, frame: Frame, fleet: FleetHistory) -> Content:
         gone = Span(" it is no pool of this fleet now", Tone.WARN)
         return Content(title, lambda *_: [line(gone)])
     history = fleet.of(frame.snapshot.histories) if row is None else row.history
-    return Content(title, lambda *size: history_lines(history, frame, *size, both=True))
+    return Content(
+        title, lambda *size: history_lines(history, frame, *size, both=True, pool=scope.pool or "")
+    )

@@ -84,7 +84,7 @@ class WhyScreen(ViewScreen):
                 lambda width, height: now_decided_lines(row, frame, width, height, ahead),
                 lambda width, _: now_lines(row, frame, width),
                 lambda width, _: reading_lines(row, frame, width),
-                lambda *size: history_lines(row.history, frame, *size),
+                lambda *size: history_lines(row.history, frame, *size, pool=key),
             )
             self._shown = row, frame
         titles: tuple[str | Sequence[Span], ...] = (left, "now", "readings", "history")
