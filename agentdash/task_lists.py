@@ -35,6 +35,7 @@ from agentdash.worker.session import (
     StoreUnavailableError,
     TaskResult,
     TaskStatus,
+    UnreadableStoreError,
     UnreadableTaskError,
     message_task,
     read_payload,
@@ -436,25 +437,35 @@ async def _tried(
     stream: JetStreamContext, place: tuple[str, str], row: TaskRow, message: RawStreamMsg | None
 ) -> tuple[str, ...]:
     """Its tries, the last of them a line each. Raises nats.errors.Error."""
-    number = row.number
-    if row.state is TaskState.DEAD:
-        number = 0 if message is None else read_letter(message).note.sequence
-    found = await tries_of(stream, *place, row.id, number)
+    letter = read_letter(message) if row.state is TaskState.DEAD and message else None
+    number = row.number if letter is None else letter.note.sequence
+    try:
+        found = await tries_of(stream, *place, row.id, number)
+    except UnreadableStoreError as error:
+        return (clean(error),)
     first = found.begun - len(found.each) + 1
     lines = [f"{first + at}. {_try_words(each)}" for at, each in enumerate(found.each)]
-    if found.begun > len(found.each):
-        lines.insert(0, f"{found.words()}; not each of them is noted")
-    if not lines and row.state is TaskState.WAITING and not row.why:
+    if found.each and first > 1:
+        lines.insert(0, f"{'try 1 is' if first == 2 else f'tries 1 to {first - 1} are'} not noted")
+    if letter is not None:
+        note = letter.note
+        if found.each and found.each[-1].seconds is None:
+            lines.pop()  # it began, and ended so
+        lines.append(f"{note.attempts}. ended {_clock(note.at)} on {note.worker}: {note.reason}")
+    if not lines and not found.begun and row.state is TaskState.WAITING and not row.why:
         return ("it was not tried yet",)
     return tuple(clean(line) for line in lines)
 
 
+def _clock(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%H:%M:%SZ")
+
+
 def _try_words(one: Try) -> str:
     """`12:04:31Z on worker-7, 12.5 s: TimeoutError`."""
-    began = datetime.fromtimestamp(one.at, UTC).strftime("%H:%M:%SZ")
     if one.seconds is None:
-        return f"{began} on {one.worker}"
-    return f"{began} on {one.worker}, {one.seconds:.1f} s: {one.why}"
+        return f"{_clock(one.at)} on {one.worker}"
+    return f"{_clock(one.at)} on {one.worker}, {one.seconds:.1f} s: {one.why}"
 
 
 async def _checkpoint(stream: JetStreamContext, place: tuple[str, str], task: str) -> str:

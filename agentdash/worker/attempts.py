@@ -211,14 +211,21 @@ class TryRecord:
 async def tries_of(
     stream: JetStreamContext, tenant: str, pool: str, task: str, number: int
 ) -> Tried:
-    """What is noted of the tries of a task's message with this number. Raises nats.errors.Error."""
+    """What is noted of the tries of a task's message with this number. Raises nats.errors.Error,
+    and UnreadableStoreError for a note that is none, or of an older worker.
+    """
     key = f"{tenant}.{pool}.{task}.{number}"
-    value, _ = await newest(bucket(stream, TRIES_BUCKET), key)
+    value, revision = await newest(bucket(stream, TRIES_BUCKET), key)
     try:
         found = Tried() if value is None else decoded(_TRIED, value)
-    except UndecodableError:
-        return Tried()
-    return found if isinstance(found, Tried) else Tried()
+    except UndecodableError as error:
+        words = f"how it was tried cannot be read: {error}"
+        raise UnreadableStoreError(words, revision=revision) from None
+    if isinstance(found, Tried):
+        return found
+    raise UnreadableStoreError(
+        "an older worker has only counted how it was tried", revision=revision
+    )
 
 
 def _times(number: int) -> str:

@@ -427,10 +427,6 @@ class Delivery:
     async def _try_again(self, failed: Exception, task: Task) -> None:
         """Have it delivered again after a while; once its tries are used up, a dead letter."""
         most = self._desk.settings.attempts
-        try:
-            await self._tries.fail(clean(failed), self.began_at or time.time())
-        except (UnreadableStoreError, errors.Error) as error:
-            log.debug("a failure is not counted: %s", clean(error), extra={"task": task.id})
         if task.attempt >= most or self._is_last:
             try:
                 tried = (await self._tries.before()).with_try(failed=True)
@@ -439,6 +435,10 @@ class Delivery:
             tries = tried.words() if tried.lost else f"{task.attempt} of {most} tries failed"
             await self._die(f"{tries}, the last one: {clean(failed)}", task, attempts=task.attempt)
             return
+        try:
+            await self._tries.fail(clean(failed), self.began_at or time.time())
+        except (UnreadableStoreError, errors.Error) as error:
+            log.debug("a failure is not counted: %s", clean(error), extra={"task": task.id})
         log.warning("a try failed: %s", clean(failed), extra={"task": task.id})
         after_s = failed.after_s if isinstance(failed, Retryable) else None
         if after_s is None:

@@ -17,6 +17,7 @@ from nats.js import JetStreamContext
 from agentdash.task_lists import TaskLists
 from agentdash.worker import Fatal, Retryable, Session, Task, UsedTokens
 from agentdash.worker.session import RESULTS_BUCKET, TERMS_HEADER
+from agentdash.worker.stores import TRIES_BUCKET
 from controller.engine.supervise import SystemClock
 from controller.model.ids import PoolKey
 from controller.model.settings import NatsSettings
@@ -109,13 +110,26 @@ async def test_each_try_of_a_task_is_told_by_itself(shop: Shop, desk: TaskLists)
     lucky = await desk.look(await only(desk, "lucky", TaskState.ENDED))
     dead = await desk.look(await only(desk, "luckless", TaskState.DEAD))
     took = r"\d\d:\d\d:\d\dZ on one, \d\.\d s: no luck\S* at try"
-    for tried, count in ((lucky.tried[:2], 2), (dead.tried, 3)):
-        assert len(tried) == count, tried
-        for number, words in enumerate(tried, 1):
+    for tried in (lucky.tried, dead.tried):
+        assert len(tried) == 3, tried
+        for number, words in enumerate(tried[:2], 1):
             assert re.fullmatch(rf"{number}\. {took} {number}", words), words
-            assert "\x1b" not in words
+    assert re.fullmatch(
+        r"3\. ended \d\d:\d\d:\d\dZ on one: 3 of 3 tries failed, .* at try 3", dead.tried[2]
+    )
+    assert "\x1b" not in "".join((*lucky.tried, *dead.tried))
     # the third of this one was begun, and its end is its result
     assert re.fullmatch(r"3\. \d\d:\d\d:\d\dZ on one", lucky.tried[2])
+    stream = shop.link.jetstream
+    place = f"acme.research.lucky.{(await only(desk, 'lucky', TaskState.ENDED)).number}"
+    for value, said in (
+        (b'{"begun": 3, "each": [{"worker": "two", "at": 0}]}', "tries 1 to 2 are not noted"),
+        (b"2", "an older worker has only counted how it was tried"),
+        (b"{", "how it was tried cannot be read: "),
+    ):
+        await stream.publish(f"$KV.{TRIES_BUCKET}.{place}", value)
+        found = await desk.look(await only(desk, "lucky", TaskState.ENDED))
+        assert found.tried[0].startswith(said), found.tried
     await shop.submit("third", "waits")
     assert (await desk.look(await only(desk, "waits", TaskState.WAITING))).tried == (
         "it was not tried yet",
