@@ -27,6 +27,7 @@ _AHEAD_MOST_S: Final = 30.0
 """After so long it is asked again: a limit that other pools share may have moved."""
 _TASKS_EVERY_S: Final = 2.0
 _MOST_TASKS: Final = 1_000
+_NO_PAST: Final = "the past has none: it is of what each tick saw and decided"
 _NOBODY: Final = "this dashboard cannot ask for it"
 
 
@@ -47,8 +48,11 @@ class Asking:
         """Ask again for what the view needs, where the last answer is old."""
         if self._needs(Need.AUDIT) and self._app.now - self._audit_at > _AUDIT_EVERY_S:
             self.ask_audit()
-        if self._needs(Need.TASKS) and self._app.frame.moment is None:
-            self._ask_tasks_if_old()
+        if self._needs(Need.TASKS):
+            if self._app.frame.moment is None:
+                self._ask_tasks_if_old()
+            elif self._app.frame.asked.tasks is None:
+                self._app.keep(tasks=_NO_PAST)
         view = self._app.view
         opened = view.opened if isinstance(view, PanelScreen) else None
         if isinstance(opened, TaskRow) and opened is not self._task:

@@ -84,6 +84,8 @@ async def test_every_view_shows_the_moment(journal: JournalPast) -> None:
             await running.keys(*typed(f":{view}"), "enter")
             assert "REPLAY 2026-03-02 12:02:49Z" in running.text("#banner")
         assert running.app.frame.at == shown(running).at
+        await running.keys("w")
+        assert "the tasks are not known: the past has none" in running.screen
 
 
 async def test_a_time_is_gone_to(journal: JournalPast) -> None:
