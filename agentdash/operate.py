@@ -10,7 +10,7 @@ import re
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeVar
 
@@ -408,12 +408,12 @@ def _number(text: str) -> int:
     return int(digits)
 
 
-_TIME_OF_DAY: Final = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])")
+_TIME_OF_DAY: Final = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])Z?")
 
 
 def read_until(text: str, now: float) -> float:
-    """The time in Unix seconds: `2h` from now; `14:00`, the next one on this machine's clock; or a
-    date and time, on this machine's clock unless it names its offset. Raises ValueError.
+    """The time in Unix seconds: `2h` from now; `14:00` (UTC), the next one; or a date and time, in
+    UTC unless it names its offset. Raises ValueError.
     """
     if found := _TIME_OF_DAY.fullmatch(text):
         return _next_time_of_day(int(found[1]), int(found[2]), now)
@@ -421,7 +421,8 @@ def read_until(text: str, now: float) -> float:
         until = now + read_duration(text)
     except ValueError:
         try:
-            until = datetime.fromisoformat(text).timestamp()
+            date = datetime.fromisoformat(text)
+            until = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
         except (ValueError, OverflowError):
             raise ValueError(
                 f"{quote(text)} must be a duration such as 2h, a time of day such as 14:00, "
@@ -435,12 +436,9 @@ def read_until(text: str, now: float) -> float:
 
 
 def _next_time_of_day(hour: int, minute: int, now: float) -> float:
-    day = datetime.fromtimestamp(now).astimezone()
-    local = datetime(day.year, day.month, day.day, hour, minute).astimezone()
-    if local.timestamp() <= now:
-        following = day.date() + timedelta(days=1)
-        local = datetime(following.year, following.month, following.day, hour, minute).astimezone()
-    return local.timestamp()
+    day = datetime.fromtimestamp(now, UTC)
+    moment = day.replace(hour=hour, minute=minute, second=0, microsecond=0)
+    return (moment if moment > day else moment + timedelta(days=1)).timestamp()
 
 
 def operator() -> Operator:
