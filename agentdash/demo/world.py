@@ -18,7 +18,6 @@ from typing import Any, Final, NamedTuple
 import nats.errors
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, RetentionPolicy, StreamConfig
-from nats.js.errors import NoKeysError
 from openai import AsyncOpenAI, OpenAIError
 
 from agentdash.demo.agents import (
@@ -303,12 +302,10 @@ async def count(
     """
     try:
         async with asyncio.timeout(COUNT_S):
-            bucket = await stream.key_value(RESULTS_BUCKET)
-            try:
-                ended = set(await bucket.keys())
-            except NoKeysError:
-                ended = set()
-            stored = (await bucket.status()).stream_info.state
+            # one answer has all keys; a bucket's own `keys` may end before its first one has come
+            results = await stream.stream_info(f"KV_{RESULTS_BUCKET}", subjects_filter=">")
+            stored, prefix = results.state, f"$KV.{RESULTS_BUCKET}."
+            ended = {each.removeprefix(prefix) for each in stored.subjects or ()}
             waiting = {
                 result_key(
                     *pools[each.subject or ""], message_task(each.headers, name, each.seq or 0)[0]

@@ -327,7 +327,7 @@ def _sideways(columns: int) -> str:
     """The shortest sequence that goes so many columns to the right, or to the left."""
     if columns > 0:
         return f"\x1b[{columns}C"
-    return "\b" * -columns if columns > -4 else f"\x1b[{-columns}D"
+    return "\x1b[D" if columns == -1 else f"\x1b[{-columns}D"
 
 
 @lru_cache(maxsize=4096)

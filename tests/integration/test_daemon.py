@@ -176,7 +176,8 @@ async def test_refused_credentials_are_said_by_readyz_and_hold_everything(live: 
             await asyncio.sleep(0.05)
         assert (await running.get("/readyz"))[0] == 503
         assert (await running.get("/healthz"))[0] == 200
-        assert failures((await running.get("/metrics"))[1], "kubernetes") > 0
+        while not failures((await running.get("/metrics"))[1], "kubernetes"):
+            await asyncio.sleep(0.05)
         live.sim.faults.remove(fault)
         await running.ready()
 

@@ -111,9 +111,9 @@ def test_blanks_of_which_more_than_the_colour_is_seen_are_written(style: str) ->
 
 
 def test_the_same_column_of_the_next_line_costs_a_step_down() -> None:
-    diff = TerminalDiff()
-    written(diff, "age 1s", "age 2s")
-    assert written(diff, "age 3s", "age 4s") == "\x1b[1;5H3\x1b[B\b4\x1b[m"
+    diff, above = TerminalDiff(), [""] * 9
+    written(diff, *above, "age 1s", "age 2s")
+    assert written(diff, *above, "age 3s", "age 4s") == "\x1b[10;5H3\x1b[B\x1b[D4\x1b[m"
 
 
 def test_a_table_of_coloured_columns_changes_its_colour_once_for_each() -> None:
