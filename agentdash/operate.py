@@ -39,8 +39,8 @@ from controller.ports import IntentConflictError, TaskDesk
 
 if TYPE_CHECKING:
     from agentdash.foreseen import Ahead
-    from controller.planning.whatif import Effect, Estimate
-    from controller.ports import Foreseen, IntentDesk
+    from controller.planning.whatif import Effect
+    from controller.ports import Estimate, Foreseen, IntentDesk
 
 T = TypeVar("T")
 

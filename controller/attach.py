@@ -12,17 +12,26 @@ from msgspec.structs import replace
 
 from controller.engine.supervise import FatalError, Hub, SystemClock, wait_for_event
 from controller.model.ids import PoolKey
-from controller.model.intents import Intent, IntentKey, Operator, time_words
+from controller.model.intents import Intent, IntentKey, Operator, Scope, time_words
+from controller.model.readings import last_known
 from controller.model.settings import NatsSettings, Settings
-from controller.model.snapshot import Snapshot
+from controller.model.snapshot import PoolView, Snapshot
 from controller.nats.bucket import Bucket, WriteRights
 from controller.nats.desk import BucketDesk, ask_effect, ask_outlook
 from controller.nats.feed import SnapshotReader, read_recent, recall_snapshot
 from controller.nats.jetstream import NatsError
 from controller.nats.journal_stream import read_journal
 from controller.nats.session import NatsSession
-from controller.planning.whatif import Outlook, estimate_of
-from controller.ports import Foreseen, IntentDesk, NoEffectError, OpenDesk, Person, StoreError
+from controller.planning.whatif import Outlook
+from controller.ports import (
+    Estimate,
+    Foreseen,
+    IntentDesk,
+    NoEffectError,
+    OpenDesk,
+    Person,
+    StoreError,
+)
 from controller.record.chain import snapshots_of
 from controller.record.frames import OtherVersionError
 
@@ -328,3 +337,25 @@ async def _first(
             return None
         finally:
             reading.cancel()
+
+
+def estimate_of(scope: Scope, snapshot: Snapshot) -> Estimate:
+    """What an intent for this scope is about."""
+    views = [view for view in snapshot.pools if scope.pool in {None, view.key}]
+    views = [view for view in views if scope.tenant in {None, view.tenant}]
+    known = [each for each in map(_at_work, views) if each is not None]
+    return Estimate(
+        pools=len(views),
+        ready=sum(ready for ready, _ in known),
+        busy=sum(busy for _, busy in known),
+        unknown=len(views) - len(known),
+    )
+
+
+def _at_work(view: PoolView) -> tuple[int, int] | None:
+    """Replicas that are ready, and the least that can hold what is in flight; None if unknown."""
+    workload = last_known(view.observation.workload)
+    queue = last_known(view.observation.queue)
+    if workload is None or queue is None:
+        return None
+    return workload.ready, min(workload.ready, -(-queue.in_flight // max(view.slots, 1)))

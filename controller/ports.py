@@ -43,7 +43,7 @@ from controller.model.tasks import TaskInFull, TaskPage, TaskQuestion, TaskRow
 from controller.model.worker_messages import PoolAllowance, PoolOrders
 
 if TYPE_CHECKING:
-    from controller.planning.whatif import Effect, Estimate, Outlook
+    from controller.planning.whatif import Effect, Outlook
 
 
 class Clock(Protocol):
@@ -484,6 +484,24 @@ class IntentDesk(Protocol):
 
 class NoEffectError(Exception):
     """What an intent would change, or what a pool would have, cannot be said; the text says why."""
+
+
+class Estimate(NamedTuple):
+    """The pools that an intent is about, their ready replicas, and how many of those work."""
+
+    pools: int
+    ready: int
+    busy: int
+    unknown: int = 0
+
+    def words(self) -> str:
+        """`3 pools, 11 replicas ready, 4 of them busy; an estimate: …`."""
+        pools = f"{self.pools:,} pool{'' if self.pools == 1 else 's'}"
+        ready = f"{self.ready:,} replica{'' if self.ready == 1 else 's'} ready"
+        parts = [pools, ready, f"{self.busy:,} of them busy"]
+        if self.unknown:
+            parts.append(f"{self.unknown:,} not known")
+        return f"{', '.join(parts)}; an estimate: the controller did not say what changes"
 
 
 class Foreseen(NamedTuple):

@@ -4,7 +4,7 @@ answer is the same plan, made again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from math import inf, nextafter
 from types import MappingProxyType
@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from controller.model.decision import Bound, Code, Decision, Gate
 from controller.model.fleet import Fleet, Pool
 from controller.model.ids import PoolKey
-from controller.model.intents import Intent, IntentKey, IntentKind, Intents, Scope
+from controller.model.intents import Intent, IntentKey, IntentKind, Intents
 from controller.model.memory import Memory, PoolMemory
 from controller.model.observation import (
     ClusterRoom,
@@ -26,7 +26,6 @@ from controller.model.observation import (
 )
 from controller.model.readings import Absent, Fresh, Reading, last_known
 from controller.model.scarcity import Resources
-from controller.model.snapshot import PoolView, Snapshot
 from controller.model.value import INT32_MAX, Value
 from controller.planning.compile import FleetTerms, compile_fleet, without_baseline
 from controller.planning.demand.learned import cold_start_s
@@ -468,17 +467,35 @@ def effect_of(key: IntentKey, intent: Intent | None, **made_of: Unpack[Inputs]) 
         _pool_effect(observation.pools.get(pool.key), without.get(pool.key), within.get(pool.key))
         for pool in fleet.pools
     )
+    changed = tuple(each for each in effects if each is not None)
     held = [
         _held(intent, each, without.get(each.key), within.get(each.key), now=now)
         for each in fleet.pools
         if intent is not None and each.key == key.scope.pool
     ]
+    if intent is not None and key.scope.pool is None:
+        known = [without[each] for each in concerned if each in without]
+        held = [_frozen(known, now) or ("" if changed else _NOTHING[intent.kind])]
     return Effect(
         concerned=concerned,
         unknown=tuple(key for key in concerned if key not in within or within[key].next is None),
-        changed=tuple(each for each in effects if each is not None),
+        changed=changed,
         held="".join(held),
     )
+
+
+_NOTHING: Final = {
+    IntentKind.FREEZE: "none of them changes its size now",
+    IntentKind.PAUSE: "they are at zero or stopped already",
+    IntentKind.NO_GROWTH: "none of them grows now",
+    IntentKind.BUDGET: "a day's tokens hold none of them now",
+}
+
+
+def _frozen(decisions: Sequence[Decision], now: float) -> str:
+    """The freeze that holds all of these pools already; empty where none does."""
+    last = [each.reasons[-1] for each in decisions if each.gate is Gate.FREEZE and each.reasons]
+    return reason_sentence(last[0], now) if last and len(last) == len(decisions) else ""
 
 
 def _held(
@@ -559,42 +576,3 @@ _BUSY: Final = frozenset(
 
 def _counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
-
-
-class Estimate(Value):
-    """The pools that an intent is about, their ready replicas, and how many of those work."""
-
-    pools: int
-    ready: int
-    busy: int
-    unknown: int = 0
-
-    def words(self) -> str:
-        """`3 pools, 11 replicas ready, 4 of them busy; an estimate: …`."""
-        ready = f"{_counted(self.ready, 'replica')} ready"
-        parts = [_counted(self.pools, "pool"), ready, f"{self.busy:,} of them busy"]
-        if self.unknown:
-            parts.append(f"{self.unknown:,} not known")
-        return f"{', '.join(parts)}; an estimate: the controller did not say what changes"
-
-
-def estimate_of(scope: Scope, snapshot: Snapshot) -> Estimate:
-    """What an intent for this scope is about."""
-    views = [view for view in snapshot.pools if scope.pool in {None, view.key}]
-    views = [view for view in views if scope.tenant in {None, view.tenant}]
-    known = [each for each in map(_at_work, views) if each is not None]
-    return Estimate(
-        pools=len(views),
-        ready=sum(ready for ready, _ in known),
-        busy=sum(busy for _, busy in known),
-        unknown=len(views) - len(known),
-    )
-
-
-def _at_work(view: PoolView) -> tuple[int, int] | None:
-    """Replicas that are ready, and the least that can hold what is in flight; None if unknown."""
-    workload = last_known(view.observation.workload)
-    queue = last_known(view.observation.queue)
-    if workload is None or queue is None:
-        return None
-    return workload.ready, min(workload.ready, -(-queue.in_flight // max(view.slots, 1)))

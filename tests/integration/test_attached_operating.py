@@ -27,8 +27,8 @@ from controller.nats.bucket import Bucket
 from controller.nats.desk import EffectAnswers
 from controller.nats.intents import read_intents
 from controller.nats.session import NatsSession
-from controller.planning.whatif import Effect, Estimate
-from controller.ports import Person
+from controller.planning.whatif import Effect
+from controller.ports import Estimate, Person
 from controller.wiring import embedded
 from fakes.cluster import SimCluster
 from support.live import PATIENCE_S, fleet_text, streams, until

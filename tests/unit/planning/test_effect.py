@@ -13,7 +13,7 @@ from controller.model.observation import Observation, Pods, PoolObservation, Que
 from controller.model.readings import Fresh
 from controller.model.scarcity import Capacity, Resources
 from controller.planning.whatif import Effect, changed_intents, effect_of
-from support.asked import a_cap, a_freeze, a_pause, a_pin, intents_of, no_growth_of
+from support.asked import a_budget, a_cap, a_freeze, a_pause, a_pin, intents_of, no_growth_of
 from support.crews import POOL as DRAINED
 from support.crews import crew, pod, state
 from support.world import make_fleet
@@ -86,6 +86,32 @@ def test_a_freeze_leaves_everything_as_it_is() -> None:
     )
 
 
+AT_REST = {pool.key: seen(0, pending=0, in_flight=0) for pool in POOLS}
+
+
+@pytest.mark.parametrize(
+    ("intent", "why"),
+    [
+        (a_freeze(scope=ALL), "none of them changes its size now"),
+        (a_pause(scope=ACME), "they are at zero or stopped already"),
+        (no_growth_of(scope=ACME), "none of them grows now"),
+        (a_budget(tenant="acme", tokens=10**9), "a day's tokens hold none of them now"),
+    ],
+)
+def test_an_effect_that_is_nothing_for_a_tenant_or_the_fleet_says_why(
+    intent: Intent, why: str
+) -> None:
+    assert effect(intent, pools=AT_REST).words() == f"3 pools, nothing changes now: {why}"
+
+
+def test_a_pause_below_a_freeze_names_the_freeze() -> None:
+    frozen = Intents(asked=(a_freeze(scope=ALL, who="eve", why="upgrade"),))
+    words = effect(a_pause(scope=ACME), standing=frozen).words()
+    assert words.startswith("3 pools, ")
+    assert "eve" in words
+    assert "upgrade" in words
+
+
 def test_no_growth_stops_only_growth() -> None:
     assert effect(no_growth_of(scope=ALL)).words() == "3 pools, 5 replicas that would start do not"
 
@@ -125,7 +151,8 @@ def test_taking_back_is_the_other_way_round() -> None:
     found = effect(None, withdrawn=pause, standing=intents_of(pauses=(pause,)))
     assert found.words() == ("3 pools, 5 replicas start now, 3 replicas that would go stay")
     nothing = effect(pause, standing=intents_of(pauses=(pause,)))
-    assert nothing.words() == "3 pools, nothing changes now"
+    why = "they are at zero or stopped already"
+    assert nothing.words() == f"3 pools, nothing changes now: {why}"
 
 
 def test_an_intent_takes_the_place_of_the_one_at_its_key_and_of_no_other() -> None:
