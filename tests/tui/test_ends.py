@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import re
+import select
 import signal
 import sys
 import termios
@@ -125,7 +126,15 @@ def repainted(seen: Terminal) -> list[str]:
         seen.read_until(lambda output, answer=answer: answer in output)
     seen.output = b""
     seen.type(b"\x0c")
-    return shown(seen.read_until(is_whole))
+    seen.read_until(is_whole)
+    return settled(seen)
+
+
+def settled(seen: Terminal) -> list[str]:
+    """What stands when nothing more comes: a frame's last cells may stand anywhere."""
+    while select.select([seen.master], [], [], 0.5)[0]:
+        seen.output += os.read(seen.master, 65536)
+    return shown(seen.output)
 
 
 def drawn_at(height: int) -> Callable[[bytes], bool]:
