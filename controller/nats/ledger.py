@@ -147,7 +147,7 @@ class TenantUsage:
         self._counted_burn, self._minute = BurnRate(), Lately(MINUTE_S)
         self._hour = Lately(HOUR_S)
         self._first_at: float | None = None
-        self._told: tuple[object, TokensByModel] | None = None
+        self._told: tuple[DaySums, TokensByModel] | None = None
 
     def day_start(self, at: float) -> float:
         """When the day of this moment began (both Unix seconds)."""
@@ -215,9 +215,10 @@ class TenantUsage:
         if not sums.models:
             return None
         pace, expected_usd = self._minute.at(now), self._expected_usd(sums, now)
-        says = (id(sums.models), pace, expected_usd)
-        if self._told is not None and self._told[0] == says:
-            return self._told[1]
+        if self._told is not None and self._told[0] is sums:
+            told = self._told[1]
+            if (told.per_minute, told.expected_usd) == (pace, expected_usd):
+                return told
         models = tuple(sorted(sums.models.values(), key=lambda each: (-each.total, each.model)))
         found = TokensByModel(
             models=models,
@@ -225,7 +226,7 @@ class TenantUsage:
             usd_by_pool=dict(sums.usd_by_pool),
             expected_usd=expected_usd,
         )
-        self._told = says, found
+        self._told = sums, found
         return found
 
     def _expected_usd(self, sums: DaySums, now: float) -> float | None:

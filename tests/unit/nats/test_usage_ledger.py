@@ -367,6 +367,16 @@ def test_money_is_counted_by_model_and_pool_for_those_that_have_a_price() -> Non
     assert found.usd_by_pool == {RESEARCH: 3.0, pool_key("acme", "coder"): 3.0}
 
 
+@pytest.mark.parametrize("events", range(1, 9))
+def test_what_was_used_is_told_anew_at_an_even_pace(events: int) -> None:
+    ledger = ledger_of()
+    for look in range(1, 31):
+        now = NOON + 61 * look
+        for _ in range(events):
+            ledger.take(done(1000), now - 61)
+        assert ledger.by_model(now, 0.0)["acme"].total == 1000 * events * look
+
+
 def test_what_the_day_will_cost_goes_by_the_last_hour_and_is_not_said_too_early() -> None:
     ledger = UsageLedger(replace(fleet(tenant(timezone="UTC")), models=(PRICED,)))
 
