@@ -59,9 +59,10 @@ examples:
 
 exit codes:
   0  it did what was asked, or was asked to stop
-  1  it failed because of a fault in agentdash; `doctor`: something does not work
-  2  the command line, the fleet file or the observations are wrong
-  3  something it needs is missing: a server, a kubeconfig, its input or its output
+  1  it failed because of a fault in agentdash; `doctor`: something does not work; `result`,
+     `cancel`, `submit --wait`: the task did not end as done, or there is none
+  2  the command line is wrong, or a file that it names: the fleet, observations, a trace
+  3  something it needs is missing: a server, a kubeconfig, standard input or output
   4  the NATS server is too old or has no JetStream
   5  refused, nothing was changed: another operator was first, no right to write, not confirmed
 A reader that closes the pipe early, such as `head`, ends it by SIGPIPE without a message.
@@ -78,7 +79,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser = parser_of_verbs()
         if "_ARGCOMPLETE" in os.environ:
             complete(parser, _fleet_names)
-        options = parser.parse_args(words)
+        words = [*words[1:], "--help"] if words[:1] == ["help"] else _with_scope(words)
+        options, unknown = parser.parse_known_args(words)
+        if unknown:  # parse_args would not name the verb that does not know them
+            getattr(options, "verb_parser", parser).error(f"unknown: {' '.join(unknown)}")
         _check_once(parser, options)
         return int(_run(options))
     except _ToldError as told:
@@ -86,6 +90,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OutputError as error:
         note(str(error))
         return int(ExitCode.UNREACHABLE)
+
+
+def _with_scope(words: list[str]) -> list[str]:
+    """`--once pods acme` as `--once "pods acme"`: the view's argument, and no verb."""
+    at = words.index("--once") + 1 if "--once" in words else len(words)
+    if at + 1 >= len(words) or words[at + 1].startswith("-") or words[at + 1] in _VERB_NAMES:
+        return words
+    return [*words[:at], " ".join(words[at : at + 2]), *words[at + 2 :]]
 
 
 class _ToldError(Exception):
@@ -119,21 +131,33 @@ class _ArgumentParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong with the arguments, and end with exit code 2."""
-        complain(f"{self.format_usage()}{self.prog}: error: {message}{_nearest(message)}")
+        complain(f"{self.prog}: {_in_words(message)}; see {self.prog} --help")
         raise SystemExit(int(ExitCode.USAGE))
 
 
-def _nearest(message: str) -> str:
-    """A word for somebody who mistyped a choice."""
-    import difflib
+def _in_words(message: str) -> str:
+    """What argparse says of a wrong choice, with the one that is meant instead of them all."""
     import re
 
-    wrong = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message)
+    wrong = re.fullmatch(r"argument (\S+): invalid choice: '(.*)' \(choose from (.*)\)", message)
     if wrong is None:
-        return ""
-    choices = re.findall(r"[\w-]+", wrong[2])
-    close = difflib.get_close_matches(wrong[1], choices, n=1)
-    return f"; did you mean {close[0]}?" if close else ""
+        return message
+    name, given, listed = wrong.groups()
+    choices = [each for each in re.findall(r"[\w-]+", listed) if each not in _UNLISTED]
+    meant = _meant(given, choices)
+    if name == "VERB":
+        if given in ONCE_VIEWS:
+            return f"there is no verb {given!r}; agentdash --once {given} prints that view"
+        return f"there is no verb {given!r}{meant}"
+    return f"{name} is one of {', '.join(choices)}, not {given!r}{meant}"
+
+
+def _meant(given: str, choices: Sequence[str]) -> str:
+    """A word for somebody who mistyped."""
+    import difflib
+
+    close = difflib.get_close_matches(given, choices, n=1)
+    return f", did you mean {close[0]}?" if close else ""
 
 
 class _VersionAction(argparse.Action):
@@ -161,6 +185,8 @@ def parser_of_verbs() -> argparse.ArgumentParser:
     return parser
 
 
+_VERB_NAMES: Final = {verb.name for verb in VERBS}
+_UNLISTED: Final = {verb.name for verb in VERBS if not verb.help}
 _GLOBAL: Final = (
     verb_table.FLEET,
     verb_table.KUBECONFIG,
@@ -222,7 +248,7 @@ def _add_verbs(parser: argparse.ArgumentParser, verbs: Sequence[VerbEntry]) -> N
             one.description, one.epilog = verb.description, verb.examples
             one.formatter_class = argparse.RawDescriptionHelpFormatter
         if not verb.verbs:
-            one.set_defaults(verb_entry=verb, **verb.constants)
+            one.set_defaults(verb_entry=verb, verb_parser=one, **verb.constants)
         _add(one, verb.arguments)
         if verb.verbs:
             _add_verbs(one, verb.verbs)
@@ -240,7 +266,7 @@ def run_attach(options: argparse.Namespace) -> ExitCode:
     """Run the dashboard of a controller elsewhere."""
     from controller.model.settings import NatsSettings
 
-    nats = NatsSettings(servers=(options.nats or "",), bucket=options.bucket)
+    nats, settings = NatsSettings(servers=(options.nats or "",), bucket=options.bucket), None
     read_only = options.read_only
     if options.nats is None:
         settings = load_settings(options)
@@ -254,9 +280,10 @@ def run_attach(options: argparse.Namespace) -> ExitCode:
             raise _ToldError(ExitCode.UNREACHABLE)
     _can_show("--once prints a view of a running controller as text")
     prefer = _preferences(options)
-    from agentdash.launch import show_attached
+    from agentdash.launch import places_of, show_attached
 
-    return show_attached(nats, read_only=read_only, prefer=prefer)
+    places = () if settings is None else places_of(options.fleet, settings)
+    return show_attached(nats, settings, places, read_only=read_only, prefer=prefer)
 
 
 def _fleet_names(path: Path) -> FleetNames:

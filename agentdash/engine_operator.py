@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from agentdash.foreseen import Ahead, ahead_of
-from agentdash.operate import NotDoneError, Preview, Request, TakenError, preview, write
+from agentdash.operate import NotDoneError, Places, Preview, Request, TakenError, preview, write
 from controller.engine.supervise import SystemClock
 from controller.model.ids import PoolKey
 from controller.model.intents import (
@@ -92,7 +92,8 @@ class _Place(NamedTuple):
 
 class EngineOperator:
     """The person at this process's terminal. `off` says why they can never ask for anything.
-    `settings` are those of the fleet file, None where this process has none.
+    `settings` are those of the fleet file, None where this process has none; `places` are the files
+    it goes by.
     """
 
     def __init__(
@@ -101,9 +102,11 @@ class EngineOperator:
         feed: Feed,
         off: str | None = None,
         settings: Settings | None = None,
+        places: Places = (),
     ) -> None:
         self.operator = operator
         self.settings = settings
+        self.places = places
         self._feed = feed
         self._off = off
         self._place: _Place | None = None

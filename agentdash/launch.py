@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from agentdash.engine_operator import READ_ONLY, REPLAYED, EngineOperator, task_desk
-from agentdash.operate import operator
+from agentdash.operate import Places, operator
 from agentdash.output import complain, draw_less_over_ssh, note, tell, waiting_for, waiting_for_nats
 from controller.engine.supervise import (
     EngineThread,
@@ -45,6 +45,10 @@ if TYPE_CHECKING:
 ENGINE_STOP_S: Final = 15.0
 HEADLESS_DEMO_S: Final = 60.0
 PROGRESS_S: Final = 10.0
+_AFTER_DEMO: Final = (
+    "The fleet and its servers are gone. `agentdash example > fleet.yaml` prints a fleet file to",
+    "begin with; `agentdash doctor -f fleet.yaml` says what it needs.",
+)
 ANSWERS_WITHIN_S: Final = 0.7
 """A controller that writes answers within a few ms of the connection to NATS."""
 
@@ -62,7 +66,8 @@ def show_fleet(
     beside each other.
     """
     clock, hub = SystemClock(), Hub()
-    seat = EngineOperator(operator(), hub, READ_ONLY if read_only else None, settings)
+    places = places_of(source.path, settings)
+    seat = EngineOperator(operator(), hub, READ_ONLY if read_only else None, settings, places)
     attach, problem = _attaching(settings.nats, hub, clock, seat)
     signals = SignalSwitch()
     freeze_by_signals(signals)
@@ -90,11 +95,27 @@ def show_fleet(
     return _run_with_dashboard(engine, hub, clock, seat, prefer=prefer, problem=problem)
 
 
-def show_attached(settings: NatsSettings, *, read_only: bool, prefer: Preferences) -> ExitCode:
-    """Run the dashboard on what a controller elsewhere publishes. It needs NATS alone."""
+def places_of(fleet: Path, settings: Settings) -> Places:
+    """The files that this process goes by."""
+    named = settings.kubernetes.kubeconfig or os.environ.get("KUBECONFIG")
+    kubeconfig = named or "~/.kube/config, or the cluster that this process runs in"
+    return (("fleet file", str(fleet.absolute())), ("kubeconfig", kubeconfig))
+
+
+def show_attached(
+    nats: NatsSettings,
+    settings: Settings | None,
+    places: Places,
+    *,
+    read_only: bool,
+    prefer: Preferences,
+) -> ExitCode:
+    """Run the dashboard on what a controller elsewhere publishes. It needs NATS alone; `settings`,
+    where there are any, are for the checks of the doctor.
+    """
     clock, hub = SystemClock(), Hub()
-    seat = EngineOperator(operator(), hub, READ_ONLY if read_only else None)
-    attach, problem = _attaching(settings, hub, clock, seat)
+    seat = EngineOperator(operator(), hub, READ_ONLY if read_only else None, settings, places)
+    attach, problem = _attaching(nats, hub, clock, seat)
     return _run_with_dashboard(
         attach, hub, clock, seat, prefer=prefer, problem=problem, attaches=True
     )
@@ -156,22 +177,29 @@ def show_journal(past: JournalPast, *, prefer: Preferences) -> ExitCode:
 
 
 def show_demo(options: Namespace, *, prefer: Preferences) -> ExitCode:
-    """Run the demo with the dashboard."""
+    """Run the demo with the dashboard, and print a summary when the person has left it."""
     clock, hub = SystemClock(), Hub()
     seat = EngineOperator(operator(), hub)
+    summary: list[str] = []
 
     async def engine(stopping: asyncio.Event) -> None:
         from agentdash.demo.process import DemoError
 
         try:
             async with _world(options) as world:
+                began = time.monotonic()
                 await _run_controller(
                     world, hub, clock, stopping, journal=options.journal, seat=seat
                 )
+                took = time.monotonic() - began
+            summary.extend(_summary(world.report, hub, took))
         except DemoError as error:
             raise FatalError(str(error)) from error
 
-    return _run_with_dashboard(engine, hub, clock, seat, prefer=prefer, for_s=options.for_s)
+    code = _run_with_dashboard(engine, hub, clock, seat, prefer=prefer, for_s=options.for_s)
+    for each in [*summary, *_AFTER_DEMO] if summary else ():
+        tell(each)
+    return code
 
 
 def _world(options: Namespace) -> AbstractAsyncContextManager[RunningWorld]:
@@ -226,6 +254,8 @@ async def _run_controller(
     settings = msgspec.structs.replace(settings, kubernetes=kubernetes)
     if seat is not None:
         seat.settings = settings
+        fleet = Path(world.ready.fleet)
+        seat.places = (*places_of(fleet, settings), *_to_try(fleet))
     await embedded(
         settings,
         hub,
@@ -235,6 +265,19 @@ async def _run_controller(
         stopping=stopping,
         person=None if seat is None else Person(seat.operator, seat.at_desk, task_desk),
     )
+
+
+def _to_try(fleet: Path) -> Places:
+    """What a person may do with a demo from another terminal."""
+    commands = (
+        f"cd {fleet.parent}; export KUBECONFIG=$PWD/kubeconfig",
+        "agentdash tasks",
+        "agentdash why acme/research",
+        'agentdash submit acme/research "sum up Q3" --wait',
+        'agentdash pause acme --until 10m --why "a try"; agentdash undo',
+        "agentdash attach",
+    )
+    return tuple(("try", each) for each in commands)
 
 
 def _summary(report: WorldReport, hub: Hub, seconds: float) -> list[str]:

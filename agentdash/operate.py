@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from agentdash.tui.names import DEFAULT_UNTIL, NO_END
 from controller.model.intents import (
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from controller.ports import Estimate, Foreseen, IntentDesk
 
 T = TypeVar("T")
+Places: TypeAlias = tuple[tuple[str, str], ...]
+"""Files and commands, each with the word that it stands under."""
 
 EVERYTHING: Final = "--all"
 TAKE_BACK: Final = "-"
@@ -468,6 +470,11 @@ class Operating(Protocol):
     @property
     def who(self) -> str:
         """The person as `user@host`."""
+        ...
+
+    @property
+    def places(self) -> Places:
+        """The files that this process goes by, and what may be tried with them."""
         ...
 
     def refusal(self) -> str | None:

@@ -186,7 +186,7 @@ examples:
         "the dashboard of a controller elsewhere",
         "agentdash.cli:run_attach",
         (
-            again(FLEET),
+            *PLACE,
             argument("--nats", metavar="URL", help="a NATS server, instead of a fleet file"),
             argument(
                 "--bucket",
@@ -593,14 +593,21 @@ examples:
         "schema",
         "print a JSON schema",
         "agentdash.cli:print_schema",
-        (argument("of", choices=["fleet", "observation", "plan"]),),
+        (
+            argument(
+                "of",
+                choices=["fleet", "observation", "plan"],
+                metavar="WHAT",
+                help="fleet, observation or plan",
+            ),
+        ),
         reads_fleet=False,
     ),
     VerbEntry(
         "completion",
         "print a script that completes the line",
         "agentdash.cli:print_completion",
-        (argument("shell", choices=SHELLS),),
+        (argument("shell", choices=SHELLS, metavar="SHELL", help=", ".join(SHELLS)),),
         """\
 Prints a script that completes verbs, options, and the pools and tenants of the fleet file:
 

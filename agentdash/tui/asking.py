@@ -46,6 +46,8 @@ class Asking:
 
     def if_old(self) -> None:
         """Ask again for what the view needs, where the last answer is old."""
+        if self._operator is not None and self._operator.places != self._app.frame.asked.places:
+            self._app.keep(places=self._operator.places)
         if self._needs(Need.AUDIT) and self._app.now - self._audit_at > _AUDIT_EVERY_S:
             self.ask_audit()
         if self._needs(Need.TASKS):

@@ -8,7 +8,7 @@ where the title changes and 52 ms where bindings do, against 1 ms here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from agentdash.tui import figures
@@ -17,7 +17,7 @@ from agentdash.tui.cells import last_sentence
 from agentdash.tui.lines import Line, Span, Tone, cut, cut_middle, left_and_right, line, line_width
 from agentdash.tui.view import ROLE_LABELS, Frame, standing_above
 from controller.model.intents import IntentKind, scope_name, until_words
-from controller.model.snapshot import Link, LinkState, Role, Severity
+from controller.model.snapshot import Link, LinkState, Role, Severity, Snapshot
 
 TITLE: Final = "agentdash"
 WIDE: Final = 140
@@ -63,15 +63,12 @@ def _fleet_line(frame: Frame, width: int) -> Line:
         access, word = "past", f"last of {cut(snapshot.process, 24, frame.glyphs.ellipsis)}"
     if frame.moment is not None:
         access, writes = "replay" if frame.moment.is_replay else "past", False
-    name = cut(snapshot.context or snapshot.fleet or TITLE, longest, frame.glyphs.ellipsis)
     tone = Tone.OK if writes else Tone.WARN
-    left: list[Span | str] = [" ", Span(name, Tone.TITLE)]
+    left: list[Span | str] = [" ", *_names(frame, snapshot, longest, width)]
     if frame.scope.tenant:
         tenant = cut(frame.scope.tenant, longest, frame.glyphs.ellipsis)
         left.append(Span(f" tenant {tenant}", Tone.BUSY))
     left += [" ", Span(f"[{access}]", tone), f" {word}"]
-    if width >= WIDE:
-        left += ["   fleet ", cut(snapshot.fleet, 24, frame.glyphs.ellipsis)]
     links = () if snapshot.recalled else snapshot.links
     age = figures.age(frame.age_s)
     fresh = Span(f"{age} STALE", Tone.ALERT) if frame.stale else Span(age)
@@ -81,6 +78,14 @@ def _fleet_line(frame: Frame, width: int) -> Line:
         parts.append((Span(f"interval {snapshot.interval_s:g}s"),))
         parts.append((Span(f"tick {snapshot.sequence} in {took}"),))
     return _line_of_parts(left, parts, right, width)
+
+
+def _names(frame: Frame, snapshot: Snapshot, longest: int, width: int) -> Iterator[Span]:
+    """The fleet, and the cluster's context where that has another name and there is room."""
+    fleet, context = snapshot.fleet or snapshot.context or TITLE, snapshot.context
+    yield Span(cut(fleet, longest, frame.glyphs.ellipsis), Tone.TITLE)
+    if context and context != fleet and (width >= WIDE or not snapshot.attached):
+        yield Span(f" on {cut(context, longest, frame.glyphs.ellipsis)}")
 
 
 def _link(link: Link, frame: Frame) -> tuple[Span, ...]:

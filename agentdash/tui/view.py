@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from msgspec import structs
 
 from agentdash.foreseen import Ahead
+from agentdash.operate import Places
 from agentdash.tui.figures import UNICODE, Glyphs, as_words
 from agentdash.tui.lines import Tone
 from controller.model.decision import Code
@@ -298,13 +299,14 @@ class ShownMoment(NamedTuple):
 
 class Asked(NamedTuple):
     """What a person has asked for and no snapshot brings: None while it is not known yet, a text
-    that says why it cannot be known. `who` is the person. `checked_at`: when all checks had ended
-    (Unix seconds). `ahead` is of `ahead_of`, the key of a pool; `task` of `task_of`, that of a
-    task.
+    that says why it cannot be known. `who` is the person, `places` the files of this process.
+    `checked_at`: when all checks had ended (Unix seconds). `ahead` is of `ahead_of`, the key of a
+    pool; `task` of `task_of`, that of a task.
     """
 
     audit: Audit | str | None = None
     who: str = ""
+    places: Places = ()
     checks: Progress | str | None = None
     checked_at: float | None = None
     log: PodLog | str | None = None

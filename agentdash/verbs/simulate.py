@@ -61,10 +61,13 @@ class UsageFaultError(Exception):
 
 def simulate(settings: Settings, options: Namespace) -> ExitCode:
     """Replay the traces, and print the comparison, or write it as a page."""
+    if options.html is not None and not options.html.parent.is_dir():
+        note(f"--html {options.html}: there is no folder {options.html.parent}")
+        return ExitCode.USAGE
     try:
         trace = joined([read_trace(each, options.by, seed=options.seed) for each in options.traces])
         pools = pools_of(trace, settings.fleet, options.like)
-    except (OSError, TraceError, UsageFaultError) as error:
+    except (TraceError, UsageFaultError) as error:
         note(str(error))
         return ExitCode.USAGE
     median_s, p90_s = options.ready

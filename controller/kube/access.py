@@ -174,7 +174,7 @@ def _login_for(settings: KubernetesSettings) -> Login:
         return in_cluster()
     raise ConfigError(
         f"no cluster was found: {paths} does not exist, and this process does not run in a pod; "
-        "name a kubeconfig in the fleet file (kubernetes.kubeconfig) or in KUBECONFIG"
+        "name a kubeconfig with --kubeconfig or in KUBECONFIG"
     )
 
 
@@ -188,8 +188,8 @@ def kubeconfig(paths: str, context: str | None) -> Login:
 
         if not _any_exists(paths):
             raise ConfigError(
-                f"{clean_name(paths)}: there is no such kubeconfig; name another in the fleet file "
-                "(kubernetes.kubeconfig) or in KUBECONFIG"
+                f"{clean_name(paths)}: there is no such kubeconfig; name another with "
+                "--kubeconfig or in KUBECONFIG"
             )
         try:
             if kept is not None and not reload:

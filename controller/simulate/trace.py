@@ -49,11 +49,13 @@ def read_trace(path: Path, pool_by: str = "", *, seed: int = 1) -> Trace:
     which names a task's pool; without it, with the first of `POOL_COLUMNS` that is there.
 
     An empty `service_s` is drawn from an exponential distribution with mean `WEB_SERVICE_S`, with
-    `seed`. Raises OSError for a file that cannot be read, and TraceError for one that is no such
-    table: a missing column, a field that is not a number, a negative duration, arrivals out of
-    order, or no task.
+    `seed`. Raises TraceError for a file that cannot be read, or is no such table: a missing column,
+    a field that is not a number, a negative duration, arrivals out of order, or no task.
     """
-    raw = path.read_bytes()
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise TraceError(f"{path}: cannot be read: {error.strerror}") from error
     try:
         text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8")
     except (EOFError, OSError, UnicodeDecodeError, zlib.error) as error:

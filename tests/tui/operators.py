@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from agentdash.foreseen import Ahead
-from agentdash.operate import NotDoneError, Preview, Request, TakenError
+from agentdash.operate import NotDoneError, Places, Preview, Request, TakenError
 from controller.model.intents import Audit, Intent, IntentChange, IntentKey, Scope, StandingIntent
 from controller.model.snapshot import Diagnosis, Level, PodLog, Progress, Report
 from controller.model.tasks import TaskInFull, TaskPage, TaskQuestion, TaskRow
@@ -45,6 +45,7 @@ class FakeOperator:
 
     def __init__(self) -> None:
         self.who = ME
+        self.places: Places = ()
         self.off: str | None = None
         self.effect: Effect = POOL
         self.standing: dict[IntentKey, StandingIntent] = {}

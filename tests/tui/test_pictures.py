@@ -78,6 +78,7 @@ def _command(text: str) -> Sequence[str]:
 
 def asked() -> operators.FakeOperator:
     operator = operators.FakeOperator()
+    operator.places = (("fleet file", "/etc/agentdash/fleet.yaml"), ("try", "agentdash tasks"))
     operator.changes = operators.some_changes()
     operator.progress = operators.some_checks()
     return operator

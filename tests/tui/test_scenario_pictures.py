@@ -39,7 +39,7 @@ async def test_5000_pods_are_shown_a_screen_at_a_time() -> None:
 async def test_a_replay_says_in_plain_lines_what_its_picture_shows(tmp_path: Path) -> None:
     app = dashboard(scenarios.FakeFeed(None), journal=replaying(tmp_path))
     lines = await shown(app, [*typed(":at -12m"), "enter"], (80, 24))
-    assert lines[0].startswith(" prod-eu1 [replay]")
+    assert lines[0].startswith(" agents on prod-eu1 [replay]")
     assert "REPLAY 2026-03-02 11:52:49Z, 12m00s before the end" in lines[2]
     assert "STALE" not in "\n".join(lines)
     assert lines[-1].startswith(" overview ")

@@ -255,7 +255,7 @@ def test_the_header_of_a_follower_names_the_process_that_leads() -> None:
     following = replace(scenarios.mixed_fleet(), role=Role.FOLLOWER, lease=lease)
     assert "[RO] FOLLOWER of pod-7/1_9f3a2b1c " in header_text(following)
     alone = replace(following, lease=replace(lease, holder=""))
-    assert "[RO] FOLLOWER   fleet" in header_text(alone)
+    assert "[RO] FOLLOWER   age" in header_text(alone)
 
 
 def test_a_process_that_cannot_keep_its_lease_does_not_follow_itself() -> None:

@@ -25,6 +25,7 @@ from controller.model.snapshot import (
     Severity,
     Snapshot,
 )
+from controller.model.text import clean
 
 _ROLES: Final = {
     Role.ACTIVE: "writes without a lease (store: none): run one controller at a time",
@@ -69,6 +70,7 @@ def facts(frame: Frame) -> Sequence[Fact]:
     return (
         _version(snapshot),
         Fact("fleet", f"{snapshot.fleet}{context}: {pools}, {tenants}"),
+        *(Fact(name, clean(text)) for name, text in frame.asked.places),
         Fact("controller", f"{snapshot.process or 'not known'}, {where}", snapshot.epoch),
         Fact("role", f"{ROLE_LABELS[snapshot.role].word}: {_ROLES[snapshot.role]}"),
         Fact("epoch", f"{snapshot.epoch:.3f}, sequence {snapshot.sequence}"),

@@ -106,11 +106,42 @@ def test_without_a_fleet_file_the_demo_and_the_example_are_named(
     assert "`agentdash example > fleet.yaml`" in said
 
 
-def test_a_mistyped_verb_names_the_nearest_one(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main(["dmeo"])
-    assert ended.value.code == ExitCode.USAGE
-    assert "did you mean demo?" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("dmeo", "agentdash: there is no verb 'dmeo', did you mean demo?; see agentdash --help"),
+        ("promise", "agentdash: there is no verb 'promise', did you mean profile?; see agentdash"),
+        ("dead lst", "agentdash dead: there is no verb 'lst', did you mean list?; see"),
+        ("demo --hedless now", "agentdash demo: unknown: --hedless now; see agentdash demo --help"),
+        ("schema flet", "WHAT is one of fleet, observation, plan, not 'flet', did you mean fleet"),
+        ("pods acme", "there is no verb 'pods'; agentdash --once pods prints that view; see"),
+        ("--once pots acme", "--once: no view 'pots"),
+        ("tasks --state gone", "--state is one of running, waiting, ended, dead, not 'gone'; see"),
+        ("simulate none.csv -f FLEET", "agentdash: none.csv: cannot be read: No such file"),
+        ("simulate a.csv --html no/a.html -f FLEET", "--html no/a.html: there is no folder no"),
+    ],
+)
+def test_a_mistyped_line_names_what_is_meant(
+    line: str, said: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    fleet = tmp_path / "fleet.yaml"
+    main(["example"])
+    fleet.write_text(capsys.readouterr().out)
+    try:
+        code = main(line.replace("FLEET", str(fleet)).split())
+    except SystemExit as ended:
+        code = int(ended.code or 0)
+    assert code == ExitCode.USAGE
+    assert said in capsys.readouterr().err
+
+
+def test_help_is_a_verb_too(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["help", "plan"], ["plan", "--help"]):
+        with pytest.raises(SystemExit) as ended:
+            main(words)
+        assert ended.value.code == ExitCode.OK
+    said = capsys.readouterr().out
+    assert said.count("usage: agentdash plan") == 2
 
 
 def test_a_pool_is_found_without_its_tenant_where_it_is_the_only_one() -> None:
