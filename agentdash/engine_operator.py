@@ -146,8 +146,10 @@ class EngineOperator:
 
     async def preview(self, request: Request) -> Preview:
         """What changes now, from what the engine knows: nothing is read for it."""
-        now = SystemClock().now()
-        return await self._there(lambda place: preview(request, place.desk, place.foresee, now=now))
+        who, now = self.who, SystemClock().now()
+        return await self._there(
+            lambda place: preview(request, place.desk, place.foresee, who=who, now=now)
+        )
 
     async def write(self, request: Request, seen: Preview) -> IntentChange:
         """Ask for it, take it back, or undo it."""

@@ -14,6 +14,8 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeAlias, TypeVar
 
+import msgspec
+
 from agentdash.tui.names import DEFAULT_UNTIL, NO_END
 from controller.model.intents import (
     Audit,
@@ -301,11 +303,12 @@ async def preview(
     desk: IntentDesk,
     foresee: Callable[[IntentKey, Intent | None], Awaitable[Foreseen]],
     *,
+    who: str,
     now: float,
     may_replace: bool = True,
 ) -> Preview:
-    """What it would change. Raises NotDoneError where nothing stands that it could take back, and
-    where something stands that it may not replace.
+    """What it would change if this person (`who`) asks for it. Raises NotDoneError where nothing
+    stands that it could take back, and where something stands that it may not replace.
     """
     key, standing, replaces, there = request.key, None, None, ""
     if request.undoes is None:
@@ -318,7 +321,8 @@ async def preview(
             raise NotDoneError(_nothing_there(key, await desk.standing(), now))
         if there and not request.takes_back and not may_replace:
             raise NotDoneError(f"{there}; --replace puts this one in its place")
-    foreseen = await foresee(key, request.intent())
+    intent = request.intent()
+    foreseen = await foresee(key, intent and msgspec.structs.replace(intent, who=intent.who or who))
     return Preview(foreseen.effect, foreseen.now, standing, replaces)
 
 

@@ -294,7 +294,8 @@ async def _seen(
             if change is None:
                 raise NotDoneError(f"{me.who} has changed nothing that could be taken back")
             request = Request(verb_of(change.key.kind), change.key.scope, undoes=change)
-        return request, await preview(request, desk, foresee, now=now, may_replace=may_replace)
+        seen = await preview(request, desk, foresee, who=me.who, now=now, may_replace=may_replace)
+        return request, seen
 
 
 async def _foreseen(

@@ -29,8 +29,8 @@ from controller.model.scarcity import Resources
 from controller.model.value import INT32_MAX, Value
 from controller.planning.compile import FleetTerms, compile_fleet, without_baseline
 from controller.planning.demand.learned import cold_start_s
-from controller.planning.explain import sentence as reason_sentence
-from controller.planning.inputs import PAUSES, concerns
+from controller.planning.explain import sentence
+from controller.planning.inputs import PAUSES, Moment, PoolTerms, bounds_now, concerns
 from controller.planning.memo import Planned
 from controller.planning.planner import plan
 from controller.planning.share.rows import local_day
@@ -149,38 +149,6 @@ def _without_limit(
     return seen, _changed_fleet(fleet, "tenants", lambda each: each.name == name, **fields)
 
 
-def sentence(without: Counterfactual) -> str:
-    """The counterfactual as text, for example `without the budget: 7 (bound by max)`."""
-    number = "?" if without.target is None else f"{without.target:,}"
-    text = f"without {_NAMES[without.lifted]}: {number}"
-    if without.next is not None and without.next != without.target:
-        text += f", next {without.next:,}"
-    if without.bound is not Bound.DEMAND:
-        text += f" (bound by {without.bound})"
-    return text
-
-
-_NAMES: Final[Mapping[Bound, str]] = MappingProxyType(
-    {
-        Bound.DEMAND: "the demand",
-        Bound.MIN: "min",
-        Bound.MAX: "max",
-        Bound.SCHEDULE: "the schedule",
-        Bound.PIN: "the pin",
-        Bound.BASELINE: "the baseline",
-        Bound.WARM: "warm spares",
-        Bound.PAUSE: "the pause",
-        Bound.CAP: "the cap",
-        Bound.NO_GROWTH: "the ban on growth",
-        Bound.QUOTA: "the quota",
-        Bound.BUDGET: "the budget",
-        Bound.COST: "the cost limit",
-        Bound.RATE: "the rate limit",
-        Bound.CAPACITY: "the capacity limit",
-    }
-)
-
-
 _OF_POOL: Final[Mapping[Bound, dict[str, object]]] = MappingProxyType(
     {
         Bound.MIN: {"min": 0},
@@ -238,17 +206,23 @@ def _replaced(value: V, **fields: object) -> V:
     return replace(value, **fields)
 
 
-MOST_STEPS: Final = 8
-"""So many times are tried: each costs a plan of the fleet."""
+MOST_STEPS: Final = 64
+"""So many times at which a rule gives another answer are tried, beside the ends that have a time: a
+quiet pool is looked at ever more seldom, so that these reach for days.
+"""
+_WAITS: Final = frozenset({Gate.BUSY, Gate.ROOM})
+"""On the way to the target, as far as tasks that end or replicas that leave let the pool."""
+_MINUTE_S: Final = 60
+_WEEK_MINUTES: Final = 7 * 24 * 60
 
 
 class NextChange(Value):
-    """The next size (replicas) of a pool, and when it comes (Unix seconds) if no reading and no
-    intent changes until then. `ends` is the rule that holds it until then, None where that is not
-    one rule with a time.
+    """The next size (replicas) of a pool, and when it begins to come (Unix seconds) if no reading
+    and no intent changes until then; `at` is None where only tasks that end or replicas that leave
+    let it come. `ends` is the rule that holds it until then, None where that is not one rule.
     """
 
-    at: float
+    at: float | None
     before: int
     after: int
     ends: Code | None = None
@@ -266,11 +240,15 @@ def next_change(pool: Pool, **made_of: Unpack[Inputs]) -> NextChange | None:
     held = planned.plan.decisions.get(pool.key)
     if held is None or held.next is None or held.next != held.current:
         return None
+    if held.gate in _WAITS and held.target is not None:
+        return NextChange(at=None, before=held.next, after=held.target, ends=held.reasons[-1].code)
     observation = replace(observation, clock_step_s=0.0)  # the clock has made its step by now
-    # an intent ends, or the tenant's day does, which may be hours away
-    day_ends = local_day(now, terms.pools[held.pool].zone).end
+    # an intent ends, or the tenant's day does, which may be hours away, or a schedule opens
+    of_pool = terms.pools[held.pool]
+    day_ends = local_day(now, of_pool.zone).end
     ends = {each.until for each in intents if each.until is not None}
-    times = sorted({day_ends, *ends, *_ends_of_reasons(planned, pool.key)})
+    scheduled = next(_scheduled(of_pool, now), inf)
+    times = sorted({day_ends, scheduled, *ends, *_ends_of_reasons(planned, pool.key)})
     steps, at = MOST_STEPS, now
     while True:
         end = next((each for each in times if each > at), inf)
@@ -279,22 +257,33 @@ def next_change(pool: Pool, **made_of: Unpack[Inputs]) -> NextChange | None:
         if at == inf:
             return None
         later = at if at == soon else nextafter(at, inf)
-        if at >= day_ends:
-            observation = _new_day(observation, pool.tenant, later)
+        observation = _read_at(later, observation, pool.tenant if at >= day_ends else None)
         before = planned.plan.decisions[held.pool]
-        planned = plan(observation, terms, intents, planned.memory, later)
+        planned = plan(observation, terms, intents, planned.memory, later, planned.kept)
         if (found := _changed(planned, held, before, at)) is not None:
             return found
 
 
 def _changes_at(planned: Planned, terms: FleetTerms, pool: Pool) -> float:
-    """When one of the pool's rules, or a limit of its tenant, gives another answer."""
+    """When one of the pool's rules gives another answer. The budget's pace does every minute, but
+    tokens are used meanwhile: it counts as what it is now.
+    """
     kept = planned.kept
     if kept is None:  # not all pools were observed: then only the reasons say when they end
         return min(_ends_of_reasons(planned, pool.key), default=inf)
-    limits = kept.scarcity.tenants.get(pool.tenant)
-    number = terms.sharing.number_of[pool.key]
-    return min(kept.times[number], inf if limits is None else limits.changes_at)
+    return kept.times[terms.sharing.number_of[pool.key]]
+
+
+def _scheduled(terms: PoolTerms, now: float) -> Iterator[float]:
+    """The minutes of the next week at which schedules give the pool other bounds."""
+    pool, first = terms.pool, int(now // _MINUTE_S)
+    before = None
+    for minute in range(first, first + _WEEK_MINUTES if pool.schedules else first):
+        at = Moment(float(minute * _MINUTE_S))
+        found = bounds_now(pool.min, pool.max, pool.schedules, terms.zone, at)
+        if before not in {None, found}:
+            yield at.now
+        before = found
 
 
 def _ends_of_reasons(planned: Planned, key: PoolKey) -> Iterator[float]:
@@ -308,21 +297,32 @@ def _ends_of_reasons(planned: Planned, key: PoolKey) -> Iterator[float]:
 def _changed(planned: Planned, held: Decision, before: Decision, at: float) -> NextChange | None:
     """The change, and the last rule with an end that no longer holds since the decision before."""
     other = planned.plan.decisions.get(held.pool)
-    if held.next is None or other is None or other.next is None or other.next == held.next:
+    if other is None or held.next is None:
+        return None
+    after = other.target if other.gate in _WAITS else other.next
+    if after is None or after == held.next:
         return None
     left = {reason.code for reason in other.reasons}
     gone = [reason for reason in before.reasons if reason.code not in left]
     timed = [reason for reason in gone if "until" in reason.numbers]
     last = next(reversed(timed or gone), None)
     ends = None if last is None else last.code
-    return NextChange(at=at, before=held.next, after=other.next, ends=ends)
+    return NextChange(at=at, before=held.next, after=after, ends=ends)
 
 
-def _new_day(observation: Observation, tenant: str, at: float) -> Observation:
-    """With a new day the tenant's tokens begin anew."""
-    seen = observation.tenants.get(tenant, TenantObservation())
-    usage = Fresh(value=TokenUsage(used=Decimal(0)), at=at)
-    return replace(observation, tenants={**observation.tenants, tenant: replace(seen, usage=usage)})
+def _read_at(at: float, observation: Observation, new_day: str | None) -> Observation:
+    """What is used, as if it was read at this time: what is known now stays known, and the tokens
+    of a tenant with a new day begin anew.
+    """
+
+    def read(name: str, seen: TenantObservation) -> TenantObservation:
+        if not isinstance(seen.usage, Fresh):
+            return seen
+        used = TokenUsage(used=Decimal(0)) if name == new_day else seen.usage.value
+        return replace(seen, usage=Fresh(value=used, at=at))
+
+    tenants = {name: read(name, each) for name, each in observation.tenants.items()}
+    return replace(observation, tenants=tenants)
 
 
 class Starting(Value):
@@ -495,7 +495,7 @@ _NOTHING: Final = {
 def _frozen(decisions: Sequence[Decision], now: float) -> str:
     """The freeze that holds all of these pools already; empty where none does."""
     last = [each.reasons[-1] for each in decisions if each.gate is Gate.FREEZE and each.reasons]
-    return reason_sentence(last[0], now) if last and len(last) == len(decisions) else ""
+    return sentence(last[0], now) if last and len(last) == len(decisions) else ""
 
 
 def _held(
@@ -510,7 +510,7 @@ def _held(
         return f"its max is {pool.max:,}"
     changes = (before.next, before.target) != (after.next, after.target)
     is_short = is_pin and after.bound is not Bound.PIN
-    return "" if changes and not is_short else reason_sentence(after.reasons[-1], now)
+    return "" if changes and not is_short else sentence(after.reasons[-1], now)
 
 
 def _pool_effect(

@@ -45,11 +45,11 @@ class WithoutReport(ReportValue):
 
 class NextReport(ReportValue):
     """The next change: at `at` (Unix seconds) from `before` to `after` replicas, if no reading and
-    no intent changes until then. `ends` is the rule that holds the number until then, null where
-    that is not one rule with a time.
+    no intent changes until then; `at` is null where it waits for tasks that end or for room. `ends`
+    is the rule that holds the number until then, null where that is not one rule.
     """
 
-    at: float
+    at: float | None
     before: int
     after: int
     ends: Code | None
@@ -165,7 +165,7 @@ def _without_report(without: Counterfactual) -> WithoutReport:
 
 
 def _next_report(change: NextChange | None) -> NextReport | None:
-    if change is None or not isfinite(change.at):
+    if change is None or not isfinite(change.at or 0.0):
         return None
     before, after = _count(change.before), _count(change.after)
     if before is None or after is None:

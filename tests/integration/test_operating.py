@@ -8,6 +8,7 @@ import asyncio
 import json
 import os
 import pty
+import re
 import sys
 import time
 import tty
@@ -197,6 +198,8 @@ async def test_a_dry_run_says_it_and_writes_nothing(live: Live) -> None:
     without_why = await live.run("cap", "acme/research", "20", "--dry-run")
     assert without_why.code == ExitCode.OK, without_why.err
     assert "nothing changes now: its max is 10; at most 20 replicas" in without_why.out
+    frozen = await live.run("freeze", "acme/research", "--why", "a move", "--dry-run")
+    assert re.search(r"frozen by \S+@\S+ \(a move\): it stays at", frozen.out), frozen.out
     names = [stream.config.name for stream in await live.client.jetstream().streams_info()]
     assert names == ["TASKS"]
 

@@ -38,6 +38,7 @@ TOLD = [
     (Ahead(WITHOUT, "3 → 1", NOW + 42, "stabilised downwards"), POOL,
      ("3→1 in 42s (stabilised downwards ends)", *WITHOUT)),
     (Ahead((), "0 → 4", NOW + 43_200, "budget spent"), POOL, ("at 00:04Z (budget spent ends)",)),
+    (Ahead((), "3 → 1", None, "draining"), POOL, ("3→1 waits (draining)",)),
     (Ahead(starting=SHIFTED), POOL, (SHIFTED,)),
     (Ahead(), POOL, ("no change foreseen while the work and the limits stay as they are",)),
     (Ahead(), GROWS, ("15→20 now",)),

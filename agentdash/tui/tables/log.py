@@ -31,12 +31,13 @@ from controller.planning import explain
 
 CONTROLLER: Final = "auto"
 NAMELESS: Final = "a writer without a name"
-_ASKED_FOR: Final = frozenset({Code.PAUSED, Code.KEPT_WHILE_PAUSED, Code.PINNED})
+_ASKED_FOR: Final = frozenset({Code.PAUSED, Code.KEPT_WHILE_PAUSED})
+"""These name the number; on top of a pin's spares the controller resizes by itself."""
 
 
 class LogRow(NamedTuple):
     """A scale event, or what a person changed, at this time (Unix seconds). `author` is the person
-    who asked for it or whose pin or pause decided the number; else `auto`, the controller by
+    who asked for it or whose pause decided the number; else `auto`, the controller by
     itself. `kind` is the rule that decided, or the kind of what was asked for; `outcome` what
     became of it, or until when it is.
     """

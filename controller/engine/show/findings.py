@@ -199,10 +199,10 @@ def findings(
     capacity: Reading[ClusterRoom],
     *,
     notices: Iterable[Found],
-    since: Callable[[str, str], float],
+    since: Callable[[str, str, Severity], float],
 ) -> tuple[Finding, ...]:
-    """All findings, `notices` included, worst first. `since` says when one of this subject and kind
-    began (Unix seconds).
+    """All findings, `notices` included, worst first. `since` says when one of this subject, kind
+    and severity began (Unix seconds).
     """
     lost = (each for each in links if each.state is LinkState.DISCONNECTED)
     together = [
@@ -216,7 +216,7 @@ def findings(
             subject=subject,
             kind=kind,
             text=text,
-            since=since(subject, kind),
+            since=since(subject, kind, severity),
         )
         for severity, subject, kind, text in together
     ]

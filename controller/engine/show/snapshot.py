@@ -41,6 +41,7 @@ from controller.model.observation import (
 )
 from controller.model.settings import LeaseView, Notice
 from controller.model.snapshot import (
+    Finding,
     Link,
     LoopStats,
     PoolView,
@@ -144,7 +145,7 @@ class SnapshotBuilder:
         self.recorder.begin_with(each for each in past.events if each.at <= now)
         if past.at > now:
             return
-        found = (((each.subject, each.kind), True, each.since) for each in past.findings)
+        found = ((_found(each), True, each.since) for each in past.findings)
         self._found_since.begin_with(found, now)
         self._since.begin_with((*_of_standings(past.pools), *times_of(past.tenants)), now)
         self._changed.update(self._pools)
@@ -238,7 +239,7 @@ class SnapshotBuilder:
             ),
             since=lambda *thing: self._found_since.of(thing, True, now),
         )
-        self._found_since.forget_all_but((each.subject, each.kind) for each in found)
+        self._found_since.forget_all_but(map(_found, found))
         tenants = self._of_tenants.views(latest, self._scarce, self._intents, now)
         self._history.saw_tenants(tenants)
         histories = self._history.pass_time(now)
@@ -341,6 +342,11 @@ class SnapshotBuilder:
             decision=self._decisions.get(pool.key),
             outcome=self._outcomes.get(pool.key),
         )
+
+
+def _found(finding: Finding) -> Hashable:
+    """What keeps its time: a warning that becomes critical is critical since then."""
+    return finding.subject, finding.kind, finding.severity
 
 
 def _of_standings(views: Iterable[PoolView]) -> Iterator[tuple[Hashable, object, float | None]]:

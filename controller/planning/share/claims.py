@@ -96,7 +96,8 @@ def entry_of(
             replicas, bound = ceiling.limit, ceiling.bound
             reasons = (*reasons, because(code, replicas, limit=ceiling.name))
     fixed, requests, usage = limits.held, requests_of(pool, seen), task_usage_of(pool, seen)
-    subject = ""
+    subject, spent = "", _under_ceilings(replicas, limits, bound, ceilings)[2]
+    spent = spent if limits.held else ()  # of one that is not held, the division says it
     if usage is not None and not _is_possible(usage):
         subject = "its tasks' usage"
     elif requests is not None and not _are_possible(requests):
@@ -109,10 +110,9 @@ def entry_of(
             if replicas != current:
                 reasons = (*reasons, because(Code.UNSHAREABLE, current, subject=subject))
             replicas, bound, spent = _under_ceilings(current, limits, bound, ceilings)
-            if spent:
-                reasons += budget_setting(pool.tenant, scarcity)
-            reasons += spent
             current = replicas
+    if spent:
+        reasons += (*budget_setting(pool.tenant, scarcity), *spent)
     claim = _claim(limits, ceilings, current=current, works=works, fixed=fixed)
     return Entry(Sharer(claim, requests, usage), Target(replicas, bound, reasons))
 

@@ -154,6 +154,19 @@ def test_each_queue_of_a_pool_has_its_own_finding_and_usual_reasons_have_none() 
     assert "4 messages in flight of TASKS/low come back" in found[1].text
 
 
+def test_a_warning_that_becomes_critical_is_critical_since_then_also_in_the_next_process() -> None:
+    warned = Found(WARNING, "gpt", "refuses", "it refuses 3 %")
+    worse = Found(CRITICAL, "gpt", "refuses", "it refuses 60 %")
+    first, second = builder_of(fleet()), builder_of(fleet())
+    ages, told = [], None
+    for at, builder, notice in ((0, first, warned), (60, first, worse), (90, second, worse)):
+        if told is not None and builder is second:
+            second.begin_with(told, START + 80)
+        told = builder.snapshot(now=START + at, role=Role.ACTIVE, notices=(notice,))
+        ages += [each.since - START for each in told.findings if each.subject == "gpt"]
+    assert ages == [0, 60, 60]
+
+
 async def test_a_contested_pool_is_found_until_the_contest_ends_and_logged_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

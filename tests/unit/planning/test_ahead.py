@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
 from msgspec.structs import replace
 
 from controller.model.decision import Code
-from controller.model.fleet import Fleet, Tenant, Tier
+from controller.model.fleet import Fleet, Pool, Schedule, Tenant, Tier, WeeklyWindow
 from controller.model.intents import Intents, Scope
 from controller.model.memory import Memory
 from controller.model.observation import (
@@ -17,6 +18,7 @@ from controller.model.observation import (
     PodPhase,
     Pods,
     PoolObservation,
+    QueueDepth,
     TenantObservation,
     TokenUsage,
     Workload,
@@ -25,11 +27,13 @@ from controller.model.readings import Fresh
 from controller.model.scarcity import Budget
 from controller.planning.whatif import NextChange, Starting, next_change, outlook_of
 from support.asked import a_freeze, a_pause, a_pin, intents_of
+from support.crews import crew, pod, state
 from support.planning import seen_pool
 from unit.planning.story import OBSERVED_FOR_LONG, START, Story, behavior, make_pool
 
 DAY_S = 86_400.0
 SLOW_DOWN = make_pool(behavior=behavior(down_window_s=60), cooldown_s=0.0)
+TIER = Tier(name="growth", priority=500)
 AT_ONCE = make_pool(behavior=behavior(down_window_s=0), cooldown_s=0.0)
 
 
@@ -61,16 +65,23 @@ def foreseen(
     *,
     pending: int = 0,
     intents: Intents = Intents(),  # noqa: B008 - a frozen value
-    tenants: dict[str, TenantObservation] | None = None,
-    fleet: Fleet | None = None,
+    used: int | None = None,
+    pool: Pool = AT_ONCE,
+    observed: PoolObservation | None = None,
 ) -> NextChange | None:
-    pools = {AT_ONCE.key: seen(replicas, pending=pending, at=START)}
+    """`used`: so many of the 1000 tokens of the day's hard budget, None without one."""
+    budget, tenants = Budget(tokens_per_day=None if used is None else 1000), {}
+    if used is not None:
+        usage = Fresh(value=TokenUsage(used=Decimal(used)), at=START)
+        tenants = {"acme": TenantObservation(usage=usage)}
+    tenant = Tenant(name="acme", tier=TIER, namespace="tenant-acme", budget=budget)
+    pools = {pool.key: observed or seen(replicas, pending=pending, at=START)}
     return next_change(
-        AT_ONCE,
-        observation=Observation(pools=pools, tenants=tenants or {}),
-        fleet=fleet or Fleet(pools=(AT_ONCE,)),
+        pool,
+        observation=Observation(pools=pools, tenants=tenants),
+        fleet=Fleet(tiers=(TIER,), tenants=(tenant,), pools=(pool,)),
         intents=intents,
-        memory=Memory(pools={AT_ONCE.key: OBSERVED_FOR_LONG}),
+        memory=Memory(pools={pool.key: OBSERVED_FOR_LONG}),
         now=START,
     )
 
@@ -116,19 +127,41 @@ def test_the_first_of_two_ends_is_the_next_change() -> None:
 
 
 def test_a_spent_budget_lasts_until_the_tenants_day_ends() -> None:
-    tier = Tier(name="growth", priority=500)
-    budget = Budget(tokens_per_day=1000)
-    tenant = Tenant(name="acme", tier=tier, namespace="tenant-acme", budget=budget)
-    usage = Fresh(value=TokenUsage(used=Decimal(1000)), at=START)
-    change = foreseen(
-        0,
-        pending=4,
-        tenants={"acme": TenantObservation(usage=usage)},
-        fleet=Fleet(tiers=(tier,), tenants=(tenant,), pools=(AT_ONCE,)),
-    )
-    assert change is not None
-    assert change.at == START - START % DAY_S + DAY_S
-    assert (change.before, change.after, change.ends) == (0, 4, Code.BUDGET_SPENT)
+    change = foreseen(0, pending=4, used=1000)
+    day_ends = START - START % DAY_S + DAY_S
+    assert change == NextChange(at=day_ends, before=0, after=4, ends=Code.BUDGET_SPENT)
+
+
+FOR_AN_HOUR = intents_of(
+    freezes=(a_freeze(scope=Scope(tenant="acme"), until=START + 3600, who="ann"),)
+)
+
+
+@pytest.mark.parametrize(("used", "after"), [(0, 4), (1000, 0)])
+def test_what_is_used_stays_known_while_only_time_passes(used: int, after: int) -> None:
+    """A reading of the usage counts for ten minutes, and it is read again and again until then."""
+    change = foreseen(2, pending=4, used=used, intents=FOR_AN_HOUR)
+    assert change == NextChange(at=START + 3600, before=2, after=after, ends=Code.FROZEN)
+
+
+@pytest.mark.parametrize("busy", [0, 1])
+def test_a_pool_whose_workers_must_stop_first_waits_for_them(busy: int) -> None:
+    """Its size is the same at first, also when the freeze ends that has held it."""
+    at_work = crew([pod("a"), pod("b")], [state("a", busy), state("b")])
+    observed = replace(at_work, queue=Fresh(value=QueueDepth(pending=0, in_flight=busy), at=START))
+    draining = foreseen(2, observed=observed)
+    assert draining == NextChange(at=None, before=2, after=busy, ends=Code.DRAINING)
+    frozen = foreseen(2, observed=observed, intents=FOR_AN_HOUR)
+    assert frozen == NextChange(at=START + 3600, before=2, after=busy, ends=Code.FROZEN)
+
+
+def test_a_schedule_that_opens_in_days_is_foreseen_beside_a_budget() -> None:
+    opens_at = START - START % DAY_S + 3 * DAY_S + 8 * 3600
+    weekday = datetime.fromtimestamp(opens_at, UTC).weekday()
+    window = WeeklyWindow(days=frozenset({weekday}), from_minute=480, until_minute=960)
+    schedule = Schedule(window=window, min=3)
+    pool = replace(AT_ONCE, schedules=(schedule,))
+    assert foreseen(1, pending=1, used=0, pool=pool) == NextChange(at=opens_at, before=1, after=3)
 
 
 def test_the_outlook_has_both_and_none_for_a_pool_that_was_not_seen() -> None:

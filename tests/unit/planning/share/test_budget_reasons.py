@@ -7,10 +7,10 @@ from decimal import Decimal
 import pytest
 
 from controller.model.decision import Bound, Code
-from controller.model.intents import Intent
+from controller.model.intents import Intent, Scope
 from controller.model.scarcity import Budget, TaskUsage
 from controller.planning.explain import sentence
-from support.asked import a_budget
+from support.asked import a_budget, a_freeze
 from unit.planning.world import NOON, World, pool, seen, tenant, used
 
 TASK = TaskUsage(input_tokens=5000, seconds=Decimal(10))
@@ -49,6 +49,8 @@ WORLDS = {
     "an operator's budget takes the place of the fleet file's": (
         world(100_000, *budget(100_000_000)), FREE),
     "one that is spent": (world(50_000, *budget(50_000)), ("_ (0) budget_set budget_spent",) * 2),
+    "under a freeze a spent budget stands too, and the freeze holds": (
+        world(100_000, a_freeze(scope=Scope(tenant="acme"))), ("0 (0) budget_spent frozen",) * 2),
     "one that has ended": (world(90_000, *budget(10**9, until=NOON)), PACED),
     "one that ends later": (world(90_000, *budget(10**9, until=NOON + 1)), FREE),
     "one of another tenant": (world(90_000, *budget(10**9, "globex")), PACED),
