@@ -15,7 +15,7 @@ from agentdash.tui import figures
 from agentdash.tui.actions import PAGE_TABS, UserAction, key_name
 from agentdash.tui.cells import last_sentence
 from agentdash.tui.lines import Line, Span, Tone, cut, cut_middle, left_and_right, line, line_width
-from agentdash.tui.view import ROLE_LABELS, Frame, standing_above
+from agentdash.tui.view import EVERYTHING, ROLE_LABELS, Frame, standing_above
 from controller.model.intents import IntentKind, scope_name, until_words
 from controller.model.snapshot import Link, LinkState, Role, Severity, Snapshot
 
@@ -156,7 +156,8 @@ def _totals_line(frame: Frame, width: int) -> Line:
     if width >= WIDE:
         parts.append(Span(f"pools {sums.pools} ({sums.at_zero} at zero)"))
         loop = snapshot.loop
-        parts.append(Span(f"writes {figures.count(loop.writes)} ({loop.failed_writes} failed)"))
+        if frame.scope == EVERYTHING:  # the writes are the fleet's
+            parts.append(Span(f"writes {figures.count(loop.writes)} ({loop.failed_writes} failed)"))
     # how many findings are more than information
     serious = [each for each in snapshot.findings if each.severity is not Severity.INFO]
     alarm: tuple[Span, ...] = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -15,6 +16,7 @@ from agentdash.operate import Places
 from agentdash.tui.figures import UNICODE, Glyphs, as_words
 from agentdash.tui.lines import Tone
 from controller.model.decision import Code
+from controller.model.ids import PoolKey
 from controller.model.intents import Audit, Intent, Scope
 from controller.model.observation import PodPhase, Pods, QueueDepth, Workload
 from controller.model.readings import Stale, last_known
@@ -428,8 +430,9 @@ def of_scope(snapshot: Snapshot, scope: Scope) -> Snapshot:
         each for each in snapshot.pools if each.tenant == tenant and pool in {None, each.key}
     )
     keys = {each.key for each in pools}
-    others: set[str] = {each.key for each in snapshot.pools if each.key not in keys}
-    others |= {each.name for each in snapshot.tenants} - {tenant}
+    pools_of_others = {each.key for each in snapshot.pools if each.key not in keys}
+    others = pools_of_others | {each.name for each in snapshot.tenants} - {tenant}
+    others |= {each.key for each in snapshot.models if keys.isdisjoint(d.pool for d in each.draws)}
     histories, of_tenants = snapshot.histories, snapshot.tenant_histories
     draws = ((each, tuple(d for d in each.draws if d.pool in keys)) for each in snapshot.models)
     return structs.replace(
@@ -439,11 +442,23 @@ def of_scope(snapshot: Snapshot, scope: Scope) -> Snapshot:
         tenants=tuple(each for each in snapshot.tenants if each.name == tenant),
         models=tuple(structs.replace(each, draws=own) for each, own in draws if own),
         events=tuple(each for each in snapshot.events if each.pool in keys),
-        findings=tuple(each for each in snapshot.findings if each.subject not in others),
+        findings=tuple(
+            each
+            for each in snapshot.findings
+            if each.subject not in others and not _is_about(each.text, pools_of_others, keys)
+        ),
         histories={key: each for key, each in histories.items() if key in keys},
         tenant_histories={key: each for key, each in of_tenants.items() if key == tenant},
     )
 
+
+def _is_about(text: str, others: set[PoolKey], own: set[PoolKey]) -> bool:
+    """Whether the text names pools, and only others."""
+    named = {each.rstrip(".:,;") for each in _POOL_NAME.findall(text)}
+    return not named.isdisjoint(others) and named.isdisjoint(own)
+
+
+_POOL_NAME: Final = re.compile(r"[\w.-]+/[\w.-]+")
 
 PHASE_ORDER: Final = (
     PodPhase.CRASHING,

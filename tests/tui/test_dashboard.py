@@ -13,7 +13,9 @@ from agentdash.tui.lines import Line, Span, Tone, line
 from agentdash.tui.screens.why import WhyScreen
 from agentdash.tui.widgets.lines_widget import changed_cells
 from controller.model.ids import PoolKey
+from controller.model.snapshot import Finding, ModelDraw, ModelView, Severity
 from tui import fleet_scenarios, scenarios
+from tui.scenarios import NOW
 from tui.sessions import session
 
 
@@ -78,6 +80,33 @@ async def test_one_tenant_scopes_every_panel_and_sum_and_stands_in_the_header() 
         await running.keys("0")
         assert "acme" in running.text("#pods")
         assert "tenant" not in running.text("#header")
+
+
+async def test_what_names_others_or_counts_for_all_is_not_among_one_tenants() -> None:
+    def finding(subject: str, text: str) -> Finding:
+        severity = Severity.WARNING
+        return Finding(severity=severity, subject=subject, kind=text, text=text, since=NOW)
+
+    fleet = fleet_scenarios.burst()
+    models = [ModelView(key=name, model=name) for name in ("theirs", "ours")]
+    models[1] = replace(models[1], draws=(ModelDraw(pool=PoolKey("acme/coder-large"), replicas=1),))
+    texts = ("no limit for globex/research.", "no limit for globex/research, acme/coder-large")
+    found = [finding("fleet file", each) for each in texts]
+    found += [finding("theirs", "it refuses"), finding("ours", "it is tight")]
+    fleet = replace(fleet, models=tuple(models), findings=tuple(found))
+    async with session(fleet, (200, 45)) as running:
+        assert running.text("#attention").count("refuses") == 1
+        assert "writes 214" in running.text("#header")
+        await running.type(":tenant acme")
+        await running.keys("enter")
+        shown = {each.text for each in running.app.state.frame.snapshot.findings}
+        assert shown == {texts[1], "it is tight"}
+        assert "writes" not in running.text("#header")
+        await running.type(":why globex/research")
+        await running.keys("enter")
+        assert "no pool" not in running.text("#decision")
+        assert "globex/research" in running.text("#decision")
+        assert "tenant acme" not in running.text("#header")
 
 
 async def test_escape_never_ends_the_session() -> None:
