@@ -24,13 +24,14 @@ from controller.model.intents import (
     StandingIntent,
 )
 from controller.model.settings import Settings
-from controller.model.snapshot import LinkState, PodLog, Progress, Report
+from controller.model.snapshot import LinkState, Progress, Report
 from controller.ports import (
     Feed,
     IntentConflictError,
     NoEffectError,
     OpenDesk,
-    PodLogError,
+    PodDesk,
+    PodUnknownError,
     StoreAwayError,
     StoreError,
     StoreRefusedError,
@@ -76,7 +77,7 @@ REPLAYED: Final = "this is a journal: nothing in it can be changed"
 _STARTING: Final = "not connected yet; try again in a moment"
 _NO_RIGHT: Final = "your NATS user may not write intents; the docs list the rights"
 _MAY_BE_WRITTEN: Final = "whether it was written is not known; :audit shows it"
-_NO_KUBERNETES: Final = "this process does not speak to Kubernetes, so it cannot read logs"
+_NO_KUBERNETES: Final = "this process does not speak to Kubernetes, so it knows no more of pods"
 NO_FLEET_FILE: Final = (
     "this dashboard has no fleet file; run agentdash doctor -f FLEET where the controller runs"
 )
@@ -169,15 +170,20 @@ class EngineOperator:
         """What the pool would have without each of its rules, and what it will have next."""
         return await self._there(partial(_ahead, PoolKey(pool)))
 
-    async def pod_log(self, namespace: str, pod: str) -> PodLog:
-        """The last lines of a pod. Where this process does not speak to Kubernetes, it says so."""
+    async def of_pods(self, ask: Callable[[PodDesk], Awaitable[T]], instead: str) -> T:
+        """Read something of a pod. Where this process does not speak to Kubernetes, it says so."""
         place = self._place
-        if (place is None and self._off is not None) or (place and place.open_desk.logs is None):
-            command = f"kubectl logs -n {namespace} {pod}"
-            raise NotDoneError(f"{_NO_KUBERNETES}; {command} shows them")
+        if (place is None and self._off is not None) or (place and place.open_desk.pods is None):
+            raise NotDoneError(f"{_NO_KUBERNETES}; {instead} shows it")
+
+        async def there(place: OpenDesk) -> T:
+            if place.pods is None:
+                raise PodUnknownError(_NO_KUBERNETES)
+            return await ask(place.pods)
+
         try:
-            return await self._there(partial(_tail, namespace, pod))
-        except PodLogError as error:
+            return await self._there(there)
+        except PodUnknownError as error:
             raise NotDoneError(str(error)) from error
 
     async def of_tasks(self, ask: Callable[[TaskDesk], Awaitable[T]]) -> T:
@@ -229,12 +235,6 @@ def task_desk(session: NatsSession) -> TaskDesk:
 
 async def _coroutine(ask: Callable[[OpenDesk], Awaitable[T]], place: OpenDesk) -> T:
     return await ask(place)
-
-
-async def _tail(namespace: str, pod: str, place: OpenDesk) -> PodLog:
-    if place.logs is None:
-        raise PodLogError(_NO_KUBERNETES)
-    return await place.logs.tail(namespace, pod)
 
 
 async def _ahead(pool: PoolKey, place: OpenDesk) -> Ahead:

@@ -33,11 +33,11 @@ from controller.model.intents import (
     stands,
     until_words,
 )
-from controller.model.snapshot import PodLog, Progress, Report
+from controller.model.snapshot import Progress, Report
 from controller.model.text import clean_name, quote
 from controller.model.value import Moment, is_within
 from controller.notation.quantity import read_duration
-from controller.ports import IntentConflictError, TaskDesk
+from controller.ports import IntentConflictError, PodDesk, TaskDesk
 
 if TYPE_CHECKING:
     from agentdash.foreseen import Ahead
@@ -513,6 +513,6 @@ class Operating(Protocol):
         """Read tasks, or do something with one."""
         ...
 
-    async def pod_log(self, namespace: str, pod: str) -> PodLog:
-        """The last lines that a pod has written."""
+    async def of_pods(self, ask: Callable[[PodDesk], Awaitable[T]], instead: str) -> T:
+        """Read something of a pod; `instead` is a command that does it without us."""
         ...

@@ -38,7 +38,7 @@ from controller.model.observation import (
 from controller.model.readings import Absent, Fresh, Reading
 from controller.model.scarcity import NodeClass, Resources, TaskUsage
 from controller.model.settings import LeaseRecord, SeenLease
-from controller.model.snapshot import PodLog, Snapshot
+from controller.model.snapshot import PodInFull, PodLog, Snapshot
 from controller.model.tasks import TaskInFull, TaskPage, TaskQuestion, TaskRow
 from controller.model.worker_messages import PoolAllowance, PoolOrders
 
@@ -511,15 +511,24 @@ class Foreseen(NamedTuple):
     now: float
 
 
-class PodLogError(Exception):
-    """There are no lines of a pod; the text says why and what to do, and may be shown."""
+class PodUnknownError(Exception):
+    """Nothing is known of a pod; the text says why and what to do, and may be shown."""
 
 
-class PodLogs(Protocol):
-    """What pods have written."""
+class PodDesk(Protocol):
+    """The pods of the cluster, for a person. All methods raise PodUnknownError."""
 
-    async def tail(self, namespace: str, pod: str) -> PodLog:
-        """The last lines. Raises PodLogError."""
+    async def look(self, namespace: str, pod: str) -> PodInFull:
+        """All that is known of a pod now."""
+        ...
+
+    async def tail(
+        self, namespace: str, pod: str, container: str = "", *, previous: bool = False
+    ) -> PodLog:
+        """The last lines of this container, of the first without one; of its run before this one
+        where `previous` is asked for.
+        """
+        ...
 
 
 class TasksUnknownError(Exception):
@@ -553,14 +562,14 @@ class OpenDesk(NamedTuple):
     `foresee` says what would change if an intent is put at the key, or taken back from there if it
     is None; `look_ahead` what a pool would have without each of its rules, and what it will have
     next. Both raise NoEffectError. `is_refused` is True once the server has said that our user may
-    write no intents. `logs` are None where what runs behind it does not speak to Kubernetes.
+    write no intents. `pods` are None where what runs behind it does not speak to Kubernetes.
     """
 
     desk: IntentDesk
     foresee: Callable[[IntentKey, Intent | None], Awaitable[Foreseen]]
     look_ahead: Callable[[PoolKey], Awaitable[Outlook]]
     is_refused: Callable[[], bool]
-    logs: PodLogs | None = None
+    pods: PodDesk | None = None
     tasks: TaskDesk | None = None
 
 

@@ -233,10 +233,10 @@ class _Controller:
         if person is not None:
             rights = WriteRights(session, self._bucket)
             beside.append(rights.run())
-            desk, logs = BucketDesk(self._bucket, person.operator), self._cluster.logs
+            desk, pods = BucketDesk(self._bucket, person.operator), self._cluster.pods
             reads, is_refused = person.tasks(session), lambda: rights.refused
             ask = (answers.foresee, answers.look_ahead)
-            person.at_desk(OpenDesk(desk, *ask, is_refused, logs, reads))
+            person.at_desk(OpenDesk(desk, *ask, is_refused, pods, reads))
         if self.elector is not None:
             beside.append(self.elector.run())
         unsubscribe = hub.subscribe(publisher.offer)

@@ -93,6 +93,8 @@ class UserAction:
 
 
 _OVER, _PAGE, _ROWS, _TASKS = KeyScope.OVERVIEW, KeyScope.PAGE, KeyScope.TABLE, KeyScope.TASKS
+_OWN_FIRST: Final = frozenset({KeyScope.LOGS})
+"""Where a view's own keys come before those that work everywhere."""
 
 
 def _move(name: str, keys: tuple[str, ...], text: str) -> UserAction:
@@ -125,7 +127,15 @@ def _by_letter() -> Iterator[UserAction]:
         yield UserAction("sort_by", keys, name, text, "sort", _ROWS, argument=letter)
 
 
+def _log(what: str, key: str, text: str) -> UserAction:
+    return UserAction("log", (key,), what, text, "look", KeyScope.LOGS, hint=4, argument=what)
+
+
 ACTIONS: Final = (
+    _log("follow", "f", "read on, or stand still"),
+    _log("previous", "p", "the run before this one"),
+    _log("container", "n", "the next container"),
+    _log("wrap", "w", "long lines go on in the next"),
     UserAction("command", (":",), "cmd", "command line", "general", hint=1),
     UserAction(
         "command_palette", ("ctrl+p",), "find", "find all by name", "general", palette=False
@@ -139,7 +149,7 @@ ACTIONS: Final = (
     UserAction("leave", ("ctrl+c",), "quit", "quit", "general", palette=False, argument="ctrl-c"),
     UserAction("suspend", ("ctrl+z",), "suspend", "suspend; fg resumes", "general"),
     UserAction("why", ("d",), "why", "explain the pool's number", "look", hint=5),
-    UserAction("logs", ("l",), "logs", "the pod's last lines", "look", hint=5),
+    UserAction("logs", ("l",), "logs", "the log of the pod", "look", hint=5),
     *_OPERATE,
     UserAction("history", ("t",), "history", "its 15 min and 24 h", "look", hint=5),
     UserAction("still", (".",), "still", "keep still, or go on", "look", hint=6),
@@ -211,11 +221,17 @@ def scopes_of(view: KeyScope) -> tuple[KeyScope, ...]:
 
 def actions_in(scopes: Sequence[KeyScope]) -> tuple[UserAction, ...]:
     """The actions whose keys work in these scopes, in the order of the table. A view's own key
-    comes before a letter that sorts.
+    comes before a letter that sorts, and in some views before one that works everywhere.
     """
     found = tuple(action for action in ACTIONS if action.scope in scopes)
     taken = {action.keys for action in found if action.id != "sort_by"}
-    return tuple(each for each in found if each.id != "sort_by" or each.keys not in taken)
+    own = {action.keys for action in found if action.scope in _OWN_FIRST}
+    return tuple(
+        each
+        for each in found
+        if (each.id != "sort_by" or each.keys not in taken)
+        and (each.keys not in own or each.scope in _OWN_FIRST)
+    )
 
 
 def key_name(keys: str) -> str:
@@ -252,6 +268,9 @@ class KeysError(Exception):
         self.problems = tuple(problems)
 
 
+_YIELDS: Final = frozenset({"show", "log"})
+
+
 @dataclass(frozen=True, slots=True)
 class Keymap:
     """The keys of the actions that have others than those of the table, by the action's name."""
@@ -259,8 +278,8 @@ class Keymap:
     keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def applied(self, actions: Iterable[UserAction]) -> tuple[UserAction, ...]:
-        """The same actions with the chosen keys. A key that opens a view yields to another action
-        for which a person has chosen it.
+        """The same actions with the chosen keys. A key that opens a view, and one of a log, yields
+        to another action for which a person has chosen it.
         """
         taken = {key for keys in self.keys.values() for each in keys for key in each.split(",")}
         return tuple(
@@ -268,7 +287,9 @@ class Keymap:
             if action_name(action) in self.keys
             else action
             for action in actions
-            if action.id != "show" or action_name(action) in self.keys or not taken & {*action.keys}
+            if action.id not in _YIELDS
+            or action_name(action) in self.keys
+            or not taken & {*action.keys}
         )
 
     def key_of(self, name: str) -> str:
@@ -431,5 +452,6 @@ def bindings_for(*scopes: KeyScope) -> list[BindingType]:
             priority=action.id in OPENS_PROMPT,
             id=action_name(action),
         )
-        for action in actions_in(scopes)
+        for action in ACTIONS
+        if action.scope in scopes
     ]

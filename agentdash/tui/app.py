@@ -330,7 +330,9 @@ class Dashboard(TerminalApp):
         name = str(parameters[0])
         if name in CHANGES and not self.operates:
             return False
-        return self.view.has_key(name) and not (name in OPENS_PROMPT and self.view.prompt.mode)
+        argument = str(parameters[1]) if len(parameters) > 1 else ""
+        is_typed = name in OPENS_PROMPT and bool(self.view.prompt.mode)
+        return self.view.has_key(name, argument) and not is_typed
 
     def does(self) -> Mapping[str, Callable[..., object]]:
         """What each action of the table does, by its id."""
@@ -346,6 +348,7 @@ class Dashboard(TerminalApp):
             "suspend": self.leaving.suspend,
             "why": self._why,
             "logs": lambda: self._asking.ask_log(self.view.pod_under_cursor),
+            "log": self._asking.change_log,
             "operate": operations.by_key,
             "undo": operations.undo,
             "end": self._end,

@@ -5,16 +5,18 @@ of the doctor, the last lines of a pod, what follows for a pool, and tasks.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from agentdash.operate import NotDoneError, Operating
 from agentdash.tui.screens.views import PanelScreen, TableScreen
 from agentdash.tui.table import Need, PodRef
+from agentdash.tui.tables.logs import BESIDE_LINES, joined
 from agentdash.tui.tables.tasks import PAGE, question
+from agentdash.tui.view import LogAs
 from agentdash.tui.widgets.live_table import LiveTable
 from controller.model.decision import Decision
 from controller.model.intents import Scope
-from controller.model.snapshot import Progress
+from controller.model.snapshot import PodLog, Progress
 from controller.model.tasks import TaskPage, TaskRow
 
 if TYPE_CHECKING:
@@ -26,9 +28,13 @@ _AHEAD_LEAST_S: Final = 2.0
 _AHEAD_MOST_S: Final = 30.0
 """After so long it is asked again: a limit that other pools share may have moved."""
 _TASKS_EVERY_S: Final = 2.0
+_POD_EVERY_S: Final = 2.0
+_LOG_EVERY_S: Final = 1.0
+_LOG_AGAIN_S: Final = 5.0  # where it could not be read
 _MOST_TASKS: Final = 1_000
 _NO_PAST: Final = "the past has none: it is of what each tick saw and decided"
 _NOBODY: Final = "this dashboard cannot ask for it"
+T = TypeVar("T")
 
 
 class Asking:
@@ -43,6 +49,8 @@ class Asking:
         self._tasks_of: tuple[str, Scope] | None = None
         self._most_tasks = PAGE
         self._task: TaskRow | None = None
+        self._log_of = ("", "")
+        self._log_at = self._pod_at = float("-inf")
 
     def if_old(self) -> None:
         """Ask again for what the view needs, where the last answer is old."""
@@ -66,8 +74,34 @@ class Asking:
                 task_of=opened.key,
             )
             self._app.run_worker(read, group="task", exclusive=True)
+        if isinstance(opened, PodRef):
+            self._ask_pod_if_old(opened)
+        if view.VIEW == "logs" and self._app.frame.asked.log_as.follows:
+            every = _LOG_EVERY_S if not self._app.frame.asked.log_as.problem else _LOG_AGAIN_S
+            if self._app.now - self._log_at >= every:
+                self._read_log()
         if self._app.view.tab == "why":
             self._ask_ahead_if_old(self._app.view.pool)
+
+    def _ask_pod_if_old(self, pod: PodRef) -> None:
+        """Ask while the pod is looked at: it may become ready."""
+        app, row = self._app, self._app.frame.row(pod.pool)
+        is_other = app.frame.asked.pod_of != pod.name
+        if row is None or not (is_other or app.now - self._pod_at >= _POD_EVERY_S):
+            return
+        if app.frame.moment is not None:
+            app.keep(pod="of the past only what stands above is kept", pod_of=pod.name)
+            return
+        if is_other:
+            app.keep(pod=None, pod_of=pod.name)
+        self._pod_at, namespace = app.now, row.view.namespace
+        command = f"kubectl describe pod -n {namespace} {pod.name}"
+        read = self._load(
+            "pod",
+            lambda operator: operator.of_pods(lambda pods: pods.look(namespace, pod.name), command),
+            pod_of=pod.name,
+        )
+        app.run_worker(read, group="pod", exclusive=True)
 
     def _needs(self, need: Need) -> bool:
         view = self._app.view
@@ -131,7 +165,7 @@ class Asking:
         app.run_worker(read, group="tasks", exclusive=True)
 
     async def ask_log(self, pod: PodRef | None) -> None:
-        """Show the log of this pod; the view is filled when the answer comes."""
+        """Show the log of this pod; the view is filled when the answer comes, and read on."""
         app = self._app
         row = None if pod is None else app.frame.row(pod.pool)
         if pod is None or row is None:
@@ -140,19 +174,67 @@ class Asking:
         if app.frame.moment is not None:
             app.flash(f"a log is of now; {app.keys.key_of('still')} goes back to it")
             return
-        app.keep(log=None)
-        view, namespace = app.views.view("logs"), row.view.namespace
+        view, self._log_of = app.views.view("logs"), (row.view.namespace, pod.name)
         if isinstance(view, TableScreen):
             view.show_log_of(pod)
+        self._log_at = app.now  # what is drawn now does not ask beside
+        app.keep(log=None, log_as=LogAs(wraps_at=app.frame.asked.log_as.wraps_at))
         await app.views.go_to(view)
-        app.run_worker(self._read_log(namespace, pod.name), group="logs", exclusive=True)
+        self._read_log()
 
-    async def _read_log(self, namespace: str, pod: str) -> None:
-        """The cursor goes to the newest line."""
-        await self._load("log", lambda operator: operator.pod_log(namespace, pod))
-        view = self._app.view
-        if view.VIEW == "logs" and view.filtered is not None:
-            view.filtered.action_do("bottom")
+    def change_log(self, what: str) -> None:
+        """Read on or no longer (`follow`), show the run before this one (`previous`) or another
+        `container`, or let long lines go on in the next (`wrap`).
+        """
+        app, log, shown = self._app, self._app.frame.asked.log, self._app.frame.asked.log_as
+        if what == "follow":
+            app.keep(log_as=shown._replace(follows=not shown.follows))
+        elif what == "wrap":
+            width = 0 if shown.wraps_at else app.size.width - BESIDE_LINES
+            app.keep(log_as=shown._replace(wraps_at=width))
+        else:
+            names = log.containers if isinstance(log, PodLog) else ()
+            if what == "previous":
+                shown = shown._replace(is_previous=not shown.is_previous, problem="")
+            elif len(names) < 2:
+                app.flash("the pod has no other container")
+                return
+            else:
+                name = shown.container or names[0]
+                name = names[(names.index(name) + 1) % len(names)] if name in names else names[0]
+                shown = shown._replace(container=name, problem="")
+            app.keep(log=None if log is None else PodLog(containers=names), log_as=shown)
+        self._read_log()
+
+    def _read_log(self) -> None:
+        self._log_at = self._app.now
+        self._app.run_worker(self._read_on, group="logs", exclusive=True)
+
+    async def _read_on(self) -> None:
+        """Read the newest lines. The cursor goes along where it was on the last one; what is shown
+        stays where they cannot be read.
+        """
+        app, (namespace, pod) = self._app, self._log_of
+        before, shown = app.frame.asked.log, app.frame.asked.log_as
+        view = app.view
+        table = view.filtered if view.VIEW == "logs" else None
+        is_at_end = table is not None and table.cursor_key in {None, *table.visible_keys[-1:]}
+        command = f"kubectl logs -n {namespace} {pod}"
+        found = await self._answer(
+            lambda operator: operator.of_pods(
+                lambda pods: pods.tail(namespace, pod, shown.container, previous=shown.is_previous),
+                command,
+            )
+        )
+        if isinstance(found, PodLog):
+            log = joined(before, found) if isinstance(before, PodLog) else found
+            app.keep(log=log, log_as=app.frame.asked.log_as._replace(problem=""))
+        elif isinstance(before, PodLog):
+            app.keep(log_as=app.frame.asked.log_as._replace(problem=found))
+        else:
+            app.keep(log=found)
+        if is_at_end and table is not None:
+            table.action_do("bottom")
 
     def _ask_ahead_if_old(self, pool: str) -> None:
         """Ask where the answer is none to the decision that is shown."""
@@ -180,14 +262,18 @@ class Asking:
         """Keep the answer under this name, or why there is none. The first rows that come are put
         in their order at once; before, nobody could read them.
         """
-        answer: object = _NOBODY
         is_first = in_order and isinstance(getattr(self._app.frame.asked, name), str | None)
         if self._operator is not None:
             beside = {"who": self._operator.who, **beside}
-            try:
-                answer = await ask(self._operator)
-            except NotDoneError as error:
-                answer = str(error)
-        self._app.keep(**{name: answer, **beside})
+        self._app.keep(**{name: await self._answer(ask), **beside})
         if is_first:
             self._put_in_order()
+
+    async def _answer(self, ask: Callable[[Operating], Awaitable[T]]) -> T | str:
+        """The answer, or why there is none."""
+        if self._operator is None:
+            return _NOBODY
+        try:
+            return await ask(self._operator)
+        except NotDoneError as error:
+            return str(error)

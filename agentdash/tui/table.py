@@ -145,7 +145,7 @@ class PodRef(NamedTuple):
     name: str
 
 
-Opened: TypeAlias = ScaleEvent | Finding | IntentChange | TaskRow
+Opened: TypeAlias = ScaleEvent | Finding | IntentChange | TaskRow | PodRef
 """What can be shown in full."""
 
 
@@ -218,7 +218,7 @@ class Table(Generic[R]):
 
 class KeyScope(StrEnum):
     """Where a key works: everywhere, above the overview, in every table, on the overview, on the
-    page of a pool, among the intents, or among the tasks.
+    page of a pool, among the intents, in the log of a pod, or among the tasks.
     """
 
     GLOBAL = "global"
@@ -227,6 +227,7 @@ class KeyScope(StrEnum):
     OVERVIEW = "overview"
     PAGE = "page"
     INTENTS = "intents"
+    LOGS = "logs"
     TASKS = "tasks"
 
 

@@ -24,6 +24,7 @@ from controller.model.snapshot import (
     History,
     Link,
     LinkState,
+    PodInFull,
     PodLog,
     PoolView,
     Progress,
@@ -299,11 +300,24 @@ class ShownMoment(NamedTuple):
     end_at: float
 
 
+class LogAs(NamedTuple):
+    """How the log of a pod is shown: of which container (the first without one) and run, whether it
+    is read on, and the cells of a line that goes on in the next, 0 where it does not. `problem`:
+    why it could not be read on.
+    """
+
+    container: str = ""
+    is_previous: bool = False
+    follows: bool = True
+    wraps_at: int = 0
+    problem: str = ""
+
+
 class Asked(NamedTuple):
     """What a person has asked for and no snapshot brings: None while it is not known yet, a text
     that says why it cannot be known. `who` is the person, `places` the files of this process.
     `checked_at`: when all checks had ended (Unix seconds). `ahead` is of `ahead_of`, the key of a
-    pool; `task` of `task_of`, that of a task.
+    pool; `task` of `task_of`, that of a task; `pod` of `pod_of`, the name of a pod.
     """
 
     audit: Audit | str | None = None
@@ -312,6 +326,9 @@ class Asked(NamedTuple):
     checks: Progress | str | None = None
     checked_at: float | None = None
     log: PodLog | str | None = None
+    log_as: LogAs = LogAs()
+    pod: PodInFull | str | None = None
+    pod_of: str = ""
     ahead: Ahead | str = ""
     ahead_of: str = ""
     tasks: TaskPage | str | None = None

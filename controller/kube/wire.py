@@ -262,6 +262,7 @@ class WireStateDetails(WireObject):
     """core/v1 ContainerStateRunning, ContainerStateWaiting or ContainerStateTerminated."""
 
     started_at: str | None = None
+    finished_at: str | None = None
     exit_code: int = 0
     reason: str | None = None
     message: str | None = None
@@ -279,6 +280,24 @@ class WireContainerStatus(WireObject):
     name: str = ""
     restart_count: int = 0
     state: WireContainerState | None = None
+
+
+class WireContainerInFull(WireContainerStatus):
+    """core/v1 ContainerStatus as a person wants it."""
+
+    image: str = ""
+    ready: bool = False
+    last_state: WireContainerState | None = None
+
+
+class WireStatusInFull(WireObject):
+    """core/v1 PodStatus with its containers in full."""
+
+    reason: str | None = None
+    message: str | None = None
+    conditions: list[WireCondition] | None = None
+    init_container_statuses: list[WireContainerInFull] | None = None
+    container_statuses: list[WireContainerInFull] | None = None
 
 
 class WirePodStatus(WireObject):
@@ -307,6 +326,11 @@ class WirePod(WireIdentified):
     metadata: WirePodMetadata
     spec: WirePodSpec | None = None
     status: WirePodStatus | None = None
+
+
+class WirePodInFull(WireIdentified):
+    spec: WirePodSpec | None = None
+    status: WireStatusInFull | None = None
 
 
 class WireQuotaSpec(WireObject):

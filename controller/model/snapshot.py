@@ -478,9 +478,61 @@ class Progress(Value):
 class PodLog(Value):
     """The newest lines of one container, the oldest first, each cleaned and of limited length.
 
-    `is_cut`: there were more bytes than are read, so the newest lines may be missing.
+    `containers` are the names of all that the pod has. `first` is the number of the first line,
+    counted from the first that was ever read. `is_cut`: there were more bytes than are read, so the
+    newest lines may be missing.
     """
 
     container: str = ""
     lines: tuple[str, ...] = ()
     is_cut: bool = False
+    containers: tuple[str, ...] = ()
+    first: int = 1
+
+
+class ContainerState(Value):
+    """What a container does since `at` (Unix seconds): it waits, runs or has ended, and why."""
+
+    word: str = "waiting"
+    reason: str = ""
+    message: str = ""
+    exit_code: int | None = None
+    at: float | None = None
+
+    @property
+    def exit_words(self) -> str:
+        """`exit 137 (OOMKilled)`."""
+        code = "an unknown exit" if self.exit_code is None else f"exit {self.exit_code}"
+        return f"{code} ({self.reason})" if self.reason else code
+
+
+class Container(Value):
+    """One container of a pod; `last` is how it ended before it was started again."""
+
+    name: str
+    image: str = ""
+    is_init: bool = False
+    is_ready: bool = False
+    restarts: int = 0
+    state: ContainerState = ContainerState()
+    last: ContainerState | None = None
+
+
+class PodEvent(Value):
+    """What the cluster has said of a pod, so many times, last at this time (Unix seconds)."""
+
+    at: float | None
+    count: int
+    reason: str
+    message: str
+    is_warning: bool
+
+
+class PodInFull(Value):
+    """A pod as the cluster has it now. `why`: why it is not ready, in words; empty where it is.
+    `events`, the newest first; a text says why they are not known.
+    """
+
+    containers: tuple[Container, ...] = ()
+    why: str = ""
+    events: tuple[PodEvent, ...] | str = ()

@@ -20,7 +20,7 @@ from controller.model.observation import PodPhase, Pods, Workload
 from controller.model.readings import Absent, Fresh, Reading, Why
 from controller.model.settings import KubernetesSettings
 from controller.model.snapshot import LinkState
-from controller.ports import PodLogError
+from controller.ports import PodUnknownError
 from support.tcp_proxy import TcpProxy
 
 pytestmark = pytest.mark.cluster
@@ -296,13 +296,19 @@ async def test_without_a_log_the_real_server_and_we_say_why(admin: Any) -> None:
         await admin.until(lambda: pods(cluster.workloads.pods(placed)).ready == 1)
         await admin.until(lambda: pods(cluster.workloads.pods(unplaced)).unscheduled == 1)
         [unplaced_pod] = pods(cluster.workloads.pods(unplaced)).items
-        assert (await cluster.logs.tail(admin.namespace, unplaced_pod.name)).lines == ()
+        assert (await cluster.pods.tail(admin.namespace, unplaced_pod.name)).lines == ()
+        found = await cluster.pods.look(admin.namespace, unplaced_pod.name)
+        assert found.why.startswith("no node takes it: 0/")
+        assert [each.state.word for each in found.containers] == ["waiting"]
+        [event, *_] = found.events
+        assert (event.reason, event.is_warning) == ("FailedScheduling", True)
         [pod] = pods(cluster.workloads.pods(placed)).items
-        with pytest.raises(PodLogError, match="the kubelet of its node does not answer"):
-            await cluster.logs.tail(admin.namespace, pod.name)
-        with pytest.raises(PodLogError, match="not there any longer"):
-            await cluster.logs.tail(admin.namespace, "gone")
+        assert (await cluster.pods.look(admin.namespace, pod.name)).why == ""
+        with pytest.raises(PodUnknownError, match="the kubelet of its node does not answer"):
+            await cluster.pods.tail(admin.namespace, pod.name)
+        with pytest.raises(PodUnknownError, match="not there any longer"):
+            await cluster.pods.tail(admin.namespace, "gone")
     settings = await admin.account("watcher", READ)
     async with Cluster.connect(settings, admin.clock) as cluster:
-        with pytest.raises(PodLogError, match="allow it `get` on `pods/log`"):
-            await cluster.logs.tail(admin.namespace, "gone")
+        with pytest.raises(PodUnknownError, match="allow it `get` on `pods/log`"):
+            await cluster.pods.tail(admin.namespace, pod.name)

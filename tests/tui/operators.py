@@ -9,10 +9,10 @@ from typing import TypeVar
 from agentdash.foreseen import Ahead
 from agentdash.operate import NotDoneError, Places, Preview, Request, TakenError
 from controller.model.intents import Audit, Intent, IntentChange, IntentKey, Scope, StandingIntent
-from controller.model.snapshot import Diagnosis, Level, PodLog, Progress, Report
+from controller.model.snapshot import Diagnosis, Level, PodInFull, PodLog, Progress, Report
 from controller.model.tasks import TaskInFull, TaskPage, TaskQuestion, TaskRow
 from controller.planning.whatif import Effect, PoolEffect
-from controller.ports import TaskDesk
+from controller.ports import PodDesk, TaskDesk
 from support.asked import a_pause, a_pin
 from tui.scenarios import NOW
 
@@ -40,6 +40,26 @@ TENANT = effect_on(("acme/coder", "acme/research", "acme/browser-gpu"), goes=11,
 FLEET = effect_on(tuple(f"acme/pool-{number}" for number in range(9)), goes=42, finishes=17)
 
 
+class FakePods:
+    """The pods that tests put there; a log may be of one container, or of the run before."""
+
+    def __init__(self) -> None:
+        self.logs: dict[tuple[str, ...], PodLog] = {}
+        self.seen: dict[tuple[str, str], PodInFull] = {}
+        self.problem = ""
+
+    async def look(self, namespace: str, pod: str) -> PodInFull:
+        return self.seen.get((namespace, pod), PodInFull())
+
+    async def tail(
+        self, namespace: str, pod: str, container: str = "", *, previous: bool = False
+    ) -> PodLog:
+        if self.problem:
+            raise NotDoneError(self.problem)
+        part = (*([container] if container else []), *(["previous"] if previous else []))
+        return self.logs.get((namespace, pod, *part), PodLog())
+
+
 class FakeOperator:
     """Answers at once unless `gate` is closed; `failure` is raised instead of an answer, once."""
 
@@ -58,7 +78,8 @@ class FakeOperator:
         self.examined = 0
         self.ahead = Ahead()
         self.looked_ahead: list[str] = []
-        self.logs: dict[tuple[str, str], PodLog] = {}
+        self.pods = FakePods()
+        self.instead = ""
         self.found = TaskPage()
         self.asked_tasks: list[TaskQuestion] = []
         self.task_acts: list[tuple[str, TaskRow]] = []
@@ -109,9 +130,10 @@ class FakeOperator:
         self.looked_ahead.append(pool)
         return self.ahead
 
-    async def pod_log(self, namespace: str, pod: str) -> PodLog:
+    async def of_pods(self, ask: Callable[[PodDesk], Awaitable[T]], instead: str) -> T:
         await self._answers()
-        return self.logs.get((namespace, pod), PodLog())
+        self.instead = instead
+        return await ask(self.pods)
 
     async def of_tasks(self, ask: Callable[[TaskDesk], Awaitable[T]]) -> T:
         await self._answers()

@@ -6,11 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from controller.model.snapshot import PodLog
+from controller.model.snapshot import Container, ContainerState, PodEvent, PodInFull, PodLog
 from tui import fleet_scenarios
 from tui.operators import FakeOperator
 from tui.plain import typed
-from tui.sessions import session
+from tui.scenarios import NOW
+from tui.sessions import Session, session
 
 SMALL, MIDDLE, WIDE = (80, 24), (120, 36), (160, 45)
 Picture = Callable[..., bool]
@@ -30,7 +31,7 @@ LINES = (
 
 def reading(*lines: str, container: str = "") -> FakeOperator:
     operator = FakeOperator()
-    operator.logs[POD] = PodLog(container=container, lines=lines)
+    operator.pods.logs[POD] = PodLog(container=container, lines=lines)
     return operator
 
 
@@ -39,7 +40,7 @@ async def test_the_key_reads_the_lines_again() -> None:
     async with session(fleet_scenarios.burst(), operator=operator) as running:
         await running.keys(*KEYS)
         assert "one" in running.text("#lines")
-        operator.logs[POD] = PodLog(lines=("one", "two"))
+        operator.pods.logs[POD] = PodLog(lines=("one", "two"))
         await running.keys("l")
         assert ">   2 two" in running.text("#lines")
         assert running.stack == ["overview", "pods", "logs"]
@@ -74,3 +75,120 @@ async def test_the_past_has_no_log() -> None:
         await running.keys(*typed(":pods"), "enter", "j", "<", "l")
         assert "a log is of now" in running.text("#crumbs")
         assert running.stack == ["overview", "pods"]
+
+
+async def test_a_log_is_read_on_while_it_is_looked_at_and_stands_still_on_a_key() -> None:
+    operator = reading("one")
+    async with session(fleet_scenarios.burst(), operator=operator) as running:
+        await running.keys(*KEYS)
+        assert "follows" in running.text("#lines")
+        operator.pods.logs[POD] = PodLog(lines=("one", "two", "three"))
+        await later(running, 1.0)
+        assert ">   3 three" in running.text("#lines"), "the cursor goes along at the end"
+        await running.keys("k", "k")
+        operator.pods.logs[POD] = PodLog(lines=("two", "three", "four"))
+        await later(running, 1.0)
+        text = running.text("#lines")
+        assert ">   1 one" in text, "a number stays that of its line"
+        assert "    4 four" in text
+        await running.keys("f")
+        assert "stands still" in running.text("#lines")
+        operator.pods.logs[POD] = PodLog(lines=("four", "five"))
+        await later(running, 9.0)
+        assert "five" not in running.text("#lines")
+        assert running.stack == ["overview", "pods", "logs"]
+
+
+async def test_what_was_read_stays_where_the_log_cannot_be_read_on_and_it_is_said() -> None:
+    operator = reading("one")
+    async with session(fleet_scenarios.burst(), (120, 36), operator=operator) as running:
+        await running.keys(*KEYS)
+        operator.pods.problem = "the pod is not there any longer"
+        await later(running, 1.0)
+        assert "not read on: the pod is not there any longer" in running.text("#lines")
+        assert "one" in running.text("#lines")
+        operator.pods.problem = ""
+        operator.pods.logs[POD] = PodLog(lines=("eight", "nine"))
+        await later(running, 5.0)
+        assert "[lines between these were not read]" in running.text("#lines")
+        assert "nine" in running.text("#lines")
+        assert "not read on" not in running.text("#lines")
+
+
+async def test_the_run_before_another_container_and_long_lines() -> None:
+    operator = FakeOperator()
+    operator.pods.logs = {
+        POD: PodLog(container="agent", containers=("agent", "proxy"), lines=(FAILED,)),
+        (*POD, "previous"): PodLog(container="agent", lines=("killed",)),
+        (*POD, "proxy"): PodLog(container="proxy", lines=("proxies",)),
+    }
+    async with session(fleet_scenarios.burst(), (80, 24), operator=operator) as running:
+        await running.keys(*KEYS)
+        assert "agent 1/2, follows" in running.text("#lines")
+        assert "<p>previous" in running.text("#hints")
+        assert "replica may take it" not in running.text("#lines")
+        await running.keys("w")
+        assert "replica may take it" in running.text("#lines")
+        await running.keys("p")
+        assert "killed" in running.text("#lines")
+        assert "agent 1/2, previous run" in running.text("#lines")
+        await running.keys("p", "n")
+        assert "proxies" in running.text("#lines")
+        assert "proxy 2/2" in running.text("#lines")
+
+
+async def later(running: Session, seconds: float) -> None:
+    running.clock.now += seconds
+    running.app.draw()
+    await running.pilot.pause()
+    await running.app.workers.wait_for_complete()
+    await running.pilot.pause()
+
+
+CRASHED = PodInFull(
+    containers=(
+        Container(
+            name="fetch",
+            image="fetch:2",
+            is_init=True,
+            state=ContainerState(word="ended", reason="Completed", exit_code=0, at=NOW - 130),
+        ),
+        Container(
+            name="agent",
+            image="registry.example/agent:7",
+            restarts=3,
+            state=ContainerState(reason="CrashLoopBackOff", message="back-off 40s"),
+            last=ContainerState(word="ended", reason="OOMKilled", exit_code=137, at=NOW - 20),
+        ),
+    ),
+    why="container agent has ended 3 times, last with exit 137 (OOMKilled): back-off 40s",
+    events=(
+        PodEvent(
+            at=NOW - 20, count=4, reason="BackOff", message="\x1b[31mrestarting", is_warning=True
+        ),
+        PodEvent(
+            at=NOW - 130, count=1, reason="Pulled", message="image is there", is_warning=False
+        ),
+    ),
+)
+
+
+async def test_a_pod_in_full_has_its_containers_its_events_and_why_it_is_not_ready() -> None:
+    operator = FakeOperator()
+    operator.pods.seen[POD] = CRASHED
+    async with session(fleet_scenarios.burst(), (160, 45), operator=operator) as running:
+        await running.keys(*typed(":pods"), "enter", "j", "enter")
+        assert running.stack == ["overview", "pods", "detail"]
+        text = " ".join(running.text("#detail").split())
+        assert "not ready container agent has ended 3 times, last with exit 137 (OOMKilled)" in text
+        assert "init fetch fetch:2 ended at" in text
+        assert "3 restarts before: exit 137 (OOMKilled) at 12:04" in text
+        assert "4 times BackOff: \ufffd[31mrestarting" in text
+        operator.pods.seen[POD] = PodInFull(events="our user may not read events")
+        await later(running, 2.0)
+        assert "our user may not read events" in running.text("#detail")
+        await running.keys("l")
+        assert running.stack[-1] == "logs"
+    async with session(fleet_scenarios.burst(), (160, 45)) as running:
+        await running.keys(*typed(":pods"), "enter", "j", "enter")
+        assert "this dashboard cannot ask for it" in running.text("#detail")

@@ -9,7 +9,7 @@ from agentdash.tui.app import Dashboard
 from controller.model.snapshot import Snapshot
 from tui import fleet_scenarios, operators, scenarios
 from tui.dashboards import dashboard
-from tui.test_logs import LINES, reading
+from tui.test_logs import CRASHED, KEYS, LINES, POD, reading
 from tui.test_views import two_queues
 
 SCREENSHOTS = Path(__file__).parents[2] / "screenshots"
@@ -199,6 +199,13 @@ def test_attention_120x36(picture: Picture) -> None:
 def test_health_120x36(picture: Picture) -> None:
     """What does not work first, and what to do about it; below, who decides here."""
     assert view(picture, fleet_scenarios.burst(), MIDDLE, ":health", operator=asked())
+
+
+def test_pod_120x36(picture: Picture) -> None:
+    """Why it is not ready stands before its containers; events, the newest first."""
+    operator = operators.FakeOperator()
+    operator.pods.seen[POD] = CRASHED
+    assert view(picture, fleet_scenarios.burst(), MIDDLE, *KEYS[:-1], "enter", operator=operator)
 
 
 def test_logs_80x24(picture: Picture) -> None:

@@ -20,9 +20,9 @@ from controller.model.decision import Bound, Code
 from controller.model.ids import PoolKey
 from controller.model.intents import Operator
 from controller.model.settings import KubernetesSettings
-from controller.model.snapshot import Level, PodLog, Progress
+from controller.model.snapshot import Level, PodInFull, PodLog, Progress
 from controller.planning.whatif import Counterfactual, NextChange, Outlook, Starting
-from controller.ports import NoEffectError, OpenDesk, PodLogError, PodLogs
+from controller.ports import NoEffectError, OpenDesk, PodDesk, PodUnknownError
 from support.live import fleet_text
 
 ANN = Operator(who="ann@laptop", origin="192.0.2.7")
@@ -31,10 +31,16 @@ ANN = Operator(who="ann@laptop", origin="192.0.2.7")
 class GivenLogs:
     """One pod has a log."""
 
-    async def tail(self, namespace: str, pod: str) -> PodLog:
+    async def look(self, namespace: str, pod: str) -> PodInFull:
+        raise NotImplementedError
+
+    async def tail(
+        self, namespace: str, pod: str, container: str = "", *, previous: bool = False
+    ) -> PodLog:
+        del container, previous
         await asyncio.sleep(0)
         if (namespace, pod) != ("tenant-acme", "research-1"):
-            raise PodLogError("the pod is not there any longer")
+            raise PodUnknownError("the pod is not there any longer")
         return PodLog(lines=("hello",))
 
 
@@ -43,25 +49,29 @@ async def no_outlook(pool: PoolKey) -> Outlook:
 
 
 def at_the_desk(
-    logs: PodLogs | None,
+    pods: PodDesk | None,
     off: str | None = None,
     look_ahead: Callable[[PoolKey], Awaitable[Outlook]] = no_outlook,
 ) -> EngineOperator:
     seat = EngineOperator(ANN, Hub(), off)
-    seat.at_desk(OpenDesk(None, None, look_ahead, lambda: False, logs))  # type: ignore[arg-type]
+    seat.at_desk(OpenDesk(None, None, look_ahead, lambda: False, pods))  # type: ignore[arg-type]
     return seat
 
 
+def log_of(pod: str) -> Callable[[PodDesk], Awaitable[PodLog]]:
+    return lambda pods: pods.tail("tenant-acme", pod)
+
+
 async def test_an_attached_dashboard_names_the_command_that_shows_the_log() -> None:
-    with pytest.raises(NotDoneError, match="kubectl logs -n tenant-acme research-1 shows them"):
-        await at_the_desk(None).pod_log("tenant-acme", "research-1")
+    with pytest.raises(NotDoneError, match="kubectl logs research-1 shows it"):
+        await at_the_desk(None).of_pods(log_of("research-1"), "kubectl logs research-1")
 
 
 async def test_a_log_may_be_read_where_nothing_may_be_changed() -> None:
     seat = at_the_desk(GivenLogs(), READ_ONLY)
-    assert (await seat.pod_log("tenant-acme", "research-1")).lines == ("hello",)
+    assert (await seat.of_pods(log_of("research-1"), "")).lines == ("hello",)
     with pytest.raises(NotDoneError, match="not there any longer"):
-        await seat.pod_log("tenant-acme", "gone")
+        await seat.of_pods(log_of("gone"), "")
 
 
 async def test_the_checks_run_beside_the_dashboard_and_tell_how_far_they_are(

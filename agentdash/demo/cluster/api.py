@@ -391,6 +391,9 @@ class Api:
         if waiting is not None:
             words = f'container "{container or names[0]}" in pod "{call.name}" is waiting to start'
             raise bad_request(f"{words}: {waiting.get('reason', '')}")
+        if call.query.get("previous") == "true":  # no container here was ever started again
+            words = f'previous terminated container "{container or names[0]}" in pod "{call.name}"'
+            raise bad_request(f"{words} not found")
         lines = list(self._logs.get(pod.key, ()))
         tail, most = call.number("tailLines", len(lines)), call.number("limitBytes", 2**31)
         text = "".join(f"{each}\n" for each in lines[max(0, len(lines) - tail) :])

@@ -13,7 +13,6 @@ from textual.events import DescendantFocus
 from textual.screen import Screen
 
 from agentdash.tui.actions import (
-    ACTIONS,
     KeyContext,
     Keymap,
     UserAction,
@@ -216,9 +215,10 @@ class ViewScreen(Screen[None]):
                 found.append(action)
         return tuple(found)
 
-    def has_key(self, action: str) -> bool:
+    def has_key(self, action: str, argument: str) -> bool:
         """Whether this action belongs to this view, and not to others alone."""
-        return any(each.id == action and each.scope in self._scopes for each in ACTIONS)
+        found = actions_in(self._scopes)
+        return any((each.id, each.argument) == (action, argument) for each in found)
 
     def key_context(self, refusal: str | None) -> KeyContext:
         """What decides here whether a key is on; `refusal`: why nothing can be asked for now."""

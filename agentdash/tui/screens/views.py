@@ -33,6 +33,7 @@ from agentdash.tui.table import KeyScope, Opened, Opening, PodRef, Table, View
 from agentdash.tui.tables import views
 from agentdash.tui.tables.attention import finding_lines
 from agentdash.tui.tables.log import change_lines
+from agentdash.tui.tables.pods import pod_in_full
 from agentdash.tui.tables.pools import nothing_seen
 from agentdash.tui.tables.tasks import task_in_full
 from agentdash.tui.tables.tenants import tenant_history
@@ -311,6 +312,7 @@ class PanelScreen(ViewScreen):
     ) -> None:
         """Show this from the next draw on; `pool` is the pool that it belongs to."""
         self._content, self.opened, self.explains = content, opened, pool
+        self.log_of = opened if isinstance(opened, PodRef) else None
         self.panel.action_do("top")
 
     def show_history(self, scope: Scope) -> None:
@@ -334,7 +336,7 @@ class PanelScreen(ViewScreen):
 
 
 def row_in_full(opened: Opened, frame: Frame) -> Content:
-    """A scale event with the decision of its moment, a finding, a person's change, a task."""
+    """A scale event with the decision of its moment, a finding, a change, a pod, a task."""
     ellipsis = frame.glyphs.ellipsis
     match opened:
         case ScaleEvent() as event:
@@ -350,6 +352,9 @@ def row_in_full(opened: Opened, frame: Frame) -> Content:
         case IntentChange() as change:
             title = f"change {change.revision}"
             return Content(title, lambda width, _: list(change_lines(change, frame, width)))
+        case PodRef() as pod:
+            title = cut_middle(f"pod {pod.name}", _TITLE_WIDTH, ellipsis)
+            return Content(title, lambda width, _: list(pod_in_full(pod, frame, width)))
         case TaskRow() as row:
             found = frame.asked.task if frame.asked.task_of == row.key else None
             title = cut_middle(f"task {row.id}", _TITLE_WIDTH, ellipsis)

@@ -1,41 +1,83 @@
-"""The last lines that a pod has written, the newest at the end."""
+"""The last lines that a pod has written, the newest at the end; they are read on while they are
+looked at.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-from agentdash.tui.lines import Span, Tone, labelled_text
-from agentdash.tui.table import Column, Table, View
+from msgspec.structs import replace
+
+from agentdash.tui.lines import Span, Tone, labelled_text, wrap
+from agentdash.tui.table import Column, KeyScope, Table, View
 from agentdash.tui.view import Frame
 from controller.model.snapshot import PodLog
 
+BESIDE_LINES: Final = 12
+"""Cells of a row beside the text of a line."""
+_KEPT_LINES: Final = 2_000
+_LEFT_OUT: Final = "[lines between these were not read]"
+
 
 class LogLine(NamedTuple):
-    """One line; `number` counts from the oldest that was read."""
+    """One line, or a `part` of it where it goes on in the next; `number` counts from the oldest
+    that was read.
+    """
 
     number: int
     text: str
+    part: int = 0
+
+
+def joined(before: PodLog, after: PodLog) -> PodLog:
+    """What was read before and the newest lines, which begin somewhere in it; the last of them."""
+    old, new = before.lines, after.lines
+    skips = range(max(len(old) - len(new), 0), len(old) + 1)
+    skip = next(each for each in skips if old[each:] == new[: len(old) - each])
+    gap = (_LEFT_OUT,) if old and skip == len(old) and new else ()
+    lines = (*old, *gap, *new[len(old) - skip :])
+    first = before.first + max(len(lines) - _KEPT_LINES, 0)
+    containers = after.containers or before.containers
+    return replace(after, lines=lines[-_KEPT_LINES:], first=first, containers=containers)
 
 
 def _rows(frame: Frame) -> Sequence[LogLine]:
     log = frame.asked.log
-    return [LogLine(*each) for each in enumerate(log.lines, 1)] if isinstance(log, PodLog) else []
+    return list(_lines(log, frame.asked.log_as.wraps_at)) if isinstance(log, PodLog) else []
+
+
+def _lines(log: PodLog, width: int) -> Iterator[LogLine]:
+    for number, text in enumerate(log.lines, log.first):
+        for part, each in enumerate((wrap(text, width) or [""]) if width else [text]):
+            yield LogLine(number, each, part)
 
 
 def _nothing(frame: Frame) -> list[Span]:
-    log = frame.asked.log
+    log, shown = frame.asked.log, frame.asked.log_as
     if log is None:
         return [Span(f"reading {frame.glyphs.ellipsis}", Tone.DIM)]
-    return [Span(log, Tone.WARN) if isinstance(log, str) else Span("it has written nothing")]
+    if isinstance(log, str) or shown.problem:
+        return [Span(log if isinstance(log, str) else shown.problem, Tone.WARN)]
+    return [Span("it has written nothing")]
 
 
 def _how_much(frame: Frame) -> str:
-    log = frame.asked.log
+    """Of which container, and whether it is read on."""
+    log, shown = frame.asked.log, frame.asked.log_as
     if not isinstance(log, PodLog):
         return ""
-    container = f"container {log.container}" if log.container else ""
-    return ", ".join(filter(None, (container, "cut: newer lines are missing" * log.is_cut)))
+    names = log.containers
+    name = shown.container or log.container
+    which = name if len(names) > 1 else ""
+    if which and name in names:
+        which += f" {names.index(name) + 1}/{len(names)}"
+    reads = "follows" if shown.follows else "stands still"
+    if shown.problem and log.lines:
+        reads = f"not read on: {shown.problem}"
+    run = "previous run" if shown.is_previous else ""
+    cut = "cut: newer lines are missing" * log.is_cut
+    return ", ".join(filter(None, (which, run, reads, cut)))
 
 
 _Column = Column[LogLine]
@@ -44,13 +86,15 @@ LINES: Final = Table[LogLine](
     "last lines",
     (
         _Column(
-            "#", 4, "the line's number, from the oldest that was read", "number", tone=Tone.DIM,
+            "#", 4, "the line's number, from the oldest that was read", "number",
+            lambda row: None if row.part else row.number,
+            cell=lambda row, _: Span("" if row.part else str(row.number), Tone.DIM),
             right=True, rank=1,
         ),
         _Column("LINE", 30, "what the pod has written", "text", widest=4_000, fill=True),
     ),
     _rows,
-    key=lambda row: str(row.number),
+    key=lambda row: f"{row.number}.{row.part}",
     nothing=_nothing,
     details=lambda row, _, width: labelled_text(f"line {row.number}", row.text, width),
     called=lambda row: f"line {row.number}",
@@ -58,4 +102,4 @@ LINES: Final = Table[LogLine](
     copies=False,
     asked=True,
 )  # fmt: skip
-VIEWS: Final = (View("logs", (LINES,), needs=(), listed=False, printed=False),)
+VIEWS: Final = (View("logs", (LINES,), needs=(), listed=False, printed=False, scope=KeyScope.LOGS),)

@@ -21,6 +21,7 @@ from controller.model.intents import Scope
 from controller.model.observation import Pod, PodPhase, Pods
 from controller.model.readings import Fresh, Stale, last_known
 from controller.model.scarcity import Resources
+from controller.model.snapshot import Container, PodInFull
 from controller.model.worker_messages import WorkerState
 
 _ON_THE_WAY: Final = frozenset(
@@ -287,6 +288,62 @@ def pod_lines(row: PodRow, frame: Frame, width: int) -> Iterator[Line]:
             yield from labelled_text("cluster", text, width, Tone.WARN)
 
 
+def pod_in_full(opened: PodRef, frame: Frame, width: int) -> Iterator[Line]:
+    """A pod as it is now, with its containers, why it is not ready, and its events."""
+    pool, found = frame.row(opened.pool), frame.asked.pod
+    rows = () if pool is None else (row for row in pods_of(pool) if row.pod is not None)
+    row = next((each for each in rows if each.pod and each.pod.name == opened.name), None)
+    yield from labelled_text("pool", opened.pool, width)
+    if row is None:
+        yield from labelled_text("now", "it is not there any longer", width, Tone.WARN)
+    else:
+        yield from pod_lines(row, frame, width)
+    if frame.asked.pod_of != opened.name or not isinstance(found, PodInFull):
+        reading = found is None or frame.asked.pod_of != opened.name
+        text = f"reading {frame.glyphs.ellipsis}" if reading else str(found)
+        yield from labelled_text("containers", text, width, Tone.DIM if reading else Tone.WARN)
+        return
+    if found.why:
+        yield from labelled_text("not ready", found.why, width, Tone.WARN)
+    for each in found.containers:
+        yield from labelled("init" if each.is_init else "container", _contained(each, frame), width)
+    if isinstance(found.events, str):
+        yield from labelled_text("events", found.events, width, Tone.WARN)
+    elif not found.events:
+        yield from labelled_text("events", "none that the cluster still keeps", width, Tone.DIM)
+    else:
+        for place, event in enumerate(found.events):
+            at = "-" if event.at is None else figures.since(event.at, frame.now)
+            times = f" {event.count} times" if event.count > 1 else ""
+            text = f"{at}{times}  {event.reason}: {event.message}"
+            tone = Tone.WARN if event.is_warning else Tone.PLAIN
+            yield from labelled_text("" if place else "events", text, width, tone)
+
+
+def _contained(container: Container, frame: Frame) -> Iterator[Span]:
+    """Its name and image, what it does and since when, and how it ended before."""
+    state, last = container.state, container.last
+    yield Span(container.name, Tone.TITLE)
+    yield Span(container.image)
+    at = "at" if state.word == "ended" else "since"
+    since = "" if state.at is None else f" {at} {figures.since(state.at, frame.now)}"
+    word, tone = f"{state.word}{since}", Tone.WARN
+    if state.word == "running":
+        is_well = container.is_ready or container.is_init
+        word, tone = (word, Tone.OK) if is_well else (f"{word}, not ready", Tone.WARN)
+    elif state.word == "ended":
+        word = f"{word}, {state.exit_words}"
+        tone = Tone.DIM if state.exit_code == 0 else Tone.CRIT
+    elif state.reason:
+        word = f"{word}: {state.reason}"
+    yield Span(word, tone)
+    if container.restarts:
+        yield Span(figures.amount(container.restarts, "restart"), Tone.WARN)
+    if last is not None:
+        at = "" if last.at is None else f" at {figures.since(last.at, frame.now)}"
+        yield Span(f"before: {last.exit_words}{at}", Tone.WARN)
+
+
 def _steps(row: PodRow, pod: Pod, frame: Frame) -> Iterator[Span]:
     if not pod.created_at:
         yield Span("not known", Tone.DIM)
@@ -329,7 +386,11 @@ PODS: Final = Table[PodRow](
     text=lambda row: f"{row.key} {row.phase} {row.pod.node if row.pod else ''} {row.why}",
     sort=Sort("PHASE", descending=False),
     details=pod_lines,
-    opens=lambda row, _: Opening("why", row.pool),
+    opens=lambda row, _: (
+        Opening("why", row.pool)
+        if row.pod is None
+        else Opening("detail", row.pool, row=PodRef(row.pool, row.pod.name))
+    ),
     about=lambda row: Scope(pool=row.pool),
     pod=lambda row: None if row.pod is None else PodRef(row.pool, row.pod.name),
 )  # fmt: skip

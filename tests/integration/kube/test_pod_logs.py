@@ -13,9 +13,10 @@ from aiohttp import web
 
 from agentdash.demo.cluster.objects import PODS
 from controller.engine.supervise import SystemClock
-from controller.kube.cluster import MOST_LOG_BYTES, TAIL_LINES, Cluster
+from controller.kube.cluster import Cluster
+from controller.kube.pod_desk import MOST_LOG_BYTES, TAIL_LINES
 from controller.model.settings import KubernetesSettings
-from controller.ports import PodLogError
+from controller.ports import PodUnknownError
 from fakes.cluster import ColdStart, SimCluster
 from integration.kube.conftest import status
 
@@ -38,6 +39,34 @@ async def one_pod(tmp_path: Path, **spec: Any) -> AsyncIterator[tuple[SimCluster
             yield sim, cluster, ready(sim)[0]
 
 
+FINISHED = "2026-03-02T12:00:00Z"
+WAITING = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 40s\x1b[2J"}}
+KILLED = {"terminated": {"exitCode": 137, "reason": "OOMKilled", "finishedAt": FINISHED}}
+PULL = {"waiting": {"reason": "ImagePullBackOff", "message": "manifest unknown"}}
+CONFIG = {"waiting": {"reason": "CreateContainerConfigError", "message": "no secret k"}}
+RUNNING = {"running": {"startedAt": FINISHED}}
+UNREADY = [{"type": "Ready", "status": "False", "reason": "ContainersNotReady"}]
+
+
+def of(name: str, *, kind: str = "containerStatuses", **parts: Any) -> dict[str, Any]:
+    """The status of a pod with one container that is not ready."""
+    told = {"name": name, "image": "a:1", "ready": False, "restartCount": 0, **parts}
+    return {"conditions": UNREADY, kind: [told]}
+
+
+def listed(*items: dict[str, Any]) -> Any:
+    async def answer(_: web.Request) -> web.Response:
+        return web.json_response({"metadata": {"resourceVersion": "7"}, "items": items})
+
+    return answer
+
+
+def said(reason: str, at: str, **parts: Any) -> dict[str, Any]:
+    message = "probe: HTTP 503" if reason == "Unhealthy" else reason
+    found = {"reason": reason, "message": message, "lastTimestamp": at, **parts}
+    return {"metadata": {"name": reason}, **found}
+
+
 def ready(sim: SimCluster) -> list[str]:
     return [
         pod.object["metadata"]["name"]
@@ -51,7 +80,7 @@ async def test_the_last_lines_are_clean_and_in_order(tmp_path: Path) -> None:
         for number in range(TAIL_LINES + 40):
             sim.write_log(NAMESPACE, pod, f"line {number}")
         sim.write_log(NAMESPACE, pod, "\x1b]52;c;AAAA\x07 [@click=app.quit()]\u202e\ttail\r")
-        log = await cluster.logs.tail(NAMESPACE, pod)
+        log = await cluster.pods.tail(NAMESPACE, pod)
     assert len(log.lines) == TAIL_LINES
     assert log.lines[0] == "line 41"
     assert log.lines[-1] == "\ufffd]52;c;AAAA\ufffd [@click=app.quit()]\ufffd tail"
@@ -60,15 +89,81 @@ async def test_the_last_lines_are_clean_and_in_order(tmp_path: Path) -> None:
 
 async def test_a_pod_that_wrote_nothing_has_no_lines(tmp_path: Path) -> None:
     async with one_pod(tmp_path) as (_, cluster, pod):
-        assert (await cluster.logs.tail(NAMESPACE, pod)).lines == ()
+        assert (await cluster.pods.tail(NAMESPACE, pod)).lines == ()
 
 
 async def test_of_several_containers_the_first_is_read(tmp_path: Path) -> None:
     containers = [{"name": name, "image": "a:1"} for name in ("agent", "proxy")]
     async with one_pod(tmp_path, containers=containers) as (sim, cluster, pod):
         sim.write_log(NAMESPACE, pod, "hello")
-        log = await cluster.logs.tail(NAMESPACE, pod)
+        log = await cluster.pods.tail(NAMESPACE, pod)
     assert (log.container, log.lines) == ("agent", ("hello",))
+
+
+async def test_another_container_is_read_by_its_name_and_no_run_before_is_said(
+    tmp_path: Path,
+) -> None:
+    containers = [{"name": name, "image": "a:1"} for name in ("agent", "proxy")]
+    async with one_pod(tmp_path, containers=containers) as (sim, cluster, pod):
+        sim.write_log(NAMESPACE, pod, "hello")
+        first = await cluster.pods.tail(NAMESPACE, pod)
+        other = await cluster.pods.tail(NAMESPACE, pod, "proxy")
+        with pytest.raises(PodUnknownError, match="no log of a run before this one: previous term"):
+            await cluster.pods.tail(NAMESPACE, pod, "proxy", previous=True)
+        with pytest.raises(PodUnknownError, match="not there any longer"):
+            await cluster.pods.tail(NAMESPACE, "gone")
+    assert (first.container, first.containers) == ("agent", ("agent", "proxy"))
+    assert (other.container, other.lines) == ("proxy", ("hello",))
+
+
+@pytest.mark.parametrize(
+    ("told", "why"),
+    [
+        (
+            of("agent", state=WAITING, lastState=KILLED, restartCount=3),
+            "container agent has ended 3 times, last with exit 137 (OOMKilled): back-off 40s\ufffd",
+        ),
+        (of("agent", state=PULL), "the image a:1 of container agent cannot be pulled: manifest"),
+        (of("agent", state=CONFIG), "container agent cannot start, CreateContainerConfigError: no"),
+        (of("agent", state=KILLED), "container agent has ended with exit 137 (OOMKilled)"),
+        (of("agent", state=RUNNING), "container agent runs and is not ready: probe: HTTP 503"),
+        (
+            of("fetch", state=RUNNING, kind="initContainerStatuses"),
+            "container fetch still runs, and the others start when it has ended",
+        ),
+        (
+            {"conditions": [{"type": "PodScheduled", "status": "False", "message": "0/3 nodes"}]},
+            "no node takes it: 0/3 nodes",
+        ),
+        ({"conditions": [{"type": "Ready", "status": "True"}]}, ""),
+        ({"conditions": UNREADY}, "it is not ready: ContainersNotReady"),
+    ],
+)
+async def test_a_pod_says_why_it_is_not_ready(api: Any, told: dict[str, Any], why: str) -> None:
+    spec = {"containers": [{"name": "agent"}], "initContainers": [{"name": "fetch"}]}
+    api.always["list pods"] = listed({"metadata": {"name": "p"}, "spec": spec, "status": told})
+    api.always["list events"] = listed(
+        said("Pulled", "2026-03-02T12:00:00Z"),
+        said("Unhealthy", "2026-03-02T12:04:00Z", type="Warning", count=7),
+    )
+    async with api.cluster() as cluster:
+        found = await cluster.pods.look("tenant-a", "p")
+    assert found.why.startswith(why)
+    assert bool(found.why) == bool(why)
+    assert [each.name for each in found.containers] == ["fetch", "agent"]
+    assert not isinstance(found.events, str)
+    assert [(each.reason, each.count, each.is_warning) for each in found.events] == [
+        ("Unhealthy", 7, True),
+        ("Pulled", 1, False),
+    ]
+
+
+async def test_a_pod_is_known_without_the_right_to_read_events(api: Any) -> None:
+    api.always["list pods"] = listed({"metadata": {"name": "p"}, "status": {}})
+    api.always["list events"] = status(403, "", "forbidden")
+    async with api.cluster() as cluster:
+        found = await cluster.pods.look("tenant-a", "p")
+    assert found.events == "our user may not read events in tenant-a: allow it `list` on `events`"
 
 
 REFUSALS = {
@@ -84,8 +179,8 @@ async def test_a_refusal_is_said_in_words(api: Any, code: int) -> None:
     message, words = REFUSALS[code]
     api.always["log"] = status(code, "", message)
     async with api.cluster() as cluster:
-        with pytest.raises(PodLogError, match=words):
-            await cluster.logs.tail("tenant-a", "p")
+        with pytest.raises(PodUnknownError, match=words):
+            await cluster.pods.tail("tenant-a", "p", "agent")
 
 
 async def test_an_endless_line_is_cut_and_said_to_be(api: Any) -> None:
@@ -94,7 +189,7 @@ async def test_an_endless_line_is_cut_and_said_to_be(api: Any) -> None:
 
     api.always["log"] = answer
     async with api.cluster() as cluster:
-        log = await cluster.logs.tail("tenant-a", "p")
+        log = await cluster.pods.tail("tenant-a", "p", "agent")
     assert log.is_cut
     assert len(log.lines) == 1
     assert len(log.lines[0]) < MOST_LOG_BYTES / 100

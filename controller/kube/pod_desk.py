@@ -1,0 +1,222 @@
+"""One pod for the person who looks at it: its containers, why it is not ready, what the cluster has
+said of it, and its last lines. All of it is read when it is asked for, and nothing is kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+import msgspec
+
+from controller.kube import wire
+from controller.kube.client import Client
+from controller.kube.errors import ApiError, KubeError
+from controller.kube.wire import unix_seconds
+from controller.model.snapshot import Container, ContainerState, PodEvent, PodInFull, PodLog
+from controller.model.text import clean, clean_name
+from controller.model.value import UndecodableError
+from controller.ports import PodUnknownError
+
+TAIL_LINES: Final = 200
+MOST_LOG_BYTES: Final = 2**20
+DEADLINE_S: Final = 4.0
+LINE_LIMIT: Final = 2_000
+_MOST_EVENTS: Final = 100
+_SHOWN_EVENTS: Final = 12
+_MOST_CONTAINERS: Final = 50
+_GONE: Final = "the pod is not there any longer"
+_PULLS: Final = frozenset({"ImagePullBackOff", "ErrImagePull", "InvalidImageName"})
+_BEGINS: Final = frozenset({"", "ContainerCreating", "PodInitializing"})
+
+
+class ClusterPods:
+    """A PodDesk through the client of a cluster."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def look(self, namespace: str, pod: str) -> PodInFull:
+        """Its containers, and what the cluster has said of it."""
+        found, events = await asyncio.gather(self._pod(namespace, pod), self._said(namespace, pod))
+        containers = tuple(_containers(found))
+        why = _why_not_ready(found, containers, () if isinstance(events, str) else events)
+        return PodInFull(containers=containers, why=clean(why), events=events)
+
+    async def tail(
+        self, namespace: str, pod: str, container: str = "", *, previous: bool = False
+    ) -> PodLog:
+        """The last lines of this container, of the pod's first without a name."""
+        names: tuple[str, ...] = ()
+        if not container:
+            names = tuple(_names(await self._pod(namespace, pod)))
+            container = names[0] if names else ""
+        query = {"tailLines": str(TAIL_LINES), "limitBytes": str(MOST_LOG_BYTES)}
+        query |= {"container": container} if container else {}
+        query |= {"previous": "true"} if previous else {}
+        try:
+            body = await self._get(namespace, f"pods/{pod}/log", "pods/log", query)
+        except KubeError as error:
+            raise PodUnknownError(_log_words(error, namespace, previous=previous)) from error
+        text = body.decode("utf-8", "replace").removesuffix("\n")
+        lines = text.split("\n")[-TAIL_LINES:] if text else []
+        return PodLog(
+            container=container,
+            lines=tuple(clean(each.rstrip("\r"), LINE_LIMIT) for each in lines),
+            is_cut=len(body) >= MOST_LOG_BYTES,
+            containers=names,
+        )
+
+    async def _pod(self, namespace: str, pod: str) -> wire.WirePodInFull:
+        """By a list of one: whoever sees the pods of a fleet may list them."""
+        try:
+            items = await self._list(namespace, "pods", f"metadata.name={pod}")
+            if items:
+                return wire.WirePodInFull.of(items[0])
+        except (KubeError, UndecodableError) as error:
+            raise PodUnknownError(_words(error, namespace, "pods")) from error
+        raise PodUnknownError(_GONE)
+
+    async def _said(self, namespace: str, pod: str) -> tuple[PodEvent, ...] | str:
+        """What the cluster has said of it, or why that is not known."""
+        fields = f"involvedObject.kind=Pod,involvedObject.name={pod}"
+        try:
+            items = await self._list(namespace, "events", fields)
+            found = [_event(wire.WireEvent.of(each)) for each in items]
+        except (KubeError, UndecodableError) as error:
+            return _words(error, namespace, "events")
+        return tuple(sorted(found, key=lambda each: -(each.at or 0.0))[:_SHOWN_EVENTS])
+
+    async def _list(self, namespace: str, kind: str, fields: str) -> list[msgspec.Raw]:
+        query = {"fieldSelector": fields, "limit": str(_MOST_EVENTS)}
+        return wire.WireItems.of(await self._get(namespace, kind, kind, query)).items
+
+    async def _get(self, namespace: str, path: str, kind: str, query: dict[str, str]) -> bytes:
+        path = f"/api/v1/namespaces/{namespace}/{path}"
+        return await self._client.call("GET", path, kind=kind, query=query, timeout_s=DEADLINE_S)
+
+
+def _names(pod: wire.WirePodInFull) -> Iterator[str]:
+    """Its containers, those that work first."""
+    spec = pod.spec or wire.WirePodSpec()
+    for each in (*(spec.containers or ()), *(spec.init_containers or ()))[:_MOST_CONTAINERS]:
+        yield clean_name(each.name)
+
+
+def _containers(pod: wire.WirePodInFull) -> Iterator[Container]:
+    """Those of the start first, as they run."""
+    spec, status = pod.spec or wire.WirePodSpec(), pod.status or wire.WireStatusInFull()
+    statuses = (*(status.init_container_statuses or ()), *(status.container_statuses or ()))
+    told = {each.name: each for each in statuses}
+    for is_init, containers in ((True, spec.init_containers), (False, spec.containers)):
+        for each in (containers or ())[:_MOST_CONTAINERS]:
+            found = told.get(each.name, wire.WireContainerInFull())
+            yield Container(
+                name=clean_name(each.name),
+                image=clean(found.image),
+                is_init=is_init,
+                is_ready=found.ready,
+                restarts=found.restart_count,
+                state=_state(found.state) or ContainerState(),
+                last=_state(found.last_state),
+            )
+
+
+def _state(state: wire.WireContainerState | None) -> ContainerState | None:
+    if state is None:
+        return None
+    if (running := state.running) is not None:
+        return ContainerState(word="running", at=unix_seconds(running.started_at))
+    told = state.terminated or state.waiting
+    if told is None:
+        return None
+    ended = state.terminated is not None
+    return ContainerState(
+        word="ended" if ended else "waiting",
+        reason=clean(told.reason or ""),
+        message=clean(told.message or ""),
+        exit_code=told.exit_code if ended else None,
+        at=unix_seconds(told.finished_at),
+    )
+
+
+def _event(found: wire.WireEvent) -> PodEvent:
+    series = found.series or wire.WireEventSeries()
+    last = series.last_observed_time or found.last_timestamp or found.event_time
+    return PodEvent(
+        at=unix_seconds(last or found.metadata.creation_timestamp),
+        count=max(found.count or 0, series.count, 1),
+        reason=clean(found.reason or ""),
+        message=clean(found.message or ""),
+        is_warning=found.type == "Warning",
+    )
+
+
+def _why_not_ready(
+    pod: wire.WirePodInFull, containers: Sequence[Container], events: Iterable[PodEvent]
+) -> str:
+    """The first thing that keeps the pod from being ready, in a sentence; empty where it is."""
+    status = pod.status or wire.WireStatusInFull()
+    conditions = {each.type: each for each in status.conditions or ()}
+    ready, scheduled = (
+        conditions.get(each) or wire.WireCondition() for each in ("Ready", "PodScheduled")
+    )
+    if pod.metadata.deletion_timestamp is not None:
+        return "it is being ended"
+    if ready.status == "True":
+        return ""
+    if scheduled.status == "False":
+        return f"no node takes it: {scheduled.message or scheduled.reason or 'no reason is given'}"
+    if problem := next(filter(None, map(_problem, containers)), ""):
+        return problem
+    failing = (each.message for each in events if each.reason == "Unhealthy")
+    for each in containers:
+        if each.state.word == "running" and not each.is_ready and not each.is_init:
+            probe = next(failing, "its readiness probe has not passed yet")
+            return f"container {each.name} runs and is not ready: {probe}"
+    told = (status.message, ready.message, status.reason, ready.reason)
+    return f"it is not ready: {next(filter(None, told), 'its node has not said why')}"
+
+
+def _problem(container: Container) -> str:
+    """What keeps this container from running; empty where nothing does."""
+    name, state = f"container {container.name}", container.state
+    why = f": {state.message}" if state.message else ""
+    if state.reason in _PULLS:
+        return f"the image {container.image} of {name} cannot be pulled{why}"
+    if state.word == "waiting" and (container.last or state.reason == "CrashLoopBackOff"):
+        times = f"{container.restarts:,} time{'s' * (container.restarts != 1)}"
+        last = "" if container.last is None else f", last with {container.last.exit_words}"
+        return f"{name} has ended {times}{last}{why}"
+    if state.word == "ended" and state.exit_code != 0:
+        return f"{name} has ended with {state.exit_words}{why}"
+    if container.is_init and state.word == "running":
+        return f"{name} still runs, and the others start when it has ended"
+    if state.word == "waiting" and state.reason not in _BEGINS:
+        return f"{name} cannot start, {state.reason}{why}"
+    return ""
+
+
+def _words(error: Exception, namespace: str, kind: str) -> str:
+    if isinstance(error, ApiError) and error.status in {401, 403}:
+        return f"our user may not read {kind} in {namespace}: allow it `list` on `{kind}`"
+    if isinstance(error, KubeError):
+        return f"the API server cannot be asked: {error.detail}"
+    return f"the answer of the API server cannot be read: {error}"
+
+
+def _log_words(error: KubeError, namespace: str, *, previous: bool) -> str:
+    if not isinstance(error, ApiError):
+        return f"the API server cannot be asked: {error.detail}"
+    of_run = "no log of a run before this one" if previous else "written nothing yet"
+    match error.status:
+        case 401 | 403:
+            return f"our user may not read logs in {namespace}: allow it `get` on `pods/log`"
+        case 404:
+            return _GONE
+        case 400:
+            return f"it has {of_run}: {error.detail}"
+        case 500 | 502 | 503 | 504:
+            return f"the kubelet of its node does not answer: {error.detail}"
+    return error.detail
