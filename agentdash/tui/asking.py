@@ -208,7 +208,8 @@ class Asking:
 
     def _read_log(self) -> None:
         self._log_at = self._app.now
-        self._app.run_worker(self._read_on, group="logs", exclusive=True)
+        read: Callable[[], object] = self._read_on  # one that is overtaken has not begun
+        self._app.run_worker(read, group="logs", exclusive=True)
 
     async def _read_on(self) -> None:
         """Read the newest lines. The cursor goes along where it was on the last one; what is shown

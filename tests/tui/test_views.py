@@ -402,7 +402,8 @@ async def test_enter_on_a_class_opens_its_nodes_and_enter_on_a_node_its_pods() -
         assert running.stack == ["overview", "nodes", "class", "pods"]
         assert "pods of gpu-a10-04 [12]" in running.screen
         await running.keys("enter")
-        assert running.app.view.pool == "acme/browser-gpu"
+        assert running.stack[-1] == "detail"
+        assert running.app.view.subject == "acme/browser-gpu"
         await running.keys("escape", "escape")
         assert running.stack == ["overview", "nodes", "class"]
         await running.keys("escape", "j", "enter")
