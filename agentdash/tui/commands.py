@@ -52,7 +52,7 @@ COMMANDS: Final = (
         Command(name, (), f"{usage(verb, takes_back=back).partition(' ')[2]}", operates=True)
         for name, (verb, back) in REQUESTS.items()
     ),
-    Command("at", (), "11:50, -15m", takes="TIME"),
+    Command("at", (), "11:50, -15m; `:-5m` is enough", takes="TIME"),
     Command("live", (), "back from the past"),
     Command("theme", ("skin",), "other colours", takes="NAME", choices=THEME_NAMES),
     Command("help", ("h",), "keys of the view"),
@@ -115,6 +115,8 @@ def parse(  # noqa: PLR0911 - one for each thing that a command takes
     filter_text = tail.strip() if slash else None
     # the key of a pool contains a slash too: `pods acme/coder`
     first, *rest = words.split() or [""]
+    if first[:1] == "-" and first[1:2].isdigit():  # `-5m` is `at -5m`
+        first, rest = "at", [first, *rest]
     command = _command(first)
     if command is None:
         names = [name for each in COMMANDS for name in (each.name, *each.aliases)]

@@ -33,6 +33,8 @@ POOLS = ["acme/coder", "acme/browser", "globex/coder"]
         ("tenant acme", ParsedCommand("tenant", tenant="acme")),
         ("tenant", ParsedCommand("tenants")),
         ("q", ParsedCommand("quit")),
+        ("at -5m", ParsedCommand("at", time="-5m")),
+        ("-5m", ParsedCommand("at", time="-5m")),
         ("po", ParsedCommand("pods")),
         ("ten", ParsedCommand("tenants")),
         ("w browser", ParsedCommand("pool", pool="acme/browser")),
