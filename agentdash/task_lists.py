@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
@@ -18,24 +18,32 @@ import msgspec
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from nats.js.api import RawStreamMsg
-from nats.js.errors import NotFoundError
 
+from agentdash.task_streams import (
+    MOST_DIGITS,
+    filters_of,
+    message_at,
+    newest_rows,
+    next_messages,
+    tries_of,
+)
 from agentdash.worker.attempts import (
+    MOST_KEPT,
     DeadLetters,
     PoolTasks,
     TaskMessage,
+    Tried,
     Try,
     publish_again,
     read_letter,
-    tries_of,
 )
 from agentdash.worker.session import (
+    MESSAGE_ID_HEADER,
     RESULTS_BUCKET,
     TERMS_HEADER,
     StoreUnavailableError,
     TaskResult,
     TaskStatus,
-    UnreadableStoreError,
     UnreadableTaskError,
     message_task,
     read_payload,
@@ -66,12 +74,8 @@ ANSWERS_S: Final = 0.2
 """How long workers may take to say what they work on."""
 RESULT_TTL_S: Final = 86_400.0
 """How long results are kept, where a person is the first to make their bucket."""
-_AT_ONCE: Final = 50
-_MOST_LOOKS: Final = 1_000
-"""So many of the newest messages are looked at in a stream that many pools share."""
 _MOST_ANSWER_BYTES: Final = 1024 * 1024
 _MOST_TEXT: Final = 4_000
-_MOST_DIGITS: Final = 19
 _RESULTS: Final = f"KV_{RESULTS_BUCKET}"
 _ANSWER: Final = msgspec.json.Decoder(list[TaskRow])
 _RESULT: Final = msgspec.json.Decoder(TaskResult)
@@ -158,19 +162,21 @@ class TaskLists:
                 stored = await PoolTasks(stream, self._session.send, tenant, name, ()).results.get(
                     row.id
                 )
-                if stored is not None and stored.result.status is TaskStatus.DONE:
-                    result = _text(stored.result.result)
-            message = await _message(stream, row.stream, row.number) if row.stream else None
+                if stored is not None:
+                    payload = stored.result.asked
+                    if stored.result.status is TaskStatus.DONE:
+                        result = _text(stored.result.result)
+            notes = await tries_of(stream, tenant, name, row.id)
+            message = await _kept_message(stream, row, notes)
             if message is not None:
                 terms, payload = (message.headers or {}).get(TERMS_HEADER, ""), _payload(message)
-            tried = await _tried(stream, (tenant, name), row, message)
             checkpoint = await _checkpoint(stream, (tenant, name), row.id)
         return TaskInFull(
             row=row,
             payload=clean(payload, _MOST_TEXT),
             terms=clean(terms, _MOST_TEXT),
             result=clean(result, _MOST_TEXT),
-            tried=tried,
+            tried=_tried(row, notes),
             checkpoint=clean(checkpoint, _MOST_TEXT),
         )
 
@@ -202,15 +208,14 @@ class TaskLists:
                 if not await letters.retry(letter, results):
                     return f"{row.id} has another result by now: nothing was changed"
                 return f"{row.id} is published to {letter.note.subject} again"
-            message = await _message(stream, row.stream, row.number) if row.stream else None
+            kept = await _kept_message(stream, row, await tries_of(stream, tenant, name, row.id))
             stored = await results.get(row.id)
-            if message is None or stored is None:
+            if kept is None or stored is None:
                 raise TasksUnknownError(
-                    f"the message of {row.id} is no longer kept: submit it again under another id"
+                    f"the message of {row.id} is no longer kept (those above {MOST_KEPT // 1024} "
+                    "KiB are not): give its payload again under another id, agentdash submit "
+                    f"{row.pool} --payload - < FILE"
                 )
-            kept = TaskMessage(
-                message.subject or "", message.data or b"", message.headers, row.stream, row.number
-            )
             if not await results.forget(stored):
                 return f"{row.id} has another result by now: nothing was changed"
             await publish_again(stream, kept, kept.task()[1])
@@ -256,7 +261,7 @@ async def _open(
     known = {(each.stream, each.number) for each in told}
     for place, queue in enumerate(queues):
         info = await stream.consumer_info(queue.stream, queue.consumer)
-        filters = info.config.filter_subjects or [info.config.filter_subject or ">"]
+        filters = filters_of(info)
         priority = "high" if place == 0 and len(queues) > 1 else "normal"
         waiting += info.num_pending or 0
         in_flight += info.num_ack_pending or 0
@@ -264,7 +269,9 @@ async def _open(
         floor = 0 if info.ack_floor is None else info.ack_floor.stream_seq
         silent = (info.num_ack_pending or 0) - sum(name == queue.stream for name, _ in known)
         if silent > 0:
-            before = await _next(stream, queue, filters, floor, min(silent + len(known), most))
+            before = await next_messages(
+                stream, queue, filters, floor, min(silent + len(known), most)
+            )
             for each in before:
                 number = each.seq or 0
                 if floor < number <= delivered and (queue.stream, number) not in known:
@@ -272,7 +279,7 @@ async def _open(
                     rows.append(msgspec.structs.replace(row, why=_NO_WORKER))
         if info.num_pending:
             most_of_it = min(info.num_pending, most)
-            found = await _next(stream, queue, filters, delivered, most_of_it)
+            found = await next_messages(stream, queue, filters, delivered, most_of_it)
             rows += [_waiting(pool, queue, each, priority) for each in found]
     return _Found(rows, waiting, in_flight)
 
@@ -289,42 +296,6 @@ def _waiting(pool: PoolKey, queue: QueueName, message: RawStreamMsg, priority: s
         tries=terms.tries,
         stream=queue.stream,
         number=number,
-    )
-
-
-async def _next(
-    stream: JetStreamContext, queue: QueueName, filters: Sequence[str], after: int, most: int
-) -> list[RawStreamMsg]:
-    """The first messages after this one, at most so many. Numbers side by side are asked for at
-    once; a gap is passed by asking for the next one. Raises nats.errors.Error.
-    """
-    found: list[RawStreamMsg] = []
-    while len(found) < most:
-        numbers = range(after + 1, after + 1 + min(_AT_ONCE, most - len(found)))
-        beside = await asyncio.gather(*(_message(stream, queue.stream, each) for each in numbers))
-        seen = [each for each in beside if each is not None]
-        found += [each for each in seen if _is_in(each.subject or "", filters)]
-        after = numbers[-1]
-        if len(seen) < len(numbers) and len(found) < most:
-            try:
-                subject = filters[0] if len(filters) == 1 else ">"
-                jump = await stream.get_msg(queue.stream, after + 1, subject=subject, next=True)
-            except NotFoundError:
-                break
-            after = (jump.seq or 0) - 1
-    return found
-
-
-def _is_in(subject: str, filters: Sequence[str]) -> bool:
-    """Whether one of a consumer's filters takes this subject."""
-    return any(_takes(each.split("."), subject.split(".")) for each in filters)
-
-
-def _takes(pattern: Sequence[str], parts: Sequence[str]) -> bool:
-    if pattern[-1] == ">":
-        pattern, parts = pattern[:-1], parts[: len(pattern) - 1]
-    return len(pattern) == len(parts) and all(
-        one in {"*", other} for one, other in zip(pattern, parts, strict=True)
     )
 
 
@@ -350,16 +321,16 @@ async def _ended(stream: JetStreamContext, scope: str, most: int) -> _Found:
             at=result.at,
             status=result.status.value,
             tries=result.attempts,
-            tokens=result.tokens,
-            usd=result.usd,
-            seconds=result.seconds,
+            tokens=result.tokens if result.run else None,
+            usd=result.usd if result.run else None,
+            seconds=result.seconds if result.run else None,
             pod=clean_name(result.worker),
             why=clean(result.error or _text(result.result)),
             stream=clean_name(place.partition(".")[0]),
-            number=int(number) if number.isdecimal() and len(number) <= _MOST_DIGITS else 0,
+            number=int(number) if number.isdecimal() and len(number) <= MOST_DIGITS else 0,
         )
 
-    rows = await _newest(stream, _RESULTS, f"{prefix}.{scope}", read, most)
+    rows = await newest_rows(stream, _RESULTS, f"{prefix}.{scope}", read, most)
     return _Found([each for each in rows if each.status != TaskStatus.DEAD])
 
 
@@ -385,46 +356,34 @@ async def _dead(stream: JetStreamContext, scope: str, most: int) -> _Found:
             number=letter.number,
         )
 
-    return _Found(await _newest(stream, DEAD_STREAM, f"{DEAD_PREFIX}.{scope}", read, most))
-
-
-async def _newest(
-    stream: JetStreamContext,
-    name: str,
-    subject: str,
-    read: Callable[[RawStreamMsg], TaskRow | None],
-    most: int,
-) -> list[TaskRow]:
-    """The newest messages with this subject, from the last one back. Raises nats.errors.Error."""
-    try:
-        last = (await stream.get_last_msg(name, subject)).seq or 0
-    except NotFoundError:
-        return []
-    rows: list[TaskRow] = []
-    end = max(last - _MOST_LOOKS, 0)
-    while last > end and len(rows) < most:
-        numbers = range(last, max(last - _AT_ONCE, end), -1)
-        beside = await asyncio.gather(*(_message(stream, name, each) for each in numbers))
-        mine = (each for each in beside if each and _is_in(each.subject or "", (subject,)))
-        rows += [row for row in map(read, mine) if row is not None]
-        last = numbers[-1] - 1
-    return rows[:most]
+    return _Found(await newest_rows(stream, DEAD_STREAM, f"{DEAD_PREFIX}.{scope}", read, most))
 
 
 # -- one of them ------------------------------------------------------------------------------
 
 
-async def _message(stream: JetStreamContext, name: str, number: int) -> RawStreamMsg | None:
-    """A message of a stream; None if it is not kept. Raises nats.errors.Error."""
-    try:
-        return await stream.get_msg(name, number)
-    except NotFoundError:
+async def _kept_message(
+    stream: JetStreamContext, row: TaskRow, notes: Mapping[int, Tried | str]
+) -> TaskMessage | None:
+    """Its message: from its stream, or beside its tries; None if it is not kept. Raises
+    nats.errors.Error.
+    """
+    found = await message_at(stream, row.stream, row.number) if row.stream else None
+    if found is not None:
+        subject, headers = found.subject or "", found.headers
+        return TaskMessage(subject, found.data or b"", headers, row.stream, row.number)
+    note = notes.get(row.number)
+    if not isinstance(note, Tried) or note.kept is None:
         return None
+    headers = {MESSAGE_ID_HEADER: row.id}
+    if note.kept.terms:
+        headers[TERMS_HEADER] = note.kept.terms
+    return TaskMessage(note.kept.subject, note.kept.body, headers, row.stream, row.number)
 
 
-def _payload(message: RawStreamMsg) -> str:
+def _payload(message: TaskMessage) -> str:
     try:
-        return _text(read_payload(message.data or b""))
+        return _text(read_payload(message.body))
     except UnreadableTaskError as error:
         return str(error)
 
@@ -433,28 +392,56 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
-async def _tried(
-    stream: JetStreamContext, place: tuple[str, str], row: TaskRow, message: RawStreamMsg | None
-) -> tuple[str, ...]:
-    """Its tries, the last of them a line each. Raises nats.errors.Error."""
-    letter = read_letter(message) if row.state is TaskState.DEAD and message else None
-    number = row.number if letter is None else letter.note.sequence
-    try:
-        found = await tries_of(stream, *place, row.id, number)
-    except UnreadableStoreError as error:
-        return (clean(error),)
-    first = found.begun - len(found.each) + 1
-    lines = [f"{first + at}. {_try_words(each)}" for at, each in enumerate(found.each)]
-    if found.each and first > 1:
-        lines.insert(0, f"{'try 1 is' if first == 2 else f'tries 1 to {first - 1} are'} not noted")
-    if letter is not None:
-        note = letter.note
-        if found.each and found.each[-1].seconds is None:
-            lines.pop()  # it began, and ended so
-        lines.append(f"{note.attempts}. ended {_clock(note.at)} on {note.worker}: {note.reason}")
-    if not lines and not found.begun and row.state is TaskState.WAITING and not row.why:
+def _tried(row: TaskRow, notes: Mapping[int, Tried | str]) -> tuple[str, ...]:
+    """Its tries, those of each of its messages: a line each, and what they used together."""
+    last = _last_try(row)
+    every = notes if last is None else {row.number: Tried(), **notes}
+    lines: list[str] = []
+    known: list[Try] = []
+    for number, note in sorted(every.items()):
+        if lines:
+            lines.append("published again:")
+        if isinstance(note, str):
+            lines.append(note)
+            continue
+        tried = note if last is None or number != row.number else _ended_by(note, last, row.tries)
+        first = tried.begun - len(tried.each) + 1
+        if tried.each and first > 1:
+            lines.append(f"{'try 1 is' if first == 2 else f'tries 1 to {first - 1} are'} not noted")
+        lines += [f"{first + at}. {_try_words(each)}" for at, each in enumerate(tried.each)]
+        known += [each for each in tried.each if each.tokens is not None]
+    if len(known) > 1:
+        lines.append(f"together: {_used(known)}")
+    if not lines and row.state is TaskState.WAITING and not row.why:
         return ("it was not tried yet",)
     return tuple(clean(line) for line in lines)
+
+
+def _last_try(row: TaskRow) -> Try | None:
+    """The try that ended it, as its result has it."""
+    if row.state is not TaskState.ENDED or not row.pod:
+        return None
+    seconds = row.seconds or 0.0
+    why = row.status if row.status == TaskStatus.DONE else row.why or row.status
+    return Try(
+        worker=row.pod,
+        at=row.at - seconds,
+        seconds=seconds,
+        why=why,
+        tokens=row.tokens,
+        usd=row.usd,
+    )
+
+
+def _ended_by(tried: Tried, last: Try, number: int) -> Tried:
+    """With its last try in the place of what was noted of it."""
+    before = tried.each[:-1] if tried.begun == number else tried.each
+    return msgspec.structs.replace(tried, begun=number, each=(*before, last))
+
+
+def _used(tries: Sequence[Try]) -> str:
+    tokens, usd = sum(each.tokens or 0 for each in tries), sum(each.usd or 0.0 for each in tries)
+    return f"{tokens:,} tokens, {usd:.4f} USD"
 
 
 def _clock(at: float) -> str:
@@ -462,10 +449,13 @@ def _clock(at: float) -> str:
 
 
 def _try_words(one: Try) -> str:
-    """`12:04:31Z on worker-7, 12.5 s: TimeoutError`."""
-    if one.seconds is None:
-        return f"{_clock(one.at)} on {one.worker}"
-    return f"{_clock(one.at)} on {one.worker}, {one.seconds:.1f} s: {one.why}"
+    """`12:04:31Z on worker-7, 12.5 s, 900 tokens, 0.0012 USD: TimeoutError`."""
+    parts = [f"{_clock(one.at)} on {one.worker}"]
+    if one.seconds is not None:
+        parts.append(f"{one.seconds:.1f} s")
+    if one.tokens is not None:
+        parts.append(_used((one,)))
+    return ", ".join(parts) + (f": {one.why}" if one.why else "")
 
 
 async def _checkpoint(stream: JetStreamContext, place: tuple[str, str], task: str) -> str:

@@ -19,6 +19,7 @@ from nats.js import JetStreamContext
 from agentdash.operate import operator, read_until
 from agentdash.output import by_default, note, tell, waiting_for, waiting_for_nats
 from agentdash.task_lists import RESULT_TTL_S
+from agentdash.task_streams import MOST_LOOKED, look_for
 from agentdash.verbs.tables import aligned
 from agentdash.verbs.ticks import choose
 from agentdash.worker import TaskResult, TaskStatus, TaskTerms
@@ -30,6 +31,7 @@ from controller.engine.supervise import FatalError, SystemClock
 from controller.exit_codes import ExitCode
 from controller.logs import log_nowhere
 from controller.model.fleet import Pool
+from controller.model.ids import QueueName
 from controller.model.settings import Settings
 from controller.model.text import clean, quote
 from controller.nats.jetstream import NatsError, typed_errors
@@ -49,6 +51,8 @@ class AskError(Exception):
 class _PoolPlace(NamedTuple):
     """Where the tasks of the pool are."""
 
+    stream: JetStreamContext
+    queues: tuple[QueueName, ...]
     tasks: PoolTasks
     letters: DeadLetters
 
@@ -106,6 +110,8 @@ def _place(
     stream: JetStreamContext, tell_subject: Callable[[str, bytes], Awaitable[None]], pool: Pool
 ) -> _PoolPlace:
     return _PoolPlace(
+        stream,
+        tuple(pool.queues),
         PoolTasks(stream, tell_subject, pool.tenant, pool.name, pool.queues),
         DeadLetters(stream, pool.tenant, pool.name),
     )
@@ -170,8 +176,18 @@ def _payload(asked: Namespace) -> object:
 async def _is_known(place: _PoolPlace, asked: Namespace) -> bool:
     """Whether the task waits or has ended; if not, it is said."""
     results, task = place.tasks.results, asked.id or ""
+    if await results.get(task):
+        return True
+    looked = await look_for(place.stream, place.queues, task)
     # the last look is for one that ended while its message was looked for
-    if await results.get(task) or await place.tasks.waits(task) or await results.get(task):
+    if looked.is_found or await results.get(task):
+        return True
+    if looked.unread:
+        note(
+            f"{task} is not among the first {MOST_LOOKED:,} messages of a queue of {asked.pool}, "
+            f"and {looked.unread:,} more were not looked through: it may be behind them, or never "
+            "have been given"
+        )
         return True
     note(f"{asked.pool} has no task {task}: it was never given, or its result is no longer kept")
     return False

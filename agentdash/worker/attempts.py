@@ -66,29 +66,43 @@ log = logging.getLogger(__name__)
 
 TRIES_KEPT: Final = 8
 MOST_WHY: Final = 300
+MOST_KEPT: Final = 64 * 1024
+"""The most bytes of a message that is kept with its tries."""
 
 
 class Try(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One try: its worker, when it began (Unix seconds), how long it took and why it failed; None
-    and empty for one that was begun and of whose end nothing is known.
+    """One try: its worker, when it began (Unix seconds), how long it took, what it used and why it
+    failed; None and empty for one that was begun and of whose end nothing is known.
     """
 
     worker: str
     at: float
     seconds: float | None = None
     why: str = ""
+    tokens: int | None = None
+    usd: float | None = None
+
+
+class KeptMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The message of a task whose stream has dropped it, so that it can be given again."""
+
+    subject: str
+    body: bytes
+    terms: str = ""
 
 
 class Tried(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How often a task was begun and not handed back, and how many of these tries ended with an
     error. `again`: it was published once more, so that this message is no longer to be done.
-    `each` are the last tries of this message, those that are noted.
+    `each` are the last tries of this message, those that are noted. `kept` is there once the task
+    has ended, and not as done, if the message is not too large.
     """
 
     begun: Tries = 0
     failed: Tries = 0
     again: bool = False
     each: tuple[Try, ...] = ()
+    kept: KeptMessage | None = None
 
     @property
     def lost(self) -> int:
@@ -113,7 +127,7 @@ class Tried(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         )
 
 
-_TRIED: Final = msgspec.json.Decoder(Tried | int)
+TRIED: Final = msgspec.json.Decoder(Tried | int)
 
 
 class TaskMessage(NamedTuple):
@@ -148,7 +162,7 @@ class TryRecord:
         task, self._earlier = message.task()
         self._bucket = bucket(stream, TRIES_BUCKET)
         self._key = f"{settings.tenant}.{settings.pool}.{task}.{message.sequence}"
-        self._delivered, self._worker = delivered, settings.worker
+        self._message, self._delivered, self._worker = message, delivered, settings.worker
         self._before: Tried | None = None
         self._revision = 0
         self._is_counted = delivered == 1
@@ -164,7 +178,7 @@ class TryRecord:
         if value is None:
             return self._earlier.with_try()  # the first delivery, of which nothing is written
         try:
-            found = decoded(_TRIED, value)
+            found = decoded(TRIED, value)
         except UndecodableError as error:
             raise UnreadableStoreError(
                 f"{self._key} in {TRIES_BUCKET} is no count of tries: {error}; delete it, and they "
@@ -184,11 +198,17 @@ class TryRecord:
             await self._write((await self.before()).with_try(begun))
             self._is_counted = True
 
-    async def fail(self, why: str, at: float) -> None:
-        """This try, which began at `at` (Unix seconds), has failed. Raises UnreadableStoreError."""
-        took_s = round(max(time.time() - at, 0.0), 3)
-        failed = Try(worker=self._worker, at=at, seconds=took_s, why=clean(why, MOST_WHY))
-        await self._write((await self.before()).with_try(failed, failed=True))
+    async def fail(self, one: Try, *, is_last: bool) -> Tried:
+        """This try did not end as done. Where it `is_last`, the message is kept beside it, for it
+        is acknowledged. Raises UnreadableStoreError.
+        """
+        tried, message = (await self.before()).with_try(one, failed=True), self._message
+        if is_last and len(message.body) <= MOST_KEPT:
+            terms = (message.headers or {}).get(TERMS_HEADER, "")
+            kept = KeptMessage(subject=message.subject, body=message.body, terms=terms)
+            tried = msgspec.structs.replace(tried, kept=kept)
+        await self._write(tried)
+        return tried
 
     async def take_back(self) -> None:
         """This delivery was no try: it is handed back. Raises UnreadableStoreError."""
@@ -206,26 +226,6 @@ class TryRecord:
             self._revision = await self._bucket.update(self._key, encoded, last=self._revision)
         except KeyWrongLastSequenceError as error:
             log.debug("another delivery counts the tries of %s: %s", self._key, clean(error))
-
-
-async def tries_of(
-    stream: JetStreamContext, tenant: str, pool: str, task: str, number: int
-) -> Tried:
-    """What is noted of the tries of a task's message with this number. Raises nats.errors.Error,
-    and UnreadableStoreError for a note that is none, or of an older worker.
-    """
-    key = f"{tenant}.{pool}.{task}.{number}"
-    value, revision = await newest(bucket(stream, TRIES_BUCKET), key)
-    try:
-        found = Tried() if value is None else decoded(_TRIED, value)
-    except UndecodableError as error:
-        words = f"how it was tried cannot be read: {error}"
-        raise UnreadableStoreError(words, revision=revision) from None
-    if isinstance(found, Tried):
-        return found
-    raise UnreadableStoreError(
-        "an older worker has only counted how it was tried", revision=revision
-    )
 
 
 def _times(number: int) -> str:
@@ -579,20 +579,3 @@ class PoolTasks:
         first = await self.results.keep(ended)
         await self._tell(cancel_subject(self._tenant, self._pool), task.encode())
         return first
-
-    async def waits(self, task: str) -> bool:
-        """Whether a message of this task is in the pool's streams: it waits, or is worked on. Also
-        if our user may not look.
-        """
-        for stream, consumer in self._queues:
-            try:
-                info = await self._stream.consumer_info(stream, consumer)
-                subject = info.config.filter_subject or ">"
-                async for found in messages(self._stream, stream, subject):
-                    if message_task(found.headers, stream, found.seq or 0)[0] == task:
-                        return True
-            except NotFoundError:
-                continue
-            except errors.TimeoutError:
-                return True
-        return False

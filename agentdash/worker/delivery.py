@@ -34,10 +34,12 @@ from nats.aio.msg import Msg
 from nats.js.errors import APIError, NoStreamResponseError
 
 from agentdash.worker.attempts import (
+    MOST_WHY,
     DeadLetters,
     DeathNote,
     TaskMessage,
     Tried,
+    Try,
     TryRecord,
     publish_again,
 )
@@ -85,6 +87,7 @@ LET_GO_S: Final = 5.0
 """An agent that was cut so long ago is left behind: its task goes on, and its slot is lost."""
 CLEAN_UP_S: Final = 1.0
 """How long an agent may take to end when its worker is cancelled."""
+_MOST_ASKED: Final = 500
 _HEADER_ROOM: Final = 4096
 """Bytes that the server counts beside a result itself."""
 
@@ -339,6 +342,8 @@ class Delivery:
         await self._desk.usage.report(session, seconds, self.run)
         match outcome:
             case Ended():
+                if outcome.status is not TaskStatus.DONE:
+                    await self._note_failure(outcome.error or outcome.status, is_last=True)
                 await self._end(
                     task,
                     outcome,
@@ -427,24 +432,34 @@ class Delivery:
     async def _try_again(self, failed: Exception, task: Task) -> None:
         """Have it delivered again after a while; once its tries are used up, a dead letter."""
         most = self._desk.settings.attempts
+        tried = await self._note_failure(clean(failed), is_last=False)
         if task.attempt >= most or self._is_last:
-            try:
-                tried = (await self._tries.before()).with_try(failed=True)
-            except UnreadableStoreError:
-                tried = Tried()
             tries = tried.words() if tried.lost else f"{task.attempt} of {most} tries failed"
             await self._die(f"{tries}, the last one: {clean(failed)}", task, attempts=task.attempt)
             return
-        try:
-            await self._tries.fail(clean(failed), self.began_at or time.time())
-        except (UnreadableStoreError, errors.Error) as error:
-            log.debug("a failure is not counted: %s", clean(error), extra={"task": task.id})
         log.warning("a try failed: %s", clean(failed), extra={"task": task.id})
         after_s = failed.after_s if isinstance(failed, Retryable) else None
         if after_s is None:
             longest_s = min(RETRY_MOST_S, RETRY_FIRST_S * 2.0 ** min(task.attempt - 1, 16))
             after_s = longest_s * random.uniform(0.5, 1.0)
         await self.message.nak(delay=after_s)
+
+    async def _note_failure(self, why: str, *, is_last: bool) -> Tried:
+        """Note this try, which did not end as done; nothing where that cannot be written."""
+        session, at = self.session, self.began_at or time.time()
+        one = Try(
+            worker=self._desk.settings.worker,
+            at=at,
+            seconds=round(max(time.time() - at, 0.0), 3),
+            why=clean(why, MOST_WHY),
+            tokens=None if session is None else session.tokens,
+            usd=None if session is None else session.usd,
+        )
+        try:
+            return await self._tries.fail(one, is_last=is_last)
+        except (UnreadableStoreError, errors.Error) as error:
+            log.debug("a try is not noted: %s", clean(error), extra={"task": self.id})
+            return Tried()
 
     async def _end(
         self, task: Task, ended: Ended, *, attempts: int, seconds: float = 0.0, revision: int = 0
@@ -464,6 +479,7 @@ class Delivery:
             seconds=round(seconds, 3),
             tokens=0 if self.session is None else self.session.tokens,
             usd=0.0 if self.session is None else self.session.usd,
+            asked=self._as_published.body[:_MOST_ASKED].decode(errors="replace"),
         )
         result = self._fitting(result)
         first = await until_done(

@@ -122,7 +122,8 @@ class TaskStatus(StrEnum):
 
 
 class TaskResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The end of a task. `result` is what the agent returned; `error` says why there is none.
+    """The end of a task. `result` is what the agent returned; `error` says why there is none;
+    `asked` is the beginning of its payload.
 
     Times are Unix seconds. `run` names the delivery that ended it, and `worker` who had it: by them
     a worker finds its own value again after an answer that was lost.
@@ -139,6 +140,7 @@ class TaskResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     seconds: float = 0.0
     tokens: int = 0
     usd: float = 0.0
+    asked: str = ""
 
 
 def result_key(tenant: str, pool: str, task: str) -> str:

@@ -20,6 +20,7 @@ from agentdash.worker.session import RESULTS_BUCKET, TERMS_HEADER
 from agentdash.worker.stores import TRIES_BUCKET
 from controller.engine.supervise import SystemClock
 from controller.model.ids import PoolKey
+from controller.model.intents import Scope
 from controller.model.settings import NatsSettings
 from controller.model.tasks import TaskPage, TaskQuestion, TaskRow, TaskState
 from controller.nats.session import NatsSession
@@ -97,7 +98,7 @@ async def test_each_task_is_in_one_place_with_what_is_known_of_it(
 
 async def test_each_try_of_a_task_is_told_by_itself(shop: Shop, desk: TaskLists) -> None:
     async def third_time(task: Task, session: Session) -> str:
-        del session
+        session.used(UsedTokens(input=70, output=7), model="small", usd=0.001)
         if task.goal == "never" or task.attempt < 3:
             raise Retryable(f"no luck\x1b[2J at try {task.attempt}", after_s=0.01)
         return "done"
@@ -109,22 +110,19 @@ async def test_each_try_of_a_task_is_told_by_itself(shop: Shop, desk: TaskLists)
         await shop.result("luckless")
     lucky = await desk.look(await only(desk, "lucky", TaskState.ENDED))
     dead = await desk.look(await only(desk, "luckless", TaskState.DEAD))
-    took = r"\d\d:\d\d:\d\dZ on one, \d\.\d s: no luck\S* at try"
-    for tried in (lucky.tried, dead.tried):
-        assert len(tried) == 3, tried
-        for number, words in enumerate(tried[:2], 1):
-            assert re.fullmatch(rf"{number}\. {took} {number}", words), words
-    assert re.fullmatch(
-        r"3\. ended \d\d:\d\d:\d\dZ on one: 3 of 3 tries failed, .* at try 3", dead.tried[2]
-    )
+    used = r"\d\d:\d\d:\d\dZ on one, \d\.\d s, 77 tokens, 0\.0010 USD"
+    for tried, end in ((lucky.tried, "done"), (dead.tried, r"no luck\S* at try 3")):
+        ends = (r"no luck\S* at try 1", r"no luck\S* at try 2", end)
+        for number, (words, why) in enumerate(zip(tried[:3], ends, strict=True), 1):
+            assert re.fullmatch(rf"{number}\. {used}: {why}", words), words
+        assert tried[3:] == ("together: 231 tokens, 0.0030 USD",)
     assert "\x1b" not in "".join((*lucky.tried, *dead.tried))
-    # the third of this one was begun, and its end is its result
-    assert re.fullmatch(r"3\. \d\d:\d\d:\d\dZ on one", lucky.tried[2])
+    assert (lucky.payload, dead.payload) == ('"third"', "never")
     stream = shop.link.jetstream
     place = f"acme.research.lucky.{(await only(desk, 'lucky', TaskState.ENDED)).number}"
     for value, said in (
         (b'{"begun": 3, "each": [{"worker": "two", "at": 0}]}', "tries 1 to 2 are not noted"),
-        (b"2", "an older worker has only counted how it was tried"),
+        (b"2", "an older worker has only counted its tries"),
         (b"{", "how it was tried cannot be read: "),
     ):
         await stream.publish(f"$KV.{TRIES_BUCKET}.{place}", value)
@@ -148,20 +146,44 @@ async def test_a_cancelled_task_that_waits_is_said_to_have_ended(
     assert "nothing was changed" not in await desk.cancel(waits, "again")
 
 
-async def test_a_dead_task_is_tried_again_and_a_failed_one_while_its_message_is_kept(
+async def test_a_dead_or_failed_task_is_given_again_with_its_earlier_tries(
     shop: Shop, desk: TaskLists
 ) -> None:
+    large = {"goal": "fail", "text": "x" * 65_536}
     await shop.submit("crash", "dies")
-    await shop.submit("fail", "fails")
-    async with shop.worker(work, slots=2, attempts=1):
+    await shop.submit("fail", "fails", workflow="für")
+    await shop.submit(large, "large")
+    async with shop.worker(work, slots=3, attempts=1):
         dead = await only(desk, "dies", TaskState.DEAD)
         failed = await only(desk, "fails", TaskState.ENDED)
-    assert "published to tasks.acme.research again" in await desk.retry(dead)
-    assert (await only(desk, "dies", TaskState.WAITING)).tries == 0
-    with pytest.raises(TasksUnknownError, match="no longer kept"):
-        await desk.retry(failed)
+        too_large = await only(desk, "large", TaskState.ENDED)
+        await shop.all_acknowledged()
+    assert (await desk.look(failed)).payload == "fail"
+    for row in (dead, failed):
+        assert "published to tasks.acme.research again" in await desk.retry(row)
+        waits = await only(desk, row.id, TaskState.WAITING)
+        in_full = await desk.look(waits)
+        assert (waits.tries, len(in_full.tried)) == (0, 1)
+        assert "77 tokens" in in_full.tried[0]
+    assert json.loads((await desk.look(await only(desk, "fails", TaskState.WAITING))).terms) == {
+        "id": "fails", "workflow": "für", "tried_before": True,
+    }  # fmt: skip
     with pytest.raises(TasksUnknownError, match="no dead letter any more"):
         await desk.retry(dead)
+    async with shop.worker(work, slots=2, attempts=1, worker="two"):
+        again = await only(desk, "fails", TaskState.ENDED)
+    first, between, second, together = (await desk.look(again)).tried
+    assert (" on one, " in first, between, " on two, " in second) == (
+        True,
+        "published again:",
+        True,
+    )
+    assert together.startswith("together: 154 tokens")
+    with pytest.raises(
+        TasksUnknownError, match=r"under another id, agentdash submit acme/research"
+    ):
+        await desk.retry(too_large)
+    assert (await desk.look(too_large)).payload.startswith('{"goal":"fail","text":"xxx')
 
 
 async def test_a_delivered_task_that_no_worker_has_is_told_apart(
@@ -176,34 +198,77 @@ async def test_a_delivered_task_that_no_worker_has_is_told_apart(
     assert (row.state, "no worker says" in row.why) == (TaskState.WAITING, True)
 
 
-async def test_ten_thousand_waiting_tasks_open_at_once(
-    shop: Shop, desk: TaskLists, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As many are asked for as are shown, however many wait."""
-    js = shop.link.jetstream
-    for number in range(10_000):
-        terms = json.dumps({"id": f"task-{number:05}"})
-        await js.publish_async("tasks.acme.research", b'"count"', headers={TERMS_HEADER: terms})
-    await js.publish_async_completed()
-    while (await js.consumer_info(*QUEUE)).num_pending < 10_000:
-        await asyncio.sleep(0.05)
-    asked: list[str] = []
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The messages that streams were asked for."""
+    found: list[str] = []
     get = JetStreamContext.get_msg
 
     async def counting(self: JetStreamContext, *place: Any, **how: Any) -> Any:
-        asked.append(str(place))
+        found.append(str(place))
         return await get(self, *place, **how)
 
     monkeypatch.setattr(JetStreamContext, "get_msg", counting)
+    return found
+
+
+async def publish(shop: Shop, number: int, subject: str, body: bytes = b'"count"') -> None:
+    """So many messages; a subject and a body may have the number in them."""
+    js = shop.link.jetstream
+    for each in range(number):
+        terms = json.dumps({"id": f"task-{each:05}"})
+        place = subject.format(each)
+        await js.publish_async(place, body, headers={TERMS_HEADER: terms})
+    await js.publish_async_completed()
+
+
+async def test_ten_thousand_waiting_tasks_open_at_once(
+    shop: Shop, desk: TaskLists, asked: list[str], tmp_path: Path
+) -> None:
+    """As many are asked for as are shown, however many wait, and however many others' lie between
+    them.
+    """
+    js = shop.link.jetstream
+    await publish(shop, 1_000, "tasks.acme.other")
+    await publish(shop, 10_100, "tasks.acme.research")
+    while (await js.consumer_info(*QUEUE)).num_pending < 10_100:
+        await asyncio.sleep(0.05)
     began = time.process_time()
     found = await page(desk)
     took = time.process_time() - began
     waiting = [row for row in found.rows if row.state is TaskState.WAITING]
     assert [row.id for row in waiting] == [f"task-{number:05}" for number in range(100)]
-    assert (found.waiting, found.has_more) == (10_000, True)
-    assert len(asked) <= 110
+    assert (found.waiting, found.has_more) == (10_100, True)
+    assert len(asked) <= 160
     assert took < 0.5
     assert len((await page(desk, most=300)).rows) == 300
+    for number in range(20):
+        await publish(shop, 100, "tasks.acme.other")
+        await shop.submit("count", f"high-{number}", priority="high")
+    asked.clear()
+    high = [row for row in (await page(desk)).rows if row.priority == "high"]
+    assert len(high) == 20
+    assert len(asked) <= 350
+    (tmp_path / "fleet.yaml").write_text(FLEET.format(url=shop.url), "utf-8")
+    code, _, said = await agentdash("result", "research", "never", cwd=tmp_path)
+    assert (code, "100 more were not looked through" in said) == (0, True), said
+
+
+async def test_the_newest_of_a_quiet_pool_are_found_behind_those_of_others(
+    shop: Shop, desk: TaskLists, asked: list[str]
+) -> None:
+    async with shop.worker(work):
+        await shop.submit("count", "old")
+        stored = json.dumps(to_builtins(await shop.result("old"))).encode()
+        await publish(shop, 4_000, f"$KV.{RESULTS_BUCKET}.globex.etl.task-{{}}", stored)
+        await shop.submit("count", "new")
+        await shop.result("new")
+        asked.clear()
+        found = await page(desk, scope=Scope(pool=PoolKey("acme/research")))
+    assert [row.id for row in found.rows] == ["new", "old"]
+    assert len(asked) <= 110
+    everything = await page(desk, states=(TaskState.ENDED,), most=300)
+    assert (len(everything.rows), everything.rows[0].id) == (300, "new")
 
 
 async def test_what_others_write_into_the_buckets_hides_no_task(
