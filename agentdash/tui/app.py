@@ -456,10 +456,7 @@ class Dashboard(TerminalApp):
     # -- commands -----------------------------------------------------------------------------
 
     async def run_command(self, command: ParsedCommand) -> None:
-        """Do what a command says that only looks. A pool of another tenant is shown among all."""
-        shown = self.frame.scope.tenant
-        if command.pool and shown and not command.pool.startswith(f"{shown}/"):
-            self._look(self.state.show_only, Scope())
+        """Do what a command says that only looks."""
         match command.name:
             case "quit":
                 self.leaving.leave()

@@ -15,7 +15,7 @@ from agentdash.tui import figures
 from agentdash.tui.actions import PAGE_TABS, UserAction, key_name
 from agentdash.tui.cells import last_sentence
 from agentdash.tui.lines import Line, Span, Tone, cut, cut_middle, left_and_right, line, line_width
-from agentdash.tui.view import EVERYTHING, ROLE_LABELS, Frame, standing_above
+from agentdash.tui.view import ROLE_LABELS, Frame, standing_above
 from controller.model.intents import IntentKind, scope_name, until_words
 from controller.model.snapshot import Link, LinkState, Role, Severity, Snapshot
 
@@ -65,9 +65,10 @@ def _fleet_line(frame: Frame, width: int) -> Line:
         access, writes = "replay" if frame.moment.is_replay else "past", False
     tone = Tone.OK if writes else Tone.WARN
     left: list[Span | str] = [" ", *_names(frame, snapshot, longest, width)]
-    if frame.scope.tenant:
-        tenant = cut(frame.scope.tenant, longest, frame.glyphs.ellipsis)
-        left.append(Span(f" tenant {tenant}", Tone.BUSY))
+    if frame.scope_words:
+        left.append(
+            Span(f" {cut(frame.scope_words, longest + 8, frame.glyphs.ellipsis)}", Tone.BUSY)
+        )
     left += [" ", Span(f"[{access}]", tone), f" {word}"]
     links = () if snapshot.recalled else snapshot.links
     age = figures.age(frame.age_s)
@@ -155,9 +156,9 @@ def _totals_line(frame: Frame, width: int) -> Line:
     parts.append(Span(f"in flight {total(sums.in_flight, sums.queue_unknown, sums.queue_old)}"))
     if width >= WIDE:
         parts.append(Span(f"pools {sums.pools} ({sums.at_zero} at zero)"))
+    if width >= WIDE and not frame.scope_words:  # the controller counts its writes of all pools
         loop = snapshot.loop
-        if frame.scope == EVERYTHING:  # the writes are the fleet's
-            parts.append(Span(f"writes {figures.count(loop.writes)} ({loop.failed_writes} failed)"))
+        parts.append(Span(f"writes {figures.count(loop.writes)} ({loop.failed_writes} failed)"))
     # how many findings are more than information
     serious = [each for each in snapshot.findings if each.severity is not Severity.INFO]
     alarm: tuple[Span, ...] = (

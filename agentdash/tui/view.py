@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from operator import is_
@@ -16,20 +16,22 @@ from agentdash.operate import Places
 from agentdash.tui.figures import UNICODE, Glyphs, as_words
 from agentdash.tui.lines import Tone
 from controller.model.decision import Code
-from controller.model.ids import PoolKey
 from controller.model.intents import Audit, Intent, Scope
 from controller.model.observation import PodPhase, Pods, QueueDepth, Workload
 from controller.model.readings import Stale, last_known
 from controller.model.snapshot import (
+    Finding,
     History,
     Link,
     LinkState,
+    ModelView,
     PodInFull,
     PodLog,
     PoolView,
     Progress,
     Role,
     Snapshot,
+    TenantView,
     condition_of,
 )
 from controller.model.tasks import TaskInFull, TaskPage
@@ -351,7 +353,8 @@ class Frame:
     `resume_key` is the key that ends a still picture, `end_key` the one that ends what stops a
     tenant or the fleet, `top_key` the one that goes to the first row.
     `waits_for` says what brings the first snapshot. `scope`: what is shown belongs to this
-    tenant or pool, where it names one.
+    tenant or pool, where it names one; `others` are the pools, tenants and models that it leaves
+    out.
     """
 
     now: float
@@ -371,6 +374,17 @@ class Frame:
     waits_for: str = OWN_FIRST_SNAPSHOT
     asked: Asked = NOTHING_ASKED
     scope: Scope = EVERYTHING
+    others: frozenset[str] = frozenset()
+
+    @property
+    def scope_words(self) -> str:
+        """`tenant acme`; empty where all is shown."""
+        pool, tenant = self.scope.pool, self.scope.tenant
+        return f"pool {pool}" if pool else f"tenant {tenant}" if tenant else ""
+
+    def leaves_out(self, name: str) -> bool:
+        """Whether the tenant or pool of this name is, or belongs to, what is not shown."""
+        return not self.others.isdisjoint((name, name.partition("/")[0]))
 
     @property
     def at(self) -> float:
@@ -438,44 +452,75 @@ def is_newer(candidate: Snapshot, shown: Snapshot | None) -> bool:
     return (candidate.epoch, candidate.sequence) > (shown.epoch, shown.sequence)
 
 
-def of_scope(snapshot: Snapshot, scope: Scope) -> Snapshot:
+def of_scope(snapshot: Snapshot, scope: Scope) -> tuple[Snapshot, frozenset[str]]:
     """What of the snapshot belongs to this tenant or pool: its pools, and what is about them or
-    about no pool.
+    about no pool; and the pools, tenants and models that are left out.
     """
     pool, tenant = scope.pool, scope.tenant or (scope.pool or "").partition("/")[0]
     pools = tuple(
         each for each in snapshot.pools if each.tenant == tenant and pool in {None, each.key}
     )
     keys = {each.key for each in pools}
-    pools_of_others = {each.key for each in snapshot.pools if each.key not in keys}
-    others = pools_of_others | {each.name for each in snapshot.tenants} - {tenant}
-    others |= {each.key for each in snapshot.models if keys.isdisjoint(d.pool for d in each.draws)}
+    tenants = tuple(each for each in snapshot.tenants if each.name == tenant)
+    models = tuple(_models_of(snapshot, keys, tenants if pool is None else ()))
+    names = (each.name for each in snapshot.tenants if each.name != tenant)
+    others = frozenset[str]((*(each.key for each in snapshot.pools), *names)) - keys
+    others |= {each.key for each in snapshot.models} - {each.key for each in models}
     histories, of_tenants = snapshot.histories, snapshot.tenant_histories
-    draws = ((each, tuple(d for d in each.draws if d.pool in keys)) for each in snapshot.models)
-    return structs.replace(
+    found = (_told_of(each, others) for each in snapshot.findings if each.subject not in others)
+    own = structs.replace(
         snapshot,
         pools=pools,
         queues=tuple(each for each in snapshot.queues if each.pool in keys),
-        tenants=tuple(each for each in snapshot.tenants if each.name == tenant),
-        models=tuple(structs.replace(each, draws=own) for each, own in draws if own),
+        tenants=tenants,
+        models=models,
         events=tuple(each for each in snapshot.events if each.pool in keys),
-        findings=tuple(
-            each
-            for each in snapshot.findings
-            if each.subject not in others and not _is_about(each.text, pools_of_others, keys)
-        ),
+        findings=tuple(each for each in found if each is not None),
         histories={key: each for key, each in histories.items() if key in keys},
         tenant_histories={key: each for key, each in of_tenants.items() if key == tenant},
     )
+    return own, others
 
 
-def _is_about(text: str, others: set[PoolKey], own: set[PoolKey]) -> bool:
-    """Whether the text names pools, and only others."""
-    named = {each.rstrip(".:,;") for each in _POOL_NAME.findall(text)}
-    return not named.isdisjoint(others) and named.isdisjoint(own)
+def _models_of(
+    snapshot: Snapshot, keys: Collection[str], tenants: Sequence[TenantView]
+) -> Iterator[ModelView]:
+    """The models that these pools draw on or these tenants have used today, with what that cost."""
+    used: dict[str, float | None] = {}
+    for tenant in tenants:
+        found = () if tenant.by_model is None else tenant.by_model.models
+        used |= {each.model: each.usd for each in found}
+    for model in snapshot.models:
+        draws = tuple(each for each in model.draws if each.pool in keys)
+        is_used = model.model in used and model.tenant in {"", *(each.name for each in tenants)}
+        if draws or is_used:
+            yield structs.replace(model, draws=draws, usd_today=used.get(model.model))
 
 
-_POOL_NAME: Final = re.compile(r"[\w.-]+/[\w.-]+")
+_WORD: Final = r"[\w.-]*\w"
+_NAME: Final = rf"{_WORD}/{_WORD}"
+# pools, and tenants after `of`, as findings list them
+_LISTED: Final = re.compile(
+    rf"(?:{_NAME}(?:, {_NAME})*|(?<= of ){_WORD}(?:, {_WORD})*)(?P<more> and \d+ more)?"
+)
+
+
+def _told_of(finding: Finding, others: Collection[str]) -> Finding | None:
+    """The finding without the names of `others`; None where it is about these alone."""
+    is_about_others = False
+
+    def own(found: re.Match[str]) -> str:
+        nonlocal is_about_others
+        names = found[0].removesuffix(found["more"] or "").split(", ")
+        kept = [each for each in names if each not in others]
+        if len(kept) == len(names):
+            return found[0]
+        is_about_others = is_about_others or not (kept or found["more"])
+        return ", ".join(kept) + " and others" if kept else "others"
+
+    text = _LISTED.sub(own, finding.text)
+    return None if is_about_others else structs.replace(finding, text=text)
+
 
 PHASE_ORDER: Final = (
     PodPhase.CRASHING,

@@ -116,7 +116,10 @@ class ViewStack:
         await self.go_to(screen)
 
     async def show_page(self, pool: str, tab: str = PAGE_TABS[0]) -> None:
-        """Show this tab of the page of a pool."""
+        """Show this tab of the page of a pool; of one that is left out, with all tenants again."""
+        if self._app.frame.leaves_out(pool):
+            self._app.flash(f"all tenants again: {pool} is not of {self._app.frame.scope_words}")
+            self._app.state.show_only(Scope())
         screen = self.view(tab, tab=tab)
         for each in self._screens.values():
             each.pool = pool if each.tab else ""

@@ -312,11 +312,12 @@ class ViewState:
 
     def _show(self, snapshot: Snapshot) -> None:
         shown, self._whole = self.frame, snapshot
+        others: frozenset[str] = frozenset()
         if shown.scope != EVERYTHING:
-            snapshot = of_scope(snapshot, shown.scope)
+            snapshot, others = of_scope(snapshot, shown.scope)
         rows = pool_rows(snapshot, shown.rows)
         sums = totals(rows, shown.rows, shown.totals)
-        self.frame = replace(shown, snapshot=snapshot, rows=rows, totals=sums)
+        self.frame = replace(shown, snapshot=snapshot, rows=rows, totals=sums, others=others)
 
 
 _TIME_OF_DAY: Final = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])(?::([0-5][0-9]))?Z?")

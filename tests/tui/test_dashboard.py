@@ -13,9 +13,8 @@ from agentdash.tui.lines import Line, Span, Tone, line
 from agentdash.tui.screens.why import WhyScreen
 from agentdash.tui.widgets.lines_widget import changed_cells
 from controller.model.ids import PoolKey
-from controller.model.snapshot import Finding, ModelDraw, ModelView, Severity
+from controller.model.snapshot import Finding, ModelView, Severity
 from tui import fleet_scenarios, scenarios
-from tui.scenarios import NOW
 from tui.sessions import session
 
 
@@ -72,6 +71,7 @@ async def test_one_tenant_scopes_every_panel_and_sum_and_stands_in_the_header() 
         assert "pods 73/" in running.text("#header")
         for panel in ("#events", "#attention"):
             assert "globex" not in running.text(panel)
+        assert "tenant acme, 15 minutes" in running.screen
         await running.publish(fleet_scenarios.burst(9000))
         assert len(running.pools) == 2
         await running.type(":pods globex")
@@ -82,31 +82,44 @@ async def test_one_tenant_scopes_every_panel_and_sum_and_stands_in_the_header() 
         assert "tenant" not in running.text("#header")
 
 
-async def test_what_names_others_or_counts_for_all_is_not_among_one_tenants() -> None:
-    def finding(subject: str, text: str) -> Finding:
-        severity = Severity.WARNING
-        return Finding(severity=severity, subject=subject, kind=text, text=text, since=NOW)
+LISTS = {
+    "held; acme/coder-large, globex/canary, initech/voice: raise it": (
+        "held; acme/coder-large and others: raise it"),
+    "3 pools, globex/canary, initech/voice and 7 more: x": "3 pools, others: x",
+    "token usage of acme, globex unknown": "token usage of acme and others unknown",
+    "it does not apply to globex/canary, initech/voice.": None,
+    "the limit of acme/coder-large is unknown": "the limit of acme/coder-large is unknown",
+}  # fmt: skip
 
-    fleet = fleet_scenarios.burst()
-    models = [ModelView(key=name, model=name) for name in ("theirs", "ours")]
-    models[1] = replace(models[1], draws=(ModelDraw(pool=PoolKey("acme/coder-large"), replicas=1),))
-    texts = ("no limit for globex/research.", "no limit for globex/research, acme/coder-large")
-    found = [finding("fleet file", each) for each in texts]
-    found += [finding("theirs", "it refuses"), finding("ours", "it is tight")]
-    fleet = replace(fleet, models=tuple(models), findings=tuple(found))
-    async with session(fleet, (200, 45)) as running:
-        assert running.text("#attention").count("refuses") == 1
-        assert "writes 214" in running.text("#header")
-        await running.type(":tenant acme")
-        await running.keys("enter")
-        shown = {each.text for each in running.app.state.frame.snapshot.findings}
-        assert shown == {texts[1], "it is tight"}
+
+async def test_under_one_tenant_attention_names_no_other_and_what_is_of_all_says_so() -> None:
+    snapshot = fleet_scenarios.burst()
+    found = [
+        Finding(
+            severity=Severity.WARNING, subject="fleet", kind=str(n), text=text, since=scenarios.NOW
+        )
+        for n, text in enumerate(LISTS)
+    ]
+    other = next(e for e in snapshot.models if all("acme/" not in d.pool for d in e.draws))
+    of_other = replace(found[0], subject=other.key, text="it refuses 9 %")
+    by_router = ModelView(key="deep-3", model="deep-3", usd_today=9.0)
+    snapshot = replace(snapshot, findings=(*found, of_other), models=(*snapshot.models, by_router))
+    async with session(snapshot, (200, 45)) as running:
+        assert "writes" in running.text("#header")
+        await running.command("tenant acme")
+        shown = running.app.frame.snapshot.findings
+        assert [each.text for each in shown] == [text for text in LISTS.values() if text]
         assert "writes" not in running.text("#header")
-        await running.type(":why globex/research")
-        await running.keys("enter")
-        assert "no pool" not in running.text("#decision")
-        assert "globex/research" in running.text("#decision")
-        assert "tenant acme" not in running.text("#header")
+        assert "engine, of all tenants" in running.screen
+        await running.command("models")
+        assert "limits and calls are of all tenants" in running.screen
+        spent = {each.key: each.usd_today for each in running.app.frame.snapshot.models}
+        assert spent == {"opus": None, "deep-3": 0.64}, "of acme alone"
+        await running.command("why globex/canary")
+        assert "all tenants again: globex/canary is not of tenant acme" in running.screen
+        assert "removed" not in running.screen
+        await running.command("tenant acme")
+        assert "globex/canary is not of tenant acme, which alone is shown" in running.screen
 
 
 async def test_escape_never_ends_the_session() -> None:

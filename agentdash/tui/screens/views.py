@@ -234,12 +234,12 @@ class OverviewScreen(ViewScreen):
         history = self._fleet_history.of({} if snapshot is None else snapshot.histories)
         self.history.show_titled(
             lambda width, height: history_lines(history, frame, width, height),
-            title="all pools, 15 minutes",
+            title=f"{frame.scope_words or 'all pools'}, 15 minutes",
             glyphs=frame.glyphs,
         )
         self.engine.show_titled(
             lambda width, _: engine_lines(frame, width),
-            title="engine",
+            title="engine, of all tenants" if frame.scope_words else "engine",
             glyphs=frame.glyphs,
         )
 
@@ -385,7 +385,7 @@ def keys_of(
 
 
 def _history(scope: Scope, frame: Frame, fleet: FleetHistory) -> Content:
-    name = scope.pool or scope.tenant or "the fleet"
+    name = scope.pool or scope.tenant or frame.scope_words or "the fleet"
     title = f"history of {cut_middle(name, _TITLE_WIDTH, frame.glyphs.ellipsis)}"
     if frame.snapshot is None:
         return Content(title, lambda *_: [line(Span(" no snapshot yet", Tone.DIM))])

@@ -77,7 +77,7 @@ class WhyScreen(ViewScreen):
         """Fill the panels."""
         row, key, ahead = frame.row(self.pool), self.pool, self._ahead_of(frame)
         left, right = title_spans(row, frame)
-        builders: tuple[LinesBuilder, ...] = (lambda width, _: gone_lines(key, width),)
+        builders: tuple[LinesBuilder, ...] = (lambda width, _: gone_lines(key, frame, width),)
         builders += (lambda *_: (),) * 3
         if row is not None:
             builders = (
@@ -389,10 +389,14 @@ def title_spans(row: PoolRow | None, frame: Frame) -> tuple[tuple[Span, ...], tu
     return left, (Span(f"tier {tier}  tick {frame.snapshot.sequence}", Tone.DIM),)
 
 
-def gone_lines(key: str, width: int) -> list[Line]:
-    """The text for a pool that the snapshot does not have."""
-    text = Span(cut(f"no pool {key} in this snapshot", width - 2), Tone.WARN)
+def gone_lines(key: str, frame: Frame, width: int) -> list[Line]:
+    """The text for a pool that the snapshot, or what is shown of it, does not have."""
+    text = f"no pool {key} in this snapshot"
+    why = "it was removed from the fleet file, or never in it; esc goes back"
+    if frame.leaves_out(key):
+        text, why = f"{key} is not of {frame.scope_words}, which alone is shown", "0 shows all"
+    text = cut(text, width - 2, frame.glyphs.ellipsis)
     return [
-        left_and_right((" ", text), (), width),
-        line(Span(" it was removed from the fleet file, or never in it; esc goes back", Tone.DIM)),
+        left_and_right((" ", Span(text, Tone.WARN)), (), width),
+        line(Span(f" {why}", Tone.DIM)),
     ]

@@ -57,6 +57,7 @@ def facts(frame: Frame) -> Sequence[Fact]:
         figures.amount(len(each), "pool") for each in (snapshot.pools, snapshot.histories)
     )
     tenants = figures.amount(len(snapshot.tenants), "tenant")
+    others = f" of {frame.scope_words}; 0 shows the others" if frame.others else ""
     where = "in this process"
     if frame.moment is not None and frame.moment.is_replay:
         where = "as a journal has it"
@@ -69,7 +70,7 @@ def facts(frame: Frame) -> Sequence[Fact]:
     past = f"15 minutes and 24 hours of {kept}; saved every minute by the controller that writes"
     return (
         _version(snapshot),
-        Fact("fleet", f"{snapshot.fleet}{context}: {pools}, {tenants}"),
+        Fact("fleet", f"{snapshot.fleet}{context}: {pools}, {tenants}{others}"),
         *(Fact(name, clean(text)) for name, text in frame.asked.places),
         Fact("controller", f"{snapshot.process or 'not known'}, {where}", snapshot.epoch),
         Fact("role", f"{ROLE_LABELS[snapshot.role].word}: {_ROLES[snapshot.role]}"),
@@ -173,7 +174,8 @@ def diagnosis_lines(found: Diagnosis, frame: Frame, width: int) -> list[Line]:
 
 def _checks(frame: Frame) -> Sequence[Diagnosis]:
     checks = frame.asked.checks
-    return checks.lines if isinstance(checks, Progress) else ()
+    lines = checks.lines if isinstance(checks, Progress) else ()
+    return [each for each in lines if not frame.leaves_out(each.subject)]
 
 
 def _nothing_checked(frame: Frame) -> list[Span]:

@@ -89,16 +89,9 @@ def changes_of(frame: Frame) -> Sequence[IntentChange]:
     """The changes that people made, as far as they are known; where one tenant is shown, those for
     it or for the fleet.
     """
-    audit, shown = frame.asked.audit, frame.scope
-    changes = audit.changes if isinstance(audit, Audit) else ()
-    only = shown.tenant or (shown.pool or "").partition("/")[0]
-
-    def concerns(scope: Scope) -> bool:
-        tenant = scope.tenant or (scope.pool or "").partition("/")[0]
-        is_shown = scope.pool is None or shown.pool in {None, scope.pool}
-        return is_shown and tenant in {"", only or tenant}
-
-    return [each for each in changes if concerns(each.key.scope)]
+    changes = frame.asked.audit.changes if isinstance(frame.asked.audit, Audit) else ()
+    scopes = ((each, each.key.scope) for each in changes)
+    return [each for each, of in scopes if not frame.leaves_out(of.pool or of.tenant or "")]
 
 
 def is_mine(change: IntentChange, frame: Frame) -> bool:

@@ -147,7 +147,7 @@ _COLUMNS: Final = (
         right=True, letter="P", descending=True,
     ),
     _Column(
-        "USD TODAY", 9, "what its calls cost today, of all tenants", "usd_today",
+        "USD TODAY", 9, "what its calls cost today, of the tenants that are shown", "usd_today",
         text=figures.usd, old=never, right=True, letter="B", descending=True,
     ),
     _Column(
@@ -236,5 +236,6 @@ MODELS: Final = Table[ModelView](
     sort=Sort("!", descending=True),
     details=model_lines,
     opens=_opens,
+    state=lambda frame: "limits and calls are of all tenants" if frame.scope_words else "",
 )
 VIEWS: Final = (View("models", (MODELS,), "rate limits", ("mo", "model")),)

@@ -147,6 +147,7 @@ CLASSES: Final = Table[NodeClassView](
     text=lambda view: " ".join((class_name(view), *view.nodes)),
     details=class_lines,
     opens=_opens_class,
+    state=lambda frame: "of all tenants" if frame.scope_words else "",
 )
 
 
