@@ -42,14 +42,19 @@ class Problem(Value):
         return ": ".join(part for part in (place, self.path, self.message) if part)
 
 
+_SHOWN_ERRORS: Final = 20
+
+
 class FleetFileError(Exception):
     """The fleet file cannot be used. `errors` are all its problems, in the file's order; the text
-    has one line for each.
+    has one line for each of the first, and how many more there are.
     """
 
     def __init__(self, errors: Iterable[Problem]) -> None:
         self.errors = tuple(sorted(errors, key=lambda error: (error.line, error.column)))
-        super().__init__("\n".join(map(str, self.errors)))
+        more = len(self.errors) - _SHOWN_ERRORS
+        shown = [*map(str, self.errors[:_SHOWN_ERRORS]), *([f"and {more:,} more"] * (more > 0))]
+        super().__init__("\n".join(shown))
 
 
 def spell(path: KeyPath) -> str:

@@ -1,18 +1,22 @@
 """One feed: snapshots become lines once, and each sink (the live feed, the journal's stream, its
 file) takes them when it can; when a key frame is due, the hashes that link lines, and the messages
-that carry a line.
+that carry a line; and the thread that a disk may hold.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import zlib
 from collections import deque
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from concurrent.futures import Executor, Future
 from hashlib import blake2b
-from threading import Lock
-from typing import Final, NamedTuple
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Lock, Thread
+from typing import Any, Final, NamedTuple, TypeVar
 
 from controller.model.snapshot import Snapshot
 from controller.ports import Clock
@@ -28,6 +32,8 @@ from controller.record.frames import (
 )
 
 _DIGEST_BYTES: Final = 16
+_TAIL_BYTES: Final = 2**20
+_ENDS_OF_TWO_LINES: Final = 2
 _LINK: Final = re.compile(rb',"follows":"([0-9a-f]{32})"\}\n?\Z')
 WHOLE_AFTER_BYTES: Final = 8 * 2**20
 """A key frame is due after changes of so many bytes and of twice the size of the last one: so a
@@ -41,6 +47,7 @@ WHOLE_EVERY_S: Final = 300.0
 MOST_WAITING: Final = 64
 """So many snapshots wait for a sink; after them, the oldest are left out."""
 TELL_S: Final = 60.0
+T = TypeVar("T")
 
 
 class _Made(NamedTuple):
@@ -191,6 +198,18 @@ def hash_of(line: bytes) -> str:
     return blake2b(line, digest_size=_DIGEST_BYTES).hexdigest()
 
 
+def hash_of_last_line(path: Path) -> str:
+    """The hash of the last line that has an end; empty if there is none. Raises OSError."""
+    with path.open("rb") as opened:
+        at, tail = opened.seek(0, os.SEEK_END), b""
+        while at > 0 and tail.count(b"\n") < _ENDS_OF_TWO_LINES:
+            at = max(0, at - _TAIL_BYTES)
+            opened.seek(at)
+            tail = opened.read(_TAIL_BYTES) + tail if tail else opened.read()
+    ended, end, _torn = tail.rpartition(b"\n")
+    return hash_of(ended.rpartition(b"\n")[2] + end) if end else ""
+
+
 def snapshots_of(lines: Iterable[bytes]) -> Iterator[Snapshot]:
     """The snapshots of lines with their links. What cannot be read is left out, up to the next key
     frame.
@@ -261,3 +280,33 @@ class Assembly:
             return None
         self._next = None
         return b"".join(self._data)
+
+
+class DiskThread(Executor):
+    """One thread that the end of the process does not wait for: a disk that hangs would hold it."""
+
+    def __init__(self) -> None:
+        self._asked: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        Thread(target=self._run, name="journal", daemon=True).start()
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        """Have it done behind what was asked for before."""
+        future: Future[T] = Future()
+
+        def do() -> None:
+            try:
+                future.set_result(fn(*args, **kwargs))
+            except BaseException as error:  # noqa: BLE001 - whoever waits for it gets it
+                future.set_exception(error)
+
+        self._asked.put(do)
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """End behind what was asked for; nobody waits."""
+        del wait, cancel_futures
+        self._asked.put(None)
+
+    def _run(self) -> None:
+        while (do := self._asked.get()) is not None:
+            do()

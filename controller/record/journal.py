@@ -16,7 +16,7 @@ import sys
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate
@@ -32,8 +32,10 @@ from controller.ports import Clock, PastMoment, Place
 from controller.record.chain import (
     Backlog,
     Chain,
+    DiskThread,
     Encoder,
     hash_of,
+    hash_of_last_line,
     link_of,
     linked,
     without_link,
@@ -53,9 +55,10 @@ _PARTS: Final = 8
 _WHOLES_IN_A_FILE: Final = 4
 _NAME_OF_TIME: Final = "%Y%m%dT%H%M%S.%fZ"
 _MODE: Final = 0o640
-_TAIL_BYTES: Final = 2**20
-_ENDS_OF_TWO_LINES: Final = 2
 """A tail with so many line ends has the whole of the last line that has one."""
+
+
+log = logging.getLogger(__name__)
 
 
 class JournalError(Exception):
@@ -88,6 +91,9 @@ class JournalFiles:
         line must be a whole snapshot. Raises JournalError.
         """
         with _in_words(self._path):
+            if self._descriptor is not None and not self._is_there():
+                log.warning("the journal was moved or deleted", extra={"file": str(self._path)})
+                self.close()
             if self._descriptor is not None and self._is_full(at):
                 self._end_file()
             if self._descriptor is None:
@@ -120,6 +126,13 @@ class JournalFiles:
             descriptor, self._descriptor = self._descriptor, None
             with _in_words(self._path):
                 os.close(descriptor)
+
+    def _is_there(self) -> bool:
+        """Whether the path is still that of the open file; else nobody would find its lines."""
+        try:
+            return os.path.samestat(os.fstat(self._descriptor or 0), self._path.stat())
+        except FileNotFoundError:
+            return False
 
     def _is_full(self, at: float) -> bool:
         most = max(self._most_bytes // _PARTS, _WHOLES_IN_A_FILE * self._first_line)
@@ -185,18 +198,6 @@ class JournalFiles:
             self._end_file()
 
 
-def hash_of_last_line(path: Path) -> str:
-    """The hash of the last line that has an end; empty if there is none. Raises OSError."""
-    with path.open("rb") as opened:
-        at, tail = opened.seek(0, os.SEEK_END), b""
-        while at > 0 and tail.count(b"\n") < _ENDS_OF_TWO_LINES:
-            at = max(0, at - _TAIL_BYTES)
-            opened.seek(at)
-            tail = opened.read(_TAIL_BYTES) + tail if tail else opened.read()
-    ended, end, _torn = tail.rpartition(b"\n")
-    return hash_of(ended.rpartition(b"\n")[2] + end) if end else ""
-
-
 def earlier_files(path: Path) -> list[Path]:
     """The files of this journal before the one that is written, the oldest first."""
     found = path.parent.glob(f"{_escaped(path.stem)}-*{_escaped(path.suffix)}")
@@ -239,9 +240,9 @@ def in_words(error: OSError, path: Path) -> str:
     return f"{error.filename or path}: {(error.strerror or str(error)).lower()}"
 
 
-log = logging.getLogger(__name__)
-
 _FINISH_S: Final = 5.0
+HUNG_S: Final = 5.0
+"""A write that takes longer is a disk that hangs."""
 
 
 class JournalWriter:
@@ -278,10 +279,11 @@ class JournalWriter:
         """Write while inside; at the end, what waits is written within a few seconds. It begins by
         opening the file, so that a journal that is `down` is known from the start.
         """
-        with_thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
+        with_thread = DiskThread()
         loop = asyncio.get_running_loop()
-        self._tell(await loop.run_in_executor(with_thread, self._open))
-        task = asyncio.create_task(self._run(with_thread), name="journal")
+        opening = loop.run_in_executor(with_thread, self._open)
+        await self._watch(opening)
+        task = asyncio.create_task(self._run(with_thread, opening), name="journal")
         try:
             yield
         finally:
@@ -293,11 +295,21 @@ class JournalWriter:
                 log.warning("the journal's last snapshots were not written in time")
             with_thread.shutdown(wait=False)
 
-    async def _run(self, thread: ThreadPoolExecutor) -> None:
+    async def _run(self, thread: Executor, opening: asyncio.Future[str | None]) -> None:
         loop = asyncio.get_running_loop()
+        self._tell(await opening)
         while (snapshot := await self._backlog.take()) is not None:
-            self._tell(await loop.run_in_executor(thread, self._write, snapshot))
+            writing = loop.run_in_executor(thread, self._write, snapshot)
+            await self._watch(writing)
+            self._tell(await writing)
         await loop.run_in_executor(thread, self._close)
+
+    async def _watch(self, asked: asyncio.Future[str | None]) -> None:
+        """Wait until the disk has answered; that it hangs is told."""
+        if (await asyncio.wait({asked}, timeout=HUNG_S))[0]:
+            self._tell(asked.result())
+        else:
+            self._tell(f"the disk hangs: no answer for {HUNG_S:g} s")
 
     def _tell(self, problem: str | None) -> None:
         if problem is not None and problem != self._problem:

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 import yaml
+from msgspec.structs import replace
 
 from controller.config import FleetFileError, load, parse
+from controller.config.document import Problem
 
 Complain = Callable[[str], list[str]]
 Dump = Callable[[object], str]
@@ -50,6 +52,15 @@ def test_a_mistake_is_named_where_it_stands_and_no_secret_is_repeated(
     expected = [said] if isinstance(said, str) else said
     assert complaints(text) == [f"fleet.yaml:{line}" for line in expected]
     assert not any(secret in line for secret in ("hunter2", "777") for line in expected)
+
+
+def test_of_thousands_of_problems_the_first_are_printed_and_the_others_counted() -> None:
+    problem = Problem(file="fleet.yaml", line=1, column=1, path="pools", message="odd")
+    error = FleetFileError(replace(problem, line=line) for line in range(5_000))
+    assert len(error.errors) == 5_000
+    first, *_, last = str(error).splitlines()
+    assert (first, last) == (str(error.errors[0]), "and 4,980 more")
+    assert len(str(error).splitlines()) == 21
 
 
 def test_all_problems_are_reported_at_once_in_the_files_order(complaints: Complain) -> None:

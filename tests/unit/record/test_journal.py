@@ -6,6 +6,7 @@ import asyncio
 import errno
 import json
 import os
+import threading
 from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
@@ -394,6 +395,51 @@ async def test_a_journal_has_one_writer(path: Path) -> None:
             second.offer(written[1])
         assert "another process writes" in str(second.problem())
     assert all_of(JournalPast(path)) == written[:1]
+
+
+@pytest.mark.parametrize("moves", [True, False], ids=["moved", "deleted"])
+async def test_a_journal_that_is_taken_away_is_begun_again(path: Path, moves: bool) -> None:
+    journal, written = journal_of(path, Clock(), FullDisk(2**30)), ticks(6)
+    async with journal.recording():
+        for snapshot in written[:3]:
+            journal.offer(snapshot)
+        while not path.exists() or path.read_bytes().count(b"\n") < 3:
+            await asyncio.sleep(0.001)
+        if moves:
+            path.rename(path.with_suffix(".taken"))
+        else:
+            path.unlink()
+        for snapshot in written[3:]:
+            journal.offer(snapshot)
+    assert journal.problem() is None
+    assert all_of(JournalPast(path)) == written[3:]
+
+
+async def test_a_disk_that_hangs_is_down_while_it_does_and_holds_nobody_at_the_end(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("controller.record.journal.HUNG_S", 0.02)
+    monkeypatch.setattr("controller.record.journal._FINISH_S", 0.02)
+    goes_on, disk = threading.Event(), FullDisk(2**30)
+
+    class HungDisk(FullDisk):
+        def write(self, descriptor: int, data: bytes) -> int:
+            goes_on.wait()
+            return disk.write(descriptor, data)
+
+    journal, written = journal_of(path, Clock(), HungDisk(0)), ticks(3)
+    async with journal.recording():
+        journal.offer(written[0])
+        while journal.down() is None:
+            await asyncio.sleep(0.001)
+        assert "the disk hangs" in str(journal.down())
+        goes_on.set()
+        while journal.down() is not None:
+            await asyncio.sleep(0.001)
+        goes_on.clear()
+        journal.offer(written[1])
+    assert not goes_on.is_set(), "the end has come before the disk"
+    goes_on.set()
 
 
 async def test_a_disk_that_is_too_slow_leaves_out_the_oldest_and_says_so(path: Path) -> None:
