@@ -7,6 +7,7 @@ Panel and 6.9 kB in a VerticalScroll of Textual's.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
 from types import MappingProxyType
@@ -97,9 +98,18 @@ def help_lines(
 
 
 def every_column() -> Mapping[str, str]:
-    """The titles of the columns of all tables, each with what it means."""
-    tables = (table for view in views().values() for table in view.tables)
-    return {column.title: column.legend for table in tables for column in table.columns}
+    """The titles of the columns of all tables, each with what it means; one that does not mean the
+    same everywhere stands once for each meaning, with the table: `WHY of tasks`.
+    """
+    found: defaultdict[str, dict[str, str]] = defaultdict(dict)
+    for table in (table for view in views().values() for table in view.tables):
+        for column in table.columns:
+            found[column.title].setdefault(column.legend, table.name)
+    return {
+        title if len(legends) == 1 else f"{title} of {table}": legend
+        for title, legends in found.items()
+        for legend, table in legends.items()
+    }
 
 
 class HelpEntry(NamedTuple):

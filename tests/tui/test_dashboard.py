@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 
 import pytest
@@ -26,6 +27,18 @@ async def test_enter_opens_the_page_of_a_pool_and_escape_goes_back() -> None:
         await running.keys("escape", "enter", "q")
         assert running.stack == ["overview"]
         assert running.app.return_code is None
+
+
+async def test_the_page_of_a_pool_counts_the_ready_ones_as_the_tables_do() -> None:
+    """The pods are read by another watch, which may be behind."""
+    fleet = scenarios.read_only()
+    pool = fleet.pools[0]
+    seen = pool.observation
+    workload = replace(seen.workload, value=replace(seen.workload.value, ready=77))
+    pool = replace(pool, observation=replace(seen, workload=workload))
+    async with session(replace(fleet, pools=(pool, *fleet.pools[1:]))) as running:
+        await running.command(f"why {pool.key}")
+        assert re.findall(r"ready (\d+)", running.text("#now")) == ["77"]
 
 
 async def test_the_page_of_a_pool_has_tabs_which_take_each_others_place() -> None:

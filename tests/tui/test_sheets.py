@@ -80,6 +80,21 @@ def test_the_printed_help_has_every_key_and_explains_every_column() -> None:
     assert all(each["means"] for each in entries)
 
 
+def test_a_title_that_means_something_else_elsewhere_is_explained_for_each_table() -> None:
+    found = every_column()
+    assert found["WHY of tasks"] != found["WHY of intents"]
+    told = {(title.partition(" of ")[0], text) for title, text in found.items()}
+    tables = [table for view in views().values() for table in view.tables]
+    assert {(c.title, c.legend) for table in tables for c in table.columns} == told
+
+
+def test_a_node_that_takes_only_pods_that_tolerate_its_taint_is_not_open() -> None:
+    nodes = {each["node"]: each for each in json.loads(printed("nodes", SheetForm.JSON))["nodes"]}
+    said = {name: (each["is_open"], each["state"]) for name, each in nodes.items()}
+    assert said["gpu-a10-04"] == (False, "tainted")
+    assert (True, "open") in said.values()
+
+
 @pytest.mark.parametrize("view", ONCE_VIEWS)
 def test_every_column_of_the_screen_has_values(view: str) -> None:
     for table, _ in sheets(view, frame()):

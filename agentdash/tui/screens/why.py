@@ -263,7 +263,9 @@ def outcome_lines(
 
 
 def now_lines(row: PoolRow, frame: Frame, width: int) -> list[Line]:
-    """The pods and the queue now, the pool's limits, its workload, findings and warnings."""
+    """The pods and the queue now, the pool's limits, its workload, findings and warnings. Ready is
+    what the workload says, as in every table.
+    """
     view = row.view
     limits = (
         f"min {view.min}",
@@ -292,7 +294,6 @@ def now_lines(row: PoolRow, frame: Frame, width: int) -> list[Line]:
         counts = (
             f"asks {workload.replicas}{old}",
             f"has {workload.current}{old}",
-            f"ready {workload.ready}{old}",
             f"new version {workload.updated}{old}" if is_mixed else "",
             "rollout paused" if workload.paused else "",
         )
@@ -314,11 +315,12 @@ def now_lines(row: PoolRow, frame: Frame, width: int) -> list[Line]:
 
 def _pods(row: PoolRow, frame: Frame) -> Iterator[Span]:
     pods = row.pods
+    if row.ready is not None:
+        yield value_span(f"ready {row.ready}", frame, old=row.workload_is_old)
     if pods is None:
         yield Span("unknown", Tone.WARN)
         return
     is_old = isinstance(row.view.observation.pods, Stale)
-    yield value_span(f"ready {pods.ready}", frame, old=is_old)
     old = frame.glyphs.stale if is_old or frame.stale else ""
     for name, value, tone in (
         ("crashing", pods.crashing, Tone.CRIT),

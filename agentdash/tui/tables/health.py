@@ -212,7 +212,7 @@ DOCTOR: Final = Table[Diagnosis](
             "CHECK", 12, "what was looked at", "check", tone=Tone.HEADING, widest=20, letter="T",
         ),
         _Found(
-            "OF", 14, "the pool or tenant that it is about", "subject",
+            "OF", 14, "the pool or tenant that it is about, or the fleet", "subject",
             lambda found: found.subject or None, widest=32, letter="N", names=True, rank=1,
         ),
         _Found(

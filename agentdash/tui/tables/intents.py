@@ -50,7 +50,7 @@ def _nothing(frame: Frame) -> list[Span]:
 _Column = Column[IntentChange]
 _COLUMNS: Final[Sequence[Column[IntentChange]]] = (
     _Column(
-        "OF", 16, "the pool or tenant that it is for, or the fleet", "scope",
+        "OF", 16, "the pool or tenant that it is about, or the fleet", "scope",
         lambda change: scope_name(change.key.scope), widest=30, letter="N", names=True,
     ),
     _Column(

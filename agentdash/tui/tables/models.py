@@ -147,7 +147,7 @@ _COLUMNS: Final = (
         right=True, letter="P", descending=True,
     ),
     _Column(
-        "USD TODAY", 9, "what its calls cost today, of the tenants that are shown", "usd_today",
+        "USD TODAY", 9, "what its calls cost today, of models that have a price", "usd_today",
         text=figures.usd, old=never, right=True, letter="B", descending=True,
     ),
     _Column(

@@ -28,7 +28,7 @@ from controller.model.snapshot import ClusterNode, NodeClassView
 _ALL_NODES: Final = "all nodes"
 _NEARLY_FULL: Final = 0.9
 _GONE: Final = frozenset({PodPhase.FAILED, PodPhase.UNSCHEDULED})
-_OF_THE_ROOM: Final = "{} that this fleet's pods use, of the room"
+_OF_THE_ROOM: Final = "{} taken by this fleet, of the room"
 
 
 def _is_old(frame: Frame) -> bool:
@@ -77,7 +77,7 @@ def _fits(view: NodeClassView, frame: Frame) -> Span:
 
 _Class = Column[NodeClassView]
 _CLASS_COLUMNS: Final = (
-    _Class("CLASS", 10, "the class of the nodes", "class", class_name),
+    _Class("CLASS", 10, "the class of the node", "class", class_name),
     _Class(
         "NODES", 6, "how many nodes, of the most there may be", "nodes",
         lambda view: list(view.nodes), _count,
@@ -271,8 +271,8 @@ _NODE_COLUMNS: Final = (
     _Node("NODE", 18, "the node's name", "node", "key", widest=40, names=True),
     _Node(
         "STATE", 8, "whether it takes pods; tainted: those that tolerate its taints", "is_open",
-        lambda row: not row.node.closed, _state,
-        more={"closed_because": lambda row, _: row.node.closed or None},
+        lambda row: row.state == "open", _state,
+        more={"state": "state", "closed_because": lambda row, _: row.node.closed or None},
     ),
     *resource_columns(
         lambda row: row.room,

@@ -336,7 +336,7 @@ _COLUMNS: Final = (
         "tokens_run_out_at", "tokens.runs_out_at", _runs_out, right=True, letter="X",
     ),
     _Column(
-        "USD TODAY", 9, "what the tokens of today cost, of models that have a price",
+        "USD TODAY", 9, "what its calls cost today, of models that have a price",
         "usd_today", usd_today, _usd_today,
         more={
             "usd_expected_today": "by_model.expected_usd",
@@ -374,7 +374,7 @@ _COLUMNS: Final = (
     ),
     *resource_columns(
         lambda view: (view.used, view.quota), _quota_span,
-        "{} that are requested, of the quota where there is one", (7, 9, 12), (6, 10, 11),
+        "{} taken by its pools, of its quota where it has one", (7, 9, 12), (6, 10, 11),
     ),
     _Column(
         "OPERATORS", 15, "what they asked for all of it", cell=_asked, rank=9, widest=60,
@@ -404,7 +404,8 @@ def tenant_lines(view: TenantView, frame: Frame, width: int) -> Iterator[Line]:
     paused = f"{view.paused_pools} held by a pause" if view.paused_pools else ""
     pools = f"{figures.amount(view.pools, 'pool')} in {view.namespace}, tier {view.tier}"
     limited = any(getattr(view.quota, field) is not None for field in view.quota.__struct_fields__)
-    yield from labelled("of quota" if limited else "requested", requested, width)
+    of_quota = Span("of its quota" if limited else "", Tone.DIM)
+    yield from labelled("taken", (*requested, of_quota), width)
     yield from labelled("serves", (pools, Span(paused, Tone.WARN)), width)
 
 
