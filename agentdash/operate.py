@@ -317,12 +317,13 @@ async def preview(
                 replaces, there = standing.revision, stands(standing, now)
         except IntentConflictError as error:  # it cannot be read: it can only be replaced
             replaces, there = error.revision, str(error)
-        if request.takes_back and replaces is None:
-            raise NotDoneError(_nothing_there(key, await desk.standing(), now))
         if there and not request.takes_back and not may_replace:
             raise NotDoneError(f"{there}; --replace puts this one in its place")
     intent = request.intent()
     foreseen = await foresee(key, intent and msgspec.structs.replace(intent, who=intent.who or who))
+    # what outlives its bucket is not there, and the controller goes by it
+    if request.takes_back and replaces is None and foreseen.standing is None:
+        raise NotDoneError(_nothing_there(key, await desk.standing(), now))
     return Preview(foreseen.effect, foreseen.now, standing, replaces)
 
 

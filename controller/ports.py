@@ -471,7 +471,9 @@ class IntentDesk(Protocol):
         """
 
     async def withdraw(self, key: IntentKey, *, replaces: int, why: str) -> IntentChange:
-        """Take back the one with this revision. Raises IntentConflictError."""
+        """Take back the one with this revision; with 0, one that the controller goes by and the
+        bucket does not have. Raises IntentConflictError.
+        """
 
     async def audit(self) -> Audit:
         """The changes of all operators that are kept."""
@@ -505,10 +507,13 @@ class Estimate(NamedTuple):
 
 
 class Foreseen(NamedTuple):
-    """What an intent would change at `now` (Unix seconds)."""
+    """What an intent would change at `now` (Unix seconds), and the one at its key that the
+    controller goes by, which its bucket may not have any longer.
+    """
 
     effect: Effect | Estimate
     now: float
+    standing: Intent | None = None
 
 
 class PodUnknownError(Exception):

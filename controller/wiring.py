@@ -227,7 +227,13 @@ class _Controller:
         beside = [self._intents.run(), publisher.run(), self.switches.run()]
         if self.file is not None:
             beside.append(self.file.run())
-        answers = EffectAnswers(session, bucket, lambda: self.settings.fleet, self._look)
+        answers = EffectAnswers(
+            session,
+            bucket,
+            lambda: self.settings.fleet,
+            self._look,
+            lambda: self._intents.stored().intents,
+        )
         if not self.read_only:
             beside.append(answers.run())
         if person is not None:

@@ -142,6 +142,9 @@ class Bucket:
         new revision. Raises StoreConflictError.
         """
         headers = {Header.EXPECTED_LAST_SUBJECT_SEQUENCE.value: str(expected)}
+        return await self._published(key, value, headers)
+
+    async def _published(self, key: str, value: bytes, headers: dict[str, str]) -> int:
         try:
             return await self._publish(key, value, headers)
         except StoreMissingError:
@@ -156,7 +159,7 @@ class Bucket:
             Header.EXPECTED_LAST_SUBJECT_SEQUENCE.value: str(expected),
             KV_OP: KV_DEL,
         }
-        return await self._publish(key, note, headers)
+        return await self._published(key, note, headers)
 
     async def may_write(self, key: str) -> bool:
         """Whether our user may write this key. It is asked by a write that the server cannot take:

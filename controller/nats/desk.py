@@ -119,7 +119,7 @@ class BucketDesk:
     async def withdraw(self, key: IntentKey, *, replaces: int, why: str) -> IntentChange:
         """Take back the one with this revision."""
         now, read = await self._latest(key)
-        _check_known(key, read, replaces, now)
+        _check_known(key, read, replaces or None, now)
         return await self._change(key, None, read, now, clean(why))
 
     async def audit(self) -> Audit:
@@ -370,6 +370,7 @@ class _Answer(Value):
 
     now: float = 0.0
     effect: Effect | None = None
+    standing: Intent | None = None
     outlook: Outlook | None = None
     problem: str = ""
 
@@ -391,7 +392,7 @@ async def ask_effect(
     answer = await _asked(session, bucket, _Question(version=1, key=key_text(key), intent=value))
     if answer.effect is None:
         raise NoEffectError(clean(answer.problem) or "the controller did not say what changes")
-    return Foreseen(answer.effect, answer.now)
+    return Foreseen(answer.effect, answer.now, answer.standing)
 
 
 async def ask_outlook(session: NatsSession, bucket: str, pool: PoolKey) -> Outlook:
@@ -417,7 +418,8 @@ class EffectAnswers:
     """What would change, from what is known already: some plans, made beside the engine's loop,
     which goes on ticking. `run` answers those who ask over NATS.
 
-    `look` gives what a tick of `fleet` would plan from now, None before the first tick.
+    `look` gives what a tick of `fleet` would plan from now, None before the first tick; `standing`
+    what operators have asked for.
     """
 
     def __init__(
@@ -426,11 +428,13 @@ class EffectAnswers:
         bucket: str,
         fleet: Callable[[], Fleet],
         look: Callable[[], Tick | None],
+        standing: Callable[[], Iterable[Intent]] = lambda: (),
     ) -> None:
         self._session = session
         self._subject = effects_subject(bucket)
         self._fleet = fleet
         self._look = look
+        self._standing = standing
         self._asked: asyncio.Queue[Msg] = asyncio.Queue(MOST_QUESTIONS)
 
     async def foresee(self, key: IntentKey, intent: Intent | None) -> Foreseen:
@@ -439,7 +443,8 @@ class EffectAnswers:
         """
         given = self._given()
         effect = await asyncio.to_thread(effect_of, key, intent, **given)
-        return Foreseen(effect, given["now"])
+        standing = next((each for each in self._standing() if each.key == key), None)
+        return Foreseen(effect, given["now"], standing)
 
     async def look_ahead(self, pool: PoolKey) -> Outlook:
         """What the pool would have without each of its rules, and its next change. Raises
@@ -500,4 +505,4 @@ class EffectAnswers:
             return _Answer(problem=clean(error, 200))
         if not isinstance(found.effect, Effect):
             return _Answer(problem="only an estimate is known")
-        return _Answer(now=found.now, effect=found.effect)
+        return _Answer(now=found.now, effect=found.effect, standing=found.standing)

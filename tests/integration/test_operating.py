@@ -429,3 +429,23 @@ async def test_help_loads_nothing_heavy() -> None:
         sys.executable, "-c", probe, stdout=asyncio.subprocess.DEVNULL
     )
     assert await asyncio.wait_for(process.wait(), PATIENCE_S) == 0
+
+
+async def test_a_pause_that_has_outlived_its_bucket_is_taken_back(live: Live) -> None:
+    """The controller goes by what it has seen, and nobody else knows of it any longer."""
+    async with daemon(live.fleet, live.kubeconfig) as running:
+        await running.ready()
+        await live.publish("research", 3)
+        await until(lambda: live.replicas("research") == 3)
+        asked = await live.run("pause", "acme", "--why", "upgrade", "--yes")
+        assert asked.code == ExitCode.OK, asked.err
+        await until(lambda: live.replicas("research") == 0)
+        await live.client.jetstream().delete_stream("KV_agentdash")
+        await running.pass_ticks(20)
+        assert live.replicas("research") == 0
+        resumed = await live.run("resume", "acme", "--yes")
+        assert resumed.code == ExitCode.OK, resumed.err
+        await until(lambda: live.replicas("research") == 3)
+        again = await live.run("resume", "acme", "--yes")
+        assert again.code == ExitCode.REFUSED
+        assert "there is no such thing to take back" in again.err
