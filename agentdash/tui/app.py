@@ -468,6 +468,8 @@ class Dashboard(TerminalApp):
                 await self.views.show_page(command.pool)
             case "tenant":
                 self._look(self.state.show_only, Scope(tenant=command.tenant))
+                if self.frame.leaves_out(self.view.pool):
+                    await self.views.go_to(self.views.overview)
             case "theme":
                 self._use_theme(command.choice)
             case _:

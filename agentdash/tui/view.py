@@ -15,7 +15,7 @@ from agentdash.foreseen import Ahead
 from agentdash.operate import Places
 from agentdash.tui.figures import UNICODE, Glyphs, as_words
 from agentdash.tui.lines import Tone
-from controller.model.decision import Code
+from controller.model.decision import Code, Decision
 from controller.model.intents import Audit, Intent, Scope
 from controller.model.observation import PodPhase, Pods, QueueDepth, Workload
 from controller.model.readings import Stale, last_known
@@ -319,7 +319,8 @@ class Asked(NamedTuple):
     """What a person has asked for and no snapshot brings: None while it is not known yet, a text
     that says why it cannot be known. `who` is the person, `places` the files of this process.
     `checked_at`: when all checks had ended (Unix seconds). `ahead` is of `ahead_of`, the key of a
-    pool; `task` of `task_of`, that of a task; `pod` of `pod_of`, the name of a pod.
+    pool, as it was decided then (`ahead_for`); `task` of `task_of`, that of a task; `pod` of
+    `pod_of`, the name of a pod.
     """
 
     audit: Audit | str | None = None
@@ -333,6 +334,7 @@ class Asked(NamedTuple):
     pod_of: str = ""
     ahead: Ahead | str = ""
     ahead_of: str = ""
+    ahead_for: Decision | None = None
     tasks: TaskPage | str | None = None
     task: TaskInFull | str | None = None
     task_of: str = ""

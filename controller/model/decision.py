@@ -219,8 +219,8 @@ blind_for_long: Blind for long | its work has not been known for {since}, longer
 held_warm_up: Held, warming up | held at {value:replica}: nothing is taken away before {window_s}
     have been observed, {until} to go
 scheduled: Schedule | an open schedule sets min {min} and max {max}
-paused: Paused | paused by {who} ({reason}): nothing new starts
-kept_while_paused: Paused | paused by {who} ({reason}): kept at {value:replica}
+paused: Paused | paused by {who}{given}: nothing new starts
+kept_while_paused: Paused | paused by {who}{given}: kept at {value:replica}
 pause_unreadable: Pause unreadable | the pause by {who} asks for {keep} replicas, which cannot be:
     kept at {value:replica}
 kept_by_annotation: Paused | the workload's annotation {annotation} keeps it at {value:replica}
@@ -230,15 +230,15 @@ no_growth: Growth paused | the workload's annotation {annotation} lets no replic
     {value:replica}
 annotation_unreadable: Annotation unreadable | the workload's annotation {annotation} is not a
     number of replicas ({text}): kept at {value:replica}
-capped: Capped | capped by {who} ({reason}): at most {value:replica}
-not_growing: Not growing | no growth, asked for by {who} ({reason}): no more than {value:replica}
-pinned: Pinned | {spares:spare} pinned by {who} ({reason}): {value:replica}
+capped: Capped | capped by {who}{given}: at most {value:replica}
+not_growing: Not growing | no growth, asked for by {who}{given}: no more than {value:replica}
+pinned: Pinned | {spares:spare} pinned by {who}{given}: {value:replica}
 warm_spares: Warm spares | {spares:spare} for tasks that may arrive: {value:replica}
 baseline: Baseline | a tenant with work has at least {value:replica}
 quota: Quota | the tenant's quota ({row}: {capacity}) leaves {value:replica} to this pool
 budget: Budget | {used_percent} % of the day's tokens are used, and a pace of {pace_per_minute}
     tokens/min feeds {value:replica}{outlook}
-budget_set: Budget set | {who} set the day's budget to {tokens:token} ({reason})
+budget_set: Budget set | {who} set the day's budget to {tokens:token}{given}
 budget_spent: Budget spent | the day's tokens are spent: down to {value:replica} until the reset
 usage_unknown: Usage unknown | what is left of the budget is not known: no more than {value:replica}
     until it is
@@ -268,7 +268,7 @@ minimum_runtime: Minimum runtime | replicas that just began are not taken back y
     now
 workers_unknown: Workers unknown | what its workers do is not known ({blindness}), so none is taken
     away: {value:replica}
-frozen: Frozen | frozen by {who} ({reason}): it stays at {value:replica}
+frozen: Frozen | frozen by {who}{given}: it stays at {value:replica}
 contested: Contested | {writer} keeps setting it back, {times} times, last from {ours} to {theirs}:
     left at {value:replica} until that has not happened for {window_s}, {until} to go
 set_back: Set back | set back from {ours} to {theirs} by {writer}: left at {value:replica} until

@@ -239,7 +239,7 @@ def stands(standing: StandingIntent, now: float) -> str:
     """An intent in one line: what, until when, by whom, since when, why."""
     intent = standing.intent
     since = time_words(standing.set_at, now)
-    why = f" ({intent.why})" if intent.why else ""
+    why = f" ({intent.why})" if intent.why not in {"", "-"} else ""
     return (
         f"{key_words(intent.key)}: {asked_words(intent)}, {until_words(intent.until, now)},"
         f" by {intent.who or _NAMELESS} since {since}{why}"

@@ -43,6 +43,7 @@ _WHYS: Final[dict[str, str]] = {
 
 # words that a sentence has only where the reason has this number
 _WHERE_GIVEN: Final = {
+    "given": ("reason", " ({reason})"),  # why a person asked; `-` is for no reason
     "of_queue": ("queue", " of {queue}"),
     "one_by_one": ("starts", ", one after the other"),
 }
@@ -122,7 +123,8 @@ class _Words(dict[str, _Word]):
             )
         if name in _WHERE_GIVEN:
             needed, words = _WHERE_GIVEN[name]
-            return _Word(words.format_map(self) if needed in self._reason.numbers else "")
+            is_given = self._reason.numbers.get(needed) not in {None, "", "-"}
+            return _Word(words.format_map(self) if is_given else "")
         if name == "writer":
             return _Word(named(writing_manager(self._reason)))
         number = self._reason.value if name == "value" else self._reason.numbers.get(name)

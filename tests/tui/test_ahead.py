@@ -97,3 +97,13 @@ async def test_it_is_asked_again_for_another_decision_but_not_in_every_tick() ->
         await pilot.pause()
         await app.workers.wait_for_complete()
         assert len(operator.looked_ahead) == 2
+        assert "no change foreseen" in "\n".join(screen_lines(app))
+        clock.now += 1
+        pools = tuple(
+            replace(each, decision=replace(each.decision, target=8)) if each.decision else each
+            for each in snapshot.pools
+        )
+        feed.publish(replace(snapshot, sequence=snapshot.sequence + 2, at=NOW + 6, pools=pools))
+        await pilot.pause()
+        assert len(operator.looked_ahead) == 2
+        assert "no change foreseen" not in "\n".join(screen_lines(app)), "that was of another one"

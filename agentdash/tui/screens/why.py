@@ -71,13 +71,19 @@ class WhyScreen(ViewScreen):
         """What is known of what follows; empty until an answer comes."""
         if frame.moment is not None:
             return "known only of now: a journal keeps what was decided, not how"
-        return frame.asked.ahead if frame.asked.ahead_of == self.pool else ""
+        asked, row = frame.asked, frame.row(self.pool)
+        if asked.ahead_of != self.pool:
+            return ""
+        decision = None if row is None else row.view.decision
+        if asked.ahead == Ahead() and _sizes(decision) != _sizes(asked.ahead_for):
+            return f"asking {frame.glyphs.ellipsis}"  # nothing was foreseen for another decision
+        return asked.ahead
 
     def draw_body(self, frame: Frame) -> None:
         """Fill the panels."""
         row, key, ahead = frame.row(self.pool), self.pool, self._ahead_of(frame)
         left, right = title_spans(row, frame)
-        builders: tuple[LinesBuilder, ...] = (lambda width, _: gone_lines(key, frame, width),)
+        builders: tuple[LinesBuilder, ...] = (lambda width, _: gone_lines(key, width),)
         builders += (lambda *_: (),) * 3
         if row is not None:
             builders = (
@@ -119,6 +125,12 @@ class WhyScreen(ViewScreen):
             above = share_lines(left, (rules, now), least)
             self.set_class(not has_history, "-no-history")
             body.styles.grid_rows = " ".join(map(str, (1, *above, *below)))
+
+
+def _sizes(decision: Decision | None) -> tuple[int | None, ...]:
+    if decision is None:
+        return ()
+    return decision.current, decision.recommendation, decision.target, decision.next
 
 
 _RULE_WIDTH: Final = 20
@@ -391,14 +403,10 @@ def title_spans(row: PoolRow | None, frame: Frame) -> tuple[tuple[Span, ...], tu
     return left, (Span(f"tier {tier}  tick {frame.snapshot.sequence}", Tone.DIM),)
 
 
-def gone_lines(key: str, frame: Frame, width: int) -> list[Line]:
-    """The text for a pool that the snapshot, or what is shown of it, does not have."""
-    text = f"no pool {key} in this snapshot"
-    why = "it was removed from the fleet file, or never in it; esc goes back"
-    if frame.leaves_out(key):
-        text, why = f"{key} is not of {frame.scope_words}, which alone is shown", "0 shows all"
-    text = cut(text, width - 2, frame.glyphs.ellipsis)
+def gone_lines(key: str, width: int) -> list[Line]:
+    """The text for a pool that the snapshot does not have."""
+    text = Span(cut(f"no pool {key} in this snapshot", width - 2), Tone.WARN)
     return [
-        left_and_right((" ", Span(text, Tone.WARN)), (), width),
-        line(Span(f" {why}", Tone.DIM)),
+        left_and_right((" ", text), (), width),
+        line(Span(" it was removed from the fleet file, or never in it; esc goes back", Tone.DIM)),
     ]

@@ -147,6 +147,10 @@ def test_absurd_and_missing_numbers_are_shown_and_never_raise(code: Code) -> Non
             (Code.AT_MAX, {"max": each}, "at most ? replicas (max)")
             for each in (math.nan, math.inf, 1e300)
         ),
+        *(
+            (Code.PAUSED, {"who": "ann", "reason": why}, f"paused by ann{said}: nothing new starts")
+            for why, said in (("OPS-1", " (OPS-1)"), ("", ""), ("-", ""))
+        ),
         (Code.AT_MAX, {"max": 1}, "at most 1 replica (max)"),
         (
             Code.WORKLOAD_UNKNOWN,
