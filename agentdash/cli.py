@@ -16,9 +16,11 @@ from agentdash import __version__, arguments, verb_table
 from agentdash.completion import FleetNames, complete, script
 from agentdash.output import (
     OutputError,
+    ToldError,
     complain,
     draws_ascii,
     note,
+    refusal,
     tell,
     why_no_dashboard,
 )
@@ -85,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             getattr(options, "verb_parser", parser).error(f"unknown: {' '.join(unknown)}")
         _check_once(parser, options)
         return int(_run(options))
-    except _ToldError as told:
+    except ToldError as told:
         return int(told.code)
     except OutputError as error:
         note(str(error))
@@ -98,14 +100,6 @@ def _with_scope(words: list[str]) -> list[str]:
     if at + 1 >= len(words) or words[at + 1].startswith("-") or words[at + 1] in _VERB_NAMES:
         return words
     return [*words[:at], " ".join(words[at : at + 2]), *words[at + 2 :]]
-
-
-class _ToldError(Exception):
-    """What is asked for cannot be; it is said already, `code` is that of the process."""
-
-    def __init__(self, code: ExitCode) -> None:
-        super().__init__(code)
-        self.code = code
 
 
 def _run(options: argparse.Namespace) -> ExitCode:
@@ -276,8 +270,7 @@ def run_attach(options: argparse.Namespace) -> ExitCode:
         from agentdash.launch import problem_of
 
         if problem := problem_of(nats):
-            note(problem)
-            raise _ToldError(ExitCode.UNREACHABLE)
+            raise refusal(problem, ExitCode.UNREACHABLE)
     _can_show("--once prints a view of a running controller as text")
     prefer = _preferences(options)
     from agentdash.launch import places_of, show_attached
@@ -316,24 +309,18 @@ def _check_once(parser: argparse.ArgumentParser, options: argparse.Namespace) ->
 def _run_once(options: argparse.Namespace) -> ExitCode:
     from agentdash.tui.names import HELP_VIEW
 
-    paper = {
-        "form": (options.once_form or ["text"])[0],
-        "width": options.width,
-        "ascii_only": options.ascii or draws_ascii(os.environ),
-    }
-    if options.replay is not None and options.once.name != HELP_VIEW:
-        from agentdash.verbs.once import show_replayed
+    is_help = options.once.name == HELP_VIEW
+    keys = _preferences(options).keys if is_help else None
+    settings = None if is_help or options.replay is not None else load_settings(options)
+    from agentdash.verbs import once
 
-        return show_replayed(options.replay, options.once, **paper)
-    if options.once.name == HELP_VIEW:
-        prefer = _preferences(options)
-        from agentdash.verbs.once import show_help_once
-
-        return show_help_once(prefer.keys, **paper)
-    settings = load_settings(options)
-    from agentdash.verbs.once import show_once
-
-    return show_once(settings, options.once, name=options.fleet.name, **paper)
+    is_ascii = options.ascii or draws_ascii(os.environ)
+    paper = once.paper_of((options.once_form or ["text"])[0], options.width, is_ascii=is_ascii)
+    if keys is not None:
+        return once.show_help_once(keys, paper)
+    if settings is None:
+        return once.show_replayed(options.replay, options.once, paper)
+    return once.show_once(settings, options.once, paper, name=options.fleet.name)
 
 
 def _run_fleet(options: argparse.Namespace) -> ExitCode:
@@ -360,7 +347,7 @@ def _run_fleet(options: argparse.Namespace) -> ExitCode:
 
 
 def _preferences(options: argparse.Namespace) -> Preferences:
-    """What the person prefers. Raises _ToldError if a file of it is wrong."""
+    """What the person prefers. Raises ToldError if a file of it is wrong."""
     from agentdash.preferences import PreferencesError, read_preferences
 
     try:
@@ -368,7 +355,7 @@ def _preferences(options: argparse.Namespace) -> Preferences:
         found = found._replace(ascii_only=options.ascii or draws_ascii(os.environ))
     except PreferencesError as error:
         complain(str(error))
-        raise _ToldError(ExitCode.USAGE) from None
+        raise ToldError(ExitCode.USAGE) from None
     return found if options.theme is None else found._replace(theme=options.theme)
 
 
@@ -382,20 +369,18 @@ def replay(options: argparse.Namespace, path: Path) -> ExitCode:
     try:
         past = JournalPast(path)
     except JournalError as error:
-        note(str(error))
-        raise _ToldError(ExitCode.USAGE) from None
+        raise refusal(error, ExitCode.USAGE) from None
     _can_show("--once VIEW prints a view of the end of the journal")
     return show_journal(past, prefer=_preferences(options))
 
 
 def _can_show(instead: str) -> None:
-    """Raises _ToldError where no dashboard can be drawn: it is said why, and what to do
+    """Raises ToldError where no dashboard can be drawn: it is said why, and what to do
     `instead`.
     """
     problem = why_no_dashboard(os.environ)
     if problem is not None:
-        note(f"no dashboard: {problem}; {instead}")
-        raise _ToldError(ExitCode.UNREACHABLE)
+        raise refusal(f"no dashboard: {problem}; {instead}", ExitCode.UNREACHABLE)
 
 
 def run_demo(options: argparse.Namespace) -> ExitCode:
@@ -438,8 +423,8 @@ def print_journal(settings: Settings, options: argparse.Namespace) -> ExitCode:
 
     with TemporaryDirectory(prefix="agentdash-") as folder:
         path = Path(folder) / "journal.jsonl"
-        code = save_journal_stream(settings, path, since_s=options.since)
-        return replay(options, path) if code is ExitCode.OK else code
+        save_journal_stream(settings, path, since_s=options.since)
+        return replay(options, path)
 
 
 def print_manifests(options: argparse.Namespace) -> ExitCode:
@@ -467,7 +452,7 @@ def print_example(_: argparse.Namespace) -> ExitCode:
 
 
 def load_settings(options: argparse.Namespace) -> Settings:
-    """The fleet file's settings with what the command line adds. Raises _ToldError if the file is
+    """The fleet file's settings with what the command line adds. Raises ToldError if the file is
     wrong, once its errors are on standard error.
     """
     from controller.config import FleetFileError
@@ -481,7 +466,7 @@ def load_settings(options: argparse.Namespace) -> Settings:
                 "`agentdash demo` shows everything without a fleet file; "
                 "`agentdash example > fleet.yaml` prints one to begin with"
             )
-        raise _ToldError(ExitCode.USAGE) from None
+        raise ToldError(ExitCode.USAGE) from None
 
 
 def _read_settings(options: argparse.Namespace) -> Settings:

@@ -6,11 +6,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
 from contextlib import suppress
-from functools import partial
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from agentdash.foreseen import Ahead, ahead_of
 from agentdash.operate import NotDoneError, Places, Preview, Request, TakenError, preview, write
@@ -82,6 +81,7 @@ NO_FLEET_FILE: Final = (
     "this dashboard has no fleet file; run agentdash doctor -f FLEET where the controller runs"
 )
 _NO_TASKS: Final = "this process does not read tasks"
+_UNKNOWN: Final = (StoreError, NoEffectError, PodUnknownError, TasksUnknownError, ValueError)
 _ANSWER_S: Final = 10.0
 """Each request has its own deadline at the desk; this one is for an engine that ended meanwhile."""
 
@@ -168,7 +168,11 @@ class EngineOperator:
 
     async def look_ahead(self, pool: str) -> Ahead:
         """What the pool would have without each of its rules, and what it will have next."""
-        return await self._there(partial(_ahead, PoolKey(pool)))
+
+        async def there(place: OpenDesk) -> Ahead:
+            return ahead_of(await place.look_ahead(PoolKey(pool)))
+
+        return await self._there(there)
 
     async def of_pods(self, ask: Callable[[PodDesk], Awaitable[T]], instead: str) -> T:
         """Read something of a pod. Where this process does not speak to Kubernetes, it says so."""
@@ -181,10 +185,7 @@ class EngineOperator:
                 raise PodUnknownError(_NO_KUBERNETES)
             return await ask(place.pods)
 
-        try:
-            return await self._there(there)
-        except PodUnknownError as error:
-            raise NotDoneError(str(error)) from error
+        return await self._there(there)
 
     async def of_tasks(self, ask: Callable[[TaskDesk], Awaitable[T]]) -> T:
         """Read tasks, or do something with one."""
@@ -194,14 +195,11 @@ class EngineOperator:
                 raise TasksUnknownError(_NO_TASKS)
             return await ask(place.tasks)
 
-        try:
-            return await self._there(there)
-        except TasksUnknownError as error:
-            raise NotDoneError(str(error)) from error
+        return await self._there(there)
 
     async def _there(
         self,
-        ask: Callable[[OpenDesk], Awaitable[T]],
+        ask: Callable[[OpenDesk], Coroutine[Any, Any, T]],
         unknown: Callable[[str], str] = str,
     ) -> T:
         """Ask in the engine's event loop; every failure becomes a NotDoneError in words. `unknown`
@@ -210,7 +208,7 @@ class EngineOperator:
         place = self._place
         if place is None:
             raise NotDoneError(self._off or _STARTING)
-        asked = asyncio.run_coroutine_threadsafe(_coroutine(ask, place.open_desk), place.loop)
+        asked = asyncio.run_coroutine_threadsafe(ask(place.open_desk), place.loop)
         try:
             async with asyncio.timeout(_ANSWER_S):
                 return await asyncio.wrap_future(asked)
@@ -222,7 +220,7 @@ class EngineOperator:
             raise NotDoneError(f"{error}: {_NO_RIGHT}") from error
         except TimeoutError as error:
             raise NotDoneError(unknown("the controller does not answer")) from error
-        except (StoreError, NoEffectError, ValueError) as error:
+        except _UNKNOWN as error:
             raise NotDoneError(str(error)) from error
 
 
@@ -231,14 +229,6 @@ def task_desk(session: NatsSession) -> TaskDesk:
     from agentdash.task_lists import TaskLists  # it loads the workers' part
 
     return TaskLists(session)
-
-
-async def _coroutine(ask: Callable[[OpenDesk], Awaitable[T]], place: OpenDesk) -> T:
-    return await ask(place)
-
-
-async def _ahead(pool: PoolKey, place: OpenDesk) -> Ahead:
-    return ahead_of(await place.look_ahead(pool))
 
 
 def _writes(words: str) -> str:

@@ -1,6 +1,7 @@
 """What the command line writes: results on standard output, messages on standard error.
 
 OutputError        standard output cannot be written
+ToldError          what is asked for cannot be, and that is said already
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Final, Self, TextIO
 
+from controller.exit_codes import ExitCode
 from controller.model.text import clean
 
 if TYPE_CHECKING:
@@ -26,6 +28,20 @@ _FRAMES_OVER_SSH: Final = "20"
 
 class OutputError(Exception):
     """Standard output cannot be written; the text says why."""
+
+
+class ToldError(Exception):
+    """What is asked for cannot be; it is said already, `code` is that of the process."""
+
+    def __init__(self, code: ExitCode) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+def refusal(why: object, code: ExitCode) -> ToldError:
+    """Say why something cannot be; what is returned is to be raised."""
+    note(str(why))
+    return ToldError(code)
 
 
 def tell(text: str) -> None:

@@ -15,7 +15,6 @@ from agentdash.output import by_default, complain, note, tell
 from agentdash.verbs.tables import plan_table, why_table
 from agentdash.verbs.ticks import (
     Decided,
-    StandardInputError,
     TicksError,
     UnknownNamesTold,
     choose,
@@ -124,9 +123,6 @@ def _show(
         except TicksError as error:
             complain(str(error))
             return ExitCode.USAGE
-        except StandardInputError as error:
-            note(str(error))
-            return ExitCode.UNREACHABLE
         if last is None and of_last is not None and options.observations is None:
             _print_last(settings, of_last)
     if last is not None and (missing := unseen(pools, last.plan.decisions)):

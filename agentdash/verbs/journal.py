@@ -6,9 +6,8 @@ import asyncio
 import signal
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
 
-from agentdash.output import by_default, note, tell, waiting_for_nats
+from agentdash.output import by_default, note, refusal, tell, waiting_for_nats
 from controller.attach import connected
 from controller.engine.supervise import FatalError, SystemClock
 from controller.exit_codes import ExitCode
@@ -29,14 +28,12 @@ def print_journal_stream(settings: Settings, *, since_s: float | None) -> ExitCo
 def save_journal_stream(settings: Settings, path: Path, *, since_s: float | None) -> ExitCode:
     """Write them into this file, which is new."""
     with path.open("wb") as opened:
-        return _read(settings, since_s, lambda line: _append(opened, line))
+        return _read(settings, since_s, opened.write)
 
 
-def _append(opened: BinaryIO, line: bytes) -> None:
-    opened.write(line)
-
-
-def _read(settings: Settings, since_s: float | None, on_line: Callable[[bytes], None]) -> ExitCode:
+def _read(
+    settings: Settings, since_s: float | None, on_line: Callable[[bytes], object]
+) -> ExitCode:
     log_nowhere()
     clock = SystemClock()
     odd = 0
@@ -58,17 +55,15 @@ def _read(settings: Settings, since_s: float | None, on_line: Callable[[bytes], 
         with by_default(signal.SIGINT), waiting_for_nats(settings.nats, "the journal's stream"):
             reading = asyncio.run(read())
     except StreamMissingError as error:
-        note(f"{error}: controller.journal.stream in the fleet file makes the leader write it")
-        return ExitCode.UNREACHABLE
-    except NatsRefusedError as error:
-        note(f"the journal's stream cannot be read: {error}; the docs list the rights")
-        return ExitCode.REFUSED
+        advice = "controller.journal.stream in the fleet file makes the leader write it"
+        raise refusal(f"{error}: {advice}", ExitCode.UNREACHABLE) from None
     except (NatsError, FatalError) as error:
-        note(f"the journal's stream cannot be read: {error}")
-        return ExitCode.UNREACHABLE
+        words, code = f"the journal's stream cannot be read: {error}", ExitCode.UNREACHABLE
+        if isinstance(error, NatsRefusedError):
+            words, code = f"{words}; the docs list the rights", ExitCode.REFUSED
+        raise refusal(words, code) from None
     if unread := reading.unread + odd:
         note(f"{unread:,} messages of the stream are no lines of a journal: left out")
     if reading.lines > odd:
         return ExitCode.OK
-    note("the stream has no whole snapshot of that time yet")
-    return ExitCode.UNREACHABLE
+    raise refusal("the stream has no whole snapshot of that time yet", ExitCode.UNREACHABLE)

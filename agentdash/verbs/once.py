@@ -11,19 +11,26 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from agentdash.output import by_default, note, tell, waiting_for_nats
+from agentdash.output import (
+    ToldError,
+    by_default,
+    note,
+    refusal,
+    tell,
+    waiting_for_nats,
+)
 from agentdash.tui.actions import ACTIONS, Keymap
 from agentdash.tui.commands import OnceView, UnknownCommandError, scope_named
-from agentdash.tui.figures import ASCII, UNICODE
+from agentdash.tui.figures import ASCII, UNICODE, Glyphs
 from agentdash.tui.help_text import HELP, help_entries
 from agentdash.tui.names import HELP_VIEW
-from agentdash.tui.sheets import Sheet, SheetForm, Sheets, sheets_of, written
+from agentdash.tui.sheets import Sheet, SheetForm, sheets_of, written
 from agentdash.tui.table import Need
 from agentdash.tui.tables import views
 from agentdash.tui.view import Frame
 from agentdash.tui.view_state import ViewState
 from agentdash.verbs.live import find_faults, snapshot_now
-from agentdash.verbs.operate import AuditError, read_audit
+from agentdash.verbs.operate import read_audit
 from controller.attach import connected
 from controller.engine.supervise import FatalError, SystemClock
 from controller.exit_codes import ExitCode
@@ -38,71 +45,64 @@ if TYPE_CHECKING:
     from controller.model.settings import Settings
 
 
-class _Shown(NamedTuple):
-    """The tables of a view and the moment they are of; the exit code says whether all was seen."""
+class Paper(NamedTuple):
+    """How a view is written: its form, its width (None: as wide as needed) and its glyphs."""
 
-    sheets: Sheets
-    frame: Frame
-    code: ExitCode
-
-
-class _NothingShownError(Exception):
-    """There is nothing to print; the notes are told already."""
-
-    def __init__(self, code: ExitCode) -> None:
-        super().__init__(code)
-        self.code = code
+    form: SheetForm
+    width: int | None
+    glyphs: Glyphs
 
 
-def show_once(
-    settings: Settings, view: OnceView, *, name: str, form: str, width: int | None, ascii_only: bool
-) -> ExitCode:
-    """Print the view as it is now. `name` is the fleet file's; `width` None is the terminal's.
+def paper_of(form: str, width: int | None, *, is_ascii: bool) -> Paper:
+    """The paper of the command line; without a width it is as wide as the terminal."""
+    glyphs = ASCII if is_ascii else UNICODE
+    return Paper(SheetForm(form), width or _terminal_width(), glyphs)
 
-    Raises OutputError.
-    """
+
+def show_once(settings: Settings, asked: OnceView, paper: Paper, *, name: str) -> ExitCode:
+    """Print the view as it is now. `name` is the fleet file's. Raises OutputError and ToldError."""
     for notice in settings.notices:
         note(str(notice))
+    view, clock, codes = views()[asked.name], SystemClock(), [ExitCode.OK]
+    state = ViewState(clock.now(), paper.glyphs)
     # an interrupt ends the process without a word, as it ends other filters
     with by_default(signal.SIGINT):
-        state = ViewState(SystemClock().now(), ASCII if ascii_only else UNICODE)
-        try:
-            shown = _look(settings, view, name, state)
-        except _NothingShownError as nothing:
-            return nothing.code
-        room = width or _terminal_width()
-        tell(written(view.name, shown.sheets, shown.frame, SheetForm(form), room))
-    return shown.code
+        if Need.AUDIT in view.needs:
+            state.keep(audit=read_audit(settings, clock))
+        if Need.SNAPSHOT in view.needs:
+            codes.append(_keep_snapshot(settings, asked, name, state))
+        if Need.DOCTOR in view.needs:
+            report = find_faults(settings)
+            found = len(report.lines)
+            state.keep(checks=Progress(lines=report.lines, ended=found, checks=found))
+            codes.append(ExitCode.FAILED if report.has_failure else ExitCode.OK)
+        if Need.TASKS in view.needs:
+            codes.append(_keep_tasks(settings, state))
+        now = clock.now() if state.newest is None else max(clock.now(), state.newest.at)
+        _print(asked.name, state.refresh(now, None), paper)
+    return max(codes)
 
 
-def show_replayed(
-    path: Path, view: OnceView, *, form: str, width: int | None, ascii_only: bool
-) -> ExitCode:
-    """Print the view as it was at the end of a journal. Raises OutputError."""
-    if set(views()[view.name].needs) != {Need.SNAPSHOT}:
-        note(f"a journal has no {view.name}: it keeps what each tick saw and decided")
-        return ExitCode.USAGE
+def show_replayed(path: Path, asked: OnceView, paper: Paper) -> ExitCode:
+    """Print the view as it was at the end of a journal. Raises OutputError and ToldError."""
+    if set(views()[asked.name].needs) != {Need.SNAPSHOT}:
+        words = f"a journal has no {asked.name}: it keeps what each tick saw and decided"
+        raise refusal(words, ExitCode.USAGE)
     with by_default(signal.SIGINT):
         try:
             past = JournalPast(path)
         except JournalError as error:
-            note(str(error))
-            return ExitCode.USAGE
-        state = ViewState(SystemClock().now(), ASCII if ascii_only else UNICODE, past)
-        try:
-            _show_only(state, view)
-        except _NothingShownError as nothing:
-            return nothing.code
-        frame = _now(state)
-        room = width or _terminal_width()
-        tell(written(view.name, sheets_of(views()[view.name], frame), frame, SheetForm(form), room))
+            raise refusal(error, ExitCode.USAGE) from None
+        state = ViewState(SystemClock().now(), paper.glyphs, past)
+        _show_only(state, asked)
+        _print(asked.name, _now(state), paper)
     for problem in past.notes():
         note(problem)
     return ExitCode.OK
 
 
 def show_tasks(settings: Settings, asked: Namespace) -> ExitCode:
-    """Print tasks, of a tenant or a pool if one is named. Raises OutputError."""
+    """Print tasks, of a tenant or a pool if one is named. Raises OutputError and ToldError."""
     log_nowhere()
     pools, scope = settings.fleet.pools, Scope()
     with by_default(signal.SIGINT):
@@ -113,17 +113,15 @@ def show_tasks(settings: Settings, asked: Namespace) -> ExitCode:
             states = tuple(each for each in TaskState if each in (asked.state or TaskState))
             page = read_tasks(settings, scope, states, asked.most)
         except UnknownCommandError as error:
-            note(str(error))
-            return ExitCode.USAGE
+            raise refusal(error, ExitCode.USAGE) from None
         except (TasksUnknownError, FatalError) as error:
-            note(f"nats: {error}")
-            return ExitCode.UNREACHABLE
+            raise refusal(f"nats: {error}", ExitCode.UNREACHABLE) from None
         state = ViewState(SystemClock().now(), UNICODE)
         state.keep(tasks=page)
         for problem in page.problems:
             note(problem)
-        frame, form = _now(state), SheetForm.JSON if asked.as_json else SheetForm.TEXT
-        tell(written("tasks", sheets_of(views()["tasks"], frame), frame, form, _terminal_width()))
+        form = SheetForm.JSON if asked.as_json else SheetForm.TEXT
+        _print("tasks", _now(state), Paper(form, _terminal_width(), UNICODE))
         if page.has_more:
             note("there are more; --most N reads more of them")
     return ExitCode.UNREACHABLE if page.problems else ExitCode.OK
@@ -151,33 +149,13 @@ def read_tasks(
     return asyncio.run(read())
 
 
-def show_help_once(keys: Keymap, *, form: str, width: int | None, ascii_only: bool) -> ExitCode:
+def show_help_once(keys: Keymap, paper: Paper) -> ExitCode:
     """Print every key, column, word and mark of the dashboard. Raises OutputError."""
-    glyphs = ASCII if ascii_only else UNICODE
-    sheets = (Sheet(HELP, help_entries(keys.applied(ACTIONS), glyphs)),)
+    sheets = (Sheet(HELP, help_entries(keys.applied(ACTIONS), paper.glyphs)),)
     with by_default(signal.SIGINT):
-        frame = _now(ViewState(SystemClock().now(), glyphs))
-        tell(written(HELP_VIEW, sheets, frame, SheetForm(form), width or _terminal_width()))
+        frame = _now(ViewState(SystemClock().now(), paper.glyphs))
+        tell(written(HELP_VIEW, sheets, frame, paper.form, paper.width))
     return ExitCode.OK
-
-
-def _look(settings: Settings, asked: OnceView, name: str, state: ViewState) -> _Shown:
-    """The tables of a view, with what they need. Raises _NothingShownError."""
-    view, clock, codes = views()[asked.name], SystemClock(), [ExitCode.OK]
-    if Need.AUDIT in view.needs:
-        codes.append(_keep_audit(settings, state, clock))
-    if Need.SNAPSHOT in view.needs:
-        codes.append(_keep_snapshot(settings, asked, name, state))
-    if Need.DOCTOR in view.needs:
-        report = find_faults(settings)
-        found = len(report.lines)
-        state.keep(checks=Progress(lines=report.lines, ended=found, checks=found))
-        codes.append(ExitCode.FAILED if report.has_failure else ExitCode.OK)
-    if Need.TASKS in view.needs:
-        codes.append(_keep_tasks(settings, state))
-    snapshot = state.newest
-    now = clock.now() if snapshot is None else max(clock.now(), snapshot.at)
-    return _Shown(sheets_of(view, state.refresh(now, None)), state.frame, max(codes))
 
 
 def _keep_tasks(settings: Settings, state: ViewState) -> ExitCode:
@@ -195,30 +173,25 @@ def _keep_snapshot(settings: Settings, asked: OnceView, name: str, state: ViewSt
     for text in seen.notes:
         note(text)
     if seen.snapshot is None:
-        raise _NothingShownError(seen.code)
+        raise ToldError(seen.code)
     state.accept(seen.snapshot)
     _show_only(state, asked)
     return seen.code
 
 
 def _show_only(state: ViewState, asked: OnceView) -> None:
-    """Show only what is asked for. Raises _NothingShownError for what is not there."""
+    """Show only what is asked for. Raises ToldError for what is not there."""
     if asked.of:
         try:
             scope = scope_named(asked.of, state.all_tenants, state.all_pools)
         except UnknownCommandError as error:
-            note(str(error))
-            raise _NothingShownError(ExitCode.USAGE) from None
+            raise refusal(error, ExitCode.USAGE) from None
         state.show_only(scope)
 
 
-def _keep_audit(settings: Settings, state: ViewState, clock: SystemClock) -> ExitCode:
-    try:
-        state.keep(audit=read_audit(settings, clock))
-    except AuditError as error:
-        note(str(error))
-        raise _NothingShownError(error.code) from None
-    return ExitCode.OK
+def _print(name: str, frame: Frame, paper: Paper) -> None:
+    sheets = sheets_of(views()[name], frame)
+    tell(written(name, sheets, frame, paper.form, paper.width))
 
 
 def _now(state: ViewState) -> Frame:

@@ -32,7 +32,7 @@ from agentdash.operate import (
     verb_of,
     write,
 )
-from agentdash.output import by_default, complain, note, tell, waiting_for_nats
+from agentdash.output import by_default, complain, note, refusal, tell, waiting_for_nats
 from agentdash.verbs.tables import aligned
 from controller.attach import UnsupportedServerError, find_effect, operating
 from controller.engine.supervise import FatalError, SystemClock
@@ -93,8 +93,7 @@ _CODES: Final[Mapping[type[Exception], ExitCode]] = MappingProxyType(
 def operate(settings: Settings, options: Namespace) -> ExitCode:
     """Ask for an intent, or take one back (`options.withdraw`)."""
     if options.verb == "budget" and options.withdraw is (options.number is not None):
-        note("budget takes either TOKENS, such as 8M, or --withdraw")
-        return ExitCode.USAGE
+        raise refusal("budget takes either TOKENS, such as 8M, or --withdraw", ExitCode.USAGE)
 
     def begun(clock: SystemClock) -> ExitCode:
         request = request_asked(settings.fleet, options, clock.now())
@@ -115,8 +114,8 @@ def _run(
     """Say what goes wrong in words, and with an exit code."""
     log_nowhere()  # what goes wrong is raised, and said once
     if (options.read_only or settings.controller.read_only) and not options.dry_run:
-        note("read-only (--read-only, or controller.read_only in the fleet file): nothing is asked")
-        return ExitCode.REFUSED
+        words = "read-only (--read-only, or controller.read_only in the fleet file)"
+        raise refusal(f"{words}: nothing is asked", ExitCode.REFUSED)
     # an interrupt ends the process without a word, as it ends other filters
     with by_default(signal.SIGINT):
         try:
@@ -127,8 +126,8 @@ def _run(
                 advice = "; nothing was changed"
             elif isinstance(error, StoreRefusedError):
                 advice = ": nothing was changed; the docs list the rights that operators need"
-            note(f"{error}{advice}")
-            return next(code for kind, code in _CODES.items() if isinstance(error, kind))
+            code = next(code for kind, code in _CODES.items() if isinstance(error, kind))
+            raise refusal(f"{error}{advice}", code) from None
 
 
 # -- what is asked for ------------------------------------------------------------------------
@@ -362,32 +361,20 @@ _STANDING: Final = ("WHAT", "FOR", "ASKED", "UNTIL", "AGE", "WHO", "WHY")
 _CHANGES: Final = ("REVISION", "AT", "WHO", "WHAT", "BEFORE", "AFTER", "UNTIL", "WHY")
 
 
-class AuditError(Exception):
-    """What operators asked for cannot be read; the text says why, `code` is that of the process."""
-
-    def __init__(self, text: str, code: ExitCode) -> None:
-        super().__init__(text)
-        self.code = code
-
-
 def show_intents(settings: Settings, options: Namespace) -> ExitCode:
     """Print the intents in force, or every change that is kept."""
     clock = SystemClock()
     with by_default(signal.SIGINT):
-        try:
-            if options.audit:
-                _show_audit(read_audit(settings, clock), clock.now(), as_json=options.as_json)
-            else:
-                found = _asking(settings, _standing(settings, clock))
-                _show_standing(found, clock.now(), as_json=options.as_json)
-        except AuditError as error:
-            note(str(error))
-            return error.code
+        if options.audit:
+            _show_audit(read_audit(settings, clock), clock.now(), as_json=options.as_json)
+        else:
+            found = _asking(settings, _standing(settings, clock))
+            _show_standing(found, clock.now(), as_json=options.as_json)
     return ExitCode.OK
 
 
 def read_audit(settings: Settings, clock: SystemClock) -> Audit:
-    """Every change that is kept of what operators asked for. Raises AuditError."""
+    """Every change that is kept of what operators asked for. Raises ToldError."""
 
     async def audit() -> Audit:
         async with operating(settings, clock, operator()) as desk:
@@ -402,15 +389,15 @@ async def _standing(settings: Settings, clock: SystemClock) -> Sequence[Standing
 
 
 def _asking(settings: Settings, question: Coroutine[Any, Any, T]) -> T:
-    """The answer of the intents' bucket. Raises AuditError."""
+    """The answer of the intents' bucket. Raises ToldError."""
     log_nowhere()  # what goes wrong is raised, and said once
     try:
         with waiting_for_nats(settings.nats):
             return asyncio.run(question)
     except UnsupportedServerError as error:
-        raise AuditError(str(error), ExitCode.UNSUPPORTED) from error
+        raise refusal(error, ExitCode.UNSUPPORTED) from error
     except (StoreError, FatalError) as error:
-        raise AuditError(str(error), ExitCode.UNREACHABLE) from error
+        raise refusal(error, ExitCode.UNREACHABLE) from error
 
 
 def _show_standing(found: Sequence[StandingIntent], now: float, *, as_json: bool) -> None:

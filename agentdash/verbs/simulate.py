@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
-from agentdash.output import Told, note, tell
+from agentdash.output import Told, note, refusal, tell
 from agentdash.verbs.tables import aligned
 from agentdash.verbs.ticks import choose
 from controller.exit_codes import ExitCode
@@ -55,21 +55,16 @@ class ScoreRow(NamedTuple):
     unserved: int
 
 
-class UsageFaultError(Exception):
-    """What was asked for cannot be simulated; the text says why, and what to do."""
-
-
 def simulate(settings: Settings, options: Namespace) -> ExitCode:
     """Replay the traces, and print the comparison, or write it as a page."""
     if options.html is not None and not options.html.parent.is_dir():
-        note(f"--html {options.html}: there is no folder {options.html.parent}")
-        return ExitCode.USAGE
+        words = f"--html {options.html}: there is no folder {options.html.parent}"
+        raise refusal(words, ExitCode.USAGE)
     try:
         trace = joined([read_trace(each, options.by, seed=options.seed) for each in options.traces])
-        pools = pools_of(trace, settings.fleet, options.like)
-    except (TraceError, UsageFaultError) as error:
-        note(str(error))
-        return ExitCode.USAGE
+    except TraceError as error:
+        raise refusal(error, ExitCode.USAGE) from None
+    pools = pools_of(trace, settings.fleet, options.like)
     median_s, p90_s = options.ready
     world = World(
         time_to_ready_s=median_s,
@@ -87,7 +82,7 @@ def simulate(settings: Settings, options: Namespace) -> ExitCode:
 
 def pools_of(trace: Trace, fleet: Fleet, like: str | None) -> dict[str, Pool]:
     """The pool of the fleet file whose settings each pool of the trace takes: `like`, or the one of
-    its name. Raises UsageFaultError if there is none, or if it is not sized by its queue alone.
+    its name. Raises ToldError if there is none, or if it is not sized by its queue alone.
     """
     names = {name: like or name for name in trace.pools}
     if like is None and len(fleet.pools) == 1:
@@ -97,15 +92,15 @@ def pools_of(trace: Trace, fleet: Fleet, like: str | None) -> dict[str, Pool]:
         chosen, problems = choose(fleet, [wanted])
         if problems:
             known = listed([pool.key for pool in fleet.pools])
-            raise UsageFaultError(
+            raise refusal(
                 f"{problems[0]}. The trace has {listed(map(clean_name, trace.pools))}; name the "
-                f"pool whose settings they take: --like POOL, of {known}"
+                f"pool whose settings they take: --like POOL, of {known}",
+                ExitCode.USAGE,
             )
         found[name] = chosen[0]
         if (other := _not_in_traces(chosen[0])) is not None:
-            raise UsageFaultError(
-                f"{chosen[0].key} is sized by {other} too, which a trace does not have"
-            )
+            words = f"{chosen[0].key} is sized by {other} too, which a trace does not have"
+            raise refusal(words, ExitCode.USAGE)
     return found
 
 
@@ -277,8 +272,8 @@ def _search(
     """Try settings of one pool, and print those that no other beats on both cost and wait."""
     name = options.search
     if name not in pools:
-        note(f"the trace has no pool {clean_name(name)}; it has {listed(map(clean_name, pools))}")
-        return ExitCode.USAGE
+        words = f"the trace has no pool {clean_name(name)}; it has {listed(map(clean_name, pools))}"
+        raise refusal(words, ExitCode.USAGE)
     of_pool = Trace({name: trace.pools[name]}, trace.end_s)
     tried = search(of_pool, pools[name], world, cores=cores_of(), progress=progress)
     best = frontier(tried)

@@ -17,7 +17,7 @@ import msgspec
 from nats.js import JetStreamContext
 
 from agentdash.operate import operator, read_until
-from agentdash.output import by_default, note, tell, waiting_for, waiting_for_nats
+from agentdash.output import by_default, note, refusal, tell, waiting_for, waiting_for_nats
 from agentdash.task_lists import RESULT_TTL_S
 from agentdash.task_streams import MOST_LOOKED, look_for
 from agentdash.verbs.tables import aligned
@@ -35,17 +35,12 @@ from controller.model.ids import QueueName
 from controller.model.settings import Settings
 from controller.model.text import clean, quote
 from controller.nats.jetstream import NatsError, typed_errors
-from controller.nats.session import NatsSession
 from controller.notation.quantity import read_duration
 from controller.planning.explain import duration
 
 LOOK_S: Final = 0.25
 _DEAD: Final = ("ID", "AGE", "TRIES", "WHY")
 _BODY_LIMIT: Final = 4_000
-
-
-class AskError(Exception):
-    """The command line asks for what cannot be; the text says why and what to do."""
 
 
 class _PoolPlace(NamedTuple):
@@ -58,29 +53,25 @@ class _PoolPlace(NamedTuple):
 
 
 def ask(settings: Settings, asked: Namespace) -> ExitCode:
-    """Do what one of the verbs asks for, and print the answer."""
+    """Do what one of the verbs asks for, and print the answer. Raises ToldError."""
     log_nowhere()  # what goes wrong is raised, and said once
     with by_default(signal.SIGINT):
         try:
             pools, problems = choose(settings.fleet, [asked.pool])
             if problems:
-                raise AskError(problems[0])
+                raise refusal(problems[0], ExitCode.USAGE)
             task = getattr(asked, "id", None)
             if task is not None and not is_task_id(task):
-                raise AskError(f"{quote(task)}: {ID_RULE}")
+                raise refusal(f"{quote(task)}: {ID_RULE}", ExitCode.USAGE)
             terms = _terms(asked) if asked.verb == "submit" else None
             return asyncio.run(_ask(settings, pools[0], asked, terms))
-        except AskError as error:
-            note(str(error))
-            return ExitCode.USAGE
         except UnsupportedServerError as error:
-            note(str(error))
-            return ExitCode.UNSUPPORTED
+            raise refusal(error, ExitCode.UNSUPPORTED) from None
         except (FatalError, StoreUnavailableError) as error:
-            note(str(error))
+            raise refusal(error, ExitCode.UNREACHABLE) from None
         except NatsError as error:
-            note(f"nats: {error}; nothing more was done")
-    return ExitCode.UNREACHABLE
+            words = f"nats: {error}; nothing more was done"
+            raise refusal(words, ExitCode.UNREACHABLE) from None
 
 
 async def _ask(
@@ -90,35 +81,18 @@ async def _ask(
         with waiting_for_nats(settings.nats):
             session = await opened.enter_async_context(connected(settings.nats, SystemClock()))
         with typed_errors():
-            return await _do(session, pool, asked, terms)
-
-
-async def _do(
-    session: NatsSession, pool: Pool, asked: Namespace, terms: TaskTerms | None
-) -> ExitCode:
-    stream = session.jetstream()
-    await ensure_worker_streams(stream, pool.tenant, result_ttl_s=RESULT_TTL_S)
-    place = _place(stream, session.send, pool)
-    return (
-        await _submit(place, asked, terms)
-        if terms is not None
-        else await _VERBS[asked.verb](place, asked)
-    )
-
-
-def _place(
-    stream: JetStreamContext, tell_subject: Callable[[str, bytes], Awaitable[None]], pool: Pool
-) -> _PoolPlace:
-    return _PoolPlace(
-        stream,
-        tuple(pool.queues),
-        PoolTasks(stream, tell_subject, pool.tenant, pool.name, pool.queues),
-        DeadLetters(stream, pool.tenant, pool.name),
-    )
+            stream, tenant, name = session.jetstream(), pool.tenant, pool.name
+            await ensure_worker_streams(stream, tenant, result_ttl_s=RESULT_TTL_S)
+            tasks = PoolTasks(stream, session.send, tenant, name, pool.queues)
+            letters = DeadLetters(stream, tenant, name)
+            place = _PoolPlace(stream, tuple(pool.queues), tasks, letters)
+            if terms is not None:
+                return await _submit(place, asked, terms)
+            return await _VERBS[asked.verb](place, asked)
 
 
 def _terms(asked: Namespace) -> TaskTerms:
-    """The terms as they were typed, checked. Raises AskError."""
+    """The terms as they were typed, checked. Raises ToldError."""
     try:
         given: dict[str, Any] = {
             "id": asked.id or uuid.uuid4().hex,
@@ -134,7 +108,8 @@ def _terms(asked: Namespace) -> TaskTerms:
             given["timeout_s"] = _seconds(asked.timeout)
         return msgspec.convert(given, TaskTerms)
     except (ValueError, msgspec.ValidationError) as error:
-        raise AskError(f"{asked.pool} is given nothing: {clean(error)}") from None
+        words = f"{asked.pool} is given nothing: {clean(error)}"
+        raise refusal(words, ExitCode.USAGE) from None
 
 
 def _seconds(text: str) -> float:
@@ -154,10 +129,9 @@ async def _submit(place: _PoolPlace, asked: Namespace, terms: TaskTerms) -> Exit
         return await _ended(place, Namespace(id=receipt.id, wait=True, as_json=asked.as_json))
     if asked.as_json:
         tell(msgspec.json.encode(receipt._asdict()).decode())
-    elif receipt.is_new:
-        tell(receipt.id)
     else:
         tell(receipt.id)
+    if not asked.as_json and not receipt.is_new:
         note("the stream has this id already: it is the same task, nothing was added")
     return ExitCode.OK
 
@@ -169,7 +143,7 @@ def _payload(asked: Namespace) -> object:
     try:
         payload: object = msgspec.json.decode(text)
     except msgspec.DecodeError as error:
-        raise AskError(f"--payload is not JSON: {clean(error)}") from None
+        raise refusal(f"--payload is not JSON: {clean(error)}", ExitCode.USAGE) from None
     return payload
 
 

@@ -12,6 +12,8 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
+from agentdash.output import refusal
+from controller.exit_codes import ExitCode
 from controller.model.decision import Plan
 from controller.model.fleet import QUEUE, Fleet, Pool, advice, unknown_pool
 from controller.model.ids import PoolKey
@@ -161,10 +163,6 @@ class TicksError(Exception):
     """Observations that cannot be used; the text has one line for each thing to correct."""
 
 
-class StandardInputError(Exception):
-    """Standard input cannot be read; the text says why."""
-
-
 class Decided(NamedTuple):
     """A tick, what was decided, and the memory and intents that it was decided with."""
 
@@ -179,7 +177,7 @@ def read_ticks(source: str, fleet: Fleet) -> Iterator[Tick]:
 
     After the first wrong line no more ticks come, but all lines are checked. Raises at the end of
     them TicksError; also for a file that cannot be read or has no tick, and for names that the
-    fleet does not have. Raises StandardInputError.
+    fleet does not have. Raises ToldError where standard input cannot be read.
     """
     name = "standard input" if source == STDIN else clean(source)
     return _checked(_numbered(_lines(source, name), name), name, fleet)
@@ -258,12 +256,13 @@ def _lines(source: str, name: str) -> Iterator[bytes]:
 
 def _lines_of_stdin() -> Iterator[bytes]:
     if sys.stdin is None:
-        raise StandardInputError("standard input cannot be read: it is closed")
+        raise refusal("standard input cannot be read: it is closed", ExitCode.UNREACHABLE)
     try:
         yield from _read(sys.stdin.buffer)
     except (OSError, ValueError) as error:  # ValueError: the stream was closed by this process
         reason = error.strerror if isinstance(error, OSError) else error
-        raise StandardInputError(f"standard input cannot be read: {clean(reason)}") from None
+        words = f"standard input cannot be read: {clean(reason)}"
+        raise refusal(words, ExitCode.UNREACHABLE) from None
 
 
 def _read(file: BinaryIO) -> Iterator[bytes]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from inspect import iscoroutinefunction
 from typing import Final
 
-from agentdash.output import note, tell
+from agentdash.output import refusal, tell
 from agentdash.worker import Agent, Worker, WorkerSettingsError
 from agentdash.worker.session import declared_tools
 from controller.exit_codes import ExitCode
@@ -18,42 +18,37 @@ from controller.logs import log_json
 from controller.model.text import clean, clean_name, quote
 
 
-class AgentError(Exception):
-    """There is no such agent; the text says why and what to do."""
-
-
 def load_agent(name: str) -> Agent:
-    """The agent `module:function`, from what is installed or the current folder. Raises
-    AgentError.
+    """The agent `module:function`, from what is installed or the current folder. Raises ToldError
+    where there is none.
     """
     module, colon, function = name.partition(":")
     if not (module and colon and function):
-        raise AgentError(f"{quote(name)} is not MODULE:FUNCTION, such as agents:research")
+        words = f"{quote(name)} is not MODULE:FUNCTION, such as agents:research"
+        raise refusal(words, ExitCode.USAGE)
     sys.path.insert(0, "")
     try:
         found = getattr(importlib.import_module(module), function, None)
     except ImportError as error:
-        raise AgentError(
-            f"module {clean(module)} cannot be imported: {clean(error)}; run it where it is "
-            "installed, or in its folder"
-        ) from None
+        words = f"module {clean(module)} cannot be imported: {clean(error)}; run it where it is "
+        raise refusal(f"{words}installed, or in its folder", ExitCode.USAGE) from None
     if found is None:
-        raise AgentError(f"module {clean(module)} has no {clean(function)}")
+        raise refusal(f"module {clean(module)} has no {clean(function)}", ExitCode.USAGE)
     if not iscoroutinefunction(found):
-        raise AgentError(f"{clean(name)} is no `async def` function of a task and a session")
+        words = f"{clean(name)} is no `async def` function of a task and a session"
+        raise refusal(words, ExitCode.USAGE)
     agent: Agent = found
     return agent
 
 
 def run_worker(options: Namespace) -> ExitCode:
     """Run the agent `module:function` until SIGTERM or SIGINT, as the environment says."""
+    agent = load_agent(options.agent)
+    log_json()
     try:
-        agent = load_agent(options.agent)
-        log_json()
         Worker.from_env(agent).run()
-    except (AgentError, WorkerSettingsError) as error:
-        note(str(error))
-        return ExitCode.USAGE
+    except WorkerSettingsError as error:
+        raise refusal(error, ExitCode.USAGE) from None
     return ExitCode.OK
 
 
@@ -81,27 +76,21 @@ _WORD: Final = re.compile(r"[a-z]+")
 
 def show_profile(options: Namespace) -> ExitCode:
     """Print the profile and the tools that decide it. `module:function` among them is an agent and
-    stands for the tools that it declares. Raises OutputError.
+    stands for the tools that it declares. Raises OutputError and ToldError.
     """
-    try:
-        profile, why = suggested([name for tool in options.tools for name in _named(tool)])
-    except AgentError as error:
-        note(str(error))
-        return ExitCode.USAGE
+    profile, why = suggested([name for tool in options.tools for name in _named(tool)])
     tell(f"profile: {profile}  # {why}; requests {_ROOM[profile]}")
     return ExitCode.OK
 
 
 def _named(tool: str) -> tuple[str, ...]:
-    """The tools of an agent, or this one. Raises AgentError."""
+    """The tools of an agent, or this one. Raises ToldError."""
     if ":" not in tool:
         return (tool,)
     tools = declared_tools(load_agent(tool))
     if tools is None:
-        raise AgentError(
-            f"{clean_name(tool)} does not declare its tools: write "
-            "@agentdash.worker.uses_tools(...) above it, or name the tools here"
-        )
+        words = "does not declare its tools: write @agentdash.worker.uses_tools(...) above it"
+        raise refusal(f"{clean_name(tool)} {words}, or name the tools here", ExitCode.USAGE)
     return tools
 
 

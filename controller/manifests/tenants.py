@@ -16,7 +16,6 @@ from controller.manifests.objects import (
     Installation,
     Json,
     Manifest,
-    ManifestError,
     Noted,
     an_object,
 )
@@ -27,15 +26,11 @@ from controller.model.settings import Settings
 from controller.model.value import MILLI
 
 AGENT_LABEL: Final = "agentdash.dev/managed"
-_MOST_PRIORITY: Final = 1_000_000_000
-"""Above it are the classes of the system (HighestUserDefinablePriority)."""
 
 
 def tenant_objects(settings: Settings) -> Iterator[Manifest]:
     """A PriorityClass for each tier that a tenant has; a ResourceQuota for each namespace whose
     tenants all have one in the fleet file; a headless Service for the agents of each namespace.
-
-    Raises ManifestError for a priority that no PriorityClass can have.
     """
     yield from _priorities(settings.fleet)
     tenants: dict[str, list[Tenant]] = defaultdict(list)
@@ -59,11 +54,6 @@ def tenant_objects(settings: Settings) -> Iterator[Manifest]:
 def _priorities(fleet: Fleet) -> Iterator[Manifest]:
     tiers = {tenant.tier.name: tenant.tier for tenant in fleet.tenants}
     for tier in sorted(tiers.values(), key=lambda tier: (-tier.priority, tier.name)):
-        if abs(tier.priority) > _MOST_PRIORITY:
-            raise ManifestError(
-                f"tier {tier.name} has the priority {tier.priority}, and a PriorityClass has at "
-                f"most {_MOST_PRIORITY:,}: give the tiers of the fleet file smaller numbers"
-            )
         yield an_object(
             f"For the pods of tenants in tier {tier.name}: priorityClassName in the Deployment.",
             "PriorityClass",
