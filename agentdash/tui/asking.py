@@ -250,10 +250,7 @@ class Asking:
         if is_other_pool or age > _AHEAD_MOST_S or changed:
             self._ahead_asked, self._ahead_at = question, app.now
             asked = self._load(
-                "ahead",
-                lambda operator: operator.look_ahead(pool),
-                ahead_of=pool,
-                ahead_for=question[1],
+                "ahead", lambda each: each.look_ahead(pool), ahead_of=pool, ahead_for=question[1]
             )
             app.run_worker(asked, group="ahead", exclusive=True)
 

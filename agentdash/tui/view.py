@@ -458,6 +458,8 @@ def of_scope(snapshot: Snapshot, scope: Scope) -> tuple[Snapshot, frozenset[str]
     """What of the snapshot belongs to this tenant or pool: its pools, and what is about them or
     about no pool; and the pools, tenants and models that are left out.
     """
+    if scope == EVERYTHING:
+        return snapshot, frozenset()
     pool, tenant = scope.pool, scope.tenant or (scope.pool or "").partition("/")[0]
     pools = tuple(
         each for each in snapshot.pools if each.tenant == tenant and pool in {None, each.key}
@@ -470,12 +472,17 @@ def of_scope(snapshot: Snapshot, scope: Scope) -> tuple[Snapshot, frozenset[str]
     others |= {each.key for each in snapshot.models} - {each.key for each in models}
     histories, of_tenants = snapshot.histories, snapshot.tenant_histories
     found = (_told_of(each, others) for each in snapshot.findings if each.subject not in others)
+    classes = (
+        structs.replace(each, typical=None, fits=None) if each.typical in others else each
+        for each in snapshot.room.classes
+    )
     own = structs.replace(
         snapshot,
         pools=pools,
         queues=tuple(each for each in snapshot.queues if each.pool in keys),
         tenants=tenants,
         models=models,
+        room=structs.replace(snapshot.room, classes=tuple(classes)),
         events=tuple(each for each in snapshot.events if each.pool in keys),
         findings=tuple(each for each in found if each is not None),
         histories={key: each for key, each in histories.items() if key in keys},

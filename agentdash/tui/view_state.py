@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 
 from agentdash.tui import figures
 from agentdash.tui.figures import Glyphs
-from agentdash.tui.view import EVERYTHING, Frame, ShownMoment, is_newer, of_scope, pool_rows, totals
+from agentdash.tui.view import Frame, ShownMoment, is_newer, of_scope, pool_rows, totals
 from controller.model.intents import Scope
 from controller.model.snapshot import Snapshot
 from controller.model.text import quote
@@ -312,9 +312,7 @@ class ViewState:
 
     def _show(self, snapshot: Snapshot) -> None:
         shown, self._whole = self.frame, snapshot
-        others: frozenset[str] = frozenset()
-        if shown.scope != EVERYTHING:
-            snapshot, others = of_scope(snapshot, shown.scope)
+        snapshot, others = of_scope(snapshot, shown.scope)
         rows = pool_rows(snapshot, shown.rows)
         sums = totals(rows, shown.rows, shown.totals)
         self.frame = replace(shown, snapshot=snapshot, rows=rows, totals=sums, others=others)

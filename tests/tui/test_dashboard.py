@@ -117,6 +117,8 @@ async def test_under_one_tenant_attention_names_no_other_and_what_is_of_all_says
     of_other = replace(found[0], subject=other.key, text="it refuses 9 %")
     by_router = ModelView(key="deep-3", model="deep-3", usd_today=9.0)
     snapshot = replace(snapshot, findings=(*found, of_other), models=(*snapshot.models, by_router))
+    theirs = {each.key for each in snapshot.pools if each.tenant != "acme"}
+    assert {each.typical for each in snapshot.room.classes} & theirs
     async with session(snapshot, (200, 45)) as running:
         assert "writes" in running.text("#header")
         await running.command("tenant acme")
@@ -128,6 +130,11 @@ async def test_under_one_tenant_attention_names_no_other_and_what_is_of_all_says
         assert "limits and calls are of all tenants" in running.screen
         spent = {each.key: each.usd_today for each in running.app.frame.snapshot.models}
         assert spent == {"opus": None, "deep-3": 0.64}, "of acme alone"
+        assert {each.typical for each in running.app.frame.snapshot.room.classes} & theirs == set()
+        await running.command("nodes")
+        assert "what tenant acme takes of them" in running.screen
+        await running.command("info")
+        assert "2 pools of tenant acme; 0 shows all" in running.screen
         await running.command("why globex/canary")
         assert "all tenants again: globex/canary is not of tenant acme" in running.screen
         assert "removed" not in running.screen

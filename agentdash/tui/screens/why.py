@@ -128,9 +128,7 @@ class WhyScreen(ViewScreen):
 
 
 def _sizes(decision: Decision | None) -> tuple[int | None, ...]:
-    if decision is None:
-        return ()
-    return decision.current, decision.recommendation, decision.target, decision.next
+    return () if decision is None else (decision.recommendation, decision.target, decision.next)
 
 
 _RULE_WIDTH: Final = 20

@@ -56,8 +56,8 @@ def facts(frame: Frame) -> Sequence[Fact]:
     pools, kept = (
         figures.amount(len(each), "pool") for each in (snapshot.pools, snapshot.histories)
     )
-    tenants = figures.amount(len(snapshot.tenants), "tenant")
-    others = f" of {frame.scope_words}; 0 shows the others" if frame.others else ""
+    of = f", {figures.amount(len(snapshot.tenants), 'tenant')}"
+    of = f" of {frame.scope_words}; 0 shows all" if frame.others else of
     where = "in this process"
     if frame.moment is not None and frame.moment.is_replay:
         where = "as a journal has it"
@@ -70,7 +70,7 @@ def facts(frame: Frame) -> Sequence[Fact]:
     past = f"15 minutes and 24 hours of {kept}; saved every minute by the controller that writes"
     return (
         _version(snapshot),
-        Fact("fleet", f"{snapshot.fleet}{context}: {pools}, {tenants}{others}"),
+        Fact("fleet", f"{snapshot.fleet}{context}: {pools}{of}"),
         *(Fact(name, clean(text)) for name, text in frame.asked.places),
         Fact("controller", f"{snapshot.process or 'not known'}, {where}", snapshot.epoch),
         Fact("role", f"{ROLE_LABELS[snapshot.role].word}: {_ROLES[snapshot.role]}"),

@@ -333,6 +333,7 @@ NODES: Final = Table[NodeRow](
     text=lambda row: " ".join((row.key, row.node.node_class, row.state, *row.node.taints)),
     details=node_lines,
     opens=_opens_node,
+    state=lambda frame: frame.scope_words and f"what {frame.scope_words} takes of them",
 )
 VIEWS: Final = (
     View("nodes", (CLASSES, UNPLACED, NODES), "room by class", ("no", "node")),
