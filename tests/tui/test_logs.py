@@ -85,6 +85,7 @@ async def test_a_log_is_read_on_while_it_is_looked_at_and_stands_still_on_a_key(
         operator.pods.logs[POD] = PodLog(lines=("one", "two", "three"))
         await later(running, 1.0)
         assert ">   3 three" in running.text("#lines"), "the cursor goes along at the end"
+        assert "held" not in running.text("#lines")
         await running.keys("k", "k")
         operator.pods.logs[POD] = PodLog(lines=("two", "three", "four"))
         await later(running, 1.0)

@@ -303,7 +303,8 @@ class LiveTable(Panel, Generic[R]):
             title.append(Span(f" /{fit(self.filter.text, 24).rstrip()}", Tone.WARN))
         self._title = title
         self._note = ()
-        if known and self.sort is None and self._cursor.index:
+        # lines of a log come at its end: there the cursor goes along
+        if known and self.sort is None and self.spec.copies and self._cursor.index:
             key = "" if self._frame is None else self._frame.top_key
             self._note = (Span(f"held; {key} goes to the first", Tone.DIM),)
         if self.sort is not None and known:
