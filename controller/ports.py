@@ -28,6 +28,7 @@ from controller.model.observation import (
     Pods,
     QueueDepth,
     RefusedEvents,
+    TenantSpent,
     TierUsage,
     TokensByModel,
     TokenUsage,
@@ -364,6 +365,16 @@ class UsageSource(Protocol):
 
     def refused(self) -> RefusedEvents:
         """The events that were not counted."""
+
+    @property
+    def counted(self) -> int:
+        """The number of events that were counted."""
+
+    def spent(self) -> Mapping[str, TenantSpent]:
+        """Each tenant's account, for the next process."""
+
+    def go_on_from(self, spent: Mapping[str, TenantSpent]) -> None:
+        """Count on from the accounts that a process before has left."""
 
 
 class WorkerSource(Protocol):

@@ -298,6 +298,7 @@ class _Controller:
             intents=self._intents,
             clock=clock,
             histories=self.world.queues,
+            usage=sources.usage,
         )
         snapshots = SnapshotBuilder(
             fleet=fleet,
@@ -393,6 +394,8 @@ async def look_once(settings: Settings, clock: SystemClock, *, fresh: bool) -> L
             bucket = Bucket(session, settings.nats.bucket)
             stored = await read_stored_state(bucket, with_memory=not fresh, timeout_s=LOOK_S)
             async with _sources(settings, world, LOOK_S) as (sources, first_read):
+                if stored.saved_memory is not None:
+                    sources.usage.go_on_from(stored.saved_memory.memory.spent)
                 observer = Observer(settings.fleet, sources, clock, deadline_s=LOOK_S)
                 await asyncio.gather(observer.ask(pools), first_read)
                 seen, now = observer.see(pools), clock.now()

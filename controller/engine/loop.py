@@ -28,7 +28,7 @@ from controller.model.fleet import Fleet, Pool
 from controller.model.ids import PoolKey, WorkloadName
 from controller.model.intents import Intents, Scope
 from controller.model.memory import TICK_VERSION, Memory, Tick
-from controller.model.observation import Observation
+from controller.model.observation import Observation, TenantSpent
 from controller.model.readings import Fresh
 from controller.model.snapshot import OVERTAKEN, Link
 from controller.planning.compile import FleetTerms, compile_fleet
@@ -58,6 +58,7 @@ class Handover(NamedTuple):
     """What an engine leaves to the next one in the same process, which has another fleet. `leads`:
     its memory is the fleet's. `unread`: why an earlier process's is not read yet, else empty.
     `snapshots` made its snapshots; `frame_unread`: an earlier process's last one is not read yet.
+    `spent`: what tenants have.
     """
 
     memory: Memory
@@ -65,6 +66,7 @@ class Handover(NamedTuple):
     unread: str
     snapshots: SnapshotBuilder
     frame_unread: bool
+    spent: Mapping[str, TenantSpent]
 
 
 Planner = Callable[[Observation, FleetTerms, Intents, Memory, float, Kept | None], Planned]
@@ -227,6 +229,7 @@ class Engine:
             self._keeper.unread,
             self._snapshots,
             self._frames.is_unread,
+            self._keeper.spent,
         )
 
     async def _begin_with(self, before: Handover | None) -> Memory:
@@ -236,7 +239,7 @@ class Engine:
             await self._frames.recall()
             return memory
         self._snapshots.go_on_from(before.snapshots)
-        self._keeper.go_on_with(before.unread)
+        self._keeper.go_on_with(before.unread, before.spent)
         self._frames.is_unread = before.frame_unread
         return before.memory
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Final
 
 from msgspec.structs import replace
@@ -21,6 +21,7 @@ from controller.engine.supervise import is_under_way
 from controller.model.fleet import Fleet
 from controller.model.intents import Intents, Scope
 from controller.model.memory import Memory, SavedMemory
+from controller.model.observation import TenantSpent
 from controller.model.snapshot import Snapshot
 from controller.planning.resume import on_this_clock, resumed, saw_more
 from controller.ports import (
@@ -33,13 +34,14 @@ from controller.ports import (
     StoreConflictError,
     StoreError,
     StoreUnreadableError,
+    UsageSource,
 )
 
 
 def to_plan_with(memory: Memory) -> Memory:
     """The memory without what is saved beside it for the next process: nothing is planned by it."""
     pools = {key: replace(pool, queues=(), standing=None) for key, pool in memory.pools.items()}
-    return replace(memory, pools=pools)
+    return replace(memory, pools=pools, spent={})
 
 
 log = logging.getLogger(__name__)
@@ -75,8 +77,11 @@ class Keeper:
         intents: IntentStore,
         clock: Clock,
         histories: QueueSource,
+        usage: UsageSource,
     ) -> None:
-        """`histories` know where queues stand in theirs."""
+        """`histories` know where queues stand in theirs, `usage` what tenants have spent."""
+        self._usage = usage
+        self._saved_counted = 0
         self._fleet = fleet
         self._memories = memories
         self._intents = intents
@@ -111,11 +116,17 @@ class Keeper:
         self._saved_milestones = self._histories.milestones
         return memory or Memory()
 
-    def go_on_with(self, unread: str) -> None:
+    def go_on_with(self, unread: str, spent: Mapping[str, TenantSpent]) -> None:
         """Begin with what an engine in the same process has left; it may not be saved yet. `unread`
-        is its `unread`.
+        and `spent` are its own.
         """
         self._unread, self._decided = unread, True
+        self._usage.go_on_from(spent)
+
+    @property
+    def spent(self) -> Mapping[str, TenantSpent]:
+        """What tenants have spent, for the next engine."""
+        return self._usage.spent()
 
     @property
     def unread(self) -> str:
@@ -261,6 +272,8 @@ class Keeper:
         log.info("memory loaded", extra=extra)
         marks = (mark for pool in memory.pools.values() for mark in pool.queues)
         self._histories.go_on_from(marks)
+        if left.memory.spent:
+            self._usage.go_on_from(left.memory.spent)
         watched_s = self._clock.monotonic() - self._began
         left = replace(left, memory=to_plan_with(memory))
         memory = resumed(left, self._fleet, now, watched, watched_s)
@@ -274,7 +287,7 @@ class Keeper:
             key: replace(pool, queues=self._histories.marks(self._queues.get(key, ())))
             for key, pool in memory.pools.items()
         }
-        return replace(memory, pools=pools)
+        return replace(memory, pools=pools, spent=dict(self._usage.spent()))
 
     def _is_unsaved(self) -> bool:
         if self._latest is None or self._unread:
@@ -282,7 +295,8 @@ class Keeper:
         # the time of the last plan alone is not worth a save
         if self._saved is None or self._latest.pools is not self._saved.pools:
             return True
-        return self._histories.milestones != self._saved_milestones
+        is_told = self._usage.counted == self._saved_counted
+        return not is_told or self._histories.milestones != self._saved_milestones
 
     def _lacks_what_was_seen(self) -> bool:
         """Whether a process that began with the saved memory could scale down what this one must
@@ -311,6 +325,7 @@ class Keeper:
         if memory is None:
             return
         began, milestones = self._clock.monotonic(), self._histories.milestones
+        counted = self._usage.counted
         try:
             async with asyncio.timeout(SAVE_LIMIT_S):
                 await self._memories.save(self._to_save(memory), self._clock.now())
@@ -326,7 +341,7 @@ class Keeper:
             now = self._clock.monotonic()
             self._saved, self._saved_at, self._unsaved = memory, began, ""
             self._seen_at, self._is_partial = began, False
-            self._saved_milestones = milestones
+            self._saved_milestones, self._saved_counted = milestones, counted
             self._not_before = now + max(SAVE_GAP_S, IDLE_SHARE * (now - began))
 
     async def _note_seen(self, *, is_partial: bool) -> None:

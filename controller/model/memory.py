@@ -13,7 +13,7 @@ from msgspec import Meta
 from controller.model.decision import Standing
 from controller.model.ids import PoolKey, QueueName
 from controller.model.intents import Intents
-from controller.model.observation import Observation
+from controller.model.observation import Observation, TenantSpent
 from controller.model.value import INT64_MAX, Counter, Failures, Replicas, Time, Value, within
 
 _MOST: Final = 1e30
@@ -226,11 +226,13 @@ class PoolMemory(Value):
 
 class Memory(Value):
     """The memory of all pools. `planned_at` is the time of the last plan, None before the first;
-    everything open-ended in memory was still true then.
+    everything open-ended in memory was still true then. `spent`, by tenant, is for the next process
+    to go on from; it is empty in the memory to plan with.
     """
 
     pools: dict[PoolKey, PoolMemory] = msgspec.field(default_factory=dict)
     planned_at: Time | None = None
+    spent: dict[str, TenantSpent] = msgspec.field(default_factory=dict)
 
 
 class SavedMemory(Value):

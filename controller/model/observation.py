@@ -290,6 +290,8 @@ class TokenUsage(Value):
     used: Decimal
     reserved: Decimal = Decimal(0)  # what running tasks are still expected to use
     burn_per_minute: Decimal = Decimal(0)  # the recent rate
+    # of `used`: remembered of streams of usage that were deleted, which nobody can count again
+    remembered: Decimal = Decimal(0)
 
 
 class TierUsage(Value):
@@ -319,6 +321,52 @@ class ModelTokens(Value):
         return self.input + self.cached_input + self.output
 
 
+class DaySums(Value):
+    """What was used in one day: in all, by model and by tier, and in USD by pool."""
+
+    all: ModelTokens = ModelTokens(model="")
+    models: dict[str, ModelTokens] = msgspec.field(default_factory=dict)
+    tiers: TierUsage = TierUsage(tokens={})
+    usd_by_pool: dict[PoolKey, float] = msgspec.field(default_factory=dict)
+
+
+class MonthUsd(Value):
+    """What a tenant has spent since a month of its time zone began, in USD. `month` is `2026-11`.
+
+    - `since`: what was used before (Unix seconds) is not known; 0 where all is.
+    - `has_gap`: nor is what was used in some days after, in which no controller ran.
+    """
+
+    month: str = ""
+    by_model: dict[str, float] = msgspec.field(default_factory=dict)
+    by_pool: dict[PoolKey, float] = msgspec.field(default_factory=dict)
+    since: Time = 0.0
+    has_gap: bool = False
+
+    @property
+    def usd(self) -> float:
+        """What all models cost."""
+        return sum(self.by_model.values())
+
+
+class DaySpent(Value):
+    """One day in a tenant's account, and what of it the stream of usage does not hold."""
+
+    start: Time
+    sums: DaySums
+    remembered: DaySums = DaySums()
+
+
+class TenantSpent(Value):
+    """A tenant's account for the next process: the latest days, and in USD the days of the month
+    that have ended before. `stream` says when the stream was created that it was read from.
+    """
+
+    stream: str
+    days: tuple[DaySpent, ...]
+    ended: MonthUsd = MonthUsd()
+
+
 class TokensByModel(Value):
     """A tenant's tokens and USD by model, the most used one first, since the tenant's day began.
     Tokens of models without a price are in no sum of USD.
@@ -330,6 +378,7 @@ class TokensByModel(Value):
     usd_by_pool: dict[PoolKey, float] = msgspec.field(default_factory=dict)
     # what the whole day will have cost at the pace of the last hour; None before half an hour
     expected_usd: float | None = None
+    month: MonthUsd | None = None  # None where no model that was used has a price
 
     @property
     def usd(self) -> float | None:

@@ -5,16 +5,26 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from decimal import Decimal
-from math import ceil, exp, log
-from typing import Final, NamedTuple
+from math import ceil, exp, inf, log
+from typing import Any, Final, TypeVar
 from zoneinfo import ZoneInfo
 
 from msgspec.structs import replace
 
 from controller.model.fleet import Fleet, Tenant
 from controller.model.ids import PoolKey, pool_key
-from controller.model.observation import ModelTokens, TierUsage, TokensByModel, TokenUsage
+from controller.model.observation import (
+    DaySpent,
+    DaySums,
+    ModelTokens,
+    MonthUsd,
+    TenantSpent,
+    TierUsage,
+    TokensByModel,
+    TokenUsage,
+)
 from controller.model.scarcity import ModelTier, TaskUsage, TokenCount
 from controller.model.worker_messages import ModelTerms, UsageEvent, UsedTokens
 from controller.planning.provider_shares import model_terms
@@ -32,6 +42,9 @@ MOST_MODELS: Final = 16
 """So many models of a tenant are counted by name, in the order of their first event; what others
 use is counted together.
 """
+OTHER_POOLS: Final = "other"
+"""Roles that are no pools of the fleet are told apart while they are few, and then counted so."""
+LATELY_PARTS: Final = 1000
 TASKS_KEPT: Final = 200
 MEASURED_FROM: Final = 5
 """Fewer tasks than this say little about the next one."""
@@ -91,7 +104,9 @@ class BurnRate:
 
 
 class Lately:
-    """What was counted in the last so many seconds."""
+    """What was counted in the last so many seconds, to a thousandth of them: however many events
+    come, it keeps no more than so many sums.
+    """
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -100,7 +115,11 @@ class Lately:
 
     def add(self, amount: int, at: float) -> None:
         """Add what was reported at `at` (Unix seconds)."""
-        self._events.append((at, amount))
+        last_at, last = self._events[-1] if self._events else (-inf, 0)
+        if 0 <= at - last_at < self._seconds / LATELY_PARTS:
+            self._events[-1] = last_at, last + amount
+        else:
+            self._events.append((at, amount))
         self._sum += amount
         self.at(at)
 
@@ -111,16 +130,49 @@ class Lately:
         return self._sum
 
 
-class DaySums(NamedTuple):
-    """What was used in one day: in all, by model and by tier, and in USD by pool."""
-
-    all: ModelTokens = ModelTokens(model="")
-    models: Mapping[str, ModelTokens] = {}
-    tiers: TierUsage = TierUsage(tokens={})
-    usd_by_pool: Mapping[PoolKey, float] = {}
-
-
 _NOTHING: Final = DaySums()
+_Amount = TypeVar("_Amount", int, float)
+
+
+def _sum(
+    one: Mapping[Any, _Amount], other: Mapping[Any, _Amount], sign: int = 1
+) -> dict[Any, _Amount]:
+    """By key; with a `sign` of -1 the first less the other, and never below 0."""
+    keys = {**one, **other} if sign > 0 else one
+    return {key: max(0, one.get(key, 0) + sign * other.get(key, 0)) for key in keys}
+
+
+def _tokens_sum(one: ModelTokens, other: ModelTokens, sign: int) -> ModelTokens:
+    usd = (
+        None if one.usd is None and other.usd is None else (one.usd or 0) + sign * (other.usd or 0)
+    )
+    return ModelTokens(
+        model=one.model,
+        input=max(0, one.input + sign * other.input),
+        cached_input=max(0, one.cached_input + sign * other.cached_input),
+        output=max(0, one.output + sign * other.output),
+        calls=max(0, one.calls + sign * other.calls),
+        usd=None if usd is None else max(0.0, usd),
+    )
+
+
+def _day_sum(one: DaySums, other: DaySums, sign: int = 1) -> DaySums:
+    """Of both; with a `sign` of -1 the first less the other."""
+    names = one.models | other.models
+    none = {name: ModelTokens(model=name) for name in names}
+    models = {
+        name: _tokens_sum(
+            one.models.get(name, none[name]), other.models.get(name, none[name]), sign
+        )
+        for name in names
+    }
+    tiers = TierUsage(
+        tokens=_sum(one.tiers.tokens, other.tiers.tokens, sign),
+        saved_usd=one.tiers.saved_usd + sign * other.tiers.saved_usd,
+    )
+    by_pool = _sum(one.usd_by_pool, other.usd_by_pool, sign)
+    whole = _tokens_sum(one.all, other.all, sign)
+    return DaySums(all=whole, models=models, tiers=tiers, usd_by_pool=by_pool)
 
 
 class TenantUsage:
@@ -143,6 +195,11 @@ class TenantUsage:
         self._count = tenant.budget.count
         self._known = known
         self._days: dict[float, DaySums] = {}
+        self._remembered: dict[float, DaySums] = {}  # of these, what the stream does not hold
+        self._ended = MonthUsd()
+        self._known_from = 0.0
+        self._pools = frozenset(tasks)
+        self._most_pools = len(tasks) + MOST_MODELS
         self._latest: Day | None = None
         self._counted_burn, self._minute = BurnRate(), Lately(MINUTE_S)
         self._hour = Lately(HOUR_S)
@@ -159,6 +216,90 @@ class TenantUsage:
     def sums(self, at: float) -> DaySums:
         """Those of the day of this moment."""
         return self._days.get(self.day_start(at), _NOTHING)
+
+    def remembered(self, at: float) -> Decimal:
+        """What of that the stream of usage does not hold, as the budget counts it."""
+        known = self._remembered.get(self.day_start(at))
+        return Decimal(0) if known is None else _counted(known.all, self._count)
+
+    def begin(self, since: float) -> None:
+        """Events from before this moment are not read."""
+        self._known_from = since
+
+    def stream_lost(self) -> None:
+        """Another stream follows: what was counted so far is in none."""
+        self._remembered = dict(self._days)
+
+    def spent(self, stream: str) -> TenantSpent:
+        """The account for the next process, read from the stream that was created then."""
+        days = tuple(
+            DaySpent(start=day, sums=sums, remembered=self._remembered.get(day, _NOTHING))
+            for day, sums in self._days.items()
+        )
+        since = self._ended.since or self._known_from
+        return TenantSpent(stream=stream, days=days, ended=replace(self._ended, since=since))
+
+    def go_on_from(self, left: TenantSpent, stream: str, now: float) -> None:
+        """Count on from an account that a process before has left. What it has counted of another
+        `stream` than ours comes before ours; of ours, the larger sum is right, or that which was
+        left where we have read a part of the day only.
+        """
+        today = self.day_start(now)
+        yesterday = local_day(today - 1, self._zone).start
+        self._ended = replace(left.ended, since=self._since(left.ended))
+        for each in left.days:
+            sums, known = self._days.get(each.start, _NOTHING), self._remembered.get(each.start)
+            own = sums if known is None else _day_sum(sums, known, -1)
+            is_same = left.stream == stream
+            before = each.remembered if is_same else each.sums
+            if known is not None and known.all.total > before.all.total:
+                before = known
+            found = _day_sum(before, own)
+            is_less = found.all.total < each.sums.all.total
+            if is_same and (is_less or each.start < self._known_from):
+                found, before = each.sums, _day_sum(each.sums, own, -1)
+            self._days[each.start] = found
+            if before.all.total:
+                self._remembered[each.start] = before
+        self._forget_before(yesterday)
+        if left.days and max(each.start for each in left.days) < yesterday:
+            self._ended = replace(self._ended, has_gap=True)
+        self._told = None
+
+    def _since(self, left: MonthUsd) -> float:
+        own = self._ended.since or self._known_from
+        return min(own, left.since) if left.since else own
+
+    def _forget_before(self, yesterday: float) -> None:
+        """Only their USD stay, in the sum of their month."""
+        for day in sorted(day for day in self._days if day < yesterday):
+            self._ended = self._with_day(self._ended, day)
+            del self._days[day]
+            self._remembered.pop(day, None)
+
+    def _with_day(self, month: MonthUsd, day: float) -> MonthUsd:
+        """The sum with this day; a new one where the day begins another month."""
+        name = f"{datetime.fromtimestamp(day, self._zone):%Y-%m}"
+        sums = self._days.get(day, _NOTHING)
+        if name < month.month:
+            return month
+        if month.month != name:
+            is_later = bool(month.month) and month.month < name
+            since = day if is_later else month.since or self._known_from
+            month = MonthUsd(month=name, since=since)
+        by_model = {each.model: each.usd for each in sums.models.values() if each.usd is not None}
+        by_model = _sum(month.by_model, by_model)
+        return replace(month, by_model=by_model, by_pool=_sum(month.by_pool, sums.usd_by_pool))
+
+    def _month(self, now: float) -> MonthUsd | None:
+        """Of the tenant's own calendar, today with it."""
+        today = self.day_start(now)
+        month = self._ended
+        for day in sorted({today, *(each for each in self._days if each < today)}):
+            month = self._with_day(month, day)
+        first = datetime.fromtimestamp(today, self._zone).replace(day=1, hour=0, minute=0)
+        month = replace(month, since=0.0) if month.since <= first.timestamp() else month
+        return month if month.by_model else None
 
     def take(self, event: UsageEvent, at: float) -> None:
         """Count an event that was reported at `at`."""
@@ -179,15 +320,17 @@ class TenantUsage:
         start = self.day_start(at)
         if start not in self._days:
             # the day before is kept: the engine's clock may be set back across midnight
-            yesterday = local_day(start - 1, self._zone).start
-            self._days = {day: each for day, each in self._days.items() if day >= yesterday}
+            self._forget_before(local_day(start - 1, self._zone).start)
         by_pool = sums.usd_by_pool
         if usd is not None:
             key = pool_key(event.tenant, event.role)
+            if key not in self._pools and key not in by_pool and len(by_pool) >= self._most_pools:
+                key = pool_key(event.tenant, OTHER_POOLS)
             by_pool = {**by_pool, key: by_pool.get(key, 0.0) + float(usd)}
             self._hour.add(int(usd * _NANO), at)
         models = {**sums.models, name: model}
-        self._days[start] = DaySums(_plus(sums.all, used), models, tiers, by_pool)
+        whole = _plus(sums.all, used)
+        self._days[start] = DaySums(all=whole, models=models, tiers=tiers, usd_by_pool=by_pool)
         self._first_at = at if self._first_at is None else min(self._first_at, at)
         self._counted_burn.add(float(_counted(used, self._count)), at)
         self._minute.add(tokens, at)
@@ -205,6 +348,7 @@ class TenantUsage:
             used=self.counted(now),
             reserved=sum(reserved, Decimal(0)),
             burn_per_minute=self._counted_burn.per_minute(now),
+            remembered=self.remembered(now),
         )
 
     def by_model(self, now: float) -> TokensByModel | None:
@@ -225,6 +369,7 @@ class TenantUsage:
             per_minute=pace,
             usd_by_pool=dict(sums.usd_by_pool),
             expected_usd=expected_usd,
+            month=self._month(now),
         )
         self._told = sums, found
         return found

@@ -14,10 +14,11 @@ parts too, but without compare-and-set, which is needed to notice a second contr
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
@@ -25,6 +26,7 @@ from msgspec.structs import replace
 from controller.model.ids import PoolKey
 from controller.model.intents import Intents
 from controller.model.memory import Memory, PoolMemory, SavedMemory
+from controller.model.observation import TenantSpent
 from controller.model.settings import LeaseRecord, SeenLease
 from controller.model.text import clean_name
 from controller.model.value import UndecodableError, Value, decoded
@@ -182,6 +184,9 @@ _NAME: Final = "memory"
 _SEEN_KEY: Final = f"{_NAME}.seen"
 
 _PART: Final = msgspec.json.Decoder(dict[PoolKey, PoolMemory])
+_SPENT: Final = msgspec.json.Decoder(dict[str, TenantSpent])
+
+log = logging.getLogger(__name__)
 
 
 class _Seen(msgspec.Struct):
@@ -200,6 +205,8 @@ class MemoryBucket:
     def __init__(self, bucket: Bucket) -> None:
         self._bucket = bucket
         self._value = PartedValue(bucket, _NAME, version=VERSION)
+        self._spent_value = PartedValue(bucket, "spent", version=1)
+        self._spent: dict[str, TenantSpent] | None = None
         self._seen_revision: int | None = None
 
     async def load(self) -> SavedMemory | None:
@@ -220,7 +227,7 @@ class MemoryBucket:
         seen_at, is_partial = await self._last_seen()
         now = (await self._bucket.look()).at
         return SavedMemory(
-            memory=Memory(pools=pools),
+            memory=Memory(pools=pools, spent=await self._load_spent()),
             saved_at=found.saved_at,
             age_s=None if now is None else now - found.stored_at,
             seen_s=None if now is None or seen_at is None else now - seen_at,
@@ -233,7 +240,24 @@ class MemoryBucket:
         Raises StoreConflictError when another process has saved since this one last read the head;
         the next save replaces that memory. Raises StoreError.
         """
-        await self._value.save(_encode_parts(memory), now)
+        await self._value.save(_encode_parts(memory.pools), now)
+        if memory.spent != self._spent and (memory.spent or self._spent):
+            await self._spent_value.save(_encode_parts(memory.spent), now)
+            self._spent = memory.spent
+
+    async def _load_spent(self) -> dict[str, TenantSpent]:
+        """What tenants have spent. What cannot be read of it is not worth the rest."""
+        self._spent = None
+        try:
+            found = await self._spent_value.load()
+            parts = () if found is None else found.parts
+            spent: dict[str, TenantSpent] = {}
+            for part in parts:
+                spent.update(decoded(_SPENT, part, most_bytes=MOST_VALUE_BYTES))
+        except (StoreUnreadableError, UndecodableError) as error:
+            log.warning("what tenants have spent before cannot be read: %s", error)
+            return {}
+        return spent
 
     async def seen(self, *, is_partial: bool) -> None:
         """Note that what was saved is all there is to know until now, or that it `is_partial`.
@@ -266,14 +290,14 @@ class MemoryBucket:
         return (entry.at, seen.is_partial) if seen.head == self._value.head else (None, False)
 
 
-def _encode_parts(memory: Memory) -> Iterator[bytes]:
-    """The pools in order, as many in a part as it holds. Each part is encoded when the one before
-    has been written.
+def _encode_parts(values: Mapping[Any, Value]) -> Iterator[bytes]:
+    """The pools, or tenants, in order, as many in a part as it holds. Each part is encoded when the
+    one before has been written.
     """
-    part: dict[PoolKey, msgspec.Raw] = {}
+    part: dict[str, msgspec.Raw] = {}
     size = 0
-    for key in sorted(memory.pools):
-        encoded = msgspec.json.encode(memory.pools[key])
+    for key in sorted(values):
+        encoded = msgspec.json.encode(values[key])
         if part and size + len(encoded) > PART_BYTES:
             yield msgspec.json.encode(part)
             part, size = {}, 0

@@ -16,7 +16,13 @@ from nats.js.api import ConsumerConfig, DeliverPolicy
 
 from controller.model.fleet import Fleet
 from controller.model.ids import PoolKey
-from controller.model.observation import RefusedEvents, TierUsage, TokensByModel, TokenUsage
+from controller.model.observation import (
+    RefusedEvents,
+    TenantSpent,
+    TierUsage,
+    TokensByModel,
+    TokenUsage,
+)
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.scarcity import TaskUsage
 from controller.model.text import clean
@@ -100,6 +106,8 @@ class TokenUsageSource(Follower):
         self._current_at: float | None = None  # when all events were read last
         self._behind = 0
         self._missing_before = 0.0  # events from before may have been removed unread
+        self.counted = 0
+        self._left: Mapping[str, TenantSpent] = {}
         self._refused = 0
         self._last_refusal = ""
         self._on_use: Callable[[str, Decimal], None] = lambda _tenant, _used: None
@@ -158,6 +166,28 @@ class TokenUsageSource(Follower):
         """What one task of this pool takes on average; None before enough tasks are known."""
         return self._ledger.measured(pool)
 
+    def spent(self) -> Mapping[str, TenantSpent]:
+        """Each tenant's account for the next process; nothing before all events were read."""
+        if self._current_at is None or self._left:
+            return self._left
+        return {name: each.spent(str(self._created)) for name, each in self._ledger.of.items()}
+
+    def go_on_from(self, spent: Mapping[str, TenantSpent]) -> None:
+        """Count on from the accounts that a process before has left, as soon as all events are
+        read: before, it cannot be said which sum is larger.
+        """
+        self._left = spent
+        if self._current_at is not None and not self._behind:
+            self._take_left()
+
+    def _take_left(self) -> None:
+        now, left = self._clock.now(), self._left
+        for name, account in self._ledger.of.items():
+            if name in left:
+                account.go_on_from(left[name], str(self._created), now)
+        self._left = {}
+        self.counted += bool(left)
+
     def refused(self) -> RefusedEvents:
         """The events that were not counted."""
         return RefusedEvents(count=self._refused, last=self._last_refusal)
@@ -171,12 +201,16 @@ class TokenUsageSource(Follower):
             since = self._ledger.since(self._clock.now())
             if state.first_seq > 1 and kept_from > since:
                 self._missing_before = kept_from
+            for each in self._ledger.of.values():
+                each.begin(max(since, self._missing_before))
             return ConsumerConfig(
                 deliver_policy=DeliverPolicy.BY_START_TIME,
                 opt_start_time=datetime.fromtimestamp(since, UTC),
             )
         if is_another:
             self._last = 0  # another stream with the same name: events counted so far stay counted
+            for each in self._ledger.of.values():
+                each.stream_lost()
         elif state.first_seq > self._last + 1:
             self._missing_before = kept_from
         return ConsumerConfig(
@@ -204,12 +238,14 @@ class TokenUsageSource(Follower):
         now = self._clock.now()
         # the server's clock may be ahead of ours: an event from the future counts as of now
         self._ledger.take(event, min(metadata.timestamp.timestamp(), now))
+        self.counted += 1
         if event.tenant in self._budgeted:
             self._on_use(event.tenant, self._ledger.of[event.tenant].counted(now))
 
     def up_to_date(self) -> None:
         """Nothing is left unread."""
         self._behind = 0
+        self._take_left()
         self._current_at = self._clock.now()
         self._tried.set()
 

@@ -12,7 +12,7 @@ from nats.aio.msg import Msg
 
 from agentdash.demo.cluster.objects import DEPLOYMENTS
 from agentdash.worker.stores import ensure_usage_stream
-from controller.model.worker_messages import usage_subject
+from controller.model.worker_messages import USAGE_STREAM, usage_subject
 from fakes.cluster import SimCluster
 from support.forked import agentdash
 from support.live import daemon, fleet_text, streams, until
@@ -101,6 +101,25 @@ async def test_a_spent_budget_lets_busy_workers_finish_and_starts_no_more(live: 
         said = await said_by("why", live, f"acme/{POOL}")
         assert live.replicas == 0
         assert "the day's tokens are spent" in said, said
+
+
+async def test_a_spent_budget_is_not_forgotten_with_the_stream_of_events(live: Live) -> None:
+    await ensure_usage_stream(live.stream)
+    async with daemon(live.fleet, live.kubeconfig):
+        await live.publish(10)
+        await until(lambda: live.replicas == WORKERS)
+        for task in await live.take(WORKERS):
+            await live.finish(task)
+        await until(lambda: live.replicas == 0)
+    # while no controller runs, the stream is deleted and made again
+    await live.stream.delete_stream(USAGE_STREAM)
+    await ensure_usage_stream(live.stream)
+    for _ in range(2):  # nor with a second restart, from a stream that never had these events
+        async with daemon(live.fleet, live.kubeconfig) as running:
+            await until(lambda: running.said("started"))
+            said = await said_by("why", live, f"acme/{POOL}")
+            assert live.replicas == 0
+            assert "the day's tokens are spent" in said, said
 
 
 async def test_without_a_stream_of_events_a_hard_budget_starts_nothing(live: Live) -> None:

@@ -30,6 +30,14 @@ class NoUsage:
     def refused(self) -> RefusedEvents:
         return RefusedEvents()
 
+    counted = 0
+
+    def spent(self) -> dict[str, Any]:
+        return {}
+
+    def go_on_from(self, _spent: object) -> None:
+        pass
+
 
 class NoWorkers:
     """Our user may not read what workers say."""

@@ -115,6 +115,10 @@ cost | warning | planned at {usd:,.2f} USD per hour, at or above its alert of {a
     says whose; raise `usd_per_hour`, or hold pools of a lower tier
 usage | warning | token usage of {tenants} {known} ({why}): {detail} | the rights to the stream of
     usage
+remembered | warning | the stream of usage was deleted and made again: {tokens:,} tokens of today
+    are counted from the controller's memory, and growth is held once the budget is spent; if they
+    were never used, agentdash budget {tenant} gives more until the reset | nothing; or `agentdash
+    budget TENANT 8M` until the reset; let nobody delete the stream
 refused events | warning | {count} usage events were not counted; the last: {last} | the finding
     names the first reason
 lost | warning | {why} | nothing: pools are held for one window
@@ -529,6 +533,10 @@ def usage_findings(
             why=words_of(why),
             detail=first.detail,
         )
+    for name, seen in tenants.items():
+        known = last_known(seen.usage)
+        if known is not None and known.remembered:
+            yield found("remembered", name, tokens=round(known.remembered), tenant=name)
     if refused.count:
         yield found("refused events", "nats", count=refused.count, last=refused.last)
 

@@ -123,6 +123,7 @@ class Controller:
             intents=self.intents,
             clock=clock,
             histories=FakeHistories(),
+            usage=self.usage,
         )
         engine = Engine(
             world.fleet,

@@ -22,6 +22,7 @@ from controller.model.observation import (
     Pods,
     QueueDepth,
     RefusedEvents,
+    TenantSpent,
     TierUsage,
     TokensByModel,
     TokenUsage,
@@ -325,6 +326,14 @@ class UsageView:
 
     def refused(self) -> RefusedEvents:
         return RefusedEvents()
+
+    counted = 0
+
+    def spent(self) -> Mapping[str, TenantSpent]:
+        return {}
+
+    def go_on_from(self, spent: Mapping[str, TenantSpent]) -> None:
+        """The simulated queues themselves know what was used."""
 
 
 class LinkView:

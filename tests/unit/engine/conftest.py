@@ -18,7 +18,7 @@ from controller.model.observation import QueueDepth
 from controller.model.snapshot import Snapshot
 from controller.planning.planner import plan
 from controller.ports import WorkerSource
-from support.sources import NoAllowances, NoEvents, sources
+from support.sources import NoAllowances, NoEvents, NoUsage, sources
 from support.stores import FakeHistories, FakeIntents, FakeMemories, FakeSnapshots
 from support.world import (
     START,
@@ -76,6 +76,7 @@ class Harness:
                     intents=self.intents,
                     clock=self.clock,
                     histories=self.histories,
+                    usage=NoUsage(),
                 ),
                 self.frames,
             ),

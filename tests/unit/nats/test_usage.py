@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from nats.aio.msg import Msg
 
+from controller.engine.show.findings import usage_findings
 from controller.model.decision import Code, Decision
 from controller.model.fleet import Fleet, Pool
 from controller.model.ids import PoolKey
@@ -21,6 +22,7 @@ from controller.model.observation import (
     Pods,
     PoolObservation,
     QueueDepth,
+    RefusedEvents,
     TenantObservation,
     TierUsage,
     TokenUsage,
@@ -237,6 +239,37 @@ async def test_what_was_removed_since_the_beginning_is_missed(
     world.server.info |= {"first_seq": first, "messages": messages, "first_ts": at, "last_ts": at}
     async with world.reading():
         assert isinstance(world.of(), Stale if is_missed else Fresh)
+
+
+async def test_what_was_spent_is_not_forgotten_with_its_stream(world: World) -> None:
+    await world.uses(9_000)
+    await world.passes(1)
+    left = world.source.spent()
+    for created, events, used in (
+        ("2026-10-31T12:00:00Z", (3_000,), 12_000),  # made again since: this comes after it
+        ("2026-10-31T12:00:00Z", (), 9_000),
+        (None, (9_500,), 9_500),  # the same stream: what came since, with what was counted
+        (None, (2_000,), 9_000),  # emptied
+    ):
+        after = World(new_york())
+        if created is not None:
+            after.server.created = created
+        after.server.pending = len(events)
+        after.source.go_on_from(left)
+        async with after.reading():
+            for tokens in events:
+                await after.uses(tokens)
+            await after.passes(1)
+            found = after.of()
+            assert isinstance(found, Fresh)
+            assert found.value.used == used
+            assert after.decided(0, 4).next == (0 if used >= 10_000 else 4)
+            notes = usage_findings({"acme": TenantObservation(usage=found)}, RefusedEvents())
+            assert [each.kind for each in notes] == ["remembered"] * (found.value.remembered > 0)
+            # what a third process goes on from counts nothing twice, nor does a second time here
+            left_again = after.source.spent()
+            after.source.go_on_from(left_again)
+            assert after.of() == found
 
 
 def utc(at: float) -> str:

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from controller.model.fleet import Fleet
 from controller.model.ids import PoolKey, pool_key
-from controller.model.observation import ModelTokens, TierUsage, TokensByModel
+from controller.model.observation import ModelTokens, TenantSpent, TierUsage, TokensByModel
 from controller.model.scarcity import LlmModel, ModelTier, Price, TaskUsage, TokenCount
 from controller.model.worker_messages import UsageEvent, UsedTokens
 from controller.nats.ledger import (
@@ -391,3 +391,42 @@ def test_what_the_day_will_cost_goes_by_the_last_hour_and_is_not_said_too_early(
     assert expected(NOON + 3 * HOUR) == pytest.approx(111 + 9 * 36, rel=0.05)
     # nothing for two hours: what is spent is all
     assert expected(NOON + 5 * HOUR) == pytest.approx(111, rel=0.05)
+
+
+def test_the_month_goes_on_from_process_to_process_and_says_what_it_does_not_know() -> None:
+    told = replace(fleet(tenant(timezone="UTC")), models=(PRICED,))
+    task = replace(done(1_000_000, output=100_000), model="gpt")  # 3 USD
+    first = NOON - 19 * 24 * HOUR  # 1 November
+    # the day, USD of the month, whether days are missing; the last is 1 December
+    days = ((3, 3, False), (4, 6, False), (4, 9, False), (9, 12, True), (31, 3, False))
+    left: TenantSpent | None = None
+    today: list[UsageEvent] = []
+    day_before = 0
+    for day, usd, has_gap in days:
+        now = first + (day - 1) * 24 * HOUR
+        today = [*today, task] if day == day_before else [task]
+        day_before = day
+        account = UsageLedger(told).of["acme"]
+        account.begin(account.day_start(now))
+        for event in today:  # the stream is read again from the beginning of the day
+            account.take(event, now)
+        if left is not None:
+            account.go_on_from(left, "the same", now)
+        found = account.by_model(now)
+        assert found is not None
+        assert found.month is not None
+        assert (found.month.usd, found.month.has_gap) == (usd, has_gap)
+        assert found.month.by_pool == {RESEARCH: usd}
+        assert found.month.since == (0.0 if day == 31 else first + 2 * 24 * HOUR - 12 * HOUR)
+        left = account.spent("the same")
+
+
+def test_what_a_flood_of_events_of_many_pools_takes_is_bounded() -> None:
+    ledger = UsageLedger(replace(fleet(tenant()), models=(PRICED,)))
+    task = replace(done(1_000_000), model="gpt")
+    for number in range(20_000):
+        ledger.take(replace(task, role=f"role-{number}"), NOON + number / 100)
+    found = ledger.by_model(NOON + 200, 0.0)["acme"]
+    assert found.usd == 40_000
+    assert sum(found.usd_by_pool.values()) == 40_000
+    assert len(found.usd_by_pool) < 20
