@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from controller.planning.whatif import Effect
     from controller.ports import Estimate, Foreseen, IntentDesk
 
+_CLOCK_OFF_S: Final = 60.0
 T = TypeVar("T")
 Places: TypeAlias = tuple[tuple[str, str], ...]
 """Files and commands, each with the word that it stands under."""
@@ -465,6 +466,17 @@ def _login_name() -> str:
         return getpass.getuser()
     except (OSError, KeyError):  # a user without a name, as in many containers
         return "unknown"
+
+
+def clock_words(change: IntentChange, now: float) -> str:
+    """That the clock `now` was read from is ahead of the server's, by which an end counts; empty
+    where it is not, and for what has no end.
+    """
+    ahead = now - change.at
+    if change.at <= 0 or ahead < _CLOCK_OFF_S or change.after is None or change.after.until is None:
+        return ""
+    lasts_h = (change.after.until - change.at) / 3600
+    return f"it lasts {lasts_h:,.1f} h: the clock here is {ahead / 60:,.0f} min ahead of NATS's"
 
 
 class Operating(Protocol):

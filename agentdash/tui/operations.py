@@ -20,6 +20,7 @@ from agentdash.operate import (
     Request,
     TakenError,
     Verb,
+    clock_words,
     confirmed_for,
     parse_request,
     reach_of,
@@ -246,7 +247,10 @@ class Operations:
             if after is not None:
                 what = f"{asked_words(after)}, {until_words(after.until, self._app.now)}"
             undo = "" if change.undoes is not None else "undo: u; "
-            self._end(f"done; {undo}{scope_name(change.key.scope)}: {what}", Tone.OK)
+            if words := clock_words(change, self._app.now):
+                self._end(f"done; {words}", Tone.WARN)
+            else:
+                self._end(f"done; {undo}{scope_name(change.key.scope)}: {what}", Tone.OK)
             self._on_done()
 
     async def _toggled(self, request: Request, operator: Operating) -> Request:

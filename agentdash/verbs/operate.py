@@ -23,6 +23,7 @@ from agentdash.operate import (
     Preview,
     Reach,
     Request,
+    clock_words,
     confirmed_for,
     operator,
     preview,
@@ -229,6 +230,8 @@ def _do(
         tell(_report(options.verb, request, seen, change))
     elif change is not None:
         tell(f"done, revision {change.revision}")
+    if change is not None and (words := clock_words(change, clock.now())):
+        note(words)
     return ExitCode.OK
 
 

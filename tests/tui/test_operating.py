@@ -65,6 +65,15 @@ async def test_a_pin_is_asked_for_with_its_number_reason_and_end_and_then_confir
         assert "done; undo: u; acme/coder-large: 3 spares kept ready" in running.text("#crumbs")
 
 
+async def test_a_clock_that_is_a_day_ahead_is_told_with_how_long_it_lasts_by_the_servers() -> None:
+    operator = operators.FakeOperator()
+    async with operating(operator) as running:
+        running.clock.now += 24 * HOUR
+        await running.keys("p")
+        await fill(running, "3", "load test", "2h", "y")
+        assert "it lasts 26.0 h: the clock here is 1,440 min ahead" in running.text("#crumbs")
+
+
 @pytest.mark.parametrize(
     ("above", "word", "key", "named"),
     [
