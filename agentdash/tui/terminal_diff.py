@@ -37,6 +37,8 @@ from controller.model.text import clean
 _LOOK_EVERY_S: Final = 1.0
 # up to so many unchanged cells are written again: a cursor move costs as many bytes
 _SHORT_GAP: Final = 6
+# so few bytes reach a terminal in one read
+_IN_ONE_PIECE: Final = 200
 _ASCII_FOR: Final = {
     **dict.fromkeys("─━═▔▁▂▃▄▀╌┄", "-"),
     **dict.fromkeys("│┃║▏▎▍▌▐▕", "|"),
@@ -75,25 +77,31 @@ class TerminalDiff:
         self._ascii_only = ascii_only
         self._erases_in_color = erases_in_color
         self._rows: dict[int, dict[int, Cell | None]] = {}
+        # the codes of the style in which the terminal would write on; None if that is not known
+        self._codes: str | None = None
 
     def reset(self) -> None:
         """Forget the screen, so that the next update is written in full."""
         self._rows.clear()
+        self._codes = None
 
     def wrap(self, update: LayoutUpdate | ChopsUpdate) -> CompositorUpdate:
         """The same update, but rendering it gives only the difference."""
         return _DiffedUpdate(self, update)
 
     def encode(self, update: LayoutUpdate | ChopsUpdate, colors: ColorSystem) -> str:
-        """The text to write so that the terminal shows the update."""
-        pen = _Pen(erases_in_color=self._erases_in_color)
+        """The text to write so that the terminal shows the update. The style of the last cell stays
+        set: the next update begins with the cells of that style.
+        """
+        pen = _Pen(self._codes, erases_in_color=self._erases_in_color)
         changed = (
             run
             for y, x, segments in _pieces(update)
             for run in self._changed(y, x, _cells(segments, colors))
         )
-        for y, x, run in _by_style(changed):
+        for y, x, run in _by_style(changed, self._codes or ""):
             pen.write(y, x, run, self._rows[y])
+            self._codes = pen.codes
         return pen.written()
 
     def _changed(self, y: int, x: int, cells: Iterable[Cell]) -> Iterator[_Run]:
@@ -123,11 +131,11 @@ class TerminalDiff:
             yield y, start, run
 
 
-def _by_style(runs: Iterable[_Run]) -> Iterator[_Run]:
-    """The same cells, those of one style after each other: in a table of coloured columns, to go to
-    a place takes 8 bytes and to change a colour 19.
+def _by_style(runs: Iterable[_Run], first: str) -> Iterator[_Run]:
+    """The same cells, those of one style after each other, those of the `first` one before others:
+    in a table of coloured columns, to go to a place takes 8 bytes and to change a colour 19.
     """
-    styles: dict[str, list[_Run]] = {}
+    styles: dict[str, list[_Run]] = {first: []}
     for y, start, run in runs:
         x, piece, lead = start, list[Cell](), run[0]
         for cell in run:
@@ -249,9 +257,9 @@ class _Pen:
     a move only what is needed, and many blanks as one erasure.
     """
 
-    def __init__(self, *, erases_in_color: bool) -> None:
-        self._out: list[str] = []
-        self._last = Cell("", "", 0)
+    def __init__(self, codes: str | None, *, erases_in_color: bool) -> None:
+        self._out: list[str] = ["\x1b[m"] if codes is None else []
+        self._last = Cell("", codes or "", 0)
         self._erases_in_color = erases_in_color
         self._at: tuple[int, int] | None = None
         # whether the terminal surely agrees on the column: it may draw some characters wider
@@ -313,8 +321,13 @@ class _Pen:
         self._is_sure = True
 
     def written(self) -> str:
-        """All that was written, with the terminal's own style at the end."""
-        return "".join((*self._out, "\x1b[m")) if self._out else ""
+        """All that was written; nothing if no cell was."""
+        return "".join(self._out) if self._at is not None else ""
+
+    @property
+    def codes(self) -> str:
+        """The style in which the terminal writes on."""
+        return self._last.codes
 
     def _to_column(self, start: int, x: int) -> str:
         """The shorter sequence that goes from one column to another of the same line."""
@@ -420,6 +433,11 @@ class TerminalDriver(LinuxDriver):
         if self._look is None:
             self._look_again()
 
+    def stop_application_mode(self) -> None:
+        """Give the terminal back in its own style."""
+        self.write("\x1b[m")
+        super().stop_application_mode()
+
     def _look_again(self) -> None:
         if self._poll.poll(0):
             self._app.exit()
@@ -481,19 +499,20 @@ class TerminalApp(App[None]):
         """Textual writes everything through this method; here only the difference is written.
 
         Where nothing differs, nothing is written: Textual would write 22 bytes, which begin and end
-        a frame and set the cursor, for each time that a view is drawn again.
+        a frame and set the cursor, for each time that a view is drawn again. What is so short that
+        it comes in one piece needs no begin and end.
         """
         if isinstance(renderable, LayoutUpdate | ChopsUpdate):
             update = self._terminal_diff.wrap(renderable)
-            if (
-                self._would_write
-                and self._cursor_stays
-                and not update.render_segments(self.console)
-            ):
+            length = len(update.render_segments(self.console)) if self._would_write else 0
+            if self._would_write and self._cursor_stays and not length:
                 self.post_display_hook()
             else:
+                synchronizes = self._sync_available
+                self._sync_available = synchronizes and length > _IN_ONE_PIECE
                 # an update renders itself, which Rich's type does not say
                 super()._display(screen, update)  # type: ignore[arg-type]
+                self._sync_available = synchronizes
         else:
             super()._display(screen, renderable)
         # call_after_refresh would get lost if a key changed the view before the first paint

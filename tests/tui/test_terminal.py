@@ -91,6 +91,7 @@ sys.exit(code)
 LEFT_ALTERNATE_SCREEN = b"\x1b[?1049l"
 SHOWN_CURSOR = b"\x1b[?25h"
 ERASED = re.compile(rb"\x1b\[\d+X")
+STYLE = re.compile(rb"\x1b\[[0-9;]*m")
 
 
 def shown(output: bytes) -> str:
@@ -111,7 +112,9 @@ def test_it_starts_and_shows_the_fleet_and_leaves_a_clean_terminal() -> None:
         assert seen.finish() == 0
         assert ERASED.search(seen.output)
         assert b" " * 20 not in seen.output
-        assert LEFT_ALTERNATE_SCREEN in seen.output
+        drawn, left, _ = seen.output.partition(LEFT_ALTERNATE_SCREEN)
+        assert left
+        assert STYLE.findall(drawn)[-1] == b"\x1b[m"
         assert SHOWN_CURSOR in seen.output
 
 

@@ -14,7 +14,7 @@ from tui.all_views import VIEWS
 from tui.counted import Counted, counted
 from tui.paced import CHANGED
 
-IDLE, TICK, CONFIRM, CHANGE, PALETTE = 120, 1_500, 3_000, 9_500, 6_000
+IDLE, TICK, CONFIRM, CHANGE, PALETTE = 60, 1_200, 3_000, 9_300, 6_000
 NAMES = tuple(view.name for view in VIEWS)
 SECONDS = 5
 SYNCHRONIZED = b"\x1b[?2026h"

@@ -78,9 +78,9 @@ def written(diff: TerminalDiff, *rows: str, style: Style | None = None) -> str:
 
 def test_cells_that_do_not_change_are_not_written() -> None:
     diff = TerminalDiff()
-    assert written(diff, "hello", "world") == "\x1b[1;1Hhello\x1b[2;1Hworld\x1b[m"
+    assert written(diff, "hello", "world") == "\x1b[m\x1b[1;1Hhello\x1b[2;1Hworld"
     assert written(diff, "hello", "world") == ""
-    assert written(diff, "hello", "worms") == "\x1b[2;4Hms\x1b[m"
+    assert written(diff, "hello", "worms") == "\x1b[2;4Hms"
 
 
 def test_a_cell_with_another_colour_is_written() -> None:
@@ -92,14 +92,14 @@ def test_a_cell_with_another_colour_is_written() -> None:
 def test_a_short_gap_is_written_again_and_a_long_gap_is_skipped() -> None:
     diff = TerminalDiff()
     written(diff, "." * 30)
-    assert written(diff, "x...x" + "." * 25) == "\x1b[1;1Hx...x\x1b[m"
-    assert written(diff, "y...x" + "." * 20 + "y....") == "\x1b[1;1Hy\x1b[26Gy\x1b[m"
+    assert written(diff, "x...x" + "." * 25) == "\x1b[1;1Hx...x"
+    assert written(diff, "y...x" + "." * 20 + "y....") == "\x1b[1;1Hy\x1b[26Gy"
 
 
 def test_many_blanks_are_one_erasure_and_on_a_colour_only_where_the_terminal_keeps_it() -> None:
     row, on_red = "a" + " " * 20 + "b", Style(bgcolor="red")
-    assert written(TerminalDiff(), row) == "\x1b[1;1Ha\x1b[20X\x1b[22Gb\x1b[m"
-    assert written(TerminalDiff(), "a" + " " * 20) == "\x1b[1;1Ha\x1b[20X\x1b[m"
+    assert written(TerminalDiff(), row) == "\x1b[m\x1b[1;1Ha\x1b[20X\x1b[22Gb"
+    assert written(TerminalDiff(), "a" + " " * 20) == "\x1b[m\x1b[1;1Ha\x1b[20X"
     assert " " * 20 in written(TerminalDiff(), row, style=on_red)
     assert "\x1b[20X" in written(TerminalDiff(erases_in_color=True), row, style=on_red)
 
@@ -113,7 +113,7 @@ def test_blanks_of_which_more_than_the_colour_is_seen_are_written(style: str) ->
 def test_the_same_column_of_the_next_line_costs_a_step_down() -> None:
     diff, above = TerminalDiff(), [""] * 9
     written(diff, *above, "age 1s", "age 2s")
-    assert written(diff, *above, "age 3s", "age 4s") == "\x1b[10;5H3\x1b[B\x1b[D4\x1b[m"
+    assert written(diff, *above, "age 3s", "age 4s") == "\x1b[10;5H3\x1b[B\x1b[D4"
 
 
 def test_a_table_of_coloured_columns_changes_its_colour_once_for_each() -> None:
@@ -136,14 +136,14 @@ def test_a_column_of_the_same_line_is_reached_by_the_shorter_way() -> None:
     written(diff, "." * 60)
     shown = written(diff, "x" + "." * 9 + "x" + "." * 38 + "x" + "." * 10)
     # on to column 11, and to column 50, where both ways are as long
-    assert shown == "\x1b[1;1Hx\x1b[9Cx\x1b[50Gx\x1b[m"
+    assert shown == "\x1b[1;1Hx\x1b[9Cx\x1b[50Gx"
 
 
 def test_behind_a_character_that_may_be_wider_the_column_is_named() -> None:
     diff = TerminalDiff()
     written(diff, "." * 120)
     shown = written(diff, "." * 100 + "→" + "." * 9 + "x" + "." * 9)
-    assert shown == "\x1b[1;101H→\x1b[111Gx\x1b[m"
+    assert shown == "\x1b[1;101H→\x1b[111Gx"
 
 
 @pytest.mark.parametrize(("first", "second"), [("a1", "a2"), ("日1.", "日2.")])
@@ -154,7 +154,7 @@ def test_a_step_down_is_not_taken_from_the_last_column_nor_behind_wide_character
     assert "\x1b[2;1H" in shown
     diff = TerminalDiff()
     written(diff, "..", "..")
-    assert written(diff, ".x", ".x") == "\x1b[1;2Hx\x1b[2;2Hx\x1b[m"
+    assert written(diff, ".x", ".x") == "\x1b[1;2Hx\x1b[2;2Hx"
 
 
 def test_after_a_reset_everything_is_written() -> None:
@@ -193,13 +193,15 @@ STYLES = ("", "bold red on blue", "dim red on blue", "italic", "underline on blu
 def test_of_a_style_only_the_difference_is_written_and_it_looks_the_same(
     before: str, after: str
 ) -> None:
+    diff = TerminalDiff()
+    diffed, one = screen_of((8, 1))
+    whole, other = screen_of((8, 1))
     row = Strip([Segment("a b", Style.parse(before)), Segment("c d", Style.parse(after))])
-    diffed, one = screen_of((6, 1))
-    whole, other = screen_of((6, 1))
-    one.feed(
-        TerminalDiff().encode(LayoutUpdate([[row]], Region(0, 0, 6, 1)), ColorSystem.TRUECOLOR)
-    )
-    for text, style in (("a b", before), ("c d", after)):
+    one.feed(diff.encode(LayoutUpdate([[row]], Region(0, 0, 6, 1)), ColorSystem.TRUECOLOR))
+    # the style of one update is still set when the next one begins
+    end = Strip([Segment("ef", Style.parse(before))])
+    one.feed(diff.encode(LayoutUpdate([[end]], Region(6, 0, 2, 1)), ColorSystem.TRUECOLOR))
+    for text, style in (("a b", before), ("c d", after), ("ef", before)):
         other.feed("\x1b[0m" + Style.parse(style).render(text, color_system=ColorSystem.TRUECOLOR))
     assert cells(diffed) == cells(whole)
 
