@@ -28,7 +28,6 @@ from controller.engine.supervise import (
     Main,
     SignalSwitch,
     SystemClock,
-    freeze_by_signals,
 )
 from controller.exit_codes import ExitCode
 from controller.logs import log_nowhere
@@ -49,8 +48,6 @@ _AFTER_DEMO: Final = (
     "The fleet and its servers are gone. `agentdash example > fleet.yaml` prints a fleet file to",
     "begin with; `agentdash doctor -f fleet.yaml` says what it needs.",
 )
-ANSWERS_WITHIN_S: Final = 0.7
-"""A controller that writes answers within a few ms of the connection to NATS."""
 
 
 def show_fleet(
@@ -70,12 +67,12 @@ def show_fleet(
     seat = EngineOperator(operator(), hub, READ_ONLY if read_only else None, settings, places)
     attach, problem = _attaching(settings.nats, hub, clock, seat)
     signals = SignalSwitch()
-    freeze_by_signals(signals)
+    signals.listen()
 
     async def engine(stopping: asyncio.Event) -> None:
-        from controller.attach import find_writer
+        from controller.attach import MET_WITHIN_S, find_writer
 
-        if not read_only and await find_writer(settings.nats, clock, ANSWERS_WITHIN_S):
+        if not read_only and await find_writer(settings.nats, clock, MET_WITHIN_S):
             await attach(stopping)
             return
         from controller.wiring import embedded

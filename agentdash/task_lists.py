@@ -52,6 +52,7 @@ from agentdash.worker.stores import (
     DEAD_PREFIX,
     DEAD_STREAM,
     Checkpoints,
+    Results,
     ensure_worker_streams,
 )
 from controller.model.ids import PoolKey, QueueName, pool_key
@@ -155,13 +156,10 @@ class TaskLists:
     async def look(self, row: TaskRow) -> TaskInFull:
         """All that is kept of a task. Raises TasksUnknownError."""
         with _in_words():
-            stream = self._session.jetstream()
-            tenant, _, name = row.pool.partition("/")
+            stream, tenant, name = self._session.jetstream(), *_names(row)
             payload = terms = result = ""
             if row.state is TaskState.ENDED:
-                stored = await PoolTasks(stream, self._session.send, tenant, name, ()).results.get(
-                    row.id
-                )
+                stored = await Results(stream, tenant, name).get(row.id)
                 if stored is not None:
                     payload = stored.result.asked
                     if stored.result.status is TaskStatus.DONE:
@@ -182,7 +180,7 @@ class TaskLists:
 
     async def cancel(self, row: TaskRow, why: str) -> str:
         """End it as cancelled; returns what became of it. Raises TasksUnknownError."""
-        tenant, _, name = row.pool.partition("/")
+        tenant, name = _names(row)
         with _in_words():
             stream = self._session.jetstream()
             await ensure_worker_streams(stream, tenant, result_ttl_s=RESULT_TTL_S)
@@ -196,10 +194,10 @@ class TaskLists:
         """Give it to its queue again; returns what became of it. Raises TasksUnknownError, and
         nothing is done, where its message is no longer kept.
         """
-        tenant, _, name = row.pool.partition("/")
+        tenant, name = _names(row)
         with _in_words():
             stream = self._session.jetstream()
-            results = PoolTasks(stream, self._session.send, tenant, name, ()).results
+            results = Results(stream, tenant, name)
             if row.state is TaskState.DEAD:
                 letters = DeadLetters(stream, tenant, name)
                 letter = await letters.get(row.id)
@@ -220,6 +218,12 @@ class TaskLists:
                 return f"{row.id} has another result by now: nothing was changed"
             await publish_again(stream, kept, kept.task()[1])
             return f"{row.id} is published to {kept.subject} again"
+
+
+def _names(row: TaskRow) -> tuple[str, str]:
+    """The tenant and the name of its pool."""
+    tenant, _, name = row.pool.partition("/")
+    return tenant, name
 
 
 def _subject(scope: str) -> str:

@@ -40,6 +40,8 @@ log = logging.getLogger(__name__)
 FIRST_SIGHT_S: Final = 3.0
 """How long a process that begins waits for its connections."""
 LOOK_EVERY_S: Final = 0.5
+MET_WITHIN_S: Final = 0.7
+"""A process that begins finds a controller that runs within so long of the connection to NATS."""
 ANSWERS_WITHIN_S: Final = 2.0
 """A controller that runs answers within a few ms; after this time the person is told."""
 RECALLS_WITHIN_S: Final = 10.0

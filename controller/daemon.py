@@ -16,7 +16,6 @@ from controller.engine.supervise import (
     Hub,
     SignalSwitch,
     SystemClock,
-    freeze_by_signals,
 )
 from controller.exit_codes import ExitCode
 from controller.expose.server import ListenError, TickWatch, serving
@@ -55,7 +54,7 @@ async def _run(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     signals = SignalSwitch()
-    freeze_by_signals(signals)
+    signals.listen()
     clock, hub, recorder = SystemClock(), Hub(), Recorder(writes=not read_only)
     ticks = TickWatch(settings.controller.interval_s)
     hub.subscribe(ticks.saw)

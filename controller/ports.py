@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
@@ -61,6 +62,17 @@ class Clock(Protocol):
 
     async def sleep(self, seconds: float) -> None:
         """Return after `seconds` of this clock."""
+
+
+async def sleep_unless(event: asyncio.Event, clock: Clock, seconds: float) -> None:
+    """Sleep for so long, or until the event is set."""
+    sleep = asyncio.ensure_future(clock.sleep(seconds))
+    is_set = asyncio.ensure_future(event.wait())
+    try:
+        await asyncio.wait({sleep, is_set}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        sleep.cancel()
+        is_set.cancel()
 
 
 class Workloads(Protocol):

@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import asyncio
 from argparse import Namespace
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from agentdash.output import note, tell, waiting_for_nats
 from controller.attach import (
+    MET_WITHIN_S,
     UnsupportedServerError,
     find_last_snapshot,
     find_snapshot,
@@ -30,9 +31,6 @@ from controller.nats.state import StoredState
 from controller.ports import StoreError
 from controller.record.frames import OtherVersionError
 from controller.wiring import Look, look_once, snapshot_of
-
-_ANSWERS_WITHIN_S: Final = 0.7
-"""A controller that runs answers within a few ms of the connection to NATS."""
 
 
 class LiveLook(NamedTuple):
@@ -64,7 +62,7 @@ def snapshot_now(settings: Settings, name: str) -> LiveSnapshot:
     with waiting_for_nats(settings.nats, "Kubernetes"):
         because = "no controller answers"
         try:
-            shown = asyncio.run(find_snapshot(settings.nats, SystemClock(), _ANSWERS_WITHIN_S))
+            shown = asyncio.run(find_snapshot(settings.nats, SystemClock(), MET_WITHIN_S))
         except OtherVersionError as error:
             shown, because = None, str(error)
         if shown is not None:

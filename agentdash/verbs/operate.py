@@ -8,7 +8,7 @@ import signal
 import sys
 import termios
 from argparse import Namespace
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
@@ -63,6 +63,7 @@ from controller.planning.whatif import effect_of
 from controller.ports import (
     Foreseen,
     IntentConflictError,
+    IntentDesk,
     StoreAwayError,
     StoreError,
     StoreRefusedError,
@@ -371,32 +372,27 @@ def show_intents(settings: Settings, options: Namespace) -> ExitCode:
         if options.audit:
             _show_audit(read_audit(settings, clock), clock.now(), as_json=options.as_json)
         else:
-            found = _asking(settings, _standing(settings, clock))
+            found = _asking(settings, clock, lambda desk: desk.standing())
             _show_standing(found, clock.now(), as_json=options.as_json)
     return ExitCode.OK
 
 
 def read_audit(settings: Settings, clock: SystemClock) -> Audit:
     """Every change that is kept of what operators asked for. Raises ToldError."""
-
-    async def audit() -> Audit:
-        async with operating(settings, clock, operator()) as desk:
-            return await desk.audit()
-
-    return _asking(settings, audit())
+    return _asking(settings, clock, lambda desk: desk.audit())
 
 
-async def _standing(settings: Settings, clock: SystemClock) -> Sequence[StandingIntent]:
-    async with operating(settings, clock, operator()) as desk:
-        return await desk.standing()
-
-
-def _asking(settings: Settings, question: Coroutine[Any, Any, T]) -> T:
+def _asking(settings: Settings, clock: SystemClock, ask: Callable[[IntentDesk], Awaitable[T]]) -> T:
     """The answer of the intents' bucket. Raises ToldError."""
+
+    async def answer() -> T:
+        async with operating(settings, clock, operator()) as desk:
+            return await ask(desk)
+
     log_nowhere()  # what goes wrong is raised, and said once
     try:
         with waiting_for_nats(settings.nats):
-            return asyncio.run(question)
+            return asyncio.run(answer())
     except UnsupportedServerError as error:
         raise refusal(error, ExitCode.UNSUPPORTED) from error
     except (StoreError, FatalError) as error:

@@ -15,7 +15,6 @@ from typing import Final
 
 from controller.model.servers import Backoff, no_jitter, why_unreachable
 from controller.model.snapshot import Snapshot
-from controller.ports import Clock
 
 log = logging.getLogger(__name__)
 
@@ -241,29 +240,12 @@ def next_slot(slot: float, now: float, interval_s: float) -> tuple[float, int]:
     return following + late * interval_s, late
 
 
-async def sleep_unless(event: asyncio.Event, clock: Clock, seconds: float) -> None:
-    """Sleep for so long, or until the event is set."""
-    sleep = asyncio.ensure_future(clock.sleep(seconds))
-    is_set = asyncio.ensure_future(event.wait())
-    try:
-        await asyncio.wait({sleep, is_set}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        sleep.cancel()
-        is_set.cancel()
-
-
 class SignalSwitch:
     """Turned on and off by a signal, in any thread. A restart of the process turns it off."""
 
-    def __init__(self) -> None:
-        self.is_on = False
+    is_on = False
 
-    def turn(self, *, on: bool) -> None:
-        """Freeze, or thaw."""
-        self.is_on = on
-
-
-def freeze_by_signals(switch: SignalSwitch) -> None:
-    """Let SIGUSR1 freeze and SIGUSR2 thaw this process. To be called in the main thread."""
-    signal.signal(signal.SIGUSR1, lambda _number, _frame: switch.turn(on=True))
-    signal.signal(signal.SIGUSR2, lambda _number, _frame: switch.turn(on=False))
+    def listen(self) -> None:
+        """Let SIGUSR1 freeze and SIGUSR2 thaw this process. To be called in the main thread."""
+        for number, is_on in ((signal.SIGUSR1, True), (signal.SIGUSR2, False)):
+            signal.signal(number, lambda *_, is_on=is_on: setattr(self, "is_on", is_on))

@@ -9,7 +9,6 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from controller.config.scalars import (
-    DAY_S,
     NO_OTHER_NAMES,
     BucketName,
     DnsLabel,
@@ -178,20 +177,15 @@ class JournalStreamEntry(Section, looks_like="{keep: 24h, max_bytes: 256Mi}"):
     _room = only_if("max_bytes", lambda most: most >= 16 * 2**20, "must be at least 16Mi")
 
 
-class JournalEntry(Section, looks_like="path: /var/lib/agentdash/journal.jsonl"):
+class JournalEntry(JournalStreamEntry, looks_like="path: /var/lib/agentdash/journal.jsonl"):
     """The file in which the snapshot of each tick is kept, for `agentdash --replay`."""
 
     path: FreeText
     """The file that is written; earlier ones lie beside it, with their time."""
-    keep_s: KeptFor = Field(default=DAY_S, alias="keep")
-    """For how long: a duration from 1m to 366 days. Default 24h."""
     max_bytes: Memory = 2**30
     """The most bytes of all files together, from 16Mi; the oldest go. Default 1Gi."""
-
     stream: JournalStreamEntry | None = None
     """Keep what changed in a stream of NATS, too. Default: in the file alone."""
-
-    _room = only_if("max_bytes", lambda most: most >= 16 * 2**20, "must be at least 16Mi")
 
 
 class LeaseEntry(

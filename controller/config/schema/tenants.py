@@ -262,17 +262,11 @@ class NodeClassEntry(
         )
 
 
-class CapacityEntry(Section, looks_like='{replicas: 100, cpu: "96", memory: 400Gi}'):
+class CapacityEntry(QuotaEntry, looks_like='{replicas: 100, cpu: "96", memory: 400Gi}'):
     """The most that the whole fleet may use. The room of the nodes is a limit too, if agentdash may
     list them.
     """
 
-    replicas: Replicas | None = None
-    """Replicas. Default: no limit."""
-    cpu_milli: Cpu | None = Field(default=None, alias="cpu")
-    """Cores as Kubernetes writes them: "96". Default: no limit."""
-    memory_bytes: Memory | None = Field(default=None, alias="memory")
-    """Memory as Kubernetes writes it: "400Gi". Default: no limit."""
     usd_per_hour: Usd | None = None
     """The most that all replicas may cost. Default: no limit."""
     node_classes: dict[DnsLabel, NodeClassEntry] = Field(

@@ -505,7 +505,7 @@ def test_a_late_tick_is_skipped_and_counted(now: float, expected: tuple[float, i
 async def test_a_signal_freezes_all_pools_within_a_tick_and_the_snapshot_says_so() -> None:
     world = Harness(RESEARCH, replicas=1)
     async with world.running():
-        world.signals.turn(on=True)
+        world.signals.is_on = True
         await world.switches.look()
         world.queue(RESEARCH, pending=7)
         await world.clock.advance(30.0)
@@ -514,7 +514,7 @@ async def test_a_signal_freezes_all_pools_within_a_tick_and_the_snapshot_says_so
         assert snapshot.frozen_by == ("SIGUSR1: a signal to this process; SIGUSR2 ends it",)
         decision = await decided(world)
         assert (decision.gate, decision.target, decision.next) == (Gate.FREEZE, 7, 1)
-        world.signals.turn(on=False)
+        world.signals.is_on = False
         await world.switches.look()
         await settle()
         assert world.cluster.writes == [(RESEARCH.key, 7, False)]

@@ -123,9 +123,9 @@ async def test_a_thaw_by_signal_does_not_end_the_freeze_of_a_file(tmp_path: Path
     path, signals = tmp_path / "freeze", SignalSwitch()
     path.touch()
     found = switches(path, signals)
-    signals.turn(on=True)
+    signals.is_on = True
     await found.look()
-    signals.turn(on=False)
+    signals.is_on = False
     await found.look()
     assert not found.allow()
     assert [each.why for each in found.freezes] == ["the file gives no reason"]
