@@ -28,9 +28,7 @@ class PreferencesError(Exception):
     """Wrong preferences; the text has a line for each thing to correct."""
 
 
-def _remember_nothing(name: str) -> str | None:
-    del name
-    return "without a home directory nothing is remembered"
+_NO_HOME: Final = "without a home directory nothing is remembered"
 
 
 class Preferences(NamedTuple):
@@ -40,7 +38,7 @@ class Preferences(NamedTuple):
 
     keys: Keymap = DEFAULT_KEYS
     theme: str = THEME_NAMES[0]
-    remember_theme: Callable[[str], str | None] = _remember_nothing
+    remember_theme: Callable[[str], str | None] = lambda _: _NO_HOME
     ascii_only: bool = False
 
 

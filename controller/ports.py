@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Coroutine,
+    Iterable,
+    Mapping,
+    Sequence,
+)
+from contextlib import asynccontextmanager
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from controller.model.decision import Announcement, Outcome
 from controller.model.fleet import Pool
@@ -47,6 +57,8 @@ from controller.model.worker_messages import PoolAllowance, PoolOrders
 if TYPE_CHECKING:
     from controller.planning.whatif import Effect, Outlook
 
+T = TypeVar("T")
+
 
 class Clock(Protocol):
     """The engine's only clock: Unix seconds that go back only in `follow_step`."""
@@ -62,6 +74,16 @@ class Clock(Protocol):
 
     async def sleep(self, seconds: float) -> None:
         """Return after `seconds` of this clock."""
+
+
+@asynccontextmanager
+async def beside(this: T, *work: Coroutine[Any, Any, None]) -> AsyncIterator[T]:
+    """Gives `this`, while its work goes on as long as the block runs."""
+    async with asyncio.TaskGroup() as tasks:
+        running = [tasks.create_task(each) for each in work]
+        yield this
+        for each in running:
+            each.cancel()
 
 
 async def sleep_unless(event: asyncio.Event, clock: Clock, seconds: float) -> None:

@@ -54,7 +54,7 @@ from controller.nats.workers import AllowanceBucket, WorkerBuckets
 from controller.planning.compile import compile_fleet
 from controller.planning.planner import plan
 from controller.planning.resume import doubted, on_this_clock, resumed
-from controller.ports import Lease, MetricSource, OpenDesk, Person
+from controller.ports import Lease, MetricSource, OpenDesk, Person, beside
 from controller.record.chain import Encoder
 from controller.record.journal import JournalFiles, JournalWriter
 from controller.sources import open_sources
@@ -277,16 +277,12 @@ class _Controller:
         if before is not None:
             self.world.watch(settings.fleet)
             await self._cluster.synced(FIRST_SIGHT_S)
-        async with (
-            _sources(settings, self.world, FIRST_SIGHT_S) as (sources, first_read),
-            asyncio.TaskGroup() as tasks,
-        ):
+        async with _sources(settings, self.world, FIRST_SIGHT_S) as (sources, first_read):
             await first_read
             engine = self._engine_of(settings, before, sources)
             self.settings, self._engine = settings, engine
-            sparing = tasks.create_task(_spare_what_lasts(self.hub))
-            await self._until_stopped(engine, stopping)
-            sparing.cancel()
+            async with beside(engine, _spare_what_lasts(self.hub)):
+                await self._until_stopped(engine, stopping)
         return engine.handover()
 
     def _engine_of(self, settings: Settings, before: Handover | None, sources: Sources) -> Engine:

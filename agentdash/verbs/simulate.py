@@ -33,6 +33,7 @@ _HEAD: Final = (
     *("ACTIONS", "REVERSALS", "UNSERVED"),
 )
 _NUMBERS: Final = frozenset(range(1, len(_HEAD)))
+_MEASURES: Final = ("replica_hours", "wait_mean_s", "wait_p95_s", "wait_p99_s")
 _BINS: Final = 480
 
 
@@ -283,7 +284,7 @@ def _search(
         return ExitCode.OK
     rows = [
         (
-            *(f"{number:,.1f}" for number in _measures(each.score)),
+            *(f"{getattr(each.score, name):,.1f}" for name in _MEASURES),
             f"{each.score.at_once:.1%}",
             settings_to_copy(each.pool),
         )
@@ -293,10 +294,6 @@ def _search(
     tell(f"{clean_name(name)}: {len(best)} of {len(tried)} settings that no other beats on both")
     tell("\n".join(aligned([head, *rows], frozenset(range(5)))))
     return ExitCode.OK
-
-
-def _measures(score: Score) -> tuple[float, ...]:
-    return score.replica_hours, score.wait_mean_s, score.wait_p95_s, score.wait_p99_s
 
 
 def cores_of() -> int:

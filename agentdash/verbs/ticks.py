@@ -122,7 +122,8 @@ def _unknown_names(fleet: Fleet, tick: Tick) -> Iterator[_UnknownName]:
         if key not in pools:
             yield _UnknownName(path, _NO_POOL, key, pools)
         elif pool.metrics:
-            known = _metric_names(pools[key])
+            signals = (signal.name for signal in pools[key].signals)
+            known = sorted({QUEUE, *signals, *map(reading_name, pools[key].metrics)})
             subject = f"no metric or signal of {key} is called"
             yield from _missing(f"{path}.metrics", subject, pool.metrics, known)
     yield from _missing("observation.under_way", _NO_POOL, seen.under_way, pools)
@@ -144,12 +145,6 @@ def _missing(
 ) -> Iterator[_UnknownName]:
     for name in sorted(set(names).difference(known)):
         yield _UnknownName(member(path, name), subject, name, known)
-
-
-def _metric_names(pool: Pool) -> list[str]:
-    """The allowed names of a pool's readings: its metrics, its signals and its queue."""
-    signals = (signal.name for signal in pool.signals)
-    return sorted({QUEUE, *signals, *map(reading_name, pool.metrics)})
 
 
 STDIN: Final = "-"

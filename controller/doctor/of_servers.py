@@ -29,6 +29,7 @@ from controller.model.worker_messages import (
 from controller.nats.bucket import Bucket
 from controller.nats.jetstream import (
     NatsError,
+    StreamInfo,
     StreamMissingError,
     jetstream_problem,
     stream_info,
@@ -43,6 +44,7 @@ _SHARED_STREAMS: Final = (
     USAGE_STREAM,
 )
 """What controller and workers share; each is missing until it is first needed."""
+_RIGHTS: Final = "give the NATS user the rights that docs/pages/on-a-cluster.md lists"
 
 MOST_SKEW_S: Final = 2.0
 """Above it times of others and ours are told apart by people; no rule of ours compares them."""
@@ -76,7 +78,7 @@ async def queues(patient: Patient, found: Findings) -> None:
         reading = readings[pool.key]
         if not isinstance(reading, Absent):
             continue
-        todo = "give the NATS user the rights that docs/pages/on-a-cluster.md lists"
+        todo = _RIGHTS
         if reading.why is Why.STREAM_MISSING:
             todo = f"nats stream add {pool.stream}, or mend queue.stream of the pool"
         elif reading.why is Why.CONSUMER_MISSING:
@@ -112,16 +114,7 @@ async def _deliveries(patient: Patient, found: Findings) -> None:
 async def stores(patient: Patient, found: Findings) -> None:
     """The bucket of memory and intents, and the stream of used tokens where a budget needs it."""
     bucket = f"KV_{patient.settings.nats.bucket}"
-    try:
-        await stream_info(patient.session, bucket, CHECK_S)
-    except StreamMissingError:
-        found.warn(f"{bucket} does not exist yet", "nothing: the first controller creates it")
-    except NatsError as error:
-        found.fail(
-            f"{bucket}: {error}",
-            "give the NATS user the rights that docs/pages/on-a-cluster.md lists; without them a "
-            "restart forgets",
-        )
+    await _kept(patient, found, bucket, "controller", ("", "; without them a restart forgets"))
     journal = patient.settings.controller.journal
     if journal is not None and journal.stream is not None:
         await _journal(patient, found)
@@ -141,21 +134,29 @@ async def _journal(patient: Patient, found: Findings) -> None:
     """The journal's stream is there and takes the subject that is written."""
     bucket = patient.settings.nats.bucket
     stream, subject = journal_stream(bucket), journal_subject(bucket)
-    try:
-        info = await stream_info(patient.session, stream, CHECK_S)
-    except StreamMissingError:
-        found.warn(f"{stream} does not exist yet", "nothing: the first leader creates it")
-    except NatsError as error:
+    alone = "; the journal is then in the leader's file alone"
+    info = await _kept(patient, found, stream, "leader", (alone, ""))
+    taken = {subject} if info is None else set(info.config.subjects or ())
+    if not {subject, f"{bucket}.*", f"{bucket}.>"} & taken:
         found.fail(
-            f"{stream}: {error}; the journal is then in the leader's file alone",
-            "give the NATS user the rights that docs/pages/on-a-cluster.md lists",
+            f"{stream} does not take {subject}, so no journal is written into it",
+            f"nats stream edit {stream} --subjects {subject}",
         )
-    else:
-        if not {subject, f"{bucket}.*", f"{bucket}.>"} & set(info.config.subjects or ()):
-            found.fail(
-                f"{stream} does not take {subject}, so no journal is written into it",
-                f"nats stream edit {stream} --subjects {subject}",
-            )
+
+
+async def _kept(
+    patient: Patient, found: Findings, stream: str, maker: str, without: tuple[str, str]
+) -> StreamInfo | None:
+    """A stream that the first `maker` creates; None where it is not there or cannot be read.
+    `without` goes on with the words and the advice then.
+    """
+    try:
+        return await stream_info(patient.session, stream, CHECK_S)
+    except StreamMissingError:
+        found.warn(f"{stream} does not exist yet", f"nothing: the first {maker} creates it")
+    except NatsError as error:
+        found.fail(f"{stream}: {error}{without[0]}", f"{_RIGHTS}{without[1]}")
+    return None
 
 
 async def copies(patient: Patient, found: Findings) -> None:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, suppress
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Self
 
@@ -40,6 +40,7 @@ from controller.ports import (
     WakeSource,
     WorkerSource,
     Workloads,
+    beside,
 )
 
 READ_S: Final = 3.0
@@ -84,20 +85,9 @@ class MetricPolls:
         """The last readings of the pool's metrics, by name; the same object until one changes."""
         return self._readings.get(pool, _NO_READINGS)
 
-    @asynccontextmanager
-    async def reading(self) -> AsyncIterator[Self]:
+    def reading(self) -> AbstractAsyncContextManager[Self]:
         """Poll the sources while the block runs."""
-        if not self._sources:
-            yield self
-            return
-        async with asyncio.TaskGroup() as tasks:
-            polls = [
-                tasks.create_task(self._poll(index, source), name=f"metrics of {source.name}")
-                for index, source in enumerate(self._sources)
-            ]
-            yield self
-            for poll in polls:
-                poll.cancel()
+        return beside(self, *(self._poll(*each) for each in enumerate(self._sources)))
 
     async def first_read(self, timeout_s: float) -> None:
         """Return when every source has ended its first round, or after `timeout_s`."""

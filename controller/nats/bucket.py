@@ -94,7 +94,7 @@ class Bucket:
         self.name = name
         self.stream: str = KV_STREAM_TEMPLATE.format(bucket=name)
         self.highest = 0
-        """The highest revision of any key seen so far."""
+        """The highest revision of any key seen so far, since the bucket was made or restored."""
 
     def most_value_bytes(self) -> int:
         """The largest value that the server takes. Raises StoreAwayError."""
@@ -213,14 +213,6 @@ class Bucket:
         with suppress(StreamExistsError), self._errors(" cannot be created"):
             await self._session.jetstream().add_stream(config)
 
-    def saw(self, revision: int) -> None:
-        """Remember the highest revision seen."""
-        self.highest = max(self.highest, revision)
-
-    def begins_again(self) -> None:
-        """Forget the highest revision: the bucket was restored, or made anew."""
-        self.highest = 0
-
     def __str__(self) -> str:
         return f"bucket {self.name}"
 
@@ -235,7 +227,7 @@ class Bucket:
             raise StoreAwayError(
                 f"stream {clean(ack.stream)} takes what is meant for {self.stream}"
             )
-        self.saw(ack.seq)
+        self.highest = max(self.highest, ack.seq)
         return ack.seq
 
     async def _message(
@@ -258,7 +250,7 @@ class Bucket:
                 )
         except MessageMissingError:
             return None
-        self.saw(entry.revision)
+        self.highest = max(self.highest, entry.revision)
         return entry
 
     @contextmanager

@@ -271,7 +271,7 @@ class BucketWatch(Follower):
         last, seen = stream.state.last_seq, self._seen_before
         if last < seen or self._created not in {None, stream.created}:
             log.warning("%s is another than before: it has %d of %d", self.bucket, last, seen)
-            self.bucket.begins_again()
+            self.bucket.highest = 0
             self._is_another = True
         self._created = stream.created
         self._entries = {}
@@ -284,7 +284,7 @@ class BucketWatch(Follower):
     def take(self, message: Msg, metadata: Msg.Metadata) -> None:
         """One key's latest value or marker."""
         revision = metadata.sequence.stream
-        self.bucket.saw(revision)
+        self.bucket.highest = max(self.bucket.highest, revision)
         entry = BucketEntry(
             key=message.subject.removeprefix(self.bucket.subject("")),
             # what is longer cannot be read in any case, and thousands of them would fill the memory

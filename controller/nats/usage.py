@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final, NamedTuple, Self
@@ -37,7 +37,7 @@ from controller.nats.follow import HEARTBEATS_MISSED, Follower
 from controller.nats.jetstream import NatsError, StreamInfo
 from controller.nats.ledger import UsageLedger
 from controller.nats.session import NatsSession
-from controller.ports import Clock
+from controller.ports import Clock, beside
 
 _SHOWN: Final = 80
 _MOST_EVENT_BYTES: Final = 64 * 1024
@@ -112,16 +112,9 @@ class TokenUsageSource(Follower):
         self._last_refusal = ""
         self._on_use: Callable[[str, Decimal], None] = lambda _tenant, _used: None
 
-    @asynccontextmanager
-    async def reading(self) -> AsyncIterator[Self]:
+    def reading(self) -> AbstractAsyncContextManager[Self]:
         """Read the stream while the block runs."""
-        if not self._ledger.of:
-            yield self
-            return
-        async with asyncio.TaskGroup() as tasks:
-            feed = tasks.create_task(self.run(), name="usage events")
-            yield self
-            feed.cancel()
+        return beside(self, *([self.run()] if self._ledger.of else ()))
 
     async def first_read(self, timeout_s: float) -> None:
         """Return once the stream was read to its end or cannot be read, at the latest after

@@ -7,8 +7,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractAsyncContextManager, suppress
 from operator import itemgetter
 from typing import Final, Self
 
@@ -36,7 +36,7 @@ from controller.model.worker_messages import (
 from controller.nats.bucket import Bucket, BucketEntry
 from controller.nats.follow import BucketWatch, Loss
 from controller.nats.session import NatsSession
-from controller.ports import Clock, StoreConflictError, StoreMissingError
+from controller.ports import Clock, StoreConflictError, StoreMissingError, beside
 
 log = logging.getLogger(__name__)
 
@@ -233,15 +233,9 @@ class WorkerBuckets:
         self._judged_by: Loss | None = None
         self._callbacks: list[Callable[[PoolKey], None]] = []
 
-    @asynccontextmanager
-    async def following(self) -> AsyncIterator[Self]:
+    def following(self) -> AbstractAsyncContextManager[Self]:
         """Follow both buckets while the block runs."""
-        async with asyncio.TaskGroup() as tasks:
-            watches = (self._states, self._orders)
-            running = [tasks.create_task(each.run(), name="workers") for each in watches]
-            yield self
-            for each in running:
-                each.cancel()
+        return beside(self, self._states.run(), self._orders.run())
 
     async def first_read(self, timeout_s: float) -> None:
         """Return once both were read, or cannot be read, at the latest after `timeout_s`."""

@@ -164,7 +164,7 @@ async def test_a_write_while_the_stream_is_asked_is_not_a_bucket_that_went_back_
 
         def meanwhile(subject: str, payload: dict[str, Any]) -> Answer | None:
             if ".STREAM.INFO." in subject:
-                watched.bucket.saw(8)
+                watched.bucket.highest = 8
             return answer(subject, payload)
 
         watched.server.info = {"last_seq": 7}
