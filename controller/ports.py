@@ -570,7 +570,6 @@ class PodDesk(Protocol):
 
     async def look(self, namespace: str, pod: str) -> PodInFull:
         """All that is known of a pod now."""
-        ...
 
     async def tail(
         self, namespace: str, pod: str, container: str = "", *, previous: bool = False
@@ -578,7 +577,6 @@ class PodDesk(Protocol):
         """The last lines of this container, of the first without one; of its run before this one
         where `previous` is asked for.
         """
-        ...
 
 
 class TasksUnknownError(Exception):
@@ -590,19 +588,15 @@ class TaskDesk(Protocol):
 
     async def page(self, asked: TaskQuestion) -> TaskPage:
         """What runs, waits, has ended and is dead."""
-        ...
 
     async def look(self, row: TaskRow) -> TaskInFull:
         """All that is kept of a task."""
-        ...
 
     async def cancel(self, row: TaskRow, why: str) -> str:
         """End it as cancelled; returns what became of it, in words."""
-        ...
 
     async def retry(self, row: TaskRow) -> str:
         """Give one that is dead or has failed to its queue again; returns what became of it."""
-        ...
 
 
 class OpenDesk(NamedTuple):
