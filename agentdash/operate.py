@@ -19,6 +19,7 @@ import msgspec
 from agentdash.tui.names import DEFAULT_UNTIL, NO_END
 from controller.model.intents import (
     Audit,
+    Estimate,
     Intent,
     IntentChange,
     IntentKey,
@@ -42,7 +43,7 @@ from controller.ports import IntentConflictError, PodDesk, TaskDesk
 if TYPE_CHECKING:
     from agentdash.foreseen import Ahead
     from controller.planning.whatif import Effect
-    from controller.ports import Estimate, Foreseen, IntentDesk
+    from controller.ports import Foreseen, IntentDesk
 
 _CLOCK_OFF_S: Final = 60.0
 T = TypeVar("T")

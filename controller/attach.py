@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from controller.engine.supervise import FatalError, Hub, SystemClock, wait_for_event
 from controller.model.ids import PoolKey
-from controller.model.intents import Intent, IntentKey, Operator, Scope, time_words
+from controller.model.intents import Estimate, Intent, IntentKey, Operator, Scope, time_words
 from controller.model.readings import last_known
 from controller.model.settings import NatsSettings, Settings
 from controller.model.snapshot import PoolView, Snapshot
@@ -24,7 +24,6 @@ from controller.nats.journal_stream import read_journal
 from controller.nats.session import NatsSession
 from controller.planning.whatif import Outlook
 from controller.ports import (
-    Estimate,
     Foreseen,
     IntentDesk,
     NoEffectError,

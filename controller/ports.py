@@ -15,13 +15,14 @@ from collections.abc import (
 )
 from contextlib import asynccontextmanager
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 from controller.model.decision import Announcement, Outcome
 from controller.model.fleet import Pool
 from controller.model.ids import PoolKey, QueueName, WorkloadName
 from controller.model.intents import (
     Audit,
+    Estimate,
     Intent,
     IntentChange,
     IntentKey,
@@ -57,8 +58,6 @@ from controller.model.worker_messages import PoolAllowance, PoolOrders
 if TYPE_CHECKING:
     from controller.planning.whatif import Effect, Outlook
 
-T = TypeVar("T")
-
 
 class Clock(Protocol):
     """The engine's only clock: Unix seconds that go back only in `follow_step`."""
@@ -77,24 +76,13 @@ class Clock(Protocol):
 
 
 @asynccontextmanager
-async def beside(this: T, *work: Coroutine[Any, Any, None]) -> AsyncIterator[T]:
-    """Gives `this`, while its work goes on as long as the block runs."""
+async def beside(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Let this work go on while the block runs."""
     async with asyncio.TaskGroup() as tasks:
         running = [tasks.create_task(each) for each in work]
-        yield this
+        yield
         for each in running:
             each.cancel()
-
-
-async def sleep_unless(event: asyncio.Event, clock: Clock, seconds: float) -> None:
-    """Sleep for so long, or until the event is set."""
-    sleep = asyncio.ensure_future(clock.sleep(seconds))
-    is_set = asyncio.ensure_future(event.wait())
-    try:
-        await asyncio.wait({sleep, is_set}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        sleep.cancel()
-        is_set.cancel()
 
 
 class Workloads(Protocol):
@@ -531,24 +519,6 @@ class IntentDesk(Protocol):
 
 class NoEffectError(Exception):
     """What an intent would change, or what a pool would have, cannot be said; the text says why."""
-
-
-class Estimate(NamedTuple):
-    """The pools that an intent is about, their ready replicas, and how many of those work."""
-
-    pools: int
-    ready: int
-    busy: int
-    unknown: int = 0
-
-    def words(self) -> str:
-        """`3 pools, 11 replicas ready, 4 of them busy; an estimate: …`."""
-        pools = f"{self.pools:,} pool{'' if self.pools == 1 else 's'}"
-        ready = f"{self.ready:,} replica{'' if self.ready == 1 else 's'} ready"
-        parts = [pools, ready, f"{self.busy:,} of them busy"]
-        if self.unknown:
-            parts.append(f"{self.unknown:,} not known")
-        return f"{', '.join(parts)}; an estimate: the controller did not say what changes"
 
 
 class Foreseen(NamedTuple):

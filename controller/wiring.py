@@ -281,7 +281,7 @@ class _Controller:
             await first_read
             engine = self._engine_of(settings, before, sources)
             self.settings, self._engine = settings, engine
-            async with beside(engine, _spare_what_lasts(self.hub)):
+            async with beside(_spare_what_lasts(self.hub)):
                 await self._until_stopped(engine, stopping)
         return engine.handover()
 

@@ -29,6 +29,7 @@ from contextlib import suppress
 from typing import Final, Protocol
 
 from controller.engine.show.findings import Found, found
+from controller.engine.supervise import sleep_unless
 from controller.model.decision import Decision
 from controller.model.ids import PoolKey
 from controller.model.memory import Memory
@@ -44,7 +45,7 @@ from controller.model.settings import (
 from controller.model.snapshot import Role, Severity
 from controller.planning.gate import followed
 from controller.planning.memory import without_writes
-from controller.ports import Clock, Lease, LeaseConflictError, LeaseError, sleep_unless
+from controller.ports import Clock, Lease, LeaseConflictError, LeaseError
 
 
 class Leadership(Protocol):

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
@@ -85,9 +85,9 @@ class MetricPolls:
         """The last readings of the pool's metrics, by name; the same object until one changes."""
         return self._readings.get(pool, _NO_READINGS)
 
-    def reading(self) -> AbstractAsyncContextManager[Self]:
+    def reading(self) -> AbstractAsyncContextManager[None]:
         """Poll the sources while the block runs."""
-        return beside(self, *(self._poll(*each) for each in enumerate(self._sources)))
+        return beside(*(self._poll(*each) for each in enumerate(self._sources)))
 
     async def first_read(self, timeout_s: float) -> None:
         """Return when every source has ended its first round, or after `timeout_s`."""

@@ -267,3 +267,21 @@ def time_words(at: float, now: float, *, to_seconds: bool = False) -> str:
 
 def _noun(count: int, noun: str) -> str:
     return noun if count == 1 else f"{noun}s"
+
+
+class Estimate(NamedTuple):
+    """The pools that an intent is about, their ready replicas, and how many of those work."""
+
+    pools: int
+    ready: int
+    busy: int
+    unknown: int = 0
+
+    def words(self) -> str:
+        """`3 pools, 11 replicas ready, 4 of them busy; an estimate: …`."""
+        pools = f"{self.pools:,} pool{'' if self.pools == 1 else 's'}"
+        ready = f"{self.ready:,} replica{'' if self.ready == 1 else 's'} ready"
+        parts = [pools, ready, f"{self.busy:,} of them busy"]
+        if self.unknown:
+            parts.append(f"{self.unknown:,} not known")
+        return f"{', '.join(parts)}; an estimate: the controller did not say what changes"

@@ -40,7 +40,7 @@ from controller.nats.jetstream import (
     typed_errors,
 )
 from controller.nats.session import NatsSession, is_cancelled
-from controller.ports import Clock, sleep_unless
+from controller.ports import Clock
 
 log = logging.getLogger(__name__)
 
@@ -109,8 +109,7 @@ class Follower:
                     await self._read()
                 except NatsError as error:
                     self.lost(error)
-                # until the next connection, at most for a while that grows with each failure
-                await sleep_unless(self._connected, self._clock, self._backoff.next_s())
+                await self._pause()
         finally:
             end()
 
@@ -200,6 +199,16 @@ class Follower:
         self.take(message, metadata)
         if not metadata.num_pending:
             self.up_to_date()
+
+    async def _pause(self) -> None:
+        """Until the next connection, at most for a while that grows with each failure."""
+        sleep = asyncio.ensure_future(self._clock.sleep(self._backoff.next_s()))
+        connected = asyncio.ensure_future(self._connected.wait())
+        try:
+            await asyncio.wait({sleep, connected}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sleep.cancel()
+            connected.cancel()
 
 
 class Loss(NamedTuple):

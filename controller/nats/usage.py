@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Final, NamedTuple, Self
+from typing import Final, NamedTuple
 
 import msgspec
 from nats.aio.msg import Msg
@@ -112,9 +112,9 @@ class TokenUsageSource(Follower):
         self._last_refusal = ""
         self._on_use: Callable[[str, Decimal], None] = lambda _tenant, _used: None
 
-    def reading(self) -> AbstractAsyncContextManager[Self]:
+    def reading(self) -> AbstractAsyncContextManager[None]:
         """Read the stream while the block runs."""
-        return beside(self, *([self.run()] if self._ledger.of else ()))
+        return beside(*([self.run()] if self._ledger.of else ()))
 
     async def first_read(self, timeout_s: float) -> None:
         """Return once the stream was read to its end or cannot be read, at the latest after

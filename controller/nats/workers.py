@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, suppress
 from operator import itemgetter
-from typing import Final, Self
+from typing import Final
 
 import msgspec
 
@@ -233,9 +233,9 @@ class WorkerBuckets:
         self._judged_by: Loss | None = None
         self._callbacks: list[Callable[[PoolKey], None]] = []
 
-    def following(self) -> AbstractAsyncContextManager[Self]:
+    def following(self) -> AbstractAsyncContextManager[None]:
         """Follow both buckets while the block runs."""
-        return beside(self, self._states.run(), self._orders.run())
+        return beside(self._states.run(), self._orders.run())
 
     async def first_read(self, timeout_s: float) -> None:
         """Return once both were read, or cannot be read, at the latest after `timeout_s`."""

@@ -123,7 +123,8 @@ async def measured(folder: Path) -> tuple[Calls, int]:
         await stack.enter_async_context(session)
         await until(lambda: session.connected)
         fleet = parse(FLEET % {"limit": LIMIT, "burst": PROCESSES}, "fleet.yaml").fleet
-        buckets = await stack.enter_async_context(WorkerBuckets(session, clock, fleet).following())
+        buckets = WorkerBuckets(session, clock, fleet)
+        await stack.enter_async_context(buckets.following())
         allotment = Allotment(fleet, buckets, AllowanceBucket(session, fleet), clock)
         processes = []
         for index in range(PROCESSES):

@@ -21,14 +21,14 @@ from controller.attach import Attachment
 from controller.config import load
 from controller.engine.supervise import EngineThread, Hub, SystemClock
 from controller.model.decision import Bound
-from controller.model.intents import IntentKind, Operator, Scope
+from controller.model.intents import Estimate, IntentKind, Operator, Scope
 from controller.model.settings import NatsCredentials, NatsSettings, SecretRef
 from controller.nats.bucket import Bucket
 from controller.nats.desk import EffectAnswers
 from controller.nats.intents import read_intents
 from controller.nats.session import NatsSession
 from controller.planning.whatif import Effect
-from controller.ports import Estimate, Person
+from controller.ports import Person
 from controller.wiring import embedded
 from fakes.cluster import SimCluster
 from support.live import PATIENCE_S, fleet_text, streams, until

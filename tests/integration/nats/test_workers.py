@@ -30,7 +30,8 @@ def workers(session: NatsSession) -> WorkerBuckets:
 
 @asynccontextmanager
 async def followed(session: NatsSession) -> AsyncIterator[WorkerBuckets]:
-    async with workers(session).following() as found:
+    found = workers(session)
+    async with found.following():
         await found.first_read(5.0)
         yield found
 
