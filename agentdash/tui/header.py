@@ -17,7 +17,7 @@ from agentdash.tui.cells import last_sentence
 from agentdash.tui.lines import Line, Span, Tone, cut, cut_middle, left_and_right, line, line_width
 from agentdash.tui.view import ROLE_LABELS, Frame, standing_above
 from controller.model.intents import IntentKind, scope_name, until_words
-from controller.model.snapshot import Link, LinkState, Role, Severity, Snapshot
+from controller.model.snapshot import Link, LinkState, Role, Severity, Snapshot, TenantView
 
 TITLE: Final = "agentdash"
 WIDE: Final = 140
@@ -149,16 +149,15 @@ def _totals_line(frame: Frame, width: int) -> Line:
         )
         if value
     ]
-    by_model = [each.by_model for each in snapshot.tenants if each.by_model is not None]
-    spent = [each.usd for each in by_model if each.usd is not None]
-    if spent:
-        parts.append(Span(f"today {figures.usd(sum(spent))} USD"))
+    money = list(_money(snapshot.tenants, frame))
+    parts += money[:1]
     parts.append(Span(f"in flight {total(sums.in_flight, sums.queue_unknown, sums.queue_old)}"))
     if width >= WIDE:
         parts.append(Span(f"pools {sums.pools} ({sums.at_zero} at zero)"))
     if width >= WIDE and not frame.scope_words:  # the controller counts its writes of all pools
         loop = snapshot.loop
         parts.append(Span(f"writes {figures.count(loop.writes)} ({loop.failed_writes} failed)"))
+    parts += money[1:] if width >= WIDE else ()
     # how many findings are more than information
     serious = [each for each in snapshot.findings if each.severity is not Severity.INFO]
     alarm: tuple[Span, ...] = (
@@ -169,6 +168,26 @@ def _totals_line(frame: Frame, width: int) -> Line:
         mark, tone = ("!!", Tone.CRIT) if is_critical else ("!", Tone.WARN)
         alarm = (Span(f"{mark} {len(serious)}", tone), Span(" "))
     return _line_of_parts((" ", parts[0]), [(part,) for part in parts[1:]], alarm, width)
+
+
+def _money(tenants: Iterable[TenantView], frame: Frame) -> Iterator[Span]:
+    """USD of today, of the month, and of the whole day as it will be; `>` where a part of it is not
+    known, as a price.
+    """
+    used = [each.by_model for each in tenants if each.by_model is not None]
+    spent = [each for each in used if each.usd is not None]
+    if not spent:
+        return
+    old = frame.glyphs.stale if frame.stale or any(each.is_old for each in used) else ""
+    more = ">" if any(each.is_unpriced for each in used) else ""
+    yield Span(f"today {more}{figures.usd(sum(each.usd or 0.0 for each in spent))}{old} USD")
+    months = [each.month for each in spent if each.month is not None]
+    if months:
+        more = ">" if more or any(each.is_partial for each in months) else ""
+        yield Span(f"month {more}{figures.usd(sum(each.usd for each in months))}{old} USD")
+    expected = [each.expected_usd for each in spent if each.expected_usd is not None]
+    if len(expected) == len(spent):
+        yield Span(f"day's end about {figures.usd(sum(expected))} USD")
 
 
 def banner_lines(frame: Frame, width: int) -> list[Line]:

@@ -40,6 +40,7 @@ gauge agentdash_queue_reading_blind 1 where the pool's queue cannot be read now,
 gauge agentdash_queue_reading_age_seconds Age of the last good reading of the pool's queue.
 gauge agentdash_source_up 1 while the source is connected, else 0.
 gauge agentdash_source_age_seconds Time since the source's last answer.
+counter agentdash_spent_usd What the calls of a tenant to a model have cost since its month began.
 gauge agentdash_finding 1 for each thing that deserves attention: a pool, tenant or link, and what
     of it.
 """
@@ -153,6 +154,7 @@ class MetricsPage:
             yield family, [each.lines[number] for each in pools]
         yield _QUEUE_AGE, _queue_ages(pools, snapshot.at)
         yield from _of_links(snapshot)
+        yield _spent(snapshot)
         yield _of_findings(snapshot)
 
     def _scale_events(self) -> _Rendered:
@@ -276,6 +278,18 @@ def _of_links(snapshot: Snapshot) -> Iterator[_Rendered]:
         if link.last_good_at is not None
     }
     yield _samples("agentdash_source_age_seconds", ages)
+
+
+def _spent(snapshot: Snapshot) -> _Rendered:
+    """It begins anew with each month, as a counter does whose process begins anew."""
+    months = {each.name: each.by_model.month for each in snapshot.tenants if each.by_model}
+    usd = {
+        label_text(tenant=tenant, model=model): usd
+        for tenant, month in months.items()
+        if month is not None
+        for model, usd in month.by_model.items()
+    }
+    return _samples("agentdash_spent_usd", usd)
 
 
 def _of_findings(snapshot: Snapshot) -> _Rendered:

@@ -348,6 +348,11 @@ class MonthUsd(Value):
         """What all models cost."""
         return sum(self.by_model.values())
 
+    @property
+    def is_partial(self) -> bool:
+        """Whether some days of the month are not known."""
+        return self.has_gap or self.since > 0
+
 
 class DaySpent(Value):
     """One day in a tenant's account, and what of it the stream of usage does not hold."""
@@ -385,6 +390,11 @@ class TokensByModel(Value):
         """What all models cost; None where none that was used has a price."""
         priced = [each.usd for each in self.models if each.usd is not None]
         return sum(priced) if priced else None
+
+    @property
+    def is_unpriced(self) -> bool:
+        """Whether some models that were used have no price."""
+        return any(each.usd is None and each.total for each in self.models)
 
     @property
     def total(self) -> int:

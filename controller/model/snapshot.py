@@ -147,6 +147,7 @@ class ModelView(Value):
     # what workers report to use of each limit, by the limit's name
     made: Mapping[str, float] = {}
     usd_today: float | None = None  # what its calls cost, of all tenants; None without a price
+    usd_month: float | None = None  # the same since the month began
 
 
 class ClusterNode(Value):

@@ -7,7 +7,14 @@ from msgspec.structs import replace
 from controller.model.decision import Bound, Code, Reason
 from controller.model.ids import PoolKey
 from controller.model.intents import Scope
-from controller.model.observation import ModelTokens, QueueDepth, TierUsage, TokensByModel, Workers
+from controller.model.observation import (
+    ModelTokens,
+    MonthUsd,
+    QueueDepth,
+    TierUsage,
+    TokensByModel,
+    Workers,
+)
 from controller.model.readings import Absent, Fresh, Why, last_known
 from controller.model.scarcity import ModelTier, Resources
 from controller.model.snapshot import (
@@ -110,6 +117,12 @@ USED_BY_ACME = TokensByModel(
     per_minute=2_100,
     usd_by_pool={PoolKey("acme/browser-gpu"): 0.31, PoolKey("acme/coder-large"): 1.54},
     expected_usd=4.2,
+    month=MonthUsd(
+        month="2026-10",
+        by_model={"swift-1": 2.5, "deep-3": 31.4},
+        by_pool={PoolKey("acme/coder-large"): 33.9},
+        since=1_792_540_800.0,
+    ),
 )
 
 

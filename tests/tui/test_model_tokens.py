@@ -45,6 +45,16 @@ def test_what_the_day_will_cost_stands_with_the_cost() -> None:
     )
 
 
+def test_the_month_says_what_is_not_known_and_a_model_without_a_price_names_its_key() -> None:
+    assert ACME.by_model is not None
+    first, *others = ACME.by_model.models
+    by_model = replace(ACME.by_model, models=(replace(first, usd=None), *others))
+    found = "\n".join(details_of(replace(ACME, by_model=by_model), 160))
+    assert "no price: models.swift-1.price" in found
+    assert "this month  >33.90 USD   since 2026-10-" in found
+    assert "deep-3 31.40   swift-1 2.50" in found
+
+
 def test_a_tenant_without_a_budget_has_its_tokens_too() -> None:
     assert INITECH.tokens is None
     found = details_of(INITECH, 78)

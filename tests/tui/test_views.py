@@ -212,11 +212,11 @@ async def test_tenants_as_plain_lines() -> None:
         " PAUSED  tenant initech, by mara, until 13:00Z; E ends it: OPS-881 loop",
         " FROZEN  tenant kite, by jon, until 14:04Z: OPS-890 upgrade",
         "┌─ tenants [4] ───────────────────────────────────────────────── sort SHARE ↓ ─┐",
-        "│ TENANT       STATE      SINCE    TOKENS/DAY SHARE  TOK/m       RUNS OUT      │",
-        "│ globex       !! hard    12:01     2.0M/2.0M  101%  8,200          spent      │",
-        "│>acme         !  paced   11:43     4.7M/5.0M   94%  2,100      12:12:01Z      │",
-        "│ kite         !! unknown 11:54    305k/500k~  61%~      -              ?      │",
-        "│ initech      !  paused  12:01         93.1k     -    620              -      │",
+        "│ TENANT       STATE      SINCE    TOKENS/DAY SHARE       RUNS OUT USD TODAY   │",
+        "│ globex       !! hard    12:01     2.0M/2.0M  101%          spent         -   │",
+        "│>acme         !  paced   11:43     4.7M/5.0M   94%      12:12:01Z      1.85   │",
+        "│ kite         !! unknown 11:54    305k/500k~  61%~              ?         -   │",
+        "│ initech      !  paused  12:01         93.1k     -              -         -   │",
     ]
     assert found[11:21] == [
         "┌─ acme ───────────────────────────────────────────────────────────────────────┐",
@@ -233,7 +233,7 @@ async def test_tenants_as_plain_lines() -> None:
 
 
 async def test_the_wide_table_of_tenants_has_tiers_quotas_and_pauses() -> None:
-    found = await lines(fleet_scenarios.over_budget(), "tn", "G", size=(180, 45))
+    found = await lines(fleet_scenarios.over_budget(), "tn", "G", size=(190, 45))
     assert any("62/30/8   4.10  80/120 " in row for row in found)
     assert any("2.8 paused mara unt" in row for row in found)
     assert any("since 12:01 by mara until 13:00Z: OPS-881 loop" in row for row in found)

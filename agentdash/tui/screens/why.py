@@ -292,7 +292,9 @@ def now_lines(row: PoolRow, frame: Frame, width: int) -> list[Line]:
     tenants = () if snapshot is None else snapshot.tenants
     used = next((each.by_model for each in tenants if each.name == view.tenant), None)
     if used is not None and (spent := used.usd_by_pool.get(view.key)) is not None:
-        lines += labelled("spent", (f"{figures.usd(spent)} USD today",), width)
+        month = None if used.month is None else used.month.by_pool.get(view.key)
+        of_month = "" if month is None else f"{figures.usd(month)} this month"
+        lines += labelled("spent", (f"{figures.usd(spent)} USD today", of_month), width)
     for place, each in enumerate(view.queues):
         name = f"{each.stream} > {each.consumer}"
         lines += labelled_text("" if place else "queue", name, width)

@@ -151,6 +151,10 @@ _COLUMNS: Final = (
         text=figures.usd, old=never, right=True, letter="B", descending=True,
     ),
     _Column(
+        "USD MONTH", 9, "the same since the month began", "usd_month",
+        text=figures.usd, old=never, rank=6, right=True, descending=True,
+    ),
+    _Column(
         "REFUSED", 7, "replicas that the limit refuses", "refused_replicas",
         lambda view: sum(draw.refused for draw in view.draws),
         text=lambda refused: figures.count(refused, 6), tone=Tone.CRIT, old=never,

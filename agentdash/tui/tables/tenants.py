@@ -232,9 +232,28 @@ def usd_today(view: TenantView) -> float | None:
 
 
 def _usd_today(view: TenantView, frame: Frame) -> Span:
-    spent = usd_today(view)
-    old = view.by_model is not None and view.by_model.is_old
-    return none_span(frame) if spent is None else value_span(figures.usd(spent), frame, old=old)
+    used, spent = view.by_model, usd_today(view)
+    if used is None or spent is None:
+        return none_span(frame)
+    more = ">" if used.is_unpriced else ""
+    return value_span(f"{more}{figures.usd(spent)}", frame, old=used.is_old)
+
+
+def _usd_month(view: TenantView, frame: Frame) -> Span:
+    used = view.by_model
+    if used is None or used.month is None:
+        return none_span(frame)
+    more = ">" if used.is_unpriced or used.month.is_partial else ""
+    return value_span(f"{more}{figures.usd(used.month.usd)}", frame, old=used.is_old)
+
+
+def _month_of(view: TenantView, sums: str) -> PlainValue:
+    """For scripts: what each model or pool cost in the month, the dearest first."""
+    month = None if view.by_model is None else view.by_model.month
+    if month is None:
+        return None
+    found: dict[str, float] = getattr(month, sums)
+    return [f"{name} {usd:.6f}" for name, usd in sorted(found.items(), key=lambda each: -each[1])]
 
 
 def _tier_share(view: TenantView, frame: Frame, tier: ModelTier) -> float | None:
@@ -319,7 +338,7 @@ _COLUMNS: Final = (
         "TOK/m", 6, "tokens of all kinds that were counted in the last minute",
         "tokens_per_minute", _pace, text=figures.rate, old=never,
         more={"expected_tokens_per_minute": "tokens.burn_per_minute"},
-        right=True, letter="R", descending=True,
+        rank=1, right=True, letter="R", descending=True,
     ),
     _Column(
         "TOK/m, 15 MIN", RECENT_CELLS, "the tokens of each minute, one to a bar",
@@ -336,7 +355,7 @@ _COLUMNS: Final = (
         "tokens_run_out_at", "tokens.runs_out_at", _runs_out, right=True, letter="X",
     ),
     _Column(
-        "USD TODAY", 9, "what its calls cost today, of models that have a price",
+        "USD TODAY", 9, "what its calls cost today; > or more, as a model has no price",
         "usd_today", usd_today, _usd_today,
         more={
             "usd_expected_today": "by_model.expected_usd",
@@ -347,8 +366,20 @@ _COLUMNS: Final = (
             "usd_today_by_pool": lambda view, _: None if view.by_model is None else [
                 f"{key} {usd:.6f}" for key, usd in _dearest_first(view.by_model)
             ],
+            "usd_today_is_partial": "by_model.is_unpriced",
         },
         right=True, letter="B", descending=True,
+    ),
+    _Column(
+        "USD MONTH", 9, "what its calls cost this month; > or more, as days or prices are missing",
+        "usd_month", "by_model.month.usd", _usd_month,
+        more={
+            "usd_month_by_model": lambda view, _: _month_of(view, "by_model"),
+            "usd_month_by_pool": lambda view, _: _month_of(view, "by_pool"),
+            "usd_month_since": "by_model.month.since",
+            "usd_month_has_gap": "by_model.month.has_gap",
+        },
+        rank=3, right=True, descending=True,
     ),
     _Column("POOLS", 5, "how many pools", "pools", rank=1, right=True, descending=True),
     _Column(
@@ -486,7 +517,9 @@ def _model_lines(view: TenantView, frame: Frame, width: int) -> Iterator[Line]:
         kinds += [("calls", each.calls)] if width >= _ROOM_FOR_CALLS else []
         texts = [fit(_model_name(each), cells, name=True, ellipsis=frame.glyphs.ellipsis)]
         texts += [f"{name} {figures.count(number, 5) + old:>6}" for name, number in kinds]
-        texts.append("no price" if each.usd is None else f"{figures.usd(each.usd)}{old} USD")
+        priced = f"{figures.usd(each.usd or 0.0)}{old} USD"
+        unpriced = f"no price: models.{each.model}.price" if each.model else "no price"
+        texts.append(unpriced if each.usd is None else priced)
         parts = [Span(text, tone) for text in texts]
         yield from labelled("" if place else "used today", parts, width)
 
@@ -499,6 +532,13 @@ def _pool_lines(view: TenantView, frame: Frame, width: int) -> Iterator[Line]:
     own, old = len(view.name) + 1, frame.glyphs.stale if used.is_old or frame.stale else ""
     parts = [Span(f"{key[own:]} {figures.usd(usd)}{old}") for key, usd in _dearest_first(used)]
     yield from labelled("USD today", parts, width)
+    if (month := used.month) is not None:
+        words = f"{'>' if month.is_partial else ''}{figures.usd(month.usd)}{old} USD"
+        since = f"since {figures.date_and_time(month.since)}" if month.since else ""
+        gap = "without days in which no controller ran" if month.has_gap else ""
+        dearest = sorted(month.by_model.items(), key=lambda each: -each[1])
+        models = [f"{name} {figures.usd(usd)}{old}" for name, usd in dearest]
+        yield from labelled("this month", (words, since, gap, *models), width)
 
 
 def _dearest_first(used: TokensByModel) -> list[tuple[PoolKey, float]]:

@@ -68,7 +68,7 @@ class ModelViews:
         self._parts: dict[str, dict[PoolKey, ModelDraw]] = {key: {} for key in self._models}
         self._rows: dict[PoolKey, str] = {}
         self._made: dict[PoolKey, dict[str, Counter[str]]] = {}
-        self._usd: dict[str, float] = {}
+        self._usd: dict[str, tuple[float, float]] = {}
         self._changed = set(self._models)
         self._views: dict[str, ModelView] = {}
         self._shown: tuple[ModelView, ...] = ()
@@ -121,12 +121,15 @@ class ModelViews:
         """Those of all models that pools use or may use, sorted by name; `used` is what each tenant
         used today.
         """
-        usd: dict[str, float] = {}
+        usd: dict[str, tuple[float, float]] = {}
         for tenant, by_model in used.items():
-            for each in by_model.models:
-                if each.usd is not None and (model := self._by_name.get(each.model)) is not None:
+            today = {each.model: each.usd for each in by_model.models if each.usd is not None}
+            month = today if by_model.month is None else by_model.month.by_model
+            for name in month:
+                if (model := self._by_name.get(name)) is not None:
                     key = rate_key(model, tenant)
-                    usd[key] = usd.get(key, 0.0) + each.usd
+                    of_day, of_month = usd.get(key, (0.0, 0.0))
+                    usd[key] = of_day + today.get(name, 0.0), of_month + month[name]
         self._changed.update(
             key for key in usd.keys() & self._models.keys() if usd[key] != self._usd.get(key)
         )
@@ -144,6 +147,7 @@ class ModelViews:
         draws = tuple(self._parts[key].values())
         reported = [each[key] for each in self._made.values() if key in each]
         made = sum(reported, Counter[str]())
+        of_day, of_month = self._usd.get(key, (None, None))
         return ModelView(
             key=key,
             model=model.name,
@@ -153,7 +157,8 @@ class ModelViews:
             calls_per_minute=made["requests"] if reported else None,
             refused_calls_per_minute=made[_REFUSED] if reported else None,
             made={name: made[name] for name, _ in _ROWS.values()} if reported else {},
-            usd_today=self._usd.get(key),
+            usd_today=of_day,
+            usd_month=of_month,
         )
 
     def _limits(

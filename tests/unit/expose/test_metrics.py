@@ -19,7 +19,13 @@ from controller.expose.server import Health, serving
 from controller.model.decision import Bound, Decision, Gate
 from controller.model.fleet import Pool
 from controller.model.ids import PoolKey, QueueName
-from controller.model.observation import PoolObservation, QueueDepth, Workload
+from controller.model.observation import (
+    MonthUsd,
+    PoolObservation,
+    QueueDepth,
+    TokensByModel,
+    Workload,
+)
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.snapshot import (
     Finding,
@@ -30,6 +36,7 @@ from controller.model.snapshot import (
     Role,
     Severity,
     Snapshot,
+    TenantView,
 )
 from support.world import START, a_view, make_pool
 
@@ -99,6 +106,15 @@ def scraped(
 ) -> list[str]:
     """The lines that a scrape of a fleet of one pool answers."""
     return Shown(view_of(gate=gate), findings=findings, role=role).lines()
+
+
+def test_what_a_tenant_spent_on_a_model_is_a_counter() -> None:
+    month = MonthUsd(month="2026-11", by_model={"gpt": 3.5})
+    of_acme = TokensByModel(models=(), month=month)
+    acme = TenantView(name="acme", tier="growth", namespace="acme", pools=1, by_model=of_acme)
+    page = MetricsPage(lambda: replace(snapshot_of(), tenants=(acme,)), dict)
+    text = page.text(openmetrics=False, names=["agentdash_spent_usd"])
+    assert 'agentdash_spent_usd_total{model="gpt",tenant="acme"} 3.5\n' in text
 
 
 @pytest.mark.parametrize("gate", Gate)
