@@ -20,7 +20,7 @@ import msgspec
 
 from agentdash.engine_operator import READ_ONLY, REPLAYED, EngineOperator, task_desk
 from agentdash.operate import Places, operator
-from agentdash.output import complain, draw_less_over_ssh, note, tell, waiting_for, waiting_for_nats
+from agentdash.output import complain, fit_terminal, note, tell, waiting_for, waiting_for_nats
 from controller.engine.supervise import (
     EngineThread,
     FatalError,
@@ -154,7 +154,7 @@ def problem_of(settings: NatsSettings) -> str | None:
 
 def show_journal(past: JournalPast, *, prefer: Preferences) -> ExitCode:
     """Run the dashboard on a journal, from its end."""
-    draw_less_over_ssh(os.environ)
+    fit_terminal(os.environ)
     from agentdash.tui.app import run_dashboard
 
     log_nowhere()
@@ -329,7 +329,7 @@ def _run_with_dashboard(
     """`problem` says why nothing comes from a controller elsewhere, where none runs here. With
     `attaches`, none ever does: what ends the thread ends no controller.
     """
-    draw_less_over_ssh(os.environ)
+    fit_terminal(os.environ)
     from agentdash.tui.app import run_dashboard
     from agentdash.tui.view import OWN_FIRST_SNAPSHOT
 

@@ -159,10 +159,13 @@ def draws_ascii(environment: Mapping[str, str]) -> bool:
     return environment.get("TERM", "").startswith(("dumb", "linux", "vt1", "vt2", "ansi"))
 
 
-def draw_less_over_ssh(environment: MutableMapping[str, str]) -> None:
-    """Draw at most 20 frames a second over SSH, a third of what Textual draws, unless the person
-    has set another rate. Call it before Textual is imported, which reads the rate then.
+def fit_terminal(environment: MutableMapping[str, str]) -> None:
+    """Draw at most 20 frames a second over SSH, a third of what Textual draws, and in 16 colours
+    where there are no more, also if COLORTERM came along from another terminal; unless the person
+    has set another rate, or colours. Call it before Textual is imported, which reads both then.
     """
+    if draws_ascii(environment):
+        environment.setdefault("TEXTUAL_COLOR_SYSTEM", "standard")
     if environment.get("SSH_CONNECTION"):
         environment.setdefault("TEXTUAL_FPS", _FRAMES_OVER_SSH)
 
