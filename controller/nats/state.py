@@ -1,5 +1,6 @@
 """What a controller keeps in the bucket: values of many parts, which one head entry makes valid all
-at once; the planner's memory; and who leads, for fleets without Leases of Kubernetes.
+at once; the planner's memory, and beside it (NAME is `spent`) what tenants have spent; and who
+leads, for fleets without Leases of Kubernetes.
 
     NAME.head             read first: its format, when it was saved, and each part's revision
     NAME.set.SET.NUMBER   a part; a SET is written once
