@@ -36,7 +36,7 @@ class Leaving:
         """
         now, stops = time.monotonic(), self._stops()
         writes = stops is not None and stops.role.writes
-        is_asked = now - self.asked_at <= TWICE_WITHIN_S and not self._app.view.is_too_small
+        is_asked = now - self.asked_at <= TWICE_WITHIN_S
         if not key or stops is None or not writes or is_asked:
             self._app.exit()
             return

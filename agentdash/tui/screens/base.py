@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from textwrap import wrap
 from typing import ClassVar, Final
 
 from textual.app import ComposeResult
@@ -166,7 +167,7 @@ class ViewScreen(Screen[None]):
                 crumb_line(chrome.crumbs, self.subject, chrome.flash, frame, width)
             ],
             "tabs": lambda width, _: [tab_line(self.tab, pool, frame, width)],
-            "too-small": lambda *_: _too_small_lines(*self.size),
+            "too-small": lambda *_: _too_small_lines(*self.size, chrome.flash),
         }
         for name, builder in builders.items():
             self._around[name].show(builder)
@@ -387,9 +388,10 @@ def _is_seen(panel: Panel) -> bool:
     return all(each.display for each in panel.ancestors_with_self)
 
 
-def _too_small_lines(width: int, height: int) -> list[Line]:
+def _too_small_lines(width: int, height: int, flash: Span) -> list[Line]:
     needed = f"{SMALLEST_SIZE[0]}x{SMALLEST_SIZE[1]}"
     return [
+        *(line(Span(f" {text}", flash.tone)) for text in wrap(flash.text, max(width - 2, 1))),
         line(Span(" too small", Tone.WARN)),
         line(f" needs {needed}"),
         line(f" has {width}x{height}"),
