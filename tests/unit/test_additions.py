@@ -1,16 +1,22 @@
-"""A reason is added in one file, a finding as one row with its test; each is where it should be."""
+"""A reason and a verb are added in one file, a finding as one row with its test; each is where it
+should be.
+"""
 
 from __future__ import annotations
 
 import ast
 import json
 import sys
+from argparse import Namespace
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
 import msgspec
 import pytest
 
+from agentdash import cli, verb_table
+from agentdash.verb_table import VerbEntry, switch
 from controller.engine.actuate import Recorder
 from controller.engine.show.findings import FINDINGS, POOL_TESTS, read_kinds
 from controller.engine.show.snapshot import SnapshotBuilder
@@ -78,6 +84,32 @@ def test_a_reason_of_one_file_is_told_in_words_and_in_json(monkeypatch: pytest.M
     assert told == words
     stored = msgspec.json.encode(made)
     assert msgspec.json.decode(stored, type=module.Decision) == made
+
+
+def test_a_verb_of_one_entry_is_listed_explained_and_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = ModuleType("template")
+
+    def wish(options: Namespace) -> int:
+        return 7 if options.twice else 5
+
+    monkeypatch.setattr(module, "wish", wish, raising=False)
+    monkeypatch.setitem(sys.modules, "template", module)
+    arguments = (switch("--twice", "say it again"),)
+    entry = VerbEntry("luck", "wish luck", "template:wish", arguments, reads_fleet=False)
+    monkeypatch.setattr(verb_table, "VERBS", (*verb_table.VERBS, entry))
+    spec = spec_from_file_location("shell", cli.__file__)
+    assert spec is not None
+    assert spec.loader is not None
+    shell = module_from_spec(spec)
+    spec.loader.exec_module(shell)
+    for words, told in ((["--help"], ("luck", "wish luck")), (["help", "luck"], ("say it again",))):
+        with pytest.raises(SystemExit):
+            shell.main(words)
+        printed = capsys.readouterr().out
+        assert all(each in printed for each in told)
+    assert (shell.main(["luck"]), shell.main(["luck", "--twice"])) == (5, 7)
 
 
 def test_each_kind_that_is_found_has_a_row() -> None:
