@@ -86,6 +86,8 @@ class ClusterPods:
             found = [_event(wire.WireEvent.of(each)) for each in items]
         except (KubeError, UndecodableError) as error:
             return _words(error, namespace, "events")
+        # of one second, the later ones stand later in the list
+        found.reverse()
         return tuple(sorted(found, key=lambda each: -(each.at or 0.0))[:_SHOWN_EVENTS])
 
     async def _list(self, namespace: str, kind: str, fields: str) -> list[msgspec.Raw]:
@@ -114,8 +116,9 @@ def _containers(pod: wire.WirePodInFull) -> Iterator[Container]:
             found = told.get(each.name, wire.WireContainerInFull())
             yield Container(
                 name=clean_name(each.name),
-                image=clean(found.image),
-                is_init=is_init,
+                image=clean(found.image or each.image),
+                # one that is always started again runs beside the others
+                is_init=is_init and each.restart_policy != "Always",
                 is_ready=found.ready,
                 restarts=found.restart_count,
                 state=_state(found.state) or ContainerState(),
@@ -168,7 +171,10 @@ def _why_not_ready(
         return ""
     if scheduled.status == "False":
         return f"no node takes it: {scheduled.message or scheduled.reason or 'no reason is given'}"
-    if problem := next(filter(None, map(_problem, containers)), ""):
+    problem = next(filter(None, map(_problem, containers)), "")
+    if status.phase == "Failed" and status.reason:  # evicted, for example
+        problem = f"it has failed, {status.reason}: {status.message or 'no more is said'}"
+    if problem:
         return problem
     failing = (each.message for each in events if each.reason == "Unhealthy")
     for each in containers:

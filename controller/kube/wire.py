@@ -136,6 +136,7 @@ class WireResourceRequirements(WireObject):
 
 class WireContainer(WireObject):
     name: str = ""
+    image: str = ""
     resources: WireResourceRequirements | None = None
     restart_policy: str | None = None
     readiness_probe: dict[str, object] | None = None
@@ -293,6 +294,7 @@ class WireContainerInFull(WireContainerStatus):
 class WireStatusInFull(WireObject):
     """core/v1 PodStatus with its containers in full."""
 
+    phase: str | None = None
     reason: str | None = None
     message: str | None = None
     conditions: list[WireCondition] | None = None

@@ -136,6 +136,10 @@ async def test_another_container_is_read_by_its_name_and_no_run_before_is_said(
             "no node takes it: 0/3 nodes",
         ),
         ({"conditions": [{"type": "Ready", "status": "True"}]}, ""),
+        (
+            of("agent", state=KILLED) | {"phase": "Failed", "reason": "Evicted", "message": "low"},
+            "it has failed, Evicted: low",
+        ),
         ({"conditions": UNREADY}, "it is not ready: ContainersNotReady"),
     ],
 )
@@ -156,6 +160,24 @@ async def test_a_pod_says_why_it_is_not_ready(api: Any, told: dict[str, Any], wh
         ("Unhealthy", 7, True),
         ("Pulled", 1, False),
     ]
+
+
+async def test_a_sidecar_hides_no_crash_and_what_was_said_last_stands_first(api: Any) -> None:
+    beside = {"name": "mesh", "image": "mesh:1", "restartPolicy": "Always"}
+    spec = {"containers": [{"name": "agent"}], "initContainers": [beside]}
+    told = of("agent", state=WAITING, lastState=KILLED, restartCount=3)
+    api.always["list pods"] = listed({"metadata": {"name": "p"}, "spec": spec, "status": told})
+    same = "2026-03-02T12:00:00Z"
+    api.always["list events"] = listed(said("Pulled", same), said("Started", same))
+    async with api.cluster() as cluster:
+        found = await cluster.pods.look("tenant-a", "p")
+    assert found.why.startswith("container agent has ended 3 times")
+    assert [(each.image, each.is_init) for each in found.containers] == [
+        ("mesh:1", False),
+        ("a:1", False),
+    ]
+    assert not isinstance(found.events, str)
+    assert [each.reason for each in found.events] == ["Started", "Pulled"]
 
 
 async def test_a_pod_is_known_without_the_right_to_read_events(api: Any) -> None:
