@@ -69,8 +69,9 @@ async def test_it_grows_and_shrinks_to_the_busy_ordinal_and_on_once_that_has_fin
                 await desk.ask(a_cap(pool=PoolKey("acme/research"), replicas=1))
                 await until(lambda: workers.ready == {"db-0"}, PATIENCE_S)
                 found = await admin.ask("GET", admin.stateful("db"))
+                killed = list(workers.killed_busy)
     assert found["spec"]["replicas"] == 1
-    assert workers.killed_busy == []
+    assert killed == [], "\n\n".join(map(workers.story, killed))
     changes = [(line["before"], line["after"]) for line in running.said("scaled")]
     assert all(before != after for before, after in changes), changes
     assert running.said("not scaled") == [], json.dumps(running.lines)
