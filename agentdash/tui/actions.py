@@ -6,6 +6,7 @@ import difflib
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Final, NamedTuple
 
 from textual.binding import Binding, BindingType
@@ -219,7 +220,8 @@ def scopes_of(view: KeyScope) -> tuple[KeyScope, ...]:
     return (KeyScope.GLOBAL, *above, KeyScope.TABLE, view)
 
 
-def actions_in(scopes: Sequence[KeyScope]) -> tuple[UserAction, ...]:
+@cache
+def actions_in(scopes: tuple[KeyScope, ...]) -> tuple[UserAction, ...]:
     """The actions whose keys work in these scopes, in the order of the table. A view's own key
     comes before a letter that sorts, and in some views before one that works everywhere.
     """

@@ -13,7 +13,6 @@ from agentdash.tui.table import Need, PodRef
 from agentdash.tui.tables.logs import BESIDE_LINES, joined
 from agentdash.tui.tables.tasks import PAGE, question
 from agentdash.tui.view import LogAs
-from agentdash.tui.widgets.live_table import LiveTable
 from controller.model.decision import Decision
 from controller.model.intents import Scope
 from controller.model.snapshot import PodLog, Progress
@@ -119,7 +118,7 @@ class Asking:
         self._app.run_worker(asked, group="audit", exclusive=True)
 
     def _put_in_order(self) -> None:
-        for table in self._app.view.query(LiveTable):
+        for table in self._app.view.tables:
             table.put_in_order()
         self._app.draw_chrome()
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final
 
 from agentdash.tui.lines import Tone
 from agentdash.tui.sheets import Sheet, SheetForm, Sheets, as_plain, written
-from agentdash.tui.widgets.live_table import LiveTable
 from agentdash.tui.widgets.prompt import SAVE, PromptUse
 from controller.model.tasks import TaskRow
 from controller.model.text import clean
@@ -123,7 +122,7 @@ class Exports:
         if of_row:
             row = view.row_under_cursor
             return () if table is None else (Sheet(table.spec, [] if row is None else [row]),)
-        tables = [each for each in view.query(LiveTable) if each.spec.copies and each.display]
+        tables = [each for each in view.tables if each.spec.copies and each.display]
         return tuple(Sheet(each.spec, each.visible_rows) for each in tables)
 
     # -- files --------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from tui.terminal import Terminal, terminal
 
 WIDE = (160, 45)
 ROUNDS = 7
-KEYS = 40
+KEYS = 120
 SECONDS = 10
 
 BARE = """
@@ -164,7 +164,7 @@ def alternating(*keys: bytes) -> Iterator[bytes]:
 def say(what: str, figure: str, target: str = "", bound: str = "") -> None:
     wanted = f"target {target}" if target else ""
     load = f"load {os.getloadavg()[0]:.1f}"
-    sys.stdout.write(f"{what:<44} {figure:>30}   {wanted:<26} {bound:<32} {load}\n")
+    sys.stdout.write(f"{what:<44} {figure:>34}   {wanted:<26} {bound:<32} {load}\n")
     sys.stdout.flush()
 
 
@@ -189,9 +189,10 @@ def say_keys() -> dict[str, float]:
         keys = key_to_paint(seen, alternating(b"j", b"k"))
         pages = key_to_paint(seen, alternating(b"\x06", b"\x02"))
     for what, found in (("key", keys), ("page", pages)):
-        figure = f"p95 {at(found, 0.95) * 1000:.1f} ms, max {max(found) * 1000:.1f}"
+        p50, p95 = (at(found, share) * 1000 for share in (0.5, 0.95))
+        figure = f"p50 {p50:.1f} ms, p95 {p95:.1f}, max {max(found) * 1000:.1f}"
         bound = f"bare Textual p95 {at(bare, 0.95) * 1000:.1f} ms"
-        say(f"{what} to paint, 1,000 pools, 1 s feed", figure, "p95 <= 50 ms, max <= 100", bound)
+        say(f"{what} to paint, 1,000 pools, 1 s feed", figure, "p50 <= 9 ms, p95 <= 14", bound)
     return {"key_p95_s": at(keys, 0.95), "page_p95_s": at(pages, 0.95)}
 
 
@@ -225,7 +226,7 @@ Measure = Callable[[], dict[str, float]]
 
 
 @pytest.mark.benchmark
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(300)
 def test_the_dashboards_figures() -> None:
     """Prints; a wall clock on a shared machine is no gate."""
     assert measure()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from textwrap import wrap
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
@@ -97,6 +97,8 @@ class ViewScreen(Screen[None]):
         self._around = {each: LinesWidget(id=each) for each in _AROUND}
         self.prompt = Prompt(id="prompt")
         self._panel: Panel | None = None
+        self._panels: Sequence[Panel] = ()
+        self.tables: list[LiveTable[Any]] = []
 
     def compose(self) -> ComposeResult:
         """From top to bottom."""
@@ -113,8 +115,11 @@ class ViewScreen(Screen[None]):
 
     def on_mount(self) -> None:
         """Know the size before the first layout. Textual sets the classes of a size only after it,
-        and the first frame would be written in another form than the next one.
+        and the first frame would be written in another form than the next one. The panels stay the
+        same from here on: a query would walk over all widgets at each key.
         """
+        self._panels = tuple(self.query(Panel))
+        self.tables = [each for each in self._panels if isinstance(each, LiveTable)]
         size = self.app.size
         sides = (
             (size.width, self.HORIZONTAL_BREAKPOINTS),
@@ -186,9 +191,8 @@ class ViewScreen(Screen[None]):
         nothing can be asked for at all, those that ask for something are among them.
         """
         context = self.key_context(None)
-        # once, and not for each action: a query walks over all widgets of the view
-        sorts = any(each.sort is not None for each in self.query(LiveTable))
-        has_panels = sum(each.display for each in self.query(Panel)) > 1
+        sorts = any(each.sort is not None for each in self.tables)
+        has_panels = sum(each.display for each in self._panels) > 1
         table, row, subject = self.filtered, self.row_under_cursor, self.subject
         titles = {} if table is None else table.sort_letters
         on = {
@@ -240,7 +244,7 @@ class ViewScreen(Screen[None]):
     @property
     def columns(self) -> dict[str, str]:
         """The titles of all columns of its tables, each with what it means."""
-        columns = (each for table in self.query(LiveTable) for each in table.spec.columns)
+        columns = (each for table in self.tables for each in table.spec.columns)
         return {each.title: each.legend for each in columns}
 
     @property
@@ -272,7 +276,7 @@ class ViewScreen(Screen[None]):
     @property
     def filtered(self) -> LiveTable[object] | None:
         """The table that `/` filters: the one that has the focus or had it last, else the first."""
-        tables = [each for each in self.query(LiveTable) if each.display]
+        tables = [each for each in self.tables if each.display]
         # the focus moves before its message comes
         for panel in (self.focused, self._panel):
             if isinstance(panel, LiveTable) and panel in tables:
@@ -281,7 +285,7 @@ class ViewScreen(Screen[None]):
 
     def clear_filter(self) -> bool:
         """Clear the filter of the table with the focus, else that of another; False without one."""
-        tables = [each for each in self.query(LiveTable) if each.filter]
+        tables = [each for each in self.tables if each.filter]
         found = self._panel if self._panel in tables else (*tables, None)[0]
         if isinstance(found, LiveTable):
             found.set_filter("")
@@ -379,7 +383,7 @@ class ViewScreen(Screen[None]):
         """Let the keys go to the panel that had them last, else to the first panel, at once:
         `Widget.focus` would take the focus later, away from a prompt that is open by then.
         """
-        panels = [each for each in self.query(Panel) if _is_seen(each)]
+        panels = [each for each in self._panels if _is_seen(each)]
         if panels and not self.prompt.mode and self.focused not in panels:
             self.set_focus(self._panel if self._panel in panels else panels[0])
 

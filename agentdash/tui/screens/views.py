@@ -58,7 +58,7 @@ class TableScreen(ViewScreen):
     def __init__(self, view: View, *, tab: str = "", keys: Keymap) -> None:
         super().__init__(view.name, tab=tab, scope=view.scope, keys=keys)
         self.shown_view = view
-        self.tables: list[LiveTable[Any]] = [LiveTable(each, id=each.name) for each in view.tables]
+        self.tables = [LiveTable(each, id=each.name) for each in view.tables]
         self.details = Panel(id="details")
         self._where: Callable[[Any], bool] | None = None
         self._frame: Frame | None = None

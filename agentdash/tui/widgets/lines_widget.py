@@ -94,6 +94,8 @@ class LinesWidget(Widget):
         return Strip(segments).adjust_cell_length(width, base)
 
     def _padded(self, width: int, height: int) -> list[Line]:
+        if not height:  # it is not displayed
+            return []
         found = list(self.lines(width, height))[:height]
         return found + [BLANK] * (height - len(found))
 
