@@ -27,6 +27,7 @@ from agentdash.output import (
 from agentdash.tui.names import ONCE_VIEWS
 from agentdash.verb_table import VERBS, Argument, OneOf, VerbEntry
 from controller.exit_codes import ExitCode
+from controller.model.clock import use_clock
 
 if TYPE_CHECKING:
     from agentdash.preferences import Preferences
@@ -59,6 +60,9 @@ examples:
   agentdash example > fleet.yaml                 a commented fleet file to begin with
   agentdash schema fleet                         the JSON schema of the fleet file
 
+Times that are typed and shown are UTC; with AGENTDASH_CLOCK=local in the environment they are
+those of this machine. JSON, CSV, metrics and logs have UTC.
+
 exit codes:
   0  it did what was asked, or was asked to stop
   1  it failed because of a fault in agentdash; `doctor`: something does not work; `result`,
@@ -79,6 +83,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else list(arguments)
     try:
         parser = parser_of_verbs()
+        try:
+            use_clock(os.environ)
+        except ValueError as error:
+            parser.error(str(error))
         if "_ARGCOMPLETE" in os.environ:
             complete(parser, _fleet_names)
         words = [*words[1:], "--help"] if words[:1] == ["help"] else _with_scope(words)

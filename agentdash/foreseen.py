@@ -93,5 +93,5 @@ def next_words(ahead: Ahead, now: float, *, due: str = "") -> str:
     at = "now"
     if ahead.at > now:
         near = ahead.at - now < _SOON_S
-        at = f"in {figures.age(ahead.at - now)}" if near else f"at {figures.since(ahead.at, now)}Z"
+        at = f"in {figures.age(ahead.at - now)}" if near else f"at {figures.since(ahead.at, now)}"
     return f"{ahead.change} {at}{f' ({ahead.because} ends)' if ahead.because else ''}"

@@ -6,17 +6,16 @@ from __future__ import annotations
 
 import getpass
 import os
-import re
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
 from agentdash.tui.names import DEFAULT_UNTIL, NO_END
+from controller.model.clock import read_time
 from controller.model.intents import (
     Audit,
     Estimate,
@@ -417,21 +416,15 @@ def _number(text: str) -> int:
     return int(digits)
 
 
-_TIME_OF_DAY: Final = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])Z?")
-
-
 def read_until(text: str, now: float) -> float:
-    """The time in Unix seconds: `2h` from now; `14:00` (UTC), the next one; or a date and time, in
-    UTC unless it names its offset. Raises ValueError.
+    """The time in Unix seconds: `2h` from now; `14:00`, the next one; or a date and time. Raises
+    ValueError.
     """
-    if found := _TIME_OF_DAY.fullmatch(text):
-        return _next_time_of_day(int(found[1]), int(found[2]), now)
     try:
         until = now + read_duration(text)
     except ValueError:
         try:
-            date = datetime.fromisoformat(text)
-            until = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+            until = read_time(text, now, later=True)
         except (ValueError, OverflowError):
             raise ValueError(
                 f"{quote(text)} must be a duration such as 2h, a time of day such as 14:00, "
@@ -442,12 +435,6 @@ def read_until(text: str, now: float) -> float:
     if not is_within(until, Moment):
         raise ValueError(f"{quote(text)} is too far away")
     return until
-
-
-def _next_time_of_day(hour: int, minute: int, now: float) -> float:
-    day = datetime.fromtimestamp(now, UTC)
-    moment = day.replace(hour=hour, minute=minute, second=0, microsecond=0)
-    return (moment if moment > day else moment + timedelta(days=1)).timestamp()
 
 
 def operator() -> Operator:

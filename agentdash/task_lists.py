@@ -11,7 +11,6 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -27,6 +26,7 @@ from agentdash.task_streams import (
     next_messages,
     tries_of,
 )
+from agentdash.tui import figures
 from agentdash.worker.attempts import (
     MOST_KEPT,
     DeadLetters,
@@ -449,7 +449,7 @@ def _used(tries: Sequence[Try]) -> str:
 
 
 def _clock(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%H:%M:%SZ")
+    return figures.time_of_day(at)
 
 
 def _try_words(one: Try) -> str:

@@ -252,7 +252,7 @@ def _operates(
     name: str, kind: str, text: str, *own: Argument | OneOf, ends: str = DEFAULT_UNTIL
 ) -> VerbEntry:
     """A verb that asks for an intent of this kind, or takes it back where `ends` is empty."""
-    until = f"2h, 14:00 (UTC) or 2026-11-23T08:00Z, {NO_END} for no end"
+    until = f"2h, 14:00 or 2026-11-23T08:00Z, {NO_END} for no end"
     if ends:
         help_text = f"{until} (default: {ends})"
         own += (argument("--until", metavar="WHEN", help=help_text), _REPLACE)
@@ -336,7 +336,7 @@ _SUBMIT: Final = (
     ),
     argument("--id", metavar="ID", help="default: a new one"),
     argument("--priority", choices=["normal", "high"], default="normal", help="its queue"),
-    argument("--deadline", metavar="WHEN", help="of no use after: 20m, 14:00 (UTC)"),
+    argument("--deadline", metavar="WHEN", help="of no use after: 20m, 14:00"),
     argument("--timeout", metavar="DURATION", help="of each try: 90s, 10m"),
     argument("--max-steps", type=arguments.count, metavar="N", help="the agent's steps at most"),
     argument("--budget-usd", type=arguments.usd, metavar="USD", help="what it may cost"),

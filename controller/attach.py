@@ -11,8 +11,9 @@ from typing import Final
 from msgspec.structs import replace
 
 from controller.engine.supervise import FatalError, Hub, SystemClock, wait_for_event
+from controller.model.clock import time_words
 from controller.model.ids import PoolKey
-from controller.model.intents import Estimate, Intent, IntentKey, Operator, Scope, time_words
+from controller.model.intents import Estimate, Intent, IntentKey, Operator, Scope
 from controller.model.readings import last_known
 from controller.model.settings import NatsSettings, Settings
 from controller.model.snapshot import PoolView, Snapshot

@@ -142,7 +142,7 @@ def since_column(
         return none_span(frame) if at is None else Span(figures.since(at, frame.now), Tone.DIM)
 
     return Column[R](
-        "SINCE", 6, "when this began, in UTC; a day where it is older", name, find, cell,
+        "SINCE", 6, "when this began; a day where it is older", name, find, cell,
         rank=rank, descending=True,
     )  # fmt: skip
 

@@ -175,7 +175,7 @@ def _charts(
 
     if not is_known(recent):
         return [line(Span(_NOTHING, Tone.DIM))]
-    began, count = figures.time_of_day(frame.at - _RECENT_S)[:5], len(recent)
+    began, count = figures.minute_of_day(frame.at - _RECENT_S), len(recent)
     if height < 2 * (count + 1) + 1 and not both:
         return _chart(recent, began, frame, width, 1, scaled if height > count + 1 else {})
     # two charts, each with its axis, and a blank line between two series
@@ -219,7 +219,7 @@ def _chart(  # noqa: PLR0917 - what a chart is drawn of
         for number, (drawn, text) in enumerate(zip(bars, beside, strict=True)):
             label = Span(fit("" if number else each.name, _LABEL_CELLS), Tone.DIM)
             lines.append(line(" ", label, Span(drawn, each.tone), " ", Span(text, Tone.DIM)))
-    now = figures.time_of_day(frame.at)[:5]
+    now = figures.minute_of_day(frame.at)
     if scaled:
         places = {int(at * cells): arrow for at, arrow in scaled.items()}
         arrows = "".join(places.get(cell, " ") for cell in range(cells))

@@ -5,8 +5,9 @@ that are not letters.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final
+
+from controller.model import clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,18 +95,23 @@ def milliseconds(seconds: float) -> str:
 
 
 def time_of_day(at: float) -> str:
-    """`12:04:49`, in UTC."""
-    return f"{datetime.fromtimestamp(at, UTC):%H:%M:%S}"
+    """`12:04:49Z`; `14:04:49` in local time."""
+    return f"{clock.moment(at):%H:%M:%S}{clock.mark()}"
+
+
+def minute_of_day(at: float) -> str:
+    """`12:04Z`; `14:04` in local time."""
+    return f"{clock.moment(at):%H:%M}{clock.mark()}"
 
 
 def since(at: float, now: float) -> str:
-    """`12:04` in UTC; `Mar 02` where that was a day ago or longer."""
-    return f"{datetime.fromtimestamp(at, UTC):{'%H:%M' if now - at < _DAY_S else '%b %d'}}"
+    """`12:04Z`; `Mar 02` where that was a day ago or longer."""
+    return minute_of_day(at) if now - at < _DAY_S else f"{clock.moment(at):%b %d}"
 
 
 def date_and_time(at: float) -> str:
-    """`2026-03-02 12:04:49Z`."""
-    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S}Z"
+    """`2026-03-02 12:04:49Z`, `2026-03-02 13:04:49+01:00`."""
+    return f"{clock.moment(at):%Y-%m-%d %H:%M:%S}{clock.offset(at)}"
 
 
 def percent(share: float) -> str:

@@ -224,7 +224,7 @@ def banner_lines(frame: Frame, width: int) -> list[Line]:
     elif frame.stale and not recalled and frame.snapshot is not None:
         at = figures.time_of_day(frame.snapshot.at)
         symbol = frame.glyphs.stale
-        found.append(f"STALE  no news for {figures.age(frame.age_s)}; {symbol} values as of {at}Z")
+        found.append(f"STALE  no news for {figures.age(frame.age_s)}; {symbol} values as of {at}")
     if frame.waiting is not None:
         updates = figures.amount(frame.waiting, "update")
         found.append(f"STILL  {updates} waiting; press {frame.resume_key} to go on")

@@ -4,12 +4,10 @@ no I/O but that of a journal.
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from operator import is_not
 from typing import Any, Final, NamedTuple
@@ -17,6 +15,7 @@ from typing import Any, Final, NamedTuple
 from agentdash.tui import figures
 from agentdash.tui.figures import Glyphs
 from agentdash.tui.view import Frame, ShownMoment, is_newer, of_scope, pool_rows, totals
+from controller.model.clock import read_time
 from controller.model.intents import Scope
 from controller.model.snapshot import Snapshot
 from controller.model.text import quote
@@ -318,25 +317,18 @@ class ViewState:
         self.frame = replace(shown, snapshot=snapshot, rows=rows, totals=sums, others=others)
 
 
-_TIME_OF_DAY: Final = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])(?::([0-5][0-9]))?Z?")
 _ADVICE: Final = "is no time: 11:50, 11:50:03, -15m or 2026-11-22T11:50Z"
 
 
 def read_past_moment(text: str, end: float) -> float:
-    """The time in Unix seconds: `11:50` (UTC), the last one up to `end`; `-15m` before `end`; or a
-    date and time, in UTC unless it names its offset. Raises ValueError.
+    """The time in Unix seconds: `11:50`, the last one up to `end`; `-15m` before `end`; or a date
+    and time. Raises ValueError.
     """
-    if found := _TIME_OF_DAY.fullmatch(text):
-        hour, minute, second = (int(part or 0) for part in found.groups())
-        day = datetime.fromtimestamp(end, UTC)
-        moment = day.replace(hour=hour, minute=minute, second=second, microsecond=0)
-        return (moment if moment <= day else moment - timedelta(days=1)).timestamp()
     try:
         if text.startswith("-"):
             at = end - read_duration(text[1:])
         else:
-            date = datetime.fromisoformat(text)
-            at = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+            at = read_time(text, end, later=False)
     except (ValueError, OverflowError):
         raise ValueError(f"{quote(text)} {_ADVICE}") from None
     if not is_within(at, Moment):

@@ -23,7 +23,7 @@ from controller.doctor.report import encode
 from controller.engine.supervise import FatalError, SystemClock
 from controller.exit_codes import ExitCode
 from controller.logs import log_nowhere
-from controller.model.intents import time_words
+from controller.model.clock import time_words
 from controller.model.memory import Tick
 from controller.model.settings import Settings
 from controller.model.snapshot import Diagnosis, LinkState, Report, Snapshot

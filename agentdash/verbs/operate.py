@@ -39,6 +39,7 @@ from controller.attach import UnsupportedServerError, find_effect, operating
 from controller.engine.supervise import FatalError, SystemClock
 from controller.exit_codes import ExitCode
 from controller.logs import log_nowhere
+from controller.model.clock import time_words
 from controller.model.fleet import Fleet, unknown_pool, unknown_tenant
 from controller.model.intents import (
     Audit,
@@ -52,7 +53,6 @@ from controller.model.intents import (
     asked_words,
     last_of,
     scope_name,
-    time_words,
 )
 from controller.model.memory import Memory
 from controller.model.settings import Settings

@@ -5,12 +5,12 @@ file, because an intent has an author, a reason and an end.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
+from controller.model.clock import time_words
 from controller.model.value import INT32_MAX, Asked, Moment, Time, Value
 
 
@@ -255,14 +255,6 @@ def change_words(change: IntentChange) -> str:
 def until_words(until: float | None, now: float) -> str:
     """`until 14:00Z`, with its date unless that is today's; `until it is taken back`."""
     return "until it is taken back" if until is None else f"until {time_words(until, now)}"
-
-
-def time_words(at: float, now: float, *, to_seconds: bool = False) -> str:
-    """A time in UTC to the minute, or `to_seconds`; with its date unless it is that of `now`."""
-    moment, form = datetime.fromtimestamp(at, UTC), "%H:%M:%SZ" if to_seconds else "%H:%MZ"
-    if moment.date() == datetime.fromtimestamp(now, UTC).date():
-        return moment.strftime(form)
-    return moment.strftime(f"%Y-%m-%d {form}")
 
 
 def _noun(count: int, noun: str) -> str:

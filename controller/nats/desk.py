@@ -31,6 +31,7 @@ import msgspec
 from msgspec.structs import replace
 from nats.aio.msg import Msg
 
+from controller.model.clock import time_words
 from controller.model.fleet import Fleet
 from controller.model.ids import PoolKey
 from controller.model.intents import (
@@ -44,7 +45,6 @@ from controller.model.intents import (
     asked_words,
     has_ended,
     key_words,
-    time_words,
     until_words,
 )
 from controller.model.memory import Memory, Tick

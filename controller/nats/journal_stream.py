@@ -21,7 +21,7 @@ from typing import Final, NamedTuple
 from nats.aio.msg import Msg
 from nats.js.api import ConsumerConfig, DeliverPolicy, DiscardPolicy, Header, StreamConfig
 
-from controller.model.intents import time_words
+from controller.model.clock import time_words
 from controller.model.servers import Backoff
 from controller.model.settings import JournalStreamSettings
 from controller.model.snapshot import Snapshot

@@ -38,10 +38,10 @@ async def test_the_worst_comes_first_with_what_it_leads_to() -> None:
     first = next(number for number, text in enumerate(lines) if "LEADS TO" in text)
     rows = [" ".join(text.strip("│> ").split()) for text in lines[first + 1 : first + 5]]
     assert rows == [
-        "!! nats the connection is lost 12:03 health",
-        "!! globex/canary its queue is not known 12:03 why",
-        "! globex the day's tokens are nearly spent 11:59 its pools",
-        "i fleet file an earlier one is in force: line 3 names no tier 11:49 all of it",
+        "!! nats the connection is lost 12:03Z health",
+        "!! globex/canary its queue is not known 12:03Z why",
+        "! globex the day's tokens are nearly spent 11:59Z its pools",
+        "i fleet file an earlier one is in force: line 3 names no tier 11:49Z all of it",
     ]
 
 

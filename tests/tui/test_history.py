@@ -117,7 +117,7 @@ def test_charts_are_as_wide_as_there_is_room_and_say_where_the_pool_was_scaled()
         bars = [each[10 : 10 + cells] for each in lines[:4]]
         assert all(each[0] in UNICODE.bars and each[-1] in UNICODE.bars for each in bars)
         assert lines[4][10:] == "↑" + " " * (cells // 2 - 1) + "↓"
-        assert lines[5].rstrip().endswith("12:04")
+        assert lines[5].rstrip().endswith("12:04Z")
     without = history_lines(history, frame, 100, 5, pool=RESEARCH)
     assert len(without) == 5, "where there is no line for arrows, the charts are whole"
 

@@ -88,7 +88,7 @@ async def test_a_lost_connection_is_named_above_a_view() -> None:
     async with session(lost) as running:
         for name in TABLES:
             await running.command(name)
-            assert "nats LOST since 12:04 (47s), its values are the last known" in running.screen
+            assert "nats LOST since 12:04Z (47s), its values are the last known" in running.screen
 
 
 async def test_help_of_a_view_names_its_own_columns_and_only_keys_that_sort_it() -> None:
@@ -163,7 +163,7 @@ async def test_an_empty_queue_shows_no_age_even_where_the_last_rates_have_one() 
     queues = tuple(support if each.pool == support.pool else each for each in snapshot.queues)
     found = await lines(replace(snapshot, queues=queues), "qu")
     row = next(line for line in found if "globex/s…rt-chat" in line)
-    assert row.split()[2:7] == ["ok", "11:47", "0", "140", "0"]
+    assert row.split()[2:7] == ["ok", "11:47Z", "0", "140", "0"]
     assert row.split()[7] == "-"
 
 
@@ -213,14 +213,14 @@ async def test_tenants_as_plain_lines() -> None:
         " FROZEN  tenant kite, by jon, until 14:04Z: OPS-890 upgrade",
         "┌─ tenants [4] ───────────────────────────────────────────────── sort SHARE ↓ ─┐",
         "│ TENANT       STATE      SINCE    TOKENS/DAY SHARE       RUNS OUT USD TODAY   │",
-        "│ globex       !! hard    12:01     2.0M/2.0M  101%          spent         -   │",
-        "│>acme         !  paced   11:43     4.7M/5.0M   94%      12:12:01Z      1.85   │",
-        "│ kite         !! unknown 11:54    305k/500k~  61%~              ?         -   │",
-        "│ initech      !  paused  12:01         93.1k     -              -         -   │",
+        "│ globex       !! hard    12:01Z    2.0M/2.0M  101%          spent         -   │",
+        "│>acme         !  paced   11:43Z    4.7M/5.0M   94%      12:12:01Z      1.85   │",
+        "│ kite         !! unknown 11:54Z   305k/500k~  61%~              ?         -   │",
+        "│ initech      !  paused  12:01Z        93.1k     -              -         -   │",
     ]
     assert found[11:21] == [
         "┌─ acme ───────────────────────────────────────────────────────────────────────┐",
-        "│ tokens      4.7M/5.0M   120,000 reserved   held to a pace since 11:43        │",
+        "│ tokens      4.7M/5.0M   120,000 reserved   held to a pace since 11:43Z       │",
         "│ pace        2,100 in the last minute   41.0k/m expected   held to 412/m      │",
         "│             runs out 12:12:01Z   reset 00:00Z                                │",
         "│ last 15 min ·▂▂▂▂▂▂▂▂▂▂▂▂▂▃▃▃▃▄▄▄▄▅▅▆▆▇▇██   most 38.0k/m                    │",
@@ -236,7 +236,7 @@ async def test_the_wide_table_of_tenants_has_tiers_quotas_and_pauses() -> None:
     found = await lines(fleet_scenarios.over_budget(), "tn", "G", size=(190, 45))
     assert any("62/30/8   4.10  80/120 " in row for row in found)
     assert any("2.8 paused mara unt" in row for row in found)
-    assert any("since 12:01 by mara until 13:00Z: OPS-881 loop" in row for row in found)
+    assert any("since 12:01Z by mara until 13:00Z: OPS-881 loop" in row for row in found)
     assert any("!! hard    12:01" in row for row in found)
 
 
@@ -327,15 +327,15 @@ async def test_events_as_plain_lines() -> None:
     found = await lines(fleet_scenarios.burst(), "ev", "j", "j", "j", "j")
     assert found[2:] == [
         "┌─ scale events [8] ───────────────────────────────────────────── sort TIME ↓ ─┐",
-        "│ TIME     OF                  BY     CHANGE     BOUND    BECAUSE              │",
-        "│ 12:04:31 acme/browser-gpu    auto   12→20 +8   max      at most 20 replicas… │",
-        "│ 12:04:02 acme/coder-large    auto   65→70 +5   demand   policy 5 pods per 6… │",
-        "│ 12:03:58 globex/eval-batch   auto   60→52 -8   demand   52 replicas, the hi… │",
-        "│ 12:01:17 initech/etl         auto   2→11 +9    demand   not written, forbid… │",
-        "│>12:01:17 initech/t…ls-shared mara   9→0 -9     pause    paused by mara (OPS… │",
-        "│ 11:55:09 globex/support-chat auto   132→140 +8 demand   0 pending + 140 in…  │",
-        "│ 11:48:49 initech/voice       auto   1→0 -1     demand   idle for longer tha… │",
-        "│ 11:02:49 acme/browser-gpu    auto   4→9 +5     pin      5 spares pinned by…  │",
+        "│ TIME      OF                 BY     CHANGE     BOUND    BECAUSE              │",
+        "│ 12:04:31Z acme/browser-gpu   auto   12→20 +8   max      at most 20 replicas… │",
+        "│ 12:04:02Z acme/coder-large   auto   65→70 +5   demand   policy 5 pods per 6… │",
+        "│ 12:03:58Z globex/eval-batch  auto   60→52 -8   demand   52 replicas, the hi… │",
+        "│ 12:01:17Z initech/etl        auto   2→11 +9    demand   not written, forbid… │",
+        "│>12:01:17Z initech/t…s-shared mara   9→0 -9     pause    paused by mara (OPS… │",
+        "│ 11:55:09Z globex/su…ort-chat auto   132→140 +8 demand   0 pending + 140 in…  │",
+        "│ 11:48:49Z initech/voice      auto   1→0 -1     demand   idle for longer tha… │",
+        "│ 11:02:49Z acme/browser-gpu   auto   4→9 +5     pin      5 spares pinned by…  │",
         "│                                                                              │",
         "│                                                                              │",
         "└──────────────────────────────────────────────────────────────────────────────┘",
@@ -467,12 +467,12 @@ async def test_info_as_plain_lines() -> None:
         "│ FACT        SINCE  IS                                                        │",
         "│ version     -      agentdash 0.1.0 here, 0.0.9 in the controller             │",
         "│ fleet       -      agents, context prod-eu1: 9 pools, 3 tenants              │",
-        "│>controller  10:44  bastion/4711, elsewhere, this dashboard is attached       │",
+        "│>controller  10:44Z bastion/4711, elsewhere, this dashboard is attached       │",
         "│ role        -      ACTIVE: writes without a lease (store: none): run one co… │",
         "│ epoch       -      1772448268.000, sequence 4821                             │",
         "│ tick        -      every 1 s, the last in 4.2 ms, 2 late                     │",
-        "│ nats        11:04  connected: nats://nats-0:4222                             │",
-        "│ kubernetes  11:04  connected: v1.35.0                                        │",
+        "│ nats        11:04Z connected: nats://nats-0:4222                             │",
+        "│ kubernetes  11:04Z connected: v1.35.0                                        │",
         "│ journal     -      /var/lib/agentdash/journal.jsonl                          │",
         "│ history     -      15 minutes and 24 hours of 9 pools; saved every minute b… │",
     ]
@@ -596,7 +596,7 @@ async def test_each_of_a_pools_queues_has_a_row() -> None:
     found = await lines(snapshot, "qu /globex/research", size=(160, 45))
     rows = [line.strip("│>").split() for line in found if re.match(r"│.globex/research ", line)]
     assert [row[-2:] for row in rows] == [["AGENTS", "globex-research"], ["BATCH", "research-low"]]
-    assert rows[0][1:5] == ["~", "stale", "12:04", "402~"]
+    assert rows[0][1:5] == ["~", "stale", "12:04Z", "402~"]
     assert rows[1][1:9] == ["2", "ok", "-", "7", "0", "0", "-", "4.0"]
 
 

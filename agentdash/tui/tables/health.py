@@ -192,7 +192,7 @@ def how_far(frame: Frame) -> str:
     """How far the checks are, for the title of their table."""
     checks, at = frame.asked.checks, frame.asked.checked_at
     if at is not None:
-        return f"checked at {figures.time_of_day(at)}Z; :doctor again"
+        return f"checked at {figures.time_of_day(at)}; :doctor again"
     if not isinstance(checks, Progress):
         return ""
     return f"{checks.ended} of {checks.checks} checks have ended"

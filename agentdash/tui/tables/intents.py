@@ -63,8 +63,8 @@ _COLUMNS: Final[Sequence[Column[IntentChange]]] = (
         right=True, letter="A",
     ),
     _Column(
-        "UNTIL", 6, "when it ends, in UTC", value="after.until", tone=Tone.DIM,
-        text=lambda until: f"{figures.time_of_day(until)[:5]}Z", rank=4,
+        "UNTIL", 6, "when it ends", value="after.until", tone=Tone.DIM,
+        text=figures.minute_of_day, rank=4,
     ),
     _Column(
         "WHO", 10, "who asked for it", "who", lambda change: change.who or None,

@@ -65,7 +65,7 @@ def _of_event(event: ScaleEvent) -> LogRow:
 
 def _of_change(change: IntentChange) -> LogRow:
     until = None if change.after is None else change.after.until
-    outcome = "" if until is None else f"until {figures.time_of_day(until)[:5]}Z"
+    outcome = "" if until is None else f"until {figures.minute_of_day(until)}"
     key, kind = f"{change.revision}{' ended' if change.expired else ''}", str(change.key.kind)
     who = change.who or "?"
     return LogRow(key, change.at, change.key.scope, who, kind, outcome, change=change)
@@ -163,7 +163,7 @@ def _ago(row: LogRow, frame: Frame) -> Span:
 _Column = Column[LogRow]
 _COLUMNS: Final[Sequence[Column[LogRow]]] = (
     _Column(
-        "TIME", 8, "when it was, in UTC", "at", text=figures.time_of_day, tone=Tone.DIM,
+        "TIME", 9, "when it was", "at", text=figures.time_of_day, tone=Tone.DIM,
         letter="A", descending=True,
     ),
     _Column(
@@ -203,7 +203,7 @@ _COLUMNS: Final[Sequence[Column[LogRow]]] = (
         more={"kind": "change.key.kind"}, rank=1, letter="B",
     ),
     _Column(
-        "OUTCOME", 12, "what became of the write; or when it ends, in UTC", "outcome",
+        "OUTCOME", 12, "what became of the write; or when it ends", "outcome",
         "event.outcome.kind", _outcome, sort=lambda row: row.outcome,
         more={"outcome_detail": "event.outcome.detail", "until": "change.after.until"},
         rank=3, widest=12, letter="S",

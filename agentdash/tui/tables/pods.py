@@ -349,7 +349,7 @@ def _steps(row: PodRow, pod: Pod, frame: Frame) -> Iterator[Span]:
         yield Span("not known", Tone.DIM)
         return
     since = figures.age(frame.now - pod.created_at)
-    yield Span(f"created {figures.time_of_day(pod.created_at)}Z, {since} ago")
+    yield Span(f"created {figures.time_of_day(pod.created_at)}, {since} ago")
     ends = ("to a node", "to start", "to be ready")
     for took, end in zip(cold_start_steps(pod), ends, strict=True):
         yield Span("" if took is None else f"{_took(took)} {end}")

@@ -88,7 +88,7 @@ class AskedFor(NamedTuple):
         if intent.who:
             parts.append(f"by {intent.who}" if of_fleet else intent.who)
         if intent.until is not None:
-            parts.append(f"until {figures.time_of_day(intent.until)[:5]}Z")
+            parts.append(f"until {figures.minute_of_day(intent.until)}")
         return " ".join(parts)
 
 
@@ -192,7 +192,7 @@ def _runs_out(view: TenantView, frame: Frame) -> Span:
         return Span("spent", Tone.CRIT)
     if at is None:
         return value_span("lasts the day", frame, old=tokens.is_old)
-    return Span(f"{figures.time_of_day(at)}Z", Tone.WARN)
+    return Span(figures.time_of_day(at), Tone.WARN)
 
 
 def _kinds_today(view: TenantView, frame: Frame, kind: str) -> PlainValue:
@@ -479,7 +479,7 @@ def _token_lines(view: TenantView, frame: Frame, width: int) -> Iterator[Line]:
     runs_out = _runs_out(view, frame)
     if runs_out.text[0].isdigit():
         runs_out = runs_out._replace(text=f"runs out {runs_out.text}")
-    resets = Span(f"reset {figures.time_of_day(tokens.resets_at)[:5]}Z", Tone.DIM)
+    resets = Span(f"reset {figures.minute_of_day(tokens.resets_at)}", Tone.DIM)
     parts = (counted, expected, Span(held, Tone.WARN), runs_out, resets)
     yield from labelled("pace", parts, width)
 

@@ -14,7 +14,8 @@ import nats
 import pytest
 from nats.aio.msg import Msg
 
-from controller.model.intents import IntentKind, Intents, Operator, Scope, time_words
+from controller.model.clock import time_words
+from controller.model.intents import IntentKind, Intents, Operator, Scope
 from controller.nats.bucket import Bucket
 from controller.nats.desk import BucketDesk
 from controller.nats.intents import FAULTS_SHOWN, IntentBucket, read_intents

@@ -1,4 +1,4 @@
-"""The end of an intent as people write it."""
+"""Times as people write and read them: in UTC, or by the clock of this machine."""
 
 from __future__ import annotations
 
@@ -7,7 +7,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from agentdash.cli import main
 from agentdash.operate import read_until
+from agentdash.tui import figures
+from agentdash.tui.view_state import read_past_moment
+from controller.exit_codes import ExitCode
+from controller.model.clock import time_words, use_clock
 
 NOON = 1_795_348_800.0
 """2026-11-22T12:00Z"""
@@ -69,3 +74,66 @@ def test_the_past_is_refused(text: str) -> None:
 def test_a_time_that_never_comes_is_refused() -> None:
     with pytest.raises(ValueError, match="too far away"):
         read_until("99999999999999999999h", NOON)
+
+
+@pytest.fixture
+def in_berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A person there who has asked for local time."""
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    use_clock({"AGENTDASH_CLOCK": "local"})
+    yield
+    use_clock({})
+    monkeypatch.undo()
+    time.tzset()
+
+
+SUMMER_ENDS = 1_792_890_000.0
+"""2026-10-25T01:00Z: clocks there go from 03:00 back to 02:00."""
+
+
+@pytest.mark.usefixtures("in_berlin")
+@pytest.mark.parametrize(
+    ("text", "now", "after_s"),
+    [
+        ("14:00", NOON, HOUR),
+        ("14:00Z", NOON, 2 * HOUR),
+        ("12:30", NOON, 23.5 * HOUR),
+        ("2026-11-22T14:00", NOON, HOUR),
+        ("2026-11-22T14:00Z", NOON, 2 * HOUR),
+        ("12:00", SUMMER_ENDS - 3 * HOUR, 13 * HOUR),
+        ("23:30", SUMMER_ENDS + 10 * HOUR, 11.5 * HOUR),
+    ],
+)
+def test_what_is_typed_in_local_time_is_of_that_days_offset(
+    text: str, now: float, after_s: float
+) -> None:
+    assert read_until(text, now) == now + after_s
+
+
+@pytest.mark.usefixtures("in_berlin")
+def test_the_past_in_local_time() -> None:
+    assert read_past_moment("12:50", NOON) == NOON - 600
+    assert read_past_moment("12:50Z", NOON) == NOON - 24 * HOUR + 3000
+    assert read_past_moment("23:00", SUMMER_ENDS + 2 * HOUR) == SUMMER_ENDS - 4 * HOUR
+
+
+@pytest.mark.usefixtures("in_berlin")
+def test_what_is_shown_in_local_time_is_what_may_be_typed() -> None:
+    assert time_words(NOON + HOUR, NOON) == "14:00+01:00"
+    assert figures.date_and_time(SUMMER_ENDS - 60) == "2026-10-25 02:59:00+02:00"
+    assert figures.date_and_time(SUMMER_ENDS) == "2026-10-25 02:00:00+01:00"
+    assert (figures.since(NOON, NOON), figures.time_of_day(NOON)) == ("13:00", "13:00:00")
+    use_clock({"AGENTDASH_CLOCK": "utc"})
+    assert (figures.since(NOON, NOON), figures.time_of_day(NOON)) == ("12:00Z", "12:00:00Z")
+    assert time_words(NOON + 13 * HOUR, NOON) == "2026-11-23 01:00Z"
+
+
+def test_a_clock_that_there_is_not_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AGENTDASH_CLOCK", "mars")
+    with pytest.raises(SystemExit) as left:
+        main(["example"])
+    assert left.value.code == ExitCode.USAGE
+    assert 'AGENTDASH_CLOCK must be utc or local, not "mars"' in capsys.readouterr().err
