@@ -275,9 +275,13 @@ class Dashboard(TerminalApp):
             await done
         await self._pass_on_keys()
 
+    async def on_prompt_input_left(self) -> None:
+        """The view has the keys again."""
+        await self._pass_on_keys()
+
     async def on_event(self, event: Event) -> None:
-        """Keep the keys that are typed behind an enter until its line has been dealt with: they
-        belong to the view that it opens, not to the prompt that it closes.
+        """Keep the keys that are typed behind an enter until its line has been dealt with, and
+        those behind an escape: they belong to the view, not to the prompt that is closing.
         """
         if isinstance(event, Key) and not event.is_forwarded and self.views.stack:
             prompt = self.view.prompt
@@ -286,7 +290,8 @@ class Dashboard(TerminalApp):
                     self._typed_behind.append(event)
                     return
                 await self._pass_on_keys()
-            if event.key == "enter" and prompt.mode != ASK and self.focused is prompt.input:
+            ends_prompt = event.key == "escape" or (event.key == "enter" and prompt.mode != ASK)
+            if ends_prompt and self.focused is prompt.input:
                 self._entered_at = event.time
         await super().on_event(event)
 

@@ -26,9 +26,10 @@ from rich.console import Console, RenderableType
 from rich.segment import Segment
 from rich.style import Style
 from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
+from textual._xterm_parser import XTermParser
 from textual.app import App
-from textual.drivers.linux_driver import LinuxDriver
-from textual.events import Resize
+from textual.drivers import linux_driver
+from textual.events import Key, Resize
 from textual.screen import Screen
 from textual.strip import Strip
 
@@ -414,7 +415,21 @@ class _Line:
             self._on_lost()
 
 
-class TerminalDriver(LinuxDriver):
+class _KeyParser(XTermParser):
+    """Takes an escape with a key right behind it for both keys. Textual takes it for alt with that
+    key, or for the key alone; no key here has alt.
+    """
+
+    def _sequence_to_key_events(self, sequence: str, alt: bool = False) -> Iterable[Key]:
+        escape = [Key("escape", "\x1b")] if alt else []
+        return [*escape, *super()._sequence_to_key_events(sequence)]
+
+
+# the driver makes its parser itself
+linux_driver.XTermParser = _KeyParser  # type: ignore[attr-defined]
+
+
+class TerminalDriver(linux_driver.LinuxDriver):
     """Ends the dashboard where its terminal is gone and no signal has told so, as behind `docker
     exec`: it would go on unseen, with its controller, and no signal would end it.
     """

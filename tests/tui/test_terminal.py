@@ -229,6 +229,9 @@ def test_what_is_typed_right_behind_a_slash_belongs_to_the_filter() -> None:
         (b":queues\rq:pools\r", "overview > pools"),
         (b"/etl\r:tenants\r", "overview > tenants"),
         (b":\r:pools\r", "overview > pools"),
+        (b":que\x1b:pools\r", "overview > pools"),
+        (b"/etl\x1b:queues\r", "overview > queues"),
+        (b":queues\r\x1bt", "overview > pool "),
     ],
 )
 def test_what_is_typed_right_behind_a_line_belongs_to_what_it_opens(

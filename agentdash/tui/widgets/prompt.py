@@ -79,6 +79,9 @@ class PromptInput(Input):
             super().__init__()
             self.use, self.text = use, text
 
+    class Left(Message):
+        """A person has left the prompt. The keys that come behind it belong to the view."""
+
     def __init__(self) -> None:
         super().__init__(compact=True, select_on_focus=False)
         self.cursor_blink = False
@@ -133,6 +136,7 @@ class PromptInput(Input):
     def action_cancel(self) -> None:
         """Leave the prompt."""
         self.use.left(False)
+        self.post_message(self.Left())
 
     async def action_submit(self) -> None:
         """Hand over the line. What is typed behind an answer belongs to the next question."""
