@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import re
-import select
 import signal
 import sys
 import termios
@@ -127,14 +126,21 @@ def repainted(seen: Terminal) -> list[str]:
     seen.output = b""
     seen.type(b"\x0c")
     seen.read_until(is_whole)
-    return settled(seen)
+    return drawn(seen)
 
 
-def settled(seen: Terminal) -> list[str]:
-    """What stands when nothing more comes: a frame's last cells may stand anywhere."""
-    while select.select([seen.master], [], [], 0.5)[0]:
-        seen.output += os.read(seen.master, 65536)
-    return shown(seen.output)
+# a mark at a signal, behind all that was written before: a frame's last cells may stand anywhere
+MARK_WHEN_ASKED = (
+    "lambda: __import__('asyncio').get_running_loop().add_signal_handler("
+    "__import__('signal').SIGUSR1, active_app.get().write_raw, '<<DRAWN>>')"
+)
+
+
+def drawn(seen: Terminal) -> list[str]:
+    """What stands behind the frame that has begun to come."""
+    seen.process.send_signal(signal.SIGUSR1)
+    output = seen.read_until(lambda output: b"<<DRAWN>>" in output)
+    return shown(output[: output.index(b"<<DRAWN>>")])
 
 
 def drawn_at(height: int) -> Callable[[bytes], bool]:
@@ -159,11 +165,12 @@ def without_widths(lines: list[str]) -> list[str]:
 
 
 def test_after_a_storm_of_sizes_the_screen_is_that_of_a_new_dashboard() -> None:
-    with terminal(run()) as fresh:
+    program = run(on_ready=MARK_WHEN_ASKED)
+    with terminal(program) as fresh:
         fresh.read_until(is_whole)
         expected = without_widths(repainted(fresh))
     choose = random.Random(7)
-    with terminal(run(), size=(120, 36)) as seen:
+    with terminal(program, size=(120, 36)) as seen:
         seen.read_until(lambda output: b"browser-gpu" in output)
         for _ in range(200):
             seen.resize(choose.choice((20, 59, 60, 80, 139, 200)), choose.choice((5, 14, 15, 60)))
