@@ -11,7 +11,7 @@ import random
 import ssl
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -89,6 +89,36 @@ LOADS: Final = (
     PoolLoad(tenant="initech", name="review", service_s=4.0, bursts=((6.0, 12),)),
     PoolLoad(tenant="initech", name="digest", service_s=2.0, bursts=((10.0, 2), (20.0, 2))),
 )
+_GOALS: Final[Mapping[str, tuple[str, ...]]] = {
+    "research": (
+        "Compare the three largest makers of sodium-ion cells by price, capacity and risk",
+        "What did our competitors announce this week? Two sentences each, with sources",
+        "Find studies on heat pumps in old buildings and sum up what they disagree about",
+    ),
+    "support": (
+        "The customer was charged twice for one invoice: find out why and draft an answer",
+        "Explain how to move a workspace to another region without losing its history",
+    ),
+    "browser": (
+        "Open the supplier's portal and download last week's delivery notes",
+        "Check whether the checkout still works with a gift card, with a picture of each step",
+    ),
+    "etl": ("Load last night's export into the warehouse and reconcile its totals",),
+    "triage": ("Sort the new tickets by product and urgency, and name likely duplicates",),
+    "review": (
+        "Review the pull request for races and missing tests",
+        "Does this migration lock the table of orders? Propose one that does not",
+    ),
+    "digest": ("Sum up the channel of the on-call team since yesterday in five lines",),
+}
+
+
+def payload_of(load: PoolLoad, number: int) -> dict[str, Any]:
+    """What the task of this number asks for, as a platform's users might: always the same."""
+    goals = _GOALS[load.name]
+    reference = f"{load.name[:3].upper()}-{4000 + number}"
+    return {"goal": goals[number % len(goals)], "reference": reference, "asked_by": load.tenant}
+
 
 Publish = Callable[[PoolLoad], Awaitable[None]]
 

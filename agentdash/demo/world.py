@@ -33,6 +33,7 @@ from agentdash.demo.agents import (
     DemoProvider,
     PoolLoad,
     agent_of,
+    payload_of,
     provider_client,
     provider_models,
     run_load,
@@ -237,7 +238,7 @@ class DemoWorld:
             priority = Priority.HIGH if is_high else Priority.NORMAL
             terms = TaskTerms(id=task, priority=priority)
             try:
-                await self._tasks[load].submit({"goal": "demo"}, terms)
+                await self._tasks[load].submit(payload_of(load, number), terms)
             except nats.errors.Error as error:
                 log.warning("a task could not be published", extra={"error": str(error)})
                 return
