@@ -2,7 +2,8 @@
 
 Rules come first, then an optional classifier, then what was learned: for each kind of task, how
 often each model did it. A model is tried if its chance of success is worth its price: if
-`price + (1 - chance) · price of the next` is not more than the price of the next.
+`price + (1 - chance) · rest` is not more than `rest`, which is what the best route through the
+models after it costs until one of them has done the task.
 
 What was learned is kept for the workers that come later. Each adds its own tries to what is stored
 (compare-and-set), and goes on from the sum: so the workers of a pool learn from each other, too.
@@ -32,6 +33,10 @@ log = logging.getLogger(__name__)
 LEARNED_FROM: Final = 50.0
 """Chances are those of about so many last tries; older ones fade."""
 FADING: Final = 1 - 1 / LEARNED_FROM
+PASSED_OVER: Final = 0.5
+"""A task that passes a model over fades its past by so much of a try: more would spend more on
+models that cannot do a kind of task than is gained where one can in time.
+"""
 WORTH_WITHOUT_PRICE: Final = 0.5
 """Where prices are not known, a model is tried if it is more likely to succeed than to fail."""
 KINDS_KEPT: Final = 1_000
@@ -59,7 +64,7 @@ class Tries(NamedTuple):
 
     done: float = 0.0
     failed: float = 0.0
-    faded: int = 0
+    faded: float = 0.0
 
     def then(self, later: Tries) -> Tries:
         """These, and later ones after them."""
@@ -128,7 +133,7 @@ class LearnedTries:
         is tried again.
         """
         if (kind, model) in self._tries:
-            self._add(kind, model, Tries(faded=1))
+            self._add(kind, model, Tries(faded=PASSED_OVER))
 
     def tried(self, kind: str, model: str, *, did_it: bool) -> None:
         """Count one try."""
@@ -220,7 +225,7 @@ class Route:
         """The first model that is worth a try. Those before it are passed over."""
         if not self._left:
             raise LimitReached("no model is left that could do the task")
-        while len(self._left) > 1 and not self._is_worth_it(self._left[0], self._left[1]):
+        while len(self._left) > 1 and not self._is_worth_it(self._left[0], self._left[1:]):
             self._history.passed_over(self._kind, self._left.pop(0).name)
         cost = self._left[0].usd(self._expected)
         if self._budget_usd is not None and cost is not None and cost > self._budget_usd:
@@ -230,13 +235,17 @@ class Route:
             )
         return self._left[0]
 
-    def _is_worth_it(self, model: ModelTerms, better: ModelTerms) -> bool:
+    def _is_worth_it(self, model: ModelTerms, better: Sequence[ModelTerms]) -> bool:
         chance = self._history.chance(self._kind, model.name)
-        cost, more = model.usd(self._expected), better.usd(self._expected)
-        if cost is None or not more:
+        cost, costs = model.usd(self._expected), [each.usd(self._expected) for each in better]
+        if cost is None or None in costs:
             return chance > WORTH_WITHOUT_PRICE
-        is_too_dear = self._budget_usd is not None and more > self._budget_usd
-        return chance >= cost / more or is_too_dear
+        can_be_paid = [
+            (float(usd), self._history.chance(self._kind, each.name))
+            for each, usd in zip(better, costs, strict=True)
+            if usd is not None and (self._budget_usd is None or usd <= self._budget_usd)
+        ]
+        return not can_be_paid or float(cost) <= chance * cost_of_route(can_be_paid)
 
     def _count(self, used: UsedTokens, *, did_it: bool) -> None:
         usd = self.model.usd(used)
@@ -252,6 +261,16 @@ class Route:
             usd_if_premium=(dearest or Decimal(0)) if did_it else Decimal(0),
         )
         self._on_use(self.model, use)
+
+
+def cost_of_route(models: Sequence[tuple[float, float]]) -> float:
+    """The USD that the best route through these costs until one has done the task; each is its
+    price and its chance. Any but the last, which is tried in any case, can be passed over.
+    """
+    cost, _ = models[-1]
+    for price, chance in reversed(models[:-1]):
+        cost = min(cost, price + (1 - chance) * cost)
+    return cost
 
 
 async def least_tier(
