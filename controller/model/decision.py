@@ -126,6 +126,7 @@ class Code(StrEnum):
     WARM_SPARES = "warm_spares"
     BASELINE = "baseline"
     QUOTA = "quota"
+    ABOVE_QUOTA = "above_quota"
     BUDGET = "budget"
     BUDGET_SET = "budget_set"
     BUDGET_SPENT = "budget_spent"
@@ -236,6 +237,9 @@ pinned: Pinned | {spares:spare} pinned by {who}{given}: {value:replica}
 warm_spares: Warm spares | {spares:spare} for tasks that may arrive: {value:replica}
 baseline: Baseline | a tenant with work has at least {value:replica}
 quota: Quota | the tenant's quota ({row}: {capacity}) leaves {value:replica} to this pool
+above_quota: Above quota | it holds {value:replica}, more than the tenant's quota
+    ({row}: {capacity}) has room for: the tenant's other pools pay first, then pools of its tier
+    or below
 budget: Budget | {used_percent} % of the day's tokens are used, and a pace of {pace_per_minute}
     tokens/min feeds {value:replica}{outlook}
 budget_set: Budget set | {who} set the day's budget to {tokens:token}{given}

@@ -42,12 +42,15 @@ class Oracle:
         self.policy = policy or SharingPolicy()
         self.have = dict.fromkeys(self.claims, 0)
         self.dropped: dict[str, str] = {}
+        self.beyond: list[Claim] = []
+        self.charges: list[tuple[int, Mapping[str, Amount]]] = []
 
     def run(self) -> dict[str, int]:
         tiers = sorted({claim.tier for claim in self.claims.values()}, reverse=True)
         for claim in sorted(self.claims.values(), key=lambda one: one.pool):
             if claim.fixed:
                 self._seat(claim)
+        self._seat_above()
         for tier in tiers:
             self._baseline(tier)
         for tier in tiers:
@@ -59,7 +62,10 @@ class Oracle:
             self._fill(tier, 1, soft=True, above=above, units=units)
         for phase in (1, 2):
             for tier in tiers:
+                self._charge(tier, 1)
                 self._fill(tier, phase, soft=True, above=above)
+            for tier in tiers:
+                self._charge(tier, -1)
         return dict(sorted(self.have.items()))
 
     def _in(self, claim: Claim, tier: int) -> bool:
@@ -72,14 +78,38 @@ class Oracle:
         }
         for _ in range(claim.current):
             if any(self.left[row] < Fraction(use) for row, use in quotas.items()):
-                self._draw(quotas)  # a tenant beyond its quota takes no room from others
+                if claim.pool not in self.dropped:
+                    self.dropped[claim.pool] = self._refusing(quotas, soft=True) or ""
+                self._draw(quotas)  # a tenant beyond its quota takes no room from higher tiers
+                self.beyond.append(claim)
                 continue
             self._draw(claim.uses)
-            for flavor in claim.flavors:
-                last = flavor is claim.flavors[-1]
-                if last or all(self.left[row] >= Fraction(use) for row, use in flavor.items()):
-                    self._draw(flavor)
-                    break
+            self._draw(self._class_of(claim))
+
+    def _seat_above(self) -> None:
+        """What is held beyond a quota, one replica after the other, on classes that have room."""
+        for claim in self.beyond:
+            shared = {row: use for row, use in claim.uses.items() if not self.rows[row].tenant}
+            for uses in (shared, self._class_of(claim)):
+                self._change(uses, 1)
+                self.charges.append((claim.tier, uses))
+        for _, uses in self.charges:
+            self._change(uses, -1)
+
+    def _charge(self, tier: int, times: int) -> None:
+        for of_tier, uses in self.charges:
+            if of_tier == tier:
+                self._change(uses, times)
+
+    def _change(self, uses: Mapping[str, Amount], times: int) -> None:
+        for row, use in uses.items():
+            self.left[row] -= Fraction(use) * times
+
+    def _class_of(self, claim: Claim) -> Mapping[str, Amount]:
+        for flavor in claim.flavors:
+            if all(self.left[row] >= Fraction(use) for row, use in flavor.items()):
+                return flavor
+        return claim.flavors[-1] if claim.flavors else {}
 
     def _draw(self, uses: Mapping[str, Amount]) -> None:
         for row, use in uses.items():

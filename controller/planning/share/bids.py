@@ -89,7 +89,8 @@ class Bidder:
     - `pools`: its claims, by pool. `draws`: by pool, its uses of rows that may refuse. `shares`:
       what a replica adds to the tenant's part of each fair row that can be its largest.
     - `fixed`: the replicas of fixed pools, `start`: the state with those alone. `held`: by shared
-      row, what they take; `placed`: those that use classes of nodes, with their replicas there.
+      row, what they take within their quota. `placed`: of those that use classes of nodes or exceed
+      a quota, the replicas within it and those above it.
     - `own`: by own row that is short, what a replica of each pool that is not fixed takes.
     - `baseline`: the pool that gets it, `closed`: those that own rows refused it. `bids`: by phase.
     """
@@ -150,7 +151,7 @@ class Bidder:
                 if row in self.own:
                     self.own[row][pool] = use
         self.held: dict[int, int] = defaultdict(int)
-        self.placed: list[tuple[int, int]] = []
+        self.placed: dict[int, tuple[int, int]] = {}
         for pool, replicas in self.fixed.items():
             self._hold(pool, replicas)
         state = self.start.copy()
@@ -159,9 +160,8 @@ class Bidder:
         self.bids = [self.bids_of(state, phase) for phase in (FLOOR, NEED, SPARE)]
 
     def _hold(self, pool: int, replicas: int) -> None:
-        """Take the uses of a fixed pool's replicas, whether enough is left or not. What exceeds the
-        quota counts against that quota only: a tenant that holds its own Deployment above its quota
-        takes no room from others.
+        """Take the uses of a fixed pool's replicas, whether enough is left or not. What exceeds a
+        quota counts against that quota alone, so the tenant's other pools pay first: see `_Merge`.
         """
         state, (everywhere, flavors) = self.start, self.draws[pool]
         rows = self._units.rows
@@ -171,14 +171,16 @@ class Bidder:
             if row in state.left and rows[row].bound is Bound.QUOTA
         ]
         within = min([replicas, *(max(state.left[row], 0) // use for row, use in quotas)])
+        if within < replicas:
+            state.closed[pool] = next(r for r, use in quotas if state.left[r] < use * (within + 1))
         state.take(everywhere.takes, within)
         state.take(quotas, replicas - within)
         state.have[pool] = replicas
         for row, use in everywhere.takes:
             if not rows[row].tenant:
                 self.held[row] += use * within
-        if flavors:
-            self.placed.append((pool, within))
+        if flavors or within < replicas:
+            self.placed[pool] = within, replicas - within
 
     def candidates(self) -> list[int]:
         """The pools for the baseline: first those that run already, then by number. None if a fixed

@@ -31,7 +31,7 @@ from controller.planning.share.bids import (
 )
 from controller.planning.share.claims import NO_USES, KnownUses, Sharer
 from controller.planning.share.rows import Scarcity, SharingTerms
-from controller.planning.share.units import Draw, Field, Profile, Units, kinds_of
+from controller.planning.share.units import Field, Profile, Units, kinds_of
 from controller.planning.values import Claim, ReplicaUses, Row, SharingError
 
 _PRECISION_BITS: Final = 9
@@ -143,7 +143,8 @@ class _Merge:
     """One division of rows of which at least one is short.
 
     `others` are the tenants to which a shared row may have refused something: they no longer get
-    what they would get alone, so `left` has their own rows, too, and `draws` their pools.
+    what they would get alone, so `left` has their own rows, too, and `draws` their pools. `above`:
+    by tier, what its fixed pools hold of shared rows above their tenants' quotas.
     """
 
     def __init__(
@@ -160,44 +161,64 @@ class _Merge:
         self._passes: set[int] = set()
         self._draws: dict[int, Profile] = {}
         self._others: set[int] = set()
+        self._above: list[Counter[int]] = [Counter() for _ in field.tiers]
 
     def run(self) -> Division:
-        """Fixed pools, then each phase, in it the highest tier first."""
-        self._place_fixed()
+        """Fixed pools, then each phase, in it the highest tier first. What is held above a quota
+        takes no floor, and nothing from a tier above its own: needs and spares from there on pay.
+        """
         tiers = [[self._tenants[each] for each in numbers] for numbers in self._field.tiers]
+        self._place_fixed(tiers)
         for tenants in tiers:
             self._grant_baselines(tenants)
         for phase in (FLOOR, NEED, SPARE):
             for tier, tenants in enumerate(tiers):
+                if phase != FLOOR:
+                    self._draw(self._above[tier].items(), 1)
                 self._fill(tenants, phase, tier)
+            for above in self._above if phase != FLOOR else ():
+                self._draw(above.items(), -1)
         return Division(self._have, self._refused_by)
 
-    def _place_fixed(self) -> None:
+    def _draw(self, uses: Iterable[tuple[int, int]], times: int) -> None:
+        for row, units in uses:
+            self._left[row] -= units * times
+
+    def _place_fixed(self, tiers: Sequence[Sequence[Bidder]]) -> None:
         """Fixed pools have what they have, whether it fits or not. Which nodes they run on is not
         known: they count on the pool's first class of nodes with room, then the next; those that
         fit nowhere count on the last.
         """
-        left = self._left
-        placed: list[tuple[int, int, Profile]] = []
-        for tenant in self._tenants.values():
-            for pool, replicas in tenant.fixed.items():
-                self._have[pool] = replicas
-            for row, units in tenant.held.items():
-                left[row] -= units
-            for pool, row in tenant.closed.items():
-                self._refused_by[pool] = row
-            placed.extend((pool, within, tenant.draws[pool]) for pool, within in tenant.placed)
-        for _, replicas, profile in sorted(placed, key=itemgetter(0)):
-            rest = replicas
-            for flavor in profile.flavors[:-1]:
-                fitting = min([rest, *(max(left[row], 0) // use for row, use in flavor.takes)])
-                self._take(flavor, fitting)
-                rest -= fitting
-            self._take(profile.flavors[-1], rest)
+        rows, placed = self._units.rows, list[tuple[int, int, tuple[int, int], Profile]]()
+        for tier, tenants in enumerate(tiers):
+            for tenant in tenants:
+                for pool, replicas in tenant.fixed.items():
+                    self._have[pool] = replicas
+                self._draw(tenant.held.items(), 1)
+                for pool, row in tenant.closed.items():
+                    self._refused_by[pool] = row
+                placed += [(p, tier, each, tenant.draws[p]) for p, each in tenant.placed.items()]
+        placed.sort(key=itemgetter(0))
+        for _, _, (within, _), profile in placed:
+            self._place(profile, within)
+        for _, tier, (_, above), profile in placed:
+            of_several = [each for each in profile.everywhere.takes if not rows[each[0]].tenant]
+            self._draw(of_several, above)
+            self._above[tier].update({row: use * above for row, use in of_several})
+            self._above[tier].update(self._place(profile, above))
+        for uses in self._above:
+            self._draw(uses.items(), -1)
 
-    def _take(self, draw: Draw, replicas: int) -> None:
-        for row, use in draw.takes:
-            self._left[row] -= use * replicas
+    def _place(self, profile: Profile, replicas: int) -> Counter[int]:
+        """Take what a fixed pool's replicas use of classes of nodes; what they take, by row."""
+        left, taken, rest = self._left, Counter[int](), replicas
+        for number, flavor in enumerate(profile.flavors, 1):
+            most = [max(left[row], 0) // use for row, use in flavor.takes]
+            fitting = rest if number == len(profile.flavors) else min([rest, *most])
+            self._draw(flavor.takes, fitting)
+            taken.update({row: use * fitting for row, use in flavor.takes})
+            rest -= fitting
+        return taken
 
     def _grant_baselines(self, tenants: Sequence[Bidder]) -> None:
         """One replica for each tenant with work; all at once if all fit, else the tenant with the
@@ -363,7 +384,7 @@ class _Merge:
                 needs = flavor.strict if strict else flavor.hard
                 refused = next((row for row, need in needs if left[row] < need), GRANTED)
                 if refused == GRANTED:
-                    self._take(flavor, 1)
+                    self._draw(flavor.takes, 1)
                     break
             if refused != GRANTED:
                 self._refused_by[pool] = refused

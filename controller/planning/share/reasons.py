@@ -32,6 +32,11 @@ def target_of(
 ) -> Target:
     """The pool's target with these replicas of the division, its bound and its reasons."""
     claim, asked = entry.sharer.claim, entry.target
+    numbers: dict[str, Number]
+    if claim.fixed and refused_by is not None:
+        numbers = {"row": refused_by.name, "capacity": float(refused_by.capacity)}
+        above = because(Code.ABOVE_QUOTA, replicas, **numbers)
+        return Target(replicas, asked.bound, (*asked.reasons, above))
     if replicas == asked.replicas or claim.fixed:  # of a fixed pool, its gate says why
         return Target(replicas, asked.bound, asked.reasons)
     bound, name = _bound(claim, replicas, refused_by)
@@ -41,7 +46,7 @@ def target_of(
         return Target(replicas, bound, (*asked.reasons, *set_by, reason))
     if (code := _CODES.get(bound)) is None:
         return Target(replicas, bound, asked.reasons)
-    numbers: dict[str, Number] = {"row": name}
+    numbers = {"row": name}
     if (row := scarcity.rows.get(name)) is not None:
         numbers["capacity"] = float(row.capacity)
     return Target(replicas, bound, (*asked.reasons, because(code, replicas, **numbers)))

@@ -42,7 +42,8 @@ def test_a_promise_has_a_test_or_says_what_is_missing() -> None:
 
 
 def test_each_has_its_own_number() -> None:
-    assert [each.id for each in promises()] == [f"F{number:02}" for number in range(1, 75)]
+    numbers = range(1, len(promises()) + 1)
+    assert [each.id for each in promises()] == [f"F{number:02}" for number in numbers]
 
 
 @pytest.mark.parametrize(
@@ -58,6 +59,6 @@ def test_the_states_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["promises", "--json"]) == 0
     states = [each["state"] for each in json.loads(capsys.readouterr().out)]
     assert last == (
-        f"74 promises: {states.count('held')} held, {states.count('in part')} in part, "
+        f"{len(states)} promises: {states.count('held')} held, {states.count('in part')} in part, "
         f"{states.count('not held')} not held"
     )

@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from controller.model.decision import Bound
-from controller.model.fleet import Schedule, WeeklyWindow
+from controller.model.fleet import Schedule, Tier, WeeklyWindow
 from controller.model.intents import Scope
 from controller.model.observation import (
     ClusterRoom,
@@ -237,7 +237,55 @@ def test_a_tenant_that_holds_itself_above_its_quota_takes_no_room_from_others(
         capacity=places(16),
     )
     # replicas that run are not taken away; more of them wait for physical room
-    world.expect(big=f"{running} (15)", small="15 (15)", second="_ (0) quota")
+    world.expect(big=f"{running} (15)", small="15 (15) above_quota", second="_ (0) quota")
+
+
+@pytest.mark.parametrize("name", ["autoscaling.keda.sh/paused", "agentdash.dev/freeze"])
+@pytest.mark.parametrize("tier", [HIGH, LOW])
+def test_what_a_tenant_holds_above_its_quota_is_paid_by_its_tier_and_by_no_higher_one(
+    name: str, tier: Tier
+) -> None:
+    def world(waiting: int, beside: int) -> World:
+        return World(
+            {
+                pool("big"): (waiting, beside),
+                pool("small", "initech"): held(0, 5, name),
+                pool("other", "globex"): (5, 5),
+            },
+            tenant("acme", HIGH),
+            tenant("initech", tier, quota=Resources(replicas=3)),
+            tenant("globex", LOW),
+            capacity=places(18),
+        )
+
+    # 3 of 5 are within the quota; the other 2 are taken from who is not above initech
+    decisions = world(10, 8).decide()
+    assert {key: each.target for key, each in decisions.items()} == {
+        "big": 10,
+        "small": 5,
+        "other": 3,
+    }
+    # enterprise pays for a tenant of its own tier alone, and a tenant with work keeps its baseline
+    paid = 2 if tier is HIGH else 0
+    world(15, 13).expect(big=f"_ ({14 - paid})", small="5 (5) above_quota", other="1 (1)")
+
+
+def test_enterprise_grows_into_what_a_held_starters_tier_has_given_back() -> None:
+    sizes = {"big": 8, "other": 5}
+    for _ in range(2):
+        world = World(
+            {
+                pool("big"): (10, sizes["big"]),
+                pool("small", "initech"): held(0, 5),
+                pool("other", "globex"): (5, sizes["other"]),
+            },
+            tenant("acme", HIGH),
+            tenant("initech", LOW, quota=Resources(replicas=3)),
+            tenant("globex", LOW),
+            capacity=places(18),
+        )
+        sizes = {key: each.next or 0 for key, each in world.decide().items()}
+    assert (sizes["big"], sizes["small"], sizes["other"]) == (10, 5, 3)
 
 
 def test_capacity_goes_to_the_higher_tier_but_every_tenant_with_work_keeps_one() -> None:
