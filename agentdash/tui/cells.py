@@ -60,6 +60,13 @@ def measured_span(text: str | None, frame: Frame, *, zero: bool = False) -> Span
     return value_span(text, frame, tone=Tone.DIM if zero else Tone.PLAIN)
 
 
+def usd_span(usd: float | None, frame: Frame, *, old: bool, has_gaps: bool) -> Span:
+    """What was spent, `-` without a price; `>` in front where a part of it is not known."""
+    if usd is None:
+        return none_span(frame)
+    return value_span(f"{'>' if has_gaps else ''}{figures.usd(usd)}", frame, old=old)
+
+
 def rate_span(per_minute: float | None, frame: Frame) -> Span:
     """An amount per minute, `-` where it is not known."""
     text = None if per_minute is None else figures.rate(per_minute)

@@ -494,16 +494,15 @@ def of_scope(snapshot: Snapshot, scope: Scope) -> tuple[Snapshot, frozenset[str]
 def _models_of(
     snapshot: Snapshot, keys: Collection[str], tenants: Sequence[TenantView]
 ) -> Iterator[ModelView]:
-    """The models that these pools draw on or these tenants have used today, with what that cost."""
-    used: dict[str, float | None] = {}
-    for tenant in tenants:
-        found = () if tenant.by_model is None else tenant.by_model.models
-        used |= {each.model: each.usd for each in found}
+    """The models that these pools draw on, or that these tenants have used this month."""
+    counted = [each.by_model for each in tenants if each.by_model is not None]
+    used = {model.model for each in counted for model in each.models}
+    used.update(model for each in counted if each.month for model in each.month.by_model)
     for model in snapshot.models:
         draws = tuple(each for each in model.draws if each.pool in keys)
         is_used = model.model in used and model.tenant in {"", *(each.name for each in tenants)}
         if draws or is_used:
-            yield structs.replace(model, draws=draws, usd_today=used.get(model.model))
+            yield structs.replace(model, draws=draws)
 
 
 _WORD: Final = r"[\w.-]*\w"

@@ -383,13 +383,13 @@ class TokensByModel(Value):
     usd_by_pool: dict[PoolKey, float] = msgspec.field(default_factory=dict)
     # what the whole day will have cost at the pace of the last hour; None before half an hour
     expected_usd: float | None = None
-    month: MonthUsd | None = None  # None where no model that was used has a price
+    month: MonthUsd | None = None  # None where no model that was used in it has a price
 
     @property
     def usd(self) -> float | None:
         """What all models cost; None where none that was used has a price."""
         priced = [each.usd for each in self.models if each.usd is not None]
-        return sum(priced) if priced else None
+        return sum(priced) if priced or (self.month and not self.models) else None
 
     @property
     def is_unpriced(self) -> bool:

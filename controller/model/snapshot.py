@@ -146,8 +146,6 @@ class ModelView(Value):
     refused_calls_per_minute: float | None = None  # of those: refused for their rate (429)
     # what workers report to use of each limit, by the limit's name
     made: Mapping[str, float] = {}
-    usd_today: float | None = None  # what its calls cost, of all tenants; None without a price
-    usd_month: float | None = None  # the same since the month began
 
 
 class ClusterNode(Value):

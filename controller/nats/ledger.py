@@ -204,7 +204,7 @@ class TenantUsage:
         self._counted_burn, self._minute = BurnRate(), Lately(MINUTE_S)
         self._hour = Lately(HOUR_S)
         self._first_at: float | None = None
-        self._told: tuple[DaySums, TokensByModel] | None = None
+        self._told: tuple[float, DaySums, TokensByModel | None] | None = None
 
     def day_start(self, at: float) -> float:
         """When the day of this moment began (both Unix seconds)."""
@@ -353,25 +353,25 @@ class TenantUsage:
 
     def by_model(self, now: float) -> TokensByModel | None:
         """The sums of the day, the most used model first, and the tokens of the last minute; None
-        while nothing was used in the day. It is the same object while it says the same.
+        while nothing was used in the month. It is the same object while it says the same.
         """
-        sums = self.sums(now)
-        if not sums.models:
-            return None
+        day, sums = self.day_start(now), self.sums(now)
         pace, expected_usd = self._minute.at(now), self._expected_usd(sums, now)
-        if self._told is not None and self._told[0] is sums:
-            told = self._told[1]
-            if (told.per_minute, told.expected_usd) == (pace, expected_usd):
+        if self._told is not None and self._told[0] == day and self._told[1] is sums:
+            told = self._told[2]
+            if told is None or (told.per_minute, told.expected_usd) == (pace, expected_usd):
                 return told
-        models = tuple(sorted(sums.models.values(), key=lambda each: (-each.total, each.model)))
-        found = TokensByModel(
-            models=models,
-            per_minute=pace,
-            usd_by_pool=dict(sums.usd_by_pool),
-            expected_usd=expected_usd,
-            month=self._month(now),
-        )
-        self._told = sums, found
+        month, found = self._month(now), None
+        if sums.models or month is not None:
+            models = sorted(sums.models.values(), key=lambda each: (-each.total, each.model))
+            found = TokensByModel(
+                models=tuple(models),
+                per_minute=pace,
+                usd_by_pool=dict(sums.usd_by_pool),
+                expected_usd=expected_usd,
+                month=month,
+            )
+        self._told = day, sums, found
         return found
 
     def _expected_usd(self, sums: DaySums, now: float) -> float | None:
@@ -498,8 +498,8 @@ class UsageLedger:
         }
 
     def by_model(self, now: float, known_from: float) -> Mapping[str, TokensByModel]:
-        """What was used today of each model, by kind, of the tenants that used any. Events from
-        before `known_from` may be missing.
+        """What was used today of each model, by kind, of the tenants that used any this month.
+        Events from before `known_from` may be missing.
         """
         return {
             name: replace(used, is_old=True) if each.day_start(now) < known_from else used

@@ -97,7 +97,7 @@ def tokens(
 USED_BY_ACME = TokensByModel(
     models=(
         ModelTokens(
-            model="swift-1",
+            model="haiku",
             input=604_200,
             cached_input=98_000,
             output=44_280,
@@ -112,14 +112,14 @@ USED_BY_ACME = TokensByModel(
             calls=402,
             usd=1.1,
         ),
-        ModelTokens(model="deep-3", input=88_320, output=8_000, calls=21, usd=0.64),
+        ModelTokens(model="opus", input=88_320, output=8_000, calls=21, usd=0.64),
     ),
     per_minute=2_100,
     usd_by_pool={PoolKey("acme/browser-gpu"): 0.31, PoolKey("acme/coder-large"): 1.54},
     expected_usd=4.2,
     month=MonthUsd(
         month="2026-10",
-        by_model={"swift-1": 2.5, "deep-3": 31.4},
+        by_model={"haiku": 2.5, "opus": 31.4},
         by_pool={PoolKey("acme/coder-large"): 33.9},
         since=1_792_540_800.0,
     ),
@@ -281,7 +281,6 @@ MODELS = (
         ),
         calls_per_minute=350.0,
         made={"requests": 350.0, "input tokens": 700_000.0, "parallel calls": 90.0},
-        usd_today=0.11,
         refused_calls_per_minute=0.0,
     ),
     ModelView(key="local", model="local"),
@@ -296,7 +295,6 @@ MODELS = (
         ),
         calls_per_minute=930.0,
         made={"requests": 930.0, "input tokens": 1_860_000.0, "output tokens": 231_000.0},
-        usd_today=1.74,
         refused_calls_per_minute=45.0,
     ),
     ModelView(

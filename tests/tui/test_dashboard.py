@@ -12,9 +12,10 @@ from textual.command import CommandList
 
 from agentdash.tui.lines import Line, Span, Tone, line
 from agentdash.tui.screens.why import WhyScreen
+from agentdash.tui.tables.models import model_rows
 from agentdash.tui.widgets.lines_widget import changed_cells
 from controller.model.ids import PoolKey
-from controller.model.snapshot import Finding, ModelView, Severity
+from controller.model.snapshot import Finding, Severity
 from tui import fleet_scenarios, scenarios
 from tui.sessions import session
 
@@ -113,10 +114,9 @@ async def test_under_one_tenant_attention_names_no_other_and_what_is_of_all_says
         )
         for n, text in enumerate(LISTS)
     ]
-    other = next(e for e in snapshot.models if all("acme/" not in d.pool for d in e.draws))
+    other = next(each for each in snapshot.models if each.tenant == "globex")
     of_other = replace(found[0], subject=other.key, text="it refuses 9 %")
-    by_router = ModelView(key="deep-3", model="deep-3", usd_today=9.0)
-    snapshot = replace(snapshot, findings=(*found, of_other), models=(*snapshot.models, by_router))
+    snapshot = replace(snapshot, findings=(*found, of_other))
     theirs = {each.key for each in snapshot.pools if each.tenant != "acme"}
     assert {each.typical for each in snapshot.room.classes} & theirs
     async with session(snapshot, (200, 45)) as running:
@@ -128,8 +128,8 @@ async def test_under_one_tenant_attention_names_no_other_and_what_is_of_all_says
         assert "engine, of all tenants" in running.screen
         await running.command("models")
         assert "limits and calls are of all tenants" in running.screen
-        spent = {each.key: each.usd_today for each in running.app.frame.snapshot.models}
-        assert spent == {"opus": None, "deep-3": 0.64}, "of acme alone"
+        spent = {e.view.key: (e.usd_today, e.usd_month) for e in model_rows(running.app.frame)}
+        assert spent == {"haiku": (0.11, 2.5), "opus": (0.64, 31.4)}, "of acme alone"
         assert {each.typical for each in running.app.frame.snapshot.room.classes} & theirs == set()
         await running.command("nodes")
         assert "what tenant acme takes of them" in running.screen

@@ -5,8 +5,10 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from agentdash.tui.figures import UNICODE
+from agentdash.tui.tables.models import MODELS
 from agentdash.tui.tables.tenants import tenant_lines
 from agentdash.tui.view import Frame
+from controller.model.observation import ModelTokens
 from controller.model.snapshot import History, Snapshot, TenantView, Timeline
 from tui import fleet_scenarios
 
@@ -26,9 +28,9 @@ def test_the_tokens_of_each_model_are_told_by_kind_and_summed() -> None:
     found = details_of(ACME, 118)
     start = next(index for index, each in enumerate(found) if each.startswith(" used today"))
     assert [each[13:] for each in found[start : start + 4]] == [
-        "swift-1      in   604k   cached  98.0k   out  44.3k   calls  1,904   0.11 USD",
+        "haiku        in   604k   cached  98.0k   out  44.3k   calls  1,904   0.11 USD",
         "steady-2     in   301k   cached  41.2k   out  19.0k   calls    402   1.10 USD",
-        "deep-3       in  88.3k   cached      0   out  8,000   calls     21   0.64 USD",
+        "opus         in  88.3k   cached      0   out  8,000   calls     21   0.64 USD",
         "all models   in   994k   cached   139k   out  71.3k   calls  2,327   1.85 USD",
     ]
     spent = next(each for each in found if each.startswith(" USD today"))
@@ -50,9 +52,9 @@ def test_the_month_says_what_is_not_known_and_a_model_without_a_price_names_its_
     first, *others = ACME.by_model.models
     by_model = replace(ACME.by_model, models=(replace(first, usd=None), *others))
     found = "\n".join(details_of(replace(ACME, by_model=by_model), 160))
-    assert "no price: models.swift-1.price" in found
+    assert "no price: models.haiku.price" in found
     assert "this month  >33.90 USD   since 2026-10-" in found
-    assert "deep-3 31.40   swift-1 2.50" in found
+    assert "opus 31.40   haiku 2.50" in found
 
 
 def test_a_tenant_without_a_budget_has_its_tokens_too() -> None:
@@ -91,3 +93,27 @@ def test_the_pace_of_15_minutes_and_24_hours_is_drawn() -> None:
     assert sum(each in UNICODE.bars for each in recent) == 60
     assert sum(each in UNICODE.bars for each in day) >= 40
     assert all(len(each) <= 58 for each in details_of(INITECH, 58, snapshot))
+
+
+def cells_of_models(snapshot: Snapshot) -> dict[str, list[str]]:
+    """What `USD TODAY` and `USD MONTH` show of each model."""
+    seen = frame_of(snapshot)
+    money = [each for each in MODELS.columns if each.title.startswith("USD")]
+    rows = MODELS.sorted_rows(seen)
+    return {MODELS.key(row): [each.span(row, seen).text for each in money] for row in rows}
+
+
+def test_usd_of_models_carry_a_mark_where_a_part_is_not_known_or_old() -> None:
+    snapshot = fleet_scenarios.burst()
+    assert cells_of_models(snapshot)["haiku"] == ["0.11", ">2.50"], "days are missing"
+    assert cells_of_models(snapshot)["local"] == ["-", "-"]
+    acme, globex, *others = snapshot.tenants
+    assert acme.by_model is not None
+    unpriced = ModelTokens(model="haiku", input=9)
+    used = (
+        replace(acme, by_model=replace(acme.by_model, is_old=True)),
+        replace(globex, by_model=replace(acme.by_model, models=(unpriced,), month=None)),
+    )
+    found = cells_of_models(replace(snapshot, tenants=(*used, *others)))
+    assert found["haiku"] == [">0.11~", ">2.50~"], "and a part had no price"
+    assert found["opus"] == ["0.64~", ">31.40~"]

@@ -224,9 +224,9 @@ async def test_tenants_as_plain_lines() -> None:
         "│ pace        2,100 in the last minute   41.0k/m expected   held to 412/m      │",
         "│             runs out 12:12:01Z   reset 00:00Z                                │",
         "│ last 15 min ·▂▂▂▂▂▂▂▂▂▂▂▂▂▃▃▃▃▄▄▄▄▅▅▆▆▇▇██   most 38.0k/m                    │",
-        "│ used today  swift-1      in   604k   cached  98.0k   out  44.3k   0.11 USD   │",
+        "│ used today  haiku        in   604k   cached  98.0k   out  44.3k   0.11 USD   │",
         "│             steady-2     in   301k   cached  41.2k   out  19.0k   1.10 USD   │",
-        "│             deep-3       in  88.3k   cached      0   out  8,000   0.64 USD   │",
+        "│             opus         in  88.3k   cached      0   out  8,000   0.64 USD   │",
         "│             all models   in   994k   cached   139k   out  71.3k   1.85 USD   │",
         "│ 4 more lines below                                                           │",
     ]

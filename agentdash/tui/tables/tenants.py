@@ -20,6 +20,7 @@ from agentdash.tui.cells import (
     since_column,
     state_column,
     unknown_span,
+    usd_span,
     value_span,
 )
 from agentdash.tui.charts import sparkline
@@ -226,25 +227,17 @@ def _usd(view: TenantView, frame: Frame) -> Span:
     return span._replace(tone=Tone.WARN) if over else span
 
 
-def usd_today(view: TenantView) -> float | None:
-    """What was spent today; None where no model that was used has a price."""
-    return None if view.by_model is None else view.by_model.usd
-
-
 def _usd_today(view: TenantView, frame: Frame) -> Span:
-    used, spent = view.by_model, usd_today(view)
-    if used is None or spent is None:
+    if (used := view.by_model) is None:
         return none_span(frame)
-    more = ">" if used.is_unpriced else ""
-    return value_span(f"{more}{figures.usd(spent)}", frame, old=used.is_old)
+    return usd_span(used.usd, frame, old=used.is_old, has_gaps=used.is_unpriced)
 
 
 def _usd_month(view: TenantView, frame: Frame) -> Span:
-    used = view.by_model
-    if used is None or used.month is None:
+    if (used := view.by_model) is None or used.month is None:
         return none_span(frame)
-    more = ">" if used.is_unpriced or used.month.is_partial else ""
-    return value_span(f"{more}{figures.usd(used.month.usd)}", frame, old=used.is_old)
+    has_gaps = used.is_unpriced or used.month.is_partial
+    return usd_span(used.month.usd, frame, old=used.is_old, has_gaps=has_gaps)
 
 
 def _month_of(view: TenantView, sums: str) -> PlainValue:
@@ -356,7 +349,7 @@ _COLUMNS: Final = (
     ),
     _Column(
         "USD TODAY", 9, "what its calls cost today; > or more, as a model has no price",
-        "usd_today", usd_today, _usd_today,
+        "usd_today", "by_model.usd", _usd_today,
         more={
             "usd_expected_today": "by_model.expected_usd",
             "usd_today_by_model": lambda view, _: None if view.by_model is None else [

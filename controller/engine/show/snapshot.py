@@ -220,7 +220,7 @@ class SnapshotBuilder:
         self._sequence += 1
         latest = self._latest
         self._renew_views(now)
-        queues, models = self._queues.rates(now), self._of_all_models.views(latest.by_model)
+        queues, models = self._queues.rates(now), self._of_all_models.views()
         found = findings(
             links,
             latest.tenants,

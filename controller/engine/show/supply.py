@@ -5,7 +5,7 @@ refused; what each class of nodes holds, and what our pods take of it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from controller.engine.show.tenants import lesser, requested, total_of
@@ -17,7 +17,6 @@ from controller.model.observation import (
     NodeState,
     PodPhase,
     PoolObservation,
-    TokensByModel,
 )
 from controller.model.readings import Absent, Fresh, Reading, last_known
 from controller.model.scarcity import LlmModel, Resources
@@ -68,7 +67,6 @@ class ModelViews:
         self._parts: dict[str, dict[PoolKey, ModelDraw]] = {key: {} for key in self._models}
         self._rows: dict[PoolKey, str] = {}
         self._made: dict[PoolKey, dict[str, Counter[str]]] = {}
-        self._usd: dict[str, tuple[float, float]] = {}
         self._changed = set(self._models)
         self._views: dict[str, ModelView] = {}
         self._shown: tuple[ModelView, ...] = ()
@@ -117,24 +115,8 @@ class ModelViews:
             self._made[view.key] = found
             self._changed |= before.keys() | found.keys()
 
-    def views(self, used: Mapping[str, TokensByModel]) -> tuple[ModelView, ...]:
-        """Those of all models that pools use or may use, sorted by name; `used` is what each tenant
-        used today.
-        """
-        usd: dict[str, tuple[float, float]] = {}
-        for tenant, by_model in used.items():
-            today = {each.model: each.usd for each in by_model.models if each.usd is not None}
-            month = today if by_model.month is None else by_model.month.by_model
-            for name in month:
-                if (model := self._by_name.get(name)) is not None:
-                    key = rate_key(model, tenant)
-                    of_day, of_month = usd.get(key, (0.0, 0.0))
-                    usd[key] = of_day + today.get(name, 0.0), of_month + month[name]
-        self._changed.update(
-            key for key in usd.keys() & self._models.keys() if usd[key] != self._usd.get(key)
-        )
-        self._changed.update(self._usd.keys() - usd.keys())
-        self._usd = {key: each for key, each in usd.items() if key in self._models}
+    def views(self) -> tuple[ModelView, ...]:
+        """Those of all models that pools use or may use, sorted by name."""
         if self._changed:
             for key in self._changed:
                 self._views[key] = self._view(key)
@@ -147,7 +129,6 @@ class ModelViews:
         draws = tuple(self._parts[key].values())
         reported = [each[key] for each in self._made.values() if key in each]
         made = sum(reported, Counter[str]())
-        of_day, of_month = self._usd.get(key, (None, None))
         return ModelView(
             key=key,
             model=model.name,
@@ -157,8 +138,6 @@ class ModelViews:
             calls_per_minute=made["requests"] if reported else None,
             refused_calls_per_minute=made[_REFUSED] if reported else None,
             made={name: made[name] for name, _ in _ROWS.values()} if reported else {},
-            usd_today=of_day,
-            usd_month=of_month,
         )
 
     def _limits(

@@ -421,6 +421,15 @@ def test_the_month_goes_on_from_process_to_process_and_says_what_it_does_not_kno
         left = account.spent("the same")
 
 
+def test_a_day_on_which_nothing_is_used_yet_keeps_the_month() -> None:
+    ledger = UsageLedger(replace(fleet(tenant(timezone="UTC")), models=(PRICED,)))
+    ledger.take(replace(done(1_000_000, output=100_000), model="gpt"), NOON)
+    tomorrow = ledger.by_model(NOON + 24 * HOUR, 0.0)["acme"]
+    assert (tomorrow.usd, tomorrow.total, tomorrow.month.usd) == (0.0, 0, 3.0)
+    december = ledger.by_model(NOON + 31 * 24 * HOUR, 0.0)
+    assert "acme" not in december, "and another month begins with nothing"
+
+
 def test_what_a_flood_of_events_of_many_pools_takes_is_bounded() -> None:
     ledger = UsageLedger(replace(fleet(tenant()), models=(PRICED,)))
     task = replace(done(1_000_000), model="gpt")
