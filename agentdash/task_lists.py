@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, Final, NamedTuple
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
-from nats.js.api import RawStreamMsg
+from nats.js.api import ConsumerInfo, RawStreamMsg
 
 from agentdash.task_streams import (
     MOST_DIGITS,
@@ -84,6 +85,11 @@ _NO_WORKER: Final = "delivered, but no worker says that it has it: it comes agai
 _FEW_RIGHTS: Final = "no answer; perhaps our NATS user may not read it"
 
 
+T = TypeVar("T")
+_Queues: TypeAlias = Sequence[tuple[QueueName, ConsumerInfo]] | str
+"""The queues of a pool and their state; a text says why it cannot be read."""
+
+
 class _Found(NamedTuple):
     """Some rows. `waiting` and `in_flight` count all that there are in a pool's queues."""
 
@@ -106,12 +112,12 @@ class TaskLists:
             stream = self._session.jetstream()
             of_queues = {TaskState.RUNNING, TaskState.WAITING} & {*asked.states}
             pools = asked.pools if of_queues else {}
-            told = await self._told(pools)
+            told, queues_of = await self._told(stream, pools)
         scope = asked.scope.pool or asked.scope.tenant
         subject = f"{_subject(scope)}.>" if scope else ">"
         reading: dict[str, Awaitable[_Found]] = {
             f"the queues of {key}": _open(stream, key, queues, told[key], asked.most)
-            for key, queues in pools.items()
+            for key, queues in queues_of.items()
         }
         if asked.states != (TaskState.DEAD,):
             # a cancelled task has ended, and its message still waits
@@ -133,37 +139,55 @@ class TaskLists:
             ),
         )
 
-    async def _told(self, pools: Iterable[PoolKey]) -> Mapping[PoolKey, list[TaskRow]]:
-        """What the workers of these pools say that they work on. Raises NatsError."""
+    async def _told(
+        self, stream: JetStreamContext, pools: Mapping[PoolKey, Sequence[QueueName]]
+    ) -> tuple[Mapping[PoolKey, list[TaskRow]], Mapping[PoolKey, _Queues]]:
+        """What the workers of these pools say that they work on, and the state of their queues,
+        which says how much there is to be told: with all of it, no answer is waited for any longer.
+        Raises NatsError.
+        """
         told: defaultdict[PoolKey, list[TaskRow]] = defaultdict(list)
+        found: dict[PoolKey, _Queues] = {}
         keys = {f"{RUNNING_PREFIX}.{_subject(each)}": each for each in pools}
+        is_told = asyncio.Event()
 
         def hear(message: Msg | None) -> None:
             key = None if message is None else keys.get(message.subject)
             if message is not None and key is not None:
                 told[key] += _running(key, message.data)
+            if found and all(len(told[each]) >= _delivered(found[each]) for each in pools):
+                is_told.set()
 
         if keys:
             listening = await self._session.subscribe(f"{RUNNING_PREFIX}.>", hear)
             try:
                 for each in keys.values():
                     await self._session.send(f"{CANCEL_PREFIX}.{_subject(each)}", b"")
-                await asyncio.sleep(ANSWERS_S)
+                read = await asyncio.gather(*(_queues(stream, each) for each in pools.values()))
+                found |= zip(pools, read, strict=True)
+                hear(None)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(is_told.wait(), ANSWERS_S)
             finally:
                 await listening.end()
-        return told
+        return told, found
 
     async def look(self, row: TaskRow) -> TaskInFull:
-        """All that is kept of a task. Raises TasksUnknownError."""
+        """All that is kept of a task; one that was open may have ended since. Raises
+        TasksUnknownError.
+        """
         with _in_words():
             stream, tenant, name = self._session.jetstream(), *_names(row)
             payload = terms = result = ""
-            if row.state is TaskState.ENDED:
-                stored = await Results(stream, tenant, name).get(row.id)
-                if stored is not None:
-                    payload = stored.result.asked
-                    if stored.result.status is TaskStatus.DONE:
-                        result = _text(stored.result.result)
+            stored = await Results(stream, tenant, name).get(row.id)
+            if stored is not None and row.state is not TaskState.DEAD:
+                payload = stored.result.asked
+                if stored.result.status is TaskStatus.DONE:
+                    result = _text(stored.result.result)
+                ended = _ended_row(row.pool, row.id, stored.result)
+                row = (
+                    ended if ended.number else replace(ended, stream=row.stream, number=row.number)
+                )
             notes = await tries_of(stream, tenant, name, row.id)
             message = await _kept_message(stream, row, notes)
             if message is not None:
@@ -242,7 +266,7 @@ def _running(key: PoolKey, answer: bytes) -> list[TaskRow]:
         return []
     texts = ("id", "priority", "pod", "stream")
     return [
-        msgspec.structs.replace(
+        replace(
             each,
             pool=key,
             state=TaskState.RUNNING,
@@ -253,18 +277,34 @@ def _running(key: PoolKey, answer: bytes) -> list[TaskRow]:
     ]
 
 
+async def _queues(stream: JetStreamContext, names: Sequence[QueueName]) -> _Queues:
+    """The state of a pool's queues, or why it cannot be read."""
+    infos = await _or_why(
+        asyncio.gather(*(stream.consumer_info(each.stream, each.consumer) for each in names))
+    )
+    return infos if isinstance(infos, str) else tuple(zip(names, infos, strict=True))
+
+
+def _delivered(queues: _Queues) -> int:
+    """How many of a pool's messages are with workers; none where that cannot be read."""
+    return 0 if isinstance(queues, str) else sum(info.num_ack_pending or 0 for _, info in queues)
+
+
 async def _open(
     stream: JetStreamContext,
     pool: PoolKey,
-    queues: Sequence[QueueName],
+    queues: _Queues,
     told: Sequence[TaskRow],
     most: int,
 ) -> _Found:
-    """What of a pool has not ended, its first queue first. Raises nats.errors.Error."""
+    """What of a pool has not ended, its first queue first. Raises nats.errors.Error, and
+    TasksUnknownError where its queues could not be read.
+    """
+    if isinstance(queues, str):
+        raise TasksUnknownError(queues)
     rows, waiting, in_flight = list(told), 0, 0
     known = {(each.stream, each.number) for each in told}
-    for place, queue in enumerate(queues):
-        info = await stream.consumer_info(queue.stream, queue.consumer)
+    for place, (queue, info) in enumerate(queues):
         filters = filters_of(info)
         priority = "high" if place == 0 and len(queues) > 1 else "normal"
         waiting += info.num_pending or 0
@@ -280,7 +320,7 @@ async def _open(
                 number = each.seq or 0
                 if floor < number <= delivered and (queue.stream, number) not in known:
                     row = _waiting(pool, queue, each, priority)
-                    rows.append(msgspec.structs.replace(row, why=_NO_WORKER))
+                    rows.append(replace(row, why=_NO_WORKER))
         if info.num_pending:
             most_of_it = min(info.num_pending, most)
             found = await next_messages(stream, queue, filters, delivered, most_of_it)
@@ -317,25 +357,30 @@ async def _ended(stream: JetStreamContext, scope: str, most: int) -> _Found:
             result = decoded(_RESULT, message.data or b"")
         except ValueError:
             return None  # a mark of deletion, or no result
-        place, _, number = result.run.rpartition(".")[0].rpartition(".")
-        return TaskRow(
-            pool=pool_key(clean_name(tenant), clean_name(name)),
-            id=clean_name(task),
-            state=TaskState.ENDED,
-            at=result.at,
-            status=result.status.value,
-            tries=result.attempts,
-            tokens=result.tokens if result.run else None,
-            usd=result.usd if result.run else None,
-            seconds=result.seconds if result.run else None,
-            pod=clean_name(result.worker),
-            why=clean(result.error or _text(result.result)),
-            stream=clean_name(place.partition(".")[0]),
-            number=int(number) if number.isdecimal() and len(number) <= MOST_DIGITS else 0,
-        )
+        return _ended_row(pool_key(clean_name(tenant), clean_name(name)), clean_name(task), result)
 
     rows = await newest_rows(stream, _RESULTS, f"{prefix}.{scope}", read, most)
-    return _Found([each for each in rows if each.status != TaskStatus.DEAD])
+    return _Found([each for each in rows if each.state is TaskState.ENDED])
+
+
+def _ended_row(pool: PoolKey, task: str, result: TaskResult) -> TaskRow:
+    place, _, number = result.run.rpartition(".")[0].rpartition(".")
+    is_dead = result.status is TaskStatus.DEAD
+    return TaskRow(
+        pool=pool,
+        id=task,
+        state=TaskState.DEAD if is_dead else TaskState.ENDED,
+        at=result.at,
+        status="" if is_dead else result.status.value,
+        tries=result.attempts,
+        tokens=result.tokens if result.run else None,
+        usd=result.usd if result.run else None,
+        seconds=result.seconds if result.run else None,
+        pod=clean_name(result.worker),
+        why=clean(result.error or _text(result.result)),
+        stream=clean_name(place.partition(".")[0]),
+        number=int(number) if number.isdecimal() and len(number) <= MOST_DIGITS else 0,
+    )
 
 
 async def _dead(stream: JetStreamContext, scope: str, most: int) -> _Found:
@@ -440,7 +485,7 @@ def _last_try(row: TaskRow) -> Try | None:
 def _ended_by(tried: Tried, last: Try, number: int) -> Tried:
     """With its last try in the place of what was noted of it."""
     before = tried.each[:-1] if tried.begun == number else tried.each
-    return msgspec.structs.replace(tried, begun=number, each=(*before, last))
+    return replace(tried, begun=number, each=(*before, last))
 
 
 def _used(tries: Sequence[Try]) -> str:
@@ -448,13 +493,9 @@ def _used(tries: Sequence[Try]) -> str:
     return f"{tokens:,} tokens, {usd:.4f} USD"
 
 
-def _clock(at: float) -> str:
-    return figures.time_of_day(at)
-
-
 def _try_words(one: Try) -> str:
     """`12:04:31Z on worker-7, 12.5 s, 900 tokens, 0.0012 USD: TimeoutError`."""
-    parts = [f"{_clock(one.at)} on {one.worker}"]
+    parts = [f"{figures.time_of_day(one.at)} on {one.worker}"]
     if one.seconds is not None:
         parts.append(f"{one.seconds:.1f} s")
     if one.tokens is not None:
@@ -471,7 +512,7 @@ async def _checkpoint(stream: JetStreamContext, place: tuple[str, str], task: st
     return "" if stored is None else f"number {stored.revision}: {_text(stored.state)}"
 
 
-async def _or_why(reading: Awaitable[_Found]) -> _Found | str:
+async def _or_why(reading: Awaitable[T]) -> T | str:
     """What is read, or why it cannot be."""
     try:
         with _in_words():

@@ -87,7 +87,8 @@ async def look_for(
             while looked < most:
                 wanted = min(_AT_ONCE * 10, most - looked)
                 page = await next_messages(stream, queue, filters_of(info), after, wanted)
-                if any(message_task(each.headers, *_at(queue, each))[0] == task for each in page):
+                ids = (message_task(each.headers, queue.stream, each.seq or 0)[0] for each in page)
+                if task in ids:
                     return Looked(is_found=True)
                 looked += len(page)
                 if len(page) < wanted:
@@ -100,10 +101,6 @@ async def look_for(
         except errors.TimeoutError:
             return Looked(is_found=True)
     return Looked(is_found=False, unread=unread)
-
-
-def _at(queue: QueueName, message: RawStreamMsg) -> tuple[str, int]:
-    return queue.stream, message.seq or 0
 
 
 def filters_of(info: ConsumerInfo) -> Sequence[str]:

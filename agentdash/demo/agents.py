@@ -114,13 +114,14 @@ _GOALS: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 def payload_of(load: PoolLoad, number: int) -> dict[str, Any]:
-    """What the task of this number asks for, as a platform's users might: always the same."""
+    """What its task of this number asks for, as a platform's users might: always the same."""
     goals = _GOALS[load.name]
     reference = f"{load.name[:3].upper()}-{4000 + number}"
     return {"goal": goals[number % len(goals)], "reference": reference, "asked_by": load.tenant}
 
 
-Publish = Callable[[PoolLoad], Awaitable[None]]
+Publish = Callable[[PoolLoad, int], Awaitable[None]]
+"""A pool's task by its number in that pool, however the pools' tasks follow each other."""
 
 
 async def run_load(
@@ -138,11 +139,12 @@ async def run_load(
 
 async def _run_pool(load: PoolLoad, publish: Publish, seed: int) -> None:
     loop = asyncio.get_running_loop()
-    began, cycle = loop.time(), 0
+    began, cycle, number = loop.time(), 0, 0
     while True:
         for at in load.arrivals(seed, cycle):
             await asyncio.sleep(began + cycle * CYCLE_S + at - loop.time())
-            await publish(load)
+            number += 1
+            await publish(load, number)
         cycle += 1
         await asyncio.sleep(began + cycle * CYCLE_S - loop.time())
 

@@ -156,7 +156,6 @@ class DemoWorld:
                 if load.high_share
             },
         )
-        self._priorities = random.Random(seed)
         self._crew = DemoCrew(self.report)
         self._provider = DemoProvider(provider_models(speed), speed=speed, seed=seed)
         self.nats = NatsServer(home / "nats")
@@ -231,10 +230,10 @@ class DemoWorld:
                 waits[task.terms.priority.value].append(task.waited_s)
 
     async def _run_load(self) -> None:
-        async def publish(load: PoolLoad) -> None:
-            number = len(self._published) + 1
+        async def publish(load: PoolLoad, number: int) -> None:
             task = f"{load.name}-{number}"
-            is_high = self._priorities.random() < load.high_share
+            dice = random.Random(f"{self._seed} {task}")
+            is_high = dice.random() < load.high_share
             priority = Priority.HIGH if is_high else Priority.NORMAL
             terms = TaskTerms(id=task, priority=priority)
             try:

@@ -11,12 +11,12 @@ from agentdash.operate import NotDoneError, Operating
 from agentdash.tui.screens.views import PanelScreen, TableScreen
 from agentdash.tui.table import Need, PodRef
 from agentdash.tui.tables.logs import BESIDE_LINES, joined
-from agentdash.tui.tables.tasks import PAGE, question
+from agentdash.tui.tables.tasks import PAGE, is_open, question
 from agentdash.tui.view import LogAs
 from controller.model.decision import Decision
 from controller.model.intents import Scope
 from controller.model.snapshot import PodLog, Progress
-from controller.model.tasks import TaskPage, TaskRow
+from controller.model.tasks import TaskInFull, TaskPage, TaskRow
 
 if TYPE_CHECKING:
     from agentdash.tui.app import Dashboard
@@ -27,7 +27,7 @@ _AHEAD_LEAST_S: Final = 2.0
 _AHEAD_MOST_S: Final = 30.0
 """After so long it is asked again: a limit that other pools share may have moved."""
 _TASKS_EVERY_S: Final = 2.0
-_POD_EVERY_S: Final = 2.0
+_OPENED_EVERY_S: Final = 2.0
 _LOG_EVERY_S: Final = 1.0
 _LOG_AGAIN_S: Final = 5.0  # where it could not be read
 _MOST_TASKS: Final = 1_000
@@ -49,7 +49,7 @@ class Asking:
         self._most_tasks = PAGE
         self._task: TaskRow | None = None
         self._log_of = ("", "")
-        self._log_at = self._pod_at = float("-inf")
+        self._log_at = self._opened_at = float("-inf")
 
     def if_old(self) -> None:
         """Ask again for what the view needs, where the last answer is old."""
@@ -64,15 +64,8 @@ class Asking:
                 self._app.keep(tasks=_NO_PAST)
         view = self._app.view
         opened = view.opened if isinstance(view, PanelScreen) else None
-        if isinstance(opened, TaskRow) and opened is not self._task:
-            self._task = opened
-            self._app.keep(task=None)
-            read = self._load(
-                "task",
-                lambda operator: operator.of_tasks(lambda desk: desk.look(opened)),
-                task_of=opened.key,
-            )
-            self._app.run_worker(read, group="task", exclusive=True)
+        if isinstance(opened, TaskRow):
+            self._ask_task_if_old(opened)
         if isinstance(opened, PodRef):
             self._ask_pod_if_old(opened)
         if view.VIEW == "logs" and self._app.frame.asked.log_as.follows:
@@ -82,25 +75,38 @@ class Asking:
         if self._app.view.tab == "why":
             self._ask_ahead_if_old(self._app.view.pool)
 
+    def _ask_task_if_old(self, opened: TaskRow) -> None:
+        """Ask until it has ended."""
+        if opened is not self._task:
+            self._task = opened
+            self._app.keep(task=None, task_of="")
+        known = self._app.frame.asked.task
+        if not isinstance(known, TaskInFull) or is_open(known.row):
+            self._ask_in_full(
+                "task", opened.key, lambda each: each.of_tasks(lambda desk: desk.look(opened))
+            )
+
     def _ask_pod_if_old(self, pod: PodRef) -> None:
-        """Ask while the pod is looked at: it may become ready."""
-        app, row = self._app, self._app.frame.row(pod.pool)
-        is_other = app.frame.asked.pod_of != pod.name
-        if row is None or not (is_other or app.now - self._pod_at >= _POD_EVERY_S):
+        """Ask while it is there: it may become ready."""
+        row = self._app.frame.row(pod.pool)
+        if self._app.frame.moment is not None:
+            self._app.keep(pod="of the past only what stands above is kept", pod_of=pod.name)
+        elif row is not None:
+            place = row.view.namespace, pod.name
+            command = "kubectl describe pod -n {} {}".format(*place)
+            self._ask_in_full(
+                "pod", pod.name, lambda each: each.of_pods(lambda pods: pods.look(*place), command)
+            )
+
+    def _ask_in_full(self, name: str, of: str, ask: Callable[[Operating], Awaitable[Any]]) -> None:
+        """Ask for all that is kept of the opened row, and again while it is looked at."""
+        app, beside = self._app, f"{name}_of"
+        if getattr(app.frame.asked, beside) != of:
+            app.keep(**{name: None, beside: of})
+        elif app.now - self._opened_at < _OPENED_EVERY_S:
             return
-        if app.frame.moment is not None:
-            app.keep(pod="of the past only what stands above is kept", pod_of=pod.name)
-            return
-        if is_other:
-            app.keep(pod=None, pod_of=pod.name)
-        self._pod_at, namespace = app.now, row.view.namespace
-        command = f"kubectl describe pod -n {namespace} {pod.name}"
-        read = self._load(
-            "pod",
-            lambda operator: operator.of_pods(lambda pods: pods.look(namespace, pod.name), command),
-            pod_of=pod.name,
-        )
-        app.run_worker(read, group="pod", exclusive=True)
+        self._opened_at = app.now
+        app.run_worker(self._load(name, ask), group=name, exclusive=True)
 
     def _needs(self, need: Need) -> bool:
         view = self._app.view

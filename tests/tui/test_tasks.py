@@ -6,11 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from agentdash.operate import NotDoneError
 from controller.model.ids import PoolKey
 from controller.model.intents import Scope
-from controller.model.tasks import TaskPage, TaskRow, TaskState
+from controller.model.tasks import TaskInFull, TaskPage, TaskRow, TaskState
 from tui import fleet_scenarios, scenarios
 from tui.dashboards import dashboard
 from tui.operators import FakeOperator
@@ -142,6 +143,31 @@ async def test_enter_shows_payload_terms_and_tries() -> None:
             "research-7",
         ):
             assert part in text
+
+
+async def test_a_page_that_was_opened_as_running_says_how_the_task_ended() -> None:
+    class Ending(FakeOperator):
+        has_ended = False
+
+        async def look(self, row: TaskRow) -> TaskInFull:
+            found = await super().look(row)
+            if not self.has_ended:
+                return found
+            by_now = replace(row, state=TaskState.ENDED, status="done", why="42")
+            return replace(found, row=by_now, payload="")
+
+    acts = Ending()
+    acts.found = PAGE
+    async with session(scenarios.mixed_fleet(), (120, 30), operator=acts) as running:
+        await running.keys(*TASKS, "enter")
+        assert "running since" in running.text("#detail")
+        acts.has_ended = True
+        running.clock.now += 2.0
+        running.app.draw()
+        await running.app.workers.wait_for_complete()
+        await running.pilot.pause()
+        text = running.text("#detail")
+        assert ("running" in text, "done at" in text, "42" in text) == (False, True, True)
 
 
 async def test_cancel_and_retry_ask_first_and_name_the_task() -> None:

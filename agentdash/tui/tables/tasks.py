@@ -151,7 +151,8 @@ def task_lines(row: TaskRow, frame: Frame, width: int) -> Iterator[Line]:
 def task_in_full(
     row: TaskRow, found: TaskInFull | str | None, frame: Frame, width: int
 ) -> Iterator[Line]:
-    """All that is kept of it."""
+    """All that is kept of it; one that was open when the page was, as it is by now."""
+    row = found.row if isinstance(found, TaskInFull) else row
     yield from labelled_text("pool", row.pool, width)
     yield from task_lines(row, frame, width)
     if not isinstance(found, TaskInFull):
@@ -162,7 +163,7 @@ def task_in_full(
     for place, each in enumerate(found.tried):
         yield from labelled_text("" if place else "tries", each, width)
     for label, text in (
-        ("payload", found.payload or "no longer kept: its stream drops what is done"),
+        ("payload", found.payload or "not kept: its stream drops what is done"),
         ("terms", found.terms),
         ("result", "" if found.result == row.why else found.result),
         ("checkpoint", found.checkpoint),

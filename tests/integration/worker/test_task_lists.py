@@ -14,6 +14,7 @@ import pytest
 from msgspec import to_builtins
 from nats.js import JetStreamContext
 
+from agentdash import task_lists
 from agentdash.task_lists import TaskLists
 from agentdash.worker import Fatal, Retryable, Session, Task, UsedTokens
 from agentdash.worker.session import RESULTS_BUCKET, TERMS_HEADER
@@ -93,7 +94,21 @@ async def test_each_task_is_in_one_place_with_what_is_known_of_it(
         assert json.loads(in_full.terms)["id"] == "stays"
         assert (await desk.look(ended)).result == '{"answer":"count"}'
         assert await desk.cancel(running, "by ann\x07") == "stays is cancelled"
+        by_now = await desk.look(running)  # a page that was opened as running
+        assert (by_now.row.state, by_now.row.status) == (TaskState.ENDED, "cancelled")
+        assert (await desk.look(dead)).row == dead
         assert "\x07" not in (await only(desk, "stays", TaskState.ENDED)).why
+
+
+async def test_workers_are_waited_for_only_until_all_that_is_delivered_is_told(
+    shop: Shop, desk: TaskLists, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await shop.submit("later", "waits", priority="high")
+    await shop.submit("stay", "stays")
+    async with shop.worker(work, slots=1):
+        await only(desk, "stays", TaskState.RUNNING)
+        monkeypatch.setattr(task_lists, "ANSWERS_S", 3_600.0)  # beyond the time-out of this test
+        assert {row.id: row.pod for row in (await page(desk)).rows} == {"stays": "one", "waits": ""}
 
 
 async def test_each_try_of_a_task_is_told_by_itself(shop: Shop, desk: TaskLists) -> None:
