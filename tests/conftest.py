@@ -58,6 +58,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="how long the soak test runs; by default a quarter of a minute",
     )
     parser.addoption(
+        "--kills",
+        type=int,
+        default=2,
+        help="how many controllers are killed under a moving load (default: %(default)s)",
+    )
+    parser.addoption(
         "--soak-days",
         type=float,
         default=1.0,

@@ -19,6 +19,7 @@ import msgspec
 from nats import errors
 from nats.js import JetStreamContext
 from nats.js.errors import APIError, NoStreamResponseError, ServiceUnavailableError
+from nats.protocol.parser import AWAITING_CONTROL_LINE, AWAITING_MSG_PAYLOAD, Parser
 
 from controller.model.readings import Why
 from controller.model.servers import ErrorCode, why_unreachable
@@ -133,6 +134,30 @@ def describe(error: BaseException) -> str:
 
 def _message(error: errors.Error) -> str:
     return str(error).removeprefix(_PREFIX).strip("' ")
+
+
+MOST_MESSAGE_BYTES: Final = 64 * 2**20
+"""No server can be told to take more; what a peer says that it takes may be anything."""
+MOST_LINE_BYTES: Final = 2**20
+
+
+class BoundedParser(Parser):
+    """nats-py's parser, which would keep all that a peer announces: a longer message, or a line
+    without an end, is an error of the connection.
+    """
+
+    async def parse(self, data: bytes = b"") -> None:
+        """Take in what was read. Raises ProtocolError."""
+        await super().parse(data)
+        most, words = min(self.nc.max_payload, MOST_MESSAGE_BYTES), ""
+        if self.needed > most and self.state == AWAITING_MSG_PAYLOAD:
+            words = f"the server announces a message of {self.needed:,} bytes, {most:,} at most"
+        elif len(self.buf) > MOST_LINE_BYTES and self.state == AWAITING_CONTROL_LINE:
+            words = f"the server sends a line of more than {MOST_LINE_BYTES:,} bytes"
+        if words:
+            self.reset()
+            await self.nc._error_cb(errors.Error(words))  # noqa: SLF001 - who reports a ProtocolError
+            raise errors.ProtocolError
 
 
 ANSWER_S: Final = 2.0

@@ -37,6 +37,7 @@ from controller.nats.credentials import (
 )
 from controller.nats.jetstream import (
     ANSWER_S,
+    BoundedParser,
     NatsDisconnectedError,
     NatsError,
     NatsNoRespondersError,
@@ -132,6 +133,7 @@ class Connection(Client):
         nobody who has not seen a request can answer it.
         """
         super().__init__()
+        self._ps = BoundedParser(self)
         self._require_tls = require_tls
         self._has_certificate = has_certificate
         # the subject asked and its answer; the event loop would report exceptions that are never

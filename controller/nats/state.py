@@ -50,6 +50,8 @@ PART_BYTES: Final = 128 * 1024
 MOST_VALUE_BYTES: Final = 2**20
 """Of one value: no server takes more by default, and none of ours is a fifth of it."""
 MOST_PARTS: Final = 4096
+MOST_BYTES: Final = 64 * 2**20
+"""Of all parts: those of 10,000 pools have a third of it."""
 READS: Final = 3
 """How often a load begins again because a save has replaced what it was reading."""
 
@@ -162,12 +164,14 @@ class PartedValue:
         """All parts; None if one was replaced meanwhile."""
         if len(head.parts) > MOST_PARTS:
             raise StoreUnreadableError(f"it has {len(head.parts):,} parts, {MOST_PARTS:,} at most")
-        found: list[bytes] = []
+        found, size = list[bytes](), 0
         for revision in head.parts:
             entry = await self._bucket.at_revision(revision)
             if entry is None or not entry.key.startswith(f"{parts_prefix(self._name)}."):
                 return None
             found.append(entry.value)
+            if (size := size + len(entry.value)) > MOST_BYTES:
+                raise StoreUnreadableError(f"it has more than {MOST_BYTES:,} bytes")
         return tuple(found)
 
     def _decode_head(self, value: bytes) -> _Head:

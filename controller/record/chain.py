@@ -42,6 +42,15 @@ moment is found quickly, however busy the fleet is.
 PLAIN_BYTES: Final = 64 * 1024
 """A longer line is compressed."""
 _LEVEL: Final = 1
+_PIECE_BYTES: Final = 2**20
+_FREE_BYTES: Final = 40 * 2**20
+_WORTH: Final = 256
+"""10,000 idle pools with empty histories take 42 bytes of a line, and 240 of memory, for each byte
+that is sent; compressed zeros would take 1,000.
+"""
+MOST_BYTES: Final = 512 * 2**20
+_TAKES: Final = {b",": 8, b'"': 24, b"{": 200, b"[": 56}
+"""About what becomes of each mark of JSON, in bytes of memory."""
 _SHARED_BYTES: Final = 2 * 2**20
 WHOLE_EVERY_S: Final = 300.0
 MOST_WAITING: Final = 64
@@ -241,19 +250,31 @@ def pieces(data: bytes, most: int) -> list[bytes]:
 
 
 def line_of(data: bytes) -> bytes:
-    """The line that these pieces are of. Raises ValueError if it is damaged, or longer than a line
-    may be.
+    """The line that these pieces are of. Raises ValueError if it is damaged, longer than a line may
+    be, or would take more memory than what a controller writes in so many bytes.
     """
-    if data.startswith(b"{"):
-        return data
+    most = min(_FREE_BYTES + _WORTH * len(data), MOST_BYTES)
+    parts, size, takes = list[bytes](), 0, 0
+    for part in (data,) if data.startswith(b"{") else _unpacked(data):
+        size += len(part)
+        takes += 2 * len(part) + sum(part.count(mark) * each for mark, each in _TAKES.items())
+        if size > MOST_LINE_BYTES or takes > most:
+            raise ValueError(f"has {size:,} bytes or more, and would take {takes:,} of memory")
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _unpacked(data: bytes) -> Iterator[bytes]:
     unpacker = zlib.decompressobj()
-    try:
-        line = unpacker.decompress(data, MOST_LINE_BYTES)
-    except zlib.error as error:
-        raise ValueError(f"cannot be unpacked: {error}") from None
-    if not unpacker.eof:
-        raise ValueError(f"is cut, or of more than {MOST_LINE_BYTES:,} bytes")
-    return line
+    while not unpacker.eof:
+        try:
+            part = unpacker.decompress(data, _PIECE_BYTES)
+        except zlib.error as error:
+            raise ValueError(f"cannot be unpacked: {error}") from None
+        data = unpacker.unconsumed_tail
+        if not part and not data and not unpacker.eof:
+            raise ValueError("is cut")
+        yield part
 
 
 class Assembly:
@@ -264,15 +285,20 @@ class Assembly:
     def __init__(self) -> None:
         self._next: tuple[Hashable, int] | None = None
         self._data: list[bytes] = []
+        self._size = 0
 
     def add(self, line: Hashable, number: int, count: int, data: bytes) -> bytes | None:
         """Add piece `number` of the `count` of a line; all of it once the last one is there, else
         None.
         """
         if number == 0:
-            self._data = []
+            self._data, self._size = [], 0
         elif self._next != (line, number):
-            self._next = None
+            self._next, self._data = None, []
+            return None
+        self._size += len(data)
+        if self._size > MOST_LINE_BYTES:
+            self._next, self._data = None, []
             return None
         self._data.append(data)
         self._next = (line, number + 1)

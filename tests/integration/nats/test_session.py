@@ -202,6 +202,26 @@ async def test_a_server_that_is_not_nats_is_a_state_of_the_link(
         assert session.link().detail
 
 
+@pytest.mark.parametrize(
+    ("sent", "words"),
+    [
+        ("MSG x 1 1000000000000\r\n", "announces a message of 1,000,000,000,000 bytes"),
+        ("HMSG x 1 12 67108865\r\n", "67,108,865 bytes, 67,108,864 at most"),
+        ("MSG " + "x" * 2**21, "a line of more than 1,048,576 bytes"),
+    ],
+    ids=["announced", "of no server", "line"],
+)
+async def test_more_than_a_message_may_have_is_not_waited_for(
+    sent: str, words: str, session_to: Connect, until: Until
+) -> None:
+    """Whatever the server says that it takes, and before any of it has come."""
+    info = 'INFO {"version":"2.12.0","max_payload":2000000000000}\r\nPONG\r\n'
+    async with Greeter(info + sent) as fake:
+        session = await session_to(fake.url)
+        await until(lambda: words in session.link().detail)
+        await until(lambda: fake.greeted > 2)
+
+
 class Greeter:
     """Sends one greeting to every connection, and keeps what it receives."""
 

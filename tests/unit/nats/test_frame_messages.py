@@ -4,7 +4,9 @@ whatever is lost.
 
 from __future__ import annotations
 
+import tracemalloc
 import zlib
+from collections.abc import Callable
 from random import Random
 
 import msgspec
@@ -13,7 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from controller.model.snapshot import ClusterNode, QueueRates, Snapshot, TenantView
+from controller.model.snapshot import (
+    ClusterNode,
+    History,
+    QueueRates,
+    Snapshot,
+    TenantView,
+    Timeline,
+)
 from controller.nats.feed import FrameError, Part, frame_of, messages_of, read_part, snapshot_of
 from controller.nats.journal_stream import PartId, line_with, part_id, parts_of
 from controller.record.chain import PLAIN_BYTES, Assembly, hash_of
@@ -167,13 +176,52 @@ def test_what_is_no_frame_is_refused(content: bytes) -> None:
         snapshot_of(content, part, None)
 
 
-def test_a_frame_that_grows_without_end_when_it_is_unpacked_is_refused(
-    monkeypatch: pytest.MonkeyPatch,
+def bomb(name: str, value: bytes, count: int) -> bytes:
+    """A whole line, compressed, in which a part of the snapshot has so many times the same."""
+    line = whole_line(scenarios.mixed_fleet(), None)
+    begin, _, rest = line.partition(b'"%s":' % name.encode())
+    [end] = {b"[": b"]", b"{": b"}"}.keys() & {rest[:1]}
+    many = (value % number for number in range(count)) if b"%" in value else [value] * count
+    packed = rest[:1] + b",".join(many) + {b"[": b"]", b"{": b"}"}[end]
+    return zlib.compress(begin + b'"%s":' % name.encode() + packed + b"}}\n", 9)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda: zlib.compress(bytes(10**8), 9),
+        lambda: bomb("nodes", b'{"name":"a"}', 2_000_000),
+        lambda: bomb("histories", b'"a/%d":{"day":{"ready":[1,1,1,1,1,1,1,1,1,1]}}', 500_000),
+    ],
+    ids=["zeros", "nodes", "slots"],
+)
+def test_a_frame_that_grows_without_end_when_it_is_read_takes_no_memory(
+    made: Callable[[], bytes],
 ) -> None:
-    monkeypatch.setattr("controller.record.chain.MOST_LINE_BYTES", 10_000)
-    part = read_part(key_frame(scenarios.mixed_fleet())[0])
-    with pytest.raises(FrameError, match="of more than 10,000 bytes"):
-        snapshot_of(zlib.compress(bytes(10**6)), part, None)
+    part, content = read_part(key_frame(scenarios.mixed_fleet())[0]), made()
+    tracemalloc.start()
+    try:
+        with pytest.raises(FrameError, match="would take"):
+            snapshot_of(content, part, None)
+        assert tracemalloc.get_traced_memory()[1] < 128 * 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_parts_that_never_end_are_dropped() -> None:
+    assembly, data = Assembly(), bytes(2**20)
+    for number in range(200):
+        assert assembly.add("line", number, 4096, data) is None
+    assert assembly.add("next", 0, 1, b"short") == b"short"
+
+
+def test_a_fleet_of_3000_pools_that_idle_is_read() -> None:
+    """What it has in the wire is the smallest part of what it takes."""
+    empty = Timeline(*[(0,) * 96] * 5)
+    snapshot = scenarios.many_pools(3000)
+    histories = {pool.key: History(recent=empty, day=empty) for pool in snapshot.pools}
+    snapshot = replace(snapshot, histories=histories)
+    assert read(key_frame(snapshot)) == snapshot
 
 
 # -- versions -----------------------------------------------------------------------------------
