@@ -3,8 +3,9 @@ and workflows.
 
 Before a call its requests and tokens are taken from buckets that fill steadily; after it, what it
 used in fact replaces the estimate. So at most the calls under way can pass a limit. When the
-provider still refuses a call (HTTP 429), the worker halves its rate and then raises it slowly
-(AIMD: additive increase, multiplicative decrease).
+provider still refuses a call (HTTP 429), the worker halves its rate and then raises it again: fast
+as long as it is far below the rate that was refused, slowly near it, and after a while beyond it
+(as TCP's congestion control does).
 
 A worker that has been told no share yet waits a little for it. Then it goes by its own setting, or
 else begins slowly, and doubles its rate until a first refusal (as TCP's slow start does).
@@ -53,7 +54,15 @@ HALVED: Final = 0.5
 LEAST_PACE: Final = 1 / 64
 CREEP_S: Final = 5.0
 CREEP: Final = 0.05
-"""After a refusal the pace grows by this part of the share every CREEP_S seconds."""
+"""After a refusal a rate that the worker found itself grows by this part every CREEP_S seconds."""
+STEP_S: Final = 1.0
+"""So often the pace grows after a refusal of a share: twofold below half of the pace that was
+refused, then by CREEP."""
+NEAR: Final = 0.95
+HELD_S: Final = 15.0
+"""At this part of the pace that was refused it stays for so long; then that pace is forgotten."""
+STORM_S: Final = 5.0
+"""Refusals that follow each other so soon are one storm: its first, fastest pace is remembered."""
 UNTOLD_S: Final = 2.0
 """A worker waits so long for its first allowance."""
 CAUTIOUS_RPM: Final = 60.0
@@ -63,6 +72,8 @@ RETRY_AFTER_S: Final = 1.0
 LONGEST_RETRY_AFTER_S: Final = 300.0
 DEMAND_WINDOW_S: Final = 20.0
 """The use that a worker reports is that of the last so many seconds."""
+SILENT_S: Final = 3.0
+"""What a worker did not use or wait for in so many seconds is soon the share of others."""
 COARSE: Final = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0, 10.0)
 """Reported amounts are rounded up to these multiples of a power of ten."""
 
@@ -146,6 +157,7 @@ class ModelGate:
         self._own_rpm = CAUTIOUS_RPM if share is None else None
         self._under_way = 0
         self._closed_until = self._slowed_at = float("-inf")
+        self._refused_pace, self._near_since = 1.0, float("inf")
         self._turn = asyncio.Lock()
         self._changed = asyncio.Event()
         self._creeping: asyncio.TimerHandle | None = None
@@ -187,28 +199,36 @@ class ModelGate:
         """Halve the pace, once for all calls that were under way when it was halved last."""
         now = self._loop.time()
         pause = RETRY_AFTER_S if retry_after_s is None else retry_after_s
-        until = now + min(max(pause, 0.0), LONGEST_RETRY_AFTER_S)
-        self._closed_until = max(self._closed_until, until)
+        closed_until, until = self._closed_until, now + min(max(pause, 0.0), LONGEST_RETRY_AFTER_S)
+        self._closed_until = max(closed_until, until)
         if began > self._slowed_at:
             self._find_rate()
-            self._slowed_at = now
+            is_storm = now - max(self._slowed_at, closed_until) < STORM_S
+            self._refused_pace = max(self.pace, self._refused_pace if is_storm else 0.0)
+            self._slowed_at, self._near_since = now, float("inf")
             self._set_pace(max(self.pace * HALVED, LEAST_PACE))
 
     def demand(self) -> ModelDemand:
-        """The use of the last seconds in coarse steps, and the limits that calls waited for."""
+        """The use of the last seconds in coarse steps, and the limits that calls wait for. Of a
+        worker that has fallen silent it is less than one call in `SILENT_S` more than it made.
+        """
         self._forget()
-        since = self._loop.time() - DEMAND_WINDOW_S
-        per_minute = 60 / DEMAND_WINDOW_S
+        now, per_minute = self._loop.time(), 60 / DEMAND_WINDOW_S
         used = [call.tokens for _, call in self._recent]
         refused = sum(call.was_refused for _, call in self._recent)
+        just_now = sum(at >= now - SILENT_S for at, _ in self._recent)
+        most = min(len(used) * per_minute, (just_now + 1) * 60 / SILENT_S)
+        each = most / len(used) if used else 0.0
         return ModelDemand(
             model=self.model,
-            requests_per_minute=_coarse(len(used) * per_minute),
+            requests_per_minute=_coarse(most),
             refused_per_minute=_coarse(refused * per_minute),
-            input_tokens_per_minute=_coarse(sum(each.input for each in used) * per_minute),
-            output_tokens_per_minute=_coarse(sum(each.output for each in used) * per_minute),
+            input_tokens_per_minute=_coarse(sum(call.input for call in used) * each),
+            output_tokens_per_minute=_coarse(sum(call.output for call in used) * each),
             parallel=self._under_way,
-            short_of=tuple(sorted(name for name, at in self._short.items() if at >= since)),
+            short_of=tuple(
+                sorted(name for name, at in self._short.items() if at >= now - SILENT_S)
+            ),
         )
 
     def close(self) -> None:
@@ -233,7 +253,16 @@ class ModelGate:
         self.pace = 1.0
 
     async def _wait(self, estimate: UsedTokens) -> None:
-        """Return when each limit has room; notes the limits that have not."""
+        """Return when each limit has room. The limits that have not are short until then, and for a
+        while after.
+        """
+        try:
+            await self._wait_for_all(estimate)
+        finally:
+            now = self._loop.time()
+            self._short = {name: min(at, now) for name, at in self._short.items()}
+
+    async def _wait_for_all(self, estimate: UsedTokens) -> None:
         while True:
             self._changed.clear()
             now = self._loop.time()
@@ -242,10 +271,10 @@ class ModelGate:
             for name, bucket in self._buckets.items():
                 needed_s = bucket.wait_s(amounts[name], now)
                 if needed_s > 0:
-                    self._short[name] = now
+                    self._short[name] = float("inf")
                 wait_s = max(wait_s, needed_s)
             if self._share.parallel is not None and self._under_way >= self._share.parallel:
-                self._short["parallel"] = now
+                self._short["parallel"] = float("inf")
                 wait_s = float("inf")
             if wait_s <= 0:
                 return
@@ -292,14 +321,27 @@ class ModelGate:
         self.pace = pace
         self._settle_buckets()
         self.close()
-        if pace < 1 or self._own_rpm is not None:
-            self._creeping = self._loop.call_later(CREEP_S, self._creep)
+        if self._own_rpm is not None:
+            self._creeping = self._loop.call_later(CREEP_S, self._find_more)
+        elif pace < 1:
+            self._creeping = self._loop.call_later(STEP_S, self._recover)
 
-    def _creep(self) -> None:
-        """Raise the pace: to the share at most, or, without one, as long as calls wait for more."""
-        if self._own_rpm is None:
-            self._set_pace(min(1.0, self.pace + CREEP))
-            return
+    def _recover(self) -> None:
+        """Raise the pace towards the share; for a while only to just below what was refused."""
+        refused, pace, now = self._refused_pace, self.pace, self._loop.time()
+        if now < self._closed_until:
+            pass  # nothing starts, so nothing shows that more is possible
+        elif pace < refused * HALVED:
+            pace = min(2 * pace, refused * HALVED)
+        elif pace + CREEP <= refused * NEAR or now - self._near_since >= HELD_S:
+            pace += CREEP
+        else:
+            pace = max(pace, refused * NEAR)
+            self._near_since = min(self._near_since, now)
+        self._set_pace(min(1.0, pace))
+
+    def _find_more(self) -> None:
+        """Raise a rate of the worker's own as long as calls wait for more."""
         is_wanted = self._short.get("requests_per_minute", 0.0) >= self._loop.time() - CREEP_S
         more = CREEP if self._was_refused else self.pace
         self._set_pace(self.pace + more if is_wanted else self.pace)

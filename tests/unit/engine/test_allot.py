@@ -100,12 +100,12 @@ async def test_workers_are_told_once_and_again_when_others_come() -> None:
     world = World()
     world.crew.are(A, "one")
     ((pool, allowance),) = await world.tick()
-    assert (pool, part(allowance, "one")) == (A, 60)
+    assert (pool, part(allowance, "one")) == (A, 58.8)
     assert allowance.terms.model == "gpt"
     assert await world.tick() == []
     world.crew.are(B, "two")
     told = dict(await world.tick())
-    assert (part(told[A], "one"), part(told[B], "two")) == (30, 30)
+    assert (part(told[A], "one"), part(told[B], "two")) == (29.4, 29.4)
 
 
 async def test_a_pool_without_workers_is_told_what_the_first_one_may_use() -> None:
@@ -114,7 +114,7 @@ async def test_a_pool_without_workers_is_told_what_the_first_one_may_use() -> No
     world.crew.are(B, "two")
     told = await world.tick()
     assert [pool for pool, _ in told] == [B, A]
-    assert part(dict(told)[A], "first") == 30
+    assert part(dict(told)[A], "first") == 0.3
     assert await world.tick() == []
 
 
