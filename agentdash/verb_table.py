@@ -590,6 +590,34 @@ examples:
 """,
     ),
     VerbEntry(
+        "import",
+        "make a fleet file of HPAs and KEDA's ScaledObjects",
+        "agentdash.verbs.moving:move_in",
+        (
+            argument("files", nargs="*", metavar="FILE", help="YAML; - is standard input"),
+            switch("--cluster", "read them from the cluster"),
+            argument("-n", "--namespace", metavar="NAME", help="of the objects"),
+            switch("--apply-order", "print the safe order of steps, with their commands"),
+            again(KUBECONFIG),
+            again(CONTEXT),
+        ),
+        """\
+Prints a fleet file in which each autoscaler is a pool with rule hpa, which plans as it did. Each
+field that has no counterpart stands as a comment beside its pool, with its file, its line and what
+to do. Several documents and Lists are read; other kinds are passed over. It writes nothing. A
+second autoscaler of a workload is named and becomes no pool.
+""",
+        """\
+examples:
+  agentdash import hpa.yaml keda.yaml > fleet.yaml && agentdash doctor -f fleet.yaml
+  kubectl get hpa,scaledobject -A -o yaml | agentdash import -
+  agentdash import --cluster --context production -n shop --apply-order
+
+exit codes: 2 where a document cannot be read, or none is an autoscaler
+""",
+        reads_fleet=False,
+    ),
+    VerbEntry(
         "schema",
         "print a JSON schema",
         "agentdash.cli:print_schema",

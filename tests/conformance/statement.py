@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
 from typing import Any, Final, NamedTuple
 
 from controller.config import FleetFileError, parse
@@ -29,6 +30,12 @@ MAX_REPLICAS: Final = 100_000
 KEY: Final = pool_key("acme", "research")
 LONG_AGO: Final = RecommendationRun(replicas=0, first_at=0.0, last_at=0.0)
 """A history that is over: a pool without any would begin with its present size."""
+
+
+REWRITTEN: Final[ContextVar[Callable[[dict[str, Any]], dict[str, Any]]]] = ContextVar(
+    "rewritten", default=lambda document: document
+)
+"""What becomes of a case's fleet file before it is read."""
 
 
 class NotStatable(Exception):  # noqa: N818 - it is an answer: why a case is not stated
@@ -124,6 +131,7 @@ def fleet_file(
         "pools": list(pools),
     }
     written = {key: value for key, value in document.items() if value is not None}
+    written = REWRITTEN.get()(written)
     try:
         return parse(json.dumps(written), "case").fleet
     except FleetFileError as error:
