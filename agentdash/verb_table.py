@@ -434,6 +434,10 @@ What it works on is in the environment:
                           NATS_USER with NATS_PASSWORD, or NATS_TOKEN log in
   AGENTDASH_TENANT, AGENTDASH_POOL
   AGENTDASH_QUEUES        STREAM/CONSUMER, several between commas, the highest priority first
+  AGENTDASH_STANDBY_FOR   in place of queues: POOL=STREAM/CONSUMER for each pool that it stands by
+                          for, between spaces; another tenant's pool as TENANT/POOL
+  AGENTDASH_RENEW         process: it runs itself anew after each task (default where it stands by
+                          for pools of several tenants), or none
   AGENTDASH_SLOTS         tasks at once (default 1)
   AGENTDASH_ATTEMPTS      tries of a task before it is a dead letter (default 5); one whose worker
                           died is a try

@@ -335,6 +335,9 @@ class Delivery:
             checkpoint = await self._desk.checkpoints.load(task.id)
         await self._tries.begin()
         began, self.began_at = time.monotonic(), time.time()
+        if task.attempt == 1:
+            stands_by = bool(self._desk.settings.stands_by_for)
+            self._desk.metrics.waited(task.waited_s, stands_by=stands_by)
         session = self._open_session(task, checkpoint)
         outcome = await self._work(task, session)
         await session.models.close()

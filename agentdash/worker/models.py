@@ -376,6 +376,11 @@ class PoolModels:
         return self._terms.session or self._settings.limits
 
     @property
+    def tier(self) -> int:
+        """The priority of the pool's tier, 0 as long as it is not known."""
+        return self._terms.tier
+
+    @property
     def must_be_told(self) -> bool:
         """Whether the worker's settings say that its tasks call models. Where they do not, calls
         wait for the first allowance, if there are any, and pulling does not.

@@ -1,8 +1,15 @@
-"""Pulls messages from the queues of one pool: as many as there are free slots, from the first queue
-that has work.
+"""Pulls messages from the queues of the pools that a worker serves: as many as it has free slots,
+from the first queue that has work. Most workers serve one pool; one that stands by serves many.
 
-nats-py's own pull subscription is not used: one `fetch` cannot be ended before its time, and what
-the server then delivers is lost until it is delivered again.
+While all queues are empty, one pull waits at each. When the worker is busy, these are left open,
+and what they bring is handed back: a pull that is withdrawn (UNSUB) may take a message with it,
+which then comes again only after `ack_wait`.
+
+Pulls name a priority group: where the consumer has it, a pool's own workers are served before those
+that stand by. A consumer without the group ignores it (nats-server 2.15, ADR-42).
+
+nats-py's own pull subscription is not used: one `fetch` cannot be ended before its time, what the
+server then delivers is lost until it is delivered again, and it knows no priority.
 """
 
 from __future__ import annotations
@@ -13,9 +20,9 @@ import json
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from nats import errors
 from nats.aio.client import Client
@@ -30,6 +37,10 @@ from controller.model.text import clean
 
 log = logging.getLogger(__name__)
 
+GROUP: Final = "agents"
+OWN: Final = 0
+STANDS_BY: Final = 9
+"""The priorities of pulls in the consumer's group GROUP: the lowest number is served first."""
 LINGER_S: Final = 30.0
 """How long a pull waits at the server for messages."""
 LATE_S: Final = 5.0
@@ -50,7 +61,7 @@ class _Pull:
 
 
 class Inlet:
-    """The open pulls of one consumer."""
+    """The open pulls of one consumer. `priority` is theirs in the consumer's group."""
 
     def __init__(
         self,
@@ -58,9 +69,11 @@ class Inlet:
         queue: QueueName,
         on_message: Callable[[Msg], None],
         on_change: Callable[[], None],
+        priority: int = OWN,
     ) -> None:
         self._client, self._queue = client, queue
         self._on_message, self._on_change = on_message, on_change
+        self._named = {"group": GROUP, "priority": priority}
         self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{queue.stream}.{queue.consumer}"
         self._info_subject = f"$JS.API.CONSUMER.INFO.{queue.stream}.{queue.consumer}"
         self._numbers = itertools.count()
@@ -73,6 +86,16 @@ class Inlet:
         """No new pull before this monotonic time, because the last one was refused."""
         self.is_empty = False
         """Whether a pull that does not wait has found nothing more."""
+        self.is_wanted = False
+        """Whether it may be pulled from."""
+        self.closed = asyncio.Event()
+        """Set while no pull is open and none may be opened."""
+        self.closed.set()
+
+    @property
+    def may_bring(self) -> bool:
+        """Whether a pull is open, or may be opened."""
+        return self.is_wanted or not self.closed.is_set()
 
     @property
     def credits(self) -> int:
@@ -103,7 +126,7 @@ class Inlet:
             self._inbox = self._client.new_inbox()
             self._subscription = await self._client.subscribe(f"{self._inbox}.*", cb=self._take)
         wait_s = LINGER_S if lingers else 0.0
-        asked: dict[str, object] = {"batch": batch}
+        asked: dict[str, object] = {"batch": batch, **self._named}
         asked |= {"expires": int(wait_s * _NANOSECONDS)} if lingers else {"no_wait": True}
         pull = _Pull(next(self._numbers), batch, time.monotonic() + wait_s + LATE_S, lingers)
         self._pulls.append(pull)
@@ -151,6 +174,7 @@ class Inlet:
                 self._pulls[0].left -= 1
                 if self._pulls[0].left == 0:
                     self._pulls.popleft()
+            self.is_empty = False
             self._on_message(message)
         elif status != StatusCode.CONTROL_MESSAGE:
             self._close(message, status)
@@ -176,33 +200,41 @@ class Inlet:
 
 
 class Puller:
-    """Keeps the right pulls open. `free` says how many messages could be worked on now."""
+    """Keeps the right pulls open. `free` says how many messages could be worked on now, and `rank`
+    which queue is asked first where several may have work: that with the lowest.
+    """
 
     def __init__(
-        self, inlets: list[Inlet], free: Callable[[], int], changed: asyncio.Event
+        self,
+        inlets: list[Inlet],
+        free: Callable[[], int],
+        changed: asyncio.Event,
+        rank: Callable[[Inlet], Any] = lambda _: 0,
     ) -> None:
         """`changed` is set by whatever may change what is to be done."""
-        self._inlets, self._free, self._changed = inlets, free, changed
-        self._wanted = False
-        self._closed = asyncio.Event()
-        self._closed.set()
+        self._inlets, self._free, self._changed, self._rank = inlets, free, changed, rank
         self._again = False
 
     @property
     def is_pulling(self) -> bool:
         """Whether a pull is open, or may be opened."""
-        return self._wanted or not self._closed.is_set()
+        return any(inlet.may_bring for inlet in self._inlets)
 
-    def begin(self) -> None:
-        """Pull from now on."""
-        self._wanted = True
+    def begin(self, inlets: Sequence[Inlet]) -> None:
+        """Pull from these from now on."""
+        for inlet in inlets:
+            inlet.is_wanted = True
         self._changed.set()
 
-    async def end(self) -> None:
-        """Pull no more. Returns when no pull is open: from then on no message comes."""
-        self._wanted = False
+    async def end(self, inlets: Sequence[Inlet]) -> None:
+        """Pull from these no more. Returns when no pull of them is open: from then on no message
+        comes.
+        """
+        for inlet in inlets:
+            inlet.is_wanted = False
         self._changed.set()
-        await self._closed.wait()
+        for inlet in inlets:
+            await inlet.closed.wait()
 
     def reconnected(self) -> None:
         """The pulls that were open went with the last connection."""
@@ -222,63 +254,50 @@ class Puller:
                         inlet.held_until = time.monotonic() + _RETRY_FIRST_S
                 await set_within(self._changed, self._pause_s())
         finally:
-            self._wanted = False
             for inlet in self._inlets:
+                inlet.is_wanted = False
                 await inlet.drop()
-            self._closed.set()
+                inlet.closed.set()
 
     def _pause_s(self) -> float | None:
         """The seconds until something is due; None while nothing is pulled."""
-        due = min((inlet.next_due for inlet in self._inlets), default=float("inf"))
-        return min(LINGER_S, max(0.0, due - time.monotonic())) if self._wanted else None
+        due = [inlet.next_due for inlet in self._inlets if inlet.is_wanted]
+        return min(LINGER_S, max(0.0, min(due) - time.monotonic())) if due else None
 
     async def _step(self) -> None:
-        if not self._wanted or self._again:
-            self._again = False
-            await self._cut_all()
-        if not self._wanted:
-            self._closed.set()
-            return
-        self._closed.clear()
+        again, self._again = self._again, False
+        ending = [each for each in self._inlets if each.may_bring and not each.is_wanted]
+        await asyncio.gather(*(each.cut() for each in (self._inlets if again else ending)))
         now = time.monotonic()
         for inlet in self._inlets:
+            if not inlet.is_wanted:
+                inlet.closed.set()
+                continue
+            inlet.closed.clear()
             inlet.forget_lost(now)
             if inlet.held_until <= now:
                 inlet.held_until = 0.0
-        ready = [inlet for inlet in self._inlets if not inlet.held_until]
-        if len(self._inlets) == 1:
-            missing = self._free() - self._inlets[0].credits
-            if ready and missing > 0:
-                await self._inlets[0].open(missing, lingers=True)
-        else:
-            await self._step_by_priority(ready)
+        await self._ask([each for each in self._inlets if each.is_wanted and not each.held_until])
 
-    async def _step_by_priority(self, ready: list[Inlet]) -> None:
-        """Ask the queues in turn for what they have now. While all are empty, wait at all of them:
-        then a message too many may come, which is handed back.
+    async def _ask(self, ready: list[Inlet]) -> None:
+        """Ask the queues in turn for what they have now; wait at all that are empty. A single queue
+        has no turn: one pull brings what it has and what is to come.
         """
         free = self._free()
+        if len(self._inlets) == 1:
+            if ready and free > ready[0].credits:
+                await ready[0].open(free - ready[0].credits, lingers=True)
+            return
         if any(inlet.credits and not inlet.lingers for inlet in self._inlets):
             return  # one is being asked
-        lingering = [inlet for inlet in self._inlets if inlet.lingers]
-        if lingering and (len(lingering) > free or len(lingering) < len(ready)):
-            await self._cut_all()  # one has brought something: ask from the first queue on
-            for inlet in self._inlets:
-                inlet.is_empty = False
-            free = self._free()
-        elif lingering:
-            return
+        idle = sorted((inlet for inlet in ready if not inlet.credits), key=self._rank)
         if free <= 0:
-            for inlet in self._inlets:
+            for inlet in idle:
                 inlet.is_empty = False
             return
-        unasked = next((inlet for inlet in ready if not inlet.is_empty), None)
+        unasked = next((inlet for inlet in idle if not inlet.is_empty), None)
         if unasked is not None:
             await unasked.open(free, lingers=False)
             return
-        for inlet in ready:
+        for inlet in idle:
             await inlet.open(1, lingers=True)
-
-    async def _cut_all(self) -> None:
-        for inlet in self._inlets:
-            await inlet.cut()

@@ -6,12 +6,13 @@ import os
 import re
 import socket
 from collections.abc import Callable, Mapping
+from enum import StrEnum
 from typing import Any, Final
 
 import msgspec
 
 from agentdash.worker.session import WorkerSettingsError
-from controller.model.ids import QueueName, dns_label, dns_subdomain, nats_name
+from controller.model.ids import PoolKey, QueueName, dns_label, dns_subdomain, nats_name, pool_key
 from controller.model.settings import Secret
 from controller.model.text import quote
 from controller.model.worker_messages import ModelTerms, RateShare, SessionLimits
@@ -26,6 +27,10 @@ is for cutting agents and handing their tasks back.
 """
 
 
+RENEWED: Final = "AGENTDASH_RENEWED"
+"""Set by a process that runs itself anew: when, and for which pool it has worked."""
+
+
 class NatsLogin(msgspec.Struct, frozen=True, kw_only=True):
     """Where NATS is and how to log in; the secrets print as stars."""
 
@@ -38,10 +43,32 @@ class NatsLogin(msgspec.Struct, frozen=True, kw_only=True):
     ca_file: str | None = None
 
 
+class Served(msgspec.Struct, frozen=True):
+    """A pool that a worker serves, and its queues, the highest priority first."""
+
+    tenant: str
+    pool: str
+    queues: tuple[QueueName, ...]
+
+    @property
+    def key(self) -> PoolKey:
+        """The pool's key."""
+        return pool_key(self.tenant, self.pool)
+
+
+class Renew(StrEnum):
+    """What a worker that stands by does between two tasks: it runs itself anew, or goes on."""
+
+    PROCESS = "process"
+    NONE = "none"
+
+
 class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What one worker works on. Times are seconds.
 
-    `queues` are those of its pool, the highest priority first. `attempts` is how often a task is
+    `queues` are those of its pool, the highest priority first. `stands_by_for` are the pools whose
+    tasks it does if it stands by: `tenant` and `pool` name its Deployment then, and it has no
+    queues of its own. `attempts` is how often a task is
     tried before it becomes a dead letter. `limits`, `models` and `rates` (shares of the models'
     limits, by model) hold as long as no controller says more. `grace_s` is how long an agent may go
     on once the worker must end. `listen` is where metrics and health are served, None for nowhere.
@@ -52,6 +79,8 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     pool: str
     queues: tuple[QueueName, ...]
     worker: str
+    stands_by_for: tuple[Served, ...] = ()
+    renew: Renew = Renew.NONE
     slots: int = 1
     attempts: int = 5
     grace_s: float = GRACE_S
@@ -63,6 +92,11 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     reports_usage: bool = True
     listen: tuple[str, int] | None = None
     spot_notice: str | None = None
+
+    @property
+    def serves(self) -> tuple[Served, ...]:
+        """The pools whose tasks it does: its own, or those for which it stands by."""
+        return self.stands_by_for or (Served(self.tenant, self.pool, self.queues),)
 
 
 def read_settings(environment: Mapping[str, str] | None = None) -> tuple[NatsLogin, WorkerSettings]:
@@ -78,11 +112,19 @@ def read_settings(environment: Mapping[str, str] | None = None) -> tuple[NatsLog
         ca_file=given.text("NATS_CA"),
     )
     plain = SessionLimits()
+    tenant = given.read("AGENTDASH_TENANT", dns_label, needed="the tenant of the pool") or ""
+    stands_by_for = given.read("AGENTDASH_STANDBY_FOR", _stands_by_for(tenant), otherwise=())
+    needed = "" if stands_by_for else "STREAM/CONSUMER of the pool"
+    several = len({each.tenant for each in stands_by_for}) > 1
     settings = WorkerSettings(
-        tenant=given.read("AGENTDASH_TENANT", dns_label, needed="the tenant of the pool") or "",
+        tenant=tenant,
         pool=given.read("AGENTDASH_POOL", dns_label, needed="the pool's name") or "",
-        queues=given.read("AGENTDASH_QUEUES", _queues, needed="STREAM/CONSUMER of the pool") or (),
+        queues=given.read("AGENTDASH_QUEUES", _queues, needed=needed) or (),
         worker=given.read("AGENTDASH_WORKER", dns_subdomain) or _own_name(),
+        stands_by_for=stands_by_for,
+        renew=given.read(
+            "AGENTDASH_RENEW", _renew, otherwise=Renew.PROCESS if several else Renew.NONE
+        ),
         slots=given.read("AGENTDASH_SLOTS", _whole(1, 10_000)) or 1,
         attempts=given.read("AGENTDASH_ATTEMPTS", _whole(1, 1_000)) or 5,
         grace_s=given.read("AGENTDASH_GRACE", _duration, otherwise=GRACE_S),
@@ -102,6 +144,11 @@ def read_settings(environment: Mapping[str, str] | None = None) -> tuple[NatsLog
         listen=given.read("AGENTDASH_LISTEN", _address, otherwise=("127.0.0.1", 9465)),
         spot_notice=given.text("AGENTDASH_SPOT_NOTICE"),
     )
+    if stands_by_for and (settings.queues or settings.slots > 1):
+        given.problems.append(
+            "AGENTDASH_STANDBY_FOR makes a worker that stands by: it has one slot and no queue of "
+            "its own; leave AGENTDASH_QUEUES and AGENTDASH_SLOTS out"
+        )
     if given.problems:
         raise WorkerSettingsError("\n".join(given.problems))
     return login, settings
@@ -159,6 +206,32 @@ def _queues(text: str) -> tuple[QueueName, ...]:
     if len(set(queues)) < len(queues):
         raise ValueError("names a queue twice")
     return tuple(queues)
+
+
+def _stands_by_for(tenant: str) -> Callable[[str], tuple[Served, ...]]:
+    def read(text: str) -> tuple[Served, ...]:
+        served = []
+        for each in text.split():
+            pool, equals, queues = each.partition("=")
+            if not equals:
+                raise ValueError(
+                    "must be POOL=STREAM/CONSUMER for each pool, between spaces; several queues of "
+                    "one between commas, another tenant's pool as TENANT/POOL"
+                )
+            other, _, name = pool.rpartition("/")
+            place = Served(dns_label(other or tenant), dns_label(name), _queues(queues))
+            served.append(place)
+        if len({each.key for each in served}) < len(served):
+            raise ValueError("names a pool twice")
+        return tuple(served)
+
+    return read
+
+
+def _renew(text: str) -> Renew:
+    if text not in {*Renew}:
+        raise ValueError("must be process or none")
+    return Renew(text)
 
 
 def _whole(least: int, most: int) -> Callable[[str], int]:

@@ -11,8 +11,9 @@ import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from copy import copy
 from functools import partial
-from typing import Final
+from typing import Final, Self
 
 import msgspec
 from aiohttp import web
@@ -27,7 +28,7 @@ from prometheus_client.aiohttp import make_aiohttp_handler
 
 from agentdash.worker.router import TierUse
 from agentdash.worker.session import Priority, Session, WorkerSettingsError
-from agentdash.worker.settings import WorkerSettings
+from agentdash.worker.settings import Served, WorkerSettings
 from agentdash.worker.stores import (
     NatsLink,
     bucket,
@@ -73,45 +74,107 @@ Obey = Callable[[PoolOrders], Awaitable[None]]
 ReadState = Callable[[int], WorkerState]
 
 
-class Presence:
-    """Keeps a worker's state stored and obeys its pool's orders.
+class OrdersWatch:
+    """The orders of one pool, read when they change and obeyed.
 
-    `obey` must return only when no pull is open, if the worker may not pull. `state` gives the
-    worker's state with the revision of the orders that are obeyed.
+    `obey` must return only when no pull is open, if the worker may not pull. `is_new` is awaited
+    after orders of another revision were obeyed.
+    """
+
+    def __init__(
+        self, link: NatsLink, pool: Served, obey: Obey, is_new: Callable[[], Awaitable[None]]
+    ) -> None:
+        self._link, self._obey, self._is_new = link, obey, is_new
+        self._bucket = bucket(link.jetstream, ORDERS_BUCKET)
+        self._key = orders_key(pool.tenant, pool.pool)
+        self._told = asyncio.Event()
+        self.revision = 0
+        """That of the orders which are obeyed."""
+        self._announced = Announced()
+        self._until: float | None = None
+        self._subscription: Subscription | None = None
+
+    def look(self) -> None:
+        """Read the orders again soon: the connection is a new one."""
+        self._told.set()
+
+    async def listen(self) -> None:
+        """Hear of new orders from now on. Raises nats.errors.Error."""
+        if self._subscription is None:
+            subject = f"$KV.{ORDERS_BUCKET}.{self._key}"
+            self._subscription = await self._link.client.subscribe(subject, cb=self._tell)
+
+    async def end(self) -> None:
+        """Listen no more."""
+        await end(self._subscription)
+
+    async def run(self) -> None:
+        """Obey until cancelled."""
+        while True:
+            waits_s = [REPORT_S]
+            if self._until is not None:
+                waits_s.append(max(0.0, self._until - time.time()))
+            if self._announced.is_missing(self.revision):
+                waits_s.append(self._announced.next_s())
+            await set_within(self._told, min(waits_s))
+            self._told.clear()
+            try:
+                await self.read()
+            except errors.Error as error:
+                log.warning("the pool's orders could not be read: %s", clean(error))
+
+    async def read(self) -> None:
+        """Read the orders from the stream's leader and obey them. Raises nats.errors.Error."""
+        value, revision = await newest(self._bucket, self._key)
+        orders = PoolOrders()
+        if value is not None:
+            try:
+                orders = decoded(_ORDERS, value)
+            except UndecodableError as error:
+                log.warning("the pool's orders cannot be read and are ignored: %s", error)
+        if orders.until is not None and orders.until <= time.time():
+            orders = PoolOrders()
+        self._until = orders.until
+        is_new = revision != self.revision
+        await self._obey(orders)
+        self.revision = revision
+        if is_new:
+            await self._is_new()
+
+    async def _tell(self, message: Msg) -> None:
+        self._announced.hear(message, self.revision)
+        self._told.set()
+
+
+class Presence:
+    """Keeps a worker's state stored and obeys its pool's orders. `state` gives the worker's state
+    with the revision of the orders that are obeyed.
     """
 
     def __init__(
         self, link: NatsLink, settings: WorkerSettings, *, obey: Obey, state: ReadState
     ) -> None:
-        self._link, self._settings = link, settings
-        self._obey, self._state = obey, state
+        self._link, self._state = link, state
         self._states = bucket(link.jetstream, WORKERS_BUCKET)
         self._key = worker_key(settings.tenant, settings.pool, settings.worker)
-        self._orders = bucket(link.jetstream, ORDERS_BUCKET)
-        self._orders_key = orders_key(settings.tenant, settings.pool)
-        self._told = asyncio.Event()
+        own = Served(settings.tenant, settings.pool, settings.queues)
+        self._orders = OrdersWatch(link, own, obey, self._store)
         self.changed = asyncio.Event()
         """Set when the worker's state has changed: it is stored soon."""
-        self._revision = 0
-        self._announced = Announced()
-        self._until: float | None = None
-        self._subscription: Subscription | None = None
         self._has_left = False
 
     def look(self) -> None:
         """Read the orders again soon, and store the state: the connection is a new one."""
-        self._told.set()
+        self._orders.look()
         self.changed.set()
 
     async def register(self) -> None:
         """Store the state, then read the orders and obey them; tried until both are done."""
-        subject = f"$KV.{ORDERS_BUCKET}.{self._orders_key}"
 
         async def tried() -> None:
-            if self._subscription is None:
-                self._subscription = await self._link.client.subscribe(subject, cb=self._tell)
+            await self._orders.listen()
             await self._store()
-            await self._read_orders()
+            await self._orders.read()
 
         backoff = Backoff(_RETRY_FIRST_S, _RETRY_MOST_S)
         await until_done(tried, backoff, "cannot register with the controller's buckets")
@@ -119,21 +182,17 @@ class Presence:
     async def run(self) -> None:
         """Report and obey until cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._follow_orders())
+            group.create_task(self._orders.run())
             group.create_task(self._report())
 
     async def leave(self) -> None:
         """Delete the state: this worker is no more."""
         self._has_left = True
         try:
-            await end(self._subscription)
+            await self._orders.end()
             await self._states.delete(self._key)
         except errors.Error as error:
             log.debug("the worker's state stays until it is forgotten: %s", clean(error))
-
-    async def _tell(self, message: Msg) -> None:
-        self._announced.hear(message, self._revision)
-        self._told.set()
 
     async def _report(self) -> None:
         while True:
@@ -149,45 +208,13 @@ class Presence:
         """Store the state as it is now. Raises nats.errors.Error."""
         if self._has_left:
             return
-        encoded = msgspec.json.encode(self._state(self._revision))
+        encoded = msgspec.json.encode(self._state(self._orders.revision))
         try:
             await self._states.put(self._key, encoded)
         except NoStreamResponseError:
             # kept in memory: a server that was restarted has forgotten the bucket
             await ensure_workers_bucket(self._link.jetstream)
             await self._states.put(self._key, encoded)
-
-    async def _follow_orders(self) -> None:
-        while True:
-            waits_s = [REPORT_S]
-            if self._until is not None:
-                waits_s.append(max(0.0, self._until - time.time()))
-            if self._announced.is_missing(self._revision):
-                waits_s.append(self._announced.next_s())
-            await set_within(self._told, min(waits_s))
-            self._told.clear()
-            try:
-                await self._read_orders()
-            except errors.Error as error:
-                log.warning("the pool's orders could not be read: %s", clean(error))
-
-    async def _read_orders(self) -> None:
-        """Read the orders from the stream's leader and obey them. Raises nats.errors.Error."""
-        value, revision = await newest(self._orders, self._orders_key)
-        orders = PoolOrders()
-        if value is not None:
-            try:
-                orders = decoded(_ORDERS, value)
-            except UndecodableError as error:
-                log.warning("the pool's orders cannot be read and are ignored: %s", error)
-        if orders.until is not None and orders.until <= time.time():
-            orders = PoolOrders()
-        self._until = orders.until
-        is_new = revision != self._revision
-        await self._obey(orders)
-        self._revision = revision
-        if is_new:
-            await self._store()
 
 
 class Announced:
@@ -220,35 +247,45 @@ class Announced:
         return self._backoff.next_s()
 
 
+WAIT_BUCKETS_S: Final = (0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 20, 30, 60, 120, 300, 900)
 DURATION_BUCKETS_S: Final = (1, 5, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14_400)
 
 
 class WorkerMetrics:
-    """What one worker counts."""
+    """What one worker counts, for one pool that it serves; `of` is the same for another pool."""
 
     def __init__(self, tenant: str, role: str) -> None:
         """`role` is the pool's name."""
         self.registry = CollectorRegistry()
-        self._tenant, self._role = tenant, role
         counter = partial(Counter, registry=self.registry)
         gauge = partial(Gauge, labelnames=("role",), registry=self.registry)
+        times = partial(Histogram, registry=self.registry)
         of_tier = ("tenant", "role", "tier")
         self._tasks = counter("agent_tasks", "Tasks that ended.", ("role", "status", "priority"))
-        self.duration = Histogram(
+        self._duration = times(
             "agent_session_duration_seconds",
             "How long a try at a task took.",
             ("role",),
             buckets=DURATION_BUCKETS_S,
-            registry=self.registry,
-        ).labels(role)
+        )
+        self._waited = times(
+            "agent_task_wait_seconds",
+            "From the publication of a task to its first try, by the worker that took it: one of "
+            "the pool's own, or one that stands by.",
+            ("tenant", "role", "by"),
+            buckets=WAIT_BUCKETS_S,
+        )
+        self._handed_back = counter(
+            "agent_handed_back", "Messages handed back at once.", ("tenant", "role")
+        )
         self._tokens = counter(
             "agent_tokens_consumed", "Tokens that agents used.", ("tenant", "role", "model", "kind")
         )
         self._tools = counter("agent_tool_calls", "Calls of tools.", ("role", "tool", "status"))
-        self.context = gauge(
+        self._context = gauge(
             "agent_context_utilization",
             "The part of the model's context that the last session to say so had taken.",
-        ).labels(role)
+        )
         lost = gauge("agent_slots_lost", "Slots held by agents that were cut and do not end.")
         self.slots_lost = lost.labels(role)
         self._routed = counter(
@@ -262,6 +299,24 @@ class WorkerMetrics:
             "What the accepted answers would have cost with the best model.",
             of_tier,
         )
+        self.bind(tenant, role)
+
+    def of(self, tenant: str, role: str) -> Self:
+        """The same counters for another pool."""
+        other = copy(self)
+        other.bind(tenant, role)
+        return other
+
+    def bind(self, tenant: str, role: str) -> None:
+        """Count for this pool."""
+        self._tenant, self._role = tenant, role
+        self.duration, self.context = self._duration.labels(role), self._context.labels(role)
+        self.handed_back = self._handed_back.labels(tenant, role)
+
+    def waited(self, seconds: float, *, stands_by: bool) -> None:
+        """Count a first try by how long its task had waited."""
+        by = "standby" if stands_by else "own"
+        self._waited.labels(self._tenant, self._role, by).observe(seconds)
 
     def routed(self, model: ModelTerms, use: TierUse) -> None:
         """Count answers of a model's tier and their cost."""

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import os
 import signal
+import sys
 import threading
 import time
 from collections import deque
@@ -20,7 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, Self, TypeVar
 
 from agentdash.worker.session import Agent, OnEnd, Prepare
-from agentdash.worker.settings import NatsLogin, WorkerSettings, read_settings
+from agentdash.worker.settings import RENEWED, NatsLogin, Renew, WorkerSettings, read_settings
+from controller.model.ids import PoolKey
 from controller.model.servers import Backoff
 
 if TYPE_CHECKING:
@@ -56,6 +58,8 @@ def ended_after_sigterm(seconds: float, on_sigterm: Callable[[], object]) -> Ite
 
     threading.Thread(target=watch, name="end of the process", daemon=True).start()
     before = signal.signal(signal.SIGTERM, terminate)
+    # a process that has run itself anew was not to lose one meanwhile
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     try:
         yield
     finally:
@@ -89,14 +93,27 @@ def close(runner: asyncio.Runner) -> None:
 def end_process(why: str) -> NoReturn:
     """Kill the processes that this one has started, write the logs, and end it."""
     log.error("the process is ended by force: %s", why)
-    for process in descendants():
-        with suppress(OSError):
-            os.kill(process, signal.SIGKILL)
+    _kill_descendants()
     # in a thread: one that holds the lock of a log for ever may be what has not ended
     flushing = threading.Thread(target=logging.shutdown, daemon=True)
     flushing.start()
     flushing.join(FLUSH_S)
     os._exit(FORCED)
+
+
+def run_anew(environment: Mapping[str, str], home: Path) -> NoReturn:
+    """Run this process's program again in its place: nothing of what was in memory is left, and no
+    process below it. A SIGTERM that comes meanwhile waits until it is heard again.
+    """
+    _kill_descendants()
+    os.chdir(home)
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)  # noqa: S606
+
+
+def _kill_descendants() -> None:
+    for process in descendants():
+        with suppress(OSError):
+            os.kill(process, signal.SIGKILL)
 
 
 def descendants() -> list[int]:
@@ -163,26 +180,51 @@ class Worker:
         from agentdash.worker.stores import NatsLink
 
         stopping, loop = asyncio.Event(), asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGINT, stopping.set)
+        environment, home, told, done = dict(os.environ), Path.cwd(), list[int](), list[PoolKey]()
+
+        def stop() -> None:
+            told.append(1)
+            loop.call_soon_threadsafe(stopping.set)
+
+        def renew(after: PoolKey) -> None:
+            done.append(after)
+            stopping.set()
+
+        loop.add_signal_handler(signal.SIGINT, stop)
         longest_s = self._settings.grace_s + END_S
-        with ended_after_sigterm(longest_s, lambda: loop.call_soon_threadsafe(stopping.set)):
+        with ended_after_sigterm(longest_s, stop):
             link = NatsLink(self._login, name=f"agentdash worker {self._settings.worker}")
             opening = asyncio.create_task(link.open())
             try:
-                await self.work(link, stopping)
+                await self.work(link, stopping, renew=renew)
             finally:
                 opening.cancel()
                 await asyncio.gather(opening, return_exceptions=True)
                 await link.close()
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+            if done and not told:
+                run_anew(environment | {RENEWED: f"{time.time():.3f} {done[0]}"}, home)
 
-    async def work(self, link: NatsLink, stopping: asyncio.Event) -> None:
+    async def work(
+        self,
+        link: NatsLink,
+        stopping: asyncio.Event,
+        *,
+        renew: Callable[[PoolKey], None] | None = None,
+    ) -> None:
         """Work over a connection that others may share, until `stopping` is set. Cancelled, it
-        hands back what it has. Raises WorkerSettingsError.
+        hands back what it has. `renew` is called after a task of this pool where the process should
+        run anew. Raises WorkerSettingsError.
         """
         from agentdash.worker.lifecycle import WorkerLife
 
         life = WorkerLife(
-            self._agent, self._settings, link, prepare=self._prepare, on_end=self._on_end
+            self._agent,
+            self._settings,
+            link,
+            prepare=self._prepare,
+            on_end=self._on_end,
+            renew=renew if self._settings.renew is Renew.PROCESS else None,
         )
         await life.run(stopping)
 

@@ -152,6 +152,7 @@ class WorkerTerms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     model: str = ""  # the pool's own
     models: tuple[ModelTerms, ...] = ()  # those that a task may use
     usd_per_workflow: Decimal | None = None  # the most that all tasks of one may cost together
+    tier: int = 0  # the priority of its tenant's tier: those that stand by serve the highest first
 
 
 # one value of each worker, in memory: it is written anew when the server has lost it
@@ -179,6 +180,8 @@ class WorkerState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     lost: SlotNumber = 0  # held by agents that were cut and do not end
     demand: tuple[ModelDemand, ...] = ()  # recent use, in coarse steps, so that it seldom changes
     marks: dict[str, float] = {}  # when it reached each step of its start, in Unix seconds
+    works_for: str = ""  # of one that stands by: the pool whose task it does now, and its last one
+    did_last: str = ""
 
 
 class PoolOrders(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -59,6 +59,7 @@ def pool_terms(fleet: Fleet) -> dict[PoolKey, WorkerTerms]:
             model=pool.model or "",
             models=tuple(models[name] for name in pool.usable_models() if name in models),
             usd_per_workflow=tenants[pool.tenant].budget.usd_per_workflow,
+            tier=tenants[pool.tenant].tier.priority,
         )
         for pool in fleet.pools
     }

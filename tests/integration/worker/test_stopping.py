@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from agentdash.worker import (
     attempts,
 )
 from agentdash.worker.attempts import DeadLetters
-from agentdash.worker.pull import Puller
+from agentdash.worker.pull import Inlet, Puller
 from agentdash.worker.session import TERMS_HEADER
 from agentdash.worker.stores import (
     EXHAUSTED_STREAM,
@@ -67,10 +68,11 @@ async def test_agents_are_told_of_the_end_before_the_pulls_have_ended(
     begun, told = asyncio.Event(), asyncio.Event()
     end = Puller.end
 
-    async def slow(self: Puller) -> None:
-        async with asyncio.timeout(5):
-            await told.wait()
-        await end(self)
+    async def slow(self: Puller, inlets: Sequence[Inlet]) -> None:
+        if inlets:
+            async with asyncio.timeout(5):
+                await told.wait()
+        await end(self, inlets)
 
     async def agent(_: Task, session: Session) -> None:
         begun.set()

@@ -61,11 +61,13 @@ def test_a_pool_is_told_its_limits_its_models_and_what_a_workflow_may_cost() -> 
         model="large",
         models=(LARGE, SMALL),
         usd_per_workflow=Decimal("1.50"),
+        tier=500,
     )
     assert terms[pool_key("globex", "b")] == WorkerTerms(
         session=SessionLimits(tokens=500_000, duration_s=4 * 3600, tool_calls=200),
         model="local",
         models=(ModelTerms(name="local"),),
+        tier=500,
     )
 
 
