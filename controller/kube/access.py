@@ -143,10 +143,27 @@ class Access:
         context = reading.result()
         token = configuration.api_key.get("BearerToken")
         if token:
+            _check_encrypted(configuration.host)
             configuration.api_key["BearerToken"] = token.strip()  # a file ends in a line break
         self.configuration, self.context = configuration, clean_name(context)
         self.generation += 1
         self.reread_failure = ""
+
+
+def _check_encrypted(server: str) -> None:
+    """Raises ConfigError if a token would be sent to this server in clear, over a network."""
+    parts = urlsplit(server)
+    if parts.scheme == "http" and not _is_this_machine(parts.hostname or ""):
+        raise ConfigError(
+            f"{clean_name(parts.hostname or server)} is asked without encryption (http://), and the"
+            " token of this context could be read on the way: write https:// in the kubeconfig"
+        )
+
+
+def _is_this_machine(host: str) -> bool:
+    with suppress(ValueError):
+        return host == "localhost" or ip_address(host).is_loopback
+    return False
 
 
 async def _give_up(reading: asyncio.Future[str]) -> None:
@@ -248,9 +265,8 @@ def environment_proxy(url: str) -> str | None:
     """
     parts = urlsplit(url)
     host = parts.hostname or ""
-    with suppress(ValueError):
-        if host == "localhost" or ip_address(host).is_loopback:
-            return None
+    if _is_this_machine(host):
+        return None
     if urllib.request.proxy_bypass(f"{host}:{parts.port}" if parts.port else host):
         return None
     return urllib.request.getproxies().get(parts.scheme)

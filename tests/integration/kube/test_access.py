@@ -297,6 +297,15 @@ async def test_broken_certificates_are_an_error_of_configuration(tmp_path: Path)
         Client(access, QuickClock())
 
 
+async def test_a_token_is_not_sent_without_encryption(tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    path.write_text(UNTRUSTED.replace("https://127.0.0.1:1", "http://10.0.0.1:8080"))
+    with pytest.raises(ConfigError, match=r"10\.0\.0\.1 is asked without encryption .* https://"):
+        await Access(kubeconfig(str(path), None)).renew(0)
+    path.write_text(path.read_text().replace("{token: x}", "{}"))
+    await Access(kubeconfig(str(path), None)).renew(0)
+
+
 async def test_a_redirect_to_another_host_does_not_carry_our_token(api: Any) -> None:
     seen: list[dict[str, str]] = []
 
