@@ -542,10 +542,10 @@ class PodDesk(Protocol):
         """All that is known of a pod now."""
 
     async def tail(
-        self, namespace: str, pod: str, container: str = "", *, previous: bool = False
+        self, namespace: str, pod: str, known: PodLog | None = None, *, previous: bool = False
     ) -> PodLog:
-        """The last lines of this container, of the first without one; of its run before this one
-        where `previous` is asked for.
+        """The last lines of the pod's first container; where some are `known`, of theirs, and gone
+        on with. A mark says where it was started again. `previous`: of the run before this one.
         """
 
 

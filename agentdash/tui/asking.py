@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from agentdash.operate import NotDoneError, Operating
 from agentdash.tui.screens.views import PanelScreen, TableScreen
 from agentdash.tui.table import Need, PodRef
-from agentdash.tui.tables.logs import BESIDE_LINES, joined
+from agentdash.tui.tables.logs import BESIDE_LINES
 from agentdash.tui.tables.tasks import PAGE, is_open, question
 from agentdash.tui.view import LogAs
 from controller.model.decision import Decision
@@ -198,17 +198,17 @@ class Asking:
             width = 0 if shown.wraps_at else app.size.width - BESIDE_LINES
             app.keep(log_as=shown._replace(wraps_at=width))
         else:
-            names = log.containers if isinstance(log, PodLog) else ()
+            known = log if isinstance(log, PodLog) else PodLog()
+            names, name = known.containers, known.container
             if what == "previous":
-                shown = shown._replace(is_previous=not shown.is_previous, problem="")
+                shown = shown._replace(is_previous=not shown.is_previous)
             elif len(names) < 2:
                 app.flash("the pod has no other container")
                 return
             else:
-                name = shown.container or names[0]
                 name = names[(names.index(name) + 1) % len(names)] if name in names else names[0]
-                shown = shown._replace(container=name, problem="")
-            app.keep(log=None if log is None else PodLog(containers=names), log_as=shown)
+            begun = None if log is None else PodLog(container=name, containers=names)
+            app.keep(log=begun, log_as=shown._replace(problem=""))
         self._read_log()
 
     def _read_log(self) -> None:
@@ -222,20 +222,18 @@ class Asking:
         """
         app, (namespace, pod) = self._app, self._log_of
         before, shown = app.frame.asked.log, app.frame.asked.log_as
-        view = app.view
+        known, view = before if isinstance(before, PodLog) else None, app.view
         table = view.filtered if view.VIEW == "logs" else None
         is_at_end = table is not None and table.cursor_key in {None, *table.visible_keys[-1:]}
         command = f"kubectl logs -n {namespace} {pod}"
         found = await self._answer(
             lambda operator: operator.of_pods(
-                lambda pods: pods.tail(namespace, pod, shown.container, previous=shown.is_previous),
-                command,
+                lambda pods: pods.tail(namespace, pod, known, previous=shown.is_previous), command
             )
         )
         if isinstance(found, PodLog):
-            log = joined(before, found) if isinstance(before, PodLog) else found
-            app.keep(log=log, log_as=app.frame.asked.log_as._replace(problem=""))
-        elif isinstance(before, PodLog):
+            app.keep(log=found, log_as=app.frame.asked.log_as._replace(problem=""))
+        elif known is not None:
             app.keep(log_as=app.frame.asked.log_as._replace(problem=found))
         else:
             app.keep(log=found)

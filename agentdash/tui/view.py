@@ -303,12 +303,10 @@ class ShownMoment(NamedTuple):
 
 
 class LogAs(NamedTuple):
-    """How the log of a pod is shown: of which container (the first without one) and run, whether it
-    is read on, and the cells of a line that goes on in the next, 0 where it does not. `problem`:
-    why it could not be read on.
+    """How the log of a pod is shown: of which run, whether it is read on, and the cells of a line
+    that goes on in the next, 0 where it does not. `problem`: why it could not be read on.
     """
 
-    container: str = ""
     is_previous: bool = False
     follows: bool = True
     wraps_at: int = 0

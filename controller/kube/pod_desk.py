@@ -4,9 +4,10 @@ said of it, and its last lines. All of it is read when it is asked for, and noth
 
 from __future__ import annotations
 
-import asyncio
+import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final
+from datetime import UTC, datetime
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -20,9 +21,15 @@ from controller.model.value import UndecodableError
 from controller.ports import PodUnknownError
 
 TAIL_LINES: Final = 200
+MOST_LINES: Final = 2_000
 MOST_LOG_BYTES: Final = 2**20
 DEADLINE_S: Final = 4.0
 LINE_LIMIT: Final = 2_000
+_LEFT_OUT: Final = "[lines between these were not read]"
+_SECOND: Final = 1_000_000_000
+_STAMP: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)")
+_Line: TypeAlias = tuple[int, str]
+"""When it was written (Unix nanoseconds), and its text."""
 _MOST_EVENTS: Final = 100
 _SHOWN_EVENTS: Final = 12
 _MOST_CONTAINERS: Final = 50
@@ -39,34 +46,85 @@ class ClusterPods:
 
     async def look(self, namespace: str, pod: str) -> PodInFull:
         """Its containers, and what the cluster has said of it."""
-        found, events = await asyncio.gather(self._pod(namespace, pod), self._said(namespace, pod))
+        found = await self._pod(namespace, pod)
+        events = await self._said(namespace, found.metadata.uid)
         containers = tuple(_containers(found))
         why = _why_not_ready(found, containers, () if isinstance(events, str) else events)
         return PodInFull(containers=containers, why=clean(why), events=events)
 
     async def tail(
-        self, namespace: str, pod: str, container: str = "", *, previous: bool = False
+        self, namespace: str, pod: str, known: PodLog | None = None, *, previous: bool = False
     ) -> PodLog:
-        """The last lines of this container, of the pod's first without a name."""
-        names: tuple[str, ...] = ()
+        """The last lines of the pod's first container; of the one that is known, those behind."""
+        known = known or PodLog()
+        names, container = known.containers, known.container
         if not container:
             names = tuple(_names(await self._pod(namespace, pod)))
             container = names[0] if names else ""
-        query = {"tailLines": str(TAIL_LINES), "limitBytes": str(MOST_LOG_BYTES)}
-        query |= {"container": container} if container else {}
+        since = known.times[-1] if known.times else 0
+        query = {"container": container} if container else {}
         query |= {"previous": "true"} if previous else {}
+        found, is_cut = await self._lines(namespace, pod, query, since)
+        old, ended_at = tuple(zip(known.times, known.lines, strict=True)), known.ended_at
+        if since and not any(at == since for at, _ in found):
+            run, last = await self._run_before(namespace, pod, query, known)
+            if last is not None:
+                mark = f"[it ended with {last.exit_words}, and was started again]"
+                old, ended_at = (*old, *run, ((run or old)[-1][0], mark)), last.at
+            elif found:
+                old = (*old, (since, _LEFT_OUT))
+        lines = (*old, *_behind(found, known))
+        return PodLog(
+            container=container,
+            times=tuple(at for at, _ in lines[-MOST_LINES:]),
+            lines=tuple(text for _, text in lines[-MOST_LINES:]),
+            ended_at=ended_at,
+            is_cut=is_cut,
+            containers=names,
+            first=known.first + max(len(lines) - MOST_LINES, 0),
+        )
+
+    async def _lines(
+        self, namespace: str, pod: str, query: dict[str, str], since: int
+    ) -> tuple[tuple[_Line, ...], bool]:
+        """The newest lines of a run, with `since` those from this second on; and whether more bytes
+        were there than are read.
+        """
+        most = MOST_LINES if since else TAIL_LINES
+        query = {**query, "timestamps": "true", "tailLines": str(most)}
+        query |= {"limitBytes": str(MOST_LOG_BYTES)}
+        if since:
+            query["sinceTime"] = datetime.fromtimestamp(since // _SECOND, UTC).isoformat()
         try:
             body = await self._get(namespace, f"pods/{pod}/log", "pods/log", query)
         except KubeError as error:
-            raise PodUnknownError(_log_words(error, namespace, previous=previous)) from error
+            words = _log_words(error, namespace, previous="previous" in query)
+            raise PodUnknownError(words) from error
         text = body.decode("utf-8", "replace").removesuffix("\n")
-        lines = text.split("\n")[-TAIL_LINES:] if text else []
-        return PodLog(
-            container=container,
-            lines=tuple(clean(each.rstrip("\r"), LINE_LIMIT) for each in lines),
-            is_cut=len(body) >= MOST_LOG_BYTES,
-            containers=names,
-        )
+        lines = text.split("\n")[-most:] if text else []
+        return tuple(_stamped(lines)), len(body) >= MOST_LOG_BYTES
+
+    async def _run_before(
+        self, namespace: str, pod: str, query: dict[str, str], known: PodLog
+    ) -> tuple[tuple[_Line, ...], ContainerState | None]:
+        """What the run whose lines are known still wrote, and how it ended; None if that is not so,
+        or has been said.
+        """
+        if "previous" in query:
+            return (), None
+        containers = _containers(await self._pod(namespace, pod))
+        name = query.get("container", "")
+        last = next((each.last for each in containers if name in {"", each.name}), None)
+        ended = None if last is None else last.at
+        if ended is None or ended == known.ended_at or ended < known.times[-1] // _SECOND:
+            return (), None
+        try:
+            run, _ = await self._lines(
+                namespace, pod, {**query, "previous": "true"}, known.times[-1]
+            )
+        except PodUnknownError:  # how it ended is known without its last lines
+            run = ()
+        return tuple(_behind(run, known)), last
 
     async def _pod(self, namespace: str, pod: str) -> wire.WirePodInFull:
         """By a list of one: whoever sees the pods of a fleet may list them."""
@@ -78,9 +136,11 @@ class ClusterPods:
             raise PodUnknownError(_words(error, namespace, "pods")) from error
         raise PodUnknownError(_GONE)
 
-    async def _said(self, namespace: str, pod: str) -> tuple[PodEvent, ...] | str:
-        """What the cluster has said of it, or why that is not known."""
-        fields = f"involvedObject.kind=Pod,involvedObject.name={pod}"
+    async def _said(self, namespace: str, uid: str) -> tuple[PodEvent, ...] | str:
+        """What the cluster has said of it, not of an earlier one of its name, as in a StatefulSet;
+        or why that is not known.
+        """
+        fields = f"involvedObject.uid={uid}"
         try:
             items = await self._list(namespace, "events", fields)
             found = [_event(wire.WireEvent.of(each)) for each in items]
@@ -97,6 +157,30 @@ class ClusterPods:
     async def _get(self, namespace: str, path: str, kind: str, query: dict[str, str]) -> bytes:
         path = f"/api/v1/namespaces/{namespace}/{path}"
         return await self._client.call("GET", path, kind=kind, query=query, timeout_s=DEADLINE_S)
+
+
+def _stamped(lines: Iterable[str]) -> Iterator[_Line]:
+    """Each with the time before its text; one without has that of the line before it."""
+    at = 0
+    for each in lines:
+        stamp, _, text = each.partition(" ")
+        found = _STAMP.fullmatch(stamp)
+        if found is None:
+            text = each
+        else:
+            seconds = datetime.fromisoformat(found[1] + found[3]).timestamp()
+            at = int(seconds) * _SECOND + int((found[2] or "").ljust(9, "0"))
+        yield at, clean(text.rstrip("\r"), LINE_LIMIT)
+
+
+def _behind(found: Sequence[_Line], known: PodLog) -> Iterator[_Line]:
+    """Those that are not known yet; lines of one time are told apart by their count."""
+    last = known.times[-1] if known.times else 0
+    same = sum(at == last for at in known.times)
+    for at, text in found:
+        same -= at == last
+        if at > last or (at == last and same < 0):
+            yield at, text
 
 
 def _names(pod: wire.WirePodInFull) -> Iterator[str]:

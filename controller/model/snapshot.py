@@ -477,6 +477,8 @@ class Progress(Value):
 class PodLog(Value):
     """The newest lines of one container, the oldest first, each cleaned and of limited length.
 
+    `times` are those of the lines, in Unix nanoseconds; a mark between lines has that of the line
+    before it. `ended_at` is when the run before the present one ended, where that is marked.
     `containers` are the names of all that the pod has. `first` is the number of the first line,
     counted from the first that was ever read. `is_cut`: there were more bytes than are read, so the
     newest lines may be missing.
@@ -484,6 +486,8 @@ class PodLog(Value):
 
     container: str = ""
     lines: tuple[str, ...] = ()
+    times: tuple[int, ...] = ()
+    ended_at: float | None = None
     is_cut: bool = False
     containers: tuple[str, ...] = ()
     first: int = 1

@@ -212,7 +212,7 @@ async def test_a_ready_pod_runs_a_worker_until_it_is_told_to_stop_or_its_time_is
     assert sorted(worker.cancelled) == ([] if obedient else sorted(worker.told))
 
 
-async def test_a_pod_whose_worker_fails_is_replaced(
+async def test_a_container_whose_worker_fails_is_started_again_in_its_pod(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     worker = Worker()
@@ -227,7 +227,9 @@ async def test_a_pod_whose_worker_fails_is_replaced(
     world.sim.pod_runner = FailingOnce()
     await world.scale(1)
     await world.until(lambda: world.ready() == 1 and len(worker.started) == 2)
-    assert worker.started[0] not in world.names()
+    assert worker.started == world.names() * 2
+    (container,) = world.pods()[0].object["status"]["containerStatuses"]
+    assert (container["restartCount"], container["lastState"]["terminated"]["exitCode"]) == (1, 1)
     assert "the worker of pod" in caplog.text
 
 

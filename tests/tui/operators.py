@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
+import msgspec
+
 from agentdash.foreseen import Ahead
 from agentdash.operate import NotDoneError, Places, Preview, Request, TakenError
 from controller.model.intents import Audit, Intent, IntentChange, IntentKey, Scope, StandingIntent
@@ -47,17 +49,23 @@ class FakePods:
         self.logs: dict[tuple[str, ...], PodLog] = {}
         self.seen: dict[tuple[str, str], PodInFull] = {}
         self.problem = ""
+        self.known: PodLog | None = None
 
     async def look(self, namespace: str, pod: str) -> PodInFull:
         return self.seen.get((namespace, pod), PodInFull())
 
     async def tail(
-        self, namespace: str, pod: str, container: str = "", *, previous: bool = False
+        self, namespace: str, pod: str, known: PodLog | None = None, *, previous: bool = False
     ) -> PodLog:
+        self.known = known
+        known = known or PodLog()
         if self.problem:
             raise NotDoneError(self.problem)
-        part = (*([container] if container else []), *(["previous"] if previous else []))
-        return self.logs.get((namespace, pod, *part), PodLog())
+        which = known.container if known.container not in known.containers[:1] else ""
+        part = (*([which] if which else []), *(["previous"] if previous else []))
+        found = self.logs.get((namespace, pod, *part), PodLog())
+        names = found.containers or known.containers
+        return msgspec.structs.replace(found, containers=names)
 
 
 class FakeOperator:

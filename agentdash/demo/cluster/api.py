@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -27,10 +28,12 @@ from agentdash.demo.cluster.objects import (
     field_selector,
     internal,
     label_selector,
+    micro_stamp,
 )
 from agentdash.demo.cluster.registry import (
     Change,
     FieldManager,
+    Key,
     Registry,
     Store,
     StoredObject,
@@ -247,8 +250,10 @@ class Api:
         self._watches: set[Watch] = set()
         # by the token, what is left of a list after its first pages, and its version
         self._pages: dict[str, tuple[int, list[StoredObject]]] = {}
-        self._logs: dict[tuple[str, str], deque[str]] = {}
-        registry.store.subscribe(self._forget_log)
+        # of each pod the lines of its last run with their times, and those of the run before it
+        self._logs: dict[Key, deque[tuple[str, str]]] = {}
+        self._logs_before: dict[Key, deque[tuple[str, str]]] = {}
+        registry.store.subscribe(self._turn_log)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
@@ -265,7 +270,8 @@ class Api:
 
     def write_log(self, namespace: str, pod: str, text: str) -> None:
         """A pod writes a line."""
-        self._logs.setdefault((namespace, pod), deque(maxlen=_KEPT_LINES)).append(text)
+        lines = self._logs.setdefault((namespace, pod), deque(maxlen=_KEPT_LINES))
+        lines.append((micro_stamp(), text))
 
     def end_watches(self, *, clean: bool = True) -> int:
         """End all watches, as a server does that stops, or one that breaks. Returns how many."""
@@ -274,9 +280,16 @@ class Api:
             watch.end(clean=clean)
         return len(watches)
 
-    def _forget_log(self, change: Change) -> None:
-        if change.type == "DELETED" and change.new.kind is PODS:
-            self._logs.pop(change.new.key, None)
+    def _turn_log(self, change: Change) -> None:
+        """With its pod a log ends; a container that is started again begins another one."""
+        key = change.new.key
+        if change.new.kind is not PODS:
+            return
+        if change.type == "DELETED":
+            self._logs.pop(key, None)
+            self._logs_before.pop(key, None)
+        elif change.old is not None and _restarts(change.old) < _restarts(change.new):
+            self._logs_before[key] = self._logs.pop(key, deque())
 
     async def _stream(self, request: web.BaseRequest, call: Call, kind: Kind) -> web.StreamResponse:
         watch = Watch(self._store, call, kind, self._rng)
@@ -388,16 +401,31 @@ class Api:
             words = f'container "{container or names[0]}" in pod "{call.name}" is not available'
             raise bad_request(words)
         waiting = statuses[0]["state"].get("waiting") if statuses else None
-        if waiting is not None:
+        if waiting is not None and not statuses[0]["lastState"]:
             words = f'container "{container or names[0]}" in pod "{call.name}" is waiting to start'
             raise bad_request(f"{words}: {waiting.get('reason', '')}")
-        if call.query.get("previous") == "true":  # no container here was ever started again
-            words = f'previous terminated container "{container or names[0]}" in pod "{call.name}"'
-            raise bad_request(f"{words} not found")
-        lines = list(self._logs.get(pod.key, ()))
+        logs = self._logs
+        if call.query.get("previous") == "true":
+            logs = self._logs_before
+            if not _restarts(pod):
+                words = f'previous terminated container "{container or names[0]}" in pod'
+                raise bad_request(f'{words} "{call.name}" not found')
+        since = call.query.get("sinceTime", "")
+        lines = [each for each in logs.get(pod.key, ()) if not since or _is_since(each[0], since)]
         tail, most = call.number("tailLines", len(lines)), call.number("limitBytes", 2**31)
-        text = "".join(f"{each}\n" for each in lines[max(0, len(lines) - tail) :])
+        is_stamped = call.query.get("timestamps") == "true"
+        shown = lines[max(0, len(lines) - tail) :]
+        text = "".join(f"{at} {each}\n" if is_stamped else f"{each}\n" for at, each in shown)
         return answer(200, text.encode()[:most], "text/plain")
+
+
+def _restarts(pod: StoredObject) -> int:
+    statuses = pod.object.get("status", {}).get("containerStatuses") or ()
+    return sum(each.get("restartCount", 0) for each in statuses)
+
+
+def _is_since(at: str, since: str) -> bool:
+    return datetime.fromisoformat(at) >= datetime.fromisoformat(since)
 
 
 def _scale_of(stored: StoredObject) -> Object:

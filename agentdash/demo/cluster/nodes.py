@@ -194,6 +194,10 @@ class ColdStart:
         return self.median_s * math.exp(rng.gauss(0.0, self.sigma))
 
 
+_BACK_OFF_S: Final = 10.0
+"""Of a container that has ended with an error (the first one of kubelet/kuberuntime)."""
+
+
 @dataclass(slots=True)
 class _Life:
     """One pod on its node. `works`: a worker runs in it."""
@@ -272,12 +276,17 @@ class Kubelets:
         if runner is None:
             return
         life.works = True
-        try:
-            await runner.run({"kind": "Pod", "apiVersion": "v1", **pod.object}, life.stopping)
-        except Exception:  # noqa: BLE001 - one worker that fails must not end the cluster
-            _log.exception("the worker of pod %s failed", "/".join(life.key))
-        finally:
-            life.works = False
+        while not life.stopping.is_set():
+            try:
+                await runner.run({"kind": "Pod", "apiVersion": "v1", **pod.object}, life.stopping)
+                break
+            except Exception:  # noqa: BLE001 - one worker that fails must not end the cluster
+                _log.exception("the worker of pod %s failed", "/".join(life.key))
+            pod = self._set(life, lambda pod: _crashed(pod, life))
+            self._say(pod, "BackOff", "Back-off restarting failed container", is_warning=True)
+            await self._timers.sleep(_BACK_OFF_S)
+            pod = self._set(life, lambda pod: _running(pod, life, ready=True, starts=1))
+        life.works = False
         self._registry.delete(PODS, *life.key, grace_s=0)
 
     def _set(self, life: _Life, status: Callable[[Object], Object]) -> StoredObject:
@@ -307,12 +316,26 @@ class Kubelets:
         self._timers.after(grace, over)
 
 
-def _running(pod: Object, life: _Life, *, ready: bool) -> Object:
+def _crashed(pod: Object, life: _Life) -> Object:
+    """The containers have ended with an error and wait to be started again."""
+    words = "back-off 10s restarting failed container"
+    waiting = {"waiting": {"reason": "CrashLoopBackOff", "message": words}}
+    ended = {"exitCode": 1, "reason": "Error", "finishedAt": stamp()}
+    status = _status(pod, "Running", waiting, address=life.address)
+    for each in status["containerStatuses"]:
+        each["lastState"] = {"terminated": ended}
+    return status
+
+
+def _running(pod: Object, life: _Life, *, ready: bool, starts: int = 0) -> Object:
     """The containers run; they began when they were first seen so."""
     statuses = pod["status"].get("containerStatuses") or ()
     began = (each["state"].get("running", {}).get("startedAt") for each in statuses)
     running = {"running": {"startedAt": next(filter(None, began), stamp())}}
-    return _status(pod, "Running", running, address=life.address, ready=ready)
+    status = _status(pod, "Running", running, address=life.address, ready=ready)
+    for each in status["containerStatuses"]:
+        each["restartCount"] += starts
+    return status
 
 
 def _status(
@@ -320,6 +343,7 @@ def _status(
 ) -> Object:
     """A pod's status as its kubelet reports it; with an address its containers have started."""
     before = pod["status"]
+    known = {each["name"]: each for each in before.get("containerStatuses") or ()}
     status: Object = {
         "phase": phase,
         "conditions": _conditions(pod, started=bool(address), ready=ready),
@@ -331,9 +355,9 @@ def _status(
         {
             "name": container["name"],
             "state": dict(state),
-            "lastState": {},
+            "lastState": known.get(container["name"], {}).get("lastState", {}),
             "ready": ready,
-            "restartCount": 0,
+            "restartCount": known.get(container["name"], {}).get("restartCount", 0),
             "image": container["image"],
             "imageID": "",
         }

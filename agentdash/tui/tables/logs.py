@@ -7,8 +7,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-from msgspec.structs import replace
-
 from agentdash.tui.lines import Span, Tone, labelled_text, wrap
 from agentdash.tui.table import Column, KeyScope, Table, View
 from agentdash.tui.view import Frame
@@ -16,8 +14,6 @@ from controller.model.snapshot import PodLog
 
 BESIDE_LINES: Final = 12
 """Cells of a row beside the text of a line."""
-_KEPT_LINES: Final = 2_000
-_LEFT_OUT: Final = "[lines between these were not read]"
 
 
 class LogLine(NamedTuple):
@@ -28,18 +24,6 @@ class LogLine(NamedTuple):
     number: int
     text: str
     part: int = 0
-
-
-def joined(before: PodLog, after: PodLog) -> PodLog:
-    """What was read before and the newest lines, which begin somewhere in it; the last of them."""
-    old, new = before.lines, after.lines
-    skips = range(max(len(old) - len(new), 0), len(old) + 1)
-    skip = next(each for each in skips if old[each:] == new[: len(old) - each])
-    gap = (_LEFT_OUT,) if old and skip == len(old) and new else ()
-    lines = (*old, *gap, *new[len(old) - skip :])
-    first = before.first + max(len(lines) - _KEPT_LINES, 0)
-    containers = after.containers or before.containers
-    return replace(after, lines=lines[-_KEPT_LINES:], first=first, containers=containers)
 
 
 def _rows(frame: Frame) -> Sequence[LogLine]:
@@ -67,8 +51,7 @@ def _how_much(frame: Frame) -> str:
     log, shown = frame.asked.log, frame.asked.log_as
     if not isinstance(log, PodLog):
         return ""
-    names = log.containers
-    name = shown.container or log.container
+    names, name = log.containers, log.container
     which = name if len(names) > 1 else ""
     if which and name in names:
         which += f" {names.index(name) + 1}/{len(names)}"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ from aiohttp import web
 from agentdash.demo.cluster.objects import PODS
 from controller.engine.supervise import SystemClock
 from controller.kube.cluster import Cluster
-from controller.kube.pod_desk import MOST_LOG_BYTES, TAIL_LINES
+from controller.kube.pod_desk import MOST_LINES, MOST_LOG_BYTES, TAIL_LINES
 from controller.model.settings import KubernetesSettings
+from controller.model.snapshot import PodLog
 from controller.ports import PodUnknownError
 from fakes.cluster import ColdStart, SimCluster
 from integration.kube.conftest import status
@@ -23,10 +25,31 @@ from integration.kube.conftest import status
 NAMESPACE = "tenant-acme"
 
 
+class Crashing:
+    """Its first run ends with an error when it is told so."""
+
+    def __init__(self) -> None:
+        self.fails, self.runs = asyncio.Event(), 0
+        self.write: Callable[[str, str], None]
+
+    async def run(self, pod: dict[str, Any], stopping: asyncio.Event) -> None:
+        self.runs += 1
+        self.write(pod["metadata"]["name"], f"begins {self.runs}")
+        if self.runs == 1:
+            await self.fails.wait()
+            self.write(pod["metadata"]["name"], "out of luck")
+            raise RuntimeError("it is told to")
+        await stopping.wait()
+
+
 @asynccontextmanager
-async def one_pod(tmp_path: Path, **spec: Any) -> AsyncIterator[tuple[SimCluster, Cluster, str]]:
+async def one_pod(
+    tmp_path: Path, runner: Crashing | None = None, **spec: Any
+) -> AsyncIterator[tuple[SimCluster, Cluster, str]]:
     """A simulated cluster with one running pod."""
     async with SimCluster(speed=100.0, cold_start=ColdStart(median_s=1.0, sigma=0.1)) as sim:
+        if runner is not None:
+            sim.pod_runner, runner.write = runner, partial(sim.write_log, NAMESPACE)
         await sim.create_namespace(NAMESPACE)
         running = asyncio.Event()
         sim.store.subscribe(lambda _: running.set() if ready(sim) else None)
@@ -107,9 +130,9 @@ async def test_another_container_is_read_by_its_name_and_no_run_before_is_said(
     async with one_pod(tmp_path, containers=containers) as (sim, cluster, pod):
         sim.write_log(NAMESPACE, pod, "hello")
         first = await cluster.pods.tail(NAMESPACE, pod)
-        other = await cluster.pods.tail(NAMESPACE, pod, "proxy")
+        other = await cluster.pods.tail(NAMESPACE, pod, PodLog(container="proxy"))
         with pytest.raises(PodUnknownError, match="no log of a run before this one: previous term"):
-            await cluster.pods.tail(NAMESPACE, pod, "proxy", previous=True)
+            await cluster.pods.tail(NAMESPACE, pod, PodLog(container="proxy"), previous=True)
         with pytest.raises(PodUnknownError, match="not there any longer"):
             await cluster.pods.tail(NAMESPACE, "gone")
     assert (first.container, first.containers) == ("agent", ("agent", "proxy"))
@@ -202,7 +225,7 @@ async def test_a_refusal_is_said_in_words(api: Any, code: int) -> None:
     api.always["log"] = status(code, "", message)
     async with api.cluster() as cluster:
         with pytest.raises(PodUnknownError, match=words):
-            await cluster.pods.tail("tenant-a", "p", "agent")
+            await cluster.pods.tail("tenant-a", "p", PodLog(container="agent"))
 
 
 async def test_an_endless_line_is_cut_and_said_to_be(api: Any) -> None:
@@ -211,7 +234,66 @@ async def test_an_endless_line_is_cut_and_said_to_be(api: Any) -> None:
 
     api.always["log"] = answer
     async with api.cluster() as cluster:
-        log = await cluster.pods.tail("tenant-a", "p", "agent")
+        log = await cluster.pods.tail("tenant-a", "p", PodLog(container="agent"))
     assert log.is_cut
     assert len(log.lines) == 1
     assert len(log.lines[0]) < MOST_LOG_BYTES / 100
+
+
+async def test_a_log_is_gone_on_with_by_its_times_and_nothing_comes_twice(tmp_path: Path) -> None:
+    async with one_pod(tmp_path) as (sim, cluster, pod):
+        for text in ("same", "same", "end"):
+            sim.write_log(NAMESPACE, pod, text)
+        log = await cluster.pods.tail(NAMESPACE, pod)
+        assert (await cluster.pods.tail(NAMESPACE, pod, log)) == log
+        for text in ("end", "end", "more"):
+            sim.write_log(NAMESPACE, pod, text)
+        log = await cluster.pods.tail(NAMESPACE, pod, log)
+        assert log.lines == ("same", "same", "end", "end", "end", "more")
+        for number in range(MOST_LINES):
+            sim.write_log(NAMESPACE, pod, f"line {number}")
+            if number % 500 == 499:
+                log = await cluster.pods.tail(NAMESPACE, pod, log)
+    assert log.lines == tuple(f"line {number}" for number in range(MOST_LINES))
+    assert log.first == 7, "a number stays that of its line"
+
+
+async def test_lines_of_one_time_are_told_apart(api: Any) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(dict(request.query))
+        return web.Response(text="".join(f"{at} {text}\n" for at, text in written))
+
+    at, asked = "2026-03-02T12:04:00.000000001Z", list[dict[str, str]]()
+    written = [(at, "one"), (at, "two")]
+    api.always["log"] = answer
+    async with api.cluster() as cluster:
+        log = await cluster.pods.tail("tenant-a", "p", PodLog(container="agent"))
+        written += [(at, "three"), ("2026-03-02T12:04:00.25Z", "four")]
+        log = await cluster.pods.tail("tenant-a", "p", log)
+        assert log.lines == ("one", "two", "three", "four")
+        assert asked[-1]["sinceTime"] == "2026-03-02T12:04:00+00:00"
+        written[:] = [("2026-03-02T12:04:09Z", "nine")]
+        api.always["list pods"] = listed({"metadata": {"name": "p"}, "status": {}})
+        log = await cluster.pods.tail("tenant-a", "p", log)
+    assert log.lines[-2:] == ("[lines between these were not read]", "nine")
+
+
+async def test_a_restart_is_marked_between_the_last_line_of_a_run_and_the_next_run(
+    tmp_path: Path,
+) -> None:
+    worker = Crashing()
+    async with one_pod(tmp_path, worker) as (_, cluster, name):
+        log = PodLog()
+        while log.lines != ("begins 1",):
+            log = await cluster.pods.tail(NAMESPACE, name, log)
+        worker.fails.set()
+        while log.lines[-1] != "begins 2":
+            log = await cluster.pods.tail(NAMESPACE, name, log)
+        mark = "[it ended with exit 1 (Error), and was started again]"
+        assert log.lines == ("begins 1", "out of luck", mark, "begins 2")
+        assert (await cluster.pods.tail(NAMESPACE, name, log)).lines == log.lines
+        before = await cluster.pods.tail(NAMESPACE, name, previous=True)
+        assert before.lines == ("begins 1", "out of luck")
+        found = await cluster.pods.look(NAMESPACE, name)
+        assert found.containers[0].restarts == 1
+        assert "BackOff" in {each.reason for each in found.events if not isinstance(each, str)}
