@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from inspect import iscoroutinefunction
 from typing import Final
 
-from agentdash.output import refusal, tell
+from agentdash.output import note, refusal, tell
 from agentdash.worker import Agent, Worker, WorkerSettingsError
 from agentdash.worker.session import declared_tools
 from controller.exit_codes import ExitCode
@@ -66,6 +66,13 @@ _FILES_AND_GIT: Final = frozenset(
         *("read", "write", "edit", "grep", "patch"),
     )
 )
+_TEXT_ONLY: Final = frozenset(
+    (
+        *("search", "web", "fetch", "http", "api", "url", "query", "sql", "database", "retrieve"),
+        *("mail", "email", "message", "chat", "slack", "calendar", "ticket", "issue", "crm"),
+        *("calculate", "calculator", "translate", "summarize", "classify", "extract", "time"),
+    )
+)
 _ROOM: Final = {
     "compute": "1 CPU and 2Gi, at most 2 and 4Gi",
     "standard": "500m and 1Gi, at most 1 CPU and 2Gi",
@@ -78,7 +85,12 @@ def show_profile(options: Namespace) -> ExitCode:
     """Print the profile and the tools that decide it. `module:function` among them is an agent and
     stands for the tools that it declares. Raises OutputError and ToldError.
     """
-    profile, why = suggested([name for tool in options.tools for name in _named(tool)])
+    tools = [name for tool in options.tools for name in _named(tool)]
+    profile, why = suggested(tools)
+    known = _BROWSERS_AND_BUILDS | _FILES_AND_GIT | _TEXT_ONLY
+    if unknown := [tool for tool in tools if not known.intersection(_words(tool))]:
+        names = ", ".join(map(clean_name, unknown))
+        note(f"nothing is known of {names}: taken for text only; measure before you rely on it")
     tell(f"profile: {profile}  # {why}; requests {_ROOM[profile]}")
     return ExitCode.OK
 
@@ -100,7 +112,11 @@ def suggested(tools: Sequence[str]) -> tuple[str, str]:
         ("compute", _BROWSERS_AND_BUILDS, "browser or build tools"),
         ("standard", _FILES_AND_GIT, "git or files"),
     ):
-        found = [tool for tool in tools if words.intersection(_WORD.findall(tool.lower()))]
+        found = [tool for tool in tools if words.intersection(_words(tool))]
         if found:
             return profile, f"{kind}: {', '.join(clean_name(tool) for tool in found)}"
     return "lightweight", "text only"
+
+
+def _words(tool: str) -> list[str]:
+    return _WORD.findall(tool.lower())

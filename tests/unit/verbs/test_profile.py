@@ -36,6 +36,15 @@ def test_the_line_can_be_pasted_into_a_fleet_file(capsys: pytest.CaptureFixture[
     assert line.count("\n") == 1
 
 
+def test_tools_of_which_nothing_is_known_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["profile", "git", "web_search", "browsr", "mcp__cad__render"]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("profile: standard  # git or files: git; ")
+    assert "nothing is known of browsr, mcp__cad__render: taken for text only" in err
+    assert main(["profile", "git", "web_search"]) == 0
+    assert not capsys.readouterr().err
+
+
 AGENTS = """\
 from agentdash.worker import uses_tools
 
