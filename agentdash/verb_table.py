@@ -594,6 +594,44 @@ examples:
 """,
     ),
     VerbEntry(
+        "report",
+        "what pools use, can do and cost, from a journal",
+        "agentdash.verbs.report:show_report",
+        (
+            argument(
+                "of",
+                choices=["sizing", "capacity", "spend", "compare"],
+                metavar="WHAT",
+                help="sizing, capacity, spend or compare",
+            ),
+            argument("journal", metavar="JOURNAL", help="a journal's file; - is standard input"),
+            argument(
+                "--since",
+                type=arguments.duration,
+                metavar="AGO",
+                help="what is younger, such as 24h or 168h (default: all)",
+            ),
+            OneOf((JSON, switch("--markdown", "print Markdown"))),
+            argument("--html", type=Path, metavar="FILE", help="write a page, too"),
+        ),
+        """\
+Adds up the snapshots of a journal and its earlier files. What is not known is printed as ? and said
+below the table.
+
+  sizing    what replicas ask for and use, and the smallest profile that has room for it
+  capacity  the tasks that a pool can do with all its replicas, and what limits it
+  spend     USD by tenant, model and pool
+  compare   where the recommendation differed from the size that a pool had: with --read-only beside
+            other autoscalers, where agentdash would have differed from them
+""",
+        """\
+examples:
+  agentdash report sizing journal.jsonl --since 168h --html sizing.html
+  agentdash journal -f fleet.yaml --since 24h | agentdash report spend -
+""",
+        reads_fleet=False,
+    ),
+    VerbEntry(
         "import",
         "make a fleet file of HPAs and KEDA's ScaledObjects",
         "agentdash.verbs.moving:move_in",

@@ -136,7 +136,7 @@ def apply_order(found: Sequence[Imported]) -> str:
         "2. Run it beside the others for a day. It writes nothing:",
         "     agentdash --controller-only --read-only -f fleet.yaml --journal beside.jsonl",
         "3. See where it would have differed, and correct the fleet file:",
-        "     agentdash --replay beside.jsonl",
+        "     agentdash report compare beside.jsonl",
         "4. Start it without --read-only. It leaves alone each pool that another autoscaler has.",
         f"5. Take over pool by pool, the least important first ({len(pools)} of {len(found)} can):",
     ]

@@ -34,10 +34,10 @@ _TARGETS: Final = (
 _DEFAULT_TARGETS: Final = {
     **dict.fromkeys(("nats-jetstream", "stan", "kafka", "apache-kafka", "pulsar"), "10"),
     **dict.fromkeys(("aws-sqs-queue", "azure-queue", "azure-servicebus", "temporal"), "5"),
-    **dict.fromkeys(("redis", "redis-cluster", "redis-sentinel", "azure-blob"), "5"),
+    **dict.fromkeys(("redis", "redis-cluster", "redis-sentinel", "azure-blob", "gcp-pubsub"), "5"),
     **dict.fromkeys(("redis-streams", "redis-cluster-streams", "redis-sentinel-streams"), "5"),
     **dict.fromkeys(("github-runner", "azure-pipelines", "selenium-grid"), "1"),
-    **dict.fromkeys(("gcp-pubsub", "activemq", "artemis-queue", "nsq"), "10"),
+    **dict.fromkeys(("activemq", "artemis-queue", "nsq"), "10"),
     **dict.fromkeys(("rabbitmq", "ibmmq"), "20"),
     "azure-eventhub": "64",
 }
@@ -151,7 +151,7 @@ class _Draft:
         self.pool: Entry = {"tenant": namespace, "rule": "hpa"}
         self.metrics: list[tuple[KeyPath, Entry]] = []
         self.signals: Entry = {}
-        self.origins: dict[str, KeyPath] = {}
+        self.origins: dict[str, KeyPath] = {"tenant": ("metadata", "namespace")}
         self.timezone = self.prometheus = self.target = ""
         self.target_kind = "Deployment"
 
@@ -217,7 +217,7 @@ class _Draft:
                 for each in self.metrics
                 if each[1].get("external", {}).get("metric") != {"name": rest[0]}
             ]
-        elif key in self.origins and key != "replicas":
+        elif key in self.origins and key not in {"replicas", "tenant"}:
             at = self.origins.pop(str(key))
             del self.pool[str(key)]
         else:
@@ -245,6 +245,8 @@ def problems_of(
         for each in error.errors:
             keys = re.findall(r"\[(\d+)\]|\.?([^.\[\]]+)", each.path)
             path: KeyPath = tuple(int(number) if number else key for number, key in keys)
+            if path[:1] == ("tenants",):
+                path = ("pools", 0, "tenant")
             is_one = path[:2] == ("pools", 0) and len(pools) == 1
             found.append((path[2:] if is_one else path[1:], each.message))
         return found
@@ -478,7 +480,7 @@ def _put_cron(draft: _Draft, trigger: _Trigger) -> None:
     draft.put("schedules", [*schedules, window], trigger.at)
     if trigger.given.count("spec", "triggers") == 1:
         words = "nothing else sizes the pool: name a queue, or it is raised here and never lowered"
-        trigger.given.remark(("spec", "triggers"), words)
+        trigger.given.remark(trigger.at, words)
 
 
 def _window_s(start: str, end: str, zone: str) -> int | None:

@@ -88,8 +88,9 @@ class Given:
         return self._document.position((*self._root, *path)).line + self._first_line
 
     def remark(self, path: KeyPath, words: str, *, is_lost: bool = True) -> None:
-        """Note what a person must know of the field there, once."""
-        self._used.add(path)
+        """Note what a person must know of the field there, once. What is lost, is so as a whole."""
+        if is_lost:
+            self._used.add(path)
         found = Remark(self.file, self.line(path), spell(path), words, is_lost)
         if found not in self.remarks:
             self.remarks.append(found)

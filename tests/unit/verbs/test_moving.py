@@ -206,7 +206,7 @@ def test_the_order_of_steps_names_the_command_that_ends_each_rival(
     (tmp_path / "both.yaml").write_text(f"{HPA}---\n{keda(NATS)}")
     assert main(["import", "--apply-order", str(tmp_path / "both.yaml")]) == 0
     steps = capsys.readouterr().out
-    assert steps.index("--read-only") < steps.index("--replay") < steps.index("delete hpa")
+    assert steps.index("--read-only") < steps.index("report compare") < steps.index("delete hpa")
     assert "kubectl -n shop delete hpa web" in steps
     assert "annotate scaledobject worker autoscaling.keda.sh/paused=true" in steps
 
