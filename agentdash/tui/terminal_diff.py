@@ -339,8 +339,8 @@ class _Pen:
 
 def _sideways(columns: int) -> str:
     """The shortest sequence that goes so many columns to the right, or to the left."""
-    if columns > 0:
-        return f"\x1b[{columns}C"
+    if columns >= 0:  # a terminal takes a step of 0 for one of 1
+        return f"\x1b[{columns}C" if columns else ""
     return "\x1b[D" if columns == -1 else f"\x1b[{-columns}D"
 
 

@@ -116,6 +116,13 @@ def test_the_same_column_of_the_next_line_costs_a_step_down() -> None:
     assert written(diff, *above, "age 3s", "age 4s") == "\x1b[10;5H3\x1b[B\x1b[D4"
 
 
+def test_a_step_straight_down_moves_to_no_side() -> None:
+    diff, above = TerminalDiff(), [""] * 9
+    written(diff, *above, "age 17s", "! 1 new")
+    shown = written(diff, *above, "age 18s", "! 1 now")
+    assert shown == "\x1b[10;6H8\x1b[Bo"
+
+
 def test_a_table_of_coloured_columns_changes_its_colour_once_for_each() -> None:
     rows = [
         Strip([Segment(f"{n}ok", Style(color="red")), Segment(" up", Style(color="green"))])
