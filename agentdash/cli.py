@@ -138,9 +138,14 @@ class _ArgumentParser(argparse.ArgumentParser):
 
 
 def _in_words(message: str) -> str:
-    """What argparse says of a wrong choice, with the one that is meant instead of them all."""
+    """What argparse says, in the words of a person; of a wrong choice, the one that is meant."""
     import re
 
+    if (without := re.fullmatch(r"argument (\S+): expected one argument", message)) is not None:
+        name = without[1].partition("/")[0]
+        return f"{name} needs a value behind it; one that begins with - is written {name}=VALUE"
+    if (missing := re.fullmatch(r"one of the arguments (.*) is required", message)) is not None:
+        return f"one of these is missing: {', '.join(missing[1].split())}"
     wrong = re.fullmatch(r"argument (\S+): invalid choice: '(.*)' \(choose from (.*)\)", message)
     if wrong is None:
         return message
@@ -150,7 +155,8 @@ def _in_words(message: str) -> str:
     if name == "VERB":
         if given in ONCE_VIEWS:
             return f"there is no verb {given!r}; agentdash --once {given} prints that view"
-        return f"there is no verb {given!r}{meant}"
+        few = f"; there is {', '.join(choices)}" if len(choices) < _FEW_VERBS else ""
+        return f"there is no verb {given!r}{meant}{few}"
     return f"{name} is one of {', '.join(choices)}, not {given!r}{meant}"
 
 
@@ -187,6 +193,7 @@ def parser_of_verbs() -> argparse.ArgumentParser:
     return parser
 
 
+_FEW_VERBS: Final = 8
 _VERB_NAMES: Final = {verb.name for verb in VERBS}
 _UNLISTED: Final = {verb.name for verb in VERBS if not verb.help}
 _GLOBAL: Final = (

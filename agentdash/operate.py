@@ -365,7 +365,7 @@ def statement(request: Request, seen: Preview, *, undo: str) -> list[str]:
     parts += [f"undo: {undo}", *([f"why: {given}"] if given else ())]
     lines = [effect, "; ".join(parts)]
     if seen.standing is not None:
-        lines.append(f"in place of: {stands(seen.standing, now)}")
+        lines.append(f"{'now' if intent is None else 'in place of'}: {stands(seen.standing, now)}")
     return lines
 
 

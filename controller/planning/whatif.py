@@ -4,7 +4,7 @@ answer is the same plan, made again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from decimal import Decimal
 from math import inf, nextafter
 from types import MappingProxyType
@@ -475,7 +475,8 @@ def effect_of(key: IntentKey, intent: Intent | None, **made_of: Unpack[Inputs]) 
     ]
     if intent is not None and key.scope.pool is None:
         known = [without[each] for each in concerned if each in without]
-        held = [_frozen(known, now) or ("" if changed else _NOTHING[intent.kind])]
+        nothing = "" if changed else _NOTHING[intent.kind]
+        held = [_stopped(known, {Code.FROZEN} if changed else _STOPS, now) or nothing]
     return Effect(
         concerned=concerned,
         unknown=tuple(key for key in concerned if key not in within or within[key].next is None),
@@ -492,10 +493,15 @@ _NOTHING: Final = {
 }
 
 
-def _frozen(decisions: Sequence[Decision], now: float) -> str:
-    """The freeze that holds all of these pools already; empty where none does."""
-    last = [each.reasons[-1] for each in decisions if each.gate is Gate.FREEZE and each.reasons]
-    return sentence(last[0], now) if last and len(last) == len(decisions) else ""
+_STOPS: Final = frozenset({Code.FROZEN, Code.PAUSED, Code.BUDGET_SPENT})
+
+
+def _stopped(decisions: Sequence[Decision], by: Collection[Code], now: float) -> str:
+    """What stops all of these pools already; empty where nothing does, or not the same."""
+    found = [[each for each in decision.reasons if each.code in by][-1:] for decision in decisions]
+    # what it makes of one pool stands behind the colon
+    words = {sentence(each, now).rpartition(": ")[0] for last in found for each in last}
+    return words.pop() if all(found) and len(words) == 1 else ""
 
 
 def _held(

@@ -250,7 +250,7 @@ async def test_the_second_operator_is_told_who_was_first_and_replaces_in_so_many
         (("pause", "acme", "--until", "soon"), '--until: "soon" must be a duration such as 2h'),
         (("pause", "acme", "--until", "1999-01-01"), "is in the past"),
         (("cap", "acme/research", "-1"), ""),
-        (("pause",), "one of the arguments SCOPE --all is required"),
+        (("pause",), "one of these is missing: SCOPE, --all"),
         (("pause", "acme", "--all"), "not allowed with"),
     ],
 )

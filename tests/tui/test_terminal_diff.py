@@ -119,8 +119,8 @@ def test_the_same_column_of_the_next_line_costs_a_step_down() -> None:
 def test_a_step_straight_down_moves_to_no_side() -> None:
     diff, above = TerminalDiff(), [""] * 9
     written(diff, *above, "age 17s", "! 1 new")
-    shown = written(diff, *above, "age 18s", "! 1 now")
-    assert shown == "\x1b[10;6H8\x1b[Bo"
+    shown = written(diff, *above, "age 18s", "! 1 net")
+    assert shown == "\x1b[10;6H8\x1b[Bt"
 
 
 def test_a_table_of_coloured_columns_changes_its_colour_once_for_each() -> None:
