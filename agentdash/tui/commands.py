@@ -268,7 +268,7 @@ def _choice(command: Command, word: str) -> str:
     every = ", ".join(command.choices)
     if not word:
         raise UnknownCommandError(f"which {command.name}? {every}")
-    nearest = _nearest(word, command.choices, f"there are {every}", cutoff=0.6)
+    nearest = _nearest(word, command.choices, f"there are {every}")
     raise UnknownCommandError(f"no {command.name} {word!r}{nearest}")
 
 
@@ -277,12 +277,10 @@ def theme_named(word: str) -> str:
     return _choice(next(each for each in COMMANDS if each.name == "theme"), word)
 
 
-def _nearest(
-    word: str, names: Sequence[str], otherwise: str = "? lists all", *, cutoff: float = 0.4
-) -> str:
+def _nearest(word: str, names: Sequence[str], otherwise: str = "? lists all") -> str:
     import difflib  # the command line reads the views' names and must begin fast
 
-    close = difflib.get_close_matches(word, names, n=1, cutoff=cutoff)
+    close = difflib.get_close_matches(word, names, n=1, cutoff=0.4)
     return f"; try {close[0]}" if close else f"; {otherwise}"
 
 

@@ -185,10 +185,9 @@ def _money(tenants: Iterable[TenantView], frame: Frame) -> Iterator[Span]:
     if months:
         more = ">" if more or any(each.is_partial for each in months) else ""
         yield Span(f"month {more}{figures.usd(sum(each.usd for each in months))}{old} USD")
-    expected = [each.expected_usd for each in spent if each.usd]
-    known = [each for each in expected if each is not None]
-    if known and len(known) == len(expected):
-        yield Span(f"day's end about {figures.usd(sum(known))} USD")
+    expected = [each.expected_usd or 0.0 for each in spent if each.usd]
+    if expected and all(expected):
+        yield Span(f"day's end about {figures.usd(sum(expected))} USD")
 
 
 def banner_lines(frame: Frame, width: int) -> list[Line]:

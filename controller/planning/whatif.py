@@ -475,8 +475,8 @@ def effect_of(key: IntentKey, intent: Intent | None, **made_of: Unpack[Inputs]) 
     ]
     if intent is not None and key.scope.pool is None:
         known = [without[each] for each in concerned if each in without]
-        nothing = "" if changed else _NOTHING[intent.kind]
-        held = [_stopped(known, {Code.FROZEN} if changed else _STOPS, now) or nothing]
+        if not (held := [_stopped(known, _STOPS[:1] if changed else _STOPS, now)])[0]:
+            held = [] if changed else [_NOTHING[intent.kind]]
     return Effect(
         concerned=concerned,
         unknown=tuple(key for key in concerned if key not in within or within[key].next is None),
@@ -493,7 +493,7 @@ _NOTHING: Final = {
 }
 
 
-_STOPS: Final = frozenset({Code.FROZEN, Code.PAUSED, Code.BUDGET_SPENT})
+_STOPS: Final = (Code.FROZEN, Code.PAUSED, Code.BUDGET_SPENT)
 
 
 def _stopped(decisions: Sequence[Decision], by: Collection[Code], now: float) -> str:
@@ -501,7 +501,7 @@ def _stopped(decisions: Sequence[Decision], by: Collection[Code], now: float) ->
     found = [[each for each in decision.reasons if each.code in by][-1:] for decision in decisions]
     # what it makes of one pool stands behind the colon
     words = {sentence(each, now).rpartition(": ")[0] for last in found for each in last}
-    return words.pop() if all(found) and len(words) == 1 else ""
+    return "".join(words) if all(found) and len(words) == 1 else ""
 
 
 def _held(
