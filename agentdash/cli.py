@@ -142,8 +142,7 @@ def _in_words(message: str) -> str:
     import re
 
     if (without := re.fullmatch(r"argument (\S+): expected one argument", message)) is not None:
-        name = without[1].partition("/")[0]
-        return f"{name} needs a value behind it; one that begins with - is written {name}=VALUE"
+        return f"{without[1]} needs a value behind it; one that begins with - stands behind ="
     if (missing := re.fullmatch(r"one of the arguments (.*) is required", message)) is not None:
         return f"one of these is missing: {', '.join(missing[1].split())}"
     wrong = re.fullmatch(r"argument (\S+): invalid choice: '(.*)' \(choose from (.*)\)", message)
@@ -155,8 +154,7 @@ def _in_words(message: str) -> str:
     if name == "VERB":
         if given in ONCE_VIEWS:
             return f"there is no verb {given!r}; agentdash --once {given} prints that view"
-        few = f"; there is {', '.join(choices)}" if len(choices) < _FEW_VERBS else ""
-        return f"there is no verb {given!r}{meant}{few}"
+        return f"there is no verb {given!r}{meant}"
     return f"{name} is one of {', '.join(choices)}, not {given!r}{meant}"
 
 
@@ -193,7 +191,6 @@ def parser_of_verbs() -> argparse.ArgumentParser:
     return parser
 
 
-_FEW_VERBS: Final = 8
 _VERB_NAMES: Final = {verb.name for verb in VERBS}
 _UNLISTED: Final = {verb.name for verb in VERBS if not verb.help}
 _GLOBAL: Final = (

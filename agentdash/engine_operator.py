@@ -75,7 +75,7 @@ READ_ONLY: Final = "read-only (--read-only, or controller.read_only in the fleet
 REPLAYED: Final = "this is a journal: nothing in it can be changed"
 _STARTING: Final = "not connected yet; try again in a moment"
 _NO_RIGHT: Final = "your NATS user may not write intents; the docs list the rights"
-_MAY_BE_WRITTEN: Final = "whether it was written is not known; :audit shows it"
+_UNSURE: Final = "{}: whether it was written is not known; :audit shows it"
 _NO_KUBERNETES: Final = "this process does not speak to Kubernetes, so it knows no more of pods"
 NO_FLEET_FILE: Final = (
     "this dashboard has no fleet file; run agentdash doctor -f FLEET where the controller runs"
@@ -154,7 +154,7 @@ class EngineOperator:
 
     async def write(self, request: Request, seen: Preview) -> IntentChange:
         """Ask for it, take it back, or undo it."""
-        return await self._there(lambda place: write(request, seen, place.desk), _writes)
+        return await self._there(lambda place: write(request, seen, place.desk), _UNSURE.format)
 
     async def audit(self) -> Audit:
         """The changes that are kept."""
@@ -229,7 +229,3 @@ def task_desk(session: NatsSession) -> TaskDesk:
     from agentdash.task_lists import TaskLists  # it loads the workers' part
 
     return TaskLists(session)
-
-
-def _writes(words: str) -> str:
-    return f"{words}: {_MAY_BE_WRITTEN}"

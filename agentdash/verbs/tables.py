@@ -11,7 +11,7 @@ from agentdash.foreseen import Ahead, next_words
 from controller.model.decision import Decision
 from controller.planning import explain
 
-_HEADINGS: Final = ("POOL", "NOW→NEXT", "TARGET", "RECOMMENDED", "DEMAND", "BOUND", "WHY")
+_HEADINGS: Final = ("POOL", "NOW→NEXT", "TARGET", "RECOMMENDED", "WANTED", "BOUND", "WHY")
 _RIGHT: Final = frozenset({2, 3, 4})
 _STEP_WIDTH: Final = 22
 _INPUT_WIDTH: Final = 64
@@ -37,7 +37,7 @@ def why_table(at: float, decision: Decision, ahead: Ahead) -> str:
     numbers = (
         f"target {_count(decision.target)}",
         f"recommended {_count(decision.recommendation)}",
-        f"demand {_count(decision.demand)}",
+        f"wanted {_count(decision.demand)}",
         f"bound by {decision.bound}",
     )
     lines = [

@@ -443,7 +443,7 @@ def _fields(decision: Decision, at: float) -> dict[str, object]:
         "pool": decision.pool,
         "before": decision.current,
         "after": decision.next,
-        "demand": decision.demand,
+        "wanted": decision.demand,
         "target": decision.target,
         "bound": decision.bound.value,
         "trigger": trigger(decision),

@@ -475,8 +475,8 @@ def effect_of(key: IntentKey, intent: Intent | None, **made_of: Unpack[Inputs]) 
     ]
     if intent is not None and key.scope.pool is None:
         known = [without[each] for each in concerned if each in without]
-        if not (held := [_stopped(known, _STOPS[:1] if changed else _STOPS, now)])[0]:
-            held = [] if changed else [_NOTHING[intent.kind]]
+        stops = {Code.FROZEN} if changed else {Code.FROZEN, Code.PAUSED, Code.BUDGET_SPENT}
+        held = [_stopped(known, stops, now) or ("" if changed else _NOTHING[intent.kind])]
     return Effect(
         concerned=concerned,
         unknown=tuple(key for key in concerned if key not in within or within[key].next is None),
@@ -491,9 +491,6 @@ _NOTHING: Final = {
     IntentKind.NO_GROWTH: "none of them grows now",
     IntentKind.BUDGET: "a day's tokens hold none of them now",
 }
-
-
-_STOPS: Final = (Code.FROZEN, Code.PAUSED, Code.BUDGET_SPENT)
 
 
 def _stopped(decisions: Sequence[Decision], by: Collection[Code], now: float) -> str:

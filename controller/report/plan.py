@@ -63,8 +63,8 @@ class PoolReport(ReportValue):
 
     pool: str
     current: int | None
-    demand: int | None
-    recommendation: int | None
+    wanted: int | None
+    recommended: int | None
     target: int | None
     next: int | None
     bound: Bound
@@ -99,8 +99,8 @@ def pool_report(
     return PoolReport(
         pool=pool.key,
         current=_count(decision.current),
-        demand=_count(decision.demand),
-        recommendation=_count(decision.recommendation),
+        wanted=_count(decision.demand),
+        recommended=_count(decision.recommendation),
         target=_count(decision.target),
         next=_count(decision.next),
         bound=decision.bound,

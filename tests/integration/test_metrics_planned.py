@@ -106,7 +106,7 @@ def give(live: Live) -> dict[str, int]:
 async def test_each_type_of_metric_asks_for_what_the_hpa_would(live: Live) -> None:
     wanted = give(live)
     pools = await live.plan()
-    assert {name: each["demand"] for name, each in pools.items()} == wanted
+    assert {name: each["wanted"] for name, each in pools.items()} == wanted
 
 
 async def test_a_controller_scales_by_each_type_of_metric(live: Live) -> None:

@@ -53,7 +53,7 @@ async def test_without_a_controller_it_looks_once_and_writes_nothing(place: Plac
     assert printed.code == ExitCode.OK, printed.err
     answer = json.loads(printed.out)
     pools = {each["pool"]: each for each in answer["pools"]}
-    numbers = [pools["acme/research"][name] for name in ("replicas", "next", "demand", "pending")]
+    numbers = [pools["acme/research"][name] for name in ("replicas", "next", "wanted", "pending")]
     assert numbers == [0, 4, 7, 7]
     assert answer["fleet"] == "fleet.yaml"
     assert "no controller answers" in printed.err

@@ -93,7 +93,7 @@ async def test_a_live_plan_says_what_would_be_done_and_writes_nothing(live: Live
     assert ended.code == ExitCode.OK, ended.err
     answer = json.loads(ended.out)
     numbers = {
-        each["pool"]: (each["current"], each["next"], each["demand"], each["bound"])
+        each["pool"]: (each["current"], each["next"], each["wanted"], each["bound"])
         for each in answer["pools"]
     }
     assert numbers == {"acme/research": (0, 4, 7, "max"), "acme/browser": (0, 0, 0, "demand")}

@@ -82,7 +82,7 @@ async def test_unknown_signals_shrink_no_pool(
         one["numbers"]["metric"] for one in browser["reasons"] if one["code"] == "metric_unknown"
     ]
     assert "backlog" in unknown
-    assert pools["acme/research"]["demand"] >= 7
+    assert pools["acme/research"]["wanted"] >= 7
 
 
 async def test_why_explains_a_pool_whose_signal_is_unknown(live: Live) -> None:

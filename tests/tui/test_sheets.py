@@ -161,7 +161,7 @@ def test_json_has_numbers_and_null_for_what_is_not_known() -> None:
     pools = {each["pool"]: each for each in answer["pools"]}
     assert answer["view"] == "pools"
     gpu, canary = pools["acme/browser-gpu"], pools["globex/canary"]
-    numbers = [gpu[name] for name in ("ready", "replicas", "next", "demand", "pending")]
+    numbers = [gpu[name] for name in ("ready", "replicas", "next", "wanted", "pending")]
     assert numbers == [12, 15, 20, 1252, 1240]
     assert (canary["pending"], canary["target"], canary["state"]) == (None, None, "blind")
     assert pools["globex/research"]["queue_is_old"] is True

@@ -116,8 +116,9 @@ POOL_COLUMNS: Final[Sequence[Column[PoolRow]]] = (
         rank=6, right=True, letter="A", descending=True,
     ),
     _Column(
-        "WANT", 5, "what its work asks for, before any limit", "demand", unknown=True,
-        text=lambda demand: figures.count(demand, 4), old="queue_is_old",
+        "WANT", 5, "what its work asks for, before any limit", "wanted", "demand",
+        text=lambda wanted: figures.count(wanted, 4), unknown=True, old="queue_is_old",
+        more={"recommended": "view.decision.recommendation"},
         rank=4, right=True, letter="W", descending=True,
     ),
     _Column(

@@ -41,7 +41,7 @@ def test_the_table_has_a_line_for_each_pool_with_its_numbers_and_why(
     summary, _, heading, research, browser = out.splitlines()
     assert summary == "2023-11-14T22:13:20.000Z  2 of 2 pools would change, nothing is written"
     assert heading.split() == [
-        "POOL", "NOW→NEXT", "TARGET", "RECOMMENDED", "DEMAND", "BOUND", "WHY",
+        "POOL", "NOW→NEXT", "TARGET", "RECOMMENDED", "WANTED", "BOUND", "WHY",
     ]  # fmt: skip
     assert research.split()[:6] == ["acme/research", "2→4", "4", "4", "8", "max"]
     assert research.endswith("at most 4 replicas (max)")
@@ -61,9 +61,9 @@ def test_json_is_one_versioned_line_in_the_fleet_files_order(
     assert [each["pool"] for each in answer["pools"]] == ["acme/research", "acme/browser"]
     first = answer["pools"][0]
     assert list(first) == [
-        "pool", "current", "demand", "recommendation", "target", "next", "bound", "gate", "reasons",
+        "pool", "current", "wanted", "recommended", "target", "next", "bound", "gate", "reasons",
     ]  # fmt: skip
-    assert (first["current"], first["next"], first["demand"], first["gate"]) == (2, 4, 8, None)
+    assert (first["current"], first["next"], first["wanted"], first["gate"]) == (2, 4, 8, None)
     assert first["reasons"][-1] == {
         "code": "at_max",
         "value": 4,
@@ -330,7 +330,7 @@ def test_a_number_that_a_json_reader_cannot_hold_is_null() -> None:
         reasons=(reason,),
     )
     report = pool_report(subject, decision, NOW)
-    assert (report.current, report.demand, report.target) == (None, -(2**63), 1)
+    assert (report.current, report.wanted, report.target) == (None, -(2**63), 1)
     assert report.reasons[0].value is None
     assert report.reasons[0].numbers == {
         "why": "x", "old_s": None, "far_s": None, "count": None, "ok": 7,
@@ -348,4 +348,4 @@ def test_the_example_in_the_help_is_a_tick(
     )
     code, out, err = run(capsys, tmp_path, example, options=("--json",))
     assert (code, err) == (ExitCode.OK, "agentdash: not seen, so not decided: acme/browser\n")
-    assert json.loads(out)["pools"][0]["demand"] == 8
+    assert json.loads(out)["pools"][0]["wanted"] == 8

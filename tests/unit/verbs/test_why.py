@@ -30,7 +30,7 @@ def test_the_rules_stand_in_order_with_their_numbers_and_the_counterfactual(
     lines = [" ".join(line.split()) for line in out.splitlines()]
     assert lines == [
         "acme/research at 2023-11-14T22:13:20.000Z",
-        "2→4 target 4 recommended 4 demand 8 bound by max",
+        "2→4 target 4 recommended 4 wanted 8 bound by max",
         "",
         "STEP INPUT REPLICAS",
         "Work waiting 8 pending + 0 in flight, 1 task per replica (1 slot): 8 replicas 8",
