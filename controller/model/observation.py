@@ -364,12 +364,13 @@ class DaySpent(Value):
 
 class TenantSpent(Value):
     """A tenant's account for the next process: the latest days, and in USD the days of the month
-    that have ended before. `stream` says when the stream was created that it was read from.
+    that have ended before. `stream`: when the stream was created that it was read from.
     """
 
     stream: str
     days: tuple[DaySpent, ...]
     ended: MonthUsd = MonthUsd()
+    read: int = 0  # the sequence in that up to which all is counted; 0 where some was missed
 
 
 class TokensByModel(Value):

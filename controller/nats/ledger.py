@@ -230,14 +230,15 @@ class TenantUsage:
         """Another stream follows: what was counted so far is in none."""
         self._remembered = dict(self._days)
 
-    def spent(self, stream: str) -> TenantSpent:
-        """The account for the next process, read from the stream that was created then."""
+    def spent(self, stream: str, read: int = 0) -> TenantSpent:
+        """The account for the next process, as TenantSpent has it."""
         days = tuple(
             DaySpent(start=day, sums=sums, remembered=self._remembered.get(day, _NOTHING))
             for day, sums in self._days.items()
         )
         since = self._ended.since or self._known_from
-        return TenantSpent(stream=stream, days=days, ended=replace(self._ended, since=since))
+        ended = replace(self._ended, since=since)
+        return TenantSpent(stream=stream, days=days, ended=ended, read=read)
 
     def go_on_from(self, left: TenantSpent, stream: str, now: float) -> None:
         """Count on from an account that a process before has left. What it has counted of another

@@ -100,6 +100,7 @@ class TokenUsageSource(Follower):
         of = self._ledger.of.items()
         self._budgeted = dict.fromkeys(name for name, each in of if each.has_budget)
         self._last: int | None = None
+        self._first = 0  # of the stream, when we began to read it
         self._created: datetime | None = None
         self._tried = asyncio.Event()
         self._problem: NatsError | None = None
@@ -163,7 +164,10 @@ class TokenUsageSource(Follower):
         """Each tenant's account for the next process; nothing before all events were read."""
         if self._current_at is None or self._left:
             return self._left
-        return {name: each.spent(str(self._created)) for name, each in self._ledger.of.items()}
+        now, accounts = self._clock.now(), self._ledger.of
+        missed = any(each.day_start(now) < self._missing_before for each in accounts.values())
+        read = 0 if missed else self._last or 0
+        return {name: each.spent(str(self._created), read) for name, each in accounts.items()}
 
     def go_on_from(self, spent: Mapping[str, TenantSpent]) -> None:
         """Count on from the accounts that a process before has left, as soon as all events are
@@ -174,10 +178,16 @@ class TokenUsageSource(Follower):
             self._take_left()
 
     def _take_left(self) -> None:
-        now, left = self._clock.now(), self._left
+        now, left, stream = self._clock.now(), self._left, str(self._created)
+        read = min((each.read for each in left.values() if each.stream == stream), default=0)
         for name, account in self._ledger.of.items():
             if name in left:
-                account.go_on_from(left[name], str(self._created), now)
+                # where what was counted is removed from the stream, ours comes after it
+                comes_after = 0 < left[name].read < self._first
+                account.go_on_from(left[name], "" if comes_after else stream, now)
+        is_whole = self._ledger.of.keys() == left.keys() and read
+        if is_whole and (self._first == read + 1 or self._last == read):
+            self._missing_before, self._last = 0.0, max(self._last or 0, read)
         self._left = {}
         self.counted += bool(left)
 
@@ -191,6 +201,7 @@ class TokenUsageSource(Follower):
         self._created = stream.created
         kept_from = (state.first_ts if state.messages else state.last_ts).timestamp()
         if self._last is None:
+            self._first = state.first_seq
             since = self._ledger.since(self._clock.now())
             if state.first_seq > 1 and kept_from > since:
                 self._missing_before = kept_from

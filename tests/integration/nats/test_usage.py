@@ -138,6 +138,24 @@ async def test_a_deleted_stream_is_missed_and_a_new_one_adds_to_what_was_used(
         assert tokens.is_fresh()
 
 
+async def test_what_was_counted_of_a_stream_that_is_purged_is_known_to_the_next_process(
+    session: NatsSession, until: Until
+) -> None:
+    js = await make_stream(session)
+    await publish(js, *[event(input=10) for _ in range(5)])
+    async with ledger(session) as tokens:
+        await until(lambda: tokens.used() == 50)
+        left = tokens.source.spent()
+    await js.purge_stream(USAGE_STREAM)
+    async with ledger(session) as after:
+        assert not after.is_fresh(), "before it has what was left, it knows of nothing"
+        after.source.go_on_from(left)
+        assert (after.used(), after.is_fresh()) == (50, True)
+        await publish(js, event(input=1))
+        await until(lambda: after.used() == 51)
+        assert after.is_fresh()
+
+
 async def test_a_deleted_consumer_is_created_again_where_it_was(
     session: NatsSession, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:

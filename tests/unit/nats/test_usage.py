@@ -54,7 +54,7 @@ class World:
         self.clock = VirtualClock(EVENING)
         self.server = Server()
         self.source = TokenUsageSource(self.server, self.clock, tenants)
-        self._number = 0
+        self._number = self.removed = 0
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[World]:
@@ -67,7 +67,8 @@ class World:
         self._number += 1
         stored = int((at or self.clock.now()) * 1e9)
         subject, data = event(input=tokens, tier=tier)
-        reply = f"$JS.ACK.{USAGE_STREAM}.c.1.{self._number}.{self._number}.{stored}.0"
+        sequences = f"{self.removed + self._number}.{self._number}"
+        reply = f"$JS.ACK.{USAGE_STREAM}.c.1.{sequences}.{stored}.0"
         message = Msg(_client=None, subject=subject, reply=reply, data=data)  # type: ignore[arg-type]
         await self.server.delivers(message)
 
@@ -270,6 +271,42 @@ async def test_what_was_spent_is_not_forgotten_with_its_stream(world: World) -> 
             left_again = after.source.spent()
             after.source.go_on_from(left_again)
             assert after.of() == found
+
+
+@pytest.mark.parametrize(
+    ("first", "since", "used"),
+    [(2, (), 12_000), (2, (500,), 12_500), (5, (), None)],
+    ids=["emptied", "emptied, and used since", "emptied, with others unread"],
+)
+async def test_what_is_removed_from_the_stream_is_known_to_the_next_process(
+    world: World, first: int, since: tuple[int, ...], used: int | None
+) -> None:
+    await world.uses(12_000)
+    await world.passes(1)
+    left = world.source.spent()
+    after = World(new_york())
+    at = utc(world.clock.now())
+    after.server.info |= {"first_seq": first, "messages": len(since), "last_ts": at, "first_ts": at}
+    after.server.pending = len(since)
+    after.removed = first - 1
+    after.source.go_on_from(left)
+    async with after.reading():
+        for tokens in since:
+            await after.uses(tokens)
+        await after.passes(1)
+        if used is None:
+            assert lower_bound(after.of()) == 12_000
+            return
+        found = after.of()
+        assert isinstance(found, Fresh)
+        assert found.value.used == used
+        reasons = [reason.code for reason in after.decided(0, 4).reasons]
+        assert Code.BUDGET_SPENT in reasons, "spent, and not unknown"
+        after.server.reconnect()
+        await settle()
+        await after.passes(1)
+        assert isinstance(after.of(), Fresh), "nor after a reconnect"
+        assert {each.read for each in after.source.spent().values()} == {1 + len(since)}
 
 
 def utc(at: float) -> str:
