@@ -32,13 +32,13 @@ def assert_as_written(fleet: Fleet, kept: Divider | None = None) -> None:
     )
 
 
-@settings(UNHURRIED, max_examples=scaled(400))
+@settings(UNHURRIED, max_examples=scaled(160))
 @given(fleets())
 def test_any_fleet_is_shared_as_the_rule_is_written(fleet: Fleet) -> None:
     assert_as_written(fleet)
 
 
-@settings(UNHURRIED, max_examples=scaled(150))
+@settings(UNHURRIED, max_examples=scaled(60))
 @given(st.data())
 def test_one_row_is_shared_as_the_rule_is_written(data: st.DataObject) -> None:
     claims, row = data.draw(equal_pods(shared_tenants=True))
@@ -85,13 +85,13 @@ def crowds(draw: st.DrawFn) -> Fleet:
     return claims, rows, draw(weights_for(claims))
 
 
-@settings(UNHURRIED, max_examples=scaled(200))
+@settings(UNHURRIED, max_examples=scaled(80))
 @given(crowds())
 def test_a_crowd_is_shared_as_the_rule_is_written(crowd: Fleet) -> None:
     assert_as_written(crowd)
 
 
-@settings(UNHURRIED, max_examples=scaled(150))
+@settings(UNHURRIED, max_examples=scaled(60))
 @given(st.one_of(fleets(), crowds()), st.data())
 def test_what_is_kept_from_other_claims_and_capacities_changes_nothing(
     fleet: Fleet, data: st.DataObject

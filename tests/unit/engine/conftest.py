@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from unittest import mock
 
+from controller.engine import loop
 from controller.engine.actuate import Recorder
 from controller.engine.intents import Switches
 from controller.engine.lead import Leadership
@@ -99,20 +101,22 @@ class Harness:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Harness]:
-        async with asyncio.TaskGroup() as tasks:
-            running = tasks.create_task(self.engine.run())
-            await settle()
-            yield self
-            self.engine.stop()
-            while not running.done():
-                await self.clock.advance(1.0)
+        """What is published is published at once: no time but the clock's passes."""
+        with mock.patch.object(loop, "COALESCE_S", 0.0):
+            async with asyncio.TaskGroup() as tasks:
+                running = tasks.create_task(self.engine.run())
+                await settle()
+                yield self
+                self.engine.stop()
+                while not running.done():
+                    await self.clock.advance(1.0)
 
     def queue(self, pool: Pool, pending: int, in_flight: int = 0) -> None:
         self.queues.depths[pool.key] = QueueDepth(pending=pending, in_flight=in_flight)
 
     async def snapshot(self) -> Snapshot:
         """The latest, once everything that waits to be published has been."""
-        await asyncio.sleep(0.03)
+        await settle()
         snapshot = self.hub.latest()
         assert snapshot is not None
         return snapshot

@@ -22,6 +22,11 @@ def text(*pools: str, url: str = URL) -> str:
     return fleet_text(url, list(pools))
 
 
+@pytest.fixture(autouse=True)
+def looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("controller.engine.intents.FILE_LOOK_EVERY_S", 0.02)
+
+
 @asynccontextmanager
 async def following(path: Path) -> AsyncIterator[FleetFileWatch]:
     source = FleetSource(path, lambda: load(path), file_state(path))

@@ -31,7 +31,7 @@ DOWN_S = 45.0
 
 
 async def pass_time(world: Harness, seconds: float) -> None:
-    """In steps after which what waits to be published has been, which takes real time."""
+    """In steps after which what waits to be published has been."""
     while seconds > 0:
         step = min(seconds, 10.0)
         await world.clock.advance(step)
@@ -229,8 +229,8 @@ async def test_a_new_process_says_since_when_a_pool_stands_and_a_tenant_is_pause
         shown = await world.snapshot()
         assert shown.pools[0].standing == moved
         assert shown.tenants[0].pause_since == began
-        world.intents.set(intents_of(pauses=(replace(pause, who="jon"),)), pause.scope)
         await pass_time(world, 5.0)
+        world.intents.set(intents_of(pauses=(replace(pause, who="jon"),)), pause.scope)
         assert (await world.snapshot()).tenants[0].pause_since == world.clock.now()
 
 
