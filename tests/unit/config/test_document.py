@@ -87,13 +87,6 @@ def test_a_missing_value_has_the_position_of_the_innermost_value_around_it(
 
 
 @both_parsers
-def test_an_alias_has_the_value_and_position_of_its_anchor(loader: Any) -> None:
-    document = read("a: &x {k: 1}\nb: *x", "fleet.yaml", loader)
-    assert document.data == {"a": {"k": 1}, "b": {"k": 1}}
-    assert document.position(("b", "k")) == TextPosition(1, 11)
-
-
-@both_parsers
 @pytest.mark.parametrize(
     ("merge", "merged"),
     [

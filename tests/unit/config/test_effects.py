@@ -103,16 +103,6 @@ def test_limits_of_a_model_need_to_know_what_a_task_uses(
     assert notices(path) == [each for each in (expected, unused) if each is not None]
 
 
-def test_limits_hold_the_pools_whose_usage_is_known(path: Path) -> None:
-    second = (
-        "  - {name: b, tenant: acme, queue: {stream: T, consumer: d}, replicas: {max: 5}, "
-        "model: m, usage: {calls: 2}}\n"
-    )
-    top = "models: {m: {limits: {parallel: 1}}}"
-    path.write_text(FLEET % (top, "", ", model: m") + second, "utf-8")
-    assert notices(path) == []
-
-
 def test_a_signal_that_nothing_reads_is_named(path: Path) -> None:
     path.write_text(FLEET % ("", "", f"{SIGNAL}, metrics: [{QUEUE}]"), "utf-8")
     [only] = notices(path)

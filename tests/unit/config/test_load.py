@@ -107,25 +107,6 @@ def test_a_written_window_of_zero_is_not_the_default(fleet: dict[str, Any], dump
     assert down == ScalingRules(stabilization_window_s=0, select_policy=SelectPolicy.DISABLED)
 
 
-def test_null_means_not_set(fleet: dict[str, Any], dump: Dump) -> None:
-    plain = parse(dump(fleet), "fleet.yaml")
-    fleet |= {"controller": None, "tiers": None, "prometheus": None, "capacity": None}
-    fleet["pools"][0] |= {"cooldown": None, "behavior": {"scaleUp": None}, "signals": None}
-    fleet["pools"][0] |= {"warm": None, "nodes": None, "metrics": None, "modifiers": None}
-    fleet["pools"][0]["replicas"]["idle"] = None
-    assert parse(dump(fleet), "fleet.yaml") == plain
-
-
-def test_a_file_is_read_anew_at_each_load(
-    fleet: dict[str, Any], dump: Dump, tmp_path: Path
-) -> None:
-    path = tmp_path / "fleet.yaml"
-    path.write_text("\ufeff" + dump(fleet), encoding="utf-8")
-    assert load(path).controller.interval_s == 1.0
-    path.write_text(dump(fleet | {"controller": {"interval": 5}}), encoding="utf-8")
-    assert load(path).controller.interval_s == 5.0
-
-
 def test_the_shipped_example_loads_with_a_tenant_in_each_tier(tmp_path: Path) -> None:
     example = importlib.resources.files("agentdash").joinpath("fleet.example.yaml")
     fleet = parse(example.read_text(encoding="utf-8"), "fleet.example.yaml").fleet

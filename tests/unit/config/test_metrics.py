@@ -13,10 +13,7 @@ from controller.model.fleet import (
     AverageValueTarget,
     ContainerResourceMetric,
     ExternalMetric,
-    Fallback,
-    FallbackBehavior,
     MetricSpec,
-    Modifiers,
     NativeCosts,
     NativePreset,
     ObjectMetric,
@@ -24,7 +21,6 @@ from controller.model.fleet import (
     PolicyType,
     Pool,
     ResourceMetric,
-    Rule,
     ScalingPolicy,
     ScalingRules,
     UtilizationTarget,
@@ -38,15 +34,6 @@ def pool_with(fleet: dict[str, Any], dump: Dump, **keys: object) -> Pool:
     fleet["pools"][0] |= keys
     (pool,) = parse(dump(fleet), "fleet.yaml").fleet.pools
     return pool
-
-
-def test_rule_hpa_goes_by_the_queue_by_default(fleet: dict[str, Any], dump: Dump) -> None:
-    pool = pool_with(fleet, dump, rule="hpa", slots=4)
-    assert pool.rule is Rule.HPA
-    assert pool.metrics == (ExternalMetric(name="queue", target=AverageValueTarget(milli=4000)),)
-    pool = pool_with(fleet, dump, target=2)
-    assert pool.metrics == (ExternalMetric(name="queue", target=AverageValueTarget(milli=2000)),)
-    assert pool_with(fleet, dump, rule="native").metrics == ()
 
 
 AVERAGE = {"type": "AverageValue", "averageValue": "500m"}
@@ -171,21 +158,6 @@ def test_rule_hpa_keeps_default_policies_only_where_none_are_listed(
         stabilization_window_s=300,
         policies=(ScalingPolicy(type=PolicyType.PODS, value=1, period_s=600),),
         tolerance=Decimal("0.05"),
-    )
-
-
-def test_modifiers_and_fallback_are_kept(fleet: dict[str, Any], dump: Dump) -> None:
-    pool = pool_with(
-        fleet,
-        dump,
-        modifiers={"formula": "max([queue, 2]) // of 1e3 others", "target": 5},
-        fallback={"failureThreshold": 3, "replicas": 0, "behavior": "currentReplicasIfHigher"},
-    )
-    assert pool.modifiers == Modifiers(
-        formula="max([queue, 2]) // of 1e3 others", target_milli=5000, activation_milli=0
-    )
-    assert pool.fallback == Fallback(
-        failure_threshold=3, replicas=0, behavior=FallbackBehavior.CURRENT_IF_HIGHER
     )
 
 

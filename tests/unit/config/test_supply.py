@@ -64,23 +64,6 @@ def test_models_may_have_the_names_of_their_providers(fleet: dict[str, Any], dum
     assert found.pools[0].model == "gpt-4.1"
 
 
-def test_a_node_class_is_preferred_once(complaints: Complain) -> None:
-    (line,) = complaints(
-        HEAD
-        + """\
-tenants: {acme: {tier: growth}}
-capacity: {node_classes: {spot: {}}}
-pools:
-  - name: a
-    tenant: acme
-    queue: {stream: S, consumer: c}
-    replicas: {max: 1}
-    nodes: [spot, spot]
-"""
-    )
-    assert line == "fleet.yaml:10:12: pools[0].nodes: names a node class twice: remove one"
-
-
 def test_the_nearest_model_and_node_class_are_named(complaints: Complain) -> None:
     lines = complaints(
         HEAD

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
 from controller.config import FleetFileError, parse
-from controller.model.fleet import CronWindow, Schedule, WeeklyWindow
+from controller.model.fleet import WeeklyWindow
 
 Complain = Callable[[str], list[str]]
-Dump = Callable[[object], str]
 
 POOL = """\
 version: 1
@@ -87,22 +85,6 @@ def test_what_is_no_time_of_the_day_is_refused(key: str, written: object) -> Non
         weekly(**{key: written})
 
 
-def test_a_window_is_kept_as_it_is_written(fleet: dict[str, Any], dump: Dump) -> None:
-    fleet["pools"][0]["schedules"] = [
-        {"days": "mon-fri", "from": "08:00", "to": "18:00", "min": 2},
-        {"days": ["fri"], "from": "22:00", "to": "06:00", "min": 0, "max": 3},
-        {"cron": "0 18 * * 5", "for": "62h", "max": 3, "days": None},
-    ]
-    (pool,) = parse(dump(fleet), "fleet.yaml").fleet.pools
-    work = WeeklyWindow(days=(0, 1, 2, 3, 4), from_minute=480, until_minute=1080)
-    night = WeeklyWindow(days=(4,), from_minute=1320, until_minute=360)
-    assert pool.schedules == (
-        Schedule(window=work, min=2, max=None),
-        Schedule(window=night, min=0, max=3),
-        Schedule(window=CronWindow(cron="0 18 * * 5", for_s=62 * 3600.0), max=3),
-    )
-
-
 WORK = '{days: mon-fri, from: "08:00", to: "18:00", min: 5}'
 
 
@@ -159,9 +141,3 @@ def test_two_cron_windows_meet_where_the_calendar_lets_them(complaints: Complain
     assert "both are open on mon 2044-02-29 at 12:59: change one" in line
     assert complaints(windows(leap, '{cron: "0 13 * * *", for: 23h, max: 3}')) == []
     assert complaints(windows(leap, '{cron: "0 0 28 2 *", for: 36h, max: 3}')) == []
-
-
-def test_a_month_of_windows_is_compared_in_a_moment(complaints: Complain) -> None:
-    hours = [f'{{cron: "{m} * * * *", for: 744h, max: {9 + m}}}' for m in range(30)]
-    assert complaints(windows(*hours, '{cron: "* * * * *", for: 744h, min: 9}')) == []
-    assert len(complaints(windows(*hours, '{cron: "* * * * *", for: 744h, min: 10}'))) == 1

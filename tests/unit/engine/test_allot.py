@@ -96,18 +96,6 @@ def part(allowance: PoolAllowance, worker: str) -> float | None:
     return allowance.shares[0].of(worker).requests_per_minute
 
 
-async def test_workers_are_told_once_and_again_when_others_come() -> None:
-    world = World()
-    world.crew.are(A, "one")
-    ((pool, allowance),) = await world.tick()
-    assert (pool, part(allowance, "one")) == (A, 58.8)
-    assert allowance.terms.model == "gpt"
-    assert await world.tick() == []
-    world.crew.are(B, "two")
-    told = dict(await world.tick())
-    assert (part(told[A], "one"), part(told[B], "two")) == (29.4, 29.4)
-
-
 async def test_a_pool_without_workers_is_told_what_the_first_one_may_use() -> None:
     world = World()
     world.crew.are(A)

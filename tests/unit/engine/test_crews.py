@@ -108,14 +108,6 @@ async def test_a_pod_that_stays_after_all_loses_its_mark() -> None:
         assert world.cluster.items[POOL.key]["late"].deletion_cost == 0
 
 
-async def test_nothing_is_told_or_marked_twice() -> None:
-    world, workers = two_workers()
-    async with world.running():
-        await world.clock.advance(30.0)
-    assert len(workers.told) == 1
-    assert world.cluster.marks == []
-
-
 async def test_what_cannot_be_told_is_a_finding_and_tried_again() -> None:
     world, workers = two_workers()
     workers.error = StoreAwayError("no answer")
@@ -171,13 +163,3 @@ async def test_nobody_is_told_anything_by_a_controller_that_may_not_write_or_is_
     async with world.running():
         await world.clock.advance(3.0)
     assert workers.told == []
-
-
-async def test_the_orders_of_pools_that_left_the_fleet_are_removed() -> None:
-    world, workers = two_workers()
-    left = PoolKey("acme/left")
-    memory = Memory(pools={POOL.key: MEMORY, left: MEMORY})
-    world.memories.kept = SavedMemory(memory=memory, saved_at=START)
-    async with world.running():
-        await world.clock.advance(1.0)
-    assert workers.released == [left]

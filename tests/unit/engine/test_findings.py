@@ -509,20 +509,6 @@ def test_what_follows_from_a_lost_connection_is_left_to_its_own_finding() -> Non
     assert kinds == {"link", "deployment acme/browser"}
 
 
-def test_the_same_of_several_pools_is_one_finding_about_the_connection() -> None:
-    found = [
-        Found(WARNING, f"acme/p{number}", "queue", "queue unknown (timed out): 2 s")
-        for number in range(5)
-    ]
-    other = Found(WARNING, "acme/x", "queue", "queue unknown (consumer missing): no x")
-    one, alone = by_cause([*found, other], [link("nats", LinkState.CONNECTED)])
-    assert one.subject == "nats"
-    assert one.text == (
-        "5 pools, acme/p0, acme/p1, acme/p2 and 2 more: queue unknown (timed out): 2 s"
-    )
-    assert alone == other
-
-
 @pytest.mark.parametrize(
     ("calls", "refused", "told"),
     [

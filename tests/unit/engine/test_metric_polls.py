@@ -100,15 +100,6 @@ async def test_each_failed_reading_counts_for_its_source() -> None:
         assert world.polls.failures() == (("prometheus", 3), ("custom metrics", 0))
 
 
-async def test_a_metric_that_a_source_forgets_to_answer_is_no_value() -> None:
-    source, world = make()
-    source.values = {}
-    async with world.running():
-        reading = world.reading
-        assert isinstance(reading, Absent)
-        assert reading.why is Why.INCOMPLETE
-
-
 async def test_a_source_that_hangs_is_cut_off_and_keeps_no_other_waiting() -> None:
     clock = VirtualClock()
     hung, quick = FakeSource(clock, "slow"), FakeSource(clock, "quick")

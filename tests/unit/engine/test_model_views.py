@@ -13,7 +13,7 @@ from controller.model.fleet import Fleet, Pool
 from controller.model.observation import PoolObservation, Workers
 from controller.model.readings import Fresh
 from controller.model.scarcity import LlmModel, RateLimits, TaskUsage
-from controller.model.snapshot import ModelLimit, ModelView, PoolView
+from controller.model.snapshot import ModelView, PoolView
 from controller.model.worker_messages import ModelDemand, WorkerState
 from controller.planning.share.claims import KnownDraws
 from support.world import a_view, make_fleet, make_pool
@@ -59,22 +59,6 @@ def views_of(fleet: Fleet) -> ModelViews:
 def only(views: ModelViews) -> ModelView:
     (found,) = views.views()
     return found
-
-
-def test_the_targets_of_all_pools_draw_on_a_shared_limit() -> None:
-    pools = using("research"), using("coder", slots=2, tenant="globex"), using("other", None)
-    views = views_of(fleet_of(*pools))
-    for pool in pools:
-        views.take(view_of(pool, 10))
-    found = only(views)
-    assert found.limits == (
-        ModelLimit(name="requests", limit=100, usable=90, drawn=60),
-        ModelLimit(name="input tokens", limit=50_000, usable=45_000, drawn=30_000),
-    )
-    assert [(draw.pool, draw.requests_per_minute) for draw in found.draws] == [
-        ("acme/research", 20),
-        ("globex/coder", 40),
-    ]
 
 
 def calling(pool: Pool, *demands: ModelDemand) -> PoolView:
@@ -155,11 +139,6 @@ def test_a_task_of_impossible_length_draws_nothing_known(seconds: str) -> None:
     views = views_of(fleet_of(pool))
     views.take(view_of(pool, 10))
     assert not only(views).draws[0].is_known
-
-
-def test_a_model_without_limits_or_pools_is_shown_all_the_same() -> None:
-    views = views_of(fleet_of(make_pool(), limits=None))
-    assert only(views) == ModelView(key="gpt", model="gpt")
 
 
 def test_while_nothing_changes_it_is_the_same_object() -> None:

@@ -54,20 +54,6 @@ class Queue:
         return rates
 
 
-def test_rates_are_of_the_last_minute() -> None:
-    queue = Queue()
-    for _ in range(58):
-        queue.second(arrive=2, deliver=1, finish=1)
-    rates = queue.rates()
-    assert (rates.arrivals_per_minute, rates.completions_per_minute) == (116, 58)
-    queue.quiet(30)
-    half = queue.rates().arrivals_per_minute
-    assert half is not None
-    assert 50 < half < 60
-    queue.quiet(60)
-    assert queue.rates().arrivals_per_minute == 0
-
-
 def test_a_queue_says_since_when_it_holds_work_is_empty_or_is_paused() -> None:
     queue = Queue()
     assert queue.rates().since == 1000
@@ -194,16 +180,6 @@ def test_a_consumer_that_does_not_count_its_deliveries_has_no_rates() -> None:
     (rates,) = meters.rates(1030.0)
     assert rates.arrivals_per_minute is None
     assert rates.oldest_is_older
-
-
-def test_a_still_queue_keeps_the_same_objects_and_is_not_looked_at() -> None:
-    queue = Queue()
-    queue.second(arrive=1, deliver=1, finish=1)
-    queue.quiet(400)
-    queue.rates()
-    shown = queue.meters.rates(queue.now + RENEW_S)
-    assert queue.meters.rates(queue.now + 500) is shown
-    assert not queue.meters._due
 
 
 def test_a_queue_that_stands_for_a_day_takes_little_room() -> None:

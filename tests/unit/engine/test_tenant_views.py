@@ -10,14 +10,12 @@ from msgspec.structs import replace
 
 from controller.engine.actuate import Recorder
 from controller.engine.show.snapshot import SnapshotBuilder
-from controller.model.decision import Bound, Decision
 from controller.model.fleet import Fleet, Pool, Tenant, Tier
 from controller.model.ids import PoolKey
 from controller.model.intents import Intents, Scope
 from controller.model.memory import Memory
 from controller.model.observation import (
     ClusterRoom,
-    ModelTokens,
     Observation,
     PoolObservation,
     QueueDepth,
@@ -154,22 +152,6 @@ def test_what_went_to_each_tier_is_shown_and_stays_the_same_object_while_it_is_t
     assert world.tenant().tiers == world.tiers["acme"]
 
 
-def used_of(model: str, tokens: int, pace: int = 0) -> dict[str, TokensByModel]:
-    models = (ModelTokens(model=model, input=tokens, output=1, calls=1),)
-    return {"acme": TokensByModel(models=models, per_minute=pace)}
-
-
-def test_what_each_model_used_is_shown_and_stays_the_same_object_while_it_is_the_same() -> None:
-    world = World()
-    world.by_model = used_of("demo-small", 7)
-    first = world.tick().tenants
-    assert first[0].by_model == world.by_model["acme"]
-    world.by_model = used_of("demo-small", 7)
-    assert world.tick().tenants is first
-    world.by_model = used_of("demo-small", 8)
-    assert world.tenant().by_model == world.by_model["acme"]
-
-
 STATES: Mapping[str, tuple[int, Budget, TokenState, float | None]] = {
     "half is left": (CAP // 2, Budget(tokens_per_day=CAP), TokenState.OK, None),
     "warned": (
@@ -284,24 +266,6 @@ def test_the_quota_is_the_least_one_and_unknown_requests_are_not_counted_as_noth
     assert found.used == Resources(replicas=6, cpu_milli=2000, memory_bytes=None)
 
 
-def test_a_pause_names_who_asked_for_it_until_it_ends() -> None:
-    world = World(make_pool("research"), make_pool("voice", tenant="zeta"))
-    world.see(world.pools[0], 3)
-    pause = a_pause(scope=Scope(tenant="acme"), until=NOON + 60, who="mara", why="OPS-881")
-    world.intents = intents_of(pauses=(a_pause(scope=Scope(pool="zeta/voice")), pause))
-    acme, zeta = world.tick().tenants
-    assert (acme.pause, acme.paused_pools) == (pause, 1)
-    assert zeta.pause is None
-    assert world.tenant(NOON + 61).pause is None
-
-
-def test_a_pause_of_the_fleet_is_on_every_tenant() -> None:
-    world = World(make_pool("research"), make_pool("voice", tenant="zeta"))
-    pause = a_pause(scope=Scope(), who="mara")
-    world.intents = intents_of(pauses=(pause,))
-    assert [each.pause for each in world.tick().tenants] == [pause, pause]
-
-
 def test_while_nothing_changes_a_snapshot_has_the_same_objects() -> None:
     pools = [make_pool(f"agent-{n}", tenant=f"tenant-{n // 10}") for n in range(100)]
     world = World(*pools, budget=Budget(tokens_per_day=CAP))
@@ -322,25 +286,6 @@ def test_a_pool_that_changes_renews_only_its_tenant() -> None:
     assert renewed != acme
     assert renewed.used.replicas == 7
     assert same is zeta
-
-
-def test_a_pool_bound_by_a_pause_is_counted() -> None:
-    world = World()
-    decisions = {
-        pool.key: Decision(
-            pool=pool.key,
-            current=0,
-            demand=1,
-            recommendation=1,
-            target=0,
-            next=0,
-            bound=Bound.PAUSE if pool.name == "coder" else Bound.DEMAND,
-        )
-        for pool in world.pools
-    }
-    world.builder.decided(decisions)
-    snapshot = world.builder.snapshot(now=NOON, role=Role.ACTIVE)
-    assert snapshot.tenants[0].paused_pools == 1
 
 
 def test_a_freeze_a_hold_and_a_day_budget_are_shown_until_they_end() -> None:

@@ -123,10 +123,6 @@ def test_the_gate_that_holds_a_pool_is_a_series_of_its_own(gate: Gate) -> None:
     assert series in scraped(gate)
 
 
-def test_a_pool_that_nothing_holds_has_no_series_of_a_gate() -> None:
-    assert not [line for line in scraped(None) if line.startswith("agentdash_pool_gate{")]
-
-
 def test_every_finding_is_a_series_as_long_as_it_is_there() -> None:
     finding = Finding(
         severity=Severity.WARNING,
@@ -199,23 +195,6 @@ def test_numbers_that_are_no_numbers_are_spelled_as_the_formats_do() -> None:
     odd = view_of(queue=Stale(value=QueueDepth(pending=1, in_flight=0), at=float("-inf")))
     line = 'agentdash_queue_reading_age_seconds{pool="research",tenant="acme"} +Inf'
     assert line in Shown(odd).lines()
-
-
-def test_a_changed_pool_changes_its_lines_and_a_gone_pool_has_none() -> None:
-    other = view_of(make_pool("etl"))
-    depth = QueueDepth(pending=1, in_flight=0)
-    shown = Shown(view_of(queue=Fresh(value=depth, at=START)), other)
-    before = shown.samples(openmetrics=False)
-    deeper = msgspec.structs.replace(depth, pending=9)
-    shown.snapshot = snapshot_of(view_of(queue=Fresh(value=deeper, at=START)), other)
-    after = shown.samples(openmetrics=False)
-    queue = (("consumer", POOL.consumer), ("stream", POOL.stream))
-    assert before["nats_consumer_pending", queue] == 1
-    assert {key for key in after if after[key] != before.get(key)} == {
-        ("nats_consumer_pending", queue)
-    }
-    shown.snapshot = snapshot_of(other)
-    assert not [line for line in shown.lines() if 'pool="research"' in line and "scale" not in line]
 
 
 def test_a_pool_that_did_not_change_keeps_its_lines() -> None:

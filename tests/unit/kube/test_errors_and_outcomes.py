@@ -143,14 +143,6 @@ def test_a_refusal_that_quotes_the_whole_object_keeps_its_end(recorded: Any) -> 
     assert error.detail.endswith('strict decoding error: unknown field "spec.replicsa"')
 
 
-def test_a_web_page_instead_of_a_status() -> None:
-    error = api_error(502, {}, b"<html><h1>Bad \x1b[31mGateway</h1></html>")
-    assert error.status == 502
-    assert "Gateway" in error.detail
-    assert "<" not in error.detail
-    assert "\x1b" not in error.detail
-
-
 @pytest.mark.parametrize(
     ("wish", "seconds"),
     [

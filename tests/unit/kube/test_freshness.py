@@ -9,7 +9,6 @@ import pytest
 from controller.kube.client import LinkTracker
 from controller.kube.watch import WATCH_GRACE_S, Freshness
 from controller.model.readings import Absent, Fresh, Stale, Why
-from controller.model.snapshot import LinkState
 
 
 @pytest.fixture
@@ -39,14 +38,6 @@ def test_a_first_list_that_fails_says_why(view: Freshness, why: Why) -> None:
     reading = view.judge(3)
     assert isinstance(reading, Absent)
     assert (reading.why, reading.detail) == (why, "words")
-
-
-def test_a_first_list_that_breaks_off_is_an_incomplete_view(view: Freshness) -> None:
-    view.missed()
-    view.broke(Why.DISCONNECTED, "page 2")
-    reading = view.judge(3)
-    assert isinstance(reading, Absent)
-    assert reading.why is Why.VIEW_INCOMPLETE
 
 
 def test_with_an_open_watch_a_reading_is_of_now(
@@ -113,21 +104,6 @@ def test_known_gaps_are_stale_at_once_and_until_the_next_complete_list(
     assert isinstance(view.judge(3), Fresh)
 
 
-def test_a_server_that_answers_nothing_makes_an_open_watch_stale(
-    view: Freshness, link: LinkTracker, clock: Any
-) -> None:
-    listed(view, link)
-    clock.advance(5)
-    link.silent(Why.TIMED_OUT, "no answer in time")
-    assert isinstance(view.judge(3), Fresh)
-    clock.advance(WATCH_GRACE_S)
-    stale = view.judge(3)
-    assert isinstance(stale, Stale)
-    assert (stale.why, stale.at) == (Why.TIMED_OUT, 1_000_000.0)
-    link.answered()
-    assert isinstance(view.judge(3), Fresh)
-
-
 def test_a_step_of_the_clock_changes_no_age(view: Freshness, link: LinkTracker, clock: Any) -> None:
     listed(view, link)
     view.broke(Why.DISCONNECTED, "reset")
@@ -157,23 +133,3 @@ def test_changes_of_the_link_are_logged_once_each(
         ("WARNING", "kubernetes refuses our credentials: Unauthorized"),
         ("INFO", "kubernetes takes our credentials again"),
     ]
-
-
-def test_the_link_tells_since_when_and_what(link: LinkTracker, clock: Any) -> None:
-    assert link.link().state is LinkState.CONNECTING
-    clock.advance(1)
-    link.silent(Why.DISCONNECTED, "refused")
-    clock.advance(1)
-    link.silent(Why.DISCONNECTED, "still refused")
-    down = link.link()
-    assert (down.state, down.since, down.detail) == (
-        LinkState.DISCONNECTED,
-        1_000_001.0,
-        "still refused",
-    )
-    assert down.last_good_at is None
-    link.answered()
-    clock.advance(4)
-    up = link.link()
-    assert (up.state, up.since, up.detail) == (LinkState.CONNECTED, 1_000_002.0, "")
-    assert up.last_good_at == 1_000_002.0

@@ -51,15 +51,6 @@ def read(**parts: Any) -> MeasuredPod:
     return pod
 
 
-def test_phase_start_and_readiness_are_those_of_its_status() -> None:
-    assert read(status=status(conditions=[READY])) == MeasuredPod(
-        name="a",
-        phase=StatusPhase.RUNNING,
-        started_at=AT,
-        readiness=PodReadiness(status=ConditionStatus.TRUE, since=AT + 10),
-    )
-
-
 @pytest.mark.parametrize(
     ("parts", "phase", "deleting"),
     [

@@ -125,18 +125,6 @@ def test_a_node_tells_what_it_holds_and_its_first_taints_as_plain_text() -> None
     assert len(state.taints) == 8
 
 
-def test_nodes_come_go_and_change() -> None:
-    view = seen(node("a"), node("b"))
-    view.put(node("c", cpu="2"))
-    assert cpus(view) == {"": 10}
-    view.put(node("a", unschedulable=True))
-    assert cpus(view) == {"": 6}
-    view.remove(node("b"))
-    assert cpus(view) == {"": 2}
-    view.replace([node("a")])
-    assert cpus(view) == {"": 4}
-
-
 FIXED = NodeClass(name="spot", selector="spot=true")
 LEAST = NodeClass(name="spot", selector="spot=true", min_nodes=3)
 LARGE = NodeClass(name="large", selector="size in (l, xl)")
@@ -176,13 +164,6 @@ def test_a_class_has_the_nodes_it_selects_and_those_that_may_be_added(
     nodes: tuple[msgspec.Raw, ...], classes: tuple[NodeClass, ...], cores: dict[str, int | None]
 ) -> None:
     assert cpus(seen(*nodes), *classes) == cores
-
-
-def test_a_class_without_nodes_has_the_size_of_its_last_ones() -> None:
-    view = seen(spot("a", cpu="2"))
-    assert cpus(view, SPOT) == {"": 8, "spot": 8}
-    view.remove(spot("a"))
-    assert cpus(view, SPOT) == {"": 8, "spot": 8}
 
 
 def test_the_room_is_made_anew_only_when_a_node_changed() -> None:
@@ -281,12 +262,6 @@ def test_selectors_match_as_kubernetes_does(selector: str, matches: bool) -> Non
 def test_what_is_no_selector_is_refused(selector: str) -> None:
     with pytest.raises(ValueError, match="label selector"):
         read_selector(selector)
-
-
-def test_the_class_of_each_node_is_named() -> None:
-    view = seen(spot("a"), node("b"), node("c", unschedulable=True))
-    assert known(view, SPOT).nodes == {"a": "spot", "b": "", "c": ""}
-    assert known(view, SPOT, REST).nodes == {"a": "spot", "b": "rest", "c": "rest"}
 
 
 @pytest.mark.parametrize(

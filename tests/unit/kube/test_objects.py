@@ -389,13 +389,6 @@ def test_a_pod_belongs_to_the_deployment_that_named_its_replica_set_or_to_its_se
     assert record(pod(meta=meta, phase="Pending")).workload == owner
 
 
-def test_a_pod_of_a_stateful_set_has_an_ordinal_and_a_revision() -> None:
-    labels = {"controller-revision-hash": "research-v2-77d4"}
-    meta = {"name": "research-v2-12", "labels": labels, "ownerReferences": [SET_OWNER]}
-    found = read_pod(pod(meta=meta, phase="Pending"))
-    assert (found.ordinal, found.generation) == (12, "research-v2-77d4")
-
-
 def test_a_pod_whose_requests_cannot_be_believed_counts_as_one_pod() -> None:
     found = json.loads(pod(phase="Pending"))
     found["spec"]["containers"] = [{"resources": {"requests": {"cpu": str(2**63)}}}]

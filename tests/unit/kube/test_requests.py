@@ -33,27 +33,6 @@ def cpu(*containers: dict[str, Any], **spec: Any) -> int | None:
 SIDECAR = {"restartPolicy": "Always"}
 
 
-def test_containers_add_up_and_part_of_a_unit_is_one() -> None:
-    assert pod(container("100m", "64Mi"), container("1", "1Gi")) == Resources(
-        cpu_milli=1100, memory_bytes=1088 * MI
-    )
-    assert cpu(container("100u"), container("100u")) == 1
-
-
-def test_an_amount_that_is_not_stated_is_unknown_and_zero_is_zero() -> None:
-    assert pod(container()) == Resources()
-    assert pod() == Resources()
-    assert pod(container("100m"), container(memory="1Mi")) == Resources(
-        cpu_milli=100, memory_bytes=MI
-    )
-    assert cpu(container("0")) == 0
-
-
-def test_a_limit_without_a_request_is_the_request() -> None:
-    assert cpu(container(limits={"cpu": "2"})) == 2000
-    assert cpu(container("1", limits={"cpu": "2"})) == 1000
-
-
 def test_init_containers_count_where_they_need_more_than_the_containers() -> None:
     start = [container("3"), container("1")]
     assert cpu(container("2"), initContainers=start) == 3000
@@ -67,11 +46,6 @@ def test_sidecars_run_beside_what_starts_after_them_and_beside_all_containers() 
     assert cpu(container("1"), initContainers=[sidecar, container("2")]) == 2500
     assert cpu(container("1"), initContainers=[container("2"), sidecar]) == 2000
     assert cpu(container("1"), initContainers=[sidecar, container("2"), sidecar]) == 2500
-
-
-def test_overhead_comes_on_top() -> None:
-    assert cpu(container("1"), overhead={"cpu": "250m"}) == 1250
-    assert pod(container(), overhead={"cpu": "250m"}) == Resources(cpu_milli=250)
 
 
 def test_requests_of_the_whole_pod_replace_those_of_its_containers() -> None:

@@ -28,33 +28,6 @@ class Seen:
         )
 
 
-def test_a_deployment_has_the_autoscaler_that_names_it() -> None:
-    seen = Seen()
-    seen.view.replace([autoscaler("fast", "research"), autoscaler("other", "browser")])
-    assert seen.view.of(WorkloadName("research")) == "HorizontalPodAutoscaler fast"
-    assert seen.view.of(WorkloadName("digest")) == ""
-    assert seen.changed == ["research", "browser"]
-    seen.view.put(autoscaler("other", "browser"))
-    assert seen.changed == ["research", "browser"], "nothing changed"
-
-
-def test_an_autoscaler_that_is_deleted_or_aimed_elsewhere_frees_its_deployment() -> None:
-    seen = Seen()
-    seen.view.replace([autoscaler("fast", "research"), autoscaler("also", "research")])
-    assert seen.view.of(WorkloadName("research")) == "HorizontalPodAutoscaler also"
-    seen.view.remove(autoscaler("also", "research"))
-    assert seen.view.of(WorkloadName("research")) == "HorizontalPodAutoscaler fast"
-    seen.view.put(autoscaler("fast", "browser"))
-    assert (seen.view.of(WorkloadName("research")), seen.view.of(WorkloadName("browser"))) == (
-        "",
-        "HorizontalPodAutoscaler fast",
-    )
-    seen.view.replace([])
-    assert seen.view.of(WorkloadName("browser")) == ""
-    assert seen.view.count() == 0
-    assert seen.changed[-1] == "browser"
-
-
 def test_those_of_other_kinds_and_paused_ones_scale_no_deployment() -> None:
     seen = Seen()
     paused = {"autoscaling.keda.sh/paused": "true"}
@@ -72,9 +45,3 @@ def test_those_of_other_kinds_and_paused_ones_scale_no_deployment() -> None:
     resumed = {"autoscaling.keda.sh/paused": "false"}
     seen.view.put(autoscaler("b", "research", annotations=resumed))
     assert seen.view.of(WorkloadName("research")) == "HorizontalPodAutoscaler b"
-
-
-def test_a_reference_without_a_kind_means_a_deployment_as_in_keda() -> None:
-    seen = Seen()
-    seen.view.put(autoscaler("a", "research", kind=None))
-    assert seen.view.of(WorkloadName("research")) == "HorizontalPodAutoscaler a"

@@ -83,16 +83,6 @@ def test_a_deployment_that_cannot_be_read_hides_no_other() -> None:
     assert changes == ["bad", "text", "good"]
 
 
-def test_a_complete_list_removes_what_it_does_not_name() -> None:
-    changes = Changes()
-    view = WorkloadView(changes.note)
-    view.replace([deployment("a"), deployment("b")])
-    changes.take()
-    view.replace([deployment("b")])
-    assert view.get("a") is None
-    assert changes == ["a"]
-
-
 def asking(cpu: str, replicas: int = 8, version: str = "10", uid: str = "u") -> msgspec.Raw:
     containers = [{"resources": {"requests": {"cpu": cpu}}}]
     return raw(
@@ -121,17 +111,6 @@ def test_requests_that_cannot_be_believed_are_those_read_last(odd: str) -> None:
     view.put(asking("1", version="13"))
     assert replicas(view, "a") == 8
     assert changes == ["a"] * 4
-
-
-def test_a_new_deployment_does_not_inherit_the_requests_of_its_namesake() -> None:
-    view = WorkloadView(Changes().append)
-    view.put(asking("250m"))
-    view.put(asking("-1", uid="another"))
-    assert refused(view) is None
-    view.put(asking("250m"))
-    view.remove(asking("250m"))
-    view.put(asking("-1"))
-    assert refused(view) is None
 
 
 def test_an_older_suspect_event_does_not_undo_our_write() -> None:
@@ -193,27 +172,6 @@ def test_a_write_to_a_namesake_is_not_applied() -> None:
     assert view.get("unknown") is None
 
 
-def test_a_deleted_deployment_may_come_back_with_any_version() -> None:
-    view = WorkloadView(Changes().append)
-    view.put(deployment("a", 1, "10"))
-    view.applied("a", "uid-a", 5, "20")
-    view.remove(deployment("a", 1, "12"))
-    assert view.get("a") is None
-    view.put(deployment("a", 3, "13"))
-    assert replicas(view, "a") == 3
-
-
-def test_pods_are_counted_by_deployment() -> None:
-    changes = Changes()
-    view = PodView(changes.note)
-    view.replace([pod("r-1"), pod("r-2"), pod("b-1", "browser")])
-    assert (pods(view, "research").starting, pods(view, "browser").starting) == (2, 1)
-    view.remove(pod("r-1"))
-    assert [item.name for item in pods(view, "research").items] == ["r-2"]
-    assert pods(view, "nobody") == Pods()
-    assert changes == ["research", "research", "browser", "research"]
-
-
 def test_a_pod_that_cannot_be_read_blinds_its_own_pool_only() -> None:
     view = PodView(Changes().append)
     view.replace([pod("r-1", phase=5), pod("b-1", "browser"), raw({"metadata": None})])
@@ -223,16 +181,6 @@ def test_a_pod_that_cannot_be_read_blinds_its_own_pool_only() -> None:
     assert pods(view, "browser").starting == 1
     view.put(pod("r-1"))
     assert pods(view, "research").starting == 1
-
-
-def test_a_pod_that_changes_its_owner_is_counted_once() -> None:
-    view = PodView(Changes().append)
-    view.put(pod("p"))
-    view.put(pod("p", "browser"))
-    assert (pods(view, "research").starting, pods(view, "browser").starting) == (0, 1)
-    orphan = raw({"metadata": {"name": "p"}, "spec": {}, "status": {}})
-    view.put(orphan)
-    assert pods(view, "browser").starting == 0
 
 
 def test_what_pods_of_others_take_is_known_with_or_without_a_deployment() -> None:

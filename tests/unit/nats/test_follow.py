@@ -135,11 +135,3 @@ async def test_a_message_from_elsewhere_is_not_taken(reader: Reader, reply: str)
     await reader.server.delivers(message)
     assert reader.read == []
     assert reader.why is Why.INCOMPLETE
-
-
-async def test_silence_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("controller.nats.follow.HEARTBEATS_MISSED", 0.002)
-    async with Reader(Server()).running() as reader:
-        while reader.why is None:
-            await asyncio.sleep(0)
-        assert reader.why is Why.TIMED_OUT

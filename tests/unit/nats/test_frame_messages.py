@@ -18,14 +18,13 @@ from msgspec.structs import replace
 from controller.model.snapshot import (
     ClusterNode,
     History,
-    QueueRates,
     Snapshot,
     TenantView,
     Timeline,
 )
 from controller.nats.feed import FrameError, Part, frame_of, messages_of, read_part, snapshot_of
-from controller.nats.journal_stream import PartId, line_with, part_id, parts_of
-from controller.record.chain import PLAIN_BYTES, Assembly, hash_of
+from controller.nats.journal_stream import line_with, part_id
+from controller.record.chain import Assembly, hash_of
 from controller.record.frames import (
     SNAPSHOT_VERSION,
     AnyLine,
@@ -103,30 +102,12 @@ def test_of_1000_tenants_and_nodes_only_what_changed_is_sent_and_one_that_goes_i
         assert read(change(after, later), after) == later
 
 
-def test_the_rates_of_each_of_a_pools_queues_arrive() -> None:
-    before = scenarios.mixed_fleet()
-    first, *others = before.pools
-    low = QueueRates(pool=first.key, number=1, arrivals_per_minute=1.0)
-    rates = [QueueRates(pool=each.key) for each in others]
-    before = replace(before, queues=(QueueRates(pool=first.key), low, *rates))
-    moved = replace(low, arrivals_per_minute=2.0)
-    after = replace(before, sequence=before.sequence + 1)
-    after = replace(after, queues=(before.queues[0], moved, *rates))
-    assert read(change(before, after), before).queues == after.queues
-
-
 def test_a_change_of_a_snapshot_that_is_not_there_is_refused() -> None:
     first = scenarios.mixed_fleet()
     second, third = replace(first, sequence=4822), replace(first, sequence=4823)
     for before in (first, None):
         with pytest.raises(MissedSnapshotError, match="4822"):
             read(change(second, third), before)
-
-
-def test_the_next_process_begins_with_a_key_frame() -> None:
-    first = scenarios.mixed_fleet()
-    restarted = replace(first, epoch=first.epoch + 60, sequence=1)
-    assert read(change(first, restarted)) == restarted
 
 
 def test_parts_without_the_one_before_spoil_their_frame_and_no_other() -> None:
@@ -274,27 +255,6 @@ def test_a_newer_snapshot_that_cannot_be_read_names_the_versions() -> None:
 
 def line_of(text: str) -> bytes:
     return b'{"kind":"whole","text":"' + text.encode() + b'"}\n'
-
-
-@given(st.binary(max_size=3000), st.integers(min_value=40, max_value=1000))
-def test_a_line_is_the_same_after_all_its_parts_and_none_is_too_large(
-    noise: bytes, most: int
-) -> None:
-    line, assembly = line_of(noise.hex()), Assembly()
-    parts = parts_of(line, most)
-    assert all(len(part.data) <= most for part in parts)
-    *first, last = (assembly.add(*part.id, part.data) for part in parts)
-    assert first == [None] * len(first)
-    assert last is not None
-    assert line_with(hash_of(line), last) == line
-
-
-def test_a_short_line_is_a_message_that_people_can_read() -> None:
-    line = line_of("short")
-    [part] = parts_of(line, 1_000_000)
-    assert part.data == line
-    assert part_id({"Nats-Msg-Id": str(part.id)}) == PartId(hash_of(line), 0, 1)
-    assert len(parts_of(line_of("x" * PLAIN_BYTES), 1_000_000)[0].data) < 1000
 
 
 @pytest.mark.parametrize(

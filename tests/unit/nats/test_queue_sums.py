@@ -40,21 +40,6 @@ def reader(*answers: Answer) -> tuple[QueueReader, FakeNats]:
     return QueueReader(nats, FrozenClock()), nats
 
 
-async def test_the_depth_of_a_pool_is_the_sum_of_its_queues() -> None:
-    queues, _ = reader(page(info("high", 1, 2), info("low", 30, 4), info("a", 7)))
-    readings = await queues.read([HIGH, pool("a")])
-    assert readings["acme/high"] == Fresh(value=QueueDepth(pending=36, in_flight=7), at=1000.0)
-    assert readings["acme/a"] == Fresh(value=QueueDepth(pending=7, in_flight=0), at=1000.0)
-    assert [each.value.pending for each in queues.each(HIGH.key)] == [1, 30, 5]
-    assert queues.each(pool("a").key) == ()
-
-
-async def test_while_no_queue_moves_the_sum_is_the_same_object() -> None:
-    queues, _ = reader(page(info("high", 1), info("low", 2)))
-    first, second = [(await queues.read([HIGH]))[HIGH.key] for _ in range(2)]
-    assert first.value is second.value
-
-
 async def test_a_missing_consumer_makes_the_whole_pool_unknown_and_is_named() -> None:
     queues, _ = reader(page(info("high", 1)))
     reading = (await queues.read([HIGH]))[HIGH.key]
@@ -90,14 +75,6 @@ async def test_the_first_message_of_any_queue_wakes_the_pool(subject: str) -> No
     assert wake.state(HIGH.key) == (WakeWatch.ARMED, "")
     _nats_of(wake).publish(subject)
     assert woken == ["acme/high"]
-
-
-async def test_a_pool_is_polled_if_one_of_its_queues_can_only_be_polled() -> None:
-    wake = _wakes(lambda consumer: None if consumer == "low" else (f"work.{consumer}",))
-    await wake.watch([HIGH])
-    watch, why = wake.state(HIGH.key)
-    assert watch is WakeWatch.POLLED
-    assert why
 
 
 def _wakes(filters: Callable[[str], tuple[str, ...] | None]) -> WakeSubscriptions:

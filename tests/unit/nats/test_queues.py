@@ -85,20 +85,6 @@ async def test_while_a_queue_stays_as_it_is_its_depth_is_the_same_object() -> No
         assert await depth("b") is other
 
 
-async def test_a_queue_that_is_not_readable_for_a_while_keeps_its_depth() -> None:
-    answers: list[Answer] = [page(info("a", 7))]
-    jetstream, _, _ = source(lambda *_: answers[-1])
-    first = (await jetstream.read([pool("a")]))["acme/a"]
-    answers.append(NatsRefusedError("may not"))
-    stale = (await jetstream.read([pool("a")]))["acme/a"]
-    answers.append(page(info("a", 7)))
-    again = (await jetstream.read([pool("a")]))["acme/a"]
-    assert isinstance(first, Fresh)
-    assert isinstance(stale, Stale)
-    assert isinstance(again, Fresh)
-    assert first.value is stale.value is again.value
-
-
 async def test_filters_that_change_are_seen_while_the_depth_stays() -> None:
     answers = [page(info("a")), page(info("a", config={"filter_subject": "work.z"}))]
     jetstream, _, _ = source(lambda *_: answers.pop(0))

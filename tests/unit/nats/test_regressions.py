@@ -173,18 +173,6 @@ async def test_as_much_work_as_before_is_believed_at_once() -> None:
     assert isinstance(await queue.read(), Fresh), "work that is done ends nothing"
 
 
-async def test_a_consumer_that_was_missing_in_between_is_another_one() -> None:
-    queue = Queue()
-    queue.has(2, 6)
-    await queue.read()
-    queue.answer = api_error(10059, "stream not found")
-    assert isinstance(await queue.read(), Absent)
-    queue.has(0, 0, created="tuesday")
-    back = await queue.read()
-    assert isinstance(back, Stale)
-    assert back.why is Why.HISTORY_REGRESSED
-
-
 async def test_a_consumer_that_comes_back_as_it_was_is_known_again() -> None:
     queue = Queue()
     queue.has(2, 6)
@@ -291,21 +279,6 @@ async def test_what_is_left_can_be_learned_after_the_first_readings() -> None:
     held = await queue.read()
     assert isinstance(held, Stale)
     assert held.why is Why.HISTORY_REGRESSED
-
-
-async def test_a_mark_from_a_clock_that_is_ahead_is_of_now() -> None:
-    queue = Queue()
-    queue.has(2, 6)
-    await queue.read(7200.0)
-    queue.next_process()
-    queue.clock.time -= 7200.0
-    [mark] = queue.reader.marks(queue.pool.queues)
-    assert mark.at > queue.clock.now(), "it was left before the clock was set back"
-    queue.reader.go_on_from([mark])
-    queue.has(0, 0, created="tuesday")
-    held = await queue.read()
-    assert isinstance(held, Stale)
-    assert held.at <= queue.clock.now()
 
 
 async def test_what_the_next_process_must_know_of_a_queue_is_counted() -> None:

@@ -28,7 +28,7 @@ from controller.model.observation import (
     TokenUsage,
     Workload,
 )
-from controller.model.readings import Absent, Fresh, Reading, Stale, Why
+from controller.model.readings import Fresh, Reading, Stale, Why
 from controller.model.scarcity import ModelTier
 from controller.model.worker_messages import USAGE_STREAM
 from controller.nats.usage import TokenUsageSource
@@ -134,23 +134,6 @@ async def test_an_event_from_a_server_whose_clock_is_ahead_counts_today(world: W
     assert world.decided(replicas=0, pending=4).target == 0
     await world.passes(1800)
     assert world.decided(replicas=0, pending=4).target == 4
-
-
-async def test_nothing_is_known_before_the_stream_was_read() -> None:
-    world = World(new_york())
-    world.server.pending = 7
-    assert world.of() == Absent(
-        why=Why.NEVER_READ, at=EVENING, detail="0 usage events are still to be read"
-    )
-    async with world.reading():
-        reading = world.of()
-        assert isinstance(reading, Absent)
-        assert reading.detail == "7 usage events are still to be read"
-        blind = world.decided(replicas=1, pending=4)
-        assert blind.target == 1
-        assert Code.USAGE_UNKNOWN in [reason.code for reason in blind.reasons]
-        await world.uses(5)
-        assert isinstance(world.of(), Fresh)
 
 
 async def test_a_budget_is_trusted_for_ten_minutes_of_silence_and_no_longer(

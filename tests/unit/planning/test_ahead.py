@@ -26,7 +26,7 @@ from controller.model.observation import (
 from controller.model.readings import Fresh
 from controller.model.scarcity import Budget
 from controller.planning.whatif import NextChange, Starting, next_change, outlook_of
-from support.asked import a_freeze, a_pause, a_pin, intents_of
+from support.asked import a_freeze, a_pin, intents_of
 from support.crews import crew, pod, state
 from support.planning import seen_pool
 from unit.planning.story import OBSERVED_FOR_LONG, START, Story, behavior, make_pool
@@ -105,25 +105,12 @@ def test_a_pool_that_changes_now_or_never_has_no_next_change() -> None:
     assert foreseen(5, pending=5) is None
 
 
-def test_a_pause_ends_when_its_author_said() -> None:
-    pause = a_pause(scope=Scope(pool=AT_ONCE.key), until=START + 1800, who="ann", why="")
-    change = foreseen(0, pending=4, intents=intents_of(pauses=(pause,)))
-    assert change == NextChange(at=START + 1800, before=0, after=4, ends=Code.PAUSED)
-
-
 def test_a_freeze_is_named_with_its_end_though_a_window_that_held_the_pool_ended_before() -> None:
     story = shrinking()
     until = story.now + 1800
     freeze = a_freeze(scope=Scope(tenant="acme"), until=until, who="ann")
     change = next_of(story, intents_of(freezes=(freeze,)))
     assert change == NextChange(at=until, before=3, after=1, ends=Code.FROZEN)
-
-
-def test_the_first_of_two_ends_is_the_next_change() -> None:
-    pin = a_pin(pool=AT_ONCE.key, replicas=2, until=START + 600, who="ann", why="")
-    pause = a_pause(scope=Scope(tenant="globex"), until=START + 60, who="ann", why="")
-    change = foreseen(2, intents=intents_of(pins=(pin,), pauses=(pause,)))
-    assert change == NextChange(at=START + 600, before=2, after=0, ends=Code.PINNED)
 
 
 def test_a_spent_budget_lasts_until_the_tenants_day_ends() -> None:

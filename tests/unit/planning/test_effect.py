@@ -110,10 +110,6 @@ def test_a_pause_below_a_freeze_names_the_freeze() -> None:
     assert words == "3 pools, only targets change now: frozen by eve (upgrade)"
 
 
-def test_no_growth_stops_only_growth() -> None:
-    assert effect(no_growth_of(scope=ALL)).words() == "3 pools, 5 replicas that would start do not"
-
-
 @pytest.mark.parametrize(
     ("intent", "words"),
     [

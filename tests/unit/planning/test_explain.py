@@ -9,7 +9,6 @@ import pytest
 from controller.model.decision import Code, Decision, Number, Reason
 from controller.model.ids import PoolKey
 from controller.planning.explain import duration, headline, sentence, title
-from unit.planning.story import Story, make_pool
 
 NOW = 1_700_000_000.0
 NUMBERS: dict[str, Number] = {
@@ -250,13 +249,3 @@ def test_the_same_reason_is_older_and_ends_sooner_when_it_is_read_later(
     assert "(timed out, 0 s)" in sentence(early, NOW - 3)
     decision = decided(1, 0, 1, 1, Code.QUEUE, Code.COOLDOWN)
     assert headline(decision, later).endswith(f"until the cooldown ends in {until}")
-
-
-def test_times_of_a_story_are_told_as_of_the_tick() -> None:
-    story = Story(make_pool(), replicas=8).warmed_up(pending=8)
-    decision = story.tick(2)
-    at = story.now - 1
-    assert sentence(decision.reasons[-1], at) == (
-        "8 replicas, the highest recommendation of the last 5 min; fewer in 4 min 59 s"
-    )
-    assert sentence(decision.reasons[-1], at + 60).endswith("fewer in 3 min 59 s")

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-import msgspec
-
 from controller.config import parse
 from controller.model.ids import pool_key
 from controller.model.scarcity import ModelTier
 from controller.model.worker_messages import (
     ModelTerms,
-    PoolAllowance,
     SessionLimits,
     UsedTokens,
     WorkerTerms,
@@ -69,12 +66,6 @@ def test_a_pool_is_told_its_limits_its_models_and_what_a_workflow_may_cost() -> 
         models=(ModelTerms(name="local"),),
         tier=500,
     )
-
-
-def test_terms_survive_json() -> None:
-    terms = pool_terms(parse(FLEET, "fleet.yaml").fleet)[pool_key("acme", "a")]
-    allowance = PoolAllowance(terms=terms)
-    assert msgspec.json.decode(msgspec.json.encode(allowance), type=PoolAllowance) == allowance
 
 
 def test_tokens_cost_what_their_kind_costs() -> None:

@@ -348,21 +348,6 @@ def journal_of(path: Path, clock: Clock, disk: FullDisk, **limits: float) -> Jou
     return JournalWriter(JournalFiles(chosen, write=disk.write), clock)
 
 
-async def test_what_is_offered_is_written_and_the_next_process_begins_a_file(
-    tmp_path: Path,
-) -> None:
-    path, clock, disk = tmp_path / "deep" / "journal.jsonl", Clock(), FullDisk(2**30)
-    written = ticks(40)
-    for part in (written[:20], written[20:]):
-        journal = journal_of(path, clock, disk)
-        async with journal.recording():
-            for snapshot in part:
-                journal.offer(snapshot)
-        assert journal.problem() is None
-    assert len(earlier_files(path)) == 1
-    assert all_of(JournalPast(path)) == written
-
-
 async def test_a_full_disk_is_a_problem_in_words_and_the_journal_goes_on_later(path: Path) -> None:
     clock, written = Clock(), ticks(9)
     disk = FullDisk(sum(map(len, [whole_line(written[0], None)])) + 700)

@@ -85,19 +85,6 @@ class Tree(Value, tag_field="kind", tag="tree"):
     pair: tuple[Leaf, int] | None = None
 
 
-def test_unknown_fields_are_cut_at_any_depth_and_nothing_else_is() -> None:
-    leaf = {"kind": "leaf", "number": 3}
-    new = leaf | {"new": {"number": 4}}
-    tree = {"kind": "tree", "leaves": [new, {"kind": "tree", "leaves": [new], "new": 1}], "new": 2}
-    tree |= {"by_name": {"new": new}, "pair": [new, 5]}
-    assert cut_for(Tree)(tree) == {
-        "kind": "tree",
-        "leaves": [leaf, {"kind": "tree", "leaves": [leaf]}],
-        "by_name": {"new": leaf},
-        "pair": [leaf, 5],
-    }
-
-
 @pytest.mark.parametrize(
     "plain", [3, None, [1], {"kind": "shrub", "new": 1}, {"kind": "tree", "leaves": 4}]
 )

@@ -12,7 +12,7 @@ from controller.model.intents import Scope
 from controller.model.memory import Memory, PoolMemory, Tick
 from controller.model.observation import Observation, PoolObservation, QueueDepth
 from controller.model.readings import Absent, Fresh, Stale, Why
-from controller.record.ticks import MAX_FAULTS_TOLD, TickError, decode_tick
+from controller.record.ticks import TickError, decode_tick
 from support.asked import a_budget, a_cap, a_freeze, a_pause, a_pin, intents_of, no_growth_of
 from support.ticks import encode_tick
 
@@ -53,11 +53,6 @@ def test_a_tick_comes_back_from_json_as_it_was() -> None:
             memory=Memory(pools={RESEARCH: PoolMemory(since=NOW - 60)}),
         )
         assert decode_tick(encode_tick(tick), 1) == tick
-
-
-def test_intents_and_memory_may_be_left_out() -> None:
-    tick = decode_tick(line(), 1)
-    assert (tick.intents, tick.memory) == (None, None)
 
 
 def test_each_fault_of_a_line_is_named_with_its_path_in_words() -> None:
@@ -181,13 +176,6 @@ def test_texts_from_outside_are_cleaned() -> None:
 def test_a_hostile_key_is_harmless_in_the_complaint() -> None:
     [complaint] = complaints(line(**{"\x1b[2J": 1}))
     assert complaint.isprintable()
-
-
-def test_of_very_many_faults_the_first_are_reported_and_the_rest_counted() -> None:
-    pools = {f"acme/{number}": 1 for number in range(MAX_FAULTS_TOLD + 5)}
-    found = complaints(line(observation={"pools": pools}))
-    assert len(found) == MAX_FAULTS_TOLD + 1
-    assert found[-1] == "and 5 more faults"
 
 
 def test_a_tick_without_a_time_is_refused() -> None:

@@ -318,12 +318,6 @@ def test_no_time_of_a_memory_may_be_far_in_the_future(path: Path) -> None:
     assert "at most a year after now" in fault.message
 
 
-def test_absent_fields_are_accepted() -> None:
-    for fields in ({}, {"observation": {"pools": {"acme/busy": {}}}}, {"intents": {}}):
-        plain = {"version": 1, "now": NOW, "observation": {}, **fields}
-        assert decode_tick(json.dumps(plain).encode(), 1).now == NOW
-
-
 @pytest.mark.parametrize("now", [100_000.0, 0.0])
 def test_a_recording_may_have_a_clock_that_begins_at_zero(now: float) -> None:
     memory = {"since": now - 200_000, "last_active_at": now}

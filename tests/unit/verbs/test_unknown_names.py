@@ -108,16 +108,6 @@ def test_every_unknown_name_is_refused_with_the_nearest(
     }
 
 
-def test_a_name_without_a_similar_one_is_reported_with_all_names(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    line = tick(pools=SEEN, intents={"freezes": [{"scope": {"tenant": "initech"}}]})
-    _, _, [only] = run(capsys, tmp_path, line)
-    assert only == (
-        "1: intents.asked[0].scope.tenant: the fleet has no tenant initech; it has acme, globex"
-    )
-
-
 @pytest.mark.parametrize("name", ["queue", "backlog", "cpu", "Service/web/hits{verb=GET}"])
 def test_every_name_that_a_pool_reads_is_known(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, name: str
@@ -137,12 +127,6 @@ def test_a_metric_of_another_pool_is_unknown(
     code, _, [only] = run(capsys, tmp_path, line)
     assert code == ExitCode.USAGE
     assert only.endswith("no metric or signal of acme/research is called backlog; it has queue")
-
-
-def test_a_tick_need_not_hold_all_pools(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    code, out, err = run(capsys, tmp_path, tick(pools=SEEN), tick(1), tick(2, pools=SEEN))
-    assert (code, len(out.splitlines())) == (ExitCode.OK, 1)
-    assert err == ["agentdash: not seen, so not decided: globex/browser"]
 
 
 def test_a_name_is_reported_on_the_first_line_that_has_it(

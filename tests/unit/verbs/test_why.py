@@ -121,10 +121,3 @@ def test_a_pool_that_the_tick_did_not_see_is_noted(
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err == "agentdash: not seen, so not decided: acme/research\n"
-
-
-def test_a_pool_must_be_named(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main(["why"])
-    assert ended.value.code == ExitCode.USAGE
-    assert "TENANT/POOL" in capsys.readouterr().err

@@ -286,10 +286,3 @@ def test_the_first_call_waits_for_the_share_and_no_longer_than_needed() -> None:
     assert run(history(0.0)) == pytest.approx(0.0, abs=0.01)
     assert run(history(1.2)) == pytest.approx(1.2, abs=0.01)
     assert run(history(None)) == pytest.approx(UNTOLD_S)
-
-
-@in_virtual_time
-async def test_models_that_are_not_used_are_not_reported() -> None:
-    gates = without_limits()
-    await gates.gate("gpt")
-    assert gates.demand() == ()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from decimal import Decimal
-from itertools import pairwise
 
 import pytest
 
@@ -31,26 +30,6 @@ def test_until_enough_tasks_were_done_the_plain_count_stands() -> None:
     assert decision.demand == 1
     consumer.second()
     assert goes_by_its_past(consumer.second())
-
-
-def test_a_backlog_that_is_gone_before_a_replica_is_ready_asks_for_fewer_replicas() -> None:
-    consumer = learned(every_s=10, service_s=1.0)
-    decision = consumer.second(6)
-    assert decision.demand is not None
-    assert 1 <= decision.demand < 6
-    reason = next(reason for reason in decision.reasons if reason.code in BY_ITS_PAST)
-    assert reason.value == decision.demand
-    assert reason.numbers["service_s"] == pytest.approx(1.0, abs=0.3)
-    assert reason.numbers["ready_s"] == FIRST_READY_S
-
-
-def test_long_tasks_that_arrive_at_once_are_all_asked_for_in_one_tick() -> None:
-    consumer = learned(every_s=60, service_s=50.0)
-    running = consumer.story.replicas
-    decision = consumer.second(12)
-    assert decision.next is not None
-    assert decision.next >= 12
-    assert running < 6
 
 
 def after_a_burst(tasks: int, *, one_by_one: bool | None) -> Decision:
@@ -80,17 +59,6 @@ def test_replicas_that_start_one_after_the_other_are_not_asked_for_to_come_too_l
 def test_more_tasks_never_lower_what_is_asked_for_where_replicas_start_in_order() -> None:
     asked = [after_a_burst(tasks, one_by_one=True).demand or 0 for tasks in (1, 3, 8, 20, 60)]
     assert asked == sorted(asked)
-
-
-def test_replicas_are_kept_ready_for_tasks_that_are_likely_to_come() -> None:
-    consumer = learned(every_s=12, service_s=10.0, cooldown_s=0.0, native=NativePreset.PROMPT)
-    decision = consumer.second()
-    while consumer.depth.total:
-        decision = consumer.second()
-    assert consumer.story.replicas >= 1
-    assert decision.demand is not None
-    assert decision.demand >= 1, "no message waits, and yet one is likely to come"
-    assert Code.ASLEEP not in codes(decision)
 
 
 def test_a_pool_whose_arrivals_stopped_goes_to_zero_and_no_write_follows() -> None:
@@ -134,16 +102,6 @@ def test_with_an_impossible_counter_the_plain_count_applies(delivered: int | Non
     assert consumer.story.remembered.native is before
 
 
-def test_while_nothing_happens_nothing_new_is_remembered() -> None:
-    consumer = learned(every_s=60, service_s=5.0)
-    while (decision := consumer.second()).next or decision.current:
-        assert consumer.story.now < START + 12 * 3600
-    first = consumer.story.remembered.native
-    for _ in range(900):
-        consumer.second()
-    assert consumer.story.remembered.native is first
-
-
 def test_an_unknown_queue_keeps_what_was_learned() -> None:
     consumer = learned(every_s=10, service_s=1.0)
     before = consumer.story.remembered.native
@@ -182,17 +140,6 @@ def test_the_configured_task_time_counts_until_it_is_measured() -> None:
     assert memory.learned.worked_s / memory.learned.worked == 120.0
 
 
-def test_with_an_activation_nothing_is_started_before_it_is_passed() -> None:
-    consumer = learned(every_s=12, service_s=10.0, activation=3, cooldown_s=0.0)
-    starts = []
-    for second in range(600):
-        decision = consumer.second(1 if second % 12 == 0 else 0)
-        if decision.current == 0 and decision.next:
-            starts.append(consumer.depth.total)
-    assert starts
-    assert min(starts) > 3
-
-
 def spare_reason(decision: Decision) -> int:
     return next(
         (
@@ -215,14 +162,6 @@ def test_spares_for_a_share_of_the_arrivals_come_on_top_of_the_present_work() ->
         assert decision.target == needed + spare_reason(decision)
         assert decision.bound is Bound.WARM
         assert not goes_by_its_past(decision)
-
-
-def test_spares_do_not_come_and_go_with_every_arrival() -> None:
-    story = Story(make_pool(rule=Rule.HPA, metrics=QUEUE_BY_ONE, warm=Warm(slo=Decimal("0.99"))))
-    consumer = Consumer(story, service_s=2.0).run(3600, every_s=5)
-    sizes = [consumer.second(1 if second % 5 == 0 else 0).next for second in range(600)]
-    changes = sum(before != after for before, after in pairwise(sizes))
-    assert changes <= 6
 
 
 def test_replicas_that_rule_native_keeps_ready_count_as_spares() -> None:

@@ -67,13 +67,6 @@ def settled(native: NativeCosts, done: int = 12, **fields: object) -> Queue:
     return queue
 
 
-def test_the_cpu_of_idle_pods_does_not_keep_a_settled_pool_awake() -> None:
-    queue = settled(FRUGAL)
-    decisions = [queue.tick() for _ in range(20)]
-    assert goes_by_its_past(decisions[-1])
-    assert queue.story.replicas == 0
-
-
 def test_replicas_for_likely_work_start_while_a_metric_is_unknown() -> None:
     queue = settled(EAGER, done=60)
     queue.story.replicas = 0
@@ -108,12 +101,6 @@ def test_a_pool_that_has_only_cpu_as_metric_says_why_it_does_not_stay_at_zero() 
     queue.story.replicas = 0
     decision = queue.tick()
     assert (decision.next, codes(decision)[-1]) == (1, Code.AT_MIN)
-
-
-def test_fewer_than_ten_tasks_done_are_not_trusted() -> None:
-    for done, goes_by_it in ((9, False), (10, True)):
-        queue = settled(FRUGAL, done=done, metrics=())
-        assert goes_by_its_past(queue.tick()) == goes_by_it
 
 
 def test_a_burst_between_two_turns_is_served_at_once() -> None:

@@ -7,7 +7,6 @@ from itertools import count
 import pytest
 
 from controller.model.decision import Code, Decision
-from controller.model.fleet import Rule
 from controller.model.ids import QueueName
 from controller.model.observation import QueueDepth
 from controller.model.readings import Fresh
@@ -77,11 +76,6 @@ def test_a_queue_in_which_something_moves_holds_no_poison(between: str) -> None:
     for number in range(9):
         at = 101 + 5 * number
         story.tell(poison(5, at)).tell(f"{between} sequence=90 delivered={at + 4} : _ !poison")
-
-
-def test_rule_hpa_counts_redelivered_messages_like_any_other() -> None:
-    pool = make_pool(behavior=POOL.behavior, rule=Rule.HPA)
-    Story(pool, 1).tell("0+5 redelivered=5 : 5 !redelivered")
 
 
 def test_once_the_rule_has_learned_redelivered_messages_count_by_slots() -> None:

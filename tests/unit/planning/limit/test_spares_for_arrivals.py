@@ -133,9 +133,3 @@ def test_all_tiers_are_served_before_the_spares_of_the_highest(
 ) -> None:
     upper, lower = decide({pool("acme", "0.99"): 2, pool("globex"): 4}, room=room)
     assert (upper.target, lower.target) == (high, low)
-
-
-def test_spares_that_run_stay_while_the_rate_is_near() -> None:
-    [near] = decide({pool("acme", "0.99"): 2}, rate_per_s=0.17, replicas=8)
-    [far] = decide({pool("acme", "0.99"): 2}, rate_per_s=0.05, replicas=8)
-    assert near.target == 8 > (far.target or 0)

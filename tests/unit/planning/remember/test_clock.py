@@ -40,18 +40,6 @@ def test_a_step_gives_no_policy_a_new_period_and_ages_no_activity() -> None:
         Story(pool, 1).tell(f"100* 1 : 1\n{idle}")
 
 
-def test_a_clock_set_back_between_two_runs_holds_nothing_for_long() -> None:
-    story = Story(make_pool(cooldown_s=60.0), replicas=5).warmed_up(pending=5)
-    story.now -= 86_400
-    assert story.ticks(400)[-1] == 0
-    story = Story(LIMITED, replicas=3)
-    story.ticks(60, pending=20)
-    story.tell("""
-        20 fails : 11
-        32* 7 wait=-86400 : _""")
-    assert story.remembered.asked is None, "an unconfirmed write"
-
-
 @pytest.mark.parametrize("step", ABSURD_STEPS)
 def test_a_step_that_no_clock_can_make_is_not_followed(step: str) -> None:
     story = Story(make_pool(cooldown_s=60.0), replicas=8).warmed_up(pending=8)

@@ -8,7 +8,7 @@ from controller.model.fleet import Fleet
 from controller.model.intents import Intents
 from controller.model.observation import Observation
 from support.planning import plan
-from unit.planning.story import START, Story, behavior, make_pool, pods
+from unit.planning.story import START, Story, behavior, make_pool
 
 COOLING = make_pool(cooldown_s=60.0, behavior=behavior(down_window_s=0))
 
@@ -46,20 +46,3 @@ def test_activity_is_open_while_there_is_work_and_ends_with_the_last_plan_that_s
         40* 1 workload=? : None
         0 : 1""")
     assert beside.remembered.last_active_at == START + 40, "beside an unknown Deployment"
-
-
-def test_a_memory_whose_last_plan_lies_ahead_counts_what_was_still_so_until_now() -> None:
-    """The clock was set back between two processes, and no step was observed."""
-    Story(COOLING, replicas=1).tell("""
-        100* 1 : 1
-        0 wait=-86400 : 1 until=-86240""")
-
-
-def test_memory_is_the_same_after_json() -> None:
-    limited = behavior(up=(pods(4, 60),), down_window_s=0, down=(pods(2, 60),))
-    story = Story(make_pool(behavior=limited), replicas=3)
-    for size in (9, 9, 1, 0, 4):
-        story.tick(size, after_s=0.1)
-    before = story.memory
-    story.restart()
-    assert story.memory == before

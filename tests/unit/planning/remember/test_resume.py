@@ -79,21 +79,8 @@ def test_after_a_gap_as_long_as_the_window_it_begins_again_and_the_rest_stays(
     assert found.own_zero
 
 
-def test_a_pool_that_was_not_watched_for_a_window_is_warm_as_much_later() -> None:
-    young = PoolMemory(since=START - 105, recommendations=(SAW.recommendations[1],))
-    pool = with_window(300)
-    saved = SavedMemory(memory=Memory(pools={pool.key: young}), saved_at=START - 5)
-    assert resumed(saved, make_fleet(pool), START).pools[pool.key].since == START - 100
-
-
 def test_where_more_was_seen_than_was_saved_the_window_begins_again() -> None:
     assert after_gap(300, 5.0, is_partial=True)[1].recommendations == ()
-
-
-def test_what_was_so_until_now_has_no_gap_however_long_ago_it_was_saved() -> None:
-    """Nothing happens for an hour, so nothing is saved for an hour; then the process restarts."""
-    left, found = after_gap(300, 3600.0, seen_s=0.0)
-    assert found == left
 
 
 def test_a_pool_that_the_fleet_no_longer_has_is_no_error() -> None:
@@ -166,12 +153,6 @@ def test_what_keeps_a_size_is_more_than_was_saved(
     assert saw_more(Memory(pools={POOL: SAW}), Memory(pools={POOL: latest})) is matters
 
 
-def test_a_recommendation_that_came_after_blindness_is_more_than_was_saved() -> None:
-    blind = msgspec.structs.replace(SAW, recommendations=(ENDED,))
-    again = msgspec.structs.replace(SAW, recommendations=(SAW.recommendations[1],))
-    assert saw_more(Memory(pools={POOL: blind}), Memory(pools={POOL: again}))
-
-
 def restarted(story: Story, after_s: float = 5.0) -> None:
     """Another process goes on with the memory as it was saved."""
     saved = msgspec.json.decode(msgspec.json.encode(story.memory), type=Memory)
@@ -199,14 +180,6 @@ def test_a_restart_after_a_long_quiet_time_begins_no_window_again() -> None:
     assert decision.reasons[-1].numbers["until"] == story.now - 1 + 300
 
 
-def test_a_restart_forgets_nothing_of_a_pool_that_is_inactive_above_zero() -> None:
-    story = Story(a_pool(min=1, activation=50, target=10, cooldown_s=60.0), replicas=4)
-    story.ticks(1_000, pending=40)
-    before = story.memory.pools
-    restarted(story)
-    assert story.memory.pools == before
-
-
 def test_a_restart_does_not_delay_an_idle_pool_that_shrinks_by_its_policy() -> None:
     slow = behavior(down_window_s=60, down=(pods(1, 30),))
     story = Story(a_pool(cooldown_s=60.0, behavior=slow), replicas=18)
@@ -225,13 +198,6 @@ def quiet(**more: object) -> Memory:
     return Memory(pools={"acme/research": msgspec.structs.replace(steady, **more)})
 
 
-def test_a_pool_larger_than_its_memory_knows_begins_its_window_again() -> None:
-    memory = doubted(quiet(), {"acme/research": 5}, START)
-    [found] = memory.pools.values()
-    assert (found.since, found.ours) == (START, None)
-    assert found.recommendations == quiet().pools["acme/research"].recommendations
-
-
 @pytest.mark.parametrize(
     ("memory", "size"),
     [
@@ -248,8 +214,3 @@ def test_a_pool_larger_than_its_memory_knows_begins_its_window_again() -> None:
 )
 def test_a_size_that_the_memory_knows_changes_nothing(memory: Memory, size: int) -> None:
     assert doubted(memory, {"acme/research": size}, START) is memory
-
-
-def test_a_pool_whose_deployment_is_not_known_keeps_its_memory() -> None:
-    memory = quiet()
-    assert doubted(memory, {}, START) is memory

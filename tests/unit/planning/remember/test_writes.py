@@ -16,17 +16,6 @@ def test_a_write_that_is_seen_counts_from_when_it_was_asked_for() -> None:
     assert story.remembered.asked is None
 
 
-def test_a_write_that_is_not_seen_is_not_counted_and_keeps_its_first_time_or_is_forgotten() -> None:
-    story = Story(LIMITED, 3).tell("29* 9 fails : 7")
-    asked = story.remembered.asked
-    assert asked is not None
-    assert asked.at == START
-    assert not story.remembered.scaled_up
-    story.tell("3 wait=2 : 3")
-    assert story.remembered.asked is None
-    assert not story.remembered.scaled_up
-
-
 def test_a_write_that_was_refused_for_long_counts_from_when_it_is_seen() -> None:
     Story(LIMITED, 3).tell("""
         25* 9 fails : 7
@@ -52,15 +41,6 @@ def test_a_change_by_another_writer_is_not_counted() -> None:
     assert not story.remembered.scaled_up
 
 
-def test_events_that_can_no_longer_count_are_dropped_and_none_is_kept_without_policies() -> None:
-    story = Story(make_pool(behavior=LIMITED.behavior, max=1_000), replicas=1)
-    for size in range(200):
-        story.tick(size * 4, after_s=31)
-    assert len(story.remembered.scaled_up) <= 3
-    story = Story(make_pool(), replicas=1).tell("2* 9 : 9")
-    assert not story.remembered.scaled_up
-
-
 def test_a_write_that_another_writer_replaced_before_the_next_look_counts_as_in_the_hpa() -> None:
     """The HPA logs a change when it writes it. That the write was applied and replaced is seen by
     the generation: two writes to the spec raise it by two.
@@ -74,10 +54,3 @@ def test_a_write_that_another_writer_replaced_before_the_next_look_counts_as_in_
         1 generation=4 fails : 7
         1 generation=6 : 9 rate_limited_down""")
     assert down.remembered.scaled_down == (ScaleChange(change=2, at=START),)
-
-
-def test_a_write_that_was_not_applied_does_not_count() -> None:
-    story = Story(LIMITED, 3).tell("""
-        9 generation=4 fails : 7
-        9 generation=5 : 7""")
-    assert not story.remembered.scaled_up

@@ -6,10 +6,8 @@ from decimal import Decimal
 
 import pytest
 
-from controller.model.decision import Bound, Code
 from controller.model.intents import Intent, Scope
 from controller.model.scarcity import Budget, TaskUsage
-from controller.planning.explain import sentence
 from support.asked import a_budget, a_freeze
 from unit.planning.world import NOON, World, pool, seen, tenant, used
 
@@ -65,14 +63,6 @@ WORLDS = {
 def test_a_world(name: str) -> None:
     found, (first, second) = WORLDS[name]
     found.expect(a=first, b=second)
-
-
-def test_an_operators_budget_is_named() -> None:
-    decision = world(50_000, *budget(50_000)).decide()["a"]
-    assert [each.code for each in decision.reasons][-2:] == [Code.BUDGET_SET, Code.BUDGET_SPENT]
-    assert decision.bound is Bound.BUDGET
-    said = "mara set the day's budget to 50,000 tokens (OPS-1)"
-    assert sentence(decision.reasons[-2], NOON) == said
 
 
 @pytest.mark.parametrize(

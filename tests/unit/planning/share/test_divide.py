@@ -96,15 +96,6 @@ def test_many_replicas_at_once_are_granted_as_one_by_one() -> None:
     assert one_more == {"a": 225, "b": 100, "c": 676}
 
 
-def test_the_first_row_that_refuses_is_the_one_that_is_named() -> None:
-    """It is b's turn only when no memory is left, but its second replica had no CPU before."""
-    rows = [Row(name="cpu", capacity=3), Row(name="memory", capacity=4)]
-    pools = [claim("a", uses={"memory": 1}), claim("b", uses={"cpu": 2, "memory": 1})]
-    result = allocate(pools, rows, {"a": 9})
-    assert {pool: one.replicas for pool, one in result.items()} == {"a": 3, "b": 1}
-    assert {pool: one.limited_by for pool, one in result.items()} == {"a": "memory", "b": "cpu"}
-
-
 @pytest.mark.parametrize("capacity", [3, 300])
 def test_a_want_of_two_thousand_million_costs_no_more_than_what_there_is(capacity: int) -> None:
     most = 2**31 - 1

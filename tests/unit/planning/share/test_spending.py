@@ -14,7 +14,7 @@ from controller.model.intents import Intents
 from controller.model.memory import Memory
 from controller.model.observation import Observation
 from controller.model.scarcity import Budget, LlmModel, Price, TaskUsage
-from controller.planning.explain import headline, sentence
+from controller.planning.explain import sentence
 from controller.planning.share.claims import cost_terms_of
 from controller.planning.share.reasons import CostAlert, cost_alerts
 from support.planning import plan, seen_pool
@@ -52,33 +52,6 @@ def decide(fleet: Fleet, **waiting: int) -> dict[str, Decision]:
 
 def alerts_of(decision: Decision) -> list[str]:
     return [sentence(one, START) for one in decision.reasons if one.code is Code.COST_ALERT]
-
-
-def test_an_alert_is_reached_by_what_all_pools_of_a_tenant_are_planned_to_cost() -> None:
-    world = fleet(paid("a"), paid("b"))
-    below = decide(world, a=2, b=2)
-    assert [alerts_of(each) for each in below.values()] == [[], []]
-    reached = decide(world, a=2, b=3)
-    alert = "the tenant's pools cost 1.2 USD per hour, at or above its alert of 1.2"
-    assert [alerts_of(each) for each in reached.values()] == [[alert], [alert]]
-
-
-def test_an_alert_changes_no_number_and_hides_no_reason() -> None:
-    quiet = decide(fleet(paid("a"), usd_alert=None), a=50)["a"]
-    loud = decide(fleet(paid("a")), a=50)["a"]
-    assert alerts_of(loud)
-    kept = [one for one in loud.reasons if one.code is not Code.COST_ALERT]
-    assert replace(loud, reasons=tuple(kept)) == quiet
-    assert headline(loud, START) == headline(quiet, START)
-
-
-def test_only_pools_that_cost_something_carry_the_alert() -> None:
-    free = replace(paid("free"), usage=None)
-    decisions = decide(
-        fleet(paid("a"), free, paid("b", model="unpriced"), paid("c", "globex")),
-        a=9, free=9, b=9, c=9,
-    )  # fmt: skip
-    assert [name for name, each in decisions.items() if alerts_of(each)] == ["a"]
 
 
 def test_costs_are_exact_and_by_tenant() -> None:

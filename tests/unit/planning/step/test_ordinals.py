@@ -8,7 +8,6 @@ import pytest
 from msgspec.structs import replace
 
 from controller.model.decision import Decision, Gate
-from controller.model.memory import PendingWrite
 from controller.model.observation import Pod, PodPhase, PoolObservation, Workload
 from controller.planning.explain import sentence
 from support.crews import POOL, crew, decide, pod, removable, state, told
@@ -79,14 +78,6 @@ def shrunk(seen: PoolObservation, target: int, **more: Any) -> Decision:
     return decide(seen, target, **{"pool": SET, **more})
 
 
-def test_it_says_which_ordinal_keeps_the_others() -> None:
-    decision = shrunk(four(busy="1", drained="123", told="123"), 1)
-    assert sentence(decision.reasons[-1], START) == (
-        "the highest ordinals of a StatefulSet go first, and db-1 is not drained yet (1 of 3"
-        " replicas that go at work): 2 replicas now"
-    )
-
-
 def test_pods_that_are_not_ready_or_of_another_revision_or_first_ordinal_change_nothing() -> None:
     states = [state(f"db-{n}", pulling=n != 3) for n in range(4)]
     pods = [member(0, PodPhase.RUNNING, generation="new"), *map(member, (1, 2, 3))]
@@ -96,12 +87,6 @@ def test_pods_that_are_not_ready_or_of_another_revision_or_first_ordinal_change_
     asked = Workload(replicas=2, current=2, first_ordinal=7)
     seen = crew([member(7), member(8)], states, told=("db-8",), workload=asked)
     assert (shrunk(seen, 1).next, told(shrunk(seen, 1))) == (1, ("db-8",))
-
-
-def test_a_size_that_no_cluster_has_is_lowered_without_a_list_of_all_its_pods() -> None:
-    huge = workload(replicas=2**31 - 1, current=2)
-    decision = shrunk(four(busy="01", pods="01", workload=huge), 1)
-    assert (decision.next, len(told(decision))) == (102, 101)
 
 
 def test_a_pod_that_became_ready_lately_keeps_those_below_it() -> None:
@@ -116,13 +101,6 @@ def test_a_pod_that_became_ready_lately_keeps_those_below_it() -> None:
     ending = [*pods[:3], replace(pods[3], phase=PodPhase.TERMINATING)]
     size = workload(replicas=3, current=3)
     assert told(shrunk(crew(ending, states, told=("db-3",), workload=size), 3)) == ("db-3",)
-
-
-def test_while_a_smaller_set_may_still_be_asked_for_none_is_called_back() -> None:
-    seen = four(drained="23", told="23", workload=workload(resource_version="93"))
-    unanswered = PendingWrite(before=4, after=2, at=START - 2, version="93")
-    assert told(shrunk(seen, 4, asked_for=unanswered)) == names("23")
-    assert told(shrunk(seen, 4, asked_for=replace(unanswered, version="92"))) == ()
 
 
 def test_without_states_of_workers_none_goes_while_any_is_busy() -> None:

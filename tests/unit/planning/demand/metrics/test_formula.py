@@ -182,11 +182,6 @@ def test_a_formula_that_would_exhaust_the_stack_is_refused(text: str) -> None:
     assert fault_of(text)[0] is FormulaFault.TOO_LONG
 
 
-def test_each_trigger_of_a_formula_is_listed_once() -> None:
-    formula = read_formula("queue + backlog + queue", TRIGGERS)
-    assert formula.names == ("queue", "backlog")
-
-
 def test_a_trigger_without_a_value_is_an_error_and_not_zero() -> None:
     formula = read_formula("queue + backlog", TRIGGERS)
     with pytest.raises(FormulaError) as caught:
@@ -217,13 +212,6 @@ def test_the_composite_metric_is_truncated_to_thousandths() -> None:
     formula = read_formula("(a + b) / 3")
     assert composite_milli(formula, {"a": 1_000, "b": 1_000}) == 666
     assert composite_milli(formula, {"a": -1_000, "b": -1_000}) == -666
-
-
-def test_a_nil_trigger_takes_its_default_else_the_formula_fails() -> None:
-    values = {"a": None, "b": 2_000}
-    assert composite_milli(read_formula("(a ?? 5) + b"), values) == 7_000
-    with pytest.raises(FormulaError):
-        composite_milli(read_formula("a + b"), values)
 
 
 def test_a_composite_metric_beyond_a_quantity_is_an_error() -> None:
