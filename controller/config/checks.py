@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from controller.config.document import Document, KeyPath, Problem, spell
 from controller.config.scalars import DAY_MINUTES, DAYS
-from controller.config.schema.pools import ScheduleEntry
+from controller.config.schema.pools import ScheduleEntry, served_key
 from controller.config.schema.tenants import default_tiers
 from controller.model.fleet import (
     QUEUE,
@@ -69,12 +69,39 @@ def problems(document: Document) -> Iterator[Problem]:
         yield from _of_signals(document, path, pool, with_server=data.get("prometheus") is not None)
         if pool.get("rule") == Rule.HPA:
             yield from _without_effect(document, path, pool)
-    names = [((pool.get("tenant"), pool.get("name")), (*path, "name")) for path, pool in pools]
+    standby = [(("standby", at), _mapping(one)) for at, one in enumerate(_list(data, "standby"))]
+    yield from _unknown(document, _used(standby, "tenant"), "tenant", tenants, "tenants")
+    yield from _served(document, standby, pools)
+    every = [*pools, *standby]
+    names = [((pool.get("tenant"), pool.get("name")), (*path, "name")) for path, pool in every]
     yield from _shared(document, names, "another pool is called")
     for kind in WorkloadKind:
-        workloads = _workloads(pools, tenants, kind)
+        workloads = _workloads(every, tenants, kind)
         yield from _shared(document, workloads, f"another pool scales the {kind}")
     yield from _shared(document, _consumers(pools), "another pool is fed by the consumer")
+
+
+def _served(document: Document, standby: _Pools, pools: _Pools) -> Iterator[Problem]:
+    """Pools that those which stand by serve: each exists, is of their tenant unless they may serve
+    others, and is served by one of them.
+    """
+    known = {f"{pool.get('tenant')}/{pool.get('name')}" for _, pool in pools}
+    claims: list[_Claim] = []
+    for path, entry in standby:
+        tenant, names = str(entry.get("tenant")), _list(entry, "pools")
+        keys = [(at, served_key(name, tenant)) for at, name in enumerate(names) if _is_text(name)]
+        used: list[_NameUsed] = [((*path, "pools", at), str(key)) for at, key in keys]
+        yield from _unknown(document, used, "pool", known, "pools")
+        claims += [((key,), (*path, "pools", at)) for at, key in keys]
+        for at, key in keys:
+            if not key.startswith(f"{tenant}/") and entry.get("across_tenants") is not True:
+                words = f"is of another tenant: write across_tenants: true, or leave {key} out"
+                yield document.problem((*path, "pools", at), words)
+    yield from _shared(document, claims, "another standby serves the pool")
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
 
 
 def _used(entries: Iterable[tuple[KeyPath, _Plain]], key: str) -> Iterator[_NameUsed]:

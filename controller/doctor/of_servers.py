@@ -73,8 +73,9 @@ async def nats_connection(patient: Patient, found: Findings) -> None:
 async def queues(patient: Patient, found: Findings) -> None:
     """Each pool's stream and consumer can be read."""
     reader = QueueReader(patient.session, patient.clock, timeout_s=CHECK_S)
-    readings = await reader.read(patient.pools)
-    for pool in patient.pools:
+    fed = [pool for pool in patient.pools if pool.queues]
+    readings = await reader.read(fed)
+    for pool in fed:
         reading = readings[pool.key]
         if not isinstance(reading, Absent):
             continue
@@ -87,7 +88,7 @@ async def queues(patient: Patient, found: Findings) -> None:
             f"{pool.stream}/{pool.consumer}: {reading.detail or reading.why}", todo, pool.key
         )
     await _deliveries(patient, found)
-    found.ok_if_clean(f"{len(patient.pools)} queues can be read")
+    found.ok_if_clean(f"{len(fed)} queues can be read")
 
 
 async def _deliveries(patient: Patient, found: Findings) -> None:
@@ -207,7 +208,7 @@ async def inbox(patient: Patient, found: Findings) -> None:
 
 async def nats_clock(patient: Patient, found: Findings) -> None:
     """The NATS server's clock and ours agree."""
-    for stream in dict.fromkeys(pool.stream for pool in patient.pools):
+    for stream in dict.fromkeys(queue.stream for pool in patient.pools for queue in pool.queues):
         before = patient.clock.now()
         try:
             info = await stream_info(patient.session, stream, CHECK_S)

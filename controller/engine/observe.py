@@ -24,6 +24,7 @@ from controller.model.observation import (
     Pods,
     PoolObservation,
     QueueDepth,
+    StandBy,
     TenantObservation,
     TokenUsage,
 )
@@ -172,6 +173,7 @@ def _failure_of(source: str, why: Why, concerned: list[tuple[MetricKey, str]]) -
 
 
 _NOTHING: Final[Mapping[PoolKey, int]] = MappingProxyType({})
+_NO_QUEUE: Final = QueueDepth(pending=0, in_flight=0)
 _NO_NODES: Final[Mapping[str, str]] = MappingProxyType({})
 _NEVER_READ: Final = Absent(why=Why.NEVER_READ)
 
@@ -214,6 +216,7 @@ class Observer:
         self._pools: dict[PoolKey, tuple[tuple[Any, ...], PoolObservation]] = {}
         self._tenants: dict[str, TenantObservation] = {}
         self._marked: dict[PoolKey, tuple[Reading[Pods], Mapping[str, str], Reading[Pods]]] = {}
+        self._standbys = {served: pool.key for pool in fleet.pools for served in pool.serves}
         self.failed = 0
 
     def woken(self, pool: PoolKey) -> None:
@@ -226,11 +229,14 @@ class Observer:
         why, detail = Why.INCOMPLETE, "the source gave no reading for this pool"
         try:
             async with asyncio.timeout(self._deadline_s):
-                answers = await self._sources.queues.read(pools)
+                answers = await self._sources.queues.read([each for each in pools if each.queues])
         except TimeoutError:
             why, detail = Why.TIMED_OUT, f"no answer within {self._deadline_s:g} s"
         missing = Absent(why=why, at=self._clock.now(), detail=detail)
         for pool in pools:
+            if not pool.queues:
+                self._depths[pool.key] = Fresh(value=_NO_QUEUE, at=missing.at)
+                continue
             known, asked_at = self._depths.get(pool.key), self._asked_at.get(pool.key)
             reading = answers.get(pool.key) or without_answer(known, missing, asked_at)
             if isinstance(reading, Fresh):
@@ -330,11 +336,25 @@ class Observer:
             "workers": sources.workers.read(key),
             "unmarkable": workloads.unmarkable(pool),
             "unfreezable": workloads.unfreezable(pool),
+            "stand_by": self._stand_by(pool),
         }
         values, known = tuple(parts.values()), self._pools.get(key)
         if known is None or known[0] != values:
             known = self._pools[key] = values, PoolObservation(**parts)
         return known[1]
+
+    def _stand_by(self, pool: Pool) -> StandBy | None:
+        """Those that stand by for the pool, by what they said last; where that is not known, none
+        of them is free.
+        """
+        if (standby := self._standbys.get(pool.key)) is None:
+            return None
+        reading = self._sources.workers.read(standby)
+        states = reading.value.states if isinstance(reading, Fresh) else ()
+        return StandBy(
+            busy=sum(state.works_for == pool.key for state in states),
+            free=sum(state.pulling and not state.busy for state in states),
+        )
 
     def _with_ends(
         self, pool: PoolKey, reading: Reading[Pods], ending: Mapping[str, str]

@@ -147,6 +147,11 @@ class Allotment:
         """
         read = {pool.key: self._states(pool.key) for pool in self._fleet.pools}
         seen = {pool: states for pool, states in read.items() if states is not None}
+        # those that stand by draw on the limits of the pool that they work for
+        for pool in self._fleet.pools:
+            for state in (read.get(pool.key) or ()) if pool.serves else ():
+                if (of := PoolKey(state.works_for)) in seen:
+                    seen[of] = (*seen[of], state)
         coming = {
             pool: sizes.get(pool, 0) - len(states)
             for pool, states in seen.items()

@@ -79,6 +79,8 @@ class Code(StrEnum):
 
     QUEUE = "queue"
     WOKEN = "woken"
+    LEFT_TO_STANDBYS = "left_to_standbys"
+    STANDS_BY = "stands_by"
     QUEUE_UNKNOWN = "queue_unknown"
     QUEUE_PAUSED = "queue_paused"
     LEARNED_NEED = "learned_need"
@@ -165,6 +167,10 @@ queue: Work waiting | {pending} pending + {in_flight} in flight, {target:task} p
     ({slots:slot}): {value:replica}
 woken: Woken by a message | {value:replica} or more: a message was published {since} ago, before the
     queue was read
+left_to_standbys: Left to standbys | those that stand by serve it: {busy:standby} at work for it and
+    {free} free; replicas of its own from {share} standbys' work on (now {load})
+stands_by: Stands by | {value:replica} stand by for {pools:pool}: {busy} at work, and {free} so that
+    a first message finds one free ({arrivals_per_min} a minute, replaced in {ready_s})
 queue_unknown: Queue unknown | the queue's depth is not known ({blindness}), so there is no demand
 queue_paused: Consumer paused | the consumer is paused: its messages count, but none is delivered
 learned_need: Needed now | these messages need {value:replica}: a task takes {service_s}, and a new

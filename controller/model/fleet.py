@@ -313,6 +313,9 @@ class Pool(Value):
     modifiers: Modifiers | None = None
     fallback: Fallback | None = None
     lower_queues: tuple[QueueName, ...] = ()  # its other queues, in falling priority
+    # the pools for which its replicas stand by; it has no queue of its own then
+    serves: tuple[PoolKey, ...] = ()
+    share: float = 0.5  # of a standby's time: a pool whose work takes more has replicas of its own
 
     @property
     def workload(self) -> WorkloadName:
@@ -322,6 +325,8 @@ class Pool(Value):
     @property
     def queues(self) -> tuple[QueueName, ...]:
         """All its queues, the one of the highest priority first."""
+        if self.serves:
+            return ()
         return (QueueName(self.stream, self.consumer), *self.lower_queues)
 
     def usable_models(self) -> tuple[str, ...]:

@@ -220,6 +220,7 @@ class PoolMemory(Value):
     failures: dict[str, Failures] = msgspec.field(default_factory=dict)
     native: NativeMemory | None = None
     active_since: Time | None = None  # None while it is not active
+    left_since: Time | None = None  # when a message was left to those that stand by, while it waits
     queues: tuple[QueueMark, ...] = ()
     standing: Standing | None = None  # an earlier version stored it here
 

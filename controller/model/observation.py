@@ -262,6 +262,15 @@ class Workers(Value):
     silent: tuple[str, ...] = ()
 
 
+class StandBy(Value):
+    """The replicas that stand by for a pool: those that do its tasks now, and those that would take
+    its next one.
+    """
+
+    busy: int = 0
+    free: int = 0
+
+
 class PoolObservation(Value):
     """The observation of one pool."""
 
@@ -282,6 +291,7 @@ class PoolObservation(Value):
     queues: tuple[Reading[QueueDepth], ...] = ()  # of several queues each; else empty
     # why it is not known whether an annotation freezes its namespace; empty if it is known
     unfreezable: str = ""
+    stand_by: StandBy | None = None  # None for a pool for which none stands by
 
 
 class TokenUsage(Value):

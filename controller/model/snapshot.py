@@ -262,6 +262,7 @@ class PoolView(Value):
     standing: Standing | None = None
     lower_queues: tuple[QueueName, ...] = ()
     requests: Resources | None = None  # of a replica by the fleet file; None: the pod template's
+    serves: tuple[PoolKey, ...] = ()  # the pools for which its replicas stand by
 
     @property
     def workload(self) -> WorkloadName:
@@ -271,6 +272,8 @@ class PoolView(Value):
     @property
     def queues(self) -> tuple[QueueName, ...]:
         """All its queues, the one of the highest priority first."""
+        if self.serves:
+            return ()
         return (QueueName(self.stream, self.consumer), *self.lower_queues)
 
 

@@ -60,9 +60,12 @@ class FleetTerms(NamedTuple):
 def compile_fleet(fleet: Fleet) -> FleetTerms:
     """The terms of a fleet. Never raises: an unusable value is refused by the step that uses it."""
     tenants = {tenant.name: tenant for tenant in fleet.tenants}
+    shares = {served: pool.share for pool in fleet.pools for served in pool.serves}
     zones = {tenant.name: _zone(tenant.timezone) for tenant in fleet.tenants}
     pools = {
-        pool.key: _pool_terms(pool, tenants.get(pool.tenant), zones.get(pool.tenant, _UTC))
+        pool.key: _pool_terms(
+            pool, tenants.get(pool.tenant), zones.get(pool.tenant, _UTC), shares.get(pool.key)
+        )
         for pool in fleet.pools
     }
     sharing = _sharing_terms(fleet)
@@ -80,7 +83,9 @@ def without_baseline(terms: FleetTerms, tenant: str) -> FleetTerms:
     return terms._replace(sharing=terms.sharing._replace(without_baseline=tenant))
 
 
-def _pool_terms(pool: Pool, tenant: Tenant | None, zone: ZoneInfo) -> PoolTerms:
+def _pool_terms(
+    pool: Pool, tenant: Tenant | None, zone: ZoneInfo, share: float | None
+) -> PoolTerms:
     behavior, warm, native = pool.behavior, pool.warm, pool.native
     specs = pool.metrics
     if not specs and pool.rule is Rule.HPA:  # it goes by the queue
@@ -106,6 +111,7 @@ def _pool_terms(pool: Pool, tenant: Tenant | None, zone: ZoneInfo) -> PoolTerms:
         turn_s=ASK_EVERY_S * (crc32(pool.key.encode()) % _TURNS) / _TURNS,
         learned_behavior=replace(behavior, scale_down=no_window),
         configured_spares=0 if warm is None else max(warm.replicas or 0, 0),
+        standby_share=share,
     )
 
 

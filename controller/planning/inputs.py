@@ -252,6 +252,7 @@ class PoolTerms(msgspec.Struct, frozen=True, gc=False):
       learns.
     - `learned_behavior`: its windows and policies once rule native uses what it has learned.
     - `configured_spares`: spares that the fleet file names by number.
+    - `standby_share`: where others stand by for it, the part of one's time that it may take.
     """
 
     pool: Pool
@@ -266,6 +267,7 @@ class PoolTerms(msgspec.Struct, frozen=True, gc=False):
     turn_s: float
     learned_behavior: Behavior
     configured_spares: int
+    standby_share: float | None = None
 
 
 class PoolInput(msgspec.Struct, frozen=True, gc=False):
@@ -273,7 +275,8 @@ class PoolInput(msgspec.Struct, frozen=True, gc=False):
 
     `current` are the replicas that its spec asks for now. `memory` includes the outcome of the last
     requested write. `planned_at` is the time of the previous plan: a state that has ended since
-    then counts as true until then.
+    then counts as true until then. `others`: the memories of all pools, for one whose replicas
+    stand by.
     """
 
     terms: PoolTerms
@@ -283,6 +286,7 @@ class PoolInput(msgspec.Struct, frozen=True, gc=False):
     memory: PoolMemory
     override: Override
     planned_at: float
+    others: Mapping[PoolKey, PoolMemory] | None = None
 
     @property
     def status_replicas(self) -> int:

@@ -8,10 +8,6 @@ learned rate. A wake-up takes milliseconds, so the time to notice a message is n
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
-from functools import lru_cache
-from itertools import accumulate
-from statistics import NormalDist
 from typing import Final
 
 from msgspec.structs import replace
@@ -19,6 +15,7 @@ from msgspec.structs import replace
 from controller.model.decision import Bound, Code, Reason
 from controller.model.readings import Fresh, Stale
 from controller.model.value import INT32_MAX
+from controller.planning.demand.native import spares_for_arrivals
 from controller.planning.inputs import Halt, Moment, PoolInput
 from controller.planning.memory import judged
 from controller.planning.values import Ceiling, Demand, Limits, because
@@ -285,43 +282,3 @@ def _is_held(given: PoolInput, demand: Demand, size: Limits, moment: Moment) -> 
         return True
     is_warm = min(size.unstabilized, size.replicas) >= current
     return not is_warm and not moment.reached(warm_until(given.terms, size.memory))
-
-
-SUMMED: Final = 1_000_000
-"""Up to this mean, terms are summed."""
-_FARTHEST: Final = 9.0
-"""The score of a probability that is 1 once it is rounded."""
-_NEGLIGIBLE: Final = 1e-18
-
-
-@lru_cache(maxsize=4096)
-def spares_for_arrivals(mean: float, slo: float) -> int:
-    """The smallest n with P(Poisson(mean) <= n) >= slo: spares so that with probability `slo` no
-    arrival waits; `mean` is the number of arrivals during one time to ready.
-
-    Only the terms around the mean that can matter are summed, relative to the largest, which takes
-    O(sqrt(mean)) time. Above `SUMMED`, the first terms of the Cornish-Fisher expansion give it; the
-    next one is below 1/500 for such means.
-    """
-    if mean <= 0.0 or slo <= 0.0:
-        return 0
-    if mean > SUMMED:
-        score = NormalDist().inv_cdf(slo) if slo < 1.0 else _FARTHEST
-        return max(0, math.ceil(mean + score * math.sqrt(mean) + (score * score - 1) / 6 - 0.5))
-    mode = int(mean)
-    below: list[float] = []
-    term = 1.0
-    for number in range(mode, 0, -1):
-        term *= number / mean
-        if term < _NEGLIGIBLE:
-            break
-        below.append(term)
-    first, terms = mode - len(below), [*reversed(below), 1.0]
-    term, number = 1.0, mode
-    while term > _NEGLIGIBLE:
-        number += 1
-        term *= mean / number
-        terms.append(term)
-    wanted = slo * math.fsum(terms)
-    sums = list(accumulate(terms))
-    return first + min(bisect_left(sums, wanted), len(sums))

@@ -50,7 +50,10 @@ def plan(  # noqa: PLR0917 - these are what a plan is a function of
         moment, of_work = Moment(now), Moment(now)
         override = overrides.of(pool, workload, moment)
         past = remembered(before, workload, pool.pool.behavior, moment, is_ours=is_ours)
-        given = PoolInput(pool, seen, workload, workload.replicas, past, override, tick.planned_at)
+        others = memory.pools if pool.pool.serves else None
+        given = PoolInput(
+            pool, seen, workload, workload.replicas, past, override, tick.planned_at, others
+        )
         # 1. recommend: what each pool asks for; demand, activation, windows, policies, cooldown
         demand = demand_of(given, of_work)
         if tick.still_holds(number, demand, of_work.changes_at):

@@ -136,7 +136,10 @@ def _crew_of(given: PoolInput, target: Target, moment: Moment) -> Crew | None:
     """
     seen, slots = given.seen, max(given.terms.pool.slots, 1)
     workers = None if seen.workers is None else last_known(seen.workers)
-    if workers is None or not (workers.states or workers.revision):
+    if workers is None:
+        return None
+    # those that stand by for it are told through its orders
+    if not (workers.states or workers.revision or seen.stand_by is not None):
         return None
     known, depth = last_known(seen.pods), last_known(seen.queue)
     items = () if known is None else known.items
@@ -144,6 +147,7 @@ def _crew_of(given: PoolInput, target: Target, moment: Moment) -> Crew | None:
     deleted = (each.name for each in items if each.phase is PodPhase.TERMINATING)
     states = {state.worker: state for state in workers.states}
     elsewhere = max(depth.in_flight, 0) if depth is not None else 0
+    elsewhere -= 0 if seen.stand_by is None else seen.stand_by.busy
     elsewhere -= sum(states[pod.name].busy for pod in pods if pod.name in states)
     return Crew(
         pods=pods,

@@ -55,7 +55,8 @@ from controller.model.observation import (
 )
 from controller.model.readings import Fresh
 from controller.model.scarcity import Resources
-from controller.planning.limit import SLACK, spares_for_arrivals
+from controller.planning.demand.native import spares_for_arrivals
+from controller.planning.limit import SLACK
 from reference.sharing import SharingPolicy
 from support.asked import a_freeze, a_pause, a_pin, intents_of
 from support.sharing import HALF_FED, Claim

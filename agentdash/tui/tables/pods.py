@@ -22,6 +22,7 @@ from controller.model.observation import Pod, PodPhase, Pods
 from controller.model.readings import Fresh, Stale, last_known
 from controller.model.scarcity import Resources
 from controller.model.snapshot import Container, PodInFull
+from controller.model.text import clean_name
 from controller.model.worker_messages import WorkerState
 
 _ON_THE_WAY: Final = frozenset(
@@ -66,9 +67,19 @@ class PodRow(NamedTuple):
 
     @property
     def why(self) -> str:
-        """That its node ends, and why it waits."""
+        """That its node ends, why it waits, and for which pool it works that stands by."""
         taint = "" if self.pod is None else self.pod.node_ends
-        return "; ".join(filter(None, (taint and f"node ends: {taint}", self.waits)))
+        return "; ".join(
+            filter(None, (taint and f"node ends: {taint}", self.waits, self.stands_by))
+        )
+
+    @property
+    def stands_by(self) -> str:
+        """For whom one that stands by works now, and did last."""
+        if self.worker is None:
+            return ""
+        now, last = clean_name(self.worker.works_for), clean_name(self.worker.did_last)
+        return f"works for {now}" if now else last and f"did {last} last"
 
     @property
     def phase(self) -> str:
@@ -210,7 +221,11 @@ _COLUMNS: Final[Sequence[Column[PodRow]]] = (
         "WORK", 8, "how many of its slots are at work, as its worker says", "busy_slots",
         "worker.busy", _work,
         sort=lambda row: None if row.worker is None else (row.worker.lost, row.worker.busy),
-        more={"lost_slots": "worker.lost"}, descending=True,
+        more={
+            "lost_slots": "worker.lost", "works_for": "worker.works_for",
+            "did_last": "worker.did_last",
+        },
+        descending=True,
     ),
     _Column(
         "AGE", 6, "since it was created", "created_at",
@@ -269,6 +284,8 @@ def pod_lines(row: PodRow, frame: Frame, width: int) -> Iterator[Line]:
     yield from labelled("cold start", _steps(row, pod, frame), width)
     if marks := list(_worker_marks(row, pod)):
         yield from labelled("its worker", marks, width)
+    if row.stands_by:
+        yield from labelled_text("stands by", row.stands_by, width)
     if pod.node_ends:
         text = f"taint {pod.node_ends}: its worker hands its tasks back"
         yield from labelled_text("node ends", text, width, Tone.WARN)

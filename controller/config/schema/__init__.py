@@ -31,7 +31,7 @@ from controller.config.scalars import (
     only_if,
     value_of,
 )
-from controller.config.schema.pools import PoolEntry
+from controller.config.schema.pools import PoolEntry, StandbyEntry
 from controller.config.schema.tenants import (
     CapacityEntry,
     ModelEntry,
@@ -274,6 +274,8 @@ class FleetFile(Section, looks_like="version: 1"):
     """The most the whole fleet may take. Default: no limit but the nodes."""
     pools: list[PoolEntry] = Field(default_factory=list)
     """The pools of agents to scale."""
+    standby: list[StandbyEntry] = Field(default_factory=list)
+    """Replicas that stand by for many pools, so that these can sleep. Default: none."""
 
     def value(self) -> Settings:
         """The settings of a file whose names have been checked."""
@@ -282,7 +284,10 @@ class FleetFile(Section, looks_like="version: 1"):
         fleet = Fleet(
             tiers=tuple(tiers.values()),
             tenants=tuple(tenants.values()),
-            pools=tuple(one.value(tenants[one.tenant]) for one in self.pools),
+            pools=(
+                *(one.value(tenants[one.tenant]) for one in self.pools),
+                *(one.value(tenants[one.tenant]) for one in self.standby),
+            ),
             models=tuple(one.value(name) for name, one in self.models.items()),
             capacity=self.capacity.value(),
         )

@@ -15,6 +15,7 @@ from controller.config.scalars import (
     DnsLabel,
     DnsSubdomain,
     Factor,
+    FreeText,
     FromTime,
     KubernetesSection,
     NatsName,
@@ -56,7 +57,7 @@ from controller.model.fleet import (
     Tenant,
     WeeklyWindow,
 )
-from controller.model.ids import QueueName, pool_key
+from controller.model.ids import PoolKey, QueueName, pool_key
 from controller.model.scarcity import ONE, Resources
 from controller.model.value import INT32_MAX
 from controller.model.worker_messages import SessionLimits
@@ -194,7 +195,66 @@ MAX_ITEMS: Final = 100
 """Of schedules, of signals, of metrics and of node classes of one pool."""
 
 MAX_QUEUES: Final = 10
+MAX_STANDBY_POOLS: Final = 1000
 """Of one pool."""
+
+
+class StandbyEntry(
+    Section, looks_like="{name: spare, tenant: acme, pools: [research, writer], least: 2, most: 5}"
+):
+    """Replicas that stand by for pools of one image: they take a sleeping pool's first message."""
+
+    name: DnsLabel
+    """Its name, unlike any pool's of its tenant."""
+    tenant: DnsLabel
+    """The tenant in whose namespace they run."""
+    deployment: DnsSubdomain | None = None
+    """The Deployment in the tenant's namespace. Default: the name."""
+    pools: Annotated[list[FreeText], Field(min_length=1, max_length=MAX_STANDBY_POOLS)]
+    """The pools that they serve: names of the tenant's, or TENANT/POOL."""
+    least: Annotated[int, Field(ge=1, le=MAX_REPLICAS)] = 1
+    """Never fewer. Default 1."""
+    most: Replicas
+    """Never more."""
+    share: Annotated[float, Field(gt=0, le=100)] = 0.5
+    """A pool whose work keeps more than this part of one busy has replicas of its own. Default 0.5.
+    """
+    across_tenants: bool = False
+    """Whether they may serve pools of other tenants, whose rights in NATS they need. Default false.
+    """
+
+    _once = no_item_twice("pools", "pool")
+
+    @field_validator("most")
+    @classmethod
+    def _order(cls, most: int, info: ValidationInfo) -> int:
+        if most < (least := info.data.get("least", 1)):
+            raise ValueError(f"must be at least least ({least})")
+        return most
+
+    def value(self, tenant: Tenant) -> Pool:
+        """They are scaled like a pool; the tenant is the one that it names."""
+        return Pool(
+            key=pool_key(self.tenant, self.name),
+            name=self.name,
+            tenant=self.tenant,
+            namespace=tenant.namespace,
+            deployment=self.deployment or self.name,
+            stream="",
+            consumer="",
+            behavior=BehaviorEntry().value(Rule.NATIVE),
+            min=self.least,
+            max=self.most,
+            window_given=False,
+            serves=tuple(served_key(each, self.tenant) for each in self.pools),
+            share=self.share,
+        )
+
+
+def served_key(name: str, tenant: str) -> PoolKey:
+    """The key of a pool that a standby of this tenant names."""
+    other, _, pool = name.rpartition("/")
+    return pool_key(other or tenant, pool)
 
 
 class QueueEntry(Section, looks_like="{stream: TASKS, consumer: acme-research}"):

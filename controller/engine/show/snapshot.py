@@ -333,6 +333,7 @@ class SnapshotBuilder:
             stream=pool.stream,
             consumer=pool.consumer,
             lower_queues=pool.lower_queues,
+            serves=pool.serves,
             requests=pool.requests,
             slots=pool.slots,
             target_per_replica=pool.target,

@@ -42,6 +42,7 @@ from controller.planning.demand.hpa_metrics import (
 )
 from controller.planning.demand.learned import learn
 from controller.planning.demand.queue import blindness, cap_redelivered, read_work
+from controller.planning.demand.standby import demand_to_stand_by, left_to_standbys
 from controller.planning.inputs import Moment, PoolInput, PoolTerms
 from controller.planning.values import Demand
 
@@ -49,12 +50,14 @@ from controller.planning.values import Demand
 def demand_of(given: PoolInput, moment: Moment) -> Demand:
     """What the pool's queue, its past and its metrics ask for."""
     terms = given.terms
+    if terms.pool.serves:
+        return demand_to_stand_by(given, moment)
     demand = read_work(terms.pool, given.seen, given.memory, forced=given.override.forced)
     if terms.needs_past:
         demand = learn(given, demand, moment)
     demand = cap_redelivered(given, demand, moment.now)
     if not terms.has_metrics:
-        return demand
+        return demand if terms.standby_share is None else left_to_standbys(given, demand, moment)
     measured = _Measured(terms, given.seen, demand, given.current)
     memory = demand.memory
     # the same object while the counts are the same, so that an unchanged memory is kept

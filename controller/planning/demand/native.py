@@ -17,8 +17,11 @@ wait, both costs are adjusted: they rise while more arrivals wait than that.
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from math import ceil, exp, floor, inf, log, sqrt
+from bisect import bisect_left, bisect_right
+from functools import lru_cache
+from itertools import accumulate
+from math import ceil, exp, floor, fsum, inf, log, sqrt
+from statistics import NormalDist
 from typing import Final, NamedTuple
 
 from msgspec.structs import replace
@@ -343,3 +346,43 @@ def _ready_s(seen: NativeInput) -> float:
 
 def _replicas(slots_needed: float, slots: int) -> int:
     return max(-(-floor(slots_needed) // slots), 0) if slots_needed > 0 else 0
+
+
+SUMMED: Final = 1_000_000
+"""Up to this mean, terms are summed."""
+_FARTHEST: Final = 9.0
+"""The score of a probability that is 1 once it is rounded."""
+_NEGLIGIBLE: Final = 1e-18
+
+
+@lru_cache(maxsize=4096)
+def spares_for_arrivals(mean: float, slo: float) -> int:
+    """The smallest n with P(Poisson(mean) <= n) >= slo: spares so that with probability `slo` no
+    arrival waits; `mean` is the number of arrivals during one time to ready.
+
+    Only the terms around the mean that can matter are summed, relative to the largest, which takes
+    O(sqrt(mean)) time. Above `SUMMED`, the first terms of the Cornish-Fisher expansion give it; the
+    next one is below 1/500 for such means.
+    """
+    if mean <= 0.0 or slo <= 0.0:
+        return 0
+    if mean > SUMMED:
+        score = NormalDist().inv_cdf(slo) if slo < 1.0 else _FARTHEST
+        return max(0, ceil(mean + score * sqrt(mean) + (score * score - 1) / 6 - 0.5))
+    mode = int(mean)
+    below: list[float] = []
+    term = 1.0
+    for number in range(mode, 0, -1):
+        term *= number / mean
+        if term < _NEGLIGIBLE:
+            break
+        below.append(term)
+    first, terms = mode - len(below), [*reversed(below), 1.0]
+    term, number = 1.0, mode
+    while term > _NEGLIGIBLE:
+        number += 1
+        term *= mean / number
+        terms.append(term)
+    wanted = slo * fsum(terms)
+    sums = list(accumulate(terms))
+    return first + min(bisect_left(sums, wanted), len(sums))

@@ -98,6 +98,10 @@ def entry_of(
     fixed, requests, usage = limits.held, requests_of(pool, seen), task_usage_of(pool, seen)
     subject, spent = "", _under_ceilings(replicas, limits, bound, ceilings)[2]
     spent = spent if limits.held else ()  # of one that is not held, the division says it
+    if seen.stand_by is not None and not replicas:
+        # those that stand by must hear of it, too
+        no_more = (each.bound is Bound.BUDGET and not each.limit for each in ceilings)
+        spent = (because(Code.BUDGET_SPENT, 0),) if any(no_more) else spent
     if usage is not None and not _is_possible(usage):
         subject = "its tasks' usage"
     elif requests is not None and not _are_possible(requests):

@@ -14,8 +14,7 @@ from controller.model.observation import (
 )
 from controller.model.readings import Absent, Fresh, Reading, Why
 from controller.model.scarcity import Warm
-from controller.planning.demand.native import arrivals_per_s
-from controller.planning.limit import spares_for_arrivals
+from controller.planning.demand.native import arrivals_per_s, spares_for_arrivals
 from unit.planning.consumer import goes_by_its_past, learned
 from unit.planning.metered import serving, usage
 from unit.planning.story import Story, behavior, codes, make_pool

@@ -23,7 +23,7 @@ from controller.model.intents import Intents
 from controller.model.memory import BINS, ArrivalRate, Memory, NativeMemory, NativeState, PoolMemory
 from controller.model.observation import Observation, Workload
 from controller.model.scarcity import Capacity, Resources, Warm
-from controller.planning.limit import SUMMED, spares_for_arrivals
+from controller.planning.demand.native import SUMMED, spares_for_arrivals
 from support.planning import plan, seen_pool
 from support.world import make_pool
 from unit.planning.story import OBSERVED_FOR_LONG, START, behavior
