@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import re
 import signal
@@ -71,20 +70,8 @@ async def in_demo(story: Callable[[Terminal], Awaitable[None]], traces: Traces) 
     return terminal
 
 
-async def leave(terminal: Terminal) -> None:
-    """Leaving stops a controller that writes, so q asks. The question lasts four seconds, in which
-    a busy machine may not have shown it: then it is asked again.
-    """
-    terminal.keys("q")
-    await terminal.shows(r"q again")
-    while terminal.process.returncode is None:
-        terminal.keys("q")
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(terminal.process.wait(), 3)
-
-
 @pytest.mark.timeout(150)
-async def test_the_first_minute_shows_a_wake_a_burst_and_a_gradual_scale_down(
+async def test_it_shows_a_wake_a_burst_a_scale_down_and_a_killed_server_until_a_signal_ends_it(
     traces: Traces,
 ) -> None:
     async def story(terminal: Terminal) -> None:
@@ -95,17 +82,6 @@ async def test_the_first_minute_shows_a_wake_a_burst_and_a_gradual_scale_down(
         # and down again by two at a time, as its policy says
         down = await terminal.shows(r"acme/research +10→\d+")
         assert int(down.rpartition("→")[2]) >= 8
-        await leave(terminal)
-
-    terminal = await in_demo(story, traces)
-    assert terminal.process.returncode == 0
-
-
-@pytest.mark.timeout(100)
-async def test_a_killed_nats_server_is_named_on_the_screen_and_a_signal_ends_the_demo(
-    traces: Traces,
-) -> None:
-    async def story(terminal: Terminal) -> None:
         await terminal.shows(r"nats ok")
         servers = [
             pid

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from support.dying_daemon import PROGRAM, Phase
+from support.dying_daemon import Phase
 from support.live import Daemon, daemon, until
 from support.live_world import LiveWorld, Servers, servers
 
@@ -70,7 +70,7 @@ class Live(LiveWorld):
         """A daemon goes on and is killed: in its first tick, or in a phase that only a change of
         size has at the end of the window.
         """
-        dying = (PROGRAM, phase, self.now_die)
+        dying = ("support.dying_daemon", phase, self.now_die)
         async with daemon(self.fleet, self.kubeconfig, program=dying) as each:
             assert await asyncio.wait_for(each.process.wait(), PATIENT_S) == -signal.SIGKILL
 

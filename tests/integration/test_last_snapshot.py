@@ -9,19 +9,16 @@ from pathlib import Path
 
 import pytest
 from nats.aio.client import Client
-from nats.aio.msg import Msg
 
 from agentdash.engine_operator import EngineOperator
 from agentdash.tui.app import Dashboard
 from agentdash.tui.widgets.lines_widget import LinesWidget
 from controller.attach import Attachment, find_last_snapshot
-from controller.engine.memory import KEPT_EVERY_S
 from controller.engine.supervise import EngineThread, Hub, SystemClock
 from controller.exit_codes import ExitCode
 from controller.model.intents import Operator
 from controller.model.settings import NatsSettings
 from controller.model.snapshot import Snapshot
-from controller.nats.state import head_key
 from controller.ports import Person
 from fakes.cluster import SimCluster
 from integration.test_once import Printed, agentdash
@@ -179,30 +176,3 @@ async def test_a_verb_without_the_cluster_prints_the_past_and_says_so(place: Pla
     answer = json.loads((await agentdash(*why, "--json")).out)
     assert answer["at"] == kept.at
     assert [each["pool"] for each in answer["pools"]] == [POOL]
-
-
-@pytest.mark.timeout(180)
-async def test_a_quiet_daemon_writes_only_its_histories_and_that_it_watched_every_15_s(
-    place: Place,
-) -> None:
-    async with daemon(place.fleet, place.kubeconfig) as running:
-        await running.ready()
-        while await place.kept() is None:
-            await asyncio.sleep(0.05)
-
-        written: list[str] = []
-
-        async def note(message: Msg) -> None:
-            written.append(message.subject.removeprefix("$KV.agentdash."))
-
-        await place.client.subscribe("$KV.agentdash.>", cb=note)
-        quiet = 0
-        while quiet < 100:  # memory and snapshot of the first ticks are saved within seconds
-            began = asyncio.get_running_loop().time()
-            written.clear()
-            await running.pass_ticks(50)
-            saves_at_most = 1 + (asyncio.get_running_loop().time() - began) / KEPT_EVERY_S
-            others = [each for each in written if not each.startswith(("snapshot.", "memory.seen"))]
-            counts = [written.count(each) for each in (head_key("snapshot"), "memory.seen")]
-            is_quiet = not others and max(counts) <= saves_at_most
-            quiet = quiet + 50 if is_quiet else 0

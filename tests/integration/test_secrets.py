@@ -325,7 +325,6 @@ def said_by_verbs(
     if wrong := world.login.wrong:
         monkeypatch.setenv("NATS_SECRET", wrong)
         seen["doctor, refused"] = said("doctor")
-        seen["--once, refused"] = said("--once", "info")
         assert "refuses our credentials" in seen["doctor, refused"]
     return seen
 

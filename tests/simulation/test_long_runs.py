@@ -1,4 +1,4 @@
-"""The engine over a steady day and over thirty days of changing work, in virtual time."""
+"""The engine over a steady day and over weeks of changing work, in virtual time."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ WORK = (0, 3, 8, 5, 1, 0)
 """Messages that wait, four hours each: the day of a pool that sleeps at night."""
 FULL = 23
 """The day after which the list of the last scale events is full."""
+DAYS = 26
 
 
 async def test_a_steady_day_is_one_write_for_each_pool_and_nothing_more() -> None:
@@ -37,11 +38,11 @@ async def test_a_steady_day_is_one_write_for_each_pool_and_nothing_more() -> Non
 
 
 @pytest.mark.timeout(300)
-async def test_memory_and_tasks_stay_flat_over_thirty_days_of_changing_work() -> None:
+async def test_memory_and_tasks_stay_flat_over_weeks_of_changing_work() -> None:
     world = Harness(*POOLS, replicas=1, interval_s=300.0)
     sizes: list[tuple[int, int, int]] = []
     async with world.running():
-        for _ in range(30):
+        for _ in range(DAYS):
             for pending in WORK:
                 for pool in POOLS:
                     world.queue(pool, pending=pending)
@@ -60,8 +61,8 @@ async def test_memory_and_tasks_stay_flat_over_thirty_days_of_changing_work() ->
         loop = snapshot.loop
     blocks, encoded, tasks = zip(*sizes, strict=True)
     print(f"blocks {blocks[FULL]} -> {blocks[-1]}, snapshot {encoded[FULL]} -> {encoded[-1]} bytes")
-    assert loop.ticks >= 30 * DAY_S / 300
-    assert loop.writes > 30 * len(POOLS)
-    assert blocks[-1] - blocks[FULL] < (30 - FULL) * DAY_S / 300 / 4  # a block each 4 ticks
+    assert loop.ticks >= DAYS * DAY_S / 300
+    assert loop.writes > DAYS * len(POOLS)
+    assert blocks[-1] - blocks[FULL] < (DAYS - FULL) * DAY_S / 300 / 4  # a block each 4 ticks
     assert encoded[-1] <= encoded[FULL] * 1.01
     assert len(set(tasks)) == 1

@@ -1,6 +1,6 @@
 """`agentdash` that ends itself by SIGKILL in a chosen phase of a tick, for tests:
 
-    python dying_daemon.py PHASE FILE ARGUMENTS...
+    python -m support.dying_daemon PHASE FILE ARGUMENTS...
 
 It dies the first time that it comes to the phase while the file exists.
 """
@@ -12,7 +12,7 @@ import signal
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 from unittest import mock
 
 from agentdash import cli
@@ -98,9 +98,6 @@ def replaced(death: Death) -> list[Any]:
         mock.patch.object(wiring, "Bucket", DyingBucket),
         mock.patch.object(daemon, "Hub", DyingHub),
     ]
-
-
-PROGRAM: Final = Path(__file__)
 
 
 def main() -> int:

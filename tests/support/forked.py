@@ -69,7 +69,7 @@ class Forked:
 async def forked(
     *arguments: str, cwd: Path | None = None, env: Mapping[str, str] = os.environ
 ) -> Forked:
-    """`python -m` these arguments, with an empty standard input."""
+    """`python -m` these arguments, or `python -c` code, with an empty standard input."""
     loop = asyncio.get_running_loop()
     asked = socket.socket(socket.AF_UNIX)
     asked.connect(_server())
@@ -191,7 +191,11 @@ def _become(arguments: list[str], cwd: str, environment: dict[str, str], files: 
     os.environ.clear()
     os.environ.update(environment)
     sys.argv = [*arguments]
-    runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
+    if arguments[0] == "-c":
+        del sys.argv[1]
+        exec(arguments[1], {"__name__": "__main__"})
+    else:
+        runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":

@@ -171,19 +171,19 @@ async def daemon(
     fleet: Path,
     kubeconfig: Path,
     *options: str,
-    program: Sequence[str | Path] = (),
+    program: Sequence[str | Path] = ("agentdash",),
 ) -> AsyncIterator[Daemon]:
-    """A daemon that is stopped with the block: a fork of a process that has loaded agentdash, or
-    what a new Python runs as `program`.
+    """A daemon that is stopped with the block: a fork of a process that has loaded agentdash, which
+    runs a module or `-c` code as `program`; or `NEW`, a new Python.
     """
     place = ("-f", str(fleet), "--kubeconfig", str(kubeconfig), "--listen", "127.0.0.1:0")
     arguments = (*place, "--controller-only", *options)
     process: asyncio.subprocess.Process | Forked
-    if program:
+    if program is NEW:
         words = (sys.executable, *program, *arguments)
         process = await asyncio.create_subprocess_exec(*words, stderr=asyncio.subprocess.PIPE)
     else:
-        process = await forked("agentdash", *arguments)
+        process = await forked(*map(str, program), *arguments)
     running = Daemon(process)
     listening = asyncio.create_task(running.listen())
     try:

@@ -50,7 +50,7 @@ def test_details_are_never_higher_than_their_lines_nor_leave_a_table_without_two
         assert lines - height <= max(lines // 2, 5)
 
 
-@pytest.mark.parametrize("size", [(80, 24), (120, 36), (160, 45)])
+@pytest.mark.parametrize("size", [(80, 24), (160, 45)])
 async def test_the_panel_of_details_has_no_empty_line_and_cuts_none(size: tuple[int, int]) -> None:
     async with session(fleet_scenarios.burst(), size) as running:
         for view in ("tn", "qu", "po", "ev", "mo", "att", "log"):

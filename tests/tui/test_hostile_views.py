@@ -17,7 +17,6 @@ from msgspec.structs import replace
 from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 
-from agentdash.tui.app import Dashboard
 from agentdash.tui.figures import UNICODE
 from agentdash.tui.lines import line
 from agentdash.tui.sheets import SheetForm, sheets_of, written
@@ -29,7 +28,7 @@ from controller.model.intents import IntentChange, Scope
 from support.asked import a_pause
 from tui import fleet_scenarios, operators, scenarios
 from tui.all_views import VIEWS
-from tui.dashboards import UndiffedDashboard, dashboard
+from tui.dashboards import dashboard
 from tui.plain import key_event, screen_lines, typed
 from tui.recording import recorded, screen_of
 from tui.test_sheets import asked
@@ -51,7 +50,7 @@ TEXTS = {
     "wide": "\u754c" * 2_000,
 }
 TEXTS["escapes and controls"] = TEXTS["escapes"] + TEXTS["controls"]
-ON_SCREEN = ("escapes and controls", "long")
+ALL_AT_ONCE = TEXTS["escapes and controls"] + TEXTS["long"] + TEXTS["escapes and controls"]
 COPIED = re.compile(r"\x1b\]52;c;[A-Za-z0-9+/]*=*\x07")
 COMMANDS = tuple(view.name for view in VIEWS)
 # more of what can be opened: panels of the overview and their rows, why, help, palette, completion
@@ -107,15 +106,10 @@ def operator_by(text: str) -> operators.FakeOperator:
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize(
-    ("name", "kind"),
-    [*((each, Dashboard) for each in ON_SCREEN), ("escapes and controls", UndiffedDashboard)],
-)
-async def test_no_view_lets_a_text_speak_to_the_terminal(name: str, kind: type[Dashboard]) -> None:
-    text = TEXTS[name]
+async def test_no_view_lets_a_text_speak_to_the_terminal() -> None:
+    text = ALL_AT_ONCE
     app = dashboard(
         scenarios.FakeFeed(fleet_scenarios.hostile(text)),
-        kind=kind,
         operator=operator_by(text),
         engine_error=lambda: text,
     )
@@ -136,9 +130,8 @@ async def test_no_view_lets_a_text_speak_to_the_terminal(name: str, kind: type[D
         assert not harmful(recording.read())
 
 
-@pytest.mark.parametrize("name", ON_SCREEN)
-async def test_no_question_or_message_lets_a_text_speak_to_the_terminal(name: str) -> None:
-    text = TEXTS[name]
+async def test_no_question_or_message_lets_a_text_speak_to_the_terminal() -> None:
+    text = ALL_AT_ONCE
     operator = operator_by(text)
     app = dashboard(scenarios.FakeFeed(fleet_scenarios.hostile(text)), operator=operator)
     async with recorded(app, WIDE) as (pilot, recording):
@@ -206,19 +199,19 @@ async def test_a_saved_view_has_no_harmful_character(
 
 
 @pytest.mark.parametrize("name", TEXTS)
-@pytest.mark.parametrize("view", views())
-def test_no_printed_view_lets_a_text_through(view: str, name: str) -> None:
+def test_no_printed_view_lets_a_text_through(name: str) -> None:
     text = TEXTS[name]
     state = ViewState(scenarios.NOW, UNICODE)
     state.accept(replace(fleet_scenarios.hostile(text), process=text))
     frame = asked(state.refresh(scenarios.NOW, text), text)
-    sheets = sheets_of(views()[view], frame)
-    printed = {form: written(view, sheets, frame, form, None) for form in SheetForm}
-    for form, output in printed.items():
-        assert not [each for each in harmful(output) if each != "\t"], form
-    json.loads(printed[SheetForm.JSON])
-    for row in csv.reader(io.StringIO(printed[SheetForm.CSV])):
-        assert not [cell for cell in row if is_formula(cell)]
+    for name_of_view, view in views().items():
+        sheets = sheets_of(view, frame)
+        printed = {form: written(name_of_view, sheets, frame, form, None) for form in SheetForm}
+        for form, output in printed.items():
+            assert not [each for each in harmful(output) if each != "\t"], (name_of_view, form)
+        json.loads(printed[SheetForm.JSON])
+        for row in csv.reader(io.StringIO(printed[SheetForm.CSV])):
+            assert not [cell for cell in row if is_formula(cell)], name_of_view
 
 
 def is_formula(cell: str) -> bool:

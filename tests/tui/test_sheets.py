@@ -104,11 +104,13 @@ def test_every_column_of_the_screen_has_values(view: str) -> None:
         assert {each.title for each in table.columns if not each.names_of_values} <= said
 
 
-@pytest.mark.parametrize("view", ONCE_VIEWS)
 @pytest.mark.parametrize("width", [40, 80, 100, 160])
-def test_text_never_runs_over_its_width(view: str, width: int) -> None:
-    for line in printed(view, SheetForm.TEXT, width=width).splitlines():
-        assert width_of(line) <= width, line
+def test_text_never_runs_over_its_width_nor_has_a_colour(width: int) -> None:
+    for view in ONCE_VIEWS:
+        text = printed(view, SheetForm.TEXT, width=width)
+        assert "\x1b" not in text
+        for line in text.splitlines():
+            assert width_of(line) <= width, (view, line)
 
 
 def test_without_a_width_nothing_is_cut() -> None:

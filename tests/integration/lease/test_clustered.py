@@ -124,10 +124,6 @@ async def election(folder: Path, times: LeaseTimes) -> AsyncIterator[Election]:
             await asyncio.wait(running)
 
 
-async def lose_leader_of_bucket(election: Election) -> None:
-    election.cluster.servers[await election.leader_of_the_bucket()].kill()
-
-
 async def lose_leader_of_jetstream(election: Election) -> None:
     election.cluster.servers[await election.leader_of_jetstream()].kill()
 
@@ -145,11 +141,10 @@ async def freeze_leader_of_bucket(election: Election) -> None:
 @pytest.mark.parametrize(
     ("lose", "times"),
     [
-        (lose_leader_of_bucket, LeaseTimes()),
         (lose_leader_of_jetstream, SHORT),
         (freeze_leader_of_bucket, SHORT),
     ],
-    ids=["bucket's leader killed", "metadata leader killed", "bucket's leader frozen"],
+    ids=["metadata leader killed", "bucket's leader frozen"],
 )
 async def test_while_servers_elect_another_leader_there_are_never_two_writers_and_then_one(
     tmp_path: Path, times: LeaseTimes, lose: Callable[[Election], Awaitable[None]]
