@@ -58,6 +58,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="how long the soak test runs; by default a quarter of a minute",
     )
     parser.addoption(
+        "--pools",
+        type=int,
+        default=100,
+        help="how many pools the soak under faults has (default: %(default)s)",
+    )
+    parser.addoption(
         "--kills",
         type=int,
         default=2,

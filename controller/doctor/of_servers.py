@@ -344,8 +344,9 @@ def _questions(patient: Patient) -> Iterator[_AskedRight]:
     for right in cluster_rights(settings):
         each_name = [right._replace(names=(name,)) for name in right.names] or [right]
         wanted += [(each, "") for each in each_name]
+    rights = tenant_rights(settings)
     for namespace, _ in patient.namespaces():
-        wanted += [(right, namespace) for right in tenant_rights(settings, namespace)]
+        wanted += [(right, namespace) for right in rights[namespace]]
         wanted.append((LOOKING, namespace))
     lease = settings.controller.lease
     if not settings.controller.read_only:

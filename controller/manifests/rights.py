@@ -131,13 +131,21 @@ def workload_rights(kinds: Iterable[WorkloadKind], *, read_only: bool) -> Iterat
                 yield _MARKING
 
 
-def tenant_rights(settings: Settings, namespace: str) -> tuple[Right, ...]:
-    """What a controller needs in this namespace of a tenant."""
-    read_only = settings.controller.read_only
-    pools = [pool for pool in settings.fleet.pools if pool.namespace == namespace]
-    workloads = workload_rights((pool.workload.kind for pool in pools), read_only=read_only)
-    writing = () if read_only else (WRITING,)
-    return (*workloads, *READING, *writing, *_metric_rights(pools))
+def tenant_rights(settings: Settings) -> dict[str, tuple[Right, ...]]:
+    """What a controller needs in each namespace that a pool is in."""
+    pools: dict[str, list[Pool]] = {}
+    for pool in settings.fleet.pools:
+        pools.setdefault(pool.namespace, []).append(pool)
+    no_writes = settings.controller.read_only
+    rest = READING if no_writes else (*READING, WRITING)
+    return {
+        namespace: (
+            *workload_rights((each.workload.kind for each in there), read_only=no_writes),
+            *rest,
+            *_metric_rights(there),
+        )
+        for namespace, there in pools.items()
+    }
 
 
 def cluster_rights(settings: Settings) -> tuple[Right, ...]:

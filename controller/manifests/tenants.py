@@ -226,11 +226,11 @@ def access(settings: Settings, options: Installation) -> Iterator[Manifest]:
         "ServiceAccount",
         options.namespace,
     )
-    for namespace in dict.fromkeys(pool.namespace for pool in settings.fleet.pools):
-        yield from _role(NAME, namespace, tenant_rights(settings, namespace), options)
+    for namespace, rights in tenant_rights(settings).items():
+        yield from _role(NAME, namespace, rights, options)
     lease = settings.controller.lease
-    if not settings.controller.read_only and (rights := lease_rights(lease)):
-        yield from _role(_LEASE_ROLE, lease.namespace, rights, options)
+    if not settings.controller.read_only and (leasing := lease_rights(lease)):
+        yield from _role(_LEASE_ROLE, lease.namespace, leasing, options)
     yield from _role(NAME, "", cluster_rights(settings), options)
 
 

@@ -154,14 +154,9 @@ def namespace(settings: Settings, options: Installation) -> Iterator[Manifest]:
 def workload(settings: Settings, fleet_text: str, options: Installation) -> Iterator[Manifest]:
     """ConfigMap, PodDisruptionBudget and Deployment. `fleet_text` is the fleet file.
 
-    Raises ManifestError if the file is too large for a ConfigMap, or names what a Pod cannot have.
+    Raises ManifestError if the file names what a Pod cannot have.
     """
-    text = in_a_pod(fleet_text)
-    if len(text.encode()) > _MOST_BYTES:
-        raise ManifestError(
-            f"the fleet file has {len(text.encode()):,} bytes and a ConfigMap at most "
-            f"{_MOST_BYTES:,}: remove comments, or mount the file from a volume"
-        )
+    text = in_a_pod(fleet_text) if settings.kubernetes.context else fleet_text
     yield an_object(
         "The fleet file. It names where secrets are and holds none.",
         "ConfigMap",
@@ -311,6 +306,12 @@ def manifests(
         raise ManifestError(
             "the fleet file has no pools, so there is nothing to give agentdash rights for: add "
             "one under pools"
+        )
+    if "ConfigMap" in kinds and (size := len(fleet_text.encode())) > _MOST_BYTES:
+        others = ",".join(sorted({*kinds} - {"ConfigMap"}, key=KINDS.index))
+        raise ManifestError(
+            f"the fleet file has {size:,} bytes and a ConfigMap at most {_MOST_BYTES:,}: remove "
+            f"comments, or mount the file from a volume and ask for --only {others}"
         )
     found = (
         *namespace(settings, options),

@@ -113,7 +113,7 @@ async def test_the_rights_of_the_list_are_enough_to_scale_it(admin: Any, tmp_pat
     settings = parse(fleet_of("nats://nats:4222", admin.namespace), "fleet.yaml")
     rules = [
         {"apiGroups": [each.group], "resources": [*each.resources], "verbs": [*each.verbs]}
-        for each in tenant_rights(settings, admin.namespace)
+        for each in tenant_rights(settings)[admin.namespace]
     ]
     assert "deployments" not in json.dumps(rules)
     pool = set_pool(admin)

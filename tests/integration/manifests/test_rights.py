@@ -84,7 +84,7 @@ def rights() -> list[Asked]:
     """Each single right that the Roles give."""
     found = settings()
     every = (
-        *tenant_rights(found, NAMESPACE),
+        *tenant_rights(found)[NAMESPACE],
         *lease_rights(found.controller.lease),
         *cluster_rights(found),
     )
@@ -271,7 +271,7 @@ async def test_the_printed_roles_are_enough_and_each_right_is_used(tmp_path: Pat
 
 def test_a_kind_of_workload_that_no_pool_names_needs_no_rights() -> None:
     only = replace(settings(), fleet=replace(settings().fleet, pools=settings().fleet.pools[1:]))
-    every = tenant_rights(only, NAMESPACE)
+    every = tenant_rights(only)[NAMESPACE]
     asked = {resource for each in every for _, resource in each.asked()}
     assert {"statefulsets", "statefulsets/scale"} < asked
     assert not {"deployments", "deployments/scale"} & asked

@@ -310,6 +310,16 @@ def test_what_cannot_run_in_a_pod_is_refused_in_words(change: tuple[str, str], w
         printed(FLEET.replace(*change))
 
 
+def test_what_is_too_large_for_a_config_map_is_printed_without_it() -> None:
+    text = FLEET.replace("controller:", f"# {'x' * 2**20}\ncontroller:")
+    with pytest.raises(ManifestError, match=r"--only Namespace,.*Deployment") as refused:
+        printed(text)
+    kinds = str(refused.value).rpartition(" ")[2].split(",")
+    made = manifests(parse(text, "fleet.yaml"), text, OPTIONS, kinds)
+    assert {"Role", "Deployment"} <= {each.kind for each in made}
+    assert "ConfigMap" not in {each.kind for each in made}
+
+
 def test_without_pools_there_is_nothing_to_print() -> None:
     text = FLEET[: FLEET.index("pools:")]
     with pytest.raises(ManifestError, match="no pools"):
