@@ -19,6 +19,8 @@ from agentdash.tui.figures import UNICODE, Glyphs, as_words
 from agentdash.tui.lines import BLANK, Line, Span, Tone, fit, line, width_of, wrap
 from agentdash.tui.table import Column, Table
 from agentdash.tui.tables import views
+from agentdash.tui.tables.queues import QueueState
+from agentdash.tui.tables.tenants import TenantState
 from agentdash.tui.view import ROLE_LABELS, PoolState
 from controller.model.decision import Bound, Gate
 from controller.model.snapshot import Role
@@ -37,6 +39,7 @@ _GROUP_ORDER: Final = (
     "move",
     "screen",
     "roles",
+    "header",
     "commands",
     "sort",
     "columns",
@@ -45,6 +48,18 @@ _GROUP_ORDER: Final = (
     "bounds and gates",
 )
 
+_HEADER: Final = {
+    "pods 3/5": "replicas that are ready, of the targets",
+    "wanted": "what the work asks for, before any limit",
+    "queue": "messages not delivered yet; in flight: not yet acknowledged",
+    "starting": "pods on their way; stuck: they fit on no node; crashing; blind: pools",
+    "today": "USD of the tenants' days; month; day's end: about, as the last hour was",
+    "pools": "how many, and those at zero",
+    "writes": "changes of replicas since this controller began; failed ones",
+    "age": "of what is shown",
+    "tick": "looks since this controller began, one an interval; what it took",
+    "alarm": "how many findings are more than information",
+}
 BOUNDS: Final[Mapping[Bound | Gate, str]] = {
     Bound.DEMAND: "the work itself",
     Bound.MIN: "replicas.min",
@@ -153,13 +168,16 @@ def _groups(
         (title.replace("→", glyphs.arrow), text.replace("→", glyphs.arrow))
         for title, text in columns.items()
     ]
-    groups["states"] = [(f"{state.mark:<2} {state.word}", state.help) for state in PoolState]
+    states = (each for each in (*PoolState, *QueueState, *TenantState) if each.help)
+    groups["states"] = [(f"{state.mark:<2} {state.word}", state.help) for state in states]
+    groups["header"] = list(_HEADER.items())
     groups["marks"] = [
         ("!!", "look now"),
         ("!", "look soon"),
         ("i", "for information"),
         (glyphs.stale, "after a number: the last known one, not fresh"),
         (glyphs.unknown, "nobody can know it now"),
+        (">", "before a sum: or more, a part is not known"),
         (f"+{glyphs.unknown}", "after a sum: some pools are missing in it"),
         (glyphs.none, "there is none"),
         (f"{glyphs.up} {glyphs.down}", "the queue grows, shrinks; order of a column"),

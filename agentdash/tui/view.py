@@ -63,7 +63,7 @@ class PoolState(State, Enum):
     ERROR = State("error", "!!", Tone.CRIT, 7, "the last write failed")
     STUCK = State("stuck", "!!", Tone.CRIT, 6, "pods fit on no node")
     STALE = State("stale", "~", Tone.WARN, 5, "a reading is old")
-    HELD = State("held", "!", Tone.WARN, 4, "a gate holds it")
+    HELD = State("held", "!", Tone.WARN, 4, "a gate holds it; a tenant: no growth")
     FROZEN = State("frozen", "!", Tone.WARN, 4, "an operator's freeze; d says whose")
     PAUSED = State("paused", "!", Tone.WARN, 3, "an operator's pause holds it; d says whose")
     CAPPED = State("capped", "!", Tone.WARN, 3, "a ceiling keeps it below its work")

@@ -6,12 +6,15 @@ import csv
 import dataclasses
 import io
 import json
+import re
+from collections.abc import Callable
 
 import pytest
 from msgspec.structs import replace
 
 from agentdash.tui.actions import ACTIONS
 from agentdash.tui.figures import ASCII, UNICODE, Glyphs
+from agentdash.tui.header import header_lines
 from agentdash.tui.help_text import HELP, every_column, help_entries
 from agentdash.tui.lines import width_of
 from agentdash.tui.names import HELP_VIEW, ONCE_VIEWS
@@ -80,6 +83,21 @@ def test_the_printed_help_has_every_key_and_explains_every_column() -> None:
     assert all(each["means"] for each in entries)
 
 
+def test_the_printed_help_has_every_state_and_every_word_of_the_header() -> None:
+    entries = json.loads(printed("help", SheetForm.JSON))["help"]
+    names = {word for each in entries for word in each["name"].split()}
+    of_header = [f"{e['name']} {e['means']}" for e in entries if e["group"] in {"header", "roles"}]
+    told = set(re.findall(r"[a-z']+", " ".join(of_header).lower()))
+    for snapshot in (fleet_scenarios.burst(), fleet_scenarios.over_budget()):
+        for view in ("pools", "queues", "tenants"):
+            rows = json.loads(printed(view, SheetForm.JSON, snapshot))[view]
+            assert {each["state"] for each in rows} <= names
+        seen = frame(snapshot)
+        spans = [span for each in header_lines(seen, 400, 2) for span in each.spans]
+        words = set(re.findall(r"[a-z']{3,}", "".join(span.text for span in spans).lower()))
+        assert words - told <= {snapshot.fleet, *snapshot.context.split("-"), "nats"}
+
+
 def test_a_title_that_means_something_else_elsewhere_is_explained_for_each_table() -> None:
     found = every_column()
     assert found["WHY of tasks"] != found["WHY of intents"]
@@ -102,6 +120,21 @@ def test_every_column_of_the_screen_has_values(view: str) -> None:
         assert len(set(names)) == len(names)
         said = {"BUDGET", "UNTIL", "!"}  # SHARE, LEFT and 429/m say the same in numbers
         assert {each.title for each in table.columns if not each.names_of_values} <= said
+
+
+@pytest.mark.parametrize("view", ONCE_VIEWS)
+@pytest.mark.parametrize("snapshot", [fleet_scenarios.burst, fleet_scenarios.over_budget])
+def test_what_a_cell_says_json_and_csv_have_as_a_value(
+    view: str, snapshot: Callable[[], Snapshot]
+) -> None:
+    seen = asked(frame(snapshot()))
+    for table, rows in sheets(view, seen):
+        for row in rows:
+            for column in table.columns:
+                text, values = column.span(row, seen).text.strip(), column.values(row, seen)
+                if text not in {"", "-", "?", "~", "pods not known"} and values:
+                    told = [each for each in values.values() if each is not None and each != ""]
+                    assert told, f"{table.name}: {column.title} of {table.key(row)} says {text}"
 
 
 @pytest.mark.parametrize("width", [40, 80, 100, 160])

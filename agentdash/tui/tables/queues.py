@@ -35,12 +35,12 @@ class QueueState(State, Enum):
     """The state of a queue in one word, the worst first."""
 
     BLIND = ("blind", "!!", Tone.CRIT, 6)
-    POISON = ("poison", "!!", Tone.CRIT, 5)
+    POISON = ("poison", "!!", Tone.CRIT, 5, "messages of a queue come back again and again")
     STALE = ("stale", "~", Tone.WARN, 4)
     PAUSED = ("paused", "!", Tone.WARN, 3)
     HELD = ("held", "!", Tone.WARN, 2)
     OK = ("ok", "", Tone.OK, 1)
-    EMPTY = ("empty", "", Tone.DIM, 0)
+    EMPTY = ("empty", "", Tone.DIM, 0, "nothing waits in the queue")
 
 
 class QueueRow(NamedTuple):

@@ -52,13 +52,13 @@ _INTENTS: Final = {
 class TenantState(State, Enum):
     """The state of a tenant in one word, the worst first."""
 
-    HARD = ("hard", "!!", Tone.CRIT, 5)
-    UNKNOWN = ("unknown", "!!", Tone.CRIT, 4)
+    HARD = ("hard", "!!", Tone.CRIT, 5, "the tenant's tokens of the day are spent")
+    UNKNOWN = ("unknown", "!!", Tone.CRIT, 4, "what the tenant used is not known")
     FROZEN = ("frozen", "!", Tone.WARN, 3)
     PAUSED = ("paused", "!", Tone.WARN, 3)
     HELD = ("held", "!", Tone.WARN, 2)
-    PACED = ("paced", "!", Tone.WARN, 2)
-    WARNED = ("warned", "!", Tone.WARN, 1)
+    PACED = ("paced", "!", Tone.WARN, 2, "held to a pace at which the day's tokens last")
+    WARNED = ("warned", "!", Tone.WARN, 1, "the warning of the day's tokens is reached")
     OK = ("ok", "", Tone.OK, 0)
 
 
@@ -346,6 +346,7 @@ _COLUMNS: Final = (
     _Column(
         "RUNS OUT", 14, "when nothing is left at this pace; else the day lasts",
         "tokens_run_out_at", "tokens.runs_out_at", _runs_out, right=True, letter="X",
+        more={"tokens_state": "tokens.state"},
     ),
     _Column(
         "USD TODAY", 9, "what its calls cost today; > or more, as a model has no price",
