@@ -632,6 +632,43 @@ examples:
         reads_fleet=False,
     ),
     VerbEntry(
+        "whatif",
+        "a journal planned again under a changed fleet file",
+        "agentdash.verbs.report:what_if",
+        (
+            argument("journal", metavar="JOURNAL", help="a journal's file; - is standard input"),
+            argument(
+                "--set",
+                dest="changes",
+                action="append",
+                required=True,
+                metavar="PATH=VALUE",
+                help="as pools.acme/research.replicas.max=40; may be given again",
+            ),
+            argument(
+                "--since",
+                type=arguments.duration,
+                metavar="AGO",
+                help="what is younger, such as 1h (default: all)",
+            ),
+            switch("--all", "print each decision that would have differed", dest="all_decisions"),
+            JSON,
+            again(FLEET),
+        ),
+        """\
+Plans what a journal has seen twice, under the fleet file and with --set: the decisions that differ,
+the replica-hours of the targets, and for each pool that is changed the waits and replica-hours of
+its arrivals simulated. Pools that lose by it are named, and the lines of the file to change. It
+changes nothing.
+""",
+        """\
+examples:
+  agentdash whatif journal.jsonl -f fleet.yaml --set pools.acme/research.replicas.max=40 --since 1h
+  agentdash journal -f fleet.yaml --since 1h | agentdash whatif - --set tenants.acme.weight=2
+""",
+        reads_fleet=False,
+    ),
+    VerbEntry(
         "import",
         "make a fleet file of HPAs and KEDA's ScaledObjects",
         "agentdash.verbs.moving:move_in",

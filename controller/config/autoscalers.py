@@ -398,6 +398,8 @@ def _put_trigger(draft: _Draft, trigger: _Trigger) -> str:
         case _:
             trigger.name = _of_keda(draft, trigger)
     target = trigger.target
+    if not target and trigger.given.peek("spec", "advanced", "scalingModifiers"):
+        target = "1"  # the formula has a target, which alone counts
     if not target:
         words = f"the target of a trigger {trigger.kind} is not known here: add a metric by hand"
         trigger.given.remark(trigger.at, words)
