@@ -146,7 +146,7 @@ async def laptop(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterato
 
 
 @pytest.mark.parametrize("laptop", [OPERATES], indirect=True)
-async def test_an_attached_dashboard_pauses_a_pool_and_is_told_what_that_changes(
+async def test_an_attached_dashboard_pauses_a_pool_is_told_what_that_changes_and_loses_nats(
     laptop: Laptop,
 ) -> None:
     await until(lambda: laptop.operator.refusal() is None)
@@ -166,6 +166,18 @@ async def test_an_attached_dashboard_pauses_a_pool_and_is_told_what_that_changes
     await laptop.confirming()
     await laptop.keys("y")
     await until(lambda: laptop.bound() is not Bound.PAUSE)
+
+    await laptop.keys("colon", *"pause", "space", *"globex", "enter")
+    await laptop.pilot.pause()
+    assert "globex" in laptop.shown("#prompt-note")
+    assert laptop.app.operations._preview is None
+
+    laptop.server.kill()
+    await until(lambda: "FEED LOST  no news of " in laptop.shown("#banner"))
+    assert "it may well go on: NATS is away" in laptop.shown("#banner")
+    assert "ENGINE STOPPED" not in laptop.shown("#banner")
+    await laptop.keys("escape", "escape", "p")
+    assert "pin is off" in laptop.app._flash.text
 
 
 @pytest.mark.parametrize("laptop", [OPERATES], indirect=True)
@@ -205,28 +217,6 @@ async def test_without_the_right_to_write_every_key_is_off_before_it_is_pressed(
         await laptop.keys(key)
         assert "may not write intents" in laptop.app._flash.text
         assert laptop.app.view.prompt.mode == ""
-
-
-@pytest.mark.parametrize("laptop", [OPERATES], indirect=True)
-async def test_a_name_that_the_controller_does_not_have_is_refused(laptop: Laptop) -> None:
-    await until(lambda: laptop.operator.refusal() is None)
-    await laptop.keys("colon", *"pause", "space", *"globex", "enter")
-    await laptop.pilot.pause()
-    assert "globex" in laptop.shown("#prompt-note")
-    assert laptop.app.operations._preview is None
-
-
-@pytest.mark.parametrize("laptop", [OPERATES], indirect=True)
-async def test_with_nats_away_it_says_that_no_news_comes_and_the_keys_are_off(
-    laptop: Laptop,
-) -> None:
-    await until(lambda: laptop.operator.refusal() is None)
-    laptop.server.kill()
-    await until(lambda: "FEED LOST  no news of " in laptop.shown("#banner"))
-    assert "it may well go on: NATS is away" in laptop.shown("#banner")
-    assert "ENGINE STOPPED" not in laptop.shown("#banner")
-    await laptop.keys("p")
-    assert "pin is off" in laptop.app._flash.text
 
 
 async def test_questions_that_nobody_can_read_are_answered_in_words(tmp_path: Path) -> None:

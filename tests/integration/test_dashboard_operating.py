@@ -36,10 +36,6 @@ NAMES = ["research", "browser"]
 NAMESPACE = "tenant-acme"
 POOL = "acme/research"
 ANN = Operator(who="ann@laptop", origin="192.0.2.7")
-NO_RIGHT_TO_WRITE = """
-authorization {users: [{user: u, password: p, permissions: {publish: {deny: ["$KV.*.intent.>"]}}}]}
-no_auth_user: u
-"""
 
 
 class Seat(NamedTuple):
@@ -75,8 +71,8 @@ class Seat(NamedTuple):
 
 
 @pytest.fixture
-async def seat(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Seat]:
-    with RealNats(tmp_path / "nats", getattr(request, "param", "")) as server:
+async def seat(tmp_path: Path) -> AsyncIterator[Seat]:
+    with RealNats(tmp_path / "nats") as server:
         async with streams(server.url, NAMES) as client, SimCluster(speed=50) as sim:
             await sim.create_namespace(NAMESPACE)
             for name in NAMES:
@@ -157,12 +153,3 @@ async def test_another_operator_who_was_faster_is_named_and_what_they_asked_stay
         await seat.keys("y")
         await until(lambda: "mara@bastion was first" in seat.app.operations._note)
         assert [each.intent.who for each in await desk.standing()] == ["mara@bastion"]
-
-
-@pytest.mark.parametrize("seat", [NO_RIGHT_TO_WRITE], indirect=True)
-async def test_without_the_right_to_write_the_keys_are_off_before_they_are_pressed(
-    seat: Seat,
-) -> None:
-    await until(lambda: "may not write intents" in (seat.app.operations.refusal or ""))
-    await seat.keys("p")
-    assert "pin is off: your NATS user may not write intents" in seat.said

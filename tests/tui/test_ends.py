@@ -75,8 +75,9 @@ def busy():
 BUSY = "lambda: sys.__stdout__.write('<<READY>>') and sys.__stdout__.flush() or busy()"
 
 
-@pytest.mark.parametrize("hung_up", [CONTROLLING, ""], ids=["with SIGHUP", "without"])
-@pytest.mark.parametrize("is_busy", [False, True])
+@pytest.mark.parametrize(
+    ("hung_up", "is_busy"), [(CONTROLLING, False), ("", True)], ids=["with SIGHUP", "without, busy"]
+)
 def test_it_ends_when_the_line_is_lost(hung_up: str, is_busy: bool) -> None:
     """Without a controlling terminal, as behind `docker exec`, no signal tells of it."""
     program = run(on_ready=BUSY if is_busy else ON_READY)

@@ -171,10 +171,9 @@ def test_ready_is_called_after_the_first_paint() -> None:
         assert b"prod-eu1" in output[: output.index(b"<<READY>>")]
 
 
-@pytest.mark.parametrize("keys", [b"d", b":pl\r", b"\x10"])
-def test_ready_is_called_if_a_key_is_pressed_before_the_first_paint(keys: bytes) -> None:
+def test_ready_is_called_if_keys_are_pressed_before_the_first_paint() -> None:
     with terminal(run(on_ready=MARK_READY)) as seen:
-        seen.type(keys)
+        seen.type(b"d:pl\r\x10")
         seen.read_until(lambda output: b"<<READY>>" in output)
 
 
@@ -245,26 +244,15 @@ def test_what_is_typed_right_behind_a_line_belongs_to_what_it_opens(
         assert seen.finish() == 0
 
 
-@pytest.mark.parametrize("term", ["linux", "vt100"])
-def test_it_works_on_simple_terminals(term: str) -> None:
-    environment = {"TERM": term, "COLORTERM": ""}
+def test_it_works_on_a_simple_terminal() -> None:
+    environment = {"TERM": "vt100", "COLORTERM": ""}
     with terminal(run(), size=(160, 45), environment=environment) as seen:
         seen.read_until(lambda output: b"browser-gpu" in output)
         seen.type(b"qq")
         assert seen.finish() == 0
-        if term == "vt100":  # it is not known to keep the colour of what is erased
-            assert not ERASED.search(seen.output)
-            assert b" " * 20 in seen.output
-
-
-def test_no_hostile_sequence_reaches_a_real_terminal() -> None:
-    with terminal(run("hostile_fleet")) as seen:
-        output = seen.read_until(lambda output: b"app.quit()" in output)
-        assert b"\x1b]52" not in output
-        assert b"\x9b31m" not in output.replace(b"\xc2\x9b", b"\x9b")
-        assert "\u202e".encode() not in output
-        seen.type(b"qq")
-        assert seen.finish() == 0
+        # it is not known to keep the colour of what is erased
+        assert not ERASED.search(seen.output)
+        assert b" " * 20 in seen.output
 
 
 def test_the_dashboard_loads_neither_kubernetes_nor_nats_nor_the_engine() -> None:
