@@ -218,7 +218,7 @@ def _values(view: PoolView) -> tuple[_Value, ...]:
             else (None,) * 6
         ),
         None if workload is None else workload.ready,
-        *_depths(view.observation),
+        *(_depths(view.observation) if view.queues else ((), ())),
         0 if isinstance(queue, Fresh) else 1,
     )
 

@@ -227,6 +227,8 @@ class QueueMeters:
         the time since. `number` is the queue's place among those of the pool.
         """
         place = pool, number
+        if place not in self._shown:
+            return  # replicas that stand by have no queue of their own
         if not isinstance(reading, Fresh):
             self._meters.pop(place, None)
         else:
