@@ -469,14 +469,17 @@ def effect_of(key: IntentKey, intent: Intent | None, **made_of: Unpack[Inputs]) 
     )
     changed = tuple(each for each in effects if each is not None)
     held = [
-        _held(intent, each, without.get(each.key), within.get(each.key), now=now)
+        _held(intent, each, without.get(each.key), within.get(each.key), now)
         for each in fleet.pools
-        if intent is not None and each.key == key.scope.pool
+        if each.key == key.scope.pool
     ]
-    if intent is not None and key.scope.pool is None:
-        known = [without[each] for each in concerned if each in without]
+    if key.scope.pool is None:
+        decided = within if intent is None else without
+        known = [decided[each] for each in concerned if each in decided]
         stops = {Code.FROZEN} if changed else {Code.FROZEN, Code.PAUSED, Code.BUDGET_SPENT}
-        held = [_stopped(known, stops, now) or ("" if changed else _NOTHING[intent.kind])]
+        held = [_stopped(known, stops, now)]
+        if not changed:
+            held = [held[0] or _NOTHING[None if intent is None else intent.kind]]
     return Effect(
         concerned=concerned,
         unknown=tuple(key for key in concerned if key not in within or within[key].next is None),
@@ -486,6 +489,7 @@ def effect_of(key: IntentKey, intent: Intent | None, **made_of: Unpack[Inputs]) 
 
 
 _NOTHING: Final = {
+    None: "they need no other size without it",
     IntentKind.FREEZE: "none of them changes its size now",
     IntentKind.PAUSE: "they are at zero or stopped already",
     IntentKind.NO_GROWTH: "none of them grows now",
@@ -502,14 +506,14 @@ def _stopped(decisions: Sequence[Decision], by: Collection[Code], now: float) ->
 
 
 def _held(
-    intent: Intent, pool: Pool, before: Decision | None, after: Decision | None, *, now: float
+    intent: Intent | None, pool: Pool, before: Decision | None, after: Decision | None, now: float
 ) -> str:
     """Why a pool gets nothing, or not all, of what is asked for; empty where it does."""
     if before is None or after is None or not after.reasons:
         return ""
-    is_pin = intent.kind is IntentKind.PIN
-    most = intent.count + ((before.target or 0) if is_pin else 0)
-    if most > pool.max and (is_pin or intent.kind is IntentKind.CAP):
+    kind, is_pin = intent and intent.kind, intent is not None and intent.kind is IntentKind.PIN
+    most = (intent.count if intent else 0) + ((before.target or 0) if is_pin else 0)
+    if most > pool.max and kind in {IntentKind.PIN, IntentKind.CAP}:
         return f"its max is {pool.max:,}"
     changes = (before.next, before.target) != (after.next, after.target)
     is_short = is_pin and after.bound is not Bound.PIN

@@ -160,6 +160,20 @@ def test_what_is_stopped_already_says_by_whom_and_nothing_of_one_pool_alone(
     assert nothing.words() == f"3 pools, nothing changes now: {why}"
 
 
+def test_taking_back_what_changes_nothing_says_what_holds_then() -> None:
+    pause, freeze = a_pause(scope=ACME), a_freeze(scope=ALL, who="eve", why="up")
+    both = Intents(asked=(pause, freeze))
+    found = effect(None, withdrawn=a_freeze(scope=ACME), standing=both)
+    assert found.words() == "3 pools, nothing changes now: frozen by eve (up)"
+    one = a_cap(pool=POOLS[1].key, replicas=9)
+    still = effect(None, withdrawn=one, standing=Intents(asked=(one, freeze)))
+    assert (
+        still.words() == "1 pool, nothing changes now: frozen by eve (up): it stays at 6 replicas"
+    )
+    rest = effect(None, withdrawn=pause, standing=Intents(asked=(pause,)), pools=AT_REST)
+    assert rest.words() == "3 pools, nothing changes now: they need no other size without it"
+
+
 def test_an_intent_takes_the_place_of_the_one_at_its_key_and_of_no_other() -> None:
     first, other = a_pause(scope=ACME, keep=1), a_pause(scope=ALL)
     asked = changed_intents(intents_of(pauses=(first, other)), first.key, a_pause(scope=ACME))
