@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import suppress
 from enum import StrEnum
 from fractions import Fraction
@@ -20,7 +20,7 @@ from controller.kube.rivals import RivalView
 from controller.kube.supply import QuotaView, asked_by, requested
 from controller.kube.watch import Refused, WatchTarget, pages
 from controller.model.fleet import ContainerResourceMetric, Pool, ResourceMetric, UtilizationTarget
-from controller.model.ids import WorkloadKind, WorkloadName
+from controller.model.ids import PoolKey, WorkloadKind, WorkloadName
 from controller.model.scarcity import Resources
 from controller.model.servers import FIELD_MANAGER, named, reset_by
 from controller.model.text import clean_name
@@ -42,9 +42,11 @@ async def workloads(patient: Patient, found: Findings) -> None:
     """
     selector = patient.settings.kubernetes.selector
     chosen = f" with the labels {selector}" if selector else ""
+    known: dict[PoolKey, list[wire.WireContainer]] = {}
     async for pool, workload in _of_pools(patient):
         if workload is not None:
-            _template(pool, workload, found)
+            known[pool.key] = _containers(workload)
+            _template(pool, known[pool.key], found)
             continue
         key = pool.workload.kind.lower()
         found.fail(
@@ -52,7 +54,35 @@ async def workloads(patient: Patient, found: Findings) -> None:
             f"create it, or mend {key} and the tenant's namespace in the fleet file",
             pool.key,
         )
+    for pool in patient.pools:
+        for served in pool.serves:
+            _is_alike(pool, served, known, found)
     found.ok_if_clean(f"{_counted(patient.pools)} are there, with requests and probes")
+
+
+def _is_alike(
+    standby: Pool,
+    served: PoolKey,
+    known: Mapping[PoolKey, list[wire.WireContainer]],
+    found: Findings,
+) -> None:
+    """Say in what the containers of those that stand by differ from those of a pool they serve."""
+    ours, theirs = known.get(standby.key), known.get(served)
+    if ours is None or theirs is None:
+        return
+    parts = ("image", "command", "args", "resources")
+    differ = [
+        part
+        for part in parts
+        if [getattr(each, part) for each in ours] != [getattr(each, part) for each in theirs]
+    ]
+    if differ:
+        found.warn(
+            f"{standby.key} stands by for {served}, and their containers differ in "
+            f"{' and '.join(differ)}: its tasks are done by another program than its own workers",
+            f"use the same in both, or take {served} out of the standby's pools",
+            served,
+        )
 
 
 async def _of_pools(patient: Patient) -> AsyncIterator[tuple[Pool, wire.WireDeployment | None]]:
@@ -89,9 +119,12 @@ async def of_kinds(
     ]
 
 
-def _template(pool: Pool, workload: wire.WireDeployment, found: Findings) -> None:
+def _containers(workload: wire.WireDeployment) -> list[wire.WireContainer]:
     template = (workload.spec or wire.WireDeploymentSpec()).template or wire.WirePodTemplate()
-    containers = (template.spec or wire.WirePodSpec()).containers or []
+    return (template.spec or wire.WirePodSpec()).containers or []
+
+
+def _template(pool: Pool, containers: Sequence[wire.WireContainer], found: Findings) -> None:
     bare = [
         each for each in containers if None in (asked_by(each, "cpu"), asked_by(each, "memory"))
     ]

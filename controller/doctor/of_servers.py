@@ -92,14 +92,26 @@ async def queues(patient: Patient, found: Findings) -> None:
 
 
 async def _deliveries(patient: Patient, found: Findings) -> None:
-    """Say which consumers stop to deliver a message after so many times."""
+    """Say which consumers stop to deliver a message after so many times, and which do not prefer
+    the pool's own workers to those that stand by.
+    """
+    served = {key for pool in patient.pools for key in pool.serves}
     for pool in patient.pools:
         for queue in pool.queues:
             try:
                 state = await consumer_state(patient.session, *queue, CHECK_S)
             except NatsError:
                 continue  # the readings say it
-            most = state.config.max_deliver
+            config = state.config
+            if pool.key in served and "agents" not in (config.priority_groups or ()):
+                found.warn(
+                    f"{queue.stream}/{queue.consumer} has no priority group agents: those that "
+                    f"stand by for {pool.key} may be served before its own workers",
+                    "update the consumer with priority_groups [agents] and priority_policy "
+                    "prioritized (nats-server 2.12), once no older worker pulls from it",
+                    pool.key,
+                )
+            most = config.max_deliver
             if most > 0:
                 found.warn(
                     f"{queue.stream}/{queue.consumer} has max_deliver {most}: JetStream gives a "

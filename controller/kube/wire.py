@@ -137,6 +137,8 @@ class WireResourceRequirements(WireObject):
 class WireContainer(WireObject):
     name: str = ""
     image: str = ""
+    command: list[str] | None = None
+    args: list[str] | None = None
     resources: WireResourceRequirements | None = None
     restart_policy: str | None = None
     readiness_probe: dict[str, object] | None = None

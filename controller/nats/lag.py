@@ -38,22 +38,22 @@ CHAINS: Final = 3
 ONE_COSTS: Final = 6
 """One CONSUMER.INFO costs about as much as this many consumers of a list (measured, one stream)."""
 AVOID_LIST_S: Final = 30.0
-"""How long consumers are read one by one after the list did not come: in a cluster it waits 4 s for
-a consumer without a leader, and the stream's other consumers should not.
-"""
+"""Consumers are read one by one so long after a list that did not come: in a cluster it waits 4 s
+for a consumer without a leader."""
 ONE_BY_ONE_MOST: Final = 1_000
 """1,000 take 0.3 s one by one. The list of more may use all the time."""
 
 
 # gc=False: none of these can be in a reference cycle, and every tick decodes thousands of them
 class ConsumerConfiguration(msgspec.Struct, gc=False):
-    """The subjects a consumer takes: one filter, several, or with neither the whole stream; and how
-    often it delivers a message at most, 0 or less for no limit.
+    """The subjects a consumer takes: one filter, several, or with neither the whole stream; how
+    often it delivers a message at most, 0 or less for no limit; and its priority groups.
     """
 
     filter_subject: str = ""
     filter_subjects: list[str] | None = None
     max_deliver: int = -1
+    priority_groups: list[str] | None = None
 
     def subjects(self) -> tuple[str, ...]:
         """All filters; empty for the whole stream."""

@@ -179,6 +179,24 @@ async def test_a_consumer_that_limits_deliveries_is_a_warning_with_the_command(
     assert not report.has_failure
 
 
+async def test_what_those_that_stand_by_differ_in_and_a_consumer_without_a_group_are_named(
+    world: World,
+) -> None:
+    standby = "standby: [{name: spare, tenant: acme, pools: [research], most: 2}]"
+    changes = {"version: 1": f"version: 1\n{standby}"}
+    await world.sim.create_deployment("spare", NAMESPACE)
+    report = await world.report(**changes)
+    [(level, text, todo)] = lines(report, "queues")
+    assert (level, "TASKS/research has no priority group agents" in text) == ("warn", True)
+    assert "priority_policy prioritized" in todo
+    stored = world.sim.store.get(DEPLOYMENTS, NAMESPACE, "spare")
+    assert stored is not None
+    stored.object["spec"]["template"]["spec"]["containers"][0]["image"] = "other:1"
+    texts = [text for _, text, _ in lines(await world.report(**changes), "workloads")]
+    assert any("acme/spare stands by for acme/research" in each for each in texts)
+    assert any("differ in image" in each for each in texts)
+
+
 async def test_a_missing_deployment_and_a_selector_that_leaves_it_out_are_failures(
     world: World,
 ) -> None:
