@@ -78,11 +78,6 @@ def test_a_model_without_a_price_gives_a_notice_if_there_is_a_limit_in_usd(
     assert notices(path) == [f"3:10: {NO_PRICE}"]
 
 
-def test_without_a_limit_in_usd_a_missing_price_gives_no_notice(path: Path) -> None:
-    path.write_text(FLEET % ("models: {m: {}}", "", ""), "utf-8")
-    assert notices(path) == []
-
-
 LIMITS = "models: {m: {limits: {parallel: 1}}, n: {limits: {parallel: 1}}}"
 UNMEASURED = "until its tasks are measured: write usage to say what a task uses"
 

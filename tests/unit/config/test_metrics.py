@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -142,23 +141,6 @@ def test_rule_hpa_without_behavior_differs_from_rule_hpa_with_the_default_behavi
         stabilization_window_s=300, policies=(DOUBLE,)
     )
     assert pool_with(fleet, dump, rule="native", behavior=None).without_behavior is False
-
-
-def test_rule_hpa_keeps_default_policies_only_where_none_are_listed(
-    fleet: dict[str, Any], dump: Dump
-) -> None:
-    one = {"type": "Pods", "value": 1, "periodSeconds": 600}
-    behavior = {
-        "scaleDown": {"policies": [one], "tolerance": "0.05"},
-        "scaleUp": {"stabilizationWindowSeconds": 30},
-    }
-    found = pool_with(fleet, dump, rule="hpa", behavior=behavior).behavior
-    assert found.scale_up == ScalingRules(stabilization_window_s=30, policies=(FOUR, DOUBLE))
-    assert found.scale_down == ScalingRules(
-        stabilization_window_s=300,
-        policies=(ScalingPolicy(type=PolicyType.PODS, value=1, period_s=600),),
-        tolerance=Decimal("0.05"),
-    )
 
 
 @pytest.mark.parametrize(

@@ -125,14 +125,6 @@ def test_limits_that_are_not_shared_are_each_tenants_own() -> None:
     assert (zeta.key, zeta.tenant, zeta.limits[0].drawn) == ("gpt/zeta", "zeta", 0)
 
 
-def test_a_pool_whose_tasks_nobody_measured_is_named_and_draws_nothing_known() -> None:
-    pool = replace(using("research"), usage=None)
-    views = views_of(fleet_of(pool))
-    views.take(view_of(pool, 10))
-    (draw,) = only(views).draws
-    assert (draw.is_known, draw.replicas, draw.requests_per_minute) == (False, 10, 0)
-
-
 @pytest.mark.parametrize("seconds", ["0", "-1", "NaN", "Infinity"])
 def test_a_task_of_impossible_length_draws_nothing_known(seconds: str) -> None:
     pool = replace(using("research"), usage=replace(USAGE, seconds=Decimal(seconds)))

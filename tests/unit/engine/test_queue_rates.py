@@ -97,26 +97,6 @@ def test_a_wait_is_from_the_arrival_of_the_same_message_to_its_delivery() -> Non
     assert queue.rates().waited_p50_s is None
 
 
-def test_what_waited_before_the_first_look_has_no_wait_and_an_age_of_at_least_so_much() -> None:
-    queue = Queue(pending=3)
-    queue.second(arrive=1, deliver=1)
-    rates = queue.rates()
-    assert (rates.oldest_at, rates.oldest_is_older) == (1000.0, True)
-    assert rates.waited_p50_s is None
-    queue.second(deliver=2)
-    later = queue.rates()
-    assert (later.oldest_at, later.oldest_is_older) == (1001.0, False)
-    assert later.waited_p50_s is None
-
-
-def test_an_empty_queue_has_no_oldest_message() -> None:
-    queue = Queue()
-    queue.second(arrive=1)
-    assert queue.rates().oldest_at == 1001.0
-    queue.second(deliver=1)
-    assert queue.rates().oldest_at is None
-
-
 def test_redeliveries_are_no_arrivals_and_make_the_waits_unknown_for_what_is_there() -> None:
     queue = Queue()
     queue.second(arrive=4, deliver=2)
@@ -153,15 +133,6 @@ def test_a_purge_is_neither_a_delivery_nor_a_completion() -> None:
     queue.second()
     rates = queue.rates()
     assert (rates.completions_per_minute, rates.oldest_at, rates.waited_p50_s) == (0, None, None)
-
-
-def test_without_a_good_reading_nothing_is_known() -> None:
-    queue = Queue()
-    for _ in range(20):
-        queue.second(arrive=1, deliver=1)
-    assert queue.rates() != UNKNOWN
-    queue.meters.saw(POOL, Absent(why=Why.DISCONNECTED, at=queue.now))
-    assert queue.rates() == UNKNOWN
 
 
 def test_a_step_of_the_clock_begins_anew() -> None:

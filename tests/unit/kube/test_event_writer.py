@@ -7,7 +7,7 @@ from typing import Any
 
 from controller.kube.client import Client
 from controller.kube.errors import ApiError
-from controller.kube.writes import EVENT_EVERY_S, SERIES_S, EventWriter
+from controller.kube.writes import EVENT_EVERY_S, EventWriter
 from controller.model.decision import Announcement
 from support.world import FakeCluster, VirtualClock, make_pool, settle
 
@@ -75,23 +75,6 @@ async def test_the_newest_note_is_written_at_most_once_a_minute_for_each_reason(
     times = (100 * 2.0 + 2.0 + EVENT_EVERY_S) / EVENT_EVERY_S
     assert len(notes) <= times + 2
     assert notes.count("scaled to 0") == 2  # the first of its reason, and that of the other
-
-
-async def test_a_note_that_comes_back_after_long_is_a_new_event() -> None:
-    world = World()
-    async with world.running():
-        await world.announce()
-        await world.clock.advance(SERIES_S)
-        await world.announce()
-    assert [method for method, _, _ in world.client.sent] == ["POST", "POST"]
-
-
-async def test_a_long_note_is_cut_to_what_the_server_takes() -> None:
-    world = World()
-    async with world.running():
-        await world.announce(note="é" * 2000)
-    [(_, _, event)] = world.client.sent
-    assert event["note"] == "é" * 512
 
 
 async def test_without_the_right_it_says_so_and_waits_before_it_tries_again() -> None:

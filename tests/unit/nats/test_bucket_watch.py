@@ -11,7 +11,7 @@ import pytest
 from nats.aio.msg import Msg
 
 from controller.nats.bucket import Bucket, BucketEntry
-from controller.nats.follow import KEPT_OF_A_VALUE_BYTES, BucketWatch
+from controller.nats.follow import BucketWatch
 from controller.nats.jetstream import NatsError
 from tests.support.world import VirtualClock, settle
 from tests.unit.nats.fake_nats import Answer
@@ -139,20 +139,6 @@ async def test_a_bucket_that_is_another_is_followed_on_and_told_so(
         await watched.breaks()
     assert watched.changes[-1] == ("k.2", False)
     assert watched.others == [False, True, False]
-
-
-async def test_of_a_value_that_no_reader_takes_only_the_beginning_is_kept(
-    watched: Watched,
-) -> None:
-    entries: list[BucketEntry] = []
-    watched.changed = entries.append  # type: ignore[method-assign]
-    async with watched.running():
-        reply = "$JS.ACK.KV_b.c.1.1.1.1500000000.0"
-        data = b"[" * 1_000_000
-        await watched.server.delivers(
-            Msg(_client=None, subject="$KV.b.k.1", reply=reply, data=data)  # type: ignore[arg-type]
-        )
-    assert [len(each.value) for each in entries] == [KEPT_OF_A_VALUE_BYTES]
 
 
 async def test_a_write_while_the_stream_is_asked_is_not_a_bucket_that_went_back_in_time(

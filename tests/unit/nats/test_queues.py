@@ -37,23 +37,6 @@ def source(
     return QueueReader(nats, clock, timeout_s=timeout_s), nats, clock
 
 
-async def test_a_complete_answer_is_fresh_at_the_time_it_was_asked() -> None:
-    paused = info("b", 1, 2, num_redelivered=3, num_waiting=4, paused=True)
-    jetstream, _, clock = source(lambda *_: page(info("a", 7), paused))
-
-    def late(subject: str, asked: dict[str, Any]) -> Answer:
-        clock.time += 5
-        return page(info("a", 7), paused)
-
-    jetstream, _, clock = source(late)
-    readings = await jetstream.read([pool("a"), pool("b")])
-    assert readings["acme/a"] == Fresh(value=QueueDepth(pending=7, in_flight=0), at=1000.0)
-    assert readings["acme/b"] == Fresh(
-        value=QueueDepth(pending=1, in_flight=2, redelivered=3, waiting_pulls=4, paused=True),
-        at=1000.0,
-    )
-
-
 async def test_while_a_queue_stays_as_it_is_its_depth_is_the_same_object() -> None:
     answers = [page(info("a", 7, delivered={"consumer_seq": 1, "stream_seq": 1}), info("b"))]
     jetstream, _, clock = source(lambda *_: answers[-1])

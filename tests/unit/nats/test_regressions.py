@@ -149,30 +149,6 @@ async def test_messages_that_were_delivered_as_often_as_they_may_be_are_given_up
         await queue.read(WINDOW_S)
 
 
-async def test_another_step_back_begins_another_window() -> None:
-    queue = Queue()
-    queue.has(2, 6)
-    await queue.read()
-    queue.has(0, 1, created="tuesday")
-    await queue.read()
-    queue.has(0, 1, created="wednesday", at=10)
-    again = await queue.read(WINDOW_S - 1)
-    assert isinstance(again, Stale)
-    assert again.value.total == 8
-    assert isinstance(await queue.read(WINDOW_S - 1), Stale)
-    assert isinstance(await queue.read(1), Fresh)
-
-
-async def test_as_much_work_as_before_is_believed_at_once() -> None:
-    queue = Queue()
-    queue.has(2, 6)
-    await queue.read()
-    queue.has(8, 0, created="tuesday")
-    assert isinstance(await queue.read(), Fresh)
-    queue.has(0, 1, created="tuesday", at=10)
-    assert isinstance(await queue.read(), Fresh), "work that is done ends nothing"
-
-
 async def test_a_consumer_that_comes_back_as_it_was_is_known_again() -> None:
     queue = Queue()
     queue.has(2, 6)
@@ -279,21 +255,3 @@ async def test_what_is_left_can_be_learned_after_the_first_readings() -> None:
     held = await queue.read()
     assert isinstance(held, Stale)
     assert held.why is Why.HISTORY_REGRESSED
-
-
-async def test_what_the_next_process_must_know_of_a_queue_is_counted() -> None:
-    queue = Queue()
-    counts = []
-    for pending, in_flight, created in (
-        (0, 0, "monday"),  # first read
-        (0, 0, "monday"),
-        (1, 0, "monday"),  # work after none
-        (9, 3, "monday"),
-        (0, 0, "monday"),
-        (0, 1, "monday"),  # work after none
-        (0, 0, "tuesday"),  # another queue
-    ):
-        queue.has(pending, in_flight, created=created)
-        await queue.read()
-        counts.append(queue.reader.milestones)
-    assert counts == [1, 1, 2, 2, 2, 3, 4]

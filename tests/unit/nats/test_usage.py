@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -183,15 +182,6 @@ async def test_tokens_by_model_are_read_without_a_budget_and_say_when_they_are_o
         assert (used.total, used.is_old) == (700, False)
         world.server.connected = False
         assert world.source.by_model()["acme"].is_old
-
-
-async def test_an_error_in_the_block_is_not_hidden_by_the_reading() -> None:
-    world = World(new_york())
-    with pytest.raises(ExceptionGroup) as caught:
-        async with world.reading():
-            raise LookupError
-    assert caught.group_contains(LookupError)
-    assert not asyncio.all_tasks() - {asyncio.current_task()}
 
 
 async def test_a_reconnect_to_a_stream_that_lost_unread_events_says_so(world: World) -> None:

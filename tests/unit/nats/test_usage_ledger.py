@@ -170,37 +170,6 @@ def test_tokens_of_all_kinds_are_summed_by_tier_with_what_was_saved() -> None:
     assert ledger.tiers(NOON, 0.0) == {"acme": TierUsage(tokens=tokens, saved_usd=0.25)}
 
 
-def test_models_of_no_or_a_strange_tier_are_in_no_share() -> None:
-    ledger = tiered()
-    for tier in ("", "colossal"):
-        ledger.take(of_tier(tier, 7, saved_usd=1.0), NOON)
-    assert ledger.tiers(NOON, 0.0) == {}
-    assert used(ledger, NOON) == 14
-
-
-def test_shares_begin_anew_with_the_tenants_day() -> None:
-    ledger = tiered(timezone=NEW_YORK)
-    midnight = in_new_york(2026, 11, 21)
-    ledger.take(of_tier("nano", 7), midnight - 1)
-    ledger.take(of_tier("premium", 5), midnight)
-    assert ledger.tiers(midnight + 1, 0.0)["acme"].tokens == {ModelTier.PREMIUM: 5}
-    assert ledger.since(midnight + 2 * HOUR) == midnight
-
-
-def test_shares_that_miss_events_of_the_day_are_old() -> None:
-    ledger = tiered()
-    ledger.take(of_tier("nano", 7), NOON)
-    begin = ledger.of["acme"].day_start(NOON)
-    assert not ledger.tiers(NOON, begin)["acme"].is_old
-    assert ledger.tiers(NOON, begin + 1)["acme"].is_old
-
-
-def test_a_fleet_with_one_tier_has_no_shares() -> None:
-    ledger = ledger_of(fleet(tenant(tokens_per_day=None), tiers=["nano"]))
-    ledger.take(of_tier("nano", 7), NOON)
-    assert ledger.tiers(NOON, 0.0) == {}
-
-
 def test_without_budgets_and_models_nothing_is_made_of_the_events() -> None:
     assert not ledger_of(fleet(tenant(tokens_per_day=None))).of
     assert ledger_of(fleet(tenant(tokens_per_day=None), tiers=["nano"])).of
@@ -233,13 +202,6 @@ def test_tokens_are_summed_by_model_and_kind_without_a_budget_the_most_used_firs
     assert by_model(ledger).total == 140
 
 
-def test_models_that_the_fleet_file_does_not_name_are_counted_together() -> None:
-    ledger = named("small")
-    for name in ("somebody-elses", "another", ""):
-        ledger.take(of_model(name, input=7), NOON)
-    assert by_model(ledger).models == (ModelTokens(model="", input=21, calls=3),)
-
-
 def test_however_many_models_a_tenant_uses_they_have_fixed_space() -> None:
     names = [f"model-{number}" for number in range(2 * MOST_MODELS)]
     ledger = named(*names)
@@ -249,15 +211,6 @@ def test_however_many_models_a_tenant_uses_they_have_fixed_space() -> None:
     assert len(models) == MOST_MODELS + 1
     assert {each.model: each.input for each in models}[""] == MOST_MODELS
     assert by_model(ledger).total == 2 * MOST_MODELS
-
-
-def test_the_pace_is_what_was_counted_in_the_last_minute() -> None:
-    ledger = named("small")
-    ledger.take(of_model("small", input=80_000), NOON)
-    ledger.take(of_model("small", input=4_000), NOON + 30)
-    told = {after: by_model(ledger, NOON + after).per_minute for after in (30, 59, 60, 89, 90)}
-    assert told == {30: 84_000, 59: 84_000, 60: 4_000, 89: 4_000, 90: 0}
-    assert by_model(ledger, NOON + 91) is by_model(ledger, NOON + 780), "it says the same"
 
 
 @given(

@@ -22,7 +22,6 @@ from tests.unit.nats.fake_nats import (
     stream_answer,
 )
 
-ARMED = (WakeWatch.ARMED, "")
 OFF = (WakeWatch.OFF, "")
 
 
@@ -66,19 +65,6 @@ async def test_a_pool_that_joins_a_subscription_counts_as_newly_watched() -> Non
     world = World({"a": ("work.x",), "b": ("work.x",)})
     await world.watch("a")
     assert await world.watch("ab") is True
-
-
-async def test_a_pool_with_several_subjects_is_woken_by_any_and_leaves_none_behind() -> None:
-    world = World({"a": ("work.x", "work.y"), "b": ("work.y",)})
-    await world.watch("ab")
-    world.nats.publish("work.x")
-    assert world.woken == ["acme/a"]
-    world.nats.publish("work.y")
-    assert world.woken == ["acme/a", "acme/b"]
-    await world.watch("a")
-    world.nats.publish("work.x")
-    await world.watch("")
-    assert world.nats.subscriptions == {}
 
 
 async def test_a_refused_subject_is_polled_with_the_reason_and_not_asked_again() -> None:

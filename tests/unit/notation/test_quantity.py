@@ -79,14 +79,6 @@ def test_an_amount_is_from_zero_to_what_kubernetes_counts() -> None:
             exact_amount(written)
 
 
-def test_an_amount_may_be_too_much_in_smaller_units() -> None:
-    amount = exact_amount(str(INT64_MAX // 1000 + 1))
-    assert rounded_down(amount) == INT64_MAX // 1000 + 1
-    for rounded in (rounded_down, rounded_up):
-        with pytest.raises(ImplausibleAmountError, match="is more than Kubernetes can count"):
-            rounded(amount, 1000)
-
-
 def test_room_is_rounded_down_and_what_is_asked_for_is_rounded_up() -> None:
     part = exact_amount("1.0001")
     assert (rounded_down(part), rounded_up(part)) == (1, 2)

@@ -169,15 +169,6 @@ def test_histories_that_go_on_are_a_few_numbers_in_a_line() -> None:
     assert anew <= 1, "the series of a day begins once"
 
 
-def test_a_tick_in_which_only_time_went_on_is_a_short_line() -> None:
-    before = scenarios.many_pools(1000)
-    line = change_line(before, quiet_tick(before))
-    assert len(line) < 200
-    read = read_line(line, before)
-    assert read.snapshot == quiet_tick(before)
-    assert not read.changed
-
-
 def test_steps_go_from_change_to_change_and_to_both_ends(path: Path) -> None:
     first = scenarios.mixed_fleet(1)
     written = [first, quiet_tick(first)]
@@ -294,17 +285,6 @@ def test_a_journal_that_this_version_cannot_read_names_both_versions(
         JournalPast(path)
     with pytest.raises(UnreadableLineError, match=f"version {major}.{minor}"):
         read_line(line, None, SnapshotVersion(major, minor))
-
-
-def test_the_part_of_a_journal_that_another_version_wrote_is_left_out(path: Path) -> None:
-    """An agentdash that was updated goes on in the journal of the one before."""
-    written = ticks(6)
-    theirs = [of_version(line, SNAPSHOT_VERSION.major + 1, 0) for line in lines_for(written[:3])]
-    path.write_bytes(b"".join([*theirs, *lines_for(written[3:])]))
-    past = JournalPast(path)
-    assert all_of(past) == written[3:]
-    [note] = past.notes()
-    assert f"snapshot version {SNAPSHOT_VERSION.major + 1}.0" in note
 
 
 @pytest.mark.parametrize(

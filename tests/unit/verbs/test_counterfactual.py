@@ -7,8 +7,8 @@ from msgspec.structs import replace
 
 from agentdash.foreseen import ahead_of
 from controller.model.decision import Bound
-from controller.model.fleet import CronWindow, Fleet, Pool, Schedule, Tenant, Tier, WeeklyWindow
-from controller.model.intents import IntentKind, Intents, Scope
+from controller.model.fleet import Fleet, Pool, Schedule, Tenant, Tier, WeeklyWindow
+from controller.model.intents import Intents, Scope
 from controller.model.memory import Memory
 from controller.model.observation import (
     ClusterRoom,
@@ -20,12 +20,11 @@ from controller.model.observation import (
     TokenUsage,
     Workload,
 )
-from controller.model.readings import Absent, Fresh, Stale, Why
+from controller.model.readings import Fresh, Stale
 from controller.model.scarcity import (
     Budget,
     Capacity,
     LlmModel,
-    NodeClass,
     Price,
     RateLimits,
     Resources,
@@ -36,152 +35,24 @@ from controller.planning.whatif import (
     Counterfactual,
     Outlook,
     counterfactuals,
-    lifted,
 )
 from support.asked import a_cap, a_pause, a_pin, intents_of, no_growth_of
 from support.planning import plan
 from unit.planning.story import make_pool
 
 NOW = 1_700_000_000.0
+INPUTS = ("observation", "fleet", "intents", "memory", "now")
 TIER = Tier(name="growth", priority=500)
 ACME = Tenant(name="acme", tier=TIER, namespace="tenant-acme")
-NIGHT = Schedule(window=CronWindow(cron="0 0 * * *", for_s=60.0), max=1)
-LIMITS = RateLimits(requests_per_minute=60)
-RULED = make_pool(
-    min=1, max=4, schedules=(NIGHT,), warm=Warm(replicas=1), model="large", nodes=("spot",)
-)
-OTHER = make_pool("browser", min=1, max=4, nodes=("spot",))
-FLEET = Fleet(
-    tiers=(TIER,),
-    tenants=(
-        replace(
-            ACME,
-            quota=Resources(replicas=5),
-            budget=Budget(tokens_per_day=1000, usd_per_hour=Decimal(50)),
-        ),
-    ),
-    pools=(RULED, OTHER),
-    models=(LlmModel(name="large", limits=LIMITS), LlmModel(name="small", limits=LIMITS)),
-    capacity=Capacity(
-        resources=Resources(cpu_milli=4000),
-        usd_per_hour=Decimal(90),
-        node_classes=(NodeClass(name="spot", max_nodes=2),),
-    ),
-)
-INTENTS = intents_of(
-    pins=(a_pin(pool=RULED.key, replicas=1), a_pin(pool=OTHER.key, replicas=1)),
-    pauses=(
-        a_pause(scope=Scope(tenant="acme")),
-        a_pause(scope=Scope(pool=OTHER.key)),
-        a_pause(scope=Scope(tenant="globex")),
-    ),
-)
 
 
-def seen(pool: Pool, replicas: int, pending: int) -> Observation:
+def unlimited(pool: Pool, replicas: int, pending: int) -> Observation:
     observed = PoolObservation(
         queue=Fresh(value=QueueDepth(pending=pending, in_flight=0), at=NOW),
         workload=Fresh(value=Workload(replicas=replicas), at=NOW),
         pods=Fresh(value=Pods(ready=replicas), at=NOW),
     )
-    return Observation(
-        pools={pool.key: observed},
-        tenants={
-            "acme": TenantObservation(
-                quota=Stale(value=Resources(replicas=5), at=NOW - 9, why=Why.TIMED_OUT)
-            )
-        },
-        capacity=Fresh(value=ClusterRoom(resources=Resources(cpu_milli=9000)), at=NOW),
-    )
-
-
-def unlimited(pool: Pool, replicas: int, pending: int) -> Observation:
-    return Observation(pools=seen(pool, replicas, pending).pools)
-
-
-SEEN = seen(RULED, 2, 8)
-
-
-def without(bound: Bound) -> tuple[Observation, Fleet, Intents]:
-    return lifted(bound, RULED, SEEN, FLEET, INTENTS)
-
-
-@pytest.mark.parametrize(
-    ("bound", "unruled"),
-    [
-        (Bound.MIN, {"min": 0}),
-        (Bound.MAX, {"max": 2**31 - 1}),
-        (Bound.SCHEDULE, {"schedules": ()}),
-        (Bound.WARM, {"warm": None}),
-    ],
-)
-def test_a_pools_own_rule_is_lifted_for_it_alone(bound: Bound, unruled: dict[str, object]) -> None:
-    expected = replace(FLEET, pools=(replace(RULED, **unruled), OTHER))
-    assert without(bound) == (SEEN, expected, INTENTS)
-
-
-def without_first(kind: IntentKind) -> Intents:
-    first = INTENTS.of(kind)[0]
-    return Intents(asked=tuple(each for each in INTENTS if each is not first))
-
-
-def test_a_pin_is_lifted_for_the_pool_alone() -> None:
-    assert without(Bound.PIN) == (
-        SEEN,
-        FLEET,
-        without_first(IntentKind.PIN),
-    )
-
-
-def test_every_pause_that_concerns_the_pool_is_lifted() -> None:
-    assert without(Bound.PAUSE) == (
-        SEEN,
-        FLEET,
-        without_first(IntentKind.PAUSE),
-    )
-
-
-def test_a_quota_is_lifted_where_it_is_written_and_where_it_was_read() -> None:
-    observation, fleet, intents = without(Bound.QUOTA)
-    assert observation.tenants["acme"].quota == Fresh(value=Resources(), at=NOW - 9)
-    assert fleet.tenants[0].quota == Resources()
-    assert fleet.tenants[0].budget == FLEET.tenants[0].budget
-    assert intents is INTENTS
-
-
-def test_tokens_and_dollars_are_two_rules() -> None:
-    tokens = without(Bound.BUDGET)[1]
-    assert tokens.tenants[0].budget == Budget(usd_per_hour=Decimal(50))
-    assert tokens.capacity is FLEET.capacity
-    dollars = without(Bound.COST)[1]
-    assert dollars.tenants[0].budget == Budget(tokens_per_day=1000)
-    assert dollars.capacity.usd_per_hour is None
-    assert dollars.capacity.resources == FLEET.capacity.resources
-
-
-def test_a_rate_limit_is_lifted_for_the_pools_model() -> None:
-    models = without(Bound.RATE)[1].models
-    assert [model.limits for model in models] == [None, LIMITS]
-
-
-def test_capacity_is_lifted_with_its_classes_of_nodes() -> None:
-    observation, fleet, _ = without(Bound.CAPACITY)
-    assert observation.capacity == Fresh(value=ClusterRoom(), at=NOW)
-    assert fleet.capacity == Capacity(usd_per_hour=Decimal(90))
-    assert [pool.nodes for pool in fleet.pools] == [(), ()]
-
-
-def test_a_capacity_that_was_never_read_stays_so() -> None:
-    blind = replace(SEEN, capacity=Absent(why=Why.REFUSED))
-    assert lifted(Bound.CAPACITY, RULED, blind, FLEET, INTENTS)[0] is blind
-
-
-@pytest.mark.parametrize("bound", Bound)
-def test_where_there_is_no_rule_nothing_is_made_anew(bound: Bound) -> None:
-    pool = make_pool(min=0, max=2**31 - 1)
-    bare = (Observation(), Fleet(tenants=(ACME,), pools=(pool,)), Intents())
-    again = lifted(bound, pool, *bare)
-    assert all(new is old for new, old in zip(again, bare, strict=True))
+    return Observation(pools={pool.key: observed})
 
 
 def asked(pool: Pool, replicas: int, pending: int) -> tuple[Counterfactual, ...]:
@@ -251,12 +122,6 @@ def test_a_counterfactual_is_one_short_sentence(numbers: dict[str, object], text
     assert said(Counterfactual(lifted=Bound.BUDGET, **numbers)) == text  # type: ignore[arg-type]  # a test's table
 
 
-@pytest.mark.parametrize("bound", Bound)
-def test_every_bound_has_a_name(bound: Bound) -> None:
-    other = Counterfactual(lifted=bound, target=1, next=1, bound=Bound.DEMAND)
-    assert said(other).startswith("without ")
-
-
 BARE = Fleet(tiers=(TIER,), tenants=(ACME,), pools=(make_pool(max=20),))
 BURN = TaskUsage(input_tokens=600, calls=6, seconds=Decimal(60))
 PRICE = Price(input=Decimal(1000), output=Decimal(1000))
@@ -304,8 +169,19 @@ RULES = {
 def test_without_the_rule_that_binds_it_a_pool_has_what_its_work_asks_for(bound: Bound) -> None:
     fleet, intents = RULES[bound]
     [pool] = fleet.pools
-    used = TenantObservation(usage=Fresh(value=TokenUsage(used=Decimal(9)), at=NOW))
-    observation = replace(unlimited(pool, 2, 8), tenants={"acme": used})
+    # a quota and the room are lifted where they are written and where they were read
+    five = Resources(replicas=5) if bound in {Bound.QUOTA, Bound.CAPACITY} else Resources()
+    used = TenantObservation(
+        usage=Fresh(value=TokenUsage(used=Decimal(9)), at=NOW),
+        quota=Stale(value=five if bound is Bound.QUOTA else Resources(), at=NOW - 9),
+    )
+    observation = replace(
+        unlimited(pool, 2, 8),
+        tenants={"acme": used},
+        capacity=Fresh(
+            value=ClusterRoom(resources=five if bound is Bound.CAPACITY else Resources()), at=NOW
+        ),
+    )
     decision = plan(observation, fleet, intents, Memory(), NOW)[0].decisions[pool.key]
     assert decision.target is not None
     assert (decision.bound, decision.target < 8) == (bound, True)
@@ -339,4 +215,19 @@ def test_without_its_spares_a_pool_has_what_its_work_asks_for(bound: Bound) -> N
         memory=Memory(),
         now=NOW,
     )
+    assert [(each.lifted, each.target) for each in found] == [(bound, 8)]
+
+
+@pytest.mark.parametrize("bound", [Bound.MAX, Bound.CAP])
+def test_the_rules_of_other_pools_stay(bound: Bound) -> None:
+    """Two pools of twelve places that want eight each, and may have four."""
+    pools = tuple(make_pool(name, max=4 if bound is Bound.MAX else 20) for name in ("a", "b"))
+    caps = [a_cap(pool=pool.key, replicas=4) for pool in pools if bound is Bound.CAP]
+    capacity = Capacity(resources=Resources(replicas=12))
+    fleet = Fleet(tenants=(ACME,), pools=pools, capacity=capacity)
+    both = {key: seen for pool in pools for key, seen in unlimited(pool, 2, 8).pools.items()}
+    inputs = {"observation": Observation(pools=both), "fleet": fleet, "now": NOW}
+    inputs |= {"intents": intents_of(caps=caps), "memory": Memory()}
+    decision = plan(*(inputs[name] for name in INPUTS))[0].decisions[pools[0].key]
+    found = counterfactuals(decision, **inputs)  # type: ignore[arg-type]  # a test's table
     assert [(each.lifted, each.target) for each in found] == [(bound, 8)]

@@ -137,15 +137,6 @@ def test_a_mistyped_line_names_what_is_meant(
     assert said in capsys.readouterr().err
 
 
-def test_help_is_a_verb_too(capsys: pytest.CaptureFixture[str]) -> None:
-    for words in (["help", "plan"], ["plan", "--help"]):
-        with pytest.raises(SystemExit) as ended:
-            main(words)
-        assert ended.value.code == ExitCode.OK
-    said = capsys.readouterr().out
-    assert said.count("usage: agentdash plan") == 2
-
-
 def test_a_pool_is_found_without_its_tenant_where_it_is_the_only_one() -> None:
     research = make_pool("research")
     other = replace(make_pool("browser"), key=pool_key("globex", "browser"), tenant="globex")

@@ -51,15 +51,6 @@ async def waited(pool: AgentPool[int], use_s: float = 1.0) -> tuple[int, float]:
 
 
 @in_virtual_time
-async def test_agents_are_made_in_the_background_from_the_start() -> None:
-    shop = Workshop()
-    async with shop.pool(least=2, most=2) as pool:
-        await asyncio.sleep(MAKING_S + 1)
-        assert await asyncio.gather(waited(pool), waited(pool)) == [(2, 0.0), (1, 0.0)]
-    assert shop.made == 2
-
-
-@in_virtual_time
 async def test_a_use_waits_for_no_constructor_a_second_time() -> None:
     async with Workshop().pool(least=1, most=1, retire_after_uses=2) as pool:
         took = [(await waited(pool, use_s=10.0))[1] for _ in range(5)]

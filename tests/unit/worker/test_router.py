@@ -20,7 +20,6 @@ from nats.js.errors import NotFoundError
 
 from agentdash.worker.router import (
     FADING,
-    KINDS_KEPT,
     LEARNED_BUCKET,
     Classifier,
     LearnedTries,
@@ -286,14 +285,3 @@ async def test_what_could_not_be_stored_is_stored_later() -> None:
     await past.save()
     [entry] = msgspec.json.decode(kept.value)["entries"]
     assert (entry["done"], entry["failed"]) == (1.0, FADING)
-
-
-async def test_only_the_latest_kinds_are_kept() -> None:
-    kept = Kept()
-    past = no_past(kept)
-    for number in range(KINDS_KEPT + 5):
-        past.tried(f"kind-{number}", NANO.name, did_it=False)
-    await past.save()
-    assert len(msgspec.json.decode(kept.value)["entries"]) == KINDS_KEPT
-    assert past.chance("kind-4", NANO.name) == 0.75
-    assert past.chance("kind-5", NANO.name) < 0.75

@@ -12,24 +12,12 @@ from controller.model.fleet import AverageValueTarget, ExternalMetric, NativePre
 from controller.model.observation import Pod, PodPhase, Pods, QueueDepth
 from controller.model.readings import Fresh
 from controller.model.scarcity import TaskUsage, Warm
-from controller.planning.demand.learned import FIRST_READY_S, SETTLED_AFTER
+from controller.planning.demand.learned import FIRST_READY_S
 from controller.planning.explain import sentence
 from unit.planning.consumer import BY_ITS_PAST, Consumer, goes_by_its_past, learned
 from unit.planning.story import START, Story, codes, make_pool, silence
 
 QUEUE_BY_ONE = (ExternalMetric(name="queue", target=AverageValueTarget(milli=1000)),)
-
-
-def test_until_enough_tasks_were_done_the_plain_count_stands() -> None:
-    consumer = Consumer(Story(make_pool()), service_s=1.0)
-    assert consumer.second(SETTLED_AFTER - 1).demand == SETTLED_AFTER - 1
-    for _ in range(5):
-        decision = consumer.second()
-        assert not goes_by_its_past(decision)
-    decision = consumer.second(1)
-    assert decision.demand == 1
-    consumer.second()
-    assert goes_by_its_past(consumer.second())
 
 
 def after_a_burst(tasks: int, *, one_by_one: bool | None) -> Decision:

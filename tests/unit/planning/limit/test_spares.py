@@ -231,10 +231,3 @@ def test_a_pool_with_other_metrics_is_not_blind_because_its_queue_is() -> None:
     assert stale(story, START - 9_000) == 1
     assert story.decision is not None
     assert story.decision.reasons[-1].code == "held_unmeasured"
-
-
-def test_while_it_is_blind_the_memory_stays_as_it_is() -> None:
-    story = blind().tell("? : 0")
-    before = story.memory.pools
-    story.tell("? : 0")
-    assert story.memory.pools is before

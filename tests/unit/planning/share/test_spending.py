@@ -63,20 +63,6 @@ def test_costs_are_exact_and_by_tenant() -> None:
     assert cost_alerts(above, found) == ()
 
 
-def test_a_pool_without_a_target_costs_what_runs() -> None:
-    world = fleet(paid("a"), usd_alert="0.7")
-    (pool,) = world.pools
-    blind = Decision(
-        pool=pool.key, current=3, demand=None, recommendation=None, target=None, next=None
-    )
-    terms = cost_terms_of(world)
-    [alert] = cost_alerts(terms, {pool.key: blind})
-    assert alert.usd_per_hour == Fraction("0.72")
-    unseen = replace(blind, current=None)
-    assert cost_alerts(terms, {pool.key: unseen}) == ()
-    assert cost_alerts(terms, {}) == ()
-
-
 def test_tasks_without_a_duration_have_no_known_cost() -> None:
     endless = replace(paid("a"), usage=replace(USAGE, seconds=Decimal(0)))
     assert alerts_of(decide(fleet(endless, usd_alert="0"), a=1)["a"]) == []
