@@ -248,6 +248,8 @@ WRONG: dict[tuple[str, ...], str] = {
     ("pause", "acme", "--until", "1999-01-01"): "is in the past",
     ("cap", "acme/research", "-1"): "",
     ("pause",): "one of these is missing: SCOPE, --all",
+    ("budget", "acme/research", "8M"): "a day's budget belongs to a tenant",
+    ("pause", "acme", "--all"): "not allowed with",
 }
 
 
