@@ -10,7 +10,7 @@ import socket
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
@@ -252,13 +252,9 @@ class Request:
     def back(self) -> Request | None:
         """The request without its last answer; None at the first question."""
         given = [each for each in self.asks if getattr(self, each) is not None]
-        match given[-1:]:
-            case [Question.NUMBER]:
-                return replace(self, number=None)
-            case [Question.WHY]:
-                return replace(self, why=None)
-            case [Question.UNTIL]:
-                return replace(self, until=None)
+        unanswered: dict[str, Any] = {each.value: None for each in given[-1:]}
+        if unanswered:
+            return replace(self, **unanswered)
         return replace(self, takes_back=False) if self.takes_back and self.verb.number else None
 
     def toggled(self) -> Request:

@@ -198,7 +198,7 @@ def last_of(changes: Sequence[IntentChange], who: str, now: float) -> IntentChan
     return next((each for each in mine if can_be_undone(each, changes, now)), None)
 
 
-_NAMELESS: Final = "a writer without a name"
+NAMELESS: Final = "a writer without a name"
 
 
 def scope_name(scope: Scope) -> str:
@@ -242,7 +242,7 @@ def stands(standing: StandingIntent, now: float) -> str:
     why = f" ({intent.why})" if intent.why not in {"", "-"} else ""
     return (
         f"{key_words(intent.key)}: {asked_words(intent)}, {until_words(intent.until, now)},"
-        f" by {intent.who or _NAMELESS} since {since}{why}"
+        f" by {intent.who or NAMELESS} since {since}{why}"
     )
 
 

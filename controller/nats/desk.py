@@ -35,6 +35,7 @@ from controller.model.clock import time_words
 from controller.model.fleet import Fleet
 from controller.model.ids import PoolKey
 from controller.model.intents import (
+    NAMELESS,
     Audit,
     Intent,
     IntentChange,
@@ -75,8 +76,6 @@ from controller.ports import (
 )
 
 log = logging.getLogger(__name__)
-
-_NAMELESS: Final = "a writer without a name"
 
 
 class BucketDesk:
@@ -252,14 +251,14 @@ def _conflict(key: IntentKey, read: ReadIntent | None, now: float | None) -> Int
     shown = entry.at if now is None else now
     at = time_words(entry.at, shown)
     if entry.deleted:
-        who, why = read.note.who or _NAMELESS, _why(read.note.why)
+        who, why = read.note.who or NAMELESS, _why(read.note.why)
         words = f"{key_words(key)} was taken back by {who} at {at}{why}"
     elif standing is None:
         words = f"{key_words(key)} was written at {at} and cannot be read"
     else:
         asked = standing.intent
         words = (
-            f"{asked.who or _NAMELESS} was first, at {at}: {key_words(key)} is"
+            f"{asked.who or NAMELESS} was first, at {at}: {key_words(key)} is"
             f" {asked_words(asked)}, {until_words(asked.until, shown)}{_why(asked.why)}"
         )
     return IntentConflictError(words, standing=standing, revision=entry.revision)
@@ -341,7 +340,7 @@ def _changed_since(key: IntentKey, standing: IntentChange | None, now: float | N
     if standing.expired:
         return f"{key_words(key)} has ended by itself at {at}"
     return (
-        f"{standing.who or _NAMELESS} has changed {key_words(key)} since,"
+        f"{standing.who or NAMELESS} has changed {key_words(key)} since,"
         f" at {at}{_why(standing.why)}"
     )
 

@@ -9,9 +9,17 @@ from agentdash.tui import figures
 from agentdash.tui.cells import since_column
 from agentdash.tui.lines import Span, Tone
 from agentdash.tui.table import Column, KeyScope, Need, Opening, Table, View, part
-from agentdash.tui.tables.log import NAMELESS, change_lines, changes_of, no_change
+from agentdash.tui.tables.log import change_lines, changes_of, no_change
 from agentdash.tui.view import Frame
-from controller.model.intents import Audit, IntentChange, IntentKey, Scope, asked_words, scope_name
+from controller.model.intents import (
+    NAMELESS,
+    Audit,
+    IntentChange,
+    IntentKey,
+    Scope,
+    asked_words,
+    scope_name,
+)
 
 
 def standing(frame: Frame) -> Sequence[IntentChange]:

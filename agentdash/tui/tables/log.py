@@ -16,6 +16,7 @@ from agentdash.tui.table import Column, Need, Opening, PlainValue, Sort, Table, 
 from agentdash.tui.view import Frame
 from controller.model.decision import HARMLESS, Code, OutcomeKind
 from controller.model.intents import (
+    NAMELESS,
     Audit,
     Intent,
     IntentChange,
@@ -30,7 +31,6 @@ from controller.model.snapshot import ScaleEvent
 from controller.planning import explain
 
 CONTROLLER: Final = "auto"
-NAMELESS: Final = "a writer without a name"
 _ASKED_FOR: Final = frozenset({Code.PAUSED, Code.KEPT_WHILE_PAUSED})
 """These name the number; on top of a pin's spares the controller resizes by itself."""
 
