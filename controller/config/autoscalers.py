@@ -97,7 +97,7 @@ def autoscalers(text: str, name: str, namespace: str = "default") -> Iterator[Im
             continue
         for root, data in _objects((), document.data):
             given = Given(document, first_line, root, data)
-            if data.get("kind") in _READERS:
+            if str(data.get("kind")) in _READERS:
                 yield _imported(given, namespace)
             elif data.get("kind") == "ScaledJob":
                 where = given.text("metadata", "name")
@@ -231,13 +231,12 @@ def queue_to_set(tenant: str, name: str) -> Entry:
 
 
 def problems_of(
-    pools: Sequence[Entry], tenants: Mapping[str, Entry] | None = None
+    pools: Sequence[Entry], tenants: Mapping[str, Entry] | None = None, prometheus: str = ""
 ) -> list[tuple[KeyPath, str]]:
     """What the fleet file's reader says against these pools: the path in the first that it names,
     and its words. For several pools the path begins with the pool's number.
     """
-    given = document_of(pools, tenants)
-    text = json.dumps(given)
+    text = json.dumps(document_of(pools, tenants, prometheus))
     try:
         parse(text, "import")
     except FleetFileError as error:
@@ -261,11 +260,11 @@ def document_of(
     queries = any(
         "prometheus" in signal for pool in pools for signal in pool.get("signals", {}).values()
     )
-    url = prometheus or "http://prometheus:9090"
+    url = prometheus or ("http://prometheus:9090" if queries else "")
     return {
         "version": 1,
         "nats": {"servers": ["nats://127.0.0.1:4222"]},
-        **({"prometheus": {"url": url}} if queries else {}),
+        **({"prometheus": {"url": url}} if url else {}),
         "tenants": {**owners, **(tenants or {})},
         "pools": list(pools),
     }
@@ -373,8 +372,8 @@ class _Trigger:
     def activation(self) -> str:
         """Its activation threshold; empty for 0."""
         given = self.given.peek(*self.at, "metadata")
-        keys = [key for key in given or () if str(key).startswith("activation")]
-        texts = [self.text(key) for key in keys]
+        keys = given if isinstance(given, dict) else ()
+        texts = [self.text(key) for key in keys if str(key).startswith("activation")]
         return next((text for text in texts if text.strip("0.")), "")
 
 
@@ -436,7 +435,8 @@ def _put_resource(draft: _Draft, trigger: _Trigger) -> None:
 
 def _of_prometheus(draft: _Draft, trigger: _Trigger) -> str:
     address, query = trigger.text("serverAddress"), trigger.text("query")
-    if draft.prometheus and address and address != draft.prometheus:
+    is_another = bool(draft.prometheus and address and address != draft.prometheus)
+    if is_another or problems_of([], prometheus=address):
         return _of_keda(draft, trigger)
     draft.prometheus = address or draft.prometheus
     trigger.text("metricName")
@@ -450,7 +450,8 @@ def _of_keda(draft: _Draft, trigger: _Trigger) -> str:
     """The signal of a trigger that only KEDA can read: it is asked for the number."""
     given, owner = trigger.given, trigger.given.text("metadata", "name")
     names = given.peek("status", "externalMetricNames")
-    known = [each for each in names or () if str(each).startswith(f"s{trigger.number}-")]
+    names = names if isinstance(names, list) else []
+    known = [each for each in names if str(each).startswith(f"s{trigger.number}-")]
     series = str(known[0]) if known else f"s{trigger.number}-{trigger.kind}"
     words = "KEDA goes on to read it: pause this ScaledObject, do not delete it"
     if not known:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -98,8 +99,22 @@ def _comments(remarks: Iterable[Remark], indent: str) -> list[str]:
     return [f"{indent}#   ({kinds[each.is_lost]}) {each}" for each in remarks]
 
 
+class _Dumper(yaml.SafeDumper):
+    """Quotes each text that is no plain name: PyYAML writes those of YAML 1.1, and `1e+20` is a
+    number in YAML 1.2, in which a fleet file is read.
+    """
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = None if re.fullmatch(r"[A-Za-z_][\w./ -]*", text) else '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _text)
+
+
 def _dumped(data: Any) -> list[str]:
-    text: str = yaml.safe_dump(
-        msgspec.to_builtins(data), sort_keys=False, width=100, allow_unicode=True
+    text: str = yaml.dump(
+        msgspec.to_builtins(data), Dumper=_Dumper, sort_keys=False, width=100, allow_unicode=True
     )
     return text.rstrip("\n").split("\n")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,17 @@ import pytest
 import yaml
 
 from agentdash.cli import main
-from controller.config import load
+from conformance.statement import NOW, observed_for_long, seen
+from controller.config import load, parse
+from controller.config.autoscalers import Imported, autoscalers
+from controller.config.moved import fleet_text, one_a_target
 from controller.exit_codes import ExitCode
 from controller.model.fleet import Pool
+from controller.model.intents import Intents
+from controller.model.memory import Memory
+from controller.model.observation import Observation, Series
+from controller.model.readings import Absent, Fresh, Why
+from support.planning import plan
 
 HPA = """\
 apiVersion: autoscaling/v2
@@ -233,3 +243,64 @@ def test_what_is_missing_is_said(
     told = capsys.readouterr()
     assert told.out == ""
     assert words in told.err
+
+
+JUNK: list[Any] = [None, "", -1, True, [], {}, 1.5, 10**20, ["a"], {"a": 1}, "${V}", "\x1b[31m"]
+EACH_KIND = (
+    yaml.safe_load(HPA),
+    yaml.safe_load(
+        keda(
+            f"{NATS}\n    - {CRON}\n    - {{type: cpu, metadata: {{value: '60'}}}}\n"
+            "    - {type: prometheus, name: p, metadata: {serverAddress: 'http://p', query: q, "
+            "threshold: '5', activationThreshold: '1'}}\n"
+            "    - {type: redis, metadata: {listLength: '5', activationListLength: '1'}}\n"
+            "  advanced: {scalingModifiers: {formula: p + 1, target: '2'}, "
+            "horizontalPodAutoscalerConfig: {behavior: {scaleUp: {policies: []}}}}\n"
+            "  fallback: {failureThreshold: 3, replicas: 4}\n"
+            "status: {externalMetricNames: [s4-redis]}"
+        )
+    ),
+)
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The path of each value within a value."""
+    for key in value if isinstance(value, dict) else range(len(value)):
+        yield (*path, key)
+        if isinstance(value[key], dict | list):
+            yield from places(value[key], (*path, key))
+
+
+@pytest.mark.parametrize("junk", JUNK, ids=repr)
+@pytest.mark.parametrize("whole", EACH_KIND, ids=["hpa", "keda"])
+def test_whatever_stands_in_a_field_the_file_that_is_made_loads(whole: Any, junk: Any) -> None:
+    for path in places(whole):
+        changed = copy.deepcopy(whole)
+        holder = changed
+        for key in path[:-1]:
+            holder = holder[key]
+        holder[path[-1]] = junk
+        found = list(autoscalers(yaml.safe_dump(changed), "given"))
+        made = fleet_text(one_a_target([e for e in found if isinstance(e, Imported)]), [])
+        parse(made, "made")
+        assert "\x1b" not in made, path
+
+
+def test_a_pool_whose_queue_does_not_exist_goes_by_its_metrics_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prometheus = (
+        "{type: prometheus, metadata: {serverAddress: 'http://p', query: q, threshold: '5'}}"
+    )
+    text = keda(prometheus).replace("  triggers", "  minReplicaCount: 1\n  triggers")
+    pool, made = moved(tmp_path, capsys, text)
+    assert "queue: set this" in made
+    fleet = load(tmp_path / "fleet.yaml").fleet
+    for milli, wanted in ((20_000, 4), (1000, 1)):
+        metrics = {"prometheus_0": Fresh(value=Series(values_milli=(milli,)), at=NOW)}
+        queue = Absent(why=Why.CONSUMER_MISSING, at=NOW)
+        memory = Memory(pools={pool.key: observed_for_long()}, planned_at=NOW)
+        for replicas in (2, 3):
+            look = Observation(pools={pool.key: seen(replicas, queue=queue, metrics=metrics)})
+            decided, _ = plan(look, fleet, Intents(), memory, NOW)
+            assert decided.decisions[pool.key].recommendation == wanted
