@@ -5,6 +5,8 @@ import json
 import math
 import re
 import signal
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,9 @@ from unit.verbs.worlds import NOW, fresh, pool, tick, write
 BUSY = {"acme/research": pool(NOW, 2, pending=8), "acme/browser": pool(NOW, 0, pending=3)}
 
 
+Ask = Callable[..., Any]
+
+
 def run(
     capsys: pytest.CaptureFixture[str], folder: Path, *lines: Any, options: tuple[str, ...] = ()
 ) -> tuple[int, str, str]:
@@ -33,10 +38,13 @@ def run(
     return code, said.out, said.err
 
 
-def test_the_table_has_a_line_for_each_pool_with_its_numbers_and_why(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    code, out, err = run(capsys, tmp_path, tick(pools=BUSY))
+@pytest.fixture
+def ask(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Ask:
+    return partial(run, capsys, tmp_path)
+
+
+def test_the_table_has_a_line_for_each_pool_with_its_numbers_and_why(ask: Ask) -> None:
+    code, out, err = ask(tick(pools=BUSY))
     assert (code, err) == (ExitCode.OK, "")
     summary, _, heading, research, browser = out.splitlines()
     assert summary == "2023-11-14T22:13:20.000Z  2 of 2 pools would change, nothing is written"
@@ -48,11 +56,9 @@ def test_the_table_has_a_line_for_each_pool_with_its_numbers_and_why(
     assert browser.split()[:6] == ["acme/browser", "0→3", "3", "3", "3", "demand"]
 
 
-def test_json_is_one_versioned_line_in_the_fleet_files_order(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_json_is_one_versioned_line_in_the_fleet_files_order(ask: Ask) -> None:
     backwards = dict(reversed(BUSY.items()))
-    code, out, _ = run(capsys, tmp_path, tick(pools=backwards), options=("--json",))
+    code, out, _ = ask(tick(pools=backwards), options=("--json",))
     assert code == ExitCode.OK
     assert out.count("\n") == 1
     answer = json.loads(out)
@@ -72,23 +78,19 @@ def test_json_is_one_versioned_line_in_the_fleet_files_order(
     }
 
 
-def test_memory_is_carried_from_tick_to_tick_in_virtual_time(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_memory_is_carried_from_tick_to_tick_in_virtual_time(ask: Ask) -> None:
     idle = [tick(s, pools={"acme/browser": pool(NOW + s, 3)}) for s in range(5)]
-    code, out, _ = run(capsys, tmp_path, *idle, options=("--json", "--all"))
+    code, out, _ = ask(*idle, options=("--json", "--all"))
     assert code == ExitCode.OK
     answers = [json.loads(line)["pools"][0] for line in out.splitlines()]
     assert [answer["gate"] for answer in answers] == ["warm_up"] * 3 + [None] * 2
     assert [answer["next"] for answer in answers] == [3, 3, 3, 0, 0]
 
 
-def test_only_the_last_tick_is_printed_without_the_option_all(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_only_the_last_tick_is_printed_without_the_option_all(ask: Ask) -> None:
     ticks = [tick(s, pools={"acme/browser": pool(NOW + s, 3)}) for s in range(3)]
-    assert run(capsys, tmp_path, *ticks)[1].count("POOL") == 1
-    assert run(capsys, tmp_path, *ticks, options=("--all",))[1].count("POOL") == 3
+    assert ask(*ticks)[1].count("POOL") == 1
+    assert ask(*ticks, options=("--all",))[1].count("POOL") == 3
 
 
 def idle_with_memory(**memory: Any) -> dict[str, Any]:
@@ -98,18 +100,14 @@ def idle_with_memory(**memory: Any) -> dict[str, Any]:
     return tick(pools={"acme/browser": pool(NOW, 3)}, memory={"pools": {"acme/browser": known}})
 
 
-def test_a_lines_own_memory_replaces_what_was_carried(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_a_lines_own_memory_replaces_what_was_carried(ask: Ask) -> None:
     empty = tick(-1, pools={"acme/browser": pool(NOW - 1, 3)})
-    _, out, _ = run(capsys, tmp_path, empty, idle_with_memory(), options=("--json",))
+    _, out, _ = ask(empty, idle_with_memory(), options=("--json",))
     assert json.loads(out)["pools"][0]["next"] == 0
 
 
-def test_fresh_starts_without_the_memory_that_a_line_brings(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    _, out, _ = run(capsys, tmp_path, idle_with_memory(), options=("--json", "--fresh"))
+def test_fresh_starts_without_the_memory_that_a_line_brings(ask: Ask) -> None:
+    _, out, _ = ask(idle_with_memory(), options=("--json", "--fresh"))
     assert json.loads(out)["pools"][0]["gate"] == "warm_up"
 
 
@@ -123,11 +121,9 @@ def test_ticks_are_read_from_standard_input(
     assert len(json.loads(capsys.readouterr().out)["pools"]) == 2
 
 
-def test_every_wrong_line_is_named_and_nothing_is_planned(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_every_wrong_line_is_named_and_nothing_is_planned(ask: Ask) -> None:
     lines = [tick(pools=BUSY), "{", "", tick(version=3), tick(1, pools=BUSY), tick(0.5)]
-    code, out, err = run(capsys, tmp_path, *lines)
+    code, out, err = ask(*lines)
     assert (code, out) == (ExitCode.USAGE, "")
     places = [line.partition("ticks.jsonl")[2] for line in err.splitlines()]
     assert places[0].startswith(":2: is not JSON")
@@ -136,25 +132,19 @@ def test_every_wrong_line_is_named_and_nothing_is_planned(
     assert len(places) == 3
 
 
-def test_two_ticks_of_one_moment_are_in_order(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    assert run(capsys, tmp_path, tick(pools=BUSY), tick(pools=BUSY))[0] == ExitCode.OK
+def test_two_ticks_of_one_moment_are_in_order(ask: Ask) -> None:
+    assert ask(tick(pools=BUSY), tick(pools=BUSY))[0] == ExitCode.OK
 
 
-def test_of_very_many_wrong_lines_the_first_are_reported_and_the_rest_counted(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    _, _, err = run(capsys, tmp_path, *["nonsense"] * (MAX_LINES_TOLD + 30))
+def test_of_very_many_wrong_lines_the_first_are_reported_and_the_rest_counted(ask: Ask) -> None:
+    _, _, err = ask(*["nonsense"] * (MAX_LINES_TOLD + 30))
     assert err.splitlines()[-1].endswith("and 30 more lines are wrong")
     assert len(err.splitlines()) == MAX_LINES_TOLD + 1
 
 
 @pytest.mark.parametrize("content", [(), ("", "  ")])
-def test_a_file_without_a_tick_is_an_error(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, content: tuple[str, ...]
-) -> None:
-    code, _, err = run(capsys, tmp_path, *content)
+def test_a_file_without_a_tick_is_an_error(ask: Ask, content: tuple[str, ...]) -> None:
+    code, _, err = ask(*content)
     assert code == ExitCode.USAGE
     assert "has no tick" in err
 
@@ -184,10 +174,8 @@ def test_a_fleet_named_before_the_verb_stays_in_force(
     assert "acme/research" in capsys.readouterr().out
 
 
-def test_pools_that_no_tick_has_seen_are_noted(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    code, _, err = run(capsys, tmp_path, tick(pools={"acme/browser": pool(NOW, 1)}))
+def test_pools_that_no_tick_has_seen_are_noted(ask: Ask) -> None:
+    code, _, err = ask(tick(pools={"acme/browser": pool(NOW, 1)}))
     assert (code, err) == (ExitCode.OK, "agentdash: not seen, so not decided: acme/research\n")
 
 
@@ -197,7 +185,7 @@ ABSURD = ["-1", "-9223372036854775808", "9223372036854775808", "1e300", "-1e300"
 @pytest.mark.parametrize("number", ABSURD)
 @pytest.mark.parametrize("form", ["--json", "--all"])
 def test_absurd_counts_are_answered_and_times_that_no_calendar_has_refused(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, number: str, form: str
+    ask: Ask, number: str, form: str
 ) -> None:
     count = number if "e" not in number else "3"
     seen = {
@@ -223,19 +211,17 @@ def test_absurd_counts_are_answered_and_times_that_no_calendar_has_refused(
     )
     counted = re.sub(r"\b888\b", count, json.dumps(line))
     now, then = (re.sub(r"\b777\b", at, counted) for at in ("-1", number))
-    code, out, _ = run(capsys, tmp_path, now, now, options=(form,))
+    code, out, _ = ask(now, now, options=(form,))
     assert code == ExitCode.OK
     if number != "-1":
-        assert run(capsys, tmp_path, then)[0] == ExitCode.USAGE
+        assert ask(then)[0] == ExitCode.USAGE
     if form == "--json":
         decode_report(out)
 
 
-def test_the_handlers_of_interrupts_and_closed_pipes_are_restored(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_the_handlers_of_interrupts_and_closed_pipes_are_restored(ask: Ask) -> None:
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGPIPE)]
-    run(capsys, tmp_path, tick(pools=BUSY))
+    ask(tick(pools=BUSY))
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGPIPE)] == before
 
 
@@ -307,10 +293,10 @@ def test_output_and_input_conform_to_their_schemas(
 
 
 def test_with_the_option_all_ticks_before_a_wrong_line_are_printed_and_none_after_it(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
+    ask: Ask,
 ) -> None:
     lines = [tick(pools=BUSY), "{", tick(2, pools=BUSY)]
-    code, out, err = run(capsys, tmp_path, *lines, options=("--all", "--json"))
+    code, out, err = ask(*lines, options=("--all", "--json"))
     assert code == ExitCode.USAGE
     assert [json.loads(line)["at"] for line in out.splitlines()] == [NOW]
     assert "ticks.jsonl:2: is not JSON" in err
@@ -337,15 +323,13 @@ def test_a_number_that_a_json_reader_cannot_hold_is_null() -> None:
     }  # fmt: skip
 
 
-def test_the_example_in_the_help_is_a_tick(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_the_example_in_the_help_is_a_tick(ask: Ask) -> None:
     example = (
         next(each for each in VERBS if each.name == "plan")
         .examples.partition("echo '")[2]
         .partition("' |")[0]
         .replace("\n", "")
     )
-    code, out, err = run(capsys, tmp_path, example, options=("--json",))
+    code, out, err = ask(example, options=("--json",))
     assert (code, err) == (ExitCode.OK, "agentdash: not seen, so not decided: acme/browser\n")
     assert json.loads(out)["pools"][0]["wanted"] == 8

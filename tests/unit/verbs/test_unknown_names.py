@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,9 @@ pools:
 SEEN = {"acme/research": pool(NOW, 1)}
 
 
+Ask = Callable[..., Any]
+
+
 def run(
     capsys: pytest.CaptureFixture[str], folder: Path, *lines: dict[str, Any], verb: str = "plan"
 ) -> tuple[int, str, list[str]]:
@@ -53,10 +58,13 @@ def run(
     return code, said.out, [line.removeprefix(f"{ticks}:") for line in said.err.splitlines()]
 
 
+@pytest.fixture
+def ask(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Ask:
+    return partial(run, capsys, tmp_path)
+
+
 @pytest.mark.parametrize("verb", ["plan", "why"])
-def test_every_unknown_name_is_refused_with_the_nearest(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, verb: str
-) -> None:
+def test_every_unknown_name_is_refused_with_the_nearest(ask: Ask, verb: str) -> None:
     series = fresh(NOW, type="series", values_milli=[1])
     observation = {
         "pools": {
@@ -79,7 +87,7 @@ def test_every_unknown_name_is_refused_with_the_nearest(
         "budgets": [{"tenant": "globexx", "tokens": 1}],
     }
     line = tick(observation=observation, intents=intents)
-    code, out, err = run(capsys, tmp_path, line, verb=verb)
+    code, out, err = ask(line, verb=verb)
     assert (code, out) == (ExitCode.USAGE, "")
     said = {path: words for path, _, words in (each.partition(": the ") for each in sorted(err))}
     metric = (
@@ -109,35 +117,27 @@ def test_every_unknown_name_is_refused_with_the_nearest(
 
 
 @pytest.mark.parametrize("name", ["queue", "backlog", "cpu", "Service/web/hits{verb=GET}"])
-def test_every_name_that_a_pool_reads_is_known(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, name: str
-) -> None:
+def test_every_name_that_a_pool_reads_is_known(ask: Ask, name: str) -> None:
     metrics = {name: {"type": "absent", "why": "timed_out"}}
-    code, _, err = run(
-        capsys, tmp_path, tick(pools={**SEEN, "globex/browser": {"metrics": metrics}})
-    )
+    code, _, err = ask(tick(pools={**SEEN, "globex/browser": {"metrics": metrics}}))
     assert (code, err) == (ExitCode.OK, [])
 
 
-def test_a_metric_of_another_pool_is_unknown(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_a_metric_of_another_pool_is_unknown(ask: Ask) -> None:
     metrics = {"backlog": {"type": "absent", "why": "timed_out"}}
     line = tick(pools={"acme/research": {"metrics": metrics}})
-    code, _, [only] = run(capsys, tmp_path, line)
+    code, _, [only] = ask(line)
     assert code == ExitCode.USAGE
     assert only.endswith("no metric or signal of acme/research is called backlog; it has queue")
 
 
-def test_a_name_is_reported_on_the_first_line_that_has_it(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_a_name_is_reported_on_the_first_line_that_has_it(ask: Ask) -> None:
     lines = [
         tick(0, pools=SEEN),
         *(tick(each, pools={"acme/gone": {}}) for each in range(1, 300)),
         tick(300, pools={"acme/gone": {}, "acme/lost": {}}),
     ]
-    code, _, err = run(capsys, tmp_path, *lines)
+    code, _, err = ask(*lines)
     assert code == ExitCode.USAGE
     assert [line.partition(";")[0] for line in err] == [
         '2: observation.pools["acme/gone"]: the fleet has no pool acme/gone',
@@ -145,17 +145,13 @@ def test_a_name_is_reported_on_the_first_line_that_has_it(
     ]
 
 
-def test_of_very_many_names_the_first_are_reported_and_the_rest_counted(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_of_very_many_names_the_first_are_reported_and_the_rest_counted(ask: Ask) -> None:
     pools = {f"acme/pool-{number}": {} for number in range(MAX_NAMES_TOLD + 7)}
-    code, _, err = run(capsys, tmp_path, tick(pools=pools))
+    code, _, err = ask(tick(pools=pools))
     assert (code, len(err)) == (ExitCode.USAGE, MAX_NAMES_TOLD + 1)
     assert err[-1].endswith("and 7 more names that the fleet does not have")
 
 
-def test_a_hostile_name_is_harmless_in_the_message(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    _, _, [only] = run(capsys, tmp_path, tick(pools={"acme/\x1b]0;x\x07": {}}))
+def test_a_hostile_name_is_harmless_in_the_message(ask: Ask) -> None:
+    _, _, [only] = ask(tick(pools={"acme/\x1b]0;x\x07": {}}))
     assert only.isprintable()
