@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import copy
 import io
+import json
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -304,3 +308,67 @@ def test_a_pool_whose_queue_does_not_exist_goes_by_its_metrics_alone(
             look = Observation(pools={pool.key: seen(replicas, queue=queue, metrics=metrics)})
             decided, _ = plan(look, fleet, Intents(), memory, NOW)
             assert decided.decisions[pool.key].recommendation == wanted
+
+
+@contextmanager
+def served(answers: dict[str, Any], folder: Path) -> Iterator[str]:
+    """A kubeconfig of an API server that answers these paths, and 404 to all others."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status, body = answers.get(self.path.partition("?")[0], (404, {"reason": "NotFound"}))
+            data = json.dumps(body).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    Thread(target=server.serve_forever, daemon=True).start()
+    named = {"name": "c", "context": {"cluster": "c", "user": "u"}}
+    config = {
+        "current-context": "c",
+        "contexts": [named],
+        "clusters": [
+            {"name": "c", "cluster": {"server": f"http://127.0.0.1:{server.server_port}"}}
+        ],
+        "users": [{"name": "u", "user": {}}],
+    }
+    (folder / "kubeconfig").write_text(json.dumps(config))
+    try:
+        yield str(folder / "kubeconfig")
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_a_cluster_is_read_without_what_keda_made_for_itself(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = yaml.safe_load(HPA)
+    made = yaml.safe_load(HPA)
+    made["metadata"] = {
+        "name": "keda-hpa-worker",
+        "namespace": "shop",
+        "ownerReferences": [{"kind": "ScaledObject", "name": "worker"}],
+    }
+    for each in (own, made):  # items of a list do not say what they are
+        del each["kind"], each["apiVersion"]
+    hpas, space = "/apis/autoscaling/v2/namespaces/shop/horizontalpodautoscalers", ["-n", "shop"]
+    objects = "/apis/keda.sh/v1alpha1/namespaces/shop/scaledobjects"
+    answers: dict[str, Any] = {hpas: (200, {"items": [own, made]})}
+    with served(answers, tmp_path) as kubeconfig:
+        given = ["import", "--cluster", "--kubeconfig", kubeconfig, *space]
+        # without KEDA there are no ScaledObjects, which is no fault
+        assert main(given) == 0
+        assert set(yaml.safe_load(capsys.readouterr().out)["tenants"]) == {"shop"}
+        answers[objects] = (200, {"items": [yaml.safe_load(keda(NATS))]})
+        assert main(given) == 0
+        pools = yaml.safe_load(capsys.readouterr().out)["pools"]
+        assert [pool["name"] for pool in pools] == ["web", "worker"]
+        answers[hpas] = (403, {"reason": "Forbidden", "message": "you may not"})
+        assert main(given) == ExitCode.UNREACHABLE
+        assert "the cluster cannot be read: 403" in capsys.readouterr().err
