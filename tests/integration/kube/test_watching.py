@@ -354,4 +354,5 @@ async def test_a_frozen_server_is_a_link_that_is_down(
         await api.until(lambda: cluster.link().state is LinkState.DISCONNECTED)
         assert cluster.link().detail == "no answer in time"
         del api.always["version"]
+        monkeypatch.setattr(cluster_module, "PROBE_TIMEOUT_S", 5.0)
         await api.until(lambda: cluster.link().state is LinkState.CONNECTED)
