@@ -358,11 +358,17 @@ async def killed(street: Street, home: Path, *, messages: int, kills: int) -> di
             victim.kill()
             await context.__aexit__(None, None, None)
             await start(number + 3)
-    results = bucket(street.link.jetstream, "agentdash_results")
-    deadline = time.monotonic() + 120
-    while len(await results.keys()) < messages:
-        assert time.monotonic() < deadline, "a message was lost"
+    js, deadline = street.link.jetstream, time.monotonic() + 120
+    while (await js.stream_info("KV_agentdash_results")).state.messages < messages:
+        assert time.monotonic() < deadline, [
+            (pool, info.num_pending, info.num_ack_pending, info.num_waiting)
+            for pool in POOLS
+            if (info := await js.consumer_info(*place(pool).queues[0])).num_pending
+            or info.num_ack_pending
+        ]
         await asyncio.sleep(0.2)
+    # each result is created once: one more message of the bucket would be a second one
+    assert (await js.stream_info("KV_agentdash_results")).state.last_seq == messages
     for context, _ in running:
         await context.__aexit__(None, None, None)
     begun = [line.split()[0] for line in (home / "ran").read_text("utf-8").splitlines()]
