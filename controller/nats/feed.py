@@ -42,6 +42,8 @@ _FIRST: Final = SnapshotVersion(1, 4)
 """The versions before it have no frames; they can read a header up to the number of parts."""
 _MAGIC: Final = b"AGDS"
 _PLAIN_BYTES: Final = 1024
+_MOST_INTERVAL_S: Final = 300.0
+"""Of a fleet file; one that was forged would make a dashboard deaf for others, see `_is_older`."""
 
 
 class FrameError(Exception):
@@ -119,13 +121,16 @@ def snapshot_of(data: bytes, part: Part, before: Snapshot | None) -> Snapshot:
         raise MissedSnapshotError(f"a change of snapshot {part.base}, which is not there")
     try:
         line, base = line_of(data), before if part.base else None
-        return read_line(line, base, part.version, is_clean=True).snapshot
+        snapshot = read_line(line, base, part.version, is_clean=True).snapshot
     except MissedSnapshotError:
         raise
     except ValueError as error:
         if part.version != SNAPSHOT_VERSION:
             raise OtherVersionError(words_for_controller(part.version)) from None
         raise FrameError(f"cannot be read: it {error}") from None
+    if snapshot.interval_s > _MOST_INTERVAL_S:
+        raise FrameError(f"cannot be one: its interval_s is {snapshot.interval_s:g}")
+    return snapshot
 
 
 LISTENS_FOR_S: Final = 15.0

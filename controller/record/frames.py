@@ -93,7 +93,7 @@ class SnapshotVersion(NamedTuple):
         return self > SNAPSHOT_VERSION
 
 
-SNAPSHOT_VERSION: Final = SnapshotVersion(2, 3)
+SNAPSHOT_VERSION: Final = SnapshotVersion(2, 4)
 """The minor number goes up with each new field, the major one when older lines cannot be read."""
 
 

@@ -185,6 +185,9 @@ class JournalFiles:
             ended = ended_at(self._path, file)
             if total <= room and ended is not None and at - ended <= self._keep_s:
                 return
+            if ended is not None and at - ended <= self._keep_s:
+                held = {"file": str(file), "holds_s": round(at - ended), "keep_s": self._keep_s}
+                log.warning("the journal holds less than keep: max_bytes is full", extra=held)
             total -= file.stat().st_size
             file.unlink()
 

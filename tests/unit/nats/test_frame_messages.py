@@ -189,6 +189,14 @@ def test_a_frame_that_grows_without_end_when_it_is_read_takes_no_memory(
         tracemalloc.stop()
 
 
+@pytest.mark.parametrize("interval_s", [0.0, 301.0, 86_400.0, 1e300])
+def test_an_interval_that_no_controller_has_is_refused(interval_s: float) -> None:
+    """For three of them a dashboard believes no other controller whose clock is behind."""
+    forged = replace(scenarios.mixed_fleet(), interval_s=interval_s)
+    with pytest.raises(FrameError, match="interval_s"):
+        read(key_frame(forged))
+
+
 def test_parts_that_never_end_are_dropped() -> None:
     assembly, data = Assembly(), bytes(2**20)
     for number in range(200):

@@ -430,10 +430,15 @@ def kept_of(path: Path, written: Iterable[Snapshot], **limits: Any) -> list[Snap
     return all_of(JournalPast(path))
 
 
-def test_files_are_cut_by_size_and_the_oldest_go(path: Path) -> None:
+def test_files_are_cut_by_size_and_the_oldest_go(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     written = ticks(400)
     most = len(whole_line(written[0], None)) * 40
     kept = kept_of(path, written, max_bytes=most)
+    said = [each for each in caplog.records if "less than keep" in each.message]
+    assert said, "that it is not kept for as long as was asked"
+    assert said[-1].holds_s < said[-1].keep_s == DAY_S  # type: ignore[attr-defined]  # its extra
     sizes = [file.stat().st_size for file in (*earlier_files(path), path)]
     assert most * 0.7 < sum(sizes) <= most
     assert len(sizes) > 4
@@ -441,13 +446,16 @@ def test_files_are_cut_by_size_and_the_oldest_go(path: Path) -> None:
     assert all(after.sequence == before.sequence + 1 for before, after in pairwise(kept))
 
 
-def test_files_are_cut_by_age_and_the_oldest_go(path: Path) -> None:
+def test_files_are_cut_by_age_and_the_oldest_go(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     other = path.with_name("journal-other.jsonl")
     other.write_text("not ours")
     written = [scenarios.mixed_fleet(1)]
     while written[-1].at < written[0].at + 2990:
         written.append(busy_tick(written[-1], 10.0))
     kept = kept_of(path, written, keep_s=800.0)
+    assert not [each for each in caplog.records if "less than keep" in each.message]
     assert 790 <= kept[-1].at - kept[0].at <= 920
     assert other.exists()
 
