@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from controller.config import parse
-from controller.kube.errors import ApiError
+from controller.kube.errors import ApiError, HeldBackError
 
 pytestmark = pytest.mark.cluster
 
@@ -109,6 +109,8 @@ async def _until_served(admin: Any, space: str) -> None:
         while True:
             try:
                 await admin.ask("GET", path)
+            except HeldBackError as error:
+                await asyncio.sleep(error.retry_after_s)
             except ApiError as error:
                 if error.status not in {404, 429}:  # 429: its storage is made
                     raise
