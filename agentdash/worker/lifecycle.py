@@ -89,6 +89,8 @@ class ServedPool:
         self.may_pull = True
         self.waits_since = math.inf
         """When the oldest of its messages was published that the worker had no room for."""
+        self.served_at = 0.0
+        """The monotonic time at which a message of it was taken last."""
         self._changed: Callable[[], Awaitable[None]] = _nothing
         self._most_deliveries: dict[QueueName, int] = {}
         self._cancels: Subscription | None = None
@@ -344,7 +346,7 @@ class WorkerLife:
             self._group.create_task(_handed_back(delivery))
             return
         self.mark("first task")
-        pool.waits_since = math.inf
+        pool.waits_since, pool.served_at = math.inf, time.monotonic()
         handling = self._group.create_task(delivery.handle())
         self._deliveries[handling] = pool, delivery
         handling.add_done_callback(self._on_handled)
@@ -507,9 +509,11 @@ class WorkerLife:
         return not self._deliveries or await set_within(self._all_ended, seconds)
 
 
-def _rank(pool: ServedPool) -> tuple[int, float]:
-    """Pools of a higher tier first, of these the one that has waited longest."""
-    return -pool.desk.models.tier, pool.waits_since
+def _rank(pool: ServedPool) -> tuple[int, float, float]:
+    """Pools of a higher tier first, of these the one that has waited longest; where that is not
+    known, the one that was served longest ago.
+    """
+    return -pool.desk.models.tier, pool.waits_since, pool.served_at
 
 
 def _row(worker: str, session: Session, began_at: float) -> TaskRow:

@@ -209,6 +209,21 @@ async def test_what_nobody_had_room_for_is_done_when_one_is_free_the_oldest_firs
     assert [pool for _, pool, _ in street.took] == [POOLS[3], POOLS[1], POOLS[2]]
 
 
+async def test_under_a_backlog_pools_are_served_in_turn(street: Street) -> None:
+    held = Held()
+    async with street.worker("spare-1", held):
+        await street.submit(POOLS[5], "long")
+        await held.begun.wait()
+        for number in range(3):
+            for pool in POOLS[:2]:
+                await street.submit(pool, f"{pool}-{number}")
+        street.took.clear()
+        held.end.set()
+        for pool in POOLS[:2]:
+            await street.result(pool, f"{pool}-2")
+    assert [pool for _, pool, _ in street.took] == [*POOLS[:2]] * 3
+
+
 async def test_a_pools_own_worker_is_served_first_whenever_it_waits(street: Street) -> None:
     pool = POOLS[0]
     async with (
@@ -358,8 +373,10 @@ async def killed(street: Street, home: Path, *, messages: int, kills: int) -> di
             victim.kill()
             await context.__aexit__(None, None, None)
             await start(number + 3)
-    js, deadline = street.link.jetstream, time.monotonic() + 120
-    while (await js.stream_info("KV_agentdash_results")).state.messages < messages:
+    js, deadline, done = street.link.jetstream, time.monotonic() + 60, 0
+    while (now := (await js.stream_info("KV_agentdash_results")).state.messages) < messages:
+        if now > done:
+            deadline, done = time.monotonic() + 60, now
         assert time.monotonic() < deadline, [
             (pool, info.num_pending, info.num_ack_pending, info.num_waiting)
             for pool in POOLS
