@@ -26,19 +26,19 @@ from controller.record.chain import snapshots_of
 from controller.record.frames import OtherVersionError
 from controller.record.journal import earlier_files, in_words
 from controller.report.page import PageSection, PageTable, markdown, page
-from controller.report.past import Cell, Past, Report, ReportKind, as_json, report
+from controller.report.past import Cell, JournalReport, JournalSums, ReportKind, as_json, report
 from controller.simulate.whatif import PoolWhatIf, WhatIf
 
 
 def show_report(options: Namespace) -> ExitCode:
     """Print the report of a journal, or write it as a page."""
-    past = Past()
+    past = JournalSums()
     _read_journal(past, options)
     _print(report(ReportKind(options.of), past), past, options)
     return ExitCode.OK
 
 
-def _read_journal(into: Past | WhatIf, options: Namespace) -> None:
+def _read_journal(into: JournalSums | WhatIf, options: Namespace) -> None:
     """Add the snapshots of a journal, those since `--since`. Raises ToldError."""
     name = clean(options.journal)
     since = 0.0 if options.since is None else SystemClock().now() - options.since
@@ -65,7 +65,7 @@ def _lines_of(source: str) -> Iterator[bytes]:
             yield from opened
 
 
-def _print(made: Report, past: Past, options: Namespace) -> None:
+def _print(made: JournalReport, past: JournalSums, options: Namespace) -> None:
     period = f"{time_words(past.begin, 0.0)} to {time_words(past.end, past.begin)}"
     cells = [tuple(map(_cell, made.head, row)) for row in made.rows]
     table = PageTable(made.head, cells)

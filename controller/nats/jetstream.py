@@ -138,7 +138,7 @@ def _message(error: errors.Error) -> str:
 
 MOST_MESSAGE_BYTES: Final = 64 * 2**20
 """No server can be told to take more; what a peer says that it takes may be anything."""
-MOST_LINE_BYTES: Final = 2**20
+MOST_CONTROL_LINE_BYTES: Final = 2**20
 
 
 class BoundedParser(Parser):
@@ -152,8 +152,8 @@ class BoundedParser(Parser):
         most, words = min(self.nc.max_payload, MOST_MESSAGE_BYTES), ""
         if self.needed > most and self.state == AWAITING_MSG_PAYLOAD:
             words = f"the server announces a message of {self.needed:,} bytes, {most:,} at most"
-        elif len(self.buf) > MOST_LINE_BYTES and self.state == AWAITING_CONTROL_LINE:
-            words = f"the server sends a line of more than {MOST_LINE_BYTES:,} bytes"
+        elif len(self.buf) > MOST_CONTROL_LINE_BYTES and self.state == AWAITING_CONTROL_LINE:
+            words = f"the server sends a line of more than {MOST_CONTROL_LINE_BYTES:,} bytes"
         if words:
             self.reset()
             await self.nc._error_cb(errors.Error(words))  # noqa: SLF001 - who reports a ProtocolError
@@ -163,7 +163,7 @@ class BoundedParser(Parser):
 ANSWER_S: Final = 2.0
 """How long an answer may take, where a reading has no deadline of its own."""
 
-MOST_BYTES: Final = 8 * 1024 * 1024
+MOST_ADMIN_BYTES: Final = 8 * 1024 * 1024
 """A page of 256 consumers takes about 150 kB. A larger answer than this is not decoded."""
 
 _ERRORS: Final[Mapping[int, type[JetStreamError]]] = MappingProxyType(
@@ -279,14 +279,14 @@ async def ask(
 ) -> AnswerT:
     """Ask JetStream's API and decode the answer. Raises NatsError."""
     answer = await nats.request(f"{nats.api}.{verb}", payload, timeout_s)
-    if len(answer) > MOST_BYTES:
+    if len(answer) > MOST_ADMIN_BYTES:
         raise UnreadableAnswerError(f"an answer of {len(answer)} bytes")
     try:
-        value = decoded(decoder, answer, most_bytes=MOST_BYTES)
+        value = decoded(decoder, answer, most_bytes=MOST_ADMIN_BYTES)
     except UndecodableError as error:
         # an error's answer lacks what the value must have
         with suppress(UndecodableError):
-            _raise_error(decoded(_ERROR, answer, most_bytes=MOST_BYTES).error)
+            _raise_error(decoded(_ERROR, answer, most_bytes=MOST_ADMIN_BYTES).error)
         raise UnreadableAnswerError(clean(f"an answer cut or garbled: {error}")) from None
     _raise_error(value.error)
     return value

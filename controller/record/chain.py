@@ -48,7 +48,7 @@ _WORTH: Final = 256
 """10,000 idle pools with empty histories take 42 bytes of a line, and 240 of memory, for each byte
 that is sent; compressed zeros would take 1,000.
 """
-MOST_BYTES: Final = 512 * 2**20
+MOST_FRAME_BYTES: Final = 512 * 2**20
 _TAKES: Final = {b",": 8, b'"': 24, b"{": 200, b"[": 56}
 """About what becomes of each mark of JSON, in bytes of memory."""
 _SHARED_BYTES: Final = 2 * 2**20
@@ -253,7 +253,7 @@ def line_of(data: bytes) -> bytes:
     """The line that these pieces are of. Raises ValueError if it is damaged, longer than a line may
     be, or would take more memory than what a controller writes in so many bytes.
     """
-    most = min(_FREE_BYTES + _WORTH * len(data), MOST_BYTES)
+    most = min(_FREE_BYTES + _WORTH * len(data), MOST_FRAME_BYTES)
     parts, size, takes = list[bytes](), 0, 0
     for part in (data,) if data.startswith(b"{") else _unpacked(data):
         size += len(part)

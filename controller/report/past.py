@@ -36,7 +36,7 @@ class ReportKind(StrEnum):
     COMPARE = "compare"
 
 
-class Report(NamedTuple):
+class JournalReport(NamedTuple):
     """A table with a row for each pool, and in words what of it is not known. None: not known."""
 
     title: str
@@ -124,7 +124,7 @@ class _PoolPast:
         return None if usage is None else float(usage.seconds)
 
 
-class Past:
+class JournalSums:
     """Snapshots, added up one by one in the order of their time."""
 
     def __init__(self) -> None:
@@ -188,7 +188,7 @@ def _spent_today(tenant: TenantView) -> Iterable[tuple[tuple[str, str, str], flo
         yield (tenant.name, "pool", pool), usd
 
 
-def report(kind: ReportKind, past: Past) -> Report:
+def report(kind: ReportKind, past: JournalSums) -> JournalReport:
     """The report of this kind."""
     made = {
         ReportKind.SIZING: _sizing,
@@ -211,11 +211,11 @@ def report(kind: ReportKind, past: Past) -> Report:
     return made
 
 
-def _pools(past: Past) -> list[tuple[PoolKey, _PoolPast]]:
+def _pools(past: JournalSums) -> list[tuple[PoolKey, _PoolPast]]:
     return sorted(past.pools.items())
 
 
-def _sizing(past: Past) -> Report:
+def _sizing(past: JournalSums) -> JournalReport:
     head = ("POOL", "CPU ASKED", "CPU P95", "MIB ASKED", "MIB MOST", "TASK S", "TASKS/REPLICA-H")
     rows: list[tuple[Cell, ...]] = []
     unknown = []
@@ -244,7 +244,7 @@ def _sizing(past: Past) -> Report:
                 f"Resource metric of it; without it no profile is recommended"
             )
     more = ("PROFILE", "SAVES CORES", "SAVES MIB")
-    return Report("Sizes of replicas", head + more, rows, unknown)
+    return JournalReport("Sizes of replicas", head + more, rows, unknown)
 
 
 def _profile(cpu: int | None, memory: int | None) -> str | None:
@@ -276,7 +276,7 @@ def _ratio(number: float | None, of: float) -> float | None:
     return None if number is None else number / of
 
 
-def _capacity(past: Past) -> Report:
+def _capacity(past: JournalSums) -> JournalReport:
     head = ("POOL", "MAX", "SLOTS", "TASK S", "TASKS/S", "TASKS/DAY", "DONE/DAY", "MOST/MIN")
     rows: list[tuple[Cell, ...]] = []
     unknown = []
@@ -306,10 +306,10 @@ def _capacity(past: Past) -> Report:
         if memory is None and asked is not None:
             unknown.append(f"{key}: memory is what replicas ask for; what they use is not measured")
     more = ("MIB/SLOT", "LIMITED BY", "% OF TIME")
-    return Report("What pools can do with all their replicas", head + more, rows, unknown)
+    return JournalReport("What pools can do with all their replicas", head + more, rows, unknown)
 
 
-def _spend(past: Past) -> Report:
+def _spend(past: JournalSums) -> JournalReport:
     rows: list[tuple[Cell, ...]] = [
         (tenant, {"": "all"}.get(kind, kind), name or "-", usd)
         for (tenant, kind, name), usd in sorted(past.usd.items())
@@ -319,10 +319,12 @@ def _spend(past: Past) -> Report:
     ]
     if not past.spenders:
         unknown.append("no tenant has reported what its tasks used")
-    return Report("USD by tenant, model and pool", ("TENANT", "BY", "NAME", "USD"), rows, unknown)
+    return JournalReport(
+        "USD by tenant, model and pool", ("TENANT", "BY", "NAME", "USD"), rows, unknown
+    )
 
 
-def _compare(past: Past) -> Report:
+def _compare(past: JournalSums) -> JournalReport:
     head = ("POOL", "HOURS", "% SAME", "% MORE", "% LESS", "THEIR REPLICA-H", "OURS", "LONGEST MIN")
     rows: list[tuple[Cell, ...]] = []
     unknown = []
@@ -345,10 +347,10 @@ def _compare(past: Past) -> Report:
             )
         )
     title = "Where agentdash would have sized a pool otherwise than it was"
-    return Report(title, (*head, "SINCE", "THEIRS → OURS"), rows, unknown)
+    return JournalReport(title, (*head, "SINCE", "THEIRS → OURS"), rows, unknown)
 
 
-def as_json(made: Report) -> Mapping[str, object]:
+def as_json(made: JournalReport) -> Mapping[str, object]:
     """The report as data: the rows by the names of their columns."""
     keys = [name.lower().translate(_PLAIN).strip("_") for name in made.head]
     rows = [dict(zip(keys, row, strict=True)) for row in made.rows]
