@@ -38,7 +38,10 @@ def recommend(given: PoolInput, demand: Demand, moment: Moment) -> Limits:
     windows, rate policies, min and max.
     """
     rest, current, minimum = resting_size(given), given.current, given.override.bounds.min
-    is_unowned = current == 0 < minimum and not given.memory.own_zero
+    if current == 0 and _is_stopped(given):
+        # also where the process that scaled it to zero has ended and left no word of that
+        demand = replace(demand, memory=replace(demand.memory, own_zero=True))
+    is_unowned = current == 0 < minimum and not demand.memory.own_zero
     if is_unowned and rest is None and not demand.forced:
         # HPA: zero replicas with a min above zero: it was switched off by hand, and stays so until
         # it is switched on by hand
@@ -52,6 +55,12 @@ def recommend(given: PoolInput, demand: Demand, moment: Moment) -> Limits:
     if demand.active or demand.expects_work or rest is None:
         return _evaluated(given, demand, memory, moment)
     return _idle(given, demand, memory, rest, moment)
+
+
+def _is_stopped(given: PoolInput) -> bool:
+    """Whether an intent asks for no replicas, so that zero is what the plan wants, too."""
+    asked = given.override.pause, given.override.cap
+    return any(each is not None and not each.amount for each in asked)
 
 
 def resting_size(given: PoolInput) -> int | None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from msgspec.structs import replace
 
 from controller.model.fleet import Rule
+from controller.model.intents import Intents, Scope
+from support.asked import a_cap, a_pause, intents_of
 from unit.planning.story import Story, behavior, make_pool, percent, pods
 
 QUICK = behavior(down_window_s=0)
@@ -125,6 +129,24 @@ def test_a_pool_that_is_woken_says_so_and_one_of_a_pause_by_hand_does_not() -> N
     story = Story(make_pool(min=2), replicas=3).warmed_up(pending=3)
     story.replicas = 0
     assert not story.tick(9).wake
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"pauses": (a_pause(scope=Scope(tenant="acme")),)},
+        {"caps": (a_cap(pool=make_pool().key, replicas=0),)},
+    ],
+)
+def test_a_pool_that_was_paused_runs_again_also_if_the_process_that_paused_it_left_no_word(
+    asked: dict[str, Any],
+) -> None:
+    story = Story(make_pool(min=2), replicas=3).warmed_up(pending=3)
+    story.replicas = 0  # by a leader whose memory is lost
+    story.intents = intents_of(**asked)
+    assert story.tick(9).next == 0
+    story.intents = Intents()
+    assert story.tick(9).next == 9
 
 
 def test_a_pool_that_the_plan_scaled_to_zero_follows_a_min_that_is_raised() -> None:
