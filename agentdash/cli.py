@@ -154,7 +154,8 @@ def _in_words(message: str) -> str:
     if name == "VERB":
         if given in ONCE_VIEWS:
             return f"there is no verb {given!r}; agentdash --once {given} prints that view"
-        return f"there is no verb {given!r}{meant}"
+        few = f"; write one of {', '.join(choices)}" if len(choices) <= 8 else ""
+        return f"there is no verb {given!r}{meant or few}"
     return f"{name} is one of {', '.join(choices)}, not {given!r}{meant}"
 
 
