@@ -15,13 +15,7 @@ from agentdash.foreseen import Ahead, ahead_of
 from agentdash.operate import NotDoneError, Places, Preview, Request, TakenError, preview, write
 from controller.engine.supervise import SystemClock
 from controller.model.ids import PoolKey
-from controller.model.intents import (
-    Audit,
-    IntentChange,
-    IntentKey,
-    Operator,
-    StandingIntent,
-)
+from controller.model.intents import Audit, IntentChange, IntentKey, Operator, StandingIntent
 from controller.model.settings import Settings
 from controller.model.snapshot import LinkState, Progress, Report
 from controller.ports import (

@@ -24,14 +24,7 @@ from controller.nats.jetstream import NatsError
 from controller.nats.journal_stream import read_journal
 from controller.nats.session import NatsSession
 from controller.planning.whatif import Outlook
-from controller.ports import (
-    Foreseen,
-    IntentDesk,
-    NoEffectError,
-    OpenDesk,
-    Person,
-    StoreError,
-)
+from controller.ports import Foreseen, IntentDesk, NoEffectError, OpenDesk, Person, StoreError
 from controller.record.chain import snapshots_of
 from controller.record.frames import OtherVersionError
 

@@ -11,12 +11,7 @@ from functools import partial
 from controller.attach import UnsupportedServerError
 from controller.config.document import FleetSource
 from controller.engine.actuate import Recorder
-from controller.engine.supervise import (
-    FatalError,
-    Hub,
-    SignalSwitch,
-    SystemClock,
-)
+from controller.engine.supervise import FatalError, Hub, SignalSwitch, SystemClock
 from controller.exit_codes import ExitCode
 from controller.expose.server import ListenError, TickWatch, serving
 from controller.model.settings import Settings

@@ -23,14 +23,7 @@ from agentdash.worker.attempts import DeadLetters, ExhaustedWatch
 from agentdash.worker.delivery import CANCELLED, Delivery, Desk, TaskRoom
 from agentdash.worker.models import PoolModels
 from agentdash.worker.pull import OWN, STANDS_BY, Inlet, Puller
-from agentdash.worker.session import (
-    Agent,
-    HandBack,
-    OnEnd,
-    Prepare,
-    Session,
-    StoreUnavailableError,
-)
+from agentdash.worker.session import Agent, HandBack, OnEnd, Prepare, Session, StoreUnavailableError
 from agentdash.worker.settings import RENEWED, Served, WorkerSettings
 from agentdash.worker.state import OrdersWatch, Presence, UsageReports, WorkerMetrics, serving
 from agentdash.worker.stores import (

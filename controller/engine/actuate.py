@@ -1,6 +1,5 @@
-"""Step 3 of a tick: carry out the plan's changes, each pool's in a task of its own.
-
-Here too: when a failed write is tried again, and whether writes succeed at all.
+"""Step 3 of a tick: carry out the plan's changes, each pool's in a task of its own; and when failed
+writes are tried again.
 """
 
 from __future__ import annotations
@@ -83,9 +82,7 @@ class WriteBackoff:
         self._conflicts.pop(pool, None)
 
     def nothing_to_write(self, pool: PoolKey) -> None:
-        """The pool was read again and needs no write: where a conflict was its last one, no watch
-        will report a change, so the conflicts are over.
-        """
+        """It was read again and needs no write: no watch will tell, so its conflicts are over."""
         if pool in self._lost:
             self.heard_of(pool)
 
@@ -121,9 +118,7 @@ class _UnderWay(NamedTuple):
 
 
 class WriteDispatcher:
-    """Writes decisions to the cluster, and tells workers what they must do; of each pool at most
-    one is carried out at a time.
-    """
+    """Writes decisions to the cluster and tells workers; one at a time for each pool."""
 
     def __init__(
         self,
@@ -136,9 +131,7 @@ class WriteDispatcher:
         on_write: Callable[[Write], None],
         on_told: Callable[[PoolKey], None],
     ) -> None:
-        """`on_write` is called for each write of replicas that ends, `on_told` with the pool where
-        there was none to make.
-        """
+        """`on_write` is called after each write of replicas, `on_told` where there was none."""
         self._pools = pools
         self._actuator = actuator
         self._clock = clock
@@ -151,9 +144,7 @@ class WriteDispatcher:
 
     @property
     def under_way(self) -> dict[PoolKey, int]:
-        """The pools whose write has not ended, with the most replicas each may have after it. They
-        are not decided until the write has ended.
-        """
+        """The pools being written, with the most replicas each may have; not decided until then."""
         return {pool: write.most for pool, write in self._under_way.items()}
 
     def is_due(self, decision: Decision) -> bool:
@@ -166,10 +157,7 @@ class WriteDispatcher:
         )
 
     def begin(self, decisions: Iterable[Decision]) -> list[asyncio.Task[None]]:
-        """Start what may start now, wake-ups first; returns the tasks.
-
-        Telling workers needs no room among the writes: it is no request to the cluster.
-        """
+        """Start what may start now, wake-ups first; telling workers takes no room."""
         now = self._clock.now()
         due = sorted(
             (
@@ -214,9 +202,7 @@ class WriteDispatcher:
             del self._under_way[pool]
 
     async def _carry_out(self, decision: Decision, *, writes: bool) -> None:
-        """Tell the workers, set the replicas, mark the pods. The decision rests on what was seen
-        before, so no step needs the one before it; a first replica is waited for most.
-        """
+        """Tell the workers, set the replicas, mark the pods: no step needs the one before it."""
         pool, drain = self._pools[decision.pool], decision.drain
         write = None
         if decision.wake and writes:
@@ -329,9 +315,8 @@ class Recorder:
         self._events = deque(newest_first[:EVENTS_KEPT], maxlen=EVENTS_KEPT)
 
     def decided(self, at: float, decisions: Iterable[Decision]) -> bool:
-        """Count the decisions that change a replica count; a repeated one counts once.
-
-        `decisions` are those made again at `at` (Unix seconds). True if one was counted.
+        """Count the new decisions `at` (Unix seconds) that change a size, each once; True: some
+        did.
         """
         before = self.decisions
         for decision in decisions:
@@ -361,9 +346,8 @@ class Recorder:
             self._alarms[decision.pool] = frozenset(alarms)
 
     def written(self, write: Write) -> None:
-        """Record a write that ended. A conflict does not count as a failure, because the pool is
-        decided again with the newer replica count; nor does a write that was not sent, because we
-        lead no longer.
+        """Record a write that ended. Neither a conflict nor a write that was not sent is a failure:
+        the pool is decided again, or we lead no longer.
         """
         decision, outcome = write.decision, write.outcome
         self._pending.pop(decision.pool, None)
@@ -401,9 +385,7 @@ class Recorder:
         self._untold.append((decision, at))
 
     def tell(self) -> None:
-        """Log what changed since the last call: of a single pool with all that is known of it, of
-        several pools in one line with the sizes of the first ones.
-        """
+        """Log what changed: a single pool in full, several in one line with the first sizes."""
         changes, self._untold = self._untold, []
         if len({decision.pool for decision, _ in changes}) > 1:
             ups = sum(direction(each) == "up" for each, _ in changes)

@@ -45,9 +45,8 @@ _TURNED_ON: Final = "a signal to this process; SIGUSR2 ends it"
 
 
 class Switches:
-    """The kill switches of one controller. `path` is the freeze file; None for none.
-
-    While the file cannot be looked for, the switch stays as it was, and a finding says so.
+    """The kill switches of one controller; `path` is the freeze file. While it cannot be looked
+    for, its switch stays.
     """
 
     def __init__(
@@ -174,9 +173,8 @@ class Switches:
 
 
 def read_freeze_file(path: Path) -> str | None:
-    """The first 4096 bytes of the file as text; None if there is none. A file that is there but
-    cannot be read, such as a folder or a link to nothing, freezes too. Raises OSError if it is not
-    known whether it is there.
+    """The file's first 4096 bytes as text; None if there is none. One that is there and cannot be
+    read freezes too. Raises OSError if that is not known.
     """
     try:
         os.lstat(path)
@@ -199,9 +197,7 @@ SHOWN: Final = 20
 
 
 class IntentFindings:
-    """Finds intents with unknown names; searches only when the intents have changed, because each
-    unknown name is compared with all names of the fleet.
-    """
+    """Finds intents with unknown names, only when intents change: it compares all names."""
 
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
@@ -269,9 +265,7 @@ _NEEDS_RESTART: Final = ("nats", "kubernetes", "controller")
 
 
 class FleetFileWatch:
-    """Follows the fleet file of a controller. `settings` are those in force: of the last file
-    without a fault, apart from what needs a restart.
-    """
+    """Follows the fleet file; `settings` are of its last good state, but for restarts' parts."""
 
     def __init__(self, source: FleetSource, settings: Settings, clock: Clock) -> None:
         """`settings` are those with which the process began."""

@@ -58,15 +58,11 @@ class Leadership(Protocol):
         """The lease for people."""
 
     def on_change(self, callback: Callable[[bool], None]) -> None:
-        """Call back on the event loop with True when this process has become the leader, with False
-        when another one has, or nobody. There is one callback: the last one given.
-        """
+        """Call back, the last one given: True: this process leads now, False: no longer."""
 
 
 class Lead:
-    """`has_memory` is True while this engine's memory is the fleet's: since it has taken over from
-    the previous leader, and until another process leads.
-    """
+    """`has_memory`: this engine's memory is the fleet's, since it took over until others lead."""
 
     def __init__(self, leadership: Leadership | None, *, writes: bool) -> None:
         """Without a `leadership` this process leads always, or never if it never `writes`."""
@@ -75,9 +71,7 @@ class Lead:
         self.has_memory = writes and leadership is None
 
     def begin(self, on_change: Callable[[bool], None], *, has_led: bool = False) -> None:
-        """Call back when this process becomes the leader, or no longer is; now if it is already,
-        unless it `has_led` with the memory that this engine begins with.
-        """
+        """Call back when the leader changes; now if we lead, unless it `has_led` so."""
         if self._leadership is not None:
             self._leadership.on_change(on_change)
         if self.lacks_memory():
@@ -135,9 +129,7 @@ def steady_s() -> float:
 
 
 class WriteRight:
-    """It is asked immediately before each write. A process that was stopped and continues has lost
-    it: no event is needed, only time.
-    """
+    """Asked right before each write; a process that was stopped loses it by time alone."""
 
     def __init__(self, steady: Callable[[], float] = steady_s) -> None:
         self.steady = steady
@@ -227,9 +219,7 @@ class Elector:
         self._callback = callback
 
     def unable(self, why: str) -> None:
-        """Learn that this process cannot decide or may not write at all, and why; empty if it can.
-        To be called after each tick.
-        """
+        """Told after each tick: why this process cannot decide or write at all, or empty."""
         self._unable = why
         if not why and self._unable_since is not None:
             self._unable_since = None
@@ -251,9 +241,7 @@ class Elector:
                 await self._wait()
 
     async def release(self) -> None:
-        """Give the lease back if it is ours, within `RELEASE_S`. Call it when `run` has ended and
-        all writes have settled.
-        """
+        """Give back our lease within `RELEASE_S`, after `run` and all writes have ended."""
         self._right.end()
         if not self._leads:
             return
@@ -320,9 +308,7 @@ class Elector:
         return self._unable_since is not None and now - self._free_since < LEFT_TO_OTHERS_S
 
     async def _give_up(self) -> None:
-        """Give the lease back for another process to take. Nothing was begun lately that still may
-        be under way: there was nothing to decide by.
-        """
+        """Give the lease back for others; without anything to decide by, nothing is under way."""
         self._right.end()
         await self._give_back()
         self._mine, self._holder, self._leads = None, "", False

@@ -9,12 +9,7 @@ from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator,
 from decimal import Decimal
 from typing import Final, NamedTuple
 
-from controller.engine.actuate import (
-    Write,
-    WriteDispatcher,
-    WriteHealth,
-    announcement,
-)
+from controller.engine.actuate import Write, WriteDispatcher, WriteHealth, announcement
 from controller.engine.intents import Switches
 from controller.engine.lead import Lead, Leadership
 from controller.engine.memory import FrameKeeper, Keeper
@@ -73,8 +68,8 @@ Planner = Callable[[Observation, FleetTerms, Intents, Memory, float, Kept | None
 
 
 class Writes(NamedTuple):
-    """What an engine acts through, and what allows it to. If it never `writes`, it takes part in
-    no election; else without a `leadership` it leads always.
+    """What an engine acts through. One that never `writes` takes part in no election; without a
+    `leadership` it leads.
     """
 
     actuator: Actuator
@@ -86,9 +81,7 @@ class Writes(NamedTuple):
 
 
 class Keeps(NamedTuple):
-    """What an engine keeps beyond the process; `before` is what the engine left that ran in this
-    process until now.
-    """
+    """What an engine keeps beyond the process; `before` was left by the one before it here."""
 
     memory: Keeper
     snapshots: SnapshotStore
@@ -96,8 +89,8 @@ class Keeps(NamedTuple):
 
 
 class Shows(NamedTuple):
-    """What an engine shows its work by. `links`, `findings` and `failures` (sources, each with how
-    many of its requests failed) are of what the engine does not ask itself.
+    """What an engine shows its work by; `links`, `findings` and `failures` (source, failed
+    requests) are others'.
     """
 
     hub: Hub
@@ -152,9 +145,7 @@ class Engine:
         self._stopping = asyncio.Event()
 
     def look(self) -> Tick | None:
-        """What a tick of the whole fleet would plan from now, out of what is known already; None
-        before the first tick. It changes nothing.
-        """
+        """What a full tick would plan from now, None before the first; it changes nothing."""
         if self._kept is None:
             return None
         return Tick(
@@ -172,9 +163,7 @@ class Engine:
         self._stopping.set()
 
     async def run(self) -> None:
-        """Tick every interval until `stop`. A slot that is past when a tick ends is skipped and
-        counted as late.
-        """
+        """Tick every interval until `stop`; slots that have passed count as late."""
         async with asyncio.TaskGroup() as self._tasks:
             self._dispatcher = WriteDispatcher(
                 pools=self._pools,
@@ -276,9 +265,7 @@ class Engine:
         self._tick([self._pools[key] for key in sorted(due)])
 
     def _tick(self, pools: Collection[Pool]) -> None:
-        """Decide and actuate these pools with the readings known now. Never awaits, so the whole
-        tick sees one instant.
-        """
+        """Decide and actuate these pools. Never awaits, so the tick sees one instant."""
         # 1 observe
         observation = self._observe(pools)
         # 2 plan
@@ -336,9 +323,7 @@ class Engine:
         return self._observer.see(pools, under_way=self._dispatcher.under_way, clock_step_s=step)
 
     def _used(self, tenant: str, used: Decimal) -> None:
-        """A tenant has used more tokens: if its budget is spent by them, its pools are decided at
-        once, so that their workers pull no more.
-        """
+        """If these tokens spend a tenant's budget, decide its pools, so that none pulls more."""
         scarcity = None if self._kept is None else self._kept.scarcity
         if scarcity is not None and spends_budget(self._tenants[tenant], scarcity, used):
             for key, pool in self._pools.items():
@@ -448,9 +433,7 @@ class Engine:
 
 
 class EarlyTicks:
-    """Begins ticks in `tasks`, until `stopping` is set. All pools due at the same moment share one,
-    which calls `take`.
-    """
+    """Begins ticks in `tasks` until `stopping`; pools due together share one (`take`)."""
 
     def __init__(
         self,
@@ -495,9 +478,8 @@ class EarlyTicks:
         self._due[key] = ask or self._due.get(key, False)
 
     def decided(self, changed: Mapping[PoolKey, Decision]) -> None:
-        """Take the decisions that a tick made again: which pools wait for workers to finish, and
-        which are at zero, or about to be, without known work. Each of these gets an early tick: it
-        subscribes to their wake-ups, then reads their queues.
+        """Note which pools wait for workers, and which sleep without known work: these get an early
+        tick, which subscribes to wake-ups, then reads their queues.
         """
         for key, decision in changed.items():
             if decision.drain is not None and decision.drain.orders.drain:
@@ -526,9 +508,7 @@ class EarlyTicks:
             self.soon(key, ask=pool.activation > 0)
 
     def asked(self, scopes: Collection[Scope]) -> None:
-        """Operators asked for something else: the pools it concerns are decided at once, those that
-        are being written as soon as that has ended.
-        """
+        """Decide the pools that these scopes concern, at once or when their write has ended."""
         under_way = self._writes.under_way
         for key, pool in self._pools.items():
             if any(concerns(scope, pool) for scope in scopes):
@@ -537,9 +517,7 @@ class EarlyTicks:
                     self._asked_meanwhile.add(key)
 
     def changed(self, namespace: str, workload: WorkloadName) -> None:
-        """A workload changed: if our last write to it met a conflict, or if it waits for pods to
-        be marked, decide its pool again.
-        """
+        """A workload changed: decide its pool after a conflict, or if it waits for marks."""
         for key in self._pools_at.get((namespace, workload), ()):
             if key not in self._rereading:
                 self._writes.backoff.heard_of(key)

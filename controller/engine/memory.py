@@ -107,9 +107,8 @@ class Keeper:
         self._lost_until = 0.0
 
     async def recall(self) -> Memory:
-        """The memory of the previous process; an empty one if there is none, or if it cannot be
-        read within `RECALL_S`. Waits for the first read of intents too, within the same time. If
-        the store does not answer, the memory is handed to `on_found` when it does.
+        """The memory of the process before, empty without one; waits for intents too, `RECALL_S` in
+        all. A store that is late calls `on_found`.
         """
         memory = await self._load(asyncio.get_running_loop().time() + RECALL_S)
         self._saved_at = self._began = self._clock.monotonic()
@@ -117,9 +116,7 @@ class Keeper:
         return memory or Memory()
 
     def go_on_with(self, unread: str, spent: Mapping[str, TenantSpent]) -> None:
-        """Begin with what an engine in the same process has left; it may not be saved yet. `unread`
-        and `spent` are its own.
-        """
+        """Begin with what this process's engine before has left, perhaps unsaved."""
         self._unread, self._decided = unread, True
         self._usage.go_on_from(spent)
 
@@ -138,9 +135,8 @@ class Keeper:
         self._on_found = callback
 
     async def take_over(self, watched: Memory) -> Memory | None:
-        """The memory that the previous leader has saved, and what this process has `watched` since,
-        within `RECALL_S`; None if there is none or it cannot be read, then the engine's own memory
-        is the best there is.
+        """The previous leader's memory with what was `watched` since, within `RECALL_S`; None
+        without one: the engine's own is the best.
         """
         self._load_no_more()
         memory = await self._load(asyncio.get_running_loop().time() + RECALL_S, watched)
@@ -215,9 +211,8 @@ class Keeper:
         yield from self._intent_findings.found(self._intents.stored(), self._clock.now())
 
     async def _load(self, deadline: float, watched: Memory | None = None) -> Memory | None:
-        """What an earlier process has left, with what this one has `watched` since; None if there
-        is nothing, or it cannot be read. It is not gone on from before intents are known. A store
-        that is away is asked again, and nothing is saved before it answers.
+        """What an earlier process has left, with what was `watched` since, or None; not before
+        intents are known. A store that is away is asked again; nothing is saved before it answers.
         """
         try:
             async with asyncio.timeout_at(deadline):
@@ -299,9 +294,7 @@ class Keeper:
         return not is_told or self._histories.milestones != self._saved_milestones
 
     def _lacks_what_was_seen(self) -> bool:
-        """Whether a process that began with the saved memory could scale down what this one must
-        not.
-        """
+        """Whether a process with the saved memory could scale down what this one must not."""
         saved, latest = self._saved, self._latest
         return saved is not None and latest is not None and saw_more(saved, latest)
 
@@ -395,9 +388,8 @@ _SHOWN: Final = (
 
 
 class FrameKeeper:
-    """Saves the last snapshot, and hands what it knows of the past to the next process. A failure
-    is logged: people then see a shorter past, and the controller does its work. Before what is
-    stored was read, nothing is saved in its place.
+    """Saves the last snapshot, and recalls an earlier process's, before which none is saved. A
+    failure is logged: only the shown past gets shorter.
     """
 
     def __init__(self, store: SnapshotStore, clock: Clock, snapshots: SnapshotBuilder) -> None:
@@ -414,16 +406,12 @@ class FrameKeeper:
         """Whether the store may have something that the snapshots do not go on from yet."""
 
     async def recall(self) -> None:
-        """Let snapshots and scale events go on from what was saved. If it cannot be read within
-        `KEPT_RECALL_S`, they do when it can.
-        """
+        """Go on from what was saved, within `KEPT_RECALL_S` or when it can be read."""
         self.is_unread = True
         await self._load(KEPT_RECALL_S)
 
     def remember(self, snapshot: Snapshot, tasks: asyncio.TaskGroup) -> None:
-        """Take the latest snapshot, and start a save in `tasks` if one is due; where what is stored
-        is not read yet, an attempt to read it. Never waits.
-        """
+        """Take the latest snapshot, and start the save or the first load that is due."""
         now = self._clock.monotonic()
         if self.is_unread:
             if not is_under_way(self._loading) and now >= self._load_not_before:
@@ -438,9 +426,7 @@ class FrameKeeper:
                 )
 
     async def finish(self, last: Snapshot | None) -> None:
-        """Save the last snapshot if it is not saved yet, within `FINISH_S`; None, of a process that
-        does not lead, is not saved.
-        """
+        """Save the last snapshot if needed, within `FINISH_S`; None: we do not lead."""
         if self._loading is not None:
             self._loading.cancel()
         try:

@@ -1,6 +1,5 @@
-"""Step 1 of a tick: collect readings of everything, with a deadline; a failure is a reading too.
-
-Metrics are polled in tasks beside the loop, one per source: a tick never waits for a slow source.
+"""Step 1 of a tick: collect readings with a deadline; a failure is a reading too. Metrics are
+polled beside the loop, a task a source.
 """
 
 from __future__ import annotations
@@ -344,9 +343,7 @@ class Observer:
         return known[1]
 
     def _stand_by(self, pool: Pool) -> StandBy | None:
-        """Those that stand by for the pool, by what they said last; where that is not known, none
-        of them is free.
-        """
+        """Those that stand by for it, by what they said last; none is free if that is unknown."""
         if (standby := self._standbys.get(pool.key)) is None:
             return None
         reading = self._sources.workers.read(standby)
@@ -406,9 +403,7 @@ class Observer:
         return self._each[pool.key] if is_same else found
 
     def _on_this_clock(self, pool: PoolKey, reading: Reading[QueueDepth]) -> Reading[QueueDepth]:
-        """The reading with the time of our last good one: the source does not follow steps of the
-        clock.
-        """
+        """The reading with our last good time: its source does not follow the clock's steps."""
         if not isinstance(reading, Stale):
             return reading
         return replace(reading, at=self._asked_at.get(pool, reading.at))
@@ -417,9 +412,7 @@ class Observer:
 def without_answer(
     known: Reading[T] | None, missing: Absent, read_at: float | None
 ) -> Stale[T] | Absent:
-    """The reading where there is no answer: the value of the last one, which was good at `read_at`,
-    if there is any.
-    """
+    """Without an answer: the last value, good at `read_at`, if there is one."""
     if known is None or isinstance(known, Absent):
         return missing
     at = known.at if read_at is None else read_at

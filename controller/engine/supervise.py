@@ -38,9 +38,7 @@ async def wait_for_event(event: asyncio.Event, seconds: float) -> None:
 
 
 class Hub:
-    """The newest snapshot and its subscribers; safe to use from several threads, because each of
-    them is read and replaced in one step.
-    """
+    """The newest snapshot and its subscribers, safe in several threads."""
 
     def __init__(self) -> None:
         self._latest: Snapshot | None = None
@@ -70,9 +68,7 @@ class Hub:
         return self._earlier
 
     def subscribe(self, callback: Callable[[Snapshot], None]) -> Callable[[], None]:
-        """Call back with each snapshot, on the publisher's thread; returns a function that ends
-        the subscription.
-        """
+        """Call back with each snapshot, on the publisher's thread; returns what ends it."""
         key = object()
         self._subscribers[key] = callback
 
@@ -116,9 +112,7 @@ class EngineThread:
         self._thread.start()
 
     def stop(self, timeout_s: float) -> bool:
-        """Ask the engine to end; True if it has ended. Waits up to `timeout_s` in all, for its loop
-        to start and then for its thread to end.
-        """
+        """Ask the engine to end; True if it has, within `timeout_s` for start and end."""
         if not self._thread.is_alive():
             return True
         deadline = time.monotonic() + timeout_s

@@ -40,9 +40,8 @@ class Mark(NamedTuple):
 
 
 class Crews:
-    """Tells the workers of pools what the plan says, and marks the pods that must go first.
-
-    It compares with what is observed, so what has failed is tried again at the next tick.
+    """Tells workers what the plan says, and marks pods to go first. It compares with what is
+    observed: what failed is tried again.
     """
 
     def __init__(self, source: WorkerSource, workloads: Workloads) -> None:

@@ -102,9 +102,7 @@ def _credentials(credentials: NatsCredentials) -> Identity:
 
 
 def _creds(secret: Secret) -> RawCredentials:
-    """A creds file holds a JWT and a seed between markers. Without the first marker nats-py never
-    returns from reading it, so both markers are looked for here.
-    """
+    """The JWT and seed of a creds file, both looked for: without one nats-py reads for ever."""
     lines = [line.strip() for line in secret.reveal().splitlines()]
     for marker in ("BEGIN NATS USER JWT", "BEGIN USER NKEY SEED"):
         places = [number for number, line in enumerate(lines) if marker in line]

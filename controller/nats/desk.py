@@ -269,9 +269,7 @@ def _why(why: str) -> str:
 
 
 def _changes(entries: Iterable[BucketEntry], now: float | None) -> Iterator[IntentChange]:
-    """Each entry as the change that it made, and the end of each intent that has ended by itself;
-    entries of keys that stand for nothing are left out.
-    """
+    """Each entry as the change it made, and the end of each intent that has ended by itself."""
     last: dict[IntentKey, ReadIntent] = {}
     for read in _read_all(entries):
         before, change = last.get(read.key), _change(read, last.get(read.key))
@@ -320,9 +318,7 @@ def _change(read: ReadIntent, before: ReadIntent | None) -> IntentChange:
 
 
 def _in_effect(changes: Sequence[IntentChange]) -> IntentChange | None:
-    """The change of one intent that is in effect: the last, and where that took back another, the
-    one before the other.
-    """
+    """The change of one intent in effect: the last, or the one before what it took back."""
     by_revision = {change.revision: number for number, change in enumerate(changes)}
     number = len(changes) - 1
     while number >= 0:
@@ -437,18 +433,14 @@ class EffectAnswers:
         self._asked: asyncio.Queue[Msg] = asyncio.Queue(MOST_QUESTIONS)
 
     async def foresee(self, key: IntentKey, intent: Intent | None) -> Foreseen:
-        """What changes if this is asked for at the key, or taken back from there if None. Raises
-        NoEffectError before the first tick.
-        """
+        """What changes if it is asked for, or taken back (None). Raises NoEffectError at first."""
         given = self._given()
         effect = await asyncio.to_thread(effect_of, key, intent, **given)
         standing = next((each for each in self._standing() if each.key == key), None)
         return Foreseen(effect, given["now"], standing)
 
     async def look_ahead(self, pool: PoolKey) -> Outlook:
-        """What the pool would have without each of its rules, and its next change. Raises
-        NoEffectError before the first tick, and for a pool that is not known.
-        """
+        """A pool without each of its rules, and its next change. Raises NoEffectError."""
         outlook = await asyncio.to_thread(outlook_of, pool, **self._given())
         if outlook is None:
             raise NoEffectError(f"the controller does not decide {clean(pool, 80)}")

@@ -51,9 +51,7 @@ class FrameError(Exception):
 
 
 class Part(NamedTuple):
-    """Part `number` of `parts`, of the frame with this epoch and sequence. The frame continues the
-    one with the sequence `base`; it is a key frame where that is 0.
-    """
+    """Part `number` of `parts` of this frame, which continues that of sequence `base` (0: none)."""
 
     version: SnapshotVersion
     epoch: float
@@ -81,9 +79,7 @@ def frame_of(line: bytes, snapshot: Snapshot, base: int) -> FeedFrame:
 
 
 def messages_of(frame: FeedFrame, most: int) -> list[bytes]:
-    """The frame's messages, none of them larger than `most` bytes. Raises FrameError for too
-    many.
-    """
+    """The frame's messages of at most `most` bytes. Raises FrameError for too many."""
     parts = pieces(frame.data, most - _HEADER.size)
     if len(parts) > MOST_PARTS:
         raise FrameError(f"a frame of {len(frame.data):,} bytes does not fit {MOST_PARTS} messages")
@@ -95,9 +91,7 @@ def messages_of(frame: FeedFrame, most: int) -> list[bytes]:
 
 
 def read_part(message: bytes) -> Part:
-    """What a message is a part of. Raises FrameError, and OtherVersionError where its version is
-    another major one, or before frames.
-    """
+    """What a message is a part of. Raises FrameError; OtherVersionError if of another major one."""
     if len(message) < _VERSION.size or not message.startswith(_MAGIC):
         raise FrameError("not a part of a frame")
     _, *numbers = _VERSION.unpack_from(message)
@@ -113,9 +107,7 @@ def read_part(message: bytes) -> Part:
 
 
 def snapshot_of(data: bytes, part: Part, before: Snapshot | None) -> Snapshot:
-    """The snapshot of a frame whose last part this is. Raises FrameError, OtherVersionError and
-    MissedSnapshotError.
-    """
+    """The snapshot of a frame by its last part. Raises FrameError and LineErrors of versions."""
     place = None if before is None else (before.epoch, before.sequence)
     if part.base and place != (part.epoch, part.base):
         raise MissedSnapshotError(f"a change of snapshot {part.base}, which is not there")
@@ -184,9 +176,7 @@ class SnapshotPublisher:
         self._heard_at: float | None = None
 
     def offer(self, snapshot: Snapshot) -> None:
-        """This is the latest. One that should not speak stops those before it. Called on the loop
-        that `run` runs on.
-        """
+        """This is the latest, called on `run`'s loop; one that is not to speak stops all before."""
         self._latest = snapshot if snapshot.speaks else None
         self._wake.set()
 
@@ -249,9 +239,7 @@ class SnapshotPublisher:
             self._whole_is_wanted = True
 
     def _keep(self, frame: FeedFrame) -> None:
-        """Keep those of the last 15 minutes, from a key frame on. One that continues what is not
-        kept is of no use.
-        """
+        """Keep 15 minutes, from a key frame on: one that continues what is gone is of no use."""
         kept = self._recent
         if kept or not frame.base:
             kept.append(frame)
@@ -368,8 +356,8 @@ class SnapshotReader:
 
 
 async def read_recent(session: NatsSession, bucket: str, silence_s: float) -> list[Snapshot]:
-    """The snapshots that the controller still has, the oldest first, until it has sent nothing for
-    so long; none if it does not answer. Raises NatsError.
+    """The snapshots that the controller still has, oldest first; ends after so long a silence.
+    Raises NatsError.
     """
     found: list[Snapshot] = []
     assembly, arrivals = Assembly(), asyncio.Queue[Msg | None]()
@@ -426,9 +414,7 @@ class SnapshotBucket:
             raise StoreUnreadableError(f"it {error}") from None
 
     async def save(self, snapshot: Snapshot) -> None:
-        """Replace what was saved, all of it or nothing. Raises StoreError, also for a snapshot
-        larger than `MOST_KEPT_BYTES`.
-        """
+        """Replace what was saved, whole or not at all. Raises StoreError, also if too large."""
         most = min(PART_BYTES, self._bucket.most_value_bytes())
         # beside the ticks: of 10,000 pools it takes a part of a second
         data = await asyncio.to_thread(lambda: packed(whole_line(snapshot, None), 0))
@@ -442,8 +428,6 @@ class SnapshotBucket:
 
 
 async def recall_snapshot(bucket: Bucket) -> Snapshot | None:
-    """The last snapshot that a leader has saved, `recalled`; None if there is none. Raises
-    StoreError.
-    """
+    """The snapshot that a leader saved last, `recalled`, or None. Raises StoreError."""
     snapshot = await SnapshotBucket(bucket).load()
     return None if snapshot is None else replace(snapshot, attached=True, recalled=True)

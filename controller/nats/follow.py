@@ -79,9 +79,7 @@ class Follower:
         self._taken = 0
 
     def beginning(self, stream: StreamInfo) -> ConsumerConfig:
-        """Which messages to read of the stream as it is now. Called whenever reading begins
-        again.
-        """
+        """Which messages to read of the stream as it is; called whenever reading begins again."""
         raise NotImplementedError
 
     def opened(self, pending: int) -> None:
@@ -169,9 +167,7 @@ class Follower:
                 is_over = self._arrived(message)
 
     def _arrived(self, message: Msg | None) -> bool:
-        """A message, a status of the pull, or None for the end of the connection; returns whether
-        the pull is over. Raises NatsError.
-        """
+        """Take a message, a status, or None; True: the pull is over. Raises NatsError."""
         if message is None:
             raise NatsDisconnectedError("the connection was lost")
         headers = message.headers or {}

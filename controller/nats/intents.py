@@ -1,6 +1,4 @@
-"""Operators' intents in their bucket: how they are stored, and those in force, followed as they
-change.
-"""
+"""Operators' intents in their bucket: how they are stored, and those in force now."""
 
 from __future__ import annotations
 
@@ -88,9 +86,7 @@ def parse_key(key: str) -> IntentKey:
 
 
 def key_text(key: IntentKey) -> str:
-    """The key in the bucket. Raises ValueError for names that would leave their place, and for a
-    scope that this kind of intent cannot have.
-    """
+    """The key in the bucket. Raises ValueError for odd names, and for a scope it cannot have."""
     kind, scope = key
     if scope.pool is not None:
         tenant, _, name = scope.pool.partition("/")
@@ -148,8 +144,8 @@ def _decode_note(value: bytes) -> Note:
 
 
 class ReadIntent(NamedTuple):
-    """An entry that stands for an intent, and what it says. There is no intent where it was taken
-    away, nor where the value cannot be read: then `problem` says why.
+    """An entry that stands for an intent; none where it was taken away, or cannot be read
+    (`problem`).
     """
 
     key: IntentKey
@@ -242,9 +238,7 @@ class _Known:
             self.faults[entry.key] = fault
 
     def stored(self, *, kept: int = 0) -> StoredIntents:
-        """All of them by kind, then in the order of the keys, and the first of the faults. `kept`:
-        as many are not in the bucket that is there now.
-        """
+        """All by kind, then by key, and the first faults; `kept` are not in the present bucket."""
         kinds = list(IntentKind)
         in_order = [self.intents[key] for key in sorted(self.intents)]
         in_order.sort(key=lambda each: kinds.index(each.kind))
@@ -286,9 +280,7 @@ class IntentBucket(BucketWatch):
         await self._first.wait()
 
     def on_change(self, callback: Callable[[Collection[Scope]], None]) -> None:
-        """Call back with the scopes whose intents came, went or changed. There is one callback: the
-        last one given.
-        """
+        """Call back, the last one given, with the scopes whose intents came, went or changed."""
         self._callback = callback
 
     def found(self, entries: Mapping[str, BucketEntry], *, is_another: bool) -> None:

@@ -142,9 +142,7 @@ MOST_CONTROL_LINE_BYTES: Final = 2**20
 
 
 class BoundedParser(Parser):
-    """nats-py's parser, which would keep all that a peer announces: a longer message, or a line
-    without an end, is an error of the connection.
-    """
+    """nats-py's parser with a bound for what a peer announces; more is a connection's error."""
 
     async def parse(self, data: bytes = b"") -> None:
         """Take in what was read. Raises ProtocolError."""
@@ -198,9 +196,7 @@ class Configured(msgspec.Struct):
 
 
 class StreamConfiguration(msgspec.Struct):
-    """Where a stream's messages come from, how many of each subject it keeps (-1: all), and how
-    many servers keep them.
-    """
+    """Where messages come from, how many of a subject it keeps (-1: all), on how many servers."""
 
     subjects: list[str] | None = None
     max_msgs_per_subject: int = -1
@@ -211,8 +207,8 @@ class StreamConfiguration(msgspec.Struct):
 
 
 class StreamContents(msgspec.Struct):
-    """Which messages a stream holds. Both times are in the year 1 if there never was a message.
-    `subjects` is filled only if subjects were asked for.
+    """A stream's messages. Both times are in the year 1 if there never was one; `subjects` only if
+    asked for.
     """
 
     messages: int
@@ -230,9 +226,8 @@ class StreamCluster(msgspec.Struct):
 
 
 class StreamInfo(JetStreamAnswer, kw_only=True):
-    """A stream. `created` distinguishes it from another stream with the same name; `total` is how
-    many subjects match those asked for, of which one answer may hold only a part. `ts` is the
-    server's clock when it answered.
+    """A stream. `created` tells namesakes apart, `total` counts subjects of which one answer may
+    hold a part, `ts` is the server's clock.
     """
 
     created: datetime
@@ -263,9 +258,7 @@ _ERROR: Final = msgspec.json.Decoder(JetStreamAnswer)
 async def stream_info(
     nats: Requests, stream: str, timeout_s: float, *, subjects: str | None = None
 ) -> StreamInfo:
-    """A stream as it is now, with its subjects that match the pattern `subjects`. Raises
-    NatsError.
-    """
+    """A stream now, with its subjects that match the pattern `subjects`. Raises NatsError."""
     payload = b"" if subjects is None else msgspec.json.encode({"subjects_filter": subjects})
     return await ask(nats, f"STREAM.INFO.{stream}", payload, _STREAM_INFO, timeout_s)
 
@@ -313,9 +306,7 @@ def typed_errors() -> Iterator[None]:
 
 
 async def jetstream_problem(jetstream: Callable[[], JetStreamContext], domain: str | None) -> str:
-    """Why there is no JetStream for us; empty if there is one, and if our user may not ask, which
-    the readings say. Never raises.
-    """
+    """Why there is no JetStream for us; empty if there is, or if we may not ask. Never raises."""
     try:
         with typed_errors():
             await jetstream().account_info()

@@ -130,8 +130,8 @@ def journal_subject(bucket: str) -> str:
 
 
 class _Tail(NamedTuple):
-    """The end of the stream: the sequence and part of the last message (0 and None without one),
-    and the hash of the last complete line (empty if it is not known).
+    """The end of the stream: its last message's sequence and part (0 and None without one), and the
+    last whole line's hash.
     """
 
     sequence: int
@@ -180,9 +180,7 @@ class JournalStream:
         self._not_before = 0.0
 
     def offer(self, snapshot: Snapshot) -> None:
-        """Have it written, if its process writes; else forget what waits. Called on the loop of
-        `recording`; never waits.
-        """
+        """Have it written if its process writes, else forget what waits. Never waits."""
         if not snapshot.role.writes:
             self._begin_anew()
             self._latest = None
@@ -381,9 +379,7 @@ class JournalStream:
 
 
 class JournalReading(Follower):
-    """Hands every line of the stream that is there to `on_line`, once. `unread` is the number of
-    messages that are no part of a line, or of one that is not complete.
-    """
+    """Hands each line to `on_line`, once; `unread` counts messages of no whole line."""
 
     def __init__(
         self,

@@ -46,8 +46,8 @@ ONE_BY_ONE_MOST: Final = 1_000
 
 # gc=False: none of these can be in a reference cycle, and every tick decodes thousands of them
 class ConsumerConfiguration(msgspec.Struct, gc=False):
-    """The subjects a consumer takes: one filter, several, or with neither the whole stream; how
-    often it delivers a message at most, 0 or less for no limit; and its priority groups.
+    """A consumer's subjects (none: the whole stream), its limit of deliveries (0 or less: none),
+    its priority groups.
     """
 
     filter_subject: str = ""
@@ -103,9 +103,7 @@ class ConsumerState(JetStreamAnswer, kw_only=True, gc=False):
 
 
 class ConsumerPage(JetStreamAnswer, kw_only=True):
-    """One page of CONSUMER.LIST. In a cluster `missing` and `offline` name consumers that belong to
-    the page and whose leaders did not answer.
-    """
+    """One page of CONSUMER.LIST; the leaders of `missing` and `offline` did not answer."""
 
     total: int
     consumers: list[ConsumerState]
@@ -149,10 +147,7 @@ Answer: TypeAlias = ConsumerState | NatsError
 
 
 class StreamConsumers:
-    """Reads the consumers of one stream, and remembers what makes the next read fast.
-
-    `avoid_list_until` (monotonic seconds): until then the list is not requested.
-    """
+    """Reads one stream's consumers; until `avoid_list_until` (monotonic seconds) one by one."""
 
     def __init__(
         self, nats: Requests, clock: Clock, stream: str, timeout_s: float, gate: asyncio.Semaphore
@@ -167,9 +162,7 @@ class StreamConsumers:
         self._total = 0
 
     async def ask(self, wanted: AbstractSet[str], deadline: float) -> Mapping[str, Answer]:
-        """An answer for each consumer wanted, perhaps for others too, at the latest at `deadline`
-        (the event loop's time). Never raises.
-        """
+        """An answer for each wanted consumer by `deadline` (loop time). Never raises."""
         try:
             async with asyncio.timeout_at(deadline):
                 await self._gate.acquire()
@@ -218,8 +211,8 @@ class StreamConsumers:
         return answers | await self._each(doubtful, deadline)
 
     async def _list(self, deadline: float) -> tuple[dict[str, ConsumerState], set[str], int]:
-        """All consumers, those that exist and did not answer, and the number of pages. Begins again
-        where pages do not fit together, because consumers came or went. Raises NatsError.
+        """All consumers, those that did not answer, and the pages; again where pages do not fit
+        together. Raises NatsError.
         """
         for _ in range(CHAINS):
             found: dict[str, ConsumerState] = {}
@@ -245,9 +238,7 @@ class StreamConsumers:
         raise UnreadableAnswerError("consumers came and went while they were listed")
 
     async def _each(self, consumers: Collection[str], deadline: float) -> dict[str, Answer]:
-        """CONSUMER.INFO for each of these. A consumer that does not answer does not affect the
-        others.
-        """
+        """CONSUMER.INFO for each; one that does not answer does not affect the others."""
         gate = asyncio.Semaphore(CONSUMERS_AT_ONCE)
 
         async def ask(consumer: str) -> Answer:
@@ -278,9 +269,7 @@ _GONE: Final = frozenset({Why.STREAM_MISSING, Why.CONSUMER_MISSING})
 
 
 class _Hold(NamedTuple):
-    """The last answer before the history went back, its reading meanwhile, and until when
-    (monotonic seconds) less work than in that answer is not believed.
-    """
+    """The answer before the history went back, and a reading until a monotonic time."""
 
     before: QueueMark
     reading: Stale[QueueDepth]
@@ -377,9 +366,7 @@ def _is_acknowledged(known: AckMark, found: AckMark) -> bool:
 
 
 def summed(depths: Sequence[QueueDepth]) -> QueueDepth:
-    """The messages of several consumers together. The counters of deliveries are known only if all
-    of them are; only if all are paused, nothing is delivered.
-    """
+    """Several consumers together: counters only if all are known, paused only if all are."""
     delivered = [depth.delivered for depth in depths if depth.delivered is not None]
     sequences = [depth.sequence for depth in depths if depth.sequence is not None]
     return QueueDepth(
@@ -397,9 +384,7 @@ def summed(depths: Sequence[QueueDepth]) -> QueueDepth:
 def pool_reading(
     pool: Pool, readings: Sequence[Reading[QueueDepth]], before: QueueDepth | None
 ) -> Reading[QueueDepth]:
-    """The sum of the readings of the pool's queues, as good as the worst of them. Its value is
-    `before` where that says the same.
-    """
+    """The sum of the queues' readings, as good as the worst; `before` where it says the same."""
     worst: Stale[QueueDepth] | None = None
     depths: list[QueueDepth] = []
     for name, each in zip(pool.queues, readings, strict=True):
@@ -486,16 +471,12 @@ class QueueReader:
         return self._each.get(pool, ())
 
     def filters(self, stream: str, consumer: str) -> tuple[str, ...] | None:
-        """The subjects this consumer takes, empty for all of its stream's; None before the consumer
-        was read.
-        """
+        """The subjects this consumer takes, empty for all; None before it was read."""
         last = self._last[stream].get(consumer)
         return None if last is None or last.is_gone else last.filters
 
     def marks(self, queues: Iterable[QueueName]) -> tuple[QueueMark, ...]:
-        """For each of these queues the last answer that was believed, if there is one; while its
-        history has gone back, that is the one before.
-        """
+        """The last answer of each queue that was believed, if there is one."""
         found: list[QueueMark] = []
         for queue in queues:
             left = self._left[queue.stream].get(queue.consumer)
@@ -519,8 +500,8 @@ class QueueReader:
         answers: Mapping[str, Answer],
         at: float,
     ) -> Mapping[str, Reading[QueueDepth]]:
-        """A reading for each consumer that is wanted of one stream. `wanted` gives how long its
-        history must have gone back before that is believed, in seconds.
+        """A reading for each wanted consumer of a stream, with the seconds until a step back
+        counts.
         """
         known, left = self._last[stream], self._left[stream]
         readings: dict[str, Reading[QueueDepth]] = {}
@@ -565,9 +546,7 @@ class QueueReader:
         found: _Last,
         window_s: float,
     ) -> None:
-        """Hold the good reading `found` if it goes back behind `last`, or behind what an earlier
-        process has left as `mark`.
-        """
+        """Hold the reading `found` if it goes back behind `last`, or behind an earlier `mark`."""
         had_work = last is not None and last.depth.total > 0
         if last is None or last.created != found.created or (found.depth.total and not had_work):
             self.milestones += 1

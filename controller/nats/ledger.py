@@ -104,9 +104,7 @@ class BurnRate:
 
 
 class Lately:
-    """What was counted in the last so many seconds, to a thousandth of them: however many events
-    come, it keeps no more than so many sums.
-    """
+    """The sum of the last so many seconds, in at most a thousand parts."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -241,9 +239,8 @@ class TenantUsage:
         return TenantSpent(stream=stream, days=days, ended=ended, read=read)
 
     def go_on_from(self, left: TenantSpent, stream: str, now: float) -> None:
-        """Count on from an account that a process before has left. What it has counted of another
-        `stream` than ours comes before ours; of ours, the larger sum is right, or that which was
-        left where we have read a part of the day only.
+        """Count on from an account. What it counted of another `stream` comes before ours; of ours
+        the larger sum is right, or the one left where we read a part of the day.
         """
         today = self.day_start(now)
         yesterday = local_day(today - 1, self._zone).start
@@ -341,9 +338,7 @@ class TenantUsage:
         return _counted(self.sums(now).all, self._count)
 
     def usage(self, now: float, in_flight: Callable[[PoolKey], int]) -> TokenUsage:
-        """The totals. Tokens are reserved for each task `in_flight` of a pool, because what a task
-        used is reported only when it ends.
-        """
+        """The totals, with tokens reserved for tasks `in_flight`, which tell at their end."""
         reserved = (max(0, in_flight(key)) * each.expected() for key, each in self._tasks.items())
         return TokenUsage(
             used=self.counted(now),
@@ -353,8 +348,8 @@ class TenantUsage:
         )
 
     def by_model(self, now: float) -> TokensByModel | None:
-        """The sums of the day, the most used model first, and the tokens of the last minute; None
-        while nothing was used in the month. It is the same object while it says the same.
+        """The day's sums, the most used model first, the last minute's tokens; None for an unused
+        month. The same object while equal.
         """
         day, sums = self.day_start(now), self.sums(now)
         pace, expected_usd = self._minute.at(now), self._expected_usd(sums, now)
@@ -424,8 +419,8 @@ class MeasuredTasks:
             self._sums = tuple(total + new - old for total, new, old in pairs)
 
     def expected(self) -> Decimal:
-        """Counted tokens to expect of a running task: the 95th percentile of the latest tasks, by
-        nearest rank. While those are few, the larger of the assumed amount and the largest of them.
+        """Tokens to expect of a task: the 95th percentile (nearest rank) of the latest; of few, the
+        larger of the assumed and the largest.
         """
         known = len(self._sorted)
         if known >= MEASURED_FROM:
@@ -454,9 +449,8 @@ def _two_digits(amount: Decimal) -> Decimal:
 
 
 class UsageLedger:
-    """The accounts of all tenants, filled from events; each event must be given once.
-
-    There are none (`of`) where nothing is made of the events: without budgets and models.
+    """The accounts of all tenants (`of`), from events given once each; none without budgets and
+    models.
     """
 
     def __init__(self, fleet: Fleet) -> None:
@@ -489,9 +483,7 @@ class UsageLedger:
             tasks.take(event)
 
     def tiers(self, now: float, known_from: float) -> Mapping[str, TierUsage]:
-        """What was used today of each class of models, of the tenants that used any. Events from
-        before `known_from` may be missing.
-        """
+        """Today's use by class of models; events from before `known_from` may be missing."""
         return {
             name: replace(used, is_old=each.day_start(now) < known_from)
             for name, each in self.of.items()
@@ -499,9 +491,7 @@ class UsageLedger:
         }
 
     def by_model(self, now: float, known_from: float) -> Mapping[str, TokensByModel]:
-        """What was used today of each model, by kind, of the tenants that used any this month.
-        Events from before `known_from` may be missing.
-        """
+        """Today's use by model of tenants that used any this month; as for `tiers`."""
         return {
             name: replace(used, is_old=True) if each.day_start(now) < known_from else used
             for name, each in self.of.items()

@@ -1,6 +1,4 @@
-"""The NATS session: one connection after the other, nats-py's client made strict, and what waits
-on it. Without a connection its link says why, and it tries again.
-"""
+"""The NATS session: one connection after the other, with nats-py's client made strict."""
 
 from __future__ import annotations
 
@@ -68,9 +66,8 @@ _VIOLATION: Final = re.compile(
 
 
 class _Socket(TcpTransport):
-    """nats-py's TCP transport with an abort, and with another way to connect: nats-py uses
-    `asyncio.wait_for`, which before Python 3.12 loses a connection that is made at the moment when
-    the caller is cancelled.
+    """nats-py's TCP transport with an abort, and without `asyncio.wait_for`, which before Python
+    3.12 loses a connection made as its caller is cancelled.
     """
 
     async def connect(self, uri: ParseResult, buffer_size: int, connect_timeout: float) -> None:
@@ -97,9 +94,7 @@ class Listening:
         on_lost: Callable[[], None] = lambda: None,
         on_refused: Callable[[str], None] | None = None,
     ) -> None:
-        """`among` has all of a connection. One that cannot be `on_refused` stays, without a
-        message.
-        """
+        """`among` has all of a connection. Without `on_refused` it stays, without a message."""
         self._among = among
         self._subscription = subscription
         self.subject: str = subscription.subject
@@ -129,9 +124,7 @@ class Connection(Client):
     """
 
     def __init__(self, *, require_tls: bool, has_certificate: bool, inbox: str = "_INBOX") -> None:
-        """`inbox` is what the subjects of answers begin with. The rest of each is random, so that
-        nobody who has not seen a request can answer it.
-        """
+        """`inbox` begins answers' subjects; the random rest keeps others from answering."""
         super().__init__()
         self._ps = BoundedParser(self)
         self._require_tls = require_tls
@@ -223,9 +216,7 @@ class Connection(Client):
             each.on_lost()
 
     async def discard(self) -> None:
-        """Close the connection: give the server 0.3 s, then abort. Never raises, may be called
-        twice.
-        """
+        """Close it, abort after 0.3 s. Never raises, may be called twice."""
         if self._flush_queue is None:
             return  # it was never opened
         try:
@@ -338,9 +329,7 @@ class NatsSession:
         return replace(self._link, last_good_at=self._last_good_at)
 
     def on_connected(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Call back on the event loop with every connection made, the first included; returns a
-        function that ends that.
-        """
+        """Call back on the event loop at each connection; returns a function that ends that."""
         self._on_connected.append(callback)
         return lambda: self._on_connected.remove(callback)
 
@@ -356,9 +345,8 @@ class NatsSession:
     async def subscribe_once(
         self, subject: str, on_message: Callable[[], None], on_refused: Callable[[str], None]
     ) -> Listening:
-        """Call `on_message` at the first message on this subject, after which the server ends the
-        subscription; `on_refused` with a reason if our user may not subscribe. When the connection
-        is lost the subscription is gone, without a call. Raises NatsDisconnectedError.
+        """Call `on_message` at the first message, where the server ends it; `on_refused` if we may
+        not. A lost connection ends it without a call. Raises NatsDisconnectedError.
         """
         connection = self._connection
         message: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
@@ -377,9 +365,8 @@ class NatsSession:
         return once
 
     async def subscribe(self, subject: str, on_message: Callable[[Msg | None], None]) -> Listening:
-        """Call `on_message` with every message on this subject, and with None once when the
-        connection is lost. Without the right to subscribe, none come. Raises
-        NatsDisconnectedError.
+        """Call `on_message` with every message, and with None when the connection is lost; none
+        come without the right. Raises NatsDisconnectedError.
         """
         connection = self._connection
 
@@ -418,9 +405,7 @@ class NatsSession:
         return await self.subscribe(inbox, on_message)
 
     async def send(self, subject: str, payload: bytes, reply: str = "") -> None:
-        """Publish without waiting. Answers, if any are wanted, go to `reply`, a subject that we
-        listen on. Raises NatsDisconnectedError.
-        """
+        """Publish without waiting; answers go to `reply`. Raises NatsDisconnectedError."""
         with typed_errors():
             await self._connection.publish(subject, payload, reply=reply)
 
@@ -436,8 +421,8 @@ class NatsSession:
         return f"{version.major}.{version.minor}.{version.patch}"
 
     def jetstream(self, timeout_s: float = ANSWER_S) -> JetStreamContext:
-        """nats-py's JetStream on the present connection; ask again after `on_connected`. Call it
-        within `jetstream.typed_errors`. Raises NatsDisconnectedError.
+        """nats-py's JetStream on this connection, within `typed_errors`. Raises
+        NatsDisconnectedError.
         """
         return self._connection.jetstream(timeout=timeout_s, domain=self._settings.domain)
 
@@ -489,9 +474,7 @@ class NatsSession:
         return None
 
     async def _open(self, url: str) -> Connection:
-        """Connect `_client` to this server. Raises UnusableError, OSError, nats.errors.Error,
-        ValueError.
-        """
+        """Connect `_client` here. Raises UnusableError, OSError, nats errors.Error, ValueError."""
         tls, is_websocket = self._settings.tls, url.startswith(("ws://", "wss://"))
         client = self._client = Connection(
             require_tls=not is_websocket and (tls is not None or url.startswith("tls://")),

@@ -57,9 +57,7 @@ READS: Final = 3
 
 
 class Parted(NamedTuple):
-    """What was saved: when (Unix seconds, by the clock of the process that saved it, and by the
-    server's), and the parts.
-    """
+    """When it was saved (Unix seconds, by its process and by the server), and the parts."""
 
     saved_at: float
     stored_at: float
@@ -104,9 +102,8 @@ class PartedValue:
         """The revision of the head that this process has read or written last, if it is known."""
 
     async def load(self) -> Parted | None:
-        """What was saved last, complete; None if nothing was ever saved.
-
-        Raises StoreUnreadableError for what is damaged or has another format; StoreError.
+        """What was saved last, or None. Raises StoreError; StoreUnreadableError if damaged or of
+        another format.
         """
         for _ in range(READS):
             try:
@@ -280,9 +277,7 @@ class MemoryBucket:
         self._seen_revision = await self._bucket.put(_SEEN_KEY, note, expected=expected)
 
     async def _last_seen(self) -> tuple[float | None, bool]:
-        """When (Unix seconds, by the store's clock) the memory whose head was read last was said to
-        be all there is to know, and whether it is partial.
-        """
+        """When (by the store) this memory was all there is to know, and if it is partial."""
         entry = await self._bucket.get(_SEEN_KEY)
         self._seen_revision = 0 if entry is None else entry.revision
         if entry is None or entry.deleted:
@@ -296,9 +291,7 @@ class MemoryBucket:
 
 
 def _encode_parts(values: Mapping[Any, Value]) -> Iterator[bytes]:
-    """The pools, or tenants, in order, as many in a part as it holds. Each part is encoded when the
-    one before has been written.
-    """
+    """The values in the order of keys, as many as fit in a part; encoded one at a time."""
     part: dict[str, msgspec.Raw] = {}
     size = 0
     for key in sorted(values):
@@ -313,9 +306,7 @@ def _encode_parts(values: Mapping[Any, Value]) -> Iterator[bytes]:
 
 
 class StoredState(Value):
-    """The memory that was saved last and the intents in force, and what could not be read of
-    them.
-    """
+    """The memory saved last and the intents in force, and what could not be read of them."""
 
     saved_memory: SavedMemory | None = None
     memory_problem: str = ""
@@ -348,9 +339,8 @@ _RECORD: Final = msgspec.json.Decoder(LeaseRecord)
 
 
 class BucketLease:
-    """The `Lease` port on one key. The key has no TTL: the server would judge by its own clock, and
-    forget the holder while the server restarts. Others judge by their own clocks, as with a Lease
-    of Kubernetes.
+    """The `Lease` port on one key, without a TTL: the server would judge by its clock, and forget
+    at a restart.
     """
 
     def __init__(self, session: NatsSession, bucket: Bucket) -> None:
@@ -363,9 +353,7 @@ class BucketLease:
         return f"key {LEASE_KEY} of {self._bucket}"
 
     async def read(self) -> SeenLease | None:
-        """The value now. For a deleted key it is one without a holder, because a write has to
-        replace its marker.
-        """
+        """The value now; a deleted key has no holder, because a write must replace its marker."""
         with self._lease_errors():
             try:
                 entry = await self._bucket.get(LEASE_KEY)

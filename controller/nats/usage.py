@@ -51,8 +51,8 @@ _EVENT: Final = msgspec.json.Decoder(UsageEvent)
 
 
 def decode_event(subject: str, data: bytes, tenants: Collection[str]) -> UsageEvent:
-    """The event of one message. Raises RefusedEventError for an event that is garbled or absurd,
-    whose tenant is not in the fleet, or that names another tenant or role than its subject.
+    """The event of one message. Raises RefusedEventError if it is garbled, of no tenant of the
+    fleet, or names others than its subject.
     """
     try:
         event = decoded(_EVENT, data, most_bytes=_MOST_EVENT_BYTES)
@@ -118,9 +118,7 @@ class TokenUsageSource(Follower):
         return beside(*([self.run()] if self._ledger.of else ()))
 
     async def first_read(self, timeout_s: float) -> None:
-        """Return once the stream was read to its end or cannot be read, at the latest after
-        `timeout_s`.
-        """
+        """Return once it was read to its end or cannot be, at most after `timeout_s`."""
         if not self._budgeted:
             return
         try:
@@ -130,16 +128,12 @@ class TokenUsageSource(Follower):
             log.info("stream %s: %d messages are still to be read", USAGE_STREAM, self._behind)
 
     def read(self, in_flight: Callable[[PoolKey], int]) -> Mapping[str, Reading[TokenUsage]]:
-        """The totals of each tenant with a token budget; `in_flight` says how many tasks of a pool
-        are running.
-        """
+        """The totals of tenants with a token budget; `in_flight` counts a pool's tasks."""
         now, doubt = self._clock.now(), self._doubt()
         return {name: self._reading(name, now, in_flight, doubt) for name in self._budgeted}
 
     def on_use(self, callback: Callable[[str, Decimal], None]) -> None:
-        """Call back with a tenant that has a token budget, and all that it has used of its day,
-        when more is counted. There is one callback: the last one given.
-        """
+        """Call back, the last one given, with a budgeted tenant and its day's use."""
         self._on_use = callback
 
     def tiers(self) -> Mapping[str, TierUsage]:
@@ -170,9 +164,7 @@ class TokenUsageSource(Follower):
         return {name: each.spent(str(self._created), read) for name, each in accounts.items()}
 
     def go_on_from(self, spent: Mapping[str, TenantSpent]) -> None:
-        """Count on from the accounts that a process before has left, as soon as all events are
-        read: before, it cannot be said which sum is larger.
-        """
+        """Count on from an earlier process's accounts once all events are read, to compare sums."""
         self._left = spent
         if self._current_at is not None and not self._behind:
             self._take_left()

@@ -87,9 +87,7 @@ class WakeSubscriptions:
         nats.on_connected(self._forget_connection)
 
     def on_wake(self, callback: Callable[[PoolKey], None]) -> None:
-        """Call back on the event loop, at most once for each time that a pool is watched.
-        There is one callback: the last one given.
-        """
+        """Call back, the last one given, on the event loop, at most once for each watch."""
         self._callback = callback
 
     def state(self, pool: PoolKey) -> tuple[WakeWatch, str]:
@@ -103,9 +101,7 @@ class WakeSubscriptions:
         return WakeWatch.ARMED, ""
 
     async def watch(self, pools: Collection[Pool]) -> bool:
-        """Watch exactly these pools; one call at a time. True if a pool is newly watched: its depth
-        must be read again, because messages may have been published since the last reading.
-        """
+        """Watch these pools, one call at a time. True: one is new, read its depth again."""
         wanted = {pool.key: pool for pool in pools}
         for key in self._armed.keys() - wanted.keys():
             self._disarm(key)
@@ -232,9 +228,8 @@ class WakeSubscriptions:
 def _worked_out(
     stream: str, config: StreamConfiguration, consumer: str, filters: tuple[str, ...] | None
 ) -> _Subjects:
-    """The subjects that are both published into the stream and taken by the consumer. A filter may
-    be wider than its stream: a subscription to all of it would also get messages that are not in
-    the stream.
+    """The subjects both published into the stream and taken by the consumer, whose filter may be
+    wider than the stream.
     """
     why = ""
     if config.mirror is not None:

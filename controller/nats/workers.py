@@ -1,6 +1,4 @@
-"""The pools' workers: what they say they do, what they are told and what they may use, each in a
-bucket of NATS.
-"""
+"""The pools' workers: what they say, what they are told and may use, each in a bucket."""
 
 from __future__ import annotations
 
@@ -62,9 +60,7 @@ class WorkerStates(BucketWatch):
         clock: Clock,
         on_change: Callable[[PoolKey, WorkerState | None], None],
     ) -> None:
-        """`on_change` is called with a pool and the new state of one of its workers, None if it has
-        gone.
-        """
+        """`on_change` gets a pool and a worker's new state, None if it has gone."""
         super().__init__(session, bucket, clock, "what workers do")
         self._steady: Callable[[], float] = clock.monotonic
         self._on_change = on_change
@@ -76,9 +72,7 @@ class WorkerStates(BucketWatch):
         return self._states.get(pool, {})
 
     def expire(self) -> None:
-        """Forget the workers of which nothing was heard for too long. While the bucket cannot be
-        followed, nobody is forgotten.
-        """
+        """Forget workers not heard of for too long, but none while the bucket is not followed."""
         gone_before = self._steady() - GONE_AFTER_S
         while self._heard and self.loss is None:
             key, heard_at = next(iter(self._heard.items()))
@@ -147,9 +141,7 @@ MOST_ORDER_BYTES: Final = 1024 * 1024
 
 
 class StoredOrders(Value):
-    """One pool's orders and their revision; `revision` 0: they were never stored. `latest` is the
-    revision of the key, that of a marker after they were removed.
-    """
+    """A pool's orders, their `revision` (0: never stored), and the key's `latest`."""
 
     orders: PoolOrders = PoolOrders()
     revision: int = 0

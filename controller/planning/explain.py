@@ -61,9 +61,7 @@ def title(code: Code) -> str:
 
 
 def sentence(reason: Reason, now: float) -> str:
-    """The reason as text, as of `now` (Unix seconds). Never raises: a number that is missing or
-    absurdly large is shown as `?`.
-    """
+    """The reason as text, as of `now` (Unix seconds); absurd numbers are shown as `?`."""
     return reason.code.wording.sentence.format_map(_Words(reason, now))
 
 

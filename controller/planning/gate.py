@@ -48,9 +48,7 @@ def gated(  # noqa: PLR0917 - the values of all steps before
     following: Next,
     moment: Moment,
 ) -> tuple[Next, PoolMemory]:
-    """The size of step 4 (`following`), or the present size if a gate holds the pool; and the
-    pool's memory.
-    """
+    """The size of step 4 (`following`), or the present one if a gate holds it; and the memory."""
     current, held = given.current, None
     if not limits.left_alone:
         held = (
@@ -122,9 +120,7 @@ def _blind(given: PoolInput, demand: Demand, limits: Limits, target: Target) -> 
 
 
 def _warming_up(given: PoolInput, limits: Limits, target: Target, moment: Moment) -> _Held | None:
-    """A pool is not scaled down before its memory covers one stabilization window, because earlier
-    recommendations are not known.
-    """
+    """No scale-down before the memory covers one window: earlier advice is not known."""
     current = given.current
     if target.replicas > current:
         return None
@@ -138,9 +134,7 @@ def _warming_up(given: PoolInput, limits: Limits, target: Target, moment: Moment
 
 
 def _not_becoming_ready(given: PoolInput, following: Next) -> _Held | None:
-    """A pool with pods that crash, cannot start or fit on no node does not grow: more pods would
-    fail in the same way.
-    """
+    """Pods that crash, cannot start or fit nowhere: more of them would fail in the same way."""
     pods = given.seen.pods
     if following.replicas <= given.current or not isinstance(pods, Fresh):
         return None
@@ -161,9 +155,8 @@ def _is_stuck(pod: Pod) -> bool:
 
 
 def followed(decisions: Mapping[PoolKey, Decision], holder: str) -> dict[PoolKey, Decision]:
-    """The last gate, of a process that does not lead: it plans as the leader would, and holds all.
-    `next` is the present size, and the reason says what it would set. `holder` is the process that
-    leads, empty if that is not known.
+    """The last gate, of a process that does not lead: it holds all, and the reason says what it
+    would set. `holder` leads, empty if that is not known.
     """
 
     def held(decision: Decision) -> Decision:

@@ -99,9 +99,8 @@ class Halt(NamedTuple):
 
 
 def read_halts(annotations: Mapping[str, str]) -> tuple[Halt, ...]:
-    """The pauses in force: one for both directions, else one for each direction that is paused.
-
-    KEDA: a number of replicas wins over a plain pause.
+    """The pauses in force: one for both directions, else one for each that is paused. KEDA: a
+    number of replicas wins over a plain pause.
     """
     if PAUSED_REPLICAS in annotations:
         text = annotations[PAUSED_REPLICAS]
@@ -121,9 +120,7 @@ def read_halts(annotations: Mapping[str, str]) -> tuple[Halt, ...]:
 
 
 def read_freeze(workload: Workload, pool: PoolKey) -> Intent | None:
-    """The freeze that an annotation of the Deployment or of its namespace asks for; its value is
-    the reason.
-    """
+    """The freeze by annotation of the Deployment or its namespace; its value is the reason."""
     scope = Scope(pool=pool)
     if is_on(workload.annotations, FREEZE):
         return Intent(

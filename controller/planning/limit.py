@@ -95,9 +95,7 @@ def _between_bounds(
 
 
 def _blind_since(given: PoolInput, demand: Demand, moment: Moment) -> float:
-    """When the work was last known: the time of the last good answer, else the remembered time,
-    else the time when it was found to be unknown.
-    """
+    """When the work was last known: by the last good answer, the memory, else since now."""
     queue, known = given.seen.queue, given.memory.blind_since
     by_queue = demand.unusable is None and not isinstance(queue, Fresh)
     is_stale = by_queue and isinstance(queue, Stale) and math.isfinite(queue.at)

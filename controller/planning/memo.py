@@ -28,12 +28,7 @@ from controller.planning.demand.queue import blindness
 from controller.planning.inputs import Moment, PoolInput, concerns
 from controller.planning.memory import after_plan, blind_after_plan, fleet_memory
 from controller.planning.room import Grown, Occupancy, Room, occupancy_of, room_of
-from controller.planning.share.claims import (
-    Entry,
-    Sharer,
-    entry_of,
-    fixed_sharer,
-)
+from controller.planning.share.claims import Entry, Sharer, entry_of, fixed_sharer
 from controller.planning.share.divide import Shared, shared_of
 from controller.planning.share.reasons import CostAlert, cost_alerts, target_of, with_alert
 from controller.planning.share.rows import Scarcity, scarcity_of
@@ -41,9 +36,8 @@ from controller.planning.values import Demand, Limits, Next, SharingError, Targe
 
 
 class Planned(NamedTuple):
-    """A plan, and the memory and the kept state that the next plan takes.
-
-    `changed` are the decisions made again; all others are those of the previous plan.
+    """A plan, and what the next plan takes. `changed` are the decisions made again; all others are
+    those of the previous plan.
     """
 
     plan: Plan
@@ -225,8 +219,8 @@ class PlanPass:
         self._unknown[number] = result.last_size
 
     def still_holds(self, number: int, demand: Demand, until: float) -> bool:
-        """Whether the kept result of a pool holds with this demand, which stays the same until this
-        time (Unix seconds): only the demand was due, and it is the same again.
+        """Whether the kept result holds: only the demand was due (until Unix seconds), and is
+        equal.
         """
         self._until[number] = until
         result = self.kept.results[number] if self.kept and number in self._due else None
@@ -240,9 +234,7 @@ class PlanPass:
     # 3. share
 
     def share(self) -> None:
-        """Divide all rows over all pools: the targets that may differ from the previous plan.
-        Raises SharingError if an input cannot be used.
-        """
+        """Divide all rows; the targets that may differ follow. Raises SharingError."""
         terms, kept = self.terms.sharing, self.kept
         before = None if kept is None else kept.scarcity
         budgets = self.intents.of(IntentKind.BUDGET)
@@ -296,9 +288,7 @@ class PlanPass:
                 self._targets[number] = Target(current, limits.bound, (reason,))
 
     def _is_decided(self, number: int) -> bool:
-        """Whether this plan decides the pool: it is observed, its Deployment is known, and no write
-        to it is under way.
-        """
+        """Whether this plan decides the pool: observed, Deployment known, no write under way."""
         if number in self._unknown or number in self.fixed:
             return False
         return number in self.local if self.is_partial else self.seen[number] is not None
@@ -410,9 +400,7 @@ class PlanPass:
         return one
 
     def pending(self) -> Iterator[tuple[int, LocalPlan, Target, Grown | None]]:
-        """The pools whose target, or the room for it, may differ from the previous plan: for these
-        steps 4 and 5 have to be computed.
-        """
+        """The pools whose target or room may have changed: steps 4 and 5 are computed for them."""
         kept, room = self.kept, self._room
         for number in (*self._targets, *self._regrown.difference(self._targets)):
             one, target = self._local(number), self._targets.get(number)
@@ -503,9 +491,7 @@ class PlanPass:
         return Planned(plan, changed, after, keeps)
 
     def _unsettled(self, memories: Mapping[int, PoolMemory]) -> Iterator[int]:
-        """The pools of which more was remembered than what rule native has learned: a plan goes by
-        that already when it learns it.
-        """
+        """The pools of which more was remembered than what rule native has learned."""
         for number, after in memories.items():
             before = self.memory.pools.get(self.terms.numbered[number].pool.key)
             if before is None or replace(before, native=after.native) != after:

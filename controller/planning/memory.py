@@ -200,9 +200,7 @@ def record_change(
 
 
 def with_write(memory: PoolMemory, workload: Workload, after: int, now: float) -> PoolMemory:
-    """The memory with a change to `after` replicas requested at `now` (Unix seconds). A repeated
-    request keeps its first time.
-    """
+    """The memory with a change to `after` replicas requested at `now`; a repeated one is older."""
     last, before, generation = memory.asked, workload.replicas, workload.generation
     earlier: tuple[int, ...] = ()
     version = workload.resource_version

@@ -48,9 +48,7 @@ def model_terms(fleet: Fleet) -> dict[str, ModelTerms]:
 
 
 def pool_terms(fleet: Fleet) -> dict[PoolKey, WorkerTerms]:
-    """The terms of every pool: the limits of a session, its models and their prices, and the most
-    that a workflow of its tenant may cost.
-    """
+    """Each pool's terms: limits of a session, models with prices, the most for a workflow."""
     models = model_terms(fleet)
     tenants = {tenant.name: tenant for tenant in fleet.tenants}
     return {
@@ -141,9 +139,8 @@ def _demand(state: WorkerState, model: str) -> ModelDemand:
 def _kept_for_newcomers(
     limits: RateLimits, known: int, starting: int
 ) -> tuple[RateShare, Fraction]:
-    """What a worker may use that is not known yet, and the part of the limits that is kept for all
-    such workers. It is stored for pools without workers, too, so it must not change with each
-    worker of another one.
+    """A share for a worker not known yet, and the part of the limits kept for all such; stored also
+    for pools without workers, so it must not change with each worker of another one.
     """
     count = 1 << (max(1, starting) - 1).bit_length()
     if not known:
@@ -230,9 +227,7 @@ def _in_order(
     weights: Sequence[Fraction],
     turn: int,
 ) -> list[int]:
-    """What each gets: its baseline, then what it needs, the highest rank first; what is left goes
-    to all.
-    """
+    """Each gets its baseline, then its need by rank, then an equal part of what is left."""
     everyone, parts = range(len(needs)), [0] * len(needs)
     baseline, weight = BASELINE_PART * usable, float(sum(weights))
     baselines = [max(1.0, baseline * float(each) / weight) for each in weights]
@@ -253,9 +248,7 @@ def _in_order(
 def _filled(
     usable: int, wants: Sequence[float], weights: Sequence[Fraction], turn: int
 ) -> list[int]:
-    """Whole amounts: what each wants, but no more than its part, by weight, of what the others
-    leave.
-    """
+    """Whole amounts: what each wants, at most its part, by weight, of what others leave."""
     count, left, weight = len(wants), usable, sum(weights)
     parts = [0] * count
     for index in sorted(

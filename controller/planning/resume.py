@@ -213,9 +213,7 @@ def _joined(left: PoolMemory, own: PoolMemory) -> PoolMemory:
 
 
 def _before(left: PoolMemory, began: float) -> Iterator[RecommendationRun]:
-    """The recommendations from before this moment (Unix seconds). One that was in force holds until
-    then.
-    """
+    """The recommendations before this moment (Unix seconds); one in force holds until then."""
     for run in left.recommendations:
         if run.first_at < began:
             ended = began if run.last_at is None else min(run.last_at, began)

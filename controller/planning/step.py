@@ -52,9 +52,7 @@ _WITHOUT_PROCESS: Final = frozenset({PodPhase.UNSCHEDULED, PodPhase.STARTING})
 def step(
     given: PoolInput, limits: Limits, target: Target, grown: Grown | None, moment: Moment
 ) -> Next:
-    """The size to set now, and what its workers are told. `grown` is the size that tight room
-    allows, if that is less than the target.
-    """
+    """The size to set now, and its workers' orders; `grown`: what tight room allows, if less."""
     if limits.left_alone:
         return Next(given.current)
     least = min(target.replicas, given.current)
@@ -131,9 +129,7 @@ class Crew(msgspec.Struct, frozen=True, gc=False):
 
 
 def _crew_of(given: PoolInput, target: Target, moment: Moment) -> Crew | None:
-    """The crew; None for a pool whose workers never said what they do: only its queue tells then
-    how many of them are busy.
-    """
+    """The crew; None if workers never said what they do: then only the queue tells."""
     seen, slots = given.seen, max(given.terms.pool.slots, 1)
     workers = None if seen.workers is None else last_known(seen.workers)
     if workers is None:
@@ -161,9 +157,8 @@ def _crew_of(given: PoolInput, target: Target, moment: Moment) -> Crew | None:
 
 
 def _pulling(given: PoolInput, target: Target, moment: Moment) -> PoolOrders:
-    """The orders of a pool that does not shrink: its workers pull, but not while it is paused nor
-    while its budget is spent, and those on a node that ends hand their tasks back. Orders end with
-    the pause, or with the day of the budget, so that work goes on even if no controller runs then.
+    """Orders of a pool that does not shrink: workers pull unless paused or out of budget, those on
+    an ending node hand back. They end with pause or budget day, also without a controller.
     """
     pause, pods = given.override.pause, last_known(given.seen.pods)
     ending = () if pods is None else (pod.name for pod in pods.items if pod.node_ends)
@@ -220,9 +215,8 @@ def _too_young(given: PoolInput, moment: Moment) -> list[Pod]:
 
 
 def _may_still_shrink(given: PoolInput) -> bool:
-    """Whether pods may be deleted at this moment although the pool grows again: the Deployment's
-    controller has not seen its present size yet, and may still act on the one before; or a smaller
-    size was asked for, and may still be set.
+    """Whether pods may be deleted although the pool grows again: the Deployment's controller has
+    not seen its size, or a smaller one was asked for and may still be set.
     """
     workload = given.workload
     is_unseen = workload.observed_generation < workload.generation
@@ -237,9 +231,7 @@ def _held(
 
 
 def _drain(given: PoolInput, crew: Crew, target: int, young: Sequence[Pod], moment: Moment) -> Next:
-    """The size now, and what the workers are told, if these say what they do. `target` is not above
-    the present size.
-    """
+    """The size now, and the orders if workers say what they do; `target` is at most `current`."""
     generations: defaultdict[str, list[Pod]] = defaultdict(list)
     for pod in crew.pods:
         generations[pod.generation].append(pod)
@@ -292,9 +284,8 @@ def _in_rollout(given: PoolInput, crew: Crew, target: int, generations: list[lis
 
 
 def _first_to_go(crew: Crew, pods: Iterable[Pod], count: int) -> list[str]:
-    """The names of the pods that go: those that a ReplicaSet takes first anyhow, then those that
-    were told already, then those whose node ends, then idle ones, then those with the fewest tasks
-    and the shortest past.
+    """The pods that go: those a ReplicaSet takes first anyhow, told ones, those of ending nodes,
+    idle ones, then those with the fewest tasks and the shortest past.
     """
 
     def harm(pod: Pod) -> tuple[bool, bool, bool, int, float, str]:
@@ -306,9 +297,8 @@ def _first_to_go(crew: Crew, pods: Iterable[Pod], count: int) -> list[str]:
 
 
 def _removable(crew: Crew, going: Sequence[str], moment: Moment) -> int:
-    """How many of these a ReplicaSet would take now, and no other pod before them. It reads pods by
-    a watch of its own, which may be behind ours, so a mark counts after `MARK_SEEN_S`. A mark after
-    now was made before the clock was set back.
+    """How many of these a ReplicaSet would take now, and no other pod before. It may be behind our
+    watch, so a mark counts after `MARK_SEEN_S`; one after now is older.
     """
     gone = crew.drained.intersection(going)
     for pod in crew.pods:

@@ -50,9 +50,7 @@ class Inputs(TypedDict):
 
 
 class Counterfactual(Value):
-    """A pool's target and next size (replicas) without the rule `lifted`, and the bound and gate
-    that apply then.
-    """
+    """A pool's target and next size (replicas) without the rule `lifted`, its bound and gate."""
 
     lifted: Bound
     target: int | None
@@ -217,9 +215,9 @@ _WEEK_MINUTES: Final = 7 * 24 * 60
 
 
 class NextChange(Value):
-    """The next size (replicas) of a pool, and when it begins to come (Unix seconds) if no reading
-    and no intent changes until then; `at` is None where only tasks that end or replicas that leave
-    let it come. `ends` is the rule that holds it until then, None where that is not one rule.
+    """A pool's next size (replicas) and when it begins to come (Unix seconds) if no input changes;
+    `at` is None where only ending tasks or leaving replicas let it come, `ends` the rule that holds
+    it.
     """
 
     at: float | None
@@ -326,9 +324,8 @@ def _read_at(at: float, observation: Observation, new_day: str | None) -> Observ
 
 
 class Starting(Value):
-    """The replicas of a pool that are not ready yet, and the seconds after which the last of them
-    is, counted from their start: one cold start, or where they start one after the other
-    (`one_by_one`) one for each.
+    """Replicas not ready yet, and seconds until the last is, from their start: one cold start, or
+    one for each (`one_by_one`).
     """
 
     replicas: int
@@ -348,10 +345,7 @@ class Outlook(Value):
 
 
 def outlook_of(key: PoolKey, **made_of: Unpack[Inputs]) -> Outlook | None:
-    """The outlook of one pool; None for a pool that the fleet does not have, or that was not seen.
-
-    The keyword arguments are the inputs of a plan.
-    """
+    """The outlook of one pool, from a plan's inputs; None for one unknown or not seen."""
     fleet, observation, memory = made_of["fleet"], made_of["observation"], made_of["memory"]
     pool = next((pool for pool in fleet.pools if pool.key == key), None)
     planned = plan(observation, compile_fleet(fleet), made_of["intents"], memory, made_of["now"])
@@ -406,9 +400,8 @@ class PoolEffect(Value):
 
 
 class Effect(Value):
-    """What changes now. `concerned`: the pools that the intent is about. `unknown`: those of them
-    that are not known well enough to say. `changed`: the pools, of the whole fleet, for which
-    something changes. `held`: why a pool gets nothing, or not all, of what is asked for.
+    """What changes now: the pools `concerned`, those of them `unknown`, all pools `changed`;
+    `held`: why a pool gets nothing, or not all, of what is asked for.
     """
 
     concerned: tuple[PoolKey, ...]
@@ -547,9 +540,8 @@ def _pool_effect(
 
 
 def _leaving(decision: Decision, seen: PoolObservation) -> tuple[int, int, int]:
-    """The replicas above the target that a scale-down under way removes after this tick: how many
-    go, finish first, and follow, as in PoolEffect. Idle workers that are told to stop are drained
-    within a moment, so they count as gone.
+    """How many replicas above the target go, finish first, and follow, as in PoolEffect. Idle
+    workers told to stop drain within a moment, so they count as gone.
     """
     if decision.gate is not Gate.BUSY or decision.next is None or decision.target is None:
         return 0, 0, 0

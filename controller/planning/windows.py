@@ -59,9 +59,8 @@ def stabilize(
     planned_at: float,
     moment: Moment,
 ) -> int:
-    """The current size, raised to the lowest recommendation of the upward window or lowered to the
-    highest of the downward one; `desired` belongs to both (stabilizeRecommendationWithBehaviors).
-    A run that is still open lasted until `planned_at`.
+    """The size, raised to the lowest recommendation of the upward window or lowered to the highest
+    of the downward one (stabilizeRecommendationWithBehaviors). An open run lasts to `planned_at`.
     """
     is_up = desired > current
     rules = behavior.scale_up if is_up else behavior.scale_down
@@ -118,9 +117,8 @@ def limit_change(
     removed: Sequence[ScaleChange],
     moment: Moment,
 ) -> Limited:
-    """Apply the rates and bounds of `behavior` (convertDesiredReplicasWithBehaviorRate).
-
-    A rate never reverses the direction: if past changes exceed it already, the current size stays.
+    """Apply rates and bounds of `behavior` (convertDesiredReplicasWithBehaviorRate); a rate never
+    reverses the direction.
     """
     if desired > current:
         limit, policy = _rate_limit(current, behavior.scale_up, added, removed, moment, up=True)
@@ -177,9 +175,8 @@ def _rate_limit(
 
 
 def seeded(memory: PoolMemory, replicas: int, now: float) -> PoolMemory:
-    """HPA (reconcileAutoscaler): if there is no recommendation yet, the current size becomes the
-    first one. So the pool does not shrink before it was observed for one window. It counts as
-    active until now.
+    """HPA (reconcileAutoscaler): the first recommendation is the current size, so that no pool
+    shrinks before one window; it counts as active until now.
     """
     if memory.recommendations or replicas == 0:
         return memory
@@ -258,9 +255,7 @@ def held_by_window(
     wanted: int,
     moment: Moment,
 ) -> tuple[Reason, ...]:
-    """The reason of the window that holds `stable`, and until when; none while the pool is warming
-    up, for that gate gives its own.
-    """
+    """The window's reason to hold `stable`, and until when; none in warm-up, which has its own."""
     if stable < wanted:
         code, rules = Code.STABILIZED_UP, behavior.scale_up
     elif moment.reached(warm_until(given.terms, memory)):

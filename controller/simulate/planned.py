@@ -10,10 +10,7 @@ from typing import Final, NamedTuple
 from msgspec.structs import replace
 
 from controller.model.decision import Decision
-from controller.model.fleet import (
-    Fleet,
-    Pool,
-)
+from controller.model.fleet import Fleet, Pool
 from controller.model.intents import Intents
 from controller.model.memory import Memory, PoolMemory
 from controller.model.observation import (

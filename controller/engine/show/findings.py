@@ -1,6 +1,4 @@
-"""Findings: conditions that need a person's attention, worst first. Their words and what to do
-stand in one table, of which the page in the docs is made. All are pure functions.
-"""
+"""Findings: what needs a person's attention, worst first; a table has their words and advice."""
 
 from __future__ import annotations
 
@@ -10,15 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from controller.model.decision import (
-    HARMLESS,
-    Bound,
-    Code,
-    Decision,
-    Outcome,
-    OutcomeKind,
-    Reason,
-)
+from controller.model.decision import HARMLESS, Bound, Code, Decision, Outcome, OutcomeKind, Reason
 from controller.model.fleet import Fleet
 from controller.model.ids import PoolKey, WorkloadKind
 from controller.model.observation import (
@@ -182,9 +172,7 @@ class Found(NamedTuple):
 def found(
     name: str, subject: str, *, severity: Severity | None = None, kind: str = "", **numbers: object
 ) -> Found:
-    """A finding of the table's kind `name`. `kind` is given where a subject can have several of it,
-    `severity` where it is not that of the table.
-    """
+    """A finding of kind `name`; `kind` if a subject can have several, `severity` if another."""
     row = FINDINGS[name]
     return Found(severity or row.severity, subject, kind or name, row.words.format(**numbers))
 
@@ -205,9 +193,7 @@ def findings(
     notices: Iterable[Found],
     since: Callable[[str, str, Severity], float],
 ) -> tuple[Finding, ...]:
-    """All findings, `notices` included, worst first. `since` says when one of this subject, kind
-    and severity began (Unix seconds).
-    """
+    """All findings, worst first; `since`: when one of this subject, kind and severity began."""
     lost = (each for each in links if each.state is LinkState.DISCONNECTED)
     together = [
         *(found("link", each.name, why=each.detail) for each in lost),
@@ -241,9 +227,7 @@ def words_of(why: Why) -> str:
 def _of_limits(
     tenants: Mapping[str, TenantObservation], capacity: Reading[ClusterRoom]
 ) -> Iterator[Found]:
-    """Limits of the cluster that cannot be read: they never stop a pool. One finding for all
-    tenants with the same problem: a missing RBAC rule affects all alike.
-    """
+    """Unreadable limits of the cluster, which stop no pool; one finding for tenants alike."""
     if (nodes := _lost(capacity)) is not None:
         yield _without("nodes", "nodes", nodes)
     readings = {name: _lost(seen.quota) for name, seen in tenants.items()}
@@ -484,9 +468,7 @@ def model_findings(fleet: Fleet, seen: Mapping[PoolKey, PoolObservation]) -> Ite
 def _ceilings(
     capacity: Capacity, tenant: str, budget: Budget, model: LlmModel
 ) -> Iterator[tuple[str, str, str]]:
-    """The ceilings that would apply to a pool if the token usage of its tasks were known: subject
-    and kind of the finding, and the ceiling's name.
-    """
+    """Subject, kind and name of each ceiling that needs the token usage of its tasks."""
     if model.limits is not None and model.limits != _NO_LIMITS:
         yield FLEET_FILE, f"models.{model.name} unmeasured", f"the limit of {model.name}"
     if budget.tokens_per_day is not None:
@@ -515,9 +497,7 @@ _ELSEWHERE: Final = frozenset({Why.NEVER_READ, Why.DISCONNECTED})
 def usage_findings(
     tenants: Mapping[str, TenantObservation], refused: RefusedEvents
 ) -> Iterator[Found]:
-    """One finding for all tenants whose usage cannot be read for the same reason, and one for usage
-    events that were not counted.
-    """
+    """One finding for tenants whose usage is unreadable alike, one for refused events."""
     silent: defaultdict[Why, dict[str, Stale[TokenUsage] | Absent]] = defaultdict(dict)
     for name, seen in tenants.items():
         if not isinstance(seen.usage, Fresh) and seen.usage.why not in _ELSEWHERE:
@@ -552,9 +532,8 @@ def wait_findings(
     decisions: Mapping[PoolKey, Decision],
     now: float,
 ) -> Iterator[Found]:
-    """One for each pool with a message that waits, or with one in 20 of those of the last five
-    minutes that waited, longer than its aim (seconds). An operator's pause is meant to let work
-    wait.
+    """Each pool with a message that waits, or one in 20 of the last five minutes' that waited,
+    longer than its aim (seconds), unless paused.
     """
     longest: dict[PoolKey, float] = {}
     for each in rates if aims else ():

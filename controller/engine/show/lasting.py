@@ -27,9 +27,7 @@ LEFT_FOR_S: Final = 120.0
 
 
 class Since:
-    """A thing keeps its time (Unix seconds) while its state is the same, in this process and from
-    the one before it.
-    """
+    """A thing keeps its time (Unix seconds) while its state is the same, over restarts."""
 
     def __init__(self) -> None:
         self._known: dict[Hashable, tuple[object, float]] = {}
@@ -37,17 +35,14 @@ class Since:
         self._left_until = 0.0
 
     def begin_with(self, left: Iterable[tuple[Hashable, object, float | None]], now: float) -> None:
-        """Go on from what another process has left: things, their states, and since when. A time
-        that is after `now` is none to go on from.
-        """
+        """Go on from things, states and times that another process left, none after `now`."""
         known = {thing: (state, at) for thing, state, at in left if at is not None and at <= now}
         self._left |= known
         self._left_until = now + LEFT_FOR_S
 
     def of(self, thing: Hashable, state: object, now: float, *, is_sure: bool = True) -> float:
-        """When this state of the thing began, `now` if it is another one than before. One that is
-        not `is_sure` may come from the first readings of a new process alone: after it, what the
-        process before has left still counts.
+        """When this state began; `now` if it is new. One that is not `is_sure` may come from a new
+        process's first readings: after it, the earlier one's still counts.
         """
         if now > self._left_until:
             self._left.clear()
@@ -97,9 +92,7 @@ class WorkFindings:
     def decided(
         self, decisions: Iterable[Decision], now: float, bound_since: float | None = None
     ) -> None:
-        """Take the decisions that were made again at `now`. `bound_since` is when their bound
-        began, which may be before this process did (both Unix seconds).
-        """
+        """Take new decisions; their bound began at `bound_since`, perhaps before this process."""
         began = now if bound_since is None else min(bound_since, now)
         for decision in decisions:
             known = self._capped.pop(decision.pool, None)
@@ -117,9 +110,8 @@ class WorkFindings:
         scarce: Mapping[str, TenantScarcity],
         now: float,
     ) -> Iterator[Found]:
-        """The findings as of `now`: one for each budget, one for each ceiling that holds pools for
-        longer than their tasks take, and one for each pool whose busy replicas do not finish within
-        the longest session. `scarce` has the budgets that operators set.
+        """Budgets spent, ceilings that hold pools longer than a task takes, busy replicas that
+        outlast a session. `scarce` has operators' budgets.
         """
         held: defaultdict[tuple[str, Bound], list[Decision]] = defaultdict(list)
         for key, (since, decision) in self._capped.items():
@@ -157,9 +149,7 @@ def service_s(decision: Decision) -> float:
 
 
 def _is_capped(decision: Decision) -> bool:
-    """Whether a ceiling, and nothing that would hold the pool without it, keeps it below its
-    demand.
-    """
+    """Whether a ceiling, and nothing else, keeps it below its demand."""
     if decision.target is None or decision.demand is None or decision.bound not in _TOLD:
         return False
     if any(reason.code in _HELD_ANYWAY for reason in decision.reasons):

@@ -76,9 +76,7 @@ class QueueMeter:
         self._begin_queue(depth.pending, at)
 
     def take(self, depth: QueueDepth, at: float) -> bool:
-        """Count what happened since the reading before; False for a consumer that was created
-        again, or does not count: its past is another's.
-        """
+        """Count what happened since; False for a consumer created again, or without counters."""
         before, self._depth = self._depth, depth
         if _standing(depth) != _standing(before):
             self.since = at
@@ -223,9 +221,7 @@ class QueueMeters:
         self._due = dict.fromkeys(self._meters, 0.0)
 
     def saw(self, pool: PoolKey, reading: Reading[QueueDepth], number: int = 0) -> None:
-        """Take a reading that is another than the one before; only a good one says something of
-        the time since. `number` is the queue's place among those of the pool.
-        """
+        """Take a new reading; only a good one tells of the time since. `number`: which queue."""
         place = pool, number
         if place not in self._shown:
             return  # replicas that stand by have no queue of their own
@@ -244,9 +240,7 @@ class QueueMeters:
         self._meters.clear()
 
     def oldest_at(self, pool: PoolKey) -> float | None:
-        """When the oldest message that waits for the pool was seen first (Unix seconds); None if
-        none waits, or that is not known.
-        """
+        """When the oldest waiting message was first seen (Unix seconds), if known."""
         meters = [self._meters.get(place) for place in self._numbers.get(pool, ())]
         if any(meter is None for meter in meters):
             return None
@@ -322,8 +316,8 @@ class _Track:
             self._peaks[name] = max(self._peaks[name], latest)
 
     def end(self, now: Mapping[str, int], slots: int) -> bool:
-        """So many slots have ended, the first of them with these numbers; nothing is known of the
-        others. Whether the series differ from before.
+        """So many slots have ended, the first with these numbers, the others unknown; True: they
+        differ.
         """
         self.saw(now)
         before = self.series
@@ -344,9 +338,7 @@ def _plausible(number: int) -> int:
 
 
 def _after(series: tuple[int, ...], number: int, unknown: int) -> tuple[int, ...]:
-    """The series without its oldest numbers, and with this one and the unknown ones at its end; the
-    same object if nothing differs.
-    """
+    """The series, moved by this number and the unknown ones; the same object if equal."""
     if 0 <= number < len(_SHARED):
         number = _SHARED[number]
     longer = (*series, number, *(NOT_KNOWN,) * unknown)
@@ -355,9 +347,7 @@ def _after(series: tuple[int, ...], number: int, unknown: int) -> tuple[int, ...
 
 
 class _Kept:
-    """What is kept of one pool or tenant. While `waits_since` is set, messages of the pool have
-    waited since then.
-    """
+    """What is kept of a pool or tenant; its messages wait since `waits_since`."""
 
     __slots__ = ("day", "history", "now", "recent", "waits_since")
 
@@ -374,9 +364,7 @@ class _Kept:
         self.day.saw(self.now)
 
     def begin_with(self, left: History, recent: int, day: int, running: int) -> None:
-        """Go on from what another process has left so many slots ago; `running` recent slots belong
-        to the day's slot that has not ended.
-        """
+        """Go on from slots left so long `ago`; `running` recent ones are of the day's open slot."""
         self.recent.fill(left.recent, recent)
         self.day.fill(left.day, day)
         self.day.saw_before(self.recent, running)
@@ -395,9 +383,7 @@ class _Kept:
 
 
 class Histories(NamedTuple):
-    """The histories of pools by key, and of tenants by name; each the same object until it
-    changes.
-    """
+    """Histories by pool and by tenant, each the same object until it changes."""
 
     pools: Mapping[PoolKey, History]
     tenants: Mapping[str, History]
@@ -435,9 +421,7 @@ class HistoryRecorder:
         self._histories = Histories(_shown(self._pools), _shown(self._tenants))
 
     def begin_with(self, past: Snapshot, now: float) -> None:
-        """Go on from the histories of another process at `now` (Unix seconds): what is not known
-        here is as it was there, and of the time between nothing is known.
-        """
+        """Go on from another process's histories at `now`; the time between stays unknown."""
         if self._recent_slot is None:
             self._recent_slot, self._day_slot = int(now // RECENT_SLOT_S), int(now // DAY_SLOT_S)
         recent = self._recent_slot - int(past.at // RECENT_SLOT_S)
@@ -454,9 +438,7 @@ class HistoryRecorder:
         self._histories = Histories(_shown(self._pools), _shown(self._tenants))
 
     def saw(self, view: PoolView, oldest_at: float | None, now: float) -> None:
-        """Take a pool as it is at `now`, and when the oldest message that waits came (both Unix
-        seconds). What is not fresh is not known.
-        """
+        """Take a pool at `now` and its oldest message's time; what is not fresh is unknown."""
         pool = self._pools.get(view.key)
         if pool is None:
             return

@@ -1,7 +1,4 @@
-"""Step 5 of a tick: build the snapshot from the latest observations, decisions and outcomes.
-
-Only the views of changed pools are rebuilt; the others stay the same objects.
-"""
+"""Step 5 of a tick: build the snapshot; only the views of changed pools are made anew."""
 
 from __future__ import annotations
 
@@ -35,10 +32,7 @@ from controller.model.decision import Condition, Decision, Outcome, Standing
 from controller.model.fleet import Fleet, Pool
 from controller.model.ids import PoolKey
 from controller.model.intents import Intents
-from controller.model.observation import (
-    Observation,
-    PoolObservation,
-)
+from controller.model.observation import Observation, PoolObservation
 from controller.model.settings import LeaseView, Notice
 from controller.model.snapshot import (
     Finding,
@@ -184,9 +178,7 @@ class SnapshotBuilder:
         self._changed.update(decisions)
 
     def planned(self, kept: Kept | None, intents: Intents) -> None:
-        """Take what the plan knows beside its decisions; `kept` is None where it knows nothing of
-        the whole fleet.
-        """
+        """Take what the plan knows beside decisions; `kept` is None without the whole fleet."""
         if kept is not None:
             self._scarce = kept.scarcity.tenants
         self._intents = intents

@@ -12,12 +12,7 @@ from controller.engine.show.tenants import lesser, requested, total_of
 from controller.model.decision import Bound, Code, Decision
 from controller.model.fleet import Fleet, Pool
 from controller.model.ids import PoolKey
-from controller.model.observation import (
-    ClusterRoom,
-    NodeState,
-    PodPhase,
-    PoolObservation,
-)
+from controller.model.observation import ClusterRoom, NodeState, PodPhase, PoolObservation
 from controller.model.readings import Absent, Fresh, Reading, last_known
 from controller.model.scarcity import LlmModel, Resources
 from controller.model.snapshot import (
@@ -159,9 +154,7 @@ class ModelViews:
 
 
 def refused_by_rate(decision: Decision | None) -> tuple[str, int]:
-    """The row of a rate limit that decided the target, and how many replicas it refused; else
-    nothing.
-    """
+    """The rate limit's row that decided the target, and the replicas it refused."""
     if decision is None or decision.bound is not Bound.RATE:
         return "", 0
     wanted, target = decision.recommendation, decision.target

@@ -46,9 +46,7 @@ _NOTHING: Final = Resources(replicas=0, cpu_milli=0, memory_bytes=0)
 
 
 class _PoolPart(NamedTuple):
-    """What one pool adds to its tenant: its cost (None: not known), what its replicas request, and
-    whether a pause binds it.
-    """
+    """A pool's part of its tenant: its cost (None: unknown), requests, and if it is paused."""
 
     usd_per_hour: float | None
     used: Resources
@@ -195,9 +193,7 @@ def times_of(views: Iterable[TenantView]) -> Iterator[tuple[Hashable, object, fl
 
 
 def _asked_of(tenant: str, intents: Intents, now: float) -> dict[IntentKind, Intent]:
-    """The first in force of each kind for the whole tenant: its own or, but for budgets, the
-    fleet's.
-    """
+    """The first in force of each kind, the tenant's or (but for budgets) the fleet's."""
     found = {}
     for kind in _OF_TENANTS:
         tenants = (tenant,) if kind is IntentKind.BUDGET else (tenant, None)

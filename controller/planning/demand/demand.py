@@ -74,9 +74,7 @@ def demand_of(given: PoolInput, moment: Moment) -> Demand:
 
 
 def blind_demand_of(terms: PoolTerms, seen: PoolObservation, memory: PoolMemory) -> Demand:
-    """The demand if the Deployment is not known. It is shown, and no cooldown begins while the pool
-    is active.
-    """
+    """The demand, to be shown, if the Deployment is not known; no cooldown begins meanwhile."""
     demand = read_work(terms.pool, seen, memory)
     if not terms.has_metrics:
         return demand
@@ -91,9 +89,7 @@ def blind_demand_of(terms: PoolTerms, seen: PoolObservation, memory: PoolMemory)
 def _beside_the_queue(
     given: PoolInput, demand: Demand, measured: _Measured, moment: Moment
 ) -> Demand:
-    """Rule native: the demand is the largest of the queue's and the metrics'. A metric without a
-    proposal does not lower it.
-    """
+    """Rule native: the largest of the queue's and the metrics' demand that there are."""
     active = demand.active or measured.active
     if not measured.metrics:
         return replace(demand, active=active)
@@ -273,9 +269,8 @@ class _Measured:
     def _stands_in(
         self, name: str, target: AverageValueTarget | ValueTarget, modifiers: Modifiers | None
     ) -> tuple[int | None, bool]:
-        """The value that replaces a metric without one, and whether a formula gets nil for it.
-        Counts its failure: there is no value until the failures exceed the threshold. KEDA: with
-        modifiers, their target must be a positive integer.
+        """What replaces a missing metric, and whether a formula gets nil for it: nothing until its
+        failures exceed the threshold. KEDA: modifiers need a whole target above 0.
         """
         fallback = self._pool.fallback
         units, rest = divmod(MILLI if modifiers is None else modifiers.target_milli, MILLI)
@@ -290,9 +285,7 @@ class _Measured:
         return self._worth(_fallback_replicas(fallback, self._current), target), False
 
     def _worth(self, replicas: int | None, target: AverageValueTarget | ValueTarget) -> int | None:
-        """The value, in thousandths, for which the HPA proposes so many replicas; None if there is
-        none, which is so for a Value target without a ready pod.
-        """
+        """The milli value for which the HPA proposes so many replicas; None if there is none."""
         if not replicas:
             return None
         if isinstance(target, AverageValueTarget):

@@ -111,9 +111,8 @@ class _Groups(NamedTuple):
 
 
 def reading_name(spec: MetricSpec) -> str:
-    """The name of a metric's reading in an observation: the metric's own name; with a selector
-    `name{selector}`, for an object `Kind/object/name`. CPU and memory are read once for all
-    containers, under the resource's name.
+    """A metric's name in observations: its own, `name{selector}`, or `Kind/object/name`; CPU and
+    memory have the resource's name, read once for all containers.
     """
     if isinstance(spec, ResourceMetric | ContainerResourceMetric):
         return spec.resource
@@ -129,9 +128,7 @@ def propose_all(
     known: Mapping[str, dict[str, Number]],
     moment: Moment,
 ) -> Proposals:
-    """The largest proposal, with a reason for each metric. `known` says by name why metrics were
-    found unusable before.
-    """
+    """The largest proposal, with each metric's reason; `known`: why some were unusable before."""
     replicas: int | None = None
     needed: int | None = None
     first: dict[str, Number] | None = None
@@ -248,9 +245,8 @@ def _total_milli(values_milli: Sequence[int]) -> int:
 
 
 def _object_value(value_milli: int, target_milli: int, given: PoolInput) -> Proposal:
-    """Object or External with a Value target: the ratio times the pods that are Running and Ready,
-    terminating ones included; from zero the ratio itself, without tolerance
-    (GetObjectMetricReplicas). Raises MetricError if there is no pod at all and that matters.
+    """Object or External with a Value target: ratio times serving pods; from zero the ratio itself
+    (GetObjectMetricReplicas). Raises MetricError if there is no pod and that matters.
     """
     ratio, ready_pods = float(value_milli) / target_milli, serving_pods(given.seen.measured_pods)
     current = given.current
@@ -274,8 +270,7 @@ def object_average_value(
     value_milli: int, target_milli: int, status_replicas: int, tolerance: Tolerance
 ) -> Proposal:
     """Object or External with an AverageValue target: the status's replicas within tolerance, else
-    the value divided by the target (GetObjectPerPodMetricReplicas). Without replicas the average is
-    shown as 0.
+    value by target (GetObjectPerPodMetricReplicas); shown as 0 without replicas.
     """
     value = float(value_milli)
     needed = _whole(value / target_milli)
@@ -295,9 +290,7 @@ def _whole(replicas: float) -> int:
 
 
 def serving_pods(pods: Sequence[MeasuredPod]) -> int | None:
-    """Pods that are Running and Ready, terminating ones included; None without any pod
-    (getReadyPodsCount).
-    """
+    """Pods Running and Ready, also terminating; None without any pod (getReadyPodsCount)."""
     return sum(pod.is_serving for pod in pods) if pods else None
 
 

@@ -126,9 +126,7 @@ def _is_settled(terms: PoolTerms, memory: NativeMemory | None) -> bool:
 
 
 def _last_look(before: NativeMemory, moment: Moment) -> float:
-    """The latest time at which a quiet pool was due for evaluation. These times depend on the
-    memory alone, not on when plans are made.
-    """
+    """When a quiet pool was last due for evaluation: by its memory alone, not by plans made."""
     at = before.asked_at
     quiet_since = at if before.quiet_since is None else before.quiet_since
     while True:
@@ -255,9 +253,7 @@ def _applied(given: PoolInput, memory: NativeMemory, base: int, moment: Moment) 
 
 
 def _arrivals(terms: PoolTerms, memory: NativeMemory | None, moment: Moment) -> float | None:
-    """The expected arrivals during one time to ready; None for a pool without spares by a service
-    level.
-    """
+    """The arrivals expected during one time to ready; None without spares by a service level."""
     warm = terms.pool.warm
     if memory is None or warm is None or warm.slo is None:
         return None
@@ -273,9 +269,7 @@ def _counts(depth: QueueDepth) -> bool:
 
 
 def _since(before: NativeMemory, depth: QueueDepth) -> tuple[int, int]:
-    """The arrivals and completions since `before`. A redelivery is neither of them. Both are 0 if
-    the consumer was created again.
-    """
+    """Arrivals and completions since `before`, without redeliveries; 0 for a new consumer."""
     delivered = (depth.delivered or 0) - before.delivered
     if depth.sequence is not None and before.sequence is not None:
         delivered = min(delivered, depth.sequence - before.sequence)
@@ -287,9 +281,8 @@ def _since(before: NativeMemory, depth: QueueDepth) -> tuple[int, int]:
 
 
 def _starts(given: PoolInput, depth: QueueDepth, task_s: float, ready_s: float) -> int:
-    """How many times to ready pass until the replicas that these messages need are ready. It is 1
-    where they start at the same time. Where they start one after the other, the n-th is needed if
-    that many messages will still be waiting when it is ready.
+    """How many times to ready pass until enough replicas for these messages are ready: 1 where they
+    start together, else one each while that many messages will still be waiting.
     """
     workload, slots_each = given.workload, max(given.terms.pool.slots, 1)
     if not workload.one_by_one:

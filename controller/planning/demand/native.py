@@ -83,9 +83,8 @@ class NativeInput(NamedTuple):
 
 
 class Advice(NamedTuple):
-    """The rule's advice: `base` replicas for the present messages, `start` are worth starting,
-    `keep` are worth keeping. `replicas` is the present size, limited to the range from start to
-    keep. `arrivals_per_s` is the expected rate.
+    """The rule's advice: `base` replicas for the present messages, `start` worth starting, `keep`
+    worth keeping, `replicas` the present size within these two; arrivals per second.
     """
 
     replicas: int
@@ -183,9 +182,8 @@ def _worth(seen: NativeInput, state: NativeState, may_wait: float | None) -> flo
 def _learned(
     seen: NativeInput, state: NativeState, may_wait: float | None, now: float
 ) -> NativeState:
-    """The state, updated by the time since its last update and the arrivals and completions in it.
-
-    A counter that went back (the stream was created again) counts as no arrival.
+    """The state, updated by what came and went since. A counter that went back (the stream was
+    created again) counts as no arrival.
     """
     passed_s = max(now - state.at, 0.0)
     arrived = max(seen.arrivals - state.arrivals, 0)

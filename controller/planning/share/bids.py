@@ -132,9 +132,8 @@ class Bidder:
         self._made_of: tuple[object, object] = (None, None)
 
     def make(self, context: object, short: Sequence[int]) -> None:
-        """Make the lists, if they are not made of the same: `context` is another object if a row of
-        several tenants has become short, or has another capacity. `short` are the tenant's own rows
-        that are.
+        """Make the lists unless made of the same: `context` is another object when a row of several
+        tenants got short or changed; `short` are the tenant's own short rows.
         """
         units, rows = self._units, self._units.rows
         left = {row: units.capacity[row] for row in short}
@@ -183,9 +182,7 @@ class Bidder:
             self.placed[pool] = within, replicas - within
 
     def candidates(self) -> list[int]:
-        """The pools for the baseline: first those that run already, then by number. None if a fixed
-        pool is at work.
-        """
+        """The pools for the baseline: running ones first; None if a fixed pool is at work."""
         pools = self.pools.items()
         if any(claim.fixed and claim.works and claim.current > 0 for _, claim in pools):
             return []
@@ -257,9 +254,7 @@ class Bidder:
     def _within_reach(
         self, goals: dict[int, int], state: Drawn, phase: int
     ) -> tuple[dict[int, int], dict[int, int]]:
-        """The goals without what a row refuses for certain; and the replicas that nothing can
-        refuse and that come after all that can be.
-        """
+        """The goals within rows that surely refuse, and the replicas that none can refuse."""
         divisors, last = self._field.divisors, 0
         highs, free = dict[int, int](), dict[int, int]()
         for pool, goal in goals.items():
@@ -343,9 +338,7 @@ def _sums(pools: Iterable[int], of_pool: Mapping[int, int], begin: int) -> list[
 
 
 def _telling(shares: dict[int, tuple[int, ...]]) -> dict[int, tuple[int, ...]]:
-    """The shares without fair rows that can never be the tenant's largest part; without any, each
-    replica counts as 1.
-    """
+    """The shares of fair rows that can be the tenant's largest; else each replica counts 1."""
     kinds = set(shares.values())
     telling: list[int] = []
     for part in range(max(map(len, kinds), default=0)):
@@ -374,9 +367,7 @@ class Turns:
         )
 
     def deal(self, give: Callable[[int], bool]) -> None:
-        """Call `give` for one pool after the other until all are at their goal or closed; False: it
-        was refused.
-        """
+        """Call `give` for one pool after the other until all are done; False: it was refused."""
         tenants, cursors = len(self._field.tenant_at), self._cursors
         heap = [
             key * tenants + rank for rank, each in cursors.items() if (key := self._next(each)) >= 0
@@ -393,9 +384,7 @@ class Turns:
                 heappop(heap)
 
     def _next(self, cursor: _Cursor) -> int:
-        """Move on to the next bid of a pool that is open. Returns the tenant's level with whether
-        the replica must be started; -1 if there is no such bid.
-        """
+        """Move to the next bid of an open pool; returns its level and start, -1 without one."""
         keys, refused_by, pool_at = cursor.keys, self._refused_by, self._field.pool_at
         pools = len(pool_at)
         for index in range(cursor.index, len(keys)):

@@ -19,11 +19,7 @@ from controller.model.observation import PoolObservation
 from controller.model.readings import last_known
 from controller.model.scarcity import LlmModel, Price, Resources, TaskUsage, TokenCount
 from controller.model.value import CPU, MEMORY
-from controller.planning.share.rows import (
-    FLEET_ROW,
-    Scarcity,
-    rate_key,
-)
+from controller.planning.share.rows import FLEET_ROW, Scarcity, rate_key
 from controller.planning.values import (
     REPLICAS,
     Amount,
@@ -84,9 +80,8 @@ def entry_of(
     works: bool,
     scarcity: Scarcity,
 ) -> Entry:
-    """The entry of a pool that is decided now.
-
-    `current` is its present size in replicas; `works`: it has work, so its tenant gets a baseline.
+    """The entry of a pool that is decided now, of `current` replicas; one that `works` gives its
+    tenant a baseline.
     """
     replicas, bound, ceilings = limits.replicas, limits.bound, limits.ceilings
     reasons: tuple[Reason, ...] = ()
@@ -237,9 +232,7 @@ _Pairs = tuple[tuple[str, Amount], ...]
 
 
 class KnownUses:
-    """The uses of one replica for rows and classes of nodes with these names; equal uses are the
-    same object.
-    """
+    """The uses of one replica for rows and classes of these names; equal uses are one object."""
 
     __slots__ = ("_alike", "_existing", "classes", "names")
 
@@ -257,9 +250,7 @@ class KnownUses:
         tenant: Tenant | None,
         model: LlmModel | None,
     ) -> ReplicaUses:
-        """The uses of one replica of the pool, with these requests of its pod and this usage of one
-        task. Raises SharingError if a task takes no time.
-        """
+        """One replica's uses, of this pod and task. Raises SharingError if a task takes no time."""
         room = room_of(requests)
         everywhere = dict(room)
         for name, amount in room.items():
@@ -294,9 +285,7 @@ class KnownUses:
 
 
 def room_of(requests: Resources | None) -> dict[str, Amount]:
-    """What one replica uses of physical room: 1 replica, and if known CPU (millicores) and memory
-    (bytes).
-    """
+    """The physical room of one replica: 1 replica, and if known millicores and bytes."""
     amounts: dict[str, Amount] = {REPLICAS: 1}
     if requests is not None and requests.cpu_milli is not None:
         amounts[CPU] = requests.cpu_milli
@@ -306,9 +295,7 @@ def room_of(requests: Resources | None) -> dict[str, Amount]:
 
 
 def tasks_per_minute(pool: Pool, usage: TaskUsage) -> Fraction:
-    """The tasks per minute of one replica with all slots busy. Raises SharingError if a task takes
-    no time.
-    """
+    """With all slots of a replica busy. Raises SharingError if a task takes no time."""
     if usage.seconds <= 0:
         raise SharingError(pool.key, "a task that takes no time has no rate")
     return Fraction(60 * pool.slots) / Fraction(usage.seconds)
@@ -334,9 +321,7 @@ def usd_per_task(usage: TaskUsage, price: Price) -> Decimal:
 
 
 def usd_per_hour(tasks_per_minute: Fraction, usage: TaskUsage, price: Price) -> Fraction:
-    """The cost of one replica's tokens in USD per hour. Raises AmountError for a price that is
-    negative or not exact.
-    """
+    """Of one replica's tokens. Raises AmountError for a price below zero or not exact."""
     return Fraction(60 * tasks_per_minute * exact(usd_per_task(usage, price), "price"))
 
 
@@ -404,9 +389,8 @@ def cost_terms_of(fleet: Fleet) -> CostTerms:
 
 
 class ReplicaDraw(NamedTuple):
-    """Calls and tokens per minute with all slots at work, and USD per hour, None without a price.
-
-    The numbers are for people to read; what limits count is in `uses`, exactly.
+    """Calls and tokens per minute with all slots at work, and USD per hour (None: no price), for
+    people to read; what limits count is in `uses`, exactly.
     """
 
     calls: float

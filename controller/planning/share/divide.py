@@ -66,9 +66,8 @@ class Divider:
     def divide(
         self, rows: Sequence[Row], claims: Sequence[Claim | None], uses: Sequence[ReplicaUses]
     ) -> Division:
-        """What each pool gets of these rows, which are sorted by name. `claims` (None for a pool
-        that takes no part) and `uses` are by pool number; an object in them never changes. Raises
-        SharingError.
+        """What each pool gets of these rows (sorted by name). `claims` (None: takes no part) and
+        `uses` are by pool number. Raises SharingError.
         """
         units = self._learn(rows, claims, uses)
         wanted, capacity = self._wanted, units.capacity
@@ -185,9 +184,8 @@ class _Merge:
             self._left[row] -= units * times
 
     def _place_fixed(self, tiers: Sequence[Sequence[Bidder]]) -> None:
-        """Fixed pools have what they have, whether it fits or not. Which nodes they run on is not
-        known: they count on the pool's first class of nodes with room, then the next; those that
-        fit nowhere count on the last.
+        """Fixed pools have what they have, whether it fits or not: they count on their first class
+        of nodes with room, then the next; what fits nowhere on the last.
         """
         rows, placed = self._units.rows, list[tuple[int, int, tuple[int, int], Profile]]()
         for tier, tenants in enumerate(tiers):
@@ -333,9 +331,7 @@ class _Merge:
         return low
 
     def _grant(self, tenant: Bidder, bids: Bids, level: int | None) -> int | None:
-        """Grant all bids below the level. Returns the index of the next key, or None if each pool
-        has reached its goal or is closed.
-        """
+        """Grant all bids below the level. Returns the next key's index; None when all are done."""
         many = len(bids.pools)
         place = many if level is None else bisect_left(bids.level, level, 0, many)
         counts, is_whole = (bids.counts, True) if place == many else (None, False)

@@ -1,6 +1,5 @@
-"""Why a pool got what it got: its target with the rule that decided it, and the cost alerts.
-
-An alert changes no replica count: it only adds a reason to the pools that cost something.
+"""Why a pool got what it got: its target with the rule that decided it, and cost alerts, which add
+a reason to pools that cost something and change no number.
 """
 
 from __future__ import annotations
@@ -110,9 +109,7 @@ def cost_alerts(terms: CostTerms, decisions: Mapping[PoolKey, Decision]) -> tupl
 
 
 def with_alert(decision: Decision, alert: CostAlert) -> Decision:
-    """The decision with the alert added before its last reason, because the last reason is the one
-    that decided the number.
-    """
+    """The decision with the alert before its last reason, which decided the number."""
     reasons, usd = decision.reasons, round(float(alert.usd_per_hour), 2)
     alarm = because(Code.COST_ALERT, usd_per_hour=usd, usd_alert=float(alert.usd_alert))
     return replace(decision, reasons=(*reasons[:-1], alarm, *reasons[-1:]))

@@ -137,9 +137,7 @@ def budget_row(tenant: str, status: BudgetStatus) -> Row | None:
 
 
 def rate_key(model: LlmModel, tenant: str) -> str:
-    """The key in the names of a model's rows: the model's name if its limits are shared by all
-    tenants, else `MODEL/TENANT`.
-    """
+    """A model's key in names of rows: its name if limits are shared, else `MODEL/TENANT`."""
     return model.name if model.shared else f"{model.name}/{tenant}"
 
 
@@ -381,9 +379,8 @@ def with_budget(tenant: Tenant, set_by: Intent | None) -> Tenant:
 
 
 def spends_budget(tenant: Tenant, planned: Scarcity, used: Decimal) -> bool:
-    """Whether these tokens of the day spend a hard budget that was not spent when this was planned.
-
-    False where the budget's use was not known then: its pools do not grow in any case.
+    """Whether these tokens spend a hard budget that was not spent when this was planned; False
+    where its use was not known then: its pools do not grow in any case.
     """
     known = planned.tenants.get(tenant.name)
     if known is None or known.budget is None or known.is_spent:

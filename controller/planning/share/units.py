@@ -62,9 +62,8 @@ class Field(NamedTuple):
 
 
 class Draw(NamedTuple):
-    """What one more replica takes of each row (by index), and what must be left for it.
-
-    `strict` has all rows, `hard` only those that are not soft.
+    """What one more replica takes of each row (by index), and what must be left: `strict` of all
+    rows, `hard` without soft ones.
     """
 
     takes: Uses
@@ -73,9 +72,7 @@ class Draw(NamedTuple):
 
 
 class Profile(NamedTuple):
-    """What a replica uses everywhere, and on the one class of nodes it runs on: the first with
-    enough left.
-    """
+    """A replica's uses everywhere, and on its class of nodes: the first with enough left."""
 
     everywhere: Draw
     flavors: tuple[Draw, ...] = ()
@@ -89,9 +86,8 @@ def field_of(
     tiers: Mapping[str, int],
     tenant_weights: Mapping[str, Amount],
 ) -> Field:
-    """The field of these pools: `pools`, `tenants` and `weights` are columns, the mappings are by
-    tenant, by default tier 0 and weight 1. Raises DeclarationError for two pools with one name,
-    WeightError for a weight that is not above zero.
+    """The field of these pools: `pools`, `tenants`, `weights` are columns, mappings by tenant
+    (default tier 0, weight 1). Raises DeclarationError (name twice), WeightError (not above 0).
     """
     if len(set(pools)) != len(pools):
         raise DeclarationError("pools", "two pools have one name")
