@@ -4,6 +4,7 @@ it never does.
 
 from __future__ import annotations
 
+import random
 from itertools import pairwise
 
 import pytest
@@ -203,3 +204,14 @@ def test_rule_hpa_moves_a_pool_as_an_hpa_behind_keda_does(every_s: float) -> Non
     hpa = run(trace, lambda _: HpaKeda(SOURCE_SETTINGS), World(1, 19.0))["pool"]
     assert [action.after for action in planned.actions] == [action.after for action in hpa.actions]
     assert planned.replica_s == pytest.approx(hpa.replica_s, rel=0.02)
+
+
+def test_of_bursts_as_few_tasks_are_late_as_of_single_ones() -> None:
+    dice, at, tasks = random.Random(1), 0.0, []
+    for _ in range(400):
+        at += dice.expovariate(1 / 90)
+        burst = dice.randint(1, 20)
+        tasks += [TraceTask(at, dice.expovariate(1 / 10)) for _ in range(burst)]
+    lived = live(tasks, native_pool("pool", NativePreset.PROMPT), end_s=at)
+    late = sum(wait_s > 1 for wait_s in lived.waits_s) / len(tasks)
+    assert late <= 0.045

@@ -166,15 +166,15 @@ def native(
 def _worth(seen: NativeInput, state: NativeState, may_wait: float | None) -> float:
     """The factor on the costs of waiting with which the share of late arrivals is met.
 
-    A burst counts as one late arrival, because it proves only once that too few were ready. Nothing
-    is learned from arrivals that wait because the pool is smaller than was advised.
+    Of a burst, as many arrivals are late as wait. Nothing is learned from those that wait because
+    the pool is smaller than was advised.
     """
     arrived = seen.arrivals - state.arrivals
     if may_wait is None:
         return 1.0
     if arrived <= 0 or seen.replicas < state.asked:
         return state.worth
-    late = 1 if seen.pending else 0
+    late = min(seen.pending, arrived)
     surplus = late * (1 - may_wait) - min(arrived - late, _LARGEST_BURST) * may_wait
     return min(max(state.worth * exp(_WORTH_GAIN * surplus), _LEAST_WORTH), _MOST_WORTH)
 
