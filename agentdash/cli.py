@@ -1,6 +1,4 @@
-"""The command line: arguments → one of the verbs. It imports nothing heavy before it knows the
-verb.
-"""
+"""The command line: arguments → a verb. Nothing heavy is imported before it is known."""
 
 from __future__ import annotations
 
@@ -373,9 +371,7 @@ def _preferences(options: argparse.Namespace) -> Preferences:
 
 
 def replay(options: argparse.Namespace, path: Path) -> ExitCode:
-    """Run the dashboard on a journal in a file. What is wrong with the file is said before what is
-    wrong with the terminal.
-    """
+    """Run the dashboard on a journal's file; faults of the file come before the terminal's."""
     from agentdash.launch import show_journal
     from controller.record.journal import JournalError, JournalPast
 
@@ -388,9 +384,7 @@ def replay(options: argparse.Namespace, path: Path) -> ExitCode:
 
 
 def _can_show(instead: str) -> None:
-    """Raises ToldError where no dashboard can be drawn: it is said why, and what to do
-    `instead`.
-    """
+    """Raises ToldError where none can be drawn, with what to do `instead`."""
     problem = why_no_dashboard(os.environ)
     if problem is not None:
         raise refusal(f"no dashboard: {problem}; {instead}", ExitCode.UNREACHABLE)

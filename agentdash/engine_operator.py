@@ -37,9 +37,7 @@ if TYPE_CHECKING:
 
 
 async def examine_beside(settings: Settings, on_progress: Callable[[Progress], None]) -> Report:
-    """Run all checks; `on_progress` is called in this event loop. Raises NotDoneError if they end
-    with an error, which is a fault of theirs.
-    """
+    """Run all checks; `on_progress` is called in this loop. Raises NotDoneError."""
     loop = asyncio.get_running_loop()
     outcome: Future[Report] = Future()
 
@@ -196,9 +194,7 @@ class EngineOperator:
         ask: Callable[[OpenDesk], Coroutine[Any, Any, T]],
         unknown: Callable[[str], str] = str,
     ) -> T:
-        """Ask in the engine's event loop; every failure becomes a NotDoneError in words. `unknown`
-        says what no answer means.
-        """
+        """Ask in the engine's loop; failures become NotDoneError, no answer is `unknown`."""
         place = self._place
         if place is None:
             raise NotDoneError(self._off or _STARTING)

@@ -337,9 +337,7 @@ def _nothing_there(key: IntentKey, standing: Sequence[StandingIntent], now: floa
 
 
 async def write(request: Request, seen: Preview, desk: IntentDesk) -> IntentChange:
-    """Do what was asked for, in place of what was seen. Raises StoreError and ValueError, as the
-    desk.
-    """
+    """Do what was asked, in place of what was seen. Raises StoreError and ValueError."""
     if request.undoes is not None:
         return await desk.undo(request.undoes)
     if (intent := request.intent()) is not None:
@@ -348,9 +346,7 @@ async def write(request: Request, seen: Preview, desk: IntentDesk) -> IntentChan
 
 
 def statement(request: Request, seen: Preview, *, undo: str) -> list[str]:
-    """What a person agrees to, a line each: what it changes; what will stand, and how it is undone;
-    what stands there now.
-    """
+    """What a person agrees to, line by line: changes, what will stand, what stands now."""
     effect, intent, now = f"{request.title}: {seen.effect.words()}", request.intent(), seen.now
     if request.undoes is not None:
         return [f"takes back {change_words(request.undoes)}", effect, _then(request, now)]
@@ -413,9 +409,7 @@ def _number(text: str) -> int:
 
 
 def read_until(text: str, now: float) -> float:
-    """The time in Unix seconds: `2h` from now; `14:00`, the next one; or a date and time. Raises
-    ValueError.
-    """
+    """Unix seconds of `2h` from now, `14:00` next, or a date and time. Raises ValueError."""
     try:
         until = now + read_duration(text)
     except ValueError:
@@ -453,9 +447,7 @@ def _login_name() -> str:
 
 
 def clock_words(change: IntentChange, now: float) -> str:
-    """That the clock `now` was read from is ahead of the server's, by which an end counts; empty
-    where it is not, and for what has no end.
-    """
+    """That the clock of `now` is ahead of the server's, by which ends count; else empty."""
     ahead = now - change.at
     if change.at <= 0 or ahead < _CLOCK_OFF_S or change.after is None or change.after.until is None:
         return ""

@@ -143,9 +143,7 @@ def waiting_for_nats(settings: NatsSettings, *others: str) -> AbstractContextMan
 
 
 def why_no_dashboard(environment: Mapping[str, str]) -> str | None:
-    """Why there can be no dashboard here, or None: it reads keys from standard input and draws on
-    standard error.
-    """
+    """Why there can be no dashboard (keys from standard input, drawn on standard error)."""
     for name, stream in (("input", sys.stdin), ("error", sys.stderr)):
         if stream is None or not stream.isatty():
             return f"standard {name} is no terminal"

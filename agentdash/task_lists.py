@@ -173,9 +173,7 @@ class TaskLists:
         return told, found
 
     async def look(self, row: TaskRow) -> TaskInFull:
-        """All that is kept of a task; one that was open may have ended since. Raises
-        TasksUnknownError.
-        """
+        """All that is kept of a task; one may have ended since. Raises TasksUnknownError."""
         with _in_words():
             stream, tenant, name = self._session.jetstream(), *_names(row)
             payload = terms = result = ""
@@ -414,9 +412,7 @@ async def _dead(stream: JetStreamContext, scope: str, most: int) -> _Found:
 async def _kept_message(
     stream: JetStreamContext, row: TaskRow, notes: Mapping[int, Tried | str]
 ) -> TaskMessage | None:
-    """Its message: from its stream, or beside its tries; None if it is not kept. Raises
-    nats.errors.Error.
-    """
+    """Its message from its stream, or beside its tries, or None. Raises nats.errors.Error."""
     found = await message_at(stream, row.stream, row.number) if row.stream else None
     if found is not None:
         subject, headers = found.subject or "", found.headers

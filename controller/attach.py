@@ -132,9 +132,7 @@ class Attachment:
         return OpenDesk(desk, foresee, look_ahead, lambda: rights.refused, tasks=tasks)
 
     async def _recall(self, session: NatsSession, bucket: Bucket) -> None:
-        """Where no controller answers, hand over what the last one has kept; try again with each
-        connection until there is something to show.
-        """
+        """Where no controller answers, hand over what the last one kept, once there is some."""
         connected = connected_event(session)
         if session.connected:
             connected.set()
@@ -272,10 +270,7 @@ async def operating(
 async def find_effect(
     settings: Settings, clock: SystemClock, key: IntentKey, intent: Intent | None
 ) -> Foreseen | None:
-    """What a running controller of this fleet says that this would change; None where none can.
-
-    Raises FatalError if there is no connection within 3 s.
-    """
+    """What a controller foresees of this change, or None. Raises FatalError without a link."""
     async with connected(settings.nats, clock) as session:
         try:
             return await ask_effect(session, settings.nats.bucket, key, intent)

@@ -1,6 +1,5 @@
-"""Logging as JSON lines on standard error. Each line has a constant message and fields.
-
-The same failure is one line a minute, whichever library reports it.
+"""Logging as JSON lines on standard error: a constant message and fields. The same failure is one
+line a minute.
 """
 
 from __future__ import annotations

@@ -195,9 +195,7 @@ class Lease(Protocol):
         """
 
     async def watch(self, on_change: Callable[[], None]) -> None:
-        """Call back soon after each change, until cancelled. Changes may be missed; nothing is
-        raised.
-        """
+        """Call back after changes, until cancelled; some may be missed. Raises nothing."""
 
 
 class StoreError(Exception):
@@ -256,9 +254,7 @@ class MemoryStore(Protocol):
         """The last saved memory, complete; None if none was ever saved. Raises StoreError."""
 
     async def save(self, memory: Memory, now: float) -> None:
-        """Replace the saved memory, as a whole or not at all; `now` is Unix seconds. Raises
-        StoreError.
-        """
+        """Replace it, whole or not at all; `now`: Unix seconds. Raises StoreError."""
 
     async def seen(self, *, is_partial: bool) -> None:
         """Note that the saved memory is all there is to know until now, or that it `is_partial`:
@@ -343,18 +339,14 @@ class MetricSource(Protocol):
         """The least time between two calls of `read`, in seconds."""
 
     async def read(self, timeout_s: float) -> Mapping[MetricKey, MetricAnswer]:
-        """An answer for each of `reads` within `timeout_s`; a failure is an answer too, and nothing
-        is raised.
-        """
+        """An answer for each of `reads` within `timeout_s`, failures too. Raises nothing."""
 
 
 class WakeSource(Protocol):
     """Notices the first message for pools at zero."""
 
     async def watch(self, pools: Collection[Pool]) -> bool:
-        """Watch exactly these pools. True if one of them was not watched before; then its queue
-        has to be read again.
-        """
+        """Watch exactly these pools; True if one is new: its queue must be read again."""
 
     def state(self, pool: PoolKey) -> tuple[WakeWatch, str]:
         """How this pool is watched, and if it is only polled, why."""
@@ -447,9 +439,7 @@ class Feed(Protocol):
         """What another process remembers of the time before the first, the oldest first."""
 
     def subscribe(self, callback: Callable[[Snapshot], None]) -> Callable[[], None]:
-        """Call back with each snapshot, on the publisher's thread; returns a function that ends
-        the subscription.
-        """
+        """Call back with each snapshot, on the publisher's thread; returns what ends it."""
 
 
 Place: TypeAlias = tuple[int, int]

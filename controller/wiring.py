@@ -343,9 +343,7 @@ class _Controller:
             yield found("stream", "journal", why=why)
 
     async def _until_stopped(self, engine: Engine, stopping: asyncio.Event) -> None:
-        """Tick until `stopping` is set, until the NATS server turns out to be unsupported, or until
-        another fleet file is in force.
-        """
+        """Tick until `stopping`, an unsupported NATS server, or another fleet file."""
         async with asyncio.TaskGroup() as tasks:
             running = tasks.create_task(engine.run(), name="engine")
             ends = [tasks.create_task(stopping.wait())]
@@ -364,9 +362,7 @@ class _Controller:
 
 
 class Look(NamedTuple):
-    """The result of `look_once`: the inputs of a tick, the connections, what NATS stores, and the
-    kubeconfig's context.
-    """
+    """Of `look_once`: a tick's inputs, links, what NATS stores, the kubeconfig's context."""
 
     tick: Tick
     links: tuple[Link, ...]

@@ -158,9 +158,7 @@ class DemoPod(NamedTuple):
 
 
 class DemoCrew:
-    """The workers that have a task at hand; those that are told to stop then are counted in the
-    report.
-    """
+    """The workers at a task; those that are told to stop then are counted in the report."""
 
     def __init__(self, report: WorldReport) -> None:
         self._report = report
@@ -375,9 +373,7 @@ class ProviderModel(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelAdmission:
-    """What one model admits now: a bucket of requests that fills steadily. Times are seconds of any
-    steady clock.
-    """
+    """What a model admits now: a bucket of requests that fills steadily (seconds)."""
 
     def __init__(self, model: ProviderModel) -> None:
         self._per_s = (model.requests_per_minute or math.inf) / MINUTE_S

@@ -166,10 +166,7 @@ class NatsServerError(Exception):
 
 
 def find_binary() -> Path:
-    """The program that NATS_SERVER names, else one beside this Python, else one on the PATH.
-
-    Raises NatsServerError.
-    """
+    """NATS_SERVER, else beside this Python, else on the PATH. Raises NatsServerError."""
     named = os.environ.get("NATS_SERVER")
     if named and not os.access(named, os.X_OK):
         raise NatsServerError(
@@ -288,9 +285,7 @@ def summary(
     tiers: dict[str, str],
     budgets: Sequence[SpentTokens],
 ) -> list[str]:
-    """The lines at the end of a demo without a screen. `tiers` are those of the tenants, the one
-    with the highest priority first.
-    """
+    """The lines at the end of a demo without a screen; `tiers` are those of tenants."""
     waits = ", ".join(
         f"{tenant} ({tier}) {_waits(world.waits_s.get(tenant, ()))}"
         for tenant, tier in tiers.items()

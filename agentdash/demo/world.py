@@ -99,9 +99,7 @@ async def _take_nodes_away(sim: SimCluster, crew: DemoCrew, speed: float) -> Non
 
 
 async def _rival(client: AsyncOpenAI, called: asyncio.Event, speed: float) -> None:
-    """Another application with the same key: it calls when the fleet does, each call of which to
-    the medium model sets `called`.
-    """
+    """Another application with the same key, which calls when the fleet has set `called`."""
     loop = asyncio.get_running_loop()
     due = loop.time()
     while True:

@@ -236,9 +236,7 @@ LOOK_S: Final = 5.0
 
 
 def terms_again(headers: Mapping[str, str] | None, task: str, tried: Tried) -> str:
-    """The header of a task that is published once more, after so many tries. Raises
-    UnreadableTaskError.
-    """
+    """The header of a task published again. Raises UnreadableTaskError."""
     again = {"tried_before": True, "tries": tried.begun, "failed": tried.failed}
     return header_json(msgspec.structs.replace(read_terms(headers), id=task, **again))
 
@@ -279,8 +277,8 @@ class ExhaustedWatch:
         self._next: dict[QueueName, int] = {}
 
     async def begin(self, limits: Mapping[QueueName, int]) -> None:
-        """Watch the consumers that have a limit of deliveries. Raises StoreUnavailableError where
-        tasks would be lost by it.
+        """Watch consumers with a limit of deliveries. Raises StoreUnavailableError if it loses
+        tasks.
         """
         self._queues = tuple(queue for queue, most in limits.items() if most > 0)
         for queue in self._queues:
@@ -323,9 +321,7 @@ class ExhaustedWatch:
                 )
 
     async def _notice(self, queue: QueueName, number: int) -> RawStreamMsg | None:
-        """The first notice of this consumer from this number on; None if there is none. Raises
-        nats.errors.Error.
-        """
+        """This consumer's first notice from this number on, or None. Raises nats.errors.Error."""
         subject = f"{EXHAUSTED_PREFIX}.{queue.stream}.{queue.consumer}"
         try:
             return await self._link.jetstream.get_msg(
@@ -469,9 +465,7 @@ class DeadLetters:
         return DeadList(tuple(letters), tuple(foreign))
 
     async def get(self, task: str) -> DeadLetter | None:
-        """The newest letter of this task; None if there is none. Raises UnreadableStoreError if
-        another message is in its place.
-        """
+        """The newest letter of this task, or None. Raises UnreadableStoreError for another."""
         try:
             message = await self._stream.get_last_msg(DEAD_STREAM, f"{self._subject}.{task}")
         except NotFoundError:

@@ -385,9 +385,7 @@ class Delivery:
         return session
 
     async def _work(self, task: Task, session: Session) -> Outcome:
-        """Let the agent work, in an asyncio task of its own: then one that does not end holds
-        neither its message nor its worker.
-        """
+        """Let the agent work in a task of its own: one that does not end holds nothing else."""
         if self._cut_short is not None:
             return self._cut_short
         if task.terms.deadline is not None and task.terms.deadline <= time.time():
@@ -534,9 +532,7 @@ class Delivery:
         await self._end(task, Ended(TaskStatus.DEAD, error=reason), attempts=attempts)
 
     async def _acknowledge(self) -> None:
-        """Acknowledge, and wait until the server says so. Without its answer the message may come
-        again, and ends at once.
-        """
+        """Acknowledge, and wait for the server: without its word the message may come again."""
         await self.message.ack_sync(timeout=ANSWER_S)
 
 

@@ -295,9 +295,7 @@ class WorkerLife:
             group.create_task(self._begin())
 
     async def _begin(self) -> None:
-        """Begin to pull, where tasks call models once it is known what they may use; elsewhere only
-        calls wait for that, from now on.
-        """
+        """Begin to pull; where tasks call models, once it is known what they may use."""
         models = [pool.desk.models for pool in self._pools]
         told = asyncio.gather(*(each.gates.told() for each in models))
         if any(each.must_be_told for each in models):
@@ -403,9 +401,7 @@ class WorkerLife:
             await asyncio.gather(*(each.check() for _, each in self._deliveries.values()))
 
     async def _beat(self) -> None:
-        """Show that the event loop turns; report soon when the tasks need another part of a
-        provider's limits.
-        """
+        """Show that the event loop turns, and report another need of providers' limits."""
         reported = self._demand()
         while True:
             self._beat_at = time.monotonic()
@@ -503,9 +499,7 @@ class WorkerLife:
 
 
 def _rank(pool: ServedPool) -> tuple[int, float, float]:
-    """Pools of a higher tier first, of these the one that has waited longest; where that is not
-    known, the one that was served longest ago.
-    """
+    """Higher tiers first, then who has waited longest, or was served longest ago."""
     return -pool.desk.models.tier, pool.waits_since, pool.served_at
 
 

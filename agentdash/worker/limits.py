@@ -253,9 +253,7 @@ class ModelGate:
         self.pace = 1.0
 
     async def _wait(self, estimate: UsedTokens) -> None:
-        """Return when each limit has room. The limits that have not are short until then, and for a
-        while after.
-        """
+        """Return when each limit has room; those without are short for a while."""
         try:
             await self._wait_for_all(estimate)
         finally:
@@ -363,9 +361,7 @@ class ModelGates:
             self._heard.set()
 
     def hold_to(self, shares: Sequence[ModelShare], worker: str) -> None:
-        """Hold to this worker's part of its pool's shares; other models have
-        no limits but the worker's own.
-        """
+        """Hold to this worker's part of its pool's shares; other models have its own limits."""
         self._is_told = True
         self._shares |= {share.model: share.of(worker) for share in shares}
         for model, gate in self._gates.items():
@@ -449,9 +445,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     tokens: int | None = None
 
     def check(self, spent: Spent, more: Spent | None = None) -> None:
-        """Raises LimitReached if what is spent is above the limit, or would be with what the next
-        call may use.
-        """
+        """Raises LimitReached if it is spent, or would be with what the next call may use."""
         after = spent if more is None else spent + more
         told = ahead = ""
         if self.usd is not None and after.usd > self.usd:
@@ -489,9 +483,7 @@ def workflow_account(tenant: str, workflow: str, usd: Decimal | None) -> Account
 
 
 class Spending:
-    """The accounts. Methods raise Retryable if NATS does not answer: a budget that cannot be read
-    allows nothing.
-    """
+    """The accounts. Methods raise Retryable without NATS: an unread budget allows nothing."""
 
     def __init__(self, stream: JetStreamContext) -> None:
         self._accounts: SharedValues[Spent] = SharedValues(

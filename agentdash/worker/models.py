@@ -407,9 +407,7 @@ class PoolModels:
         )
 
     async def begin(self) -> None:
-        """Listen to what the controller allows, and read what is stored: that, and what the pool's
-        routers have learned. Raises nats.errors.Error.
-        """
+        """Listen to the controller, read what is stored and learned. Raises nats.errors.Error."""
         if self._subscription is None:
             subject = f"$KV.{ALLOWANCES_BUCKET}.{self._key}"
             self._subscription = await self._link.client.subscribe(subject, cb=self._on_change)
@@ -417,9 +415,7 @@ class PoolModels:
         await self.learned.recall()
 
     async def run(self) -> None:
-        """Until cancelled, read the allowance now and then, because a message may get lost, and
-        store what was learned.
-        """
+        """Until cancelled, read the allowance (messages get lost) and store what was learned."""
         while True:
             await asyncio.sleep(REPORT_S)
             try:
@@ -440,9 +436,7 @@ class PoolModels:
         self._heed(message.data)
 
     def _heed(self, value: bytes) -> None:
-        """Go by what the controller allows from now on; where it has said nothing, or takes it
-        back, by what it said last.
-        """
+        """Go by what the controller allows; where it says nothing, by its last word."""
         if not value:
             return
         try:

@@ -119,9 +119,7 @@ class Inlet:
         return min(lost_at, self.held_until or float("inf"))
 
     async def open(self, batch: int, *, lingers: bool) -> None:
-        """Ask for `batch` messages: those there are now, or those to come as well. Raises
-        nats.errors.Error.
-        """
+        """Ask for `batch` messages, there now or to come. Raises nats.errors.Error."""
         if self._subscription is None:
             self._inbox = self._client.new_inbox()
             self._subscription = await self._client.subscribe(f"{self._inbox}.*", cb=self._take)
@@ -227,9 +225,7 @@ class Puller:
         self._changed.set()
 
     async def end(self, inlets: Sequence[Inlet]) -> None:
-        """Pull from these no more. Returns when no pull of them is open: from then on no message
-        comes.
-        """
+        """Pull from these no more; returns when no pull is open, so no message comes."""
         for inlet in inlets:
             inlet.is_wanted = False
         self._changed.set()

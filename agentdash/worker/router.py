@@ -129,9 +129,7 @@ class LearnedTries:
         return (known.done + 1.5) / (known.done + known.failed + 2.0)
 
     def passed_over(self, kind: str, model: str) -> None:
-        """The model was not tried because of its past: that past fades, so that in time the model
-        is tried again.
-        """
+        """It was not tried because of its past, which fades, so that it is tried again."""
         if (kind, model) in self._tries:
             self._add(kind, model, Tries(faded=PASSED_OVER))
 

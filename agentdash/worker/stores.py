@@ -135,9 +135,7 @@ class NatsLink:
         self.jetstream: JetStreamContext = self.client.jetstream(timeout=ANSWER_S)
 
     async def open(self) -> None:
-        """Connect; it is tried until it succeeds or is cancelled. The reason of each new failure is
-        logged.
-        """
+        """Connect, tried until it succeeds or is cancelled; each new failure is logged."""
         login = self._login
         identity: dict[str, Any] = {
             "user": login.user,
@@ -283,17 +281,13 @@ async def ensure_worker_streams(
 
 
 async def ensure_exhausted_stream(stream: JetStreamContext) -> None:
-    """Create the stream that keeps what JetStream tells of messages that it delivers no more.
-    Raises nats.errors.Error.
-    """
+    """Create the stream of exhausted messages' notices. Raises nats.errors.Error."""
     words = "messages that their consumers deliver no more (max_deliver)"
     await _ensure_stream(stream, EXHAUSTED_STREAM, EXHAUSTED_PREFIX, DEAD_KEPT_S, words)
 
 
 async def ensure_workers_bucket(stream: JetStreamContext) -> None:
-    """Create the bucket of the workers' states, which a server forgets when it restarts. Raises
-    nats.errors.Error.
-    """
+    """Create the bucket of workers' states, lost at restarts. Raises nats.errors.Error."""
     config = KeyValueConfig(bucket=WORKERS_BUCKET, ttl=GONE_AFTER_S, storage=StorageType.MEMORY)
     await _exists(stream.create_key_value(config), WORKERS_BUCKET)
 
@@ -306,9 +300,7 @@ def bucket(stream: JetStreamContext, name: str) -> KeyValue:
 async def messages(
     stream: JetStreamContext, name: str, subject: str
 ) -> AsyncIterator[RawStreamMsg]:
-    """The messages of a stream on this subject, the oldest first, by the right to get messages
-    alone. Raises nats.errors.Error.
-    """
+    """A stream's messages here, oldest first, by the right to get. Raises nats.errors.Error."""
     number = 1
     while True:
         try:
@@ -354,9 +346,7 @@ class SharedValues(Generic[T]):
         return self._decoded((await newest(self._bucket, key))[0] or b"")
 
     async def change(self, key: str, changed: Callable[[T], T], *, tries: int) -> T | None:
-        """Put in a value's place what `changed` makes of it; returns that, or None if other workers
-        were faster so many times.
-        """
+        """Put what `changed` makes in its place and return it; None after losing so often."""
         waits = Backoff(0.002, 0.1)
         for _ in range(tries):
             value, revision = await newest(self._bucket, key)
@@ -415,9 +405,7 @@ class Results:
         self._tenant, self._pool = tenant, pool
 
     async def get(self, task: str) -> StoredResult | None:
-        """The result of a task that has ended, and None before that. Raises UnreadableStoreError
-        if a value is there that is none.
-        """
+        """The result of a task that has ended, or None. Raises UnreadableStoreError."""
         key = result_key(self._tenant, self._pool, task)
         value, revision = await newest(self._bucket, key)
         if value is None:
@@ -432,9 +420,7 @@ class Results:
             ) from None
 
     async def keep(self, result: TaskResult) -> TaskResult:
-        """Store the result if there is none; returns the one that counts, the first. A value that
-        is no result is replaced.
-        """
+        """Store the result if there is none, or no result; returns the first, which counts."""
         encoded = msgspec.json.encode(result)
         key = result_key(self._tenant, self._pool, result.id)
         unreadable = 0
@@ -496,9 +482,7 @@ class Checkpoints:
         self._place = f"{tenant}/{pool}"
 
     async def load(self, task: str) -> StoredCheckpoint | None:
-        """The last one of a task; None if there is none. Raises UnreadableStoreError if it cannot
-        be read, or not within ANSWER_S.
-        """
+        """A task's last one, or None. Raises UnreadableStoreError, also after ANSWER_S."""
         name = f"{self._place}/{task}"
         with _readable(self._bucket, name):
             async with asyncio.timeout(ANSWER_S):

@@ -159,9 +159,7 @@ def _is_private(details: ErrorDetails) -> bool:
 
 
 def _written(details: ErrorDetails) -> str:
-    """The value in the file, in words. Below `nats` and `prometheus` it may be a secret, so
-    messages do not repeat it.
-    """
+    """The value in words; below `nats` and `prometheus` it may be a secret, not repeated."""
     value, secret = details["input"], _is_private(details)
     match value:
         case None:

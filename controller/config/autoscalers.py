@@ -189,9 +189,7 @@ class _Draft:
         return name
 
     def check(self) -> None:
-        """Leave out what the fleet file's reader refuses, with its words. Raises _Refusal where
-        nothing that can be used is left.
-        """
+        """Leave out what the fleet file's reader refuses. Raises _Refusal if nothing is left."""
         while True:
             self.pool |= {
                 "metrics": [entry for _, entry in self.metrics] or None,

@@ -331,9 +331,7 @@ _MONDAYS: Final = sum(1 << day for day in range(0, CYCLE_DAYS, len(DAYS)))
 
 @lru_cache(maxsize=1024)
 def first_common(one: _Window, other: _Window) -> tuple[int, int] | None:
-    """The first day from FIRST_DAY and the minute of it in which both windows are open; None if
-    there is none.
-    """
+    """The first day and minute in which both windows are open; None if there is none."""
     found = [
         (_lowest(days), _lowest(minutes))
         for one_days, one_minutes in _opening(one)

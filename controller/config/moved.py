@@ -34,9 +34,7 @@ def one_a_target(found: Iterable[Imported]) -> list[Imported]:
 
 
 def _of_its_own_name(pool: Entry, names: set[tuple[str, str]]) -> Entry:
-    """The pool under a name that no other of its tenant has: a Deployment and a StatefulSet may
-    share theirs.
-    """
+    """The pool under a name free in its tenant: workloads of two kinds may share theirs."""
     name, number = pool["name"], 2
     workload = {} if "statefulset" in pool else {"deployment": pool.get("deployment", name)}
     while (pool["tenant"], pool["name"]) in names:

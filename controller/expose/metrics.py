@@ -47,9 +47,7 @@ gauge agentdash_finding 1 for each thing that deserves attention: a pool, tenant
 
 
 class Family(NamedTuple):
-    """A metric family; `words` is its help text. A counter's samples end in `_total`, its `name`
-    does not.
-    """
+    """A metric family; `words` is its help. A counter's samples end in `_total`."""
 
     kind: str
     name: str
@@ -134,9 +132,7 @@ class MetricsPage:
         self._kept: dict[PoolKey, _PoolLines] = {}
 
     def text(self, *, openmetrics: bool, names: Collection[str] = ()) -> str:
-        """The families as text; only those in `names`, if it is not empty. The caller adds the end
-        mark that OpenMetrics requires.
-        """
+        """The families as text, all or those in `names`, without OpenMetrics' end mark."""
         return "".join(
             family.text(lines, openmetrics=openmetrics)
             for family, lines in self._families()

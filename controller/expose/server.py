@@ -68,9 +68,7 @@ class TickWatch:
         self._last = 0, monotonic()
 
     def saw(self, snapshot: Snapshot) -> None:
-        """Take a snapshot. Those of ticks for single pools do not count: reading the whole fleet
-        may hang beside them.
-        """
+        """Take a snapshot; ticks of single pools do not count, the fleet's may hang beside."""
         if snapshot.loop.ticks != self._last[0]:
             self._last = snapshot.loop.ticks, self._monotonic()
 
@@ -274,9 +272,7 @@ class _Scrape:
         ).set_function(lambda: len(asyncio.all_tasks()))
 
     async def answer(self, request: web.Request) -> web.Response:
-        """The metrics in the format that the scraper prefers; `name[]` in the query selects
-        families.
-        """
+        """The metrics in the scraper's format; `name[]` in the query selects families."""
         encode, content_type = choose_encoder(",".join(request.headers.getall(hdrs.ACCEPT, ())))
         names = request.query.getall("name[]", ())
         registry = self._process.restricted_registry(names) if names else self._process

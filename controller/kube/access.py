@@ -27,9 +27,7 @@ _MARK: Final = b"KUBERNETES_EXEC_INFO="
 
 
 def end_plugins() -> int:
-    """End the plugins below this process, with all that they started; returns how many processes.
-    Where there is no /proc, they are left.
-    """
+    """End this process's plugins and all they started; returns how many (0 without /proc)."""
     ended = 0
     for process in list(_descendants(os.getpid())):
         with suppress(OSError):
@@ -101,9 +99,7 @@ class Access:
         return access
 
     async def keep_current(self) -> None:
-        """Read the credentials again if a minute has passed. If that fails the old ones are used,
-        as in client-go, and `reread_failure` says why.
-        """
+        """Read the credentials again once a minute; a failure keeps the old ones (client-go)."""
         if self._monotonic() - self._read_at < REREAD_S:
             return
         async with self._reading:
@@ -115,9 +111,7 @@ class Access:
                 self.reread_failure = error.detail
 
     async def renew(self, refused: int) -> None:
-        """Read everything again after credentials of that generation were refused, unless another
-        request has done so since. Raises ConfigError.
-        """
+        """Read everything again after a refusal, once for each generation. Raises ConfigError."""
         async with self._reading:
             if self.generation == refused:
                 await self._read(reload=True)
@@ -179,9 +173,7 @@ async def _give_up(reading: asyncio.Future[str]) -> None:
 
 
 def _login_for(settings: KubernetesSettings) -> Login:
-    """The login by the first of these that exists, as in kubectl: the fleet file's settings,
-    KUBECONFIG, ~/.kube/config, the pod we run in. Raises ConfigError.
-    """
+    """The login by the first that exists, as kubectl: fleet file, KUBECONFIG, ~/.kube, our pod."""
     if settings.kubeconfig is not None:
         return kubeconfig(str(Path(settings.kubeconfig).expanduser()), settings.context)
     paths = os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
@@ -260,9 +252,7 @@ def in_cluster(account: str = "/var/run/secrets/kubernetes.io/serviceaccount") -
 
 
 def environment_proxy(url: str) -> str | None:
-    """The proxy for this address by HTTP(S)_PROXY and NO_PROXY; None for loopback addresses, as in
-    Go's ProxyFromEnvironment.
-    """
+    """The proxy for this address by HTTP(S)_PROXY and NO_PROXY, as Go has it; None on loopback."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     if _is_this_machine(host):

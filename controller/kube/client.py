@@ -192,9 +192,7 @@ class Client:
         content_type: str = _JSON,
         timeout_s: float = REQUEST_TIMEOUT_S,
     ) -> bytes:
-        """Send one request; returns the body of a 2xx answer. Raises KubeError, at the latest after
-        `timeout_s`.
-        """
+        """Send one request; the body of a 2xx answer. Raises KubeError, within `timeout_s`."""
         more = {"kind": kind, "query": query or {}, "body": body, "content_type": content_type}
         async with self._exchange(method, path, timeout_s, **more) as response:
             size, found = response.content_length or 0, b""
@@ -209,9 +207,7 @@ class Client:
             return found
 
     async def server_time(self, timeout_s: float = REQUEST_TIMEOUT_S) -> float | None:
-        """The server's clock as Unix seconds, a second exactly at best; None if its answer has no
-        time. Raises KubeError.
-        """
+        """The server's clock (Unix seconds); None if its answer has no time. Raises KubeError."""
         sent = self._exchange("GET", "/version", timeout_s, kind="version", query={})
         async with sent as response:
             date = response.headers.get("Date", "")
@@ -224,9 +220,7 @@ class Client:
     async def _exchange(
         self, method: str, path: str, timeout_s: float, **more: Any
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """One request and its answer. The time-out includes the second try after a 401, and reading
-        the credentials for it.
-        """
+        """One request and its answer; the time-out includes a second try after a 401."""
         deadline = aiohttp.ClientTimeout(total=timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s))
         with self._noted():
             async with asyncio.timeout(timeout_s):
@@ -240,10 +234,7 @@ class Client:
     async def lines(
         self, path: str, *, kind: str, query: QueryParameters, silence_s: float
     ) -> AsyncIterator[AsyncIterator[bytes]]:
-        """A GET whose answer comes line by line. It fails if no line comes for `silence_s`.
-
-        Raises KubeError, also from the iterator.
-        """
+        """A GET that comes line by line, at least one in `silence_s`. Raises KubeError."""
         deadline = aiohttp.ClientTimeout(
             total=None,
             connect=CONNECT_TIMEOUT_S,

@@ -120,9 +120,7 @@ class Cluster:
         self.workloads.set_namespaces(namespaces)
 
     async def synced(self, timeout_s: float) -> bool:
-        """Wait until each namespace is listed in full, and the nodes if we may list them. False if
-        that takes longer than `timeout_s`.
-        """
+        """Wait for the first full lists, of nodes if we may; False after `timeout_s`."""
         try:
             async with asyncio.timeout(timeout_s):
                 await self.workloads.wait_seen()

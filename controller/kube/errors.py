@@ -30,10 +30,7 @@ day."""
 
 
 class KubeError(Exception):
-    """The base class. The message is clean, short and may be shown.
-
-    `retry_after_s` is how long the server asked us to wait, if it did.
-    """
+    """The base class; its message is short and clean. `retry_after_s` is the server's word."""
 
     why: Why = Why.DISCONNECTED
     retry_after_s: float | None = None
@@ -45,9 +42,7 @@ class KubeError(Exception):
 
 
 class ConfigError(KubeError):
-    """There is no usable configuration; the message says which file, what is wrong with it and
-    what to do.
-    """
+    """There is no usable configuration; the message says which file, what and what to do."""
 
     why = Why.REFUSED
 
@@ -166,9 +161,7 @@ def status_error(
 
 
 def shortened(text: str, limit: int = DETAIL_LIMIT) -> str:
-    """The cleaned text, without its middle if it is too long, because a refusal may quote the whole
-    object before it says what is wrong.
-    """
+    """The cleaned text without its middle: a refusal may quote the object before its reason."""
     text = " ".join(text.split())
     if len(text) > limit:
         text = f"{text[: limit // 2]} … {text[-(limit // 2 - 3) :]}"

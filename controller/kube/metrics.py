@@ -89,9 +89,7 @@ def _items(raw: bytes) -> list[msgspec.Raw]:
 
 
 def _by_pod(raw: bytes, read: Callable[[msgspec.Raw], _OfPod]) -> dict[str, _OfPod]:
-    """The items by their pods. One that cannot be read is left out, as if its pod had not been
-    measured.
-    """
+    """The items by their pods, without those that cannot be read, as if not measured."""
     found: dict[str, _OfPod] = {}
     for item in _items(raw):
         with suppress(UnreadableError, MetricsApiError):
@@ -328,9 +326,7 @@ class ExternalSource(ApiMetricSource):
 
 
 class CustomSource(ApiMetricSource):
-    """Pods and Object metrics from custom.metrics.k8s.io. Plurals and the version from discovery
-    are kept.
-    """
+    """Pods and Object metrics of custom.metrics.k8s.io; plurals and version are kept."""
 
     name = CUSTOM_GROUP
     _plurals: Mapping[tuple[str, str], str] = {}

@@ -1,5 +1,5 @@
-"""One pod for the person who looks at it: its containers, why it is not ready, what the cluster has
-said of it, and its last lines. All of it is read when it is asked for, and nothing is kept.
+"""One pod for the person who looks at it, read when asked: containers, why it is not ready, what
+the cluster said, last lines.
 """
 
 from __future__ import annotations
@@ -87,9 +87,7 @@ class ClusterPods:
     async def _lines(
         self, namespace: str, pod: str, query: dict[str, str], since: int
     ) -> tuple[tuple[_Line, ...], bool]:
-        """The newest lines of a run, with `since` those from this second on; and whether more bytes
-        were there than are read.
-        """
+        """A run's newest lines, with `since` from this second; and whether some are cut."""
         most = MOST_LINES if since else TAIL_LINES
         query = {**query, "timestamps": "true", "tailLines": str(most)}
         query |= {"limitBytes": str(MOST_LOG_BYTES)}
@@ -107,9 +105,7 @@ class ClusterPods:
     async def _run_before(
         self, namespace: str, pod: str, query: dict[str, str], known: PodLog
     ) -> tuple[tuple[_Line, ...], ContainerState | None]:
-        """What the run whose lines are known still wrote, and how it ended; None if that is not so,
-        or has been said.
-        """
+        """What the known run still wrote and how it ended; None if it goes on, or was told."""
         if "previous" in query:
             return (), None
         containers = _containers(await self._pod(namespace, pod))
@@ -137,9 +133,7 @@ class ClusterPods:
         raise PodUnknownError(_GONE)
 
     async def _said(self, namespace: str, uid: str) -> tuple[PodEvent, ...] | str:
-        """What the cluster has said of it, not of an earlier one of its name, as in a StatefulSet;
-        or why that is not known.
-        """
+        """What the cluster has said of it, not of a namesake before it; or why that is unknown."""
         fields = f"involvedObject.uid={uid}"
         try:
             items = await self._list(namespace, "events", fields)

@@ -165,9 +165,7 @@ def _phase(
 
 
 def _crash(containers: list[wire.WireContainerStatus]) -> _Explained | None:
-    """Phase, reason and message if a container has failed and is waiting, or soon will be, for a
-    restart.
-    """
+    """Phase, reason and message if a container failed and is, or soon will be, restarted."""
     for container in containers:
         state = container.state or wire.WireContainerState()
         waiting, ended = state.waiting, state.terminated
@@ -195,9 +193,7 @@ def _started_at(containers: Sequence[wire.WireContainerStatus]) -> float | None:
 
 
 def counted(pods: Iterable[Pod]) -> Pods:
-    """The pods of one pool. `starting` also counts those that run and are not ready yet. A failed
-    pod is not counted, because it is replaced.
-    """
+    """The pods of one pool; `starting` ones are not ready yet, failed ones not counted."""
     items = tuple(sorted(pods, key=lambda pod: pod.name))
     phases = [pod.phase for pod in items]
     return Pods(
@@ -218,9 +214,7 @@ class PodView(KindView[PodRecord]):
     def __init__(
         self, changed: Changed, measured: Collection[WorkloadName] = (), clock: Clock | None = None
     ) -> None:
-        """`changed` is called with a workload whose pods changed. Without a clock it is not noted
-        when a pod was marked.
-        """
+        """`changed` is called with a workload; without a clock no marking of pods is noted."""
         super().__init__()
         self._on_change = changed
         self._clock = clock
@@ -256,9 +250,7 @@ class PodView(KindView[PodRecord]):
         return known
 
     def taken_by_others(self, workloads: frozenset[WorkloadName]) -> Resources:
-        """What the pods that belong to none of these workloads use of a quota; the same object
-        until one of them changes.
-        """
+        """What the other pods use of a quota; the same object until one of them changes."""
         known = self._taken.get(workloads)
         if known is None:
             others = (each for each in self.kept.values() if each.workload not in workloads)
@@ -329,9 +321,7 @@ class PodView(KindView[PodRecord]):
 
 
 def _unreadable(raw: msgspec.Raw, fault: UndecodableError) -> Seen[PodRecord] | None:
-    """A pod of which only the metadata can be read; it uses the quota of a pod. None if not even
-    they can.
-    """
+    """A pod known by metadata alone, which uses a quota of pods; None without even that."""
     try:
         meta = wire.WireIdentified.of(raw).metadata
     except UndecodableError:

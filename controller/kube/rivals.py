@@ -44,9 +44,7 @@ _NAMED_AFTER: Final = {
 
 
 class RivalView(KindView[WorkloadName]):
-    """What the autoscalers of one kind in one namespace scale, by their names. One that cannot be
-    read, or that is paused, scales nothing.
-    """
+    """What autoscalers of one kind scale, by name; nothing if paused or unreadable."""
 
     def __init__(self, kind: str, changed: Callable[[WorkloadName], None]) -> None:
         """`changed` is called with a workload that got or lost an autoscaler."""
@@ -83,9 +81,7 @@ class RivalView(KindView[WorkloadName]):
 
 
 class NamespaceSwitch(KindView[str]):
-    """The view of one namespace: its annotation that freezes the Deployments in it, if it has one.
-    What cannot be read leaves the switch as it was.
-    """
+    """A namespace's freeze annotation; what cannot be read leaves the switch as it was."""
 
     def __init__(self, changed: Callable[[], None]) -> None:
         """`changed` is called when the annotation came, went or changed."""
@@ -124,9 +120,7 @@ class Warned(NamedTuple):
 
 
 class WarningView(KindView[Warned]):
-    """The warnings of one namespace. Only the newest `KEPT_PER_POOL` of a workload are kept, for
-    `WARNING_KEPT_S`.
-    """
+    """One namespace's warnings: the newest `KEPT_PER_POOL` a workload, for `WARNING_KEPT_S`."""
 
     def __init__(self, clock: Clock) -> None:
         super().__init__()
@@ -135,9 +129,7 @@ class WarningView(KindView[Warned]):
         self._newest: dict[WorkloadName, _Newest] = {}
 
     def newest(self, workload: WorkloadName) -> tuple[ClusterEvent, ...]:
-        """The workload's warnings of the last hour, newest first; the same object until they
-        change.
-        """
+        """The workload's warnings of the last hour, newest first; one object until they change."""
         if workload not in self._by_pool:
             return ()
         known = self._newest.get(workload)
@@ -165,9 +157,7 @@ class WarningView(KindView[Warned]):
         return Seen(clean_name(event.metadata.name), Warned(workload, _value(event)))
 
     def changed(self, name: str, before: Warned | None, after: Warned | None) -> None:
-        """Keep the newest of each workload, and the workloads that were warned last; the server
-        deletes events after an hour by default.
-        """
+        """Keep the newest of each workload, and the workloads that were warned last."""
         if before is not None:
             self._newest.pop(before.workload, None)
             del self._by_pool[before.workload][name]
@@ -187,9 +177,7 @@ class WarningView(KindView[Warned]):
 
 
 def _workload_of(about: wire.WireReference | None) -> WorkloadName | None:
-    """The workload, derived from the object's name only, because the ReplicaSet or the pod may be
-    gone already.
-    """
+    """The workload by the object's name alone: the ReplicaSet or pod may be gone."""
     if about is None:
         return None
     for pattern, kind in _NAMED_AFTER.get(about.kind or "", ()):

@@ -1,6 +1,4 @@
-"""What the cluster has room for: what pods request, what the ResourceQuotas of their namespace
-leave, and what the nodes hold.
-"""
+"""The cluster's room: what pods request, what ResourceQuotas leave, what nodes hold."""
 
 from __future__ import annotations
 
@@ -84,9 +82,7 @@ def _of_containers(spec: wire.WirePodSpec, resource: str) -> Fraction | None:
 
 
 def asked_by(container: wire.WireContainer, resource: str) -> wire.WireQuantity | None:
-    """A container's request as it is written; a limit without a request counts as one
-    (SetDefaults_Pod in core/v1).
-    """
+    """A container's request; a limit without one counts as it (core/v1 SetDefaults_Pod)."""
     resources = container.resources or wire.WireResourceRequirements()
     request = (resources.requests or {}).get(resource)
     return (resources.limits or {}).get(resource) if request is None else request
@@ -241,9 +237,7 @@ _NO_ROOM: Final = Resources(replicas=0, cpu_milli=0, memory_bytes=0)
 
 
 class Node(Value):
-    """One node: its labels, what it can hold, and whether it takes pods. `ends` is the taint that
-    says that it ends soon, empty if there is none.
-    """
+    """One node: its labels, what it holds, if it takes pods; `ends`: the taint of its end."""
 
     labels: dict[str, str]
     state: NodeState
@@ -352,9 +346,7 @@ class NodeView(KindView[Node]):
 
 
 def class_of(labels: dict[str, str], classes: Sequence[NodeClass]) -> str | None:
-    """The name of the first class whose selector matches these labels, else of the first class
-    without a selector; None if there is none.
-    """
+    """The first class whose selector matches, else the first without one; or None."""
     chosen = (
         each.name for each in classes if each.selector and read_selector(each.selector)(labels)
     )
@@ -414,9 +406,7 @@ ENDING_TAINTS: Final = (
 
 
 def ending_taint(taints: Iterable[wire.WireTaint], further: Iterable[str]) -> str:
-    """The key of the first taint that says that its node ends soon; empty if there is none.
-    `further` are keys beside those above.
-    """
+    """The first taint's key that says that its node ends, of ours or `further`; or empty."""
     signs = (*ENDING_TAINTS, *further)
     whole = frozenset(sign for sign in signs if not sign.endswith("/"))
     beginnings = tuple(sign for sign in signs if sign.endswith("/"))

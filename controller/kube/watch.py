@@ -200,9 +200,7 @@ class Freshness:
         self._on_answer()
 
     def trust(self) -> Trust:
-        """Whether the view is up to date now; the same object until that changes. While the view is
-        fresh this costs a few comparisons.
-        """
+        """Whether the view is up to date; the same object until that changes."""
         link, known = self._link, self._trust
         if self._settled and link.is_up and known.clock_epoch == link.clock_epoch:
             return known
@@ -270,9 +268,7 @@ SECOND_LOOK_S: Final = 2.0
 
 
 class Refused(Value, Generic[T]):
-    """An object that exists but is implausible or unreadable, and why; `last` is what still counts
-    of it, None if nothing does.
-    """
+    """An object that is implausible or unreadable, and why; `last` still counts of it."""
 
     why: Why
     detail: str
@@ -300,9 +296,7 @@ class Seen(NamedTuple, Generic[T]):
 
 
 class KindView(ABC, Generic[T]):
-    """Keeps the objects of one kind by name. An object that it cannot read hides no other, and one
-    without a readable name is ignored.
-    """
+    """Objects of one kind by name; an unreadable one hides no other."""
 
     def __init__(self) -> None:
         self.kept: dict[str, T] = {}
@@ -385,9 +379,7 @@ class Reflector(Generic[T]):
         self.freshness = Freshness(client.link, on_answer)
 
     async def run(self) -> None:
-        """Repeat until cancelled: 1. list if there is no version to resume from, 2. watch from that
-        version, 3. wait as long as the last failure requires.
-        """
+        """Until cancelled: list if there is no version, watch from it, wait as failures require."""
         while True:
             try:
                 if self._version is None:
@@ -442,9 +434,7 @@ class Reflector(Generic[T]):
         return objects, version
 
     async def _watch(self, version: str) -> float:
-        """Follow the changes since that version until the watch ends; returns the seconds to wait
-        before the next. Raises KubeError.
-        """
+        """Follow the changes until the watch ends; the seconds to wait then. Raises KubeError."""
         query = self._target.query(
             watch="true",
             resourceVersion=version,
@@ -485,9 +475,7 @@ class Reflector(Generic[T]):
         return 0.0 if steady else self._backoff.next_s()  # else the server ends every watch at once
 
     def _take(self, line: bytes) -> None:
-        """Put one line of a watch into the view. Raises KubeError for an ERROR line and for a line
-        that cannot be read.
-        """
+        """Put a watch's line into the view. Raises KubeError for an ERROR or unreadable one."""
         try:
             change = wire.WireWatchLine.of(line)
             if change.type == "ERROR":
@@ -539,9 +527,7 @@ K = TypeVar("K", bound=Hashable)
 
 
 class KeptReadings(Generic[K, T]):
-    """The readings of one view by key. Each is made once and kept until its object changes
-    (`forget`) or the view's trust changes.
-    """
+    """One view's readings by key, kept until `forget` or until the view's trust changes."""
 
     def __init__(self, freshness: Freshness, make: Callable[[K], Reading[T]]) -> None:
         self._freshness = freshness

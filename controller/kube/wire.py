@@ -403,9 +403,7 @@ class WireItems(WireObject):
 
 
 class WirePage(WireObject):
-    """One page of a list. Its objects are decoded one by one, so that an unreadable one does not
-    hide the others.
-    """
+    """One page of a list; its objects are decoded one by one, so one hides no others."""
 
     metadata: WireListMeta
     items: list[msgspec.Raw] | None

@@ -1,6 +1,4 @@
-"""The workloads of the fleet: decoded and kept by namespace, with their pods, quotas and warnings,
-as one port.
-"""
+"""The fleet's workloads by namespace, with their pods, quotas and warnings, as one port."""
 
 from __future__ import annotations
 
@@ -131,9 +129,7 @@ def _sized_by(entries: Iterable[wire.WireManagedEntry]) -> str:
 
 
 def _failure(conditions: Iterable[wire.WireCondition]) -> str:
-    """Why a Deployment does not get its replicas: ReplicaFailure (a quota), else a stuck rollout;
-    empty if neither is so.
-    """
+    """Why a Deployment lacks replicas: ReplicaFailure (a quota), a stuck rollout, or empty."""
     by_type = {condition.type: condition for condition in conditions}
     for kind, status in (("ReplicaFailure", "True"), ("Progressing", "False")):
         condition = by_type.get(kind)
@@ -216,9 +212,7 @@ class WorkloadView(KindView[Found]):
             self.take(seen)
 
     def applied(self, name: str, uid: str, replicas: int, version: str) -> None:
-        """Take over the result of our own write. If its version cannot be compared with the known
-        one, it is ignored, and the watch reports it later.
-        """
+        """Take over the answer to our own write, unless versions cannot be compared."""
         known = self.kept.get(name)
         if not isinstance(known, Workload) or known.uid != uid:
             return
@@ -237,18 +231,14 @@ class WorkloadView(KindView[Found]):
 
 
 class NamespaceNeeds(NamedTuple):
-    """What the pools of one namespace need of it: workloads of these kinds, and the pods of the
-    `measured` workloads as the HPA sees them.
-    """
+    """What pools need of a namespace: kinds of workloads, and the pods that are `measured`."""
 
     kinds: frozenset[WorkloadKind] = frozenset({WorkloadKind.DEPLOYMENT})
     measured: frozenset[WorkloadName] = frozenset()
 
 
 class Namespace:
-    """The views of one namespace, each kept up to date by its own reflector, and the readings that
-    are made of them.
-    """
+    """The views of one namespace, each with its own reflector, and the readings of them."""
 
     def __init__(
         self,
@@ -260,9 +250,7 @@ class Namespace:
         changed: Callable[[str, WorkloadName], None],
         on_answer: Callable[[], None],
     ) -> None:
-        """`changed` is called with the namespace and a workload after an event about it or its
-        pods, `on_answer` whenever a list ends.
-        """
+        """`changed` gets the namespace and a workload, `on_answer` is called as a list ends."""
         self.needs = needs
         self._name = name
         self._changed = changed
@@ -324,9 +312,7 @@ class Namespace:
         return "" if freshness.listed or not freshness.answered else freshness.trust().detail
 
     def quota(self, workloads: frozenset[WorkloadName]) -> Reading[Resources]:
-        """What the quotas leave for these workloads together; the same object until its inputs
-        change.
-        """
+        """What quotas leave for these workloads; the same object until its inputs change."""
         quotas, pods = (self.reflectors[kind].freshness for kind in ("resourcequotas", "pods"))
         hard = self.quotas.hard
         others = self.pod_view.taken_by_others(workloads)
@@ -366,9 +352,7 @@ class Namespace:
                 self._workload_changed(WorkloadName(name, kind))
 
     def _workload_reading(self, workload: WorkloadName) -> Reading[Workload]:
-        """The workload with what other objects say about it. Only a fresh view proves that there is
-        none.
-        """
+        """The workload with what others say of it; only a fresh view proves there is none."""
         freshness = self.reflectors[workload.kind.plural].freshness
         found = self.views[workload.kind].get(workload.name)
         if found is None:
@@ -466,9 +450,7 @@ class ClusterWorkloads:
         return self._not_watched(pool.namespace) if here is None else here.pods.get(pool.workload)
 
     def measured_pods(self, pool: Pool) -> tuple[MeasuredPod, ...]:
-        """The pool's pods as the HPA sees them; empty while the view of them is not complete, and
-        for pools that are not measured.
-        """
+        """The pool's pods as the HPA sees them; empty while not complete, or not measured."""
         here = self._namespaces.get(pool.namespace)
         if here is None or not here.needs.measured:
             return ()
@@ -492,9 +474,7 @@ class ClusterWorkloads:
         return detail if self._clock.now() < until else ""
 
     def unfreezable(self, pool: Pool) -> str:
-        """Why the freeze annotation of the pool's namespace cannot be read; empty if it can, as far
-        as is known.
-        """
+        """Why the namespace's freeze annotation cannot be read; empty as far as is known."""
         namespace = self._namespaces.get(pool.namespace)
         return "" if namespace is None else namespace.unfreezable
 
@@ -511,9 +491,7 @@ class ClusterWorkloads:
         return self._not_watched(namespace) if watched is None else watched.quota(workloads)
 
     def room(self, classes: Sequence[NodeClass]) -> Reading[ClusterRoom]:
-        """What all nodes can hold, and those of each class; Absent(REFUSED) without the right to
-        list nodes.
-        """
+        """What all nodes hold, and each class; Absent(REFUSED) without the right to list."""
         room, freshness = self._node_view.room(tuple(classes)), self.nodes.freshness
         return self._room.get(lambda: believed(freshness.judge(room)), room, freshness.trust())
 
@@ -531,15 +509,11 @@ class ClusterWorkloads:
             here.views[name.kind].reread(msgspec.Raw(found))
 
     def on_change(self, callback: Callable[[str, WorkloadName], None]) -> None:
-        """Call back with (namespace, workload) when a workload or its pods change.
-        There is one callback: the last one given.
-        """
+        """Call back, the last one given, with (namespace, workload) when it or a pod changes."""
         self._callback = callback
 
     def applied(self, pool: Pool, uid: str, replicas: int, version: str) -> None:
-        """Take over the answer to our own write to the pool's workload, before the watch reports
-        the change.
-        """
+        """Take over the answer to our own write before the watch reports it."""
         here, name = self._namespaces.get(pool.namespace), pool.workload
         if here is not None and name.kind in here.views:
             here.views[name.kind].applied(name.name, uid, replicas, version)
@@ -550,9 +524,7 @@ class ClusterWorkloads:
         self._refused_marks[pool.namespace] = self._clock.now() + REFUSAL_S, detail
 
     async def wait_seen(self) -> None:
-        """Return when every namespace was listed in full at least once, and the nodes were, or it
-        is known why they cannot be.
-        """
+        """Return when every namespace and the nodes were listed, or it is known why not."""
         while not (
             self.nodes.freshness.answered
             and all(watched.seen for watched in self._namespaces.values())

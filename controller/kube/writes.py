@@ -136,9 +136,7 @@ class ClusterActuator:
     async def scale(
         self, pool: Pool, replicas: int, resource_version: str, *, urgent: bool
     ) -> Outcome:
-        """Set spec.replicas if the workload still has `resource_version`. Raises nothing. If it
-        is cancelled, the write may or may not have happened.
-        """
+        """Set spec.replicas at `resource_version`. Raises nothing; cancelled, it may be done."""
         if (hindrance := await self._turn(self._gate, urgent=urgent)) is not None:
             return hindrance
         try:
@@ -260,9 +258,7 @@ class _NewsWaiting(NamedTuple):
 
 
 class _LastEvent(NamedTuple):
-    """The last event of a key: where it is, its note, how often it happened, and when (seconds of
-    the monotonic clock).
-    """
+    """A key's last event: where it is, its note, how often, and when (monotonic seconds)."""
 
     path: str
     note: str

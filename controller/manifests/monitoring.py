@@ -31,9 +31,7 @@ def _blocks(text: str) -> Iterator[list[str]]:
 
 
 class Alert(NamedTuple):
-    """One rule: it fires when `expr` has had a result for `lasts`. `what` and `todo` are sentences;
-    they may use the labels of the result.
-    """
+    """A rule fires when `expr` gave a result for `lasts`; `what` and `todo` may use labels."""
 
     name: str
     expr: str
@@ -156,9 +154,7 @@ _DATASOURCE: Final = {"type": "prometheus", "uid": "${datasource}"}
 
 
 class Query(NamedTuple):
-    """A PromQL expression and how its lines are called; in both, `$tenant` and `$pool` are what a
-    person has chosen.
-    """
+    """A PromQL expression and its lines' names, with a person's `$tenant` and `$pool`."""
 
     expr: str
     legend: str

@@ -149,9 +149,7 @@ def tenant_rights(settings: Settings) -> dict[str, tuple[Right, ...]]:
 
 
 def cluster_rights(settings: Settings) -> tuple[Right, ...]:
-    """What a controller needs in the whole cluster, because nodes and namespaces are in none: of
-    the namespaces, only its tenants'.
-    """
+    """A controller's cluster-wide needs: nodes, and of namespaces only its tenants'."""
     names = tuple(sorted({pool.namespace for pool in settings.fleet.pools}))
     return NODES, NAMESPACES._replace(names=names)
 

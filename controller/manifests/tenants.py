@@ -70,9 +70,7 @@ def _priorities(fleet: Fleet) -> Iterator[Manifest]:
 
 
 def _hard(quotas: list[Resources]) -> dict[str, str]:
-    """The sum of what the tenants of one namespace may use; an amount without a limit for one of
-    them is no limit.
-    """
+    """What tenants of one namespace may use in all; without a limit for one, none."""
     hard: dict[str, str] = {}
     for name, field, units in (
         ("pods", "replicas", {"": 1}),

@@ -45,9 +45,7 @@ class Mounts(NamedTuple):
 
 
 def mounts(settings: Settings) -> Mounts:
-    """Everything that this fleet file names. Raises ManifestError for a path that a Pod cannot have
-    a volume at.
-    """
+    """All that this file names. Raises ManifestError for a path no volume can be at."""
     named = (found.env for _, found in _references(settings.nats))
     variables = tuple(dict.fromkeys(env for env in named if env is not None))
     folders = _folders(settings.nats)
@@ -134,9 +132,7 @@ _POD_SECURITY: Final = "pod-security.kubernetes.io/enforce"
 
 
 def namespace(settings: Settings, options: Installation) -> Iterator[Manifest]:
-    """The namespace of agentdash itself. A tenant's is never printed: who deletes what was printed
-    would delete its agents.
-    """
+    """The namespace of agentdash; a tenant's is never printed: deleting it ends its agents."""
     theirs = {tenant.namespace for tenant in settings.fleet.tenants}
     if options.namespace in {*theirs, "default"} or options.namespace.startswith("kube-"):
         return
@@ -152,10 +148,7 @@ def namespace(settings: Settings, options: Installation) -> Iterator[Manifest]:
 
 
 def workload(settings: Settings, fleet_text: str, options: Installation) -> Iterator[Manifest]:
-    """ConfigMap, PodDisruptionBudget and Deployment. `fleet_text` is the fleet file.
-
-    Raises ManifestError if the file names what a Pod cannot have.
-    """
+    """ConfigMap, PodDisruptionBudget, Deployment. Raises ManifestError for what no Pod has."""
     text = in_a_pod(fleet_text) if settings.kubernetes.context else fleet_text
     yield an_object(
         "The fleet file. It names where secrets are and holds none.",

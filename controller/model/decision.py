@@ -1,6 +1,5 @@
-"""Decisions: the numbers, the rule that limits them, and the reasons as codes with numbers; the
-outcome of their writes; how a pool stands since when, and what is announced of it at its workload.
-The words of a code stand beside it; planning/explain.py fills its numbers in.
+"""Decisions: numbers, the rule that limits them, reasons as codes with numbers; outcomes of writes,
+how a pool stands, announcements. planning/explain.py fills the words' numbers in.
 """
 
 from __future__ import annotations

@@ -249,9 +249,7 @@ class BlindPolicy(Value):
 
 
 class Tier(Value):
-    """A rank of tenants: a higher priority is served first. Without `blind`, a pool whose work is
-    not known keeps its size.
-    """
+    """A rank of tenants: a higher priority comes first. Without `blind`, sizes are kept."""
 
     name: str
     priority: int

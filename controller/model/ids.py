@@ -1,6 +1,4 @@
-"""Checks of names, label selectors, the key `tenant/name` of a pool, and the workload that a pool
-names.
-"""
+"""Names, label selectors, the key `tenant/name` of a pool, and its workload."""
 
 from __future__ import annotations
 

@@ -15,9 +15,7 @@ from controller.model.value import INT32_MAX, Asked, Moment, Time, Value
 
 
 class Scope(Value):
-    """The pools that an intent is for: one pool (`tenant/name`), one tenant's, or all if neither is
-    given.
-    """
+    """The pools of an intent: one (`tenant/name`), one tenant's, or all if neither is given."""
 
     tenant: str | None = None
     pool: str | None = None
@@ -138,9 +136,7 @@ class IntentChange(Value):
 
 
 class Audit(Value):
-    """The changes that are kept, the oldest first. Of each intent the last `kept_of_each` are kept;
-    None: all.
-    """
+    """Changes, oldest first; of each intent the last `kept_of_each` (None: all) are kept."""
 
     changes: tuple[IntentChange, ...] = ()
     kept_of_each: int | None = None
@@ -166,9 +162,7 @@ class StoredIntents(Value):
     detail: str = ""  # why they cannot be read
 
     def in_force(self) -> Intents:
-        """The intents to plan with. While they cannot be read, none expires, because an operator
-        may have prolonged it meanwhile.
-        """
+        """The intents to plan with; while unreadable, none expires: it may have been prolonged."""
         if self.lost_at is None:
             return self.intents
         asked = (

@@ -99,9 +99,7 @@ class PodReadiness(Value):
 
 
 class ContainerRequest(Value):
-    """The requests of one container by resource. Of init containers only restartable ones
-    (sidecars) are listed.
-    """
+    """One container's requests; of init containers only restartable ones (sidecars) are listed."""
 
     name: str
     requests_milli: dict[str, int]
@@ -178,9 +176,7 @@ class Workload(Value):
 
     @property
     def is_rolling_out(self) -> bool:
-        """Whether it has pods of an older pod template too, so that `current` and `ready` may
-        include surge pods beyond `replicas`.
-        """
+        """Whether it has pods of an older template, which `current` and `ready` may count."""
         return self.updated < self.current
 
 
@@ -240,9 +236,7 @@ class ClusterEvent(Value):
 
 
 class WakeWatch(StrEnum):
-    """How the first message for a pool at zero is noticed: not at all, by a subscription, or only
-    by reading the queue.
-    """
+    """How a sleeping pool's first message is noticed: not, by subscription, or by polling."""
 
     OFF = "off"
     ARMED = "armed"
@@ -263,9 +257,7 @@ class Workers(Value):
 
 
 class StandBy(Value):
-    """The replicas that stand by for a pool: those that do its tasks now, and those that would take
-    its next one.
-    """
+    """Replicas that stand by for a pool: those at its tasks, and those free for the next."""
 
     busy: int = 0
     free: int = 0
@@ -313,9 +305,8 @@ class TierUsage(Value):
 
 
 class ModelTokens(Value):
-    """What a tenant's tasks used of one model since the tenant's day began, in tokens by kind,
-    unweighted, in calls, and in USD (None: it has no price). `model` is empty for those that the
-    fleet file does not name.
+    """A tenant's use of one model in its day: tokens by kind, unweighted, calls, USD (None: no
+    price); `model` is empty for unnamed ones.
     """
 
     model: str
@@ -421,9 +412,7 @@ class RefusedEvents(Value):
 
 
 class TenantObservation(Value):
-    """The observation of one tenant. `quota` is what the ResourceQuotas of its namespace leave for
-    all its pools together.
-    """
+    """One tenant; `quota`: what its namespace's ResourceQuotas leave for all its pools."""
 
     usage: Reading[TokenUsage] = Absent(why=Why.NEVER_READ)
     quota: Reading[Resources] = Absent(why=Why.NEVER_READ)

@@ -1,6 +1,5 @@
-"""Other programs, as all that speak to them see them: what a NATS server says first, JetStream's
-error codes (other constants of the wire format are in nats-py), why a server cannot be reached, how
-long to wait before a failed call is tried again, and who else writes the size of a workload.
+"""Other programs: NATS's greeting and error codes, why a server is unreachable, how long to wait
+before a try, and who else writes a workload's size.
 """
 
 from __future__ import annotations
@@ -215,9 +214,8 @@ def named(manager: str) -> str:
 
 
 def reset_by(manager: str, operation: str) -> str:
-    """What to do about an owner of `spec.replicas` that sets it back to a manifest's whenever it is
-    synchronised, upgraded or applied; empty for one that does not. `operation` is that of its entry
-    in managedFields.
+    """What to do about an owner of `spec.replicas` that resets it to a manifest's; else empty.
+    `operation` is that of its managedFields entry.
     """
     found = writer(manager)
     if found.restores or found is _HELM:

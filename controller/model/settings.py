@@ -55,9 +55,7 @@ class SecretRef(Value):
     env: str | None = None
 
     def read(self) -> Secret:
-        """Read the secret at each call, because a mounted file may change. Raises
-        SecretUnreadableError.
-        """
+        """Read it at each call: a mounted file may change. Raises SecretUnreadableError."""
         if self.env is not None:
             value = os.environ.get(self.env)
             if value is None:
@@ -124,9 +122,7 @@ class PrometheusSettings(Value):
 
 
 class JournalStreamSettings(Value):
-    """For how long the journal's stream keeps its lines, and in how many bytes at most, where this
-    program creates it.
-    """
+    """How long the journal's stream keeps lines, and how many bytes, where we create it."""
 
     keep_s: float = 86_400.0
     max_bytes: int = 256 * 2**20
@@ -230,9 +226,7 @@ class SeenLease(Value):
         return not self.holder and 0 < self.duration_s <= RELEASED_DURATION_S
 
     def is_same_as(self, other: SeenLease | None) -> bool:
-        """Whether it was not renewed in between. The version does not count, because it also
-        changes with labels and annotations.
-        """
+        """Whether it was not renewed in between; the version also changes with labels."""
         return other is not None and (self.holder, self.stamp, self.transitions) == (
             other.holder,
             other.stamp,
@@ -262,9 +256,7 @@ FREEZE_FILE: Final = "/etc/agentdash/freeze"
 
 
 class ControllerSettings(Value):
-    """The controller's own settings. While the file `freeze_file` is there, nothing is written to
-    the cluster.
-    """
+    """The controller's own settings. While `freeze_file` is there, nothing is written."""
 
     interval_s: float = 1.0
     read_only: bool = False

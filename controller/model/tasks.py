@@ -78,9 +78,8 @@ class TaskQuestion(Value):
 
 
 class TaskPage(Value):
-    """What was found. `waiting` and `in_flight` count all that wait or are delivered in the pools
-    that were asked for. `has_more`: there are more than were read. `problems`: what could not be
-    read, and why.
+    """What was found. `waiting` and `in_flight` count all in the pools asked; `has_more`: not all
+    was read; `problems`: what could not be.
     """
 
     rows: tuple[TaskRow, ...] = ()
@@ -91,9 +90,7 @@ class TaskPage(Value):
 
 
 class TaskInFull(Value):
-    """All that is kept of a task; a text is empty where nothing is. `tried`: a line for each of its
-    last tries.
-    """
+    """All that is kept of a task, else empty; `tried`: a line for each last try."""
 
     row: TaskRow
     payload: str = ""

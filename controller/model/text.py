@@ -1,6 +1,5 @@
-"""Text from outside: cleans it, once, where it enters the process (after that it is safe to show on
-any screen and in any log), and finds the known names that are similar to a misspelt one. Imports
-nothing heavy, because each `--help` loads it.
+"""Text from outside: cleaned once where it enters, then safe on any screen and log; and names
+similar to a misspelt one. Light: each `--help` loads it.
 """
 
 from __future__ import annotations

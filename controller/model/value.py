@@ -113,9 +113,7 @@ class Decoder(Protocol[T_co]):
 
 
 def decoded(decoder: Decoder[T], data: bytes | msgspec.Raw, *, most_bytes: int | None = None) -> T:
-    """The value, of at most so many bytes; None where the reader has bounded them. Raises
-    UndecodableError.
-    """
+    """The value, of at most so many bytes (None: bounded already). Raises UndecodableError."""
     if most_bytes is not None and len(data) > most_bytes:
         raise UndecodableError(f"{len(data):,} bytes, more than {most_bytes:,}")
     try:
@@ -139,9 +137,7 @@ def _bound_first(found: re.Match[str]) -> str:
 
 
 class InputFault(NamedTuple):
-    """One fault to correct: its path, such as `observation.pools["acme/research"].queue`, and a
-    message.
-    """
+    """A fault to correct: its path, such as `observation.pools["a/b"].queue`, and a message."""
 
     path: str
     message: str
@@ -401,9 +397,8 @@ _AS_ZEROS: Final = bytes.maketrans(b"123456789E", b"000000000e")
 
 
 def odd_data(line: bytes) -> Any | None:
-    """The plain data of a line from outside, its texts cleaned, if there is something odd in it;
-    None for the usual line, which the decoder may read. Raises NotJsonError, and UndecodableError
-    for a number or a time that cannot be.
+    """A line's data, cleaned, if something in it is odd; None for the usual line. Raises
+    NotJsonError, and UndecodableError for impossible numbers.
     """
     # the quick looks come first: a step in time reads megabytes
     if _has_odd_characters(line):

@@ -83,9 +83,8 @@ class RateShare(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaul
 
 
 class ModelShare(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The shares of one pool's workers in the limits of one model, by the worker's name.
-
-    A worker that is not named has just started: it holds to `newcomer` until it is.
+    """Shares of a pool's workers in a model's limits, by name; a worker not named yet holds to
+    `newcomer`.
     """
 
     model: str
@@ -117,9 +116,7 @@ class ModelDemand(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defa
 
 
 class SessionLimits(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
-    """What one session may use: tokens of all kinds, seconds, calls of tools. A task's own budget
-    may be smaller.
-    """
+    """What a session may use: tokens, seconds, calls of tools; a task may have less."""
 
     tokens: int = 500_000
     duration_s: float = 14_400.0

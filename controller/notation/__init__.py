@@ -1,3 +1,1 @@
-"""Parsers for values as people write them: numbers, quantities, durations, cron expressions and
-formulas.
-"""
+"""Parsers for what people write: numbers, quantities, durations, cron, formulas."""

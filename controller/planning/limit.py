@@ -216,9 +216,7 @@ def _paused(given: PoolInput, size: Limits) -> Limits:
 
 
 def _halted(given: PoolInput, halt: Halt, size: Limits) -> Limits:
-    """KEDA's pause of a Deployment by annotation. An operator's pause or cap is a ceiling to it,
-    except where the annotation keeps the present size.
-    """
+    """KEDA's pause by annotation; an operator's is a ceiling, unless this keeps the size."""
     current, name = given.current, halt.annotation
     asked = (each.limit for each in size.ceilings if each.bound in _BY_OPERATOR)
     by_operator = min(asked, default=INT32_MAX)

@@ -34,7 +34,9 @@ from controller.planning.windows import (
 
 
 def recommend(given: PoolInput, demand: Demand, moment: Moment) -> Limits:
-    """What the pool's own rule recommends: activation, cooldown, windows, rates, min and max."""
+    """The size that the pool's own rule recommends for its demand: activation and cooldown,
+    windows, rate policies, min and max.
+    """
     rest, current, minimum = resting_size(given), given.current, given.override.bounds.min
     if current == 0 and _is_stopped(given):
         # also where the process that scaled it to zero has ended and left no word of that
@@ -293,7 +295,9 @@ def _within_windows(  # noqa: PLR0917 - what windows and rates depend on
     behavior: Behavior,
     moment: Moment,
 ) -> Limits:
-    """Windows, then rates with min and max; the history gets `asked`, windows `desired`."""
+    """Windows, then rates with min and max. The history gets what was asked for, `desired` is what
+    the windows go by.
+    """
     current, bounds, planned_at = given.current, given.override.bounds, given.planned_at
     low, history = max(bounds.min, BOTTOM), memory.recommendations
     goes_on = bool(history) and history[-1].last_at is None and history[-1].replicas == asked

@@ -118,9 +118,7 @@ def _largest_known(memory: PoolMemory) -> int:
 def _lived_on(
     memory: PoolMemory, pool: Pool | None, gap_s: float, now: float, *, is_lost: bool
 ) -> PoolMemory:
-    """The memory after a time that nobody watched. Confirmed changes and requests are as old as
-    they are: the cluster goes on meanwhile.
-    """
+    """The memory after an unwatched time; changes and requests are as old as they are."""
     if pool is None or not memory.recommendations:
         return memory
     window_s = pool.behavior.scale_down.stabilization_window_s
@@ -173,9 +171,7 @@ def _watched(
 
 
 def joined(left: Memory, own: Memory) -> Memory:
-    """The memory of this process, after what was `left` of the time before it began. Pools that it
-    has not planned yet are as they were left.
-    """
+    """This process's memory after what was `left`; unplanned pools are as they were left."""
     pools = {
         key: _joined(found, own.pools[key]) if key in own.pools else found
         for key, found in left.pools.items()

@@ -185,9 +185,7 @@ def _drained(
     busy_elsewhere: int,
     moment: Moment,
 ) -> frozenset[str]:
-    """The drained pods. Of pods without a state, so many are taken for busy as the messages that
-    no worker reports would fill (`busy_elsewhere`).
-    """
+    """The drained pods; of those without a state as many are busy as messages show."""
     orders = workers.orders
     if orders.until is not None and moment.reached(orders.until - ORDERS_END_S):
         return frozenset()

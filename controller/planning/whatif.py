@@ -263,9 +263,7 @@ def next_change(pool: Pool, **made_of: Unpack[Inputs]) -> NextChange | None:
 
 
 def _changes_at(planned: Planned, terms: FleetTerms, pool: Pool) -> float:
-    """When one of the pool's rules gives another answer. The budget's pace does every minute, but
-    tokens are used meanwhile: it counts as what it is now.
-    """
+    """When a rule changes its answer; the budget's pace counts as it is now."""
     kept = planned.kept
     if kept is None:  # not all pools were observed: then only the reasons say when they end
         return min(_ends_of_reasons(planned, pool.key), default=inf)
@@ -309,9 +307,7 @@ def _changed(planned: Planned, held: Decision, before: Decision, at: float) -> N
 
 
 def _read_at(at: float, observation: Observation, new_day: str | None) -> Observation:
-    """What is used, as if it was read at this time: what is known now stays known, and the tokens
-    of a tenant with a new day begin anew.
-    """
+    """What is used, as read at this time; a new day's tokens begin anew."""
 
     def read(name: str, seen: TenantObservation) -> TenantObservation:
         if not isinstance(seen.usage, Fresh):
@@ -447,9 +443,7 @@ def changed_intents(intents: Intents, key: IntentKey, intent: Intent | None) -> 
 
 
 def effect_of(key: IntentKey, intent: Intent | None, **made_of: Unpack[Inputs]) -> Effect:
-    """What changes now if `intent` is put at `key`, or taken away from there if it is None; all
-    others are what a plan is made of.
-    """
+    """What changes if `intent` is put at `key`, or with None taken away from there."""
     fleet, observation, intents = made_of["fleet"], made_of["observation"], made_of["intents"]
     terms, memory, now = compile_fleet(fleet), made_of["memory"], made_of["now"]
     asked = changed_intents(intents, key, intent)

@@ -1,6 +1,5 @@
-"""One feed: snapshots become lines once, and each sink (the live feed, the journal's stream, its
-file) takes them when it can; when a key frame is due, the hashes that link lines, and the messages
-that carry a line; and the thread that a disk may hold.
+"""One feed: snapshots become lines once, for the live feed, the journal's stream and its file; key
+frames, hashes that link lines, messages that carry them.
 """
 
 from __future__ import annotations
@@ -220,9 +219,7 @@ def hash_of_last_line(path: Path) -> str:
 
 
 def snapshots_of(lines: Iterable[bytes]) -> Iterator[Snapshot]:
-    """The snapshots of lines with their links. What cannot be read is left out, up to the next key
-    frame.
-    """
+    """The snapshots of linked lines; unreadable ones are left out up to the next key frame."""
     before: Snapshot | None = None
     version = SNAPSHOT_VERSION
     for line in lines:
@@ -278,9 +275,7 @@ def _unpacked(data: bytes) -> Iterator[bytes]:
 
 
 class Assembly:
-    """Puts the pieces of lines together, as they come in order. What a writer has left unfinished
-    is dropped.
-    """
+    """Puts pieces of lines together as they come in order; unfinished ones are dropped."""
 
     def __init__(self) -> None:
         self._next: tuple[Hashable, int] | None = None
@@ -288,9 +283,7 @@ class Assembly:
         self._size = 0
 
     def add(self, line: Hashable, number: int, count: int, data: bytes) -> bytes | None:
-        """Add piece `number` of the `count` of a line; all of it once the last one is there, else
-        None.
-        """
+        """Add piece `number` of `count`; the whole once the last one is there, else None."""
         if number == 0:
             self._data, self._size = [], 0
         elif self._next != (line, number):

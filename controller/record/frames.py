@@ -239,9 +239,7 @@ _LISTS: Final[Mapping[str, tuple[str, Callable[[Any], Any]]]] = {
 
 
 def whole_line(snapshot: Snapshot, before: Snapshot | None) -> bytes:
-    """The line with all of the snapshot. Pools are encoded some at a time, so that other threads
-    may run in between.
-    """
+    """The line with all of the snapshot, encoded in parts, so that other threads run too."""
     encode, pools = _ENCODER.encode, snapshot.pools
     parts = (pools[at : at + _AT_A_TIME] for at in range(0, len(pools), _AT_A_TIME))
     is_changed = before is None or not isinstance(_difference(before, snapshot), TickLine)
@@ -258,9 +256,7 @@ def whole_line(snapshot: Snapshot, before: Snapshot | None) -> bytes:
 
 
 def change_line(before: Snapshot, after: Snapshot) -> bytes:
-    """The line with what differs between two snapshots of one process. What is the same object is
-    the same.
-    """
+    """What differs between two snapshots of one process; the same object is the same."""
     line = _difference(before, after)
     return whole_line(after, None) if line is None else _ENCODER.encode(line) + b"\n"
 
@@ -339,9 +335,7 @@ def _new_events(
 def _new_histories(
     before: Mapping[_Name, History], after: Mapping[_Name, History]
 ) -> tuple[dict[_Name, History], dict[_Name, HistoryTail]]:
-    """Of the histories that differ, those that became others, and the tails of those that went
-    on.
-    """
+    """Histories that became others, and the tails of those that went on."""
     others: dict[_Name, History] = {}
     tails: dict[_Name, HistoryTail] = {}
     for key, history in after.items() if after is not before else ():
@@ -358,9 +352,7 @@ def _new_histories(
 
 
 def _tail(before: Timeline, after: Timeline) -> Timeline | None:
-    """The few numbers that came at the end of each series, as many as went in front; None where
-    the series is another one.
-    """
+    """The numbers that came at the series' ends; None where a series is another one."""
     if before == after:
         return Timeline()
     pairs = {name: (getattr(before, name), getattr(after, name)) for name in _SERIES}
@@ -410,9 +402,7 @@ class LineStart(NamedTuple):
 
 
 def line_start(line: bytes) -> LineStart | None:
-    """The version and the time of a whole snapshot's line, of any version; None for any other
-    line.
-    """
+    """Version and time of a whole snapshot's line, of any version; None for others."""
     found = _WHOLE.match(line)
     if found is None:
         return None
@@ -431,9 +421,8 @@ def read_line(
     *,
     is_clean: bool = False,
 ) -> ReadSnapshot:
-    """The snapshot of a line, which follows the line of `before`. `version` is that of the whole
-    snapshot on which they stand. `is_clean`: a controller of ours has written it, so its texts and
-    numbers are not looked at; a file may have come from anywhere. Raises UnreadableLineError.
+    """The snapshot of a line after `before`'s, of the `version` they stand on. `is_clean`: a
+    controller of ours wrote it, so nothing is looked at. Raises UnreadableLineError.
     """
     try:
         return _snapshot_of(_read(line.removesuffix(b"\n"), version, is_clean=is_clean), before)

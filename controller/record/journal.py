@@ -360,9 +360,7 @@ _MOST_PART_BYTES: Final = 4 * MOST_LINE_BYTES
 
 
 class _Part(NamedTuple):
-    """The lines of a file from a whole snapshot of this version up to the next; `line` is the
-    first's number.
-    """
+    """A file's lines from one whole snapshot (line number `line`) to the next."""
 
     file: Path
     offset: int
@@ -425,9 +423,7 @@ class _Scan:
             yield begun._replace(size=offset - begun.offset)
 
     def _check_link(self, line: bytes, number: int) -> None:
-        """Note a line that does not follow the one before it. What an older version wrote carries
-        no hashes.
-        """
+        """Note a line that does not follow the one before; older versions wrote no hashes."""
         before, self.last_hash = self.last_hash, hash_of(line)
         link = link_of(line)
         self._is_chained |= bool(link)

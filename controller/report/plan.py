@@ -75,9 +75,7 @@ class PoolReport(ReportValue):
 
 
 class PlanReport(ReportValue):
-    """What would be done at `at` (Unix seconds), for the pools that were seen, in the order of the
-    fleet file.
-    """
+    """What would be done at `at` (Unix seconds), for pools seen, in the fleet's order."""
 
     version: Literal[1]
     at: float

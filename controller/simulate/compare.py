@@ -52,9 +52,7 @@ class PolicyRuns(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """The outcomes of all policies. `bounds_h` are each pool's clairvoyant replica-hours, below
-    which tasks have to wait.
-    """
+    """All policies' outcomes; `bounds_h`: each pool's clairvoyant replica-hours."""
 
     trace: Trace
     world: World

@@ -166,9 +166,7 @@ def _started(time_to_ready_s: float) -> tuple[Pod, ...]:
 
 
 def _is_behind(memory: PoolMemory, seen: SeenPool, at: float) -> bool:
-    """Whether rule `native` has not learned from the present counters yet, because it learns at
-    intervals.
-    """
+    """Whether rule `native`, which learns at intervals, has not seen these counters yet."""
     native = memory.native
     return (
         native is not None

@@ -64,9 +64,7 @@ def settings_of(pool: Pool) -> Iterator[Pool]:
 
 
 def frontier(tried: Iterable[Trial]) -> list[Trial]:
-    """Those for which none is both as cheap and as quick, from the cheapest to the quickest.
-    Settings that leave tasks undone are not among them.
-    """
+    """Those that none beats in cost and wait, cheapest first, without unfinished tasks."""
     best: list[Trial] = []
     served = [each for each in tried if not each.score.unserved]
     for each in sorted(served, key=lambda each: each.costs):

@@ -30,9 +30,7 @@ _READY_S: Final = 19.0
 
 
 class Difference(NamedTuple):
-    """A decision that would have been another: the targets under both files, and the rules that
-    decided them.
-    """
+    """A decision that would differ: the targets under both files, and their rules."""
 
     at: float
     pool: PoolKey

@@ -36,9 +36,8 @@ _SHUTDOWN_S: Final = 1.0
 
 
 class SimCluster:
-    """A simulated Kubernetes 1.36 on 127.0.0.1; `async with` serves it.
-
-    It has what our own client asks for: no users, no discovery, no admission.
+    """A simulated Kubernetes 1.36 on loopback with what our client asks for: no users, discovery,
+    admission.
     """
 
     def __init__(
@@ -174,9 +173,7 @@ class SimCluster:
         )
 
     def taint_node(self, name: str, key: str, *, tainted: bool = True) -> None:
-        """Give a node this taint (NoSchedule), as a controller does that knows more of its machine,
-        or take it away.
-        """
+        """Give a node this taint (NoSchedule), or take it away."""
         node = self.registry.read(NODES, "", name)
         known = (node.object.get("spec") or {}).get("taints") or ()
         taints = [each for each in known if each["key"] != key]

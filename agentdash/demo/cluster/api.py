@@ -241,9 +241,7 @@ def _full(kind: Kind, stored: StoredObject) -> bytes:
 
 
 class Api:
-    """Answers requests. `crash` says why nothing happens in the cluster any more; empty while all
-    is well.
-    """
+    """Answers requests; `crash` says why nothing happens in the cluster any more."""
 
     def __init__(self, registry: Registry, rng: random.Random, crash: Callable[[], str]) -> None:
         self._registry, self._store, self._rng, self._crash = registry, registry.store, rng, crash

@@ -240,9 +240,7 @@ Selector = Callable[[Object], bool]
 
 
 def label_selector(text: str) -> Selector:
-    """Chooses by labels, as queries have it: `a=b,c!=d,e in (f,g),h notin (i),j,!k`. Raises
-    StatusError 400.
-    """
+    """Chooses by labels: `a=b,c!=d,e in (f,g),h notin (i),j,!k`. Raises StatusError 400."""
     clauses: list[tuple[str, tuple[str | None, ...], bool]] = []
     position = 0
     while position < len(text):

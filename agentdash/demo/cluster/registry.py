@@ -81,9 +81,7 @@ class Change(NamedTuple):
 
 @dataclass
 class _Collection:
-    """The objects of one kind, their keys in order, recent changes, and what wakes those that watch
-    them. A watch may resume from `floor` or later.
-    """
+    """One kind's objects, ordered keys, recent changes (from `floor`) and watchers."""
 
     floor: int
     objects: dict[Key, StoredObject]
@@ -114,9 +112,7 @@ class Store:
         return self._collections[kind].objects.get((namespace, name))
 
     def each(self, kind: Kind, namespace: str = "") -> Iterator[StoredObject]:
-        """The present objects of a namespace ("" for all), in the order in which lists have them;
-        one that is deleted meanwhile is left out.
-        """
+        """A namespace's objects ("" for all), in lists' order, without deleted ones."""
         collection = self._collections[kind]
         keys = collection.keys
         first, last = 0, len(keys)
@@ -246,9 +242,8 @@ class Registry:
     def create(
         self, kind: Kind, namespace: str, item: Object, writer: FieldManager = OF_CLUSTER
     ) -> StoredObject:
-        """Complete, check and store a new object. Its dictionary is taken over.
-
-        Raises StatusError 400, 404 (namespace), 409 or 422.
+        """Complete, check and store a new object, taken over. Raises StatusError 400, 404, 409,
+        422.
         """
         item = {key: value for key, value in item.items() if key not in {"kind", "apiVersion"}}
         given = item.get("metadata") or {}
@@ -487,9 +482,7 @@ def json_of(kind: Kind, stored: StoredObject) -> bytes:
 
 
 class EventRecorder:
-    """Writes what components say about objects. The same words about the same object are one Event
-    with a count.
-    """
+    """Writes Events; the same words about the same object are one with a count."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
@@ -507,9 +500,7 @@ class EventRecorder:
         host: str = "",
         action: str = "",
     ) -> None:
-        """Write an Event of the component `by`; with an `action` in the newer form, as the
-        scheduler does.
-        """
+        """Write an Event by `by`; with an `action` in the newer form, as schedulers do."""
         if self._registry.store.get(NAMESPACES, "", about.key[0]) is None:
             return
         words = (about.uid, reason, message)

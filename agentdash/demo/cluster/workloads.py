@@ -239,9 +239,7 @@ def pod_of(owner: StoredObject, name: dict[str, str]) -> Object:
 def in_victim_order(
     pods: Iterable[StoredObject], now: datetime | None = None
 ) -> list[StoredObject]:
-    """The pods in the order in which a ReplicaSet deletes them (pkg/controller,
-    ActivePodsWithRanks.Less).
-    """
+    """The order in which a ReplicaSet deletes pods (ActivePodsWithRanks.Less)."""
     candidates, moment = list(pods), now or datetime.now(UTC)
     neighbours = Counter(pod.object["spec"].get("nodeName", "") for pod in candidates)
 

@@ -107,9 +107,7 @@ def _beside_the_queue(
 
 
 def _by_hpa(given: PoolInput, demand: Demand, measured: _Measured, moment: Moment) -> Demand:
-    """Rule hpa: the demand is that of the metrics alone. They are evaluated if pods run and the
-    size is within its bounds; the HPA corrects any other size without them.
-    """
+    """Rule hpa: the metrics alone, evaluated if pods run at a size within bounds."""
     active, replicas, needed = demand.forced or measured.active, demand.replicas, demand.needed
     bounds, current = given.override.bounds, given.current
     if not max(bounds.min, 1) <= current <= bounds.max or not measured.metrics:

@@ -100,9 +100,7 @@ def learn(given: PoolInput, demand: Demand, moment: Moment) -> Demand:
 def _updated(
     given: PoolInput, depth: QueueDepth, before: NativeMemory | None, moment: Moment
 ) -> NativeMemory:
-    """The memory after this reading of the queue. Between two turns only the messages in flight
-    are noted: short tasks may end between them.
-    """
+    """The memory after this reading. Between turns only messages in flight are noted."""
     if before is None:
         return _learned_now(given, depth, None, moment)
     if (

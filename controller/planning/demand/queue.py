@@ -71,9 +71,7 @@ def read_work(
 
 
 def blindness(reading: Reading[Any]) -> dict[str, Number]:
-    """Why a reading cannot be used, and since when: since its last good answer, or since it was
-    found to be absent. A fresh reading that cannot be used is implausible.
-    """
+    """Why a reading cannot be used, and since when; a fresh one is implausible then."""
     why = Why.IMPLAUSIBLE if isinstance(reading, Fresh) else reading.why
     numbers: dict[str, Number] = {"why": why.value}
     if isfinite(reading.at) and reading.at > 0:
@@ -140,9 +138,7 @@ def _redelivered(depth: QueueDepth) -> int:
 
 
 def _repeated(before: Repeats | None, depth: QueueDepth, now: float) -> Repeats | None:
-    """Since when the queue has had only the same redelivered messages; None if it has others. While
-    they are the same, none was acknowledged and none is new.
-    """
+    """Since when it has had the same redelivered messages alone; None if it has others."""
     if depth.pending or not depth.in_flight or _redelivered(depth) < depth.in_flight:
         return None
     if (

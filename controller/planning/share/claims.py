@@ -52,9 +52,7 @@ class Sharer(msgspec.Struct, frozen=True, gc=False):
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
-    """A pool as it enters sharing. `target` is the result if no row refuses the pool anything; its
-    reasons are of the limits that are not rows.
-    """
+    """A pool in sharing; `target` holds if no row refuses, its reasons are of other limits."""
 
     sharer: Sharer
     target: Target

@@ -52,9 +52,7 @@ def target_of(
 
 
 def _bound(claim: Claim, replicas: int, refused_by: Row | None) -> tuple[Bound, str]:
-    """The rule that decided the size, and its row's or ceiling's name: the row that refused, the
-    ceiling, or else what the pool asked for.
-    """
+    """The rule that decided the size, and the row or ceiling: a refusal, or what was asked."""
     if refused_by is not None:
         return refused_by.bound, refused_by.name
     if claim.ceiling is not None and claim.ceiling.limit < claim.asked:
@@ -91,9 +89,7 @@ class CostAlert(NamedTuple):
 
 
 def cost_alerts(terms: CostTerms, decisions: Mapping[PoolKey, Decision]) -> tuple[CostAlert, ...]:
-    """The tenants at or above their alert, in the fleet file's order. A pool counts with its
-    target, or with its present size if it has no target.
-    """
+    """Tenants at their alert, in the fleet's order; pools count with target, else size."""
     found = []
     for tenant, limit in terms.alerts.items():
         spent = sum(
