@@ -65,7 +65,8 @@ class Deployment:
 
     def __init__(self, kernel: Kernel, pool: Pool, version: Callable[[], int]) -> None:
         self.pool = pool
-        self.replicas = pool.min
+        self._chance = kernel.chance(f"pods of {pool.key}")
+        self.replicas = pool.min + self._chance.randrange(3)
         self.generation = self.observed = 1
         self.pods: dict[str, TruePod] = {}
         self.lowered_by: dict[str, float] = {}
@@ -73,7 +74,6 @@ class Deployment:
         self._kernel = kernel
         self._new_version = version
         self.version = version()
-        self._chance = kernel.chance(f"pods of {pool.key}")
         self._born = 0
         self._is_reconciling = False
         self.on_change: Callable[[], None] = lambda: None

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
+
+from msgspec.structs import replace
 
 from controller.engine.actuate import Recorder
 from controller.engine.intents import Switches
@@ -14,41 +16,66 @@ from controller.engine.loop import Engine, Keeps, Planner, Shows, Writes
 from controller.engine.memory import Keeper
 from controller.engine.show.snapshot import SnapshotBuilder
 from controller.engine.supervise import Hub, SignalSwitch, SystemClock
+from controller.expose.server import unable_to_decide
 from controller.kube.writes import ClusterActuator, KubernetesLease, WriteGate
 from controller.model.ids import PoolKey
 from controller.model.snapshot import Snapshot
+from controller.nats.intents import IntentBucket
+from controller.nats.jetstream import NatsDisconnectedError, StreamMissingError
 from controller.nats.state import MemoryBucket
+from controller.planning.planner import plan
 from simulation.engine.eyes import (
     ClusterView,
-    IntentView,
     LinkView,
     QueueView,
     UsageView,
+    Watch,
     WorkerView,
 )
 from simulation.engine.kernel import Machine
 from simulation.engine.wire import ApiClient, RemoteBucket, Wire
+from simulation.engine.work import INTENTS
 from simulation.engine.world import TOKENS_OF_A_TASK, World
 from support.sources import NoAllowances, NoEvents, sources
 from support.stores import FakeHistories, FakeSnapshots
 from support.world import START, FakeWakes
 
-SHOWN_EVERY_S: Final = 5.0
+SHOWN_EVERY_S: Final = 15.0
 
 
 class Snapshots(SnapshotBuilder):
-    """Builds a whole snapshot every few seconds only, and renews the views of pools in between,
-    because memory is saved with them. No promise speaks of the rest, a sixth of all work.
+    """Builds a whole snapshot at times only, and in between what tells whether the process can
+    decide. No promise speaks of the rest, a sixth of all work.
     """
 
     last: Snapshot | None = None
 
     def snapshot(self, **known: Any) -> Snapshot:
-        if self.last is None or not 0.0 <= known["now"] - self.last.at < SHOWN_EVERY_S:
+        now = known["now"]
+        if self.last is None or not 0.0 <= now - self.last.at < SHOWN_EVERY_S:
             self.last = super().snapshot(**known)
-        else:
-            self._renew_views(known["now"])
+        elif self._changed or known["frozen_by"] != self.last.frozen_by:
+            pools = tuple(self._view(pool) for pool in self._fleet.pools)
+            self.last = replace(self.last, pools=pools, frozen_by=known["frozen_by"])
         return self.last
+
+
+class Parts(NamedTuple):
+    """What a process is made of. A saboteur puts something else in the place of one."""
+
+    plan: Planner = plan
+    clock: Callable[..., SystemClock] = SystemClock
+    right: Callable[..., WriteRight] = WriteRight
+    lease: Callable[..., KubernetesLease] = KubernetesLease
+    elector: Callable[..., Elector] = Elector
+    switches: Callable[..., Switches] = Switches
+    actuator: Callable[..., ClusterActuator] = ClusterActuator
+    memories: Callable[..., MemoryBucket] = MemoryBucket
+    keeper: Callable[..., Keeper] = Keeper
+    intents: Callable[..., IntentBucket] = IntentBucket
+    queues: Callable[..., QueueView] = QueueView
+    workers: Callable[..., WorkerView] = WorkerView
+    usage: Callable[..., UsageView] = UsageView
 
 
 class Controller:
@@ -61,33 +88,70 @@ class Controller:
         world: World,
         name: str,
         *,
-        watched: Callable[[Controller], Planner],
+        parts: Parts,
+        watched: Callable[[Controller, Planner], Planner],
+        learned: Callable[[Controller], None],
         judged: Callable[[Controller, ApiClientFactory], ApiClient],
     ) -> None:
         kernel = world.kernel
         self.world = world
         self.machine = Machine(kernel, name)
         self.step_s = 0.0
-        self.clock = SystemClock(
+        self.parts = parts
+        self.clock = parts.clock(
             wall=lambda: START + kernel.now + self.step_s, monotonic=lambda: kernel.now
         )
         self.api = Wire(kernel, self.machine, "api")
         self.nats = Wire(kernel, self.machine, "nats")
         self.view = ClusterView(self.clock, self.api, world.sights(), world.sight)
-        self.queues = QueueView(self.nats, self.clock, world.crews)
+        self.queues = parts.queues(self.nats, self.clock, world.crews)
         self.wakes = FakeWakes()
-        self.workers = WorkerView(self.nats, self.clock, world.fleet, world.states, world.orders)
+        self.workers = parts.workers(self.nats, self.clock, world.fleet, world.states, world.orders)
         self.workers.found(world.states, world.orders)
-        self.intents = IntentView()
-        self.usage = UsageView(world.fleet, self.clock, world.crews, TOKENS_OF_A_TASK)
-        self.right = WriteRight(lambda: kernel.now)
+        bucket: Any = RemoteBucket(self.nats, world.memory)
+        self.intents = parts.intents(None, bucket, self.clock)
+        self.memories = parts.memories(bucket)
+        self.watch = Watch(kernel, self.machine, self._lose_intents, self._find_intents)
+        self._learned = learned
+        self.usage = parts.usage(world.fleet, self.clock, world.crews, TOKENS_OF_A_TASK)
+        self.right = parts.right(lambda: kernel.now)
+        self.journal_down: str | None = None
+        self.troubles = 0
+        self.signal = SignalSwitch()
+        self.switches = parts.switches(
+            None,
+            self.signal,
+            self.clock,
+            interval_s=world.setting.interval_s,
+            journal_down=lambda: self.journal_down,
+        )
         self.hub = Hub()
         self.down: Counter[PoolKey] = Counter()
         self.deaf = 0
+        self.is_another = False
         self.engine: Engine | None = None
-        self._planner = watched(self)
+        self._planner = watched(self, parts.plan)
         self._judged = judged
         self.machine.start(self._main())
+        self._find_intents()
+
+    def may_write(self) -> bool:
+        """As the product asks before each write."""
+        return self.switches.allow() and self.right.may_write()
+
+    def _lose_intents(self) -> None:
+        gone = self.world.memory.is_gone
+        lost = StreamMissingError("no stream") if gone else NatsDisconnectedError("cut")
+        self.intents.lost(lost)
+
+    def _find_intents(self) -> None:
+        store = self.world.memory
+        if store.is_gone:
+            self.intents.lost(StreamMissingError("no stream"))
+        else:
+            is_another, self.is_another = self.is_another, False
+            self.intents.found(store.entries(INTENTS), is_another=is_another)
+            self._learned(self)
 
     def view_is_down(self, key: PoolKey) -> bool:
         """Whether no news of this pool's objects reach it."""
@@ -109,17 +173,19 @@ class Controller:
         client = self._judged(self, make)
         gate, marks = WriteGate(), WriteGate()
         chance = world.kernel.chance(f"election of {self.machine.name}")
-        elector = Elector(
-            KubernetesLease(client, clock, namespace="agents", name="agentdash"),  # type: ignore[arg-type]
+        parts = self.parts
+        elector = parts.elector(
+            parts.lease(client, clock, namespace="agents", name="agentdash"),  # type: ignore[arg-type]
             self.machine.name,
             setting.times,
             self.right,
             clock,
             random=chance.random,
         )
-        keeper = Keeper(
+        self.hub.subscribe(lambda snapshot: elector.unable(unable_to_decide(snapshot)))
+        keeper = parts.keeper(
             fleet=world.fleet,
-            memories=MemoryBucket(RemoteBucket(self.nats, world.memory)),  # type: ignore[arg-type]
+            memories=self.memories,
             intents=self.intents,
             clock=clock,
             histories=FakeHistories(),
@@ -136,18 +202,18 @@ class Controller:
                 workers=self.workers,
             ),
             Writes(
-                actuator=ClusterActuator(
+                actuator=parts.actuator(
                     client,  # type: ignore[arg-type]
                     gate,
                     marks,
                     self.view,
-                    self.right.may_write,
+                    self.may_write,
                     timeout_s=setting.times.write_s,
                 ),
                 allowances=NoAllowances(),
                 announcer=NoEvents(),
                 leadership=elector,
-                switches=Switches(None, SignalSwitch(), clock, interval_s=setting.interval_s),
+                switches=self.switches,
             ),
             Keeps(keeper, FakeSnapshots()),
             Shows(
@@ -170,8 +236,9 @@ class Controller:
             interval_s=setting.interval_s,
         )
         self.engine = engine
+        works = (gate.run(), marks.run(), elector.run(), self.switches.run())
         async with asyncio.TaskGroup() as tasks:
-            beside = [tasks.create_task(each) for each in (gate.run(), marks.run(), elector.run())]
+            beside = [tasks.create_task(each) for each in works]
             await tasks.create_task(engine.run(), name="engine")
             for each in beside:
                 each.cancel()

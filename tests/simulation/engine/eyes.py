@@ -6,14 +6,15 @@ product's own sources do.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
+from functools import partial
+from typing import Final
 
 from msgspec.structs import replace
 
 from controller.model.fleet import Fleet, Pool
 from controller.model.ids import PoolKey, WorkloadName
-from controller.model.intents import Intents, Scope, StoredIntents
 from controller.model.observation import (
     DELETED_FIRST,
     ClusterEvent,
@@ -35,9 +36,11 @@ from controller.nats.jetstream import NatsDisconnectedError
 from controller.nats.workers import WorkerBuckets, WorkerOrders, WorkerStates
 from controller.ports import Clock
 from simulation.engine.cluster import Sight
-from simulation.engine.kernel import Machine
+from simulation.engine.kernel import Kernel, Machine
 from simulation.engine.wire import RemoteBucket, Wire
 from simulation.engine.work import Crew, Store
+
+DETECTED_S: Final = 1.0
 
 
 class ClusterView:
@@ -106,6 +109,10 @@ class ClusterView:
     def is_certain(self, key: PoolKey) -> bool:
         """Whether both are known now."""
         return not self.gaps.get(key) and not self.halves.get(key)
+
+    def version(self, key: PoolKey) -> str:
+        """That of the object as it is seen now."""
+        return self._workloads[key].resource_version
 
     def workload(self, pool: Pool) -> Reading[Workload]:
         return self._reading(pool.key, "workload")  # type: ignore[return-value]
@@ -200,9 +207,10 @@ class QueueView:
         self._wire = wire
         self._clock = clock
         self._crews = crews
-        self._last: dict[PoolKey, QueueDepth] = {}
         self.ill: dict[PoolKey, list[str]] = {}
         self.certain: set[PoolKey] = set()
+        self.last: dict[PoolKey, QueueDepth] = {}
+        self.read_at: dict[PoolKey, float] = {}
 
     async def read(self, pools: Sequence[Pool]) -> Mapping[PoolKey, Reading[QueueDepth]]:
         keys = [pool.key for pool in pools]
@@ -222,7 +230,7 @@ class QueueView:
             self.certain.discard(key)
             if not ill:
                 self.certain.add(key)
-                self._last[key] = depth
+                self.last[key], self.read_at[key] = depth, asyncio.get_running_loop().time()
                 readings[key] = Fresh(value=depth, at=at)
             elif ill[0] == "absent":
                 readings[key] = Absent(why=Why.CONSUMER_MISSING, at=at)
@@ -230,7 +238,7 @@ class QueueView:
                 readings[key] = Fresh(value=QueueDepth(pending=-1, in_flight=0), at=at)
             elif ill[0] == "stale":
                 zero = QueueDepth(pending=0, in_flight=0)
-                last = self._last.get(key, zero)
+                last = self.last.get(key, zero)
                 readings[key] = Stale(value=last, at=at, why=Why.HISTORY_REGRESSED)
         return readings
 
@@ -267,25 +275,43 @@ class WorkerView(WorkerBuckets):
         self._readings.clear()
 
 
-class IntentView:
-    """The `IntentStore` port."""
+class Watch:
+    """How one process follows something that the server tells of. While it has `gaps` nothing is
+    heard; a second later this is noticed, and after the last one all is read anew. `number` is that
+    of the reading: what was sent in an earlier one is not heard any longer.
+    """
 
-    def __init__(self) -> None:
-        self._stored = StoredIntents(read=True)
-        self._callback: Callable[[Collection[Scope]], None] = lambda _: None
+    def __init__(
+        self, kernel: Kernel, machine: Machine, lose: Callable[[], None], find: Callable[[], None]
+    ) -> None:
+        self.gaps = 0
+        self.number = 0
+        self.is_lost = False
+        self.of_deleted = 0
+        self._kernel = kernel
+        self._machine = machine
+        self._lose = lose
+        self._find = find
 
-    def stored(self) -> StoredIntents:
-        return self._stored
+    def begin_gap(self) -> None:
+        self.gaps += 1
+        self.number += 1
+        self._kernel.after(DETECTED_S, partial(self._machine.post, self._notice))
 
-    async def first_read(self) -> None:
-        return
+    def end_gap(self) -> None:
+        self.gaps -= 1
+        self._machine.post(self._again)
 
-    def on_change(self, callback: Callable[[Collection[Scope]], None]) -> None:
-        self._callback = callback
+    def _notice(self) -> None:
+        if self.gaps and not self.is_lost:
+            self.is_lost = True
+            self._lose()
 
-    def set(self, intents: Intents, concerned: Scope) -> None:
-        self._stored = StoredIntents(intents=intents, read=True)
-        self._callback((concerned,))
+    def _again(self) -> None:
+        if not self.gaps:
+            self.number += 1
+            self.is_lost = False
+            self._find()
 
 
 class UsageView:

@@ -31,6 +31,10 @@ class Kind(StrEnum):
     PERSON = "person scales"
     INTENT = "intent"
     LEASE_DAMAGED = "lease damaged"
+    INTENTS_UNHEARD = "intents unheard"
+    BUCKET_GONE = "bucket deleted"
+    BUCKET_BACK = "bucket restored"
+    JOURNAL = "journal full"
 
 
 class Fault(NamedTuple):
@@ -66,9 +70,16 @@ _WEIGHTS: Final[dict[Kind, int]] = {
     Kind.NATS_CUT: 6,
     Kind.NATS_LOST: 5,
     Kind.PERSON: 4,
-    Kind.INTENT: 6,
+    Kind.INTENT: 18,
     Kind.LEASE_DAMAGED: 2,
+    Kind.INTENTS_UNHEARD: 4,
+    Kind.BUCKET_GONE: 1,
+    Kind.BUCKET_BACK: 2,
+    Kind.JOURNAL: 5,
 }
+
+_LONGER_S: Final = {Kind.INTENT: 8.0, Kind.JOURNAL: 12.0}
+"""What lasts long enough that a process must act on it, or give its lease up."""
 
 
 def drawn(seed: int, *, machines: int, pools: int, seconds: float = FAULTY_S) -> tuple[Fault, ...]:
@@ -79,7 +90,8 @@ def drawn(seed: int, *, machines: int, pools: int, seconds: float = FAULTY_S) ->
     found = []
     for kind in chance.choices(kinds, weights, k=count):
         at = chance.uniform(3.0, seconds - 5.0)
-        lasts = min(chance.choice((0.5, 2.0, 5.0, 8.0, 15.0)) * chance.random(), seconds - at)
+        lasts = chance.choice((0.5, 2.0, 5.0, 8.0, 25.0)) * chance.random()
+        lasts = min(lasts + _LONGER_S.get(kind, 0.0), seconds - at)
         found.append(
             Fault(
                 at=round(at, 3),

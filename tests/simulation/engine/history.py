@@ -11,21 +11,19 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Final, NamedTuple
 
-from controller.model.intents import Intents, Scope
 from simulation.engine.cluster import PERSON
-from simulation.engine.controller import Controller
+from simulation.engine.controller import Controller, Parts
+from simulation.engine.eyes import DETECTED_S
 from simulation.engine.faults import FAULTY_S, Fault, Kind, drawn
 from simulation.engine.judge import Judge
 from simulation.engine.kernel import BrokenPromiseError, Kernel
 from simulation.engine.setting import SHORT, Setting
 from simulation.engine.world import DIGEST, POOLS, World
-from support.asked import a_freeze, a_pause, a_pin, intents_of, no_growth_of
 
 QUIET_S: Final = 120.0
 """After the faults and the last message, everything must have come to rest within this time."""
 AT_REST_S: Final = 15.0
 """What has been at rest for so long stays so: cooldown, window and one period of saves are over."""
-_DETECTED_S: Final = 1.0
 
 
 class Ended(NamedTuple):
@@ -40,13 +38,17 @@ class Ended(NamedTuple):
     writes: int
 
 
-def play(seed: int, faults: Sequence[Fault] | None = None) -> Ended:
-    """Play the history of a seed, by default with all of its faults."""
+def play(
+    seed: int,
+    faults: Sequence[Fault] | None = None,
+    parts: Parts = Parts(),  # noqa: B008  a value
+) -> Ended:
+    """Play the history of a seed, by default with all of its faults and the product's parts."""
     controllers = 2 + seed % 2
     if faults is None:
         faults = drawn(seed, machines=controllers, pools=len(POOLS))
     with _alone(seed):
-        history = History(seed, controllers, faults)
+        history = History(seed, controllers, faults, parts=parts)
         broken: str | None = None
         try:
             history.run()
@@ -85,12 +87,14 @@ class History:
         controllers: int,
         faults: Sequence[Fault],
         *,
+        parts: Parts = Parts(),  # noqa: B008  a value
         setting: Setting = SHORT,
         work_until: float = FAULTY_S,
     ) -> None:
         self.kernel = Kernel(seed)
         self.world = World(self.kernel, setting, work_until=work_until)
         self.judge = Judge(self.world)
+        self._parts = parts
         self._lives = [0] * controllers
         self._running: list[Controller | None] = [None] * controllers
         for number in range(controllers):
@@ -105,9 +109,13 @@ class History:
             name = f"c{number}.{self._lives[number]}"
             self.kernel.note(name, "starts")
             controller = Controller(
-                self.world, name, watched=self.judge.planner_of, judged=self.judge.client_of
+                self.world,
+                name,
+                parts=self._parts,
+                watched=self.judge.planner_of,
+                learned=self.judge.learned,
+                judged=self.judge.client_of,
             )
-            controller.intents.set(self.world.intents, Scope())
             self._running[number] = controller
             self.world.controllers.append(controller)
 
@@ -117,6 +125,8 @@ class History:
         rested_at, unrest = math.inf, ""
         while self.kernel.now < min(rested_at + AT_REST_S, FAULTY_S + QUIET_S):
             self.kernel.run(self.kernel.now + 1.0)
+            for each in self.world.controllers:
+                self.world.people.read_finding(each.intents.stored())
             unrest = self._unrest()
             rested_at = math.inf if unrest else min(rested_at, self.kernel.now)
         if unrest:
@@ -180,6 +190,7 @@ class History:
     def _pause(self, _: Fault, controller: Controller) -> Callable[[], None]:
         machine = controller.machine
         machine.pauses += 1
+        controller.troubles += 1
         return partial(_add, machine, "pauses", -1)
 
     def _clock(self, fault: Fault, controller: Controller) -> Callable[[], None]:
@@ -223,7 +234,7 @@ class History:
             view.gaps[key] -= 1
             view.forget(key)
 
-        self.kernel.after(_DETECTED_S, lambda: controller.machine.post(notice))
+        self.kernel.after(DETECTED_S, lambda: controller.machine.post(notice))
         return end
 
     def _half_list(self, fault: Fault, controller: Controller) -> Callable[[], None]:
@@ -244,6 +255,8 @@ class History:
 
     def _nats_cut(self, _: Fault, controller: Controller) -> Callable[[], None]:
         controller.nats.cuts += 1
+        controller.troubles += 1
+        controller.watch.begin_gap()
         world, over = self.world, []
 
         def notice() -> None:
@@ -259,6 +272,7 @@ class History:
 
         def end() -> None:
             controller.nats.cuts -= 1
+            controller.watch.end_gap()
             noticed = bool(over)
             over.append("over")
             controller.machine.post(recover if noticed else lambda: None)
@@ -267,31 +281,44 @@ class History:
                     lambda: controller.workers.found(world.states, world.orders)
                 )
 
-        self.kernel.after(_DETECTED_S, lambda: controller.machine.post(notice))
+        self.kernel.after(DETECTED_S, lambda: controller.machine.post(notice))
         return end
 
     def _person(self, fault: Fault) -> Callable[[], None]:
-        replicas = 1 + int(fault.amount * 4)
-        self.world.deployments[POOLS[fault.pool].key].scale(replicas, PERSON)
+        deployment, replicas = (
+            self.world.deployments[POOLS[fault.pool].key],
+            1 + int(fault.amount * 4),
+        )
+        self.judge.person_scales(deployment, replicas)
+        deployment.scale(replicas, PERSON)
         return _nothing
 
     def _intent(self, fault: Fault) -> Callable[[], None]:
         pool = POOLS[fault.pool]
-        scope = Scope(pool=pool.key)
-        asked = (
-            intents_of(freezes=(a_freeze(scope=scope, who="ops", why="seed"),)),
-            intents_of(pauses=(a_pause(scope=scope, who="ops", why="seed"),)),
-            intents_of(no_growths=(no_growth_of(scope=scope, who="ops", why="seed"),)),
-            intents_of(pins=(a_pin(pool=pool.key, replicas=2, who="ops", why="seed"),)),
-        )[int(fault.amount * 4) % (4 if pool is not DIGEST else 3)]  # a pin may take larger steps
-        self.world.ask(asked, scope)
-        return lambda: self.world.ask(Intents(), scope)
+        steps = pool is DIGEST  # a pin may take larger steps
+        return self.world.people.begin(pool, fault.amount, fault.seconds, steps=steps)
+
+    def _bucket_gone(self, _: Fault) -> Callable[[], None]:
+        self.world.memory.delete()
+        return _nothing
+
+    def _bucket_back(self, _: Fault) -> Callable[[], None]:
+        return self.world.memory.kept()
+
+    def _watch_of_intents(self, _: Fault, controller: Controller) -> Callable[[], None]:
+        controller.watch.begin_gap()
+        return controller.watch.end_gap
+
+    def _journal(self, _: Fault, controller: Controller) -> Callable[[], None]:
+        controller.journal_down = "the disk is full"
+        return partial(setattr, controller, "journal_down", None)
 
     def _lease_damaged(self, fault: Fault) -> Callable[[], None]:
         self.world.lease.damage(fault.amount)
         return _nothing
 
     def _wire(self, fault: Fault, controller: Controller) -> Callable[[], None]:
+        controller.troubles += 1
         wire = controller.nats if fault.kind is Kind.NATS_LOST else controller.api
         name = {
             Kind.API_LOST: "losses",
@@ -317,6 +344,8 @@ _OF_THE_WORLD: Final = {
     Kind.PERSON: History._person,
     Kind.INTENT: History._intent,
     Kind.LEASE_DAMAGED: History._lease_damaged,
+    Kind.BUCKET_GONE: History._bucket_gone,
+    Kind.BUCKET_BACK: History._bucket_back,
 }
 _OF_A_PROCESS: Final = {
     Kind.PAUSE: History._pause,
@@ -337,4 +366,6 @@ _OF_A_PROCESS: Final = {
     Kind.QUEUE_ABSURD: History._queue_ill,
     Kind.NATS_CUT: History._nats_cut,
     Kind.NATS_LOST: History._wire,
+    Kind.INTENTS_UNHEARD: History._watch_of_intents,
+    Kind.JOURNAL: History._journal,
 }

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from enum import Enum
+from functools import partial
+from typing import Final, NamedTuple
 
 from controller.engine.loop import Planner
 from controller.model.decision import Decision, Gate
@@ -18,14 +20,17 @@ from controller.model.intents import Intent, IntentKind, Intents
 from controller.model.memory import Memory
 from controller.model.observation import Observation
 from controller.model.readings import Fresh
+from controller.nats.bucket import BucketEntry
 from controller.planning.compile import FleetTerms
 from controller.planning.memo import Kept, Planned
 from controller.planning.memory import SEEN_WITHIN_S
-from controller.planning.planner import plan
 from simulation.engine.cluster import Deployment
 from simulation.engine.controller import ApiClientFactory, Controller
+from simulation.engine.operators import Asked
 from simulation.engine.wire import ApiClient
-from simulation.engine.world import DIGEST, REPORTING, UP_PERIOD_S, UP_PODS, World
+from simulation.engine.work import INTENTS
+from simulation.engine.world import COUNTING, DIGEST, REPORTING, UP_PERIOD_S, UP_PODS, World
+from support.world import START
 
 
 class _Right(NamedTuple):
@@ -44,6 +49,45 @@ class _Step(NamedTuple):
     seen_at: float
 
 
+class _Need(NamedTuple):
+    """So many replicas were needed when `name` planned; its successors know it from `shared_at`."""
+
+    at: float
+    replicas: int
+    name: str
+    shared_at: float = math.inf
+
+
+DELIVERED_S: Final = 1.0
+"""What the server tells is known within this time to a process that follows it without a gap."""
+SHARED_S: Final = 0.6
+"""What a leader has planned by is kept for its successor within this time."""
+
+
+class _Can(Enum):
+    """What a process can do, as far as the world lets it."""
+
+    ALL = "all"
+    NOTHING = "nothing but to give the lease back"
+    LESS = "less"
+
+
+def _can(process: Controller) -> _Can:
+    api, nats, machine = process.api, process.nats, process.machine
+    if machine.has_ended or machine.pauses or api.cuts or api.losses or api.slow_s or api.busy:
+        return _Can.LESS
+    if process.journal_down is not None or nats.cuts:
+        return _Can.NOTHING
+    is_hindered = nats.losses or any(process.queues.ill.values())
+    return _Can.LESS if is_hindered else _Can.ALL
+
+
+EDGE_S: Final = 0.1
+"""Of a window: it ends with the plan after the reading."""
+USELESS_S: Final = 12.0
+"""Five seconds of patience, one to notice, and the times of the lease."""
+
+
 class Judge:
     """Raises BrokenPromiseError."""
 
@@ -56,12 +100,64 @@ class Judge:
         self._writers: dict[tuple[PoolKey, int], str] = {}
         self._steps: defaultdict[PoolKey, list[_Step]] = defaultdict(list)
         self._seen: dict[tuple[str, PoolKey], tuple[int | None, float]] = {}
+        self._too_low: dict[tuple[str, PoolKey], str] = {}
+        self._versions: dict[tuple[str, PoolKey], str] = {}
+        self._first_plan: dict[PoolKey, float] = {}
+        self._needs: defaultdict[PoolKey, list[_Need]] = defaultdict(list)
+        self._standing: dict[str, Asked] = {}
+        self._known: defaultdict[str, dict[str, Asked]] = defaultdict(dict)
+        self._states: dict[str, tuple[_Can, float]] = {}
         self.writes = 0
+        world.kernel.after(1.0, self._look)
+        world.memory.on_put.append(self._asked)
+
+    def _look(self) -> None:
+        """Who can decide nothing does not lead for long beside a process that can."""
+        now, holder = self._world.kernel.now, self._world.lease.holder
+        known = {each.machine.name: _can(each) for each in self._world.controllers}
+        for name, can in known.items():
+            if self._states.get(name, (None, 0.0))[0] is not can:
+                self._states[name] = can, now
+        lasting = {n: can for n, can in known.items() if now - self._states[n][1] > USELESS_S}
+        is_useless = lasting.get(holder) is _Can.NOTHING and _Can.ALL in lasting.values()
+        self._never(is_useless, f"{holder} keeps the lease, though it can decide nothing")
+        self._world.kernel.after(1.0, self._look)
+
+    def _asked(self, entry: BucketEntry) -> None:
+        """Somebody has asked for something, or taken it back: who hears it knows it soon."""
+        if not entry.key.startswith(INTENTS):
+            return
+        asked = Asked.of(entry)
+        self._world.kernel.note("desk", f"{entry.key} {asked and asked.amount}")
+        self._standing.pop(entry.key, None)
+        for known in self._known.values():
+            known.pop(entry.key, None)
+        if asked is None:
+            return
+        self._standing[entry.key] = asked
+        for each in self._world.controllers:
+            if not each.watch.gaps:
+                self._world.kernel.after(
+                    DELIVERED_S, partial(self._is_known, each, each.watch.number, entry.key, asked)
+                )
+
+    def _is_known(self, controller: Controller, number: int, key: str, asked: Asked) -> None:
+        if controller.watch.number == number and self._standing.get(key) is asked:
+            self._known[controller.machine.name][key] = asked
+
+    def learned(self, controller: Controller) -> None:
+        """The process has read all of the bucket."""
+        for key, entry in self._world.memory.entries(INTENTS).items():
+            asked = self._standing.get(key)
+            if asked is not None and asked.at == entry.at:
+                self._known[controller.machine.name][key] = asked
 
     def forget(self, name: str) -> None:
         """The process has ended, and no later one has its name."""
         self._rights.pop(name, None)
-        for known in (self._decided, self._sent_at, self._seen):
+        self._known.pop(name, None)
+        self._states.pop(name, None)
+        for known in (self._decided, self._sent_at, self._seen, self._versions, self._too_low):
             for place in [each for each in known if each[0] == name]:
                 del known[place]  # type: ignore[attr-defined]
 
@@ -70,7 +166,7 @@ class Judge:
         decision = self._decided.get((name, key))
         return decision is not None and decision.gate is Gate.CONTESTED
 
-    def planner_of(self, controller: Controller) -> Planner:
+    def planner_of(self, controller: Controller, plan: Planner) -> Planner:
         """The planner, watched."""
 
         def watched(  # noqa: PLR0917 - a planner's arguments
@@ -91,6 +187,7 @@ class Judge:
                     self._seen[place] = decision.current, self._world.kernel.now
                 if key not in observation.under_way:
                     self._decided[place] = decision
+                    self._versions[place] = controller.view.version(key)
                     self._planned(controller, terms.pools[key].pool, decision, intents)
             return planned
 
@@ -124,29 +221,106 @@ class Judge:
     def _planned(
         self, controller: Controller, pool: Pool, decision: Decision, intents: Intents
     ) -> None:
-        """No decrease on silence; bounds, floors, budgets, freezes."""
+        """No decrease on silence; bounds, floors, budgets, intents, windows, cooldown."""
         current, wanted = decision.current, decision.next
+        if wanted is not None:  # without a view of its object a pool has no recommendation
+            self._note_need(controller, pool)
+        self._too_low.pop((controller.machine.name, pool.key), None)
         if wanted is None or current is None or wanted == current:
             return
         key, who = pool.key, f"{controller.machine.name} decides {pool.key} {current} → {wanted}"
-        asked = [each for each in intents if _concerns(each, pool)]
-        kinds = {each.kind for each in asked}
-        self._never(IntentKind.FREEZE in kinds, f"{who}, though it is frozen")
+        is_spent = self._world.budget_is_spent(pool.tenant)
+        handed = {each.kind for each in intents if _concerns(each, pool)}
+        is_stopped = is_spent or not handed.isdisjoint({IntentKind.PAUSE, IntentKind.CAP})
+        self._as_asked(controller, pool, who, current, wanted, is_stopped=is_stopped)
         self._never(not controller.view.is_certain(key), f"{who}, without a view of it")
         if wanted > current:
             self._never(wanted > pool.max, f"{who}, above its max {pool.max}")
-            self._never(IntentKind.PAUSE in kinds, f"{who}, though it is paused")
-            self._never(IntentKind.NO_GROWTH in kinds, f"{who}, though it may not grow")
-            spent = self._world.budget_is_spent(pool.tenant)
-            self._never(spent, f"{who}, though the budget of {pool.tenant} is spent")
+            self._never(is_spent, f"{who}, though the budget of {pool.tenant} is spent")
             return
         self._never(key not in controller.queues.certain, f"{who}, without knowing its work")
         if key in REPORTING:
             reading = controller.workers.read(key)
             self._never(not isinstance(reading, Fresh), f"{who}, without knowing its workers")
             self._never(bool(controller.deaf), f"{who}, while it does not hear its workers")
-        if IntentKind.PAUSE not in kinds and not self._world.budget_is_spent(pool.tenant):
+        if not is_stopped:
             self._never(wanted < pool.min, f"{who}, below its min {pool.min}")
+            self._too_low[controller.machine.name, key] = next(
+                self._too_low_for(controller, pool, who, current, wanted), ""
+            )
+
+    def _as_asked(
+        self,
+        controller: Controller,
+        pool: Pool,
+        who: str,
+        current: int,
+        wanted: int,
+        *,
+        is_stopped: bool,
+    ) -> None:
+        """What people ask for is done by every process that must know of it."""
+        now = START + self._world.kernel.now
+        for asked in self._known[controller.machine.name].values():
+            ends = asked.until
+            if not asked.concerns(pool) or (
+                ends is not None and (ends <= now or controller.step_s > 0)
+            ):
+                continue
+            words = f"{who}, though a {asked.kind} has stood for {now - asked.at:.1f} s"
+            self._never(asked.kind == IntentKind.FREEZE, words)
+            if wanted > current:
+                stops = asked.kind in {IntentKind.PAUSE, IntentKind.NO_GROWTH}
+                self._never(stops, words)
+                self._never(asked.kind == IntentKind.CAP and wanted > asked.amount, words)
+            elif asked.kind == IntentKind.PIN and not is_stopped:
+                self._never(wanted < min(asked.amount, current), words)
+
+    def _note_need(self, controller: Controller, pool: Pool) -> None:
+        """What the pool needed, as far as this process knows, and from when on others do."""
+        now, key, name = self._world.kernel.now, pool.key, controller.machine.name
+        self._first_plan.setdefault(key, now)
+        depth = controller.queues.last.get(key)
+        if depth is None or key not in controller.queues.certain:
+            return
+        messages = depth.pending + depth.in_flight
+        if not messages:
+            return
+        needs = self._needs[key]
+        longest_s = max(pool.cooldown_s, pool.behavior.scale_down.stabilization_window_s)
+        while needs and needs[0].at < now - longest_s:
+            del needs[0]
+        replicas = 1 if key in COUNTING else min(messages, pool.max)
+        shared_at = math.inf
+        if controller.right.may_write() and not self._is_troubled(controller):
+            shared_at = now + SHARED_S
+        needs.append(_Need(controller.queues.read_at[key], replicas, name, shared_at))
+
+    def _too_low_for(
+        self, controller: Controller, pool: Pool, who: str, current: int, wanted: int
+    ) -> Iterator[str]:
+        """No pool is lowered below what was needed within its window, nor to zero before it has
+        cooled down, nor before it has been watched for a whole window. A follower may want to.
+        """
+        now, key, name = self._world.kernel.now, pool.key, controller.machine.name
+        window_s = pool.behavior.scale_down.stabilization_window_s
+        watched_s = now - self._first_plan[key]
+        if watched_s < window_s:
+            yield f"{who}, {watched_s:.1f} s after it was seen for the first time"
+        for need in self._needs[key]:
+            if need.name != name and need.shared_at > now:
+                continue
+            ago_s = now - need.at + EDGE_S
+            words = f"{who}, though {need.name} needed {need.replicas} {ago_s:.1f} s ago"
+            if not wanted and ago_s < pool.cooldown_s:
+                yield f"{words}: it cools down"
+            is_low = wanted < min(need.replicas, current) and key not in COUNTING
+            if wanted and is_low and ago_s < window_s:  # KEDA: to zero whatever the window says
+                yield words
+
+    def _is_troubled(self, controller: Controller) -> bool:
+        nats = controller.nats
+        return bool(nats.cuts or nats.losses or controller.machine.pauses)
 
     def _sent(
         self, controller: Controller, deployment: Deployment, replicas: int | None, version: str
@@ -169,6 +343,12 @@ class Judge:
         decision = self._decided.get((name, key))
         decided = None if decision is None else decision.next
         self._never(decided != replicas, f"{who} = {replicas}, though {decided} was decided")
+        too_low = self._too_low.get((name, key), "")
+        self._never(bool(too_low), too_low)
+        seen = self._versions.get((name, key))
+        self._never(version != seen, f"{who} = {replicas} over version {version!r}, saw {seen}")
+        is_down = controller.journal_down is not None or controller.signal.is_on
+        self._never(is_down, f"{who}, though a switch is on")
         is_old = bool(version) and int(version) < controller.view.applied_version.get(key, 0)
         self._never(is_old, f"{who} = {replicas} again, after its answer that this was applied")
         self._world.kernel.note(name, f"asks {key} = {replicas} in place of version {version}")
@@ -190,6 +370,12 @@ class Judge:
             self._never(other != name, f"{who}, as one of {other} was")
         if pool.key == DIGEST.key:
             self._stepped(name, pool.key, before, after, reign)
+
+    def person_scales(self, deployment: Deployment, replicas: int) -> None:
+        """What a person takes away was there when the period began: it may be given again."""
+        now, lowered_by = self._world.kernel.now, deployment.replicas - replicas
+        if lowered_by > 0:
+            self._steps[deployment.pool.key].append(_Step(now, -lowered_by, 0, now))
 
     def _never(self, broken: bool, words: str) -> None:
         if broken:

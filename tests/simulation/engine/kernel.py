@@ -69,14 +69,13 @@ class Kernel:
         """Let everything happen that happens before `until`. Raises BrokenPromiseError."""
         events = self._events
         while True:
-            for machine in self.machines:
-                if machine.due_at() <= self.now:
-                    machine.turn()
-            if self.broken is not None:
-                raise self.broken
             following = math.inf
             for machine in self.machines:
-                following = min(following, machine.due_at())
+                while (due_at := machine.due_at()) <= self.now:
+                    machine.turn()
+                following = min(following, due_at)
+            if self.broken is not None:
+                raise self.broken
             if events and events[0][0] <= following:
                 if events[0][0] > until:
                     break

@@ -222,6 +222,15 @@ class RemoteBucket:
     async def at_revision(self, revision: int) -> BucketEntry | None:
         return await self._ask(lambda: self._store.at_revision(revision))
 
+    async def entries(
+        self, prefix: str, wanted: Callable[[str], bool] = lambda _: True
+    ) -> list[BucketEntry]:
+        found = await self._ask(lambda: self._store.entries(f"{prefix}."))
+        return [entry for key, entry in sorted(found.items()) if wanted(key)]
+
+    async def history(self, keys: str) -> list[BucketEntry]:
+        return await self._ask(lambda: self._store.history(keys))
+
     async def look(self) -> BucketNow:
         return await self._ask(lambda: BucketNow(self._store.now(), None))
 

@@ -12,48 +12,67 @@ from controller.model.fleet import Pool
 from controller.model.observation import QueueDepth
 from controller.model.worker_messages import (
     GONE_AFTER_S,
+    WORKERS_BUCKET,
     PoolOrders,
     WorkerState,
     orders_key,
     worker_key,
 )
 from controller.nats.bucket import BucketEntry
-from controller.ports import StoreConflictError
+from controller.ports import StoreConflictError, StoreMissingError
 from simulation.engine.kernel import Kernel
 from support.world import START
 
 REPORT_S: Final = 15.0
 HEARD_S: Final = 1.0
+INTENTS: Final = "intent."
 _ORDERS: Final = msgspec.json.Decoder(PoolOrders)
 
 
 class Store:
-    """A bucket on the server: every key's latest value, and each value that is not purged."""
+    """A bucket on the server: every key's latest value, each value that is not purged, and of an
+    intent all that there were. It may be deleted, and is made anew by the next write; it may be
+    restored to what it was. `on_lost` is called with False for the first and True for the other.
+    """
 
     def __init__(self, kernel: Kernel, name: str) -> None:
         self.name = name
         self._kernel = kernel
         self._latest: dict[str, BucketEntry] = {}
         self._by_revision: dict[int, BucketEntry] = {}
+        self._history: list[BucketEntry] = []
         self._revision = 0
+        self.is_gone = False
         self.on_put: list[Callable[[BucketEntry], None]] = []
+        self.on_lost: Callable[[bool], None] = lambda _: None
 
     def now(self) -> float:
         """The server's clock."""
+        self._be_there()
         return START + self._kernel.now
 
-    def entries(self) -> dict[str, BucketEntry]:
-        return dict(self._latest)
+    def entries(self, prefix: str = "") -> dict[str, BucketEntry]:
+        self._be_there()
+        return {key: each for key, each in self._latest.items() if key.startswith(prefix)}
+
+    def history(self, key: str) -> list[BucketEntry]:
+        self._be_there()
+        return [each for each in self._history if each.key == key]
 
     def get(self, key: str) -> BucketEntry | None:
+        self._be_there()
         return self._latest.get(key)
 
     def at_revision(self, revision: int) -> BucketEntry | None:
+        self._be_there()
         return self._by_revision.get(revision)
 
     def put(
         self, key: str, value: bytes, expected: int | None = None, *, deleted: bool = False
     ) -> int:
+        if self.is_gone:
+            self.is_gone = False
+            self.on_lost(True)
         known = self._latest.get(key)
         if expected is not None and expected != (0 if known is None else known.revision):
             raise StoreConflictError(f"{key} was changed by another writer")
@@ -68,9 +87,11 @@ class Store:
         if known is not None:
             self._by_revision.pop(known.revision, None)
         self._latest[key] = self._by_revision[self._revision] = entry
+        if key.startswith(INTENTS):
+            self._history.append(entry)
         for told in self.on_put:
             told(entry)
-        if deleted:
+        if deleted and self.name == WORKERS_BUCKET:
             self._kernel.after(GONE_AFTER_S, lambda: self._forget(entry))
         return self._revision
 
@@ -79,6 +100,7 @@ class Store:
             del self._latest[marker.key], self._by_revision[marker.revision]
 
     def purge(self, prefix: str, before: int) -> None:
+        self._be_there()
         gone = [
             key
             for key, entry in self._latest.items()
@@ -86,6 +108,28 @@ class Store:
         ]
         for key in gone:
             del self._by_revision[self._latest.pop(key).revision]
+
+    def delete(self) -> None:
+        """Somebody deletes it."""
+        if not self.is_gone:
+            self._latest, self._by_revision, self._history, self._revision = {}, {}, [], 0
+            self.is_gone = True
+            self.on_lost(False)
+
+    def kept(self) -> Callable[[], None]:
+        """What restores it to what it is now."""
+        parts = dict(self._latest), dict(self._by_revision), list(self._history), self._revision
+
+        def restore() -> None:
+            self._latest, self._by_revision, self._history, self._revision = parts
+            self.is_gone = False
+            self.on_lost(True)
+
+        return restore
+
+    def _be_there(self) -> None:
+        if self.is_gone:
+            raise StoreMissingError(f"there is no bucket {self.name}")
 
 
 class Queue:

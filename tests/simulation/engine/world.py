@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Final
 
 from controller.model.fleet import Behavior, Fleet, PolicyType, ScalingPolicy, ScalingRules, Tenant
 from controller.model.ids import PoolKey
-from controller.model.intents import Intents, Scope
 from controller.model.scarcity import Budget
 from controller.nats.bucket import BucketEntry
 from simulation.engine.cluster import PERSON, Deployment, LeaseTruth, Sight
 from simulation.engine.kernel import Kernel
+from simulation.engine.operators import Operators
 from simulation.engine.setting import Setting
-from simulation.engine.work import Crew, Store
+from simulation.engine.work import INTENTS, Crew, Store
 from support.world import TIER, make_pool
 
 if TYPE_CHECKING:
@@ -33,8 +33,10 @@ def _rules(window_s: int, pods: int = 0, period_s: int = 0) -> ScalingRules:
 
 
 SHORT: Final = Behavior(scale_up=_rules(0), scale_down=_rules(5))
+LONGER: Final = Behavior(scale_up=_rules(0), scale_down=_rules(12))
+"""A window that outlives a take-over."""
 STEPS: Final = Behavior(scale_up=_rules(0, UP_PODS, UP_PERIOD_S), scale_down=_rules(5, 1, 5))
-RESEARCH: Final = make_pool("research", maximum=8, cooldown_s=8.0, behavior=SHORT)
+RESEARCH: Final = make_pool("research", maximum=8, cooldown_s=12.0, behavior=LONGER)
 DIGEST: Final = make_pool("digest", minimum=1, maximum=6, cooldown_s=8.0, behavior=STEPS)
 BROWSER: Final = make_pool("browser", tenant="beta", maximum=6, cooldown_s=8.0, behavior=SHORT)
 POOLS: Final = (RESEARCH, DIGEST, BROWSER)
@@ -66,7 +68,7 @@ class World:
         self.memory = Store(kernel, "agentdash")
         self.crews: dict[PoolKey, Crew] = {}
         self.controllers: list[Controller] = []
-        self.intents = Intents()
+        self.people = Operators(kernel, self.memory)
         self._news = kernel.chance("news")
         self._arrives: dict[tuple[str, str], float] = {}
         for pool in POOLS:
@@ -86,6 +88,8 @@ class World:
             self._plan_work(crew, kernel.chance(f"arrivals of {pool.key}"), work_until)
         self.states.on_put.append(lambda entry: self._tell_of_entry("states", entry))
         self.orders.on_put.append(lambda entry: self._tell_of_entry("orders", entry))
+        self.memory.on_put.append(self._tell_of_intent)
+        self.memory.on_lost = self._lost
 
     def sight(self, key: PoolKey) -> Sight:
         return self.deployments[key].sight()
@@ -98,12 +102,6 @@ class World:
         limit = next(t.budget.tokens_per_day for t in self.fleet.tenants if t.name == tenant)
         done = sum(c.queue.done for c in self.crews.values() if c.pool.tenant == tenant)
         return limit is not None and Decimal(done * TOKENS_OF_A_TASK) >= limit
-
-    def ask(self, intents: Intents, concerned: Scope) -> None:
-        """Operators ask for this from now on."""
-        self.intents = intents
-        for each in self.controllers:
-            self._later(each, "intents", lambda each=each: each.intents.set(intents, concerned))
 
     def forget(self, controller: Controller) -> None:
         """It has ended: no news go to it."""
@@ -149,6 +147,33 @@ class World:
             if not each.nats.cuts:
                 listener = each.workers.states if what == "states" else each.workers.orders
                 self._later(each, what, lambda told=listener: told.changed(entry))
+
+    def _tell_of_intent(self, entry: BucketEntry) -> None:
+        if not entry.key.startswith(INTENTS):
+            return
+        for each in self.controllers:
+            watch, number = each.watch, each.watch.number
+
+            def told(each: Controller = each, number: int = number) -> None:
+                if each.watch.number == number:
+                    each.intents.bucket.highest = entry.revision
+                    each.intents.changed(entry)
+
+            if not watch.gaps:
+                self._later(each, "intents", told)
+
+    def _lost(self, is_another: bool) -> None:
+        """The bucket of memory and intents was deleted, or is there again but another one."""
+        for each in self.controllers:
+            each.troubles += 1
+            each.is_another = True
+            each.watch.begin_gap()
+            if is_another:
+                self.kernel.after(self._news.uniform(0.1, 1.2), each.watch.end_gap)
+                each.watch.gaps -= each.watch.of_deleted
+                each.watch.of_deleted = 0
+            else:
+                each.watch.of_deleted += 1
 
     def _later(self, controller: Controller, channel: str, callback: object) -> None:
         """News travel for a random time; those of one channel keep their order."""
