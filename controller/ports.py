@@ -75,6 +75,17 @@ class Clock(Protocol):
         """Return after `seconds` of this clock."""
 
 
+async def sleep_unless(event: asyncio.Event, clock: Clock, seconds: float) -> None:
+    """Sleep for so long, or until the event is set."""
+    sleep = asyncio.ensure_future(clock.sleep(seconds))
+    is_set = asyncio.ensure_future(event.wait())
+    try:
+        await asyncio.wait({sleep, is_set}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        sleep.cancel()
+        is_set.cancel()
+
+
 @asynccontextmanager
 async def beside(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     """Let this work go on while the block runs."""
@@ -154,28 +165,6 @@ class Announcer(Protocol):
         """Why nothing is announced, in words; empty if it is, as far as is known."""
 
 
-class LeaseError(Exception):
-    """The lease could not be read or written; the message is clean and may be shown.
-
-    LeaseError
-    ├── LeaseAwayError      no usable answer: a write may or may not have happened
-    ├── LeaseRefusedError   we may not do this; the message names the right that is missing
-    └── LeaseConflictError  it is not as it was read: another process wrote or deleted it
-    """
-
-
-class LeaseAwayError(LeaseError):
-    """There is no usable answer: a write may or may not have happened."""
-
-
-class LeaseRefusedError(LeaseError):
-    """We may not do this: nothing was written."""
-
-
-class LeaseConflictError(LeaseError):
-    """The lease is not as it was read: nothing was written."""
-
-
 class Lease(Protocol):
     """The record of the process that leads a fleet, replaced by compare-and-set.
 
@@ -187,11 +176,11 @@ class Lease(Protocol):
         """What it is and where, in words."""
 
     async def read(self) -> SeenLease | None:
-        """The lease as it is stored now; None if there is none. Raises LeaseError."""
+        """The lease as it is stored now; None if there is none. Raises StoreError."""
 
     async def write(self, record: LeaseRecord, *, replaces: SeenLease | None) -> SeenLease:
         """Store the record in place of what was read, or where there was none; returns the lease
-        as it is then. Raises LeaseError.
+        as it is then. Raises StoreError.
         """
 
     async def watch(self, on_change: Callable[[], None]) -> None:

@@ -37,7 +37,7 @@ from controller.nats.jetstream import (
 from controller.nats.journal_stream import journal_stream, journal_subject
 from controller.nats.lag import QueueReader, consumer_state
 from controller.nats.state import BucketLease
-from controller.ports import Lease, LeaseError
+from controller.ports import Lease, StoreError
 
 _SHARED_STREAMS: Final = (
     *(f"KV_{name}" for name in (ORDERS_BUCKET, WORKERS_BUCKET, ALLOWANCES_BUCKET)),
@@ -404,7 +404,7 @@ async def lease(patient: Patient, found: Findings) -> None:
             )
     try:
         seen = await made.read()
-    except LeaseError as error:
+    except StoreError as error:
         found.fail(str(error), "without a lease a controller writes nothing")
         return
     if seen is None or not seen.holder:

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from controller.config.document import FleetFileError, FleetSource, file_state
 from controller.engine.show.findings import FLEET, FLEET_FILE, Found, found, listed
-from controller.engine.supervise import SignalSwitch, sleep_unless
+from controller.engine.supervise import SignalSwitch
 from controller.model.fleet import Fleet, unknown_pool, unknown_tenant
 from controller.model.intents import Intent, IntentKind, Intents, Scope, StoredIntents
 from controller.model.settings import Settings
@@ -32,7 +32,7 @@ from controller.model.snapshot import (
     Severity,
 )
 from controller.model.text import clean, clean_name
-from controller.ports import Clock
+from controller.ports import Clock, sleep_unless
 
 log = logging.getLogger(__name__)
 

@@ -29,7 +29,6 @@ from contextlib import suppress
 from typing import Final, Protocol
 
 from controller.engine.show.findings import Found, found
-from controller.engine.supervise import sleep_unless
 from controller.model.decision import Decision
 from controller.model.ids import PoolKey
 from controller.model.memory import Memory
@@ -45,7 +44,7 @@ from controller.model.settings import (
 from controller.model.snapshot import Role, Severity
 from controller.planning.gate import followed
 from controller.planning.memory import without_writes
-from controller.ports import Clock, Lease, LeaseConflictError, LeaseError
+from controller.ports import Clock, Lease, StoreConflictError, StoreError, sleep_unless
 
 
 class Leadership(Protocol):
@@ -249,7 +248,7 @@ class Elector:
         try:
             async with asyncio.timeout(RELEASE_S):
                 await self._give_back()
-        except (LeaseError, TimeoutError) as error:
+        except (StoreError, TimeoutError) as error:
             reason = str(error) or "no answer in time"
             log.warning("the lease was not given back; others wait until it ends: %s", reason)
         else:
@@ -262,7 +261,7 @@ class Elector:
                 await self._take_or_renew()
         except TimeoutError:
             self._failed(f"{self._lease.name}: no answer in time")
-        except LeaseError as error:
+        except StoreError as error:
             self._failed(str(error))
         else:
             if self._problem:
@@ -274,7 +273,7 @@ class Elector:
             await self._give_up()
             return
         if self._mine is not None and not self._has_failed:
-            with suppress(LeaseConflictError):
+            with suppress(StoreConflictError):
                 await self._write(self._mine)
                 return
         self._mine = None
@@ -290,7 +289,7 @@ class Elector:
             return
         if not self._leads and self._leaves_it_to_others():
             return
-        with suppress(LeaseConflictError):  # another process was first
+        with suppress(StoreConflictError):  # another process was first
             await self._write(found)
 
     def _is_of_no_use(self) -> bool:
@@ -394,7 +393,7 @@ class Elector:
             )
             try:
                 await self._lease.write(record, replaces=ours)
-            except LeaseConflictError:
+            except StoreConflictError:
                 # the answer to our last renewal was lost, or another process has the lease
                 ours = await self._lease.read()
             else:

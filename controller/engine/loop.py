@@ -16,7 +16,7 @@ from controller.engine.memory import FrameKeeper, Keeper
 from controller.engine.observe import Observer, Sources
 from controller.engine.show.findings import Found, found, listed
 from controller.engine.show.snapshot import SnapshotBuilder
-from controller.engine.supervise import Hub, is_under_way, next_slot, sleep_unless
+from controller.engine.supervise import Hub, is_under_way, next_slot
 from controller.engine.workers import Allotment, Crews
 from controller.model.decision import Decision, OutcomeKind
 from controller.model.fleet import Fleet, Pool
@@ -39,6 +39,7 @@ from controller.ports import (
     SnapshotStore,
     StoreError,
     Workloads,
+    sleep_unless,
 )
 
 log = logging.getLogger(__name__)

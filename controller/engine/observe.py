@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from controller.engine.show.findings import Found, words_of
+from controller.engine.show.findings import Found, listed, words_of
 from controller.model.fleet import Fleet, Pool, Tenant
 from controller.model.ids import PoolKey, WorkloadName
 from controller.model.observation import (
@@ -48,7 +48,6 @@ READ_S: Final = 3.0
 GRACE_S: Final = 0.5
 """Extra time before a round is cancelled. A source that keeps its own time limit can say for each
 metric what failed; a cancelled one cannot."""
-_NAMED: Final = 3
 _NO_READINGS: Final[dict[str, Reading[MetricValue]]] = {}
 
 
@@ -162,13 +161,9 @@ class MetricPolls:
 
 
 def _failure_of(source: str, why: Why, concerned: list[tuple[MetricKey, str]]) -> Found:
-    names = [f"{key.name} of {key.pool}" for key, _ in concerned[:_NAMED]]
-    more = f" and {len(concerned) - _NAMED} more" if len(concerned) > _NAMED else ""
-    detail = concerned[0][1]
-    said = f": {detail}" if detail else ""
-    names_and_why = f"{', '.join(names)}{more} cannot be read ({words_of(why)})"
-    text = f"{names_and_why} and prevent scale-down{said}"
-    return Found(Severity.WARNING, source, why.value, text)
+    names, detail = listed([f"{key.name} of {key.pool}" for key, _ in concerned]), concerned[0][1]
+    text = f"{names} cannot be read ({words_of(why)}) and prevent scale-down"
+    return Found(Severity.WARNING, source, why.value, f"{text}: {detail}" if detail else text)
 
 
 _NOTHING: Final[Mapping[PoolKey, int]] = MappingProxyType({})

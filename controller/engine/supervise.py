@@ -15,7 +15,6 @@ from typing import Final
 
 from controller.model.servers import Backoff, no_jitter, why_unreachable
 from controller.model.snapshot import Snapshot
-from controller.ports import Clock
 
 log = logging.getLogger(__name__)
 
@@ -233,17 +232,6 @@ def next_slot(slot: float, now: float, interval_s: float) -> tuple[float, int]:
         return following, 0
     late = int((now - following) // interval_s) + 1
     return following + late * interval_s, late
-
-
-async def sleep_unless(event: asyncio.Event, clock: Clock, seconds: float) -> None:
-    """Sleep for so long, or until the event is set."""
-    sleep = asyncio.ensure_future(clock.sleep(seconds))
-    is_set = asyncio.ensure_future(event.wait())
-    try:
-        await asyncio.wait({sleep, is_set}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        sleep.cancel()
-        is_set.cancel()
 
 
 class SignalSwitch:

@@ -122,12 +122,12 @@ class ClusterPods:
             run = ()
         return tuple(_behind(run, known)), last
 
-    async def _pod(self, namespace: str, pod: str) -> wire.WirePodInFull:
+    async def _pod(self, namespace: str, pod: str) -> wire.WirePod:
         """By a list of one: whoever sees the pods of a fleet may list them."""
         try:
             items = await self._list(namespace, "pods", f"metadata.name={pod}")
             if items:
-                return wire.WirePodInFull.of(items[0])
+                return wire.WirePod.of(items[0])
         except (KubeError, UndecodableError) as error:
             raise PodUnknownError(_words(error, namespace, "pods")) from error
         raise PodUnknownError(_GONE)
@@ -177,27 +177,27 @@ def _behind(found: Sequence[_Line], known: PodLog) -> Iterator[_Line]:
             yield at, text
 
 
-def _names(pod: wire.WirePodInFull) -> Iterator[str]:
+def _names(pod: wire.WirePod) -> Iterator[str]:
     """Its containers, those that work first."""
     spec = pod.spec or wire.WirePodSpec()
     for each in (*(spec.containers or ()), *(spec.init_containers or ()))[:_MOST_CONTAINERS]:
         yield clean_name(each.name)
 
 
-def _containers(pod: wire.WirePodInFull) -> Iterator[Container]:
+def _containers(pod: wire.WirePod) -> Iterator[Container]:
     """Those of the start first, as they run."""
-    spec, status = pod.spec or wire.WirePodSpec(), pod.status or wire.WireStatusInFull()
+    spec, status = pod.spec or wire.WirePodSpec(), pod.status or wire.WirePodStatus()
     statuses = (*(status.init_container_statuses or ()), *(status.container_statuses or ()))
     told = {each.name: each for each in statuses}
     for is_init, containers in ((True, spec.init_containers), (False, spec.containers)):
         for each in (containers or ())[:_MOST_CONTAINERS]:
-            found = told.get(each.name, wire.WireContainerInFull())
+            found = told.get(each.name, wire.WireContainerStatus())
             yield Container(
                 name=clean_name(each.name),
                 image=clean(found.image or each.image),
                 # one that is always started again runs beside the others
                 is_init=is_init and each.restart_policy != "Always",
-                is_ready=found.ready,
+                is_ready=bool(found.ready),
                 restarts=found.restart_count,
                 state=_state(found.state) or ContainerState(),
                 last=_state(found.last_state),
@@ -235,10 +235,10 @@ def _event(found: wire.WireEvent) -> PodEvent:
 
 
 def _why_not_ready(
-    pod: wire.WirePodInFull, containers: Sequence[Container], events: Iterable[PodEvent]
+    pod: wire.WirePod, containers: Sequence[Container], events: Iterable[PodEvent]
 ) -> str:
     """The first thing that keeps the pod from being ready, in a sentence; empty where it is."""
-    status = pod.status or wire.WireStatusInFull()
+    status = pod.status or wire.WirePodStatus()
     conditions = {each.type: each for each in status.conditions or ()}
     ready, scheduled = (
         conditions.get(each) or wire.WireCondition() for each in ("Ready", "PodScheduled")

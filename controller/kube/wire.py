@@ -281,27 +281,11 @@ class WireContainerState(WireObject):
 
 class WireContainerStatus(WireObject):
     name: str = ""
+    image: str | None = None
+    ready: bool | None = None
     restart_count: int = 0
     state: WireContainerState | None = None
-
-
-class WireContainerInFull(WireContainerStatus):
-    """core/v1 ContainerStatus as a person wants it."""
-
-    image: str = ""
-    ready: bool = False
     last_state: WireContainerState | None = None
-
-
-class WireStatusInFull(WireObject):
-    """core/v1 PodStatus with its containers in full."""
-
-    phase: str | None = None
-    reason: str | None = None
-    message: str | None = None
-    conditions: list[WireCondition] | None = None
-    init_container_statuses: list[WireContainerInFull] | None = None
-    container_statuses: list[WireContainerInFull] | None = None
 
 
 class WirePodStatus(WireObject):
@@ -330,11 +314,6 @@ class WirePod(WireIdentified):
     metadata: WirePodMetadata
     spec: WirePodSpec | None = None
     status: WirePodStatus | None = None
-
-
-class WirePodInFull(WireIdentified):
-    spec: WirePodSpec | None = None
-    status: WireStatusInFull | None = None
 
 
 class WireQuotaSpec(WireObject):

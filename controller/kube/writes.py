@@ -29,10 +29,10 @@ from controller.model.text import clean, clean_name
 from controller.model.value import UndecodableError
 from controller.ports import (
     Clock,
-    LeaseAwayError,
-    LeaseConflictError,
-    LeaseError,
-    LeaseRefusedError,
+    StoreAwayError,
+    StoreConflictError,
+    StoreError,
+    StoreRefusedError,
     Workloads,
 )
 
@@ -492,28 +492,28 @@ class KubernetesLease:
             yield
         except KubeError as error:
             if isinstance(error, ApiError) and error.status == 404 and replaces is not None:
-                raise LeaseConflictError(f"{self.name} was deleted") from error
+                raise StoreConflictError(f"{self.name} was deleted") from error
             raise self._lease_error(error) from error
         except UndecodableError as error:
             words = "the answer is no Lease; does a proxy answer in the API server's place?"
-            raise LeaseAwayError(f"{self.name}: {words}") from error
+            raise StoreAwayError(f"{self.name}: {words}") from error
 
-    def _lease_error(self, error: KubeError) -> LeaseError:
+    def _lease_error(self, error: KubeError) -> StoreError:
         status = error.status if isinstance(error, ApiError) else 0
         if status == 409:
-            return LeaseConflictError(f"{self.name} was changed by another process")
+            return StoreConflictError(f"{self.name} was changed by another process")
         words = f"{self.name}: {error.detail}"
         if status in {401, 403} or isinstance(error, ConfigError):
-            return LeaseRefusedError(
+            return StoreRefusedError(
                 f"{words}; it needs a Role in {self._namespace} with apiGroups "
                 f"[coordination.k8s.io], resources [leases], verbs [{VERBS}]"
             )
         if status == 404:
-            return LeaseRefusedError(
+            return StoreRefusedError(
                 f"{words}; name a namespace that exists in controller.lease.namespace, or write "
                 "store: nats there where the cluster has no Leases"
             )
-        return LeaseAwayError(words)
+        return StoreAwayError(words)
 
 
 def _seen(answer: bytes) -> SeenLease:

@@ -40,7 +40,7 @@ from controller.nats.jetstream import (
     typed_errors,
 )
 from controller.nats.session import NatsSession, is_cancelled
-from controller.ports import Clock
+from controller.ports import Clock, sleep_unless
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +107,7 @@ class Follower:
                     await self._read()
                 except NatsError as error:
                     self.lost(error)
-                await self._pause()
+                await sleep_unless(self._connected, self._clock, self._backoff.next_s())
         finally:
             end()
 
@@ -195,16 +195,6 @@ class Follower:
         self.take(message, metadata)
         if not metadata.num_pending:
             self.up_to_date()
-
-    async def _pause(self) -> None:
-        """Until the next connection, at most for a while that grows with each failure."""
-        sleep = asyncio.ensure_future(self._clock.sleep(self._backoff.next_s()))
-        connected = asyncio.ensure_future(self._connected.wait())
-        try:
-            await asyncio.wait({sleep, connected}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            sleep.cancel()
-            connected.cancel()
 
 
 class Loss(NamedTuple):

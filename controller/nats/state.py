@@ -35,9 +35,7 @@ from controller.nats.bucket import Bucket
 from controller.nats.intents import read_intents
 from controller.nats.session import NatsSession
 from controller.ports import (
-    LeaseAwayError,
-    LeaseConflictError,
-    LeaseRefusedError,
+    StoreAwayError,
     StoreConflictError,
     StoreError,
     StoreMissingError,
@@ -392,11 +390,11 @@ class BucketLease:
         try:
             yield
         except StoreConflictError as error:
-            raise LeaseConflictError(f"{self.name} was changed by another process") from error
+            raise StoreConflictError(f"{self.name} was changed by another process") from error
         except StoreRefusedError as error:
-            raise LeaseRefusedError(f"{self.name}: {error}; the docs list the rights") from error
+            raise StoreRefusedError(f"{self.name}: {error}; the docs list the rights") from error
         except StoreError as error:
-            raise LeaseAwayError(f"{self.name}: {error}") from error
+            raise StoreAwayError(f"{self.name}: {error}") from error
 
 
 def _seen(record: LeaseRecord, revision: int) -> SeenLease:

@@ -55,7 +55,6 @@ _PARTS: Final = 8
 _WHOLES_IN_A_FILE: Final = 4
 _NAME_OF_TIME: Final = "%Y%m%dT%H%M%S.%fZ"
 _MODE: Final = 0o640
-"""A tail with so many line ends has the whole of the last line that has one."""
 
 
 log = logging.getLogger(__name__)

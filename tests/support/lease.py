@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Callable
 
 from controller.model.settings import LeaseRecord, SeenLease
-from controller.ports import LeaseAwayError, LeaseConflictError, LeaseError
+from controller.ports import StoreAwayError, StoreConflictError, StoreError
 
 
 class FakeLease:
@@ -21,7 +21,7 @@ class FakeLease:
         self._version = itertools.count(1)
         self._watchers: list[Callable[[], None]] = []
         self.now: SeenLease | None = None
-        self.error: LeaseError | None = None
+        self.error: StoreError | None = None
         self.lost_replies = 0
         self.gate: asyncio.Event | None = None
         self.silent = False
@@ -36,7 +36,7 @@ class FakeLease:
         await self._request("write")
         standing = None if self.now is None else self.now.version
         if standing != (None if replaces is None else replaces.version):
-            raise LeaseConflictError(f"{self.name} was changed by another process")
+            raise StoreConflictError(f"{self.name} was changed by another process")
         self.records.append(record)
         stored = self.damage(
             holder=record.holder,
@@ -46,7 +46,7 @@ class FakeLease:
         )
         if self.lost_replies > 0:
             self.lost_replies -= 1
-            raise LeaseAwayError(f"{self.name}: no answer")
+            raise StoreAwayError(f"{self.name}: no answer")
         return stored
 
     async def watch(self, on_change: Callable[[], None]) -> None:

@@ -14,7 +14,7 @@ from controller.model.settings import LeaseRecord, LeaseTimes, NatsSettings
 from controller.nats.bucket import Bucket
 from controller.nats.session import NatsSession
 from controller.nats.state import BucketLease
-from controller.ports import LeaseRefusedError, StoreMissingError
+from controller.ports import StoreMissingError, StoreRefusedError
 from support.live import PATIENCE_S, until
 from support.nats_server import RealNats
 
@@ -66,5 +66,5 @@ async def test_without_the_right_to_write_it_the_words_name_it(tmp_path: Path) -
         async with NatsSession(NatsSettings(servers=(server.url,)), clock) as session:
             await until(lambda: session.connected)
             lease = BucketLease(session, Bucket(session, "agentdash"))
-            with pytest.raises(LeaseRefusedError, match="docs list the rights"):
+            with pytest.raises(StoreRefusedError, match="docs list the rights"):
                 await lease.write(replace(RECORD, holder="two"), replaces=None)

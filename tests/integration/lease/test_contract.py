@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from controller.model.settings import RELEASED_DURATION_S, LeaseRecord
-from controller.ports import LeaseAwayError, LeaseConflictError
+from controller.ports import StoreAwayError, StoreConflictError
 
 NOW = 1_700_000_000.25
 RECORD = LeaseRecord(holder="one/1_ab", duration_s=15.0, acquired_at=NOW, renewed_at=NOW)
@@ -33,7 +33,7 @@ async def test_only_one_of_two_creates_it(place: Any) -> None:
         return_exceptions=True,
     )
     [failed] = [each for each in both if isinstance(each, BaseException)]
-    assert isinstance(failed, LeaseConflictError)
+    assert isinstance(failed, StoreConflictError)
     assert await place.lease.read() in both
 
 
@@ -42,7 +42,7 @@ async def test_a_write_over_what_another_has_written_is_refused(place: Any) -> N
     second = await place.other.write(
         replace(RECORD, holder="two", transitions=1), replaces=await place.other.read()
     )
-    with pytest.raises(LeaseConflictError, match="changed by another process"):
+    with pytest.raises(StoreConflictError, match="changed by another process"):
         await place.lease.write(replace(RECORD, renewed_at=NOW + 2.0), replaces=first)
     assert await place.lease.read() == second
 
@@ -66,7 +66,7 @@ async def test_a_holder_that_gives_it_back_is_seen_as_such(place: Any) -> None:
 async def test_once_deleted_a_renewal_fails_and_it_can_be_made_again(place: Any) -> None:
     first = await place.lease.write(RECORD, replaces=None)
     await place.delete()
-    with pytest.raises(LeaseConflictError):
+    with pytest.raises(StoreConflictError):
         await place.lease.write(RECORD, replaces=first)
     found = await place.lease.read()
     assert found is None or not found.holder
@@ -87,10 +87,10 @@ async def test_a_damaged_one_has_no_holder_and_can_be_replaced(place: Any, damag
 async def test_a_store_that_is_away_is_an_error_in_words(place: Any) -> None:
     first = await place.lease.write(RECORD, replaces=None)
     back = await place.go_away()
-    with pytest.raises(LeaseAwayError, match=r"[lL]ease") as failed:
+    with pytest.raises(StoreAwayError, match=r"[lL]ease") as failed:
         await place.lease.read()
     assert str(failed.value).isprintable()
-    with pytest.raises(LeaseAwayError):
+    with pytest.raises(StoreAwayError):
         await place.lease.write(RECORD, replaces=first)
     await back()
 

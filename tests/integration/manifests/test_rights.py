@@ -29,7 +29,7 @@ from controller.model.decision import Announcement
 from controller.model.fleet import Pool
 from controller.model.readings import Fresh
 from controller.model.settings import KubernetesSettings, LeaseRecord, Settings
-from controller.ports import LeaseError
+from controller.ports import StoreError
 from fakes.cluster import SimCluster
 from fakes.metrics import GivenMetrics, GivenObjectValue, GivenPodValue, GivenSeries, GivenUsage
 from fakes.rbac import Rbac
@@ -220,7 +220,7 @@ async def use_everything(here: World, enough: Callable[[], bool]) -> list[str]:
         seen = await here.lease.write(record, replaces=await here.lease.read())
         await here.lease.write(record, replaces=seen)
         await here.lease.read()
-    except LeaseError as error:
+    except StoreError as error:
         failed.append(str(error))
     for pool in (research, notes):
         with suppress(ApiError):

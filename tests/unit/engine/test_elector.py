@@ -10,7 +10,7 @@ import pytest
 
 from controller.engine.lead import LEFT_TO_OTHERS_S, UNABLE_LEAST_S, Elector, WriteRight
 from controller.model.settings import LeaseTimes
-from controller.ports import LeaseAwayError
+from controller.ports import StoreAwayError
 from support.lease import FakeLease
 from support.world import VirtualClock, settle
 
@@ -118,7 +118,7 @@ async def world() -> AsyncIterator[World]:
 
 @asynccontextmanager
 async def without_answers(lease: FakeLease) -> AsyncIterator[None]:
-    lease.error = LeaseAwayError("the lease: connection refused")
+    lease.error = StoreAwayError("the lease: connection refused")
     yield
     lease.error = None
 
