@@ -224,9 +224,7 @@ def recalled_words(snapshot: Snapshot, now: float) -> str:
 
 
 async def find_writer(settings: NatsSettings, clock: SystemClock, within_s: float) -> str | None:
-    """The name of a controller of this fleet that writes, if one answers within this time. One of
-    another version has no name; it may write.
-    """
+    """A controller that writes, if one answers in time; of another version unnamed."""
     try:
         snapshot = await _first(settings, clock, within_s, lambda each: each.role.writes)
     except OtherVersionError:
@@ -237,17 +235,13 @@ async def find_writer(settings: NatsSettings, clock: SystemClock, within_s: floa
 async def find_snapshot(
     settings: NatsSettings, clock: SystemClock, within_s: float
 ) -> Snapshot | None:
-    """What a running controller of this fleet shows now, if one answers within this time. Raises
-    OtherVersionError for one whose snapshots cannot be read.
-    """
+    """What a controller shows now, if one answers. Raises OtherVersionError."""
     snapshot = await _first(settings, clock, within_s, lambda _: True)
     return None if snapshot is None else replace(snapshot, attached=True)
 
 
 async def find_last_snapshot(settings: NatsSettings, clock: SystemClock) -> Snapshot | None:
-    """What the last controller of this fleet has kept, `recalled`; None if nothing is kept or NATS
-    is away. Raises StoreError for what cannot be read.
-    """
+    """What the last one kept, `recalled`, or None without NATS. Raises StoreError."""
     try:
         async with connected(settings, clock) as session, asyncio.timeout(RECALLS_WITHIN_S):
             return await recall_snapshot(Bucket(session, settings.bucket))
@@ -259,10 +253,7 @@ async def find_last_snapshot(settings: NatsSettings, clock: SystemClock) -> Snap
 async def operating(
     settings: Settings, clock: SystemClock, operator: Operator
 ) -> AsyncIterator[IntentDesk]:
-    """The desk at which this operator asks for something, on a connection of its own.
-
-    Nothing is asked of Kubernetes. Raises FatalError if there is no connection within 3 s.
-    """
+    """The operator's desk on a connection of its own. Raises FatalError without one in 3 s."""
     async with connected(settings.nats, clock) as session:
         yield BucketDesk(Bucket(session, settings.nats.bucket), operator)
 

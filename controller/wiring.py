@@ -189,9 +189,7 @@ class _World(NamedTuple):
 
 @dataclass
 class _Controller:
-    """What lasts as long as the process. `engine` runs now, for the fleet of `settings`; `file` is
-    None where nothing follows the fleet file.
-    """
+    """What lasts as long as the process; `engine` runs now, `file` may follow the file."""
 
     settings: Settings
     world: _World

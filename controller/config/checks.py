@@ -82,9 +82,7 @@ def problems(document: Document) -> Iterator[Problem]:
 
 
 def _served(document: Document, standby: _Pools, pools: _Pools) -> Iterator[Problem]:
-    """Pools that those which stand by serve: each exists, is of their tenant unless they may serve
-    others, and is served by one of them.
-    """
+    """Pools of a standby: each exists, is its tenant's unless told, and has one standby."""
     known = {f"{pool.get('tenant')}/{pool.get('name')}" for _, pool in pools}
     claims: list[_Claim] = []
     for path, entry in standby:
@@ -130,9 +128,7 @@ def _unknown(
 def _of_signals(
     document: Document, path: KeyPath, pool: _Plain, *, with_server: bool
 ) -> Iterator[Problem]:
-    """Names in metrics and formulas that are neither a signal nor the queue; selectors at signals,
-    which are one number each; queries without a server.
-    """
+    """Names that are no signal, selectors at signals, queries without a server."""
     signals, metrics = _mapping(pool.get("signals")), list(_external_metrics(path, pool))
     used: list[_NameUsed] = [((*at, "name"), metric.get("name")) for at, metric in metrics]
     used += [((*path, "modifiers", "formula"), name) for name in _formula_names(pool)]
@@ -151,9 +147,7 @@ def _of_signals(
 
 
 def _without_effect(document: Document, path: KeyPath, pool: _Plain) -> Iterator[Problem]:
-    """Keys of a pool of rule hpa. It uses its queue without metrics, if a metric names it, or if
-    the formula does. An activation of 0 applies anyway.
-    """
+    """Keys without effect for rule hpa, such as an activation beside no queue."""
     if pool.get("native") is not None:
         message = "has no effect under rule hpa: take it out, or write rule: native"
         yield document.problem((*path, "native"), message, at_key=True)
@@ -194,9 +188,7 @@ def _shared(document: Document, claims: Iterable[_Claim], what: str) -> Iterator
 
 
 def _workloads(pools: _Pools, tenants: _Plain, kind: WorkloadKind) -> Iterator[_Claim]:
-    """The workloads of this kind that pools name. A pool that names none is a Deployment of its own
-    name; where that name is repeated, this is problem enough.
-    """
+    """Workloads of this kind; a pool that names none is a Deployment of its own name."""
     names = set[tuple[object, object]]()
     for path, pool in pools:
         tenant, name = str(pool.get("tenant")), pool.get("name")
@@ -262,9 +254,7 @@ _LIMITS_OF_CALLS: Final = (
 
 
 def _limits_without_usage(document: Document, fleet: Fleet) -> Iterator[Notice]:
-    """Limits of a model apply to a pool only if the usage of its tasks is known. Pools whose router
-    may choose the model share them among their workers.
-    """
+    """Limits of a model that apply to no pool, as no usage of its tasks is known."""
     users: defaultdict[str | None, list[Pool]] = defaultdict(list)
     for pool in fleet.pools:
         users[pool.model].append(pool)
@@ -343,9 +333,7 @@ def first_common(one: _Window, other: _Window) -> tuple[int, int] | None:
 
 @lru_cache(maxsize=1024)
 def _opening(window: _Window) -> tuple[tuple[int, int], ...]:
-    """When a window is open, as pairs of days (from FIRST_DAY) and minutes of those days: one that
-    runs past midnight has several. Raises CronError.
-    """
+    """When a window is open: pairs of days and minutes, one for each day. Raises CronError."""
     if isinstance(window, WeeklyWindow):
         length = (window.until_minute - window.from_minute - 1) % DAY_MINUTES + 1
         days = _MONDAYS * sum(1 << day for day in window.days)

@@ -27,9 +27,7 @@ _PLAIN_KEY: Final = re.compile(r"[A-Za-z0-9_-]{1,63}\Z")
 
 
 class Problem(Value):
-    """One problem to correct. Lines and columns count from 1. `path` is empty for a problem of the
-    whole file, for example if it cannot be read.
-    """
+    """One problem; lines and columns count from 1, `path` is empty for the whole file."""
 
     file: str
     line: int
@@ -134,9 +132,7 @@ class Document:
         return self._root.value
 
     def problem(self, path: KeyPath, message: str, *, at_key: bool = False) -> Problem:
-        """A problem at the value of `path`, or at its key if `at_key`. Where there is no such
-        value, at the innermost value around it.
-        """
+        """A problem at the value of `path` or its key, else at the innermost around it."""
         return problem_at(self.name, self.position(path, at_key=at_key), message, path)
 
     def position(self, path: KeyPath, *, at_key: bool = False) -> TextPosition:

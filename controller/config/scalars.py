@@ -110,9 +110,7 @@ def _number(low: int, high: int, *, open_low: bool = False, open_high: bool = Fa
 
 
 def _quantity(per_one: int, unit: str, example: str, *, open_low: bool = False) -> Read:
-    """Reads a Kubernetes quantity, 0 or more, as a whole number of units, of which `per_one` make
-    1. The messages name `unit` and `example`.
-    """
+    """A Kubernetes quantity from 0, in units of which `per_one` make 1."""
 
     def read(written: object) -> int:
         text = written if isinstance(written, str) else _spelled(written)
@@ -173,9 +171,7 @@ _FLOAT_DIGITS: Final = 15
 
 
 def _spelled(written: object) -> str | None:
-    """A number of YAML as it was written; None for any other value. Raises ValueError if digits of
-    it are lost.
-    """
+    """A number of YAML as written, else None. Raises ValueError if digits are lost."""
     if isinstance(written, bool):
         return None
     if isinstance(written, float):

@@ -37,9 +37,7 @@ class Qos(StrEnum):
 
 
 async def workloads(patient: Patient, found: Findings) -> None:
-    """Each pool's Deployment or StatefulSet is there; its containers request what they need, and
-    say when they are ready.
-    """
+    """Each workload is there; its containers request, and say when they are ready."""
     selector = patient.settings.kubernetes.selector
     chosen = f" with the labels {selector}" if selector else ""
     known: dict[PoolKey, list[wire.WireContainer]] = {}
@@ -86,9 +84,7 @@ def _is_alike(
 
 
 async def _of_pools(patient: Patient) -> AsyncIterator[tuple[Pool, wire.WireDeployment | None]]:
-    """Each pool with its workload; None where it is not there or cannot be read. Raises
-    KubeError.
-    """
+    """Each pool with its workload, None where that is not readable. Raises KubeError."""
     selector = patient.settings.kubernetes.selector or ""
     for namespace, pools in patient.namespaces():
         there: dict[WorkloadName, wire.WireDeployment] = {}
@@ -263,9 +259,7 @@ def _wanted(
 async def _list(
     client: Client, root: str, namespace: str, plural: str, selector: str = ""
 ) -> list[msgspec.Raw]:
-    """All objects of one kind in a namespace. Raises KubeError, at the latest at the check's
-    deadline.
-    """
+    """All objects of one kind in a namespace, within the deadline. Raises KubeError."""
     target = WatchTarget(
         kind=plural,
         path=f"{root}/namespaces/{quote(namespace, safe='')}/{plural}",

@@ -92,9 +92,7 @@ async def queues(patient: Patient, found: Findings) -> None:
 
 
 async def _deliveries(patient: Patient, found: Findings) -> None:
-    """Say which consumers stop to deliver a message after so many times, and which do not prefer
-    the pool's own workers to those that stand by.
-    """
+    """Which consumers stop to deliver, and which do not prefer a pool's own workers."""
     served = {key for pool in patient.pools for key in pool.serves}
     for pool in patient.pools:
         for queue in pool.queues:
@@ -173,9 +171,7 @@ async def _kept(
 
 
 async def copies(patient: Patient, found: Findings) -> None:
-    """In a cluster no stream that we need is lost with one server, and our bucket has as many
-    copies as the fleet file says.
-    """
+    """In a cluster no stream that we need is lost with one server, as the file has it."""
     nats = patient.settings.nats
     bucket = f"KV_{nats.bucket}"
     queues = dict.fromkeys(queue.stream for pool in patient.pools for queue in pool.queues)
@@ -236,9 +232,7 @@ async def nats_clock(patient: Patient, found: Findings) -> None:
 def told_skew(
     found: Findings, server: str, theirs: float, ours: tuple[float, float], exact_s: float = 0.0
 ) -> None:
-    """Say how far a server's clock is from ours; `ours` is before and after the request, and
-    `exact_s` the resolution of `theirs`.
-    """
+    """How far a server's clock is off: `ours` before and after, `exact_s` of `theirs`."""
     ahead = max(theirs - ours[1], 0.0) or min(theirs + exact_s - ours[0], 0.0)
     if abs(ahead) > MOST_SKEW_S:
         word = "ahead of" if ahead > 0 else "behind"

@@ -315,9 +315,7 @@ class Recorder:
         self._events = deque(newest_first[:EVENTS_KEPT], maxlen=EVENTS_KEPT)
 
     def decided(self, at: float, decisions: Iterable[Decision]) -> bool:
-        """Count the new decisions `at` (Unix seconds) that change a size, each once; True: some
-        did.
-        """
+        """Count new decisions `at` (Unix seconds) that change a size; True: some did."""
         before = self.decisions
         for decision in decisions:
             self._log_alarms(decision, at)

@@ -69,9 +69,7 @@ Planner = Callable[[Observation, FleetTerms, Intents, Memory, float, Kept | None
 
 
 class Writes(NamedTuple):
-    """What an engine acts through. One that never `writes` takes part in no election; without a
-    `leadership` it leads.
-    """
+    """What an engine acts through; without a `leadership` it leads, unless it never writes."""
 
     actuator: Actuator
     allowances: AllowanceStore

@@ -40,9 +40,7 @@ class Mark(NamedTuple):
 
 
 class Crews:
-    """Tells workers what the plan says, and marks pods to go first. It compares with what is
-    observed: what failed is tried again.
-    """
+    """Tells workers the plan, and marks pods to go; what failed is seen and tried again."""
 
     def __init__(self, source: WorkerSource, workloads: Workloads) -> None:
         self._source = source

@@ -289,9 +289,7 @@ def _spent(snapshot: Snapshot) -> _Rendered:
 
 
 def _of_findings(snapshot: Snapshot) -> _Rendered:
-    """A series for each finding, for alerts. Findings with the same severity, subject and kind are
-    one series, because a scrape must not have a series twice.
-    """
+    """A series for each finding; those of one severity, subject and kind are one."""
     found = {(each.severity.value, each.subject, each.kind) for each in snapshot.findings}
     series = {
         label_text(severity=severity, subject=subject, kind=kind): 1

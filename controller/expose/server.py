@@ -104,9 +104,7 @@ def readiness(snapshot: Snapshot | None) -> Health:
 
 
 def unable_to_decide(snapshot: Snapshot) -> str:
-    """Why this process can decide nothing at all now, in words; empty if it can something. Without
-    queues a pool may still grow by its metrics.
-    """
+    """Why nothing can be decided, or empty; without queues metrics may let pools grow."""
     return "; ".join((*_frozen(snapshot), *_no_workload(snapshot), *_no_work(snapshot)))
 
 
@@ -184,9 +182,7 @@ async def listening(
     most: int = MOST_CONNECTIONS,
     lifetime_s: float = LIFETIME_S,
 ) -> AsyncIterator[tuple[str, int]]:
-    """Have the server answer while the block runs; yields the address. Above `most` connections the
-    oldest is closed. Raises ListenError.
-    """
+    """Answer while the block runs, at the yielded address. Raises ListenError."""
     loop = asyncio.get_running_loop()
 
     def guest() -> asyncio.Protocol:

@@ -207,9 +207,7 @@ def counted(pods: Iterable[Pod]) -> Pods:
 
 
 class PodView(KindView[PodRecord]):
-    """The pods of one namespace by workload; they are counted again only when one changes. Those
-    without a workload are kept while they use a quota.
-    """
+    """One namespace's pods by workload, counted when one changes; others for quotas."""
 
     def __init__(
         self, changed: Changed, measured: Collection[WorkloadName] = (), clock: Clock | None = None

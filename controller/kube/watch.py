@@ -52,9 +52,7 @@ class WatchTarget(Value):
 
 
 class ListLimits(Value):
-    """The most that is read of one list. Kubernetes itself supports 150,000 pods in a whole cluster
-    (kubernetes.io, "Considerations for large clusters").
-    """
+    """The most that is read of one list; Kubernetes supports 150,000 pods in a cluster."""
 
     pages: int = 2_000
     objects: int = 250_000
@@ -211,9 +209,7 @@ class Freshness:
         return self._trust
 
     def judge(self, value: T) -> Reading[T]:
-        """The value as a reading, by the rules of this class. For a fresh view `at` is now, or the
-        time of the watch's last line if the watch is being opened again.
-        """
+        """The value as a reading; a fresh one is of now, or of the watch's last line."""
         trust = self.trust()
         if trust.why is None:
             return Fresh(value=value, at=self._clock.now() if self._open else self._seen_at())

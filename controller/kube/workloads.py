@@ -399,9 +399,7 @@ class ClusterWorkloads:
         self._refused_marks: dict[str, tuple[float, str]] = {}
 
     def prepare(self, pools: Collection[Pool]) -> None:
-        """What these pools need is watched from the next `set_namespaces` on: the kinds of their
-        workloads and, if their metrics need pods, these as the HPA sees them.
-        """
+        """Watch for these pools from the next `set_namespaces` on: kinds, and pods to measure."""
         kinds: defaultdict[str, set[WorkloadKind]] = defaultdict(set)
         for pool in pools:
             kinds[pool.namespace].add(pool.workload.kind)
@@ -412,9 +410,7 @@ class ClusterWorkloads:
         }
 
     def set_namespaces(self, namespaces: frozenset[str]) -> None:
-        """Watch exactly these namespaces. Views of namespaces that stay are kept, unless their
-        pools need something else now: then they are read anew.
-        """
+        """Watch exactly these; views of those that stay are kept unless needs changed."""
         kept = {
             name
             for name, known in self._namespaces.items()

@@ -162,9 +162,7 @@ def _egress(settings: Settings, options: Installation) -> Iterator[Noted]:
 
 
 def _towards(url: str, options: Installation) -> Json:
-    """The rule for a server: its address, or the namespace of its Service where the name says it;
-    else its port only, because a NetworkPolicy knows no names.
-    """
+    """The rule for a server: address or namespace if named, else only its port."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     ports = [_port(parts.port or _PORTS[parts.scheme])]

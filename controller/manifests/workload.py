@@ -187,9 +187,7 @@ def workload(settings: Settings, fleet_text: str, options: Installation) -> Iter
 
 
 def in_a_pod(fleet_text: str) -> str:
-    """The fleet file without its kubeconfig context, which a Pod does not have: it uses its
-    ServiceAccount. The rest stays letter for letter.
-    """
+    """The fleet file without its kubeconfig context, letter for letter: a Pod has none."""
     value = _node(_node(yaml.compose(fleet_text, LOADER), "kubernetes"), "context")
     if value is None:
         return fleet_text

@@ -27,9 +27,7 @@ class WeeklyWindow(Value, tag="weekly"):
 
 
 class CronWindow(Value, tag="cron"):
-    """A window that opens at each time of the cron expression, in the tenant's time zone, for
-    `for_s` seconds. It may be longer than the time between two openings.
-    """
+    """A window that opens at each time of the cron expression, for `for_s` seconds."""
 
     cron: str
     for_s: float

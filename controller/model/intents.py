@@ -22,9 +22,7 @@ class Scope(Value):
 
 
 class IntentKind(StrEnum):
-    """What an intent asks for. A tenant that has no budget in the fleet file gets none by BUDGET,
-    because nothing counts its tokens.
-    """
+    """What an intent asks for. BUDGET gives none where the fleet file counts no tokens."""
 
     PIN = "pin"  # spare replicas of a pool, on top of min and of what the work needs; ceilings win
     PAUSE = "pause"  # the target is 0, or `amount` replicas; busy replicas finish first

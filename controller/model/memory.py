@@ -173,9 +173,7 @@ class PendingWrite(Value):
 
 
 class SetBack(Value):
-    """A size that the plan had set (`ours`) and that another writer replaced with `theirs`. `by` is
-    that writer's field manager, empty if it is not known.
-    """
+    """A size (`ours`) that the field manager `by`, if known, replaced with `theirs`."""
 
     ours: Replicas
     theirs: Replicas
@@ -184,9 +182,7 @@ class SetBack(Value):
 
 
 class Repeats(Value):
-    """The number of redelivered messages in flight, and since when the queue has had nothing else;
-    with the consumer's counters at that time.
-    """
+    """Redelivered messages in flight, since when there are no others, and counters then."""
 
     messages: Counter
     since: Time

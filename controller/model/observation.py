@@ -375,9 +375,7 @@ class TenantSpent(Value):
 
 
 class TokensByModel(Value):
-    """A tenant's tokens and USD by model, the most used one first, since the tenant's day began.
-    Tokens of models without a price are in no sum of USD.
-    """
+    """A tenant's tokens and USD (of priced models) by model, in its day."""
 
     models: tuple[ModelTokens, ...]
     per_minute: int = 0  # of all of them and of all kinds, counted in the last minute

@@ -119,9 +119,7 @@ NO_TLS: Final = "TLS: the server offers none; nothing was sent to it"
 
 
 def offers_tls(info: Mapping[str, Any]) -> bool:
-    """Whether a connection can go on with TLS. nats-py sends plain text to a server that does not
-    require it, even to a `tls://` URL.
-    """
+    """Whether TLS can follow: nats-py sends plain text where it is not required."""
     return bool(info.get("tls_available") or info.get("tls_required"))
 
 

@@ -43,9 +43,7 @@ class Secret:
 
 
 class SecretUnreadableError(Exception):
-    """The file or variable that should hold a secret cannot be read. The message names the file or
-    variable and never shows what is in it.
-    """
+    """A secret's file or variable cannot be read; the message names it, not what is in it."""
 
 
 class SecretRef(Value):

@@ -174,9 +174,7 @@ class NodeClassView(Value):
 
 
 class RoomView(Value):
-    """The room of the cluster. `why` says why it is not known, or with `is_old` why only the last
-    known room is; it is empty while the nodes are read.
-    """
+    """The cluster's room; `why` it is not known, or with `is_old` only the last is."""
 
     classes: tuple[NodeClassView, ...] = ()
     is_old: bool = False
@@ -240,9 +238,7 @@ class Link(Value):
 
 
 class PoolView(Value):
-    """One pool: its settings, what was observed, what was decided, the outcome of the write, and
-    since when it stands as it does.
-    """
+    """One pool: settings, what was observed, decided and written, since when it stands so."""
 
     key: PoolKey
     tenant: str
@@ -371,9 +367,7 @@ class Snapshot(Value):
 
     @property
     def speaks(self) -> bool:
-        """Whether dashboards elsewhere should see it. A follower is silent while another process is
-        known to lead, because they show one view of the fleet.
-        """
+        """Whether others should see it: followers are silent while a leader is known."""
         lease = self.lease
         is_led = lease is not None and bool(lease.holder) and not lease.is_ours
         return self.role is not Role.FOLLOWER or not is_led

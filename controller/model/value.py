@@ -207,9 +207,7 @@ def _members(plain: Any, kind: Any) -> Iterator[tuple[Any, Any, Any]]:
 
 
 def _chosen(plain: Any, kind: Any) -> Any:
-    """Of a union, the type that this plain data is of, by its tag or because it is not null; the
-    union itself where that is not known.
-    """
+    """A union's type for this data, by its tag or as it is not null; else the union."""
     if get_origin(kind) not in {Union, UnionType} or plain is None:
         return kind
     if tags := _tags(kind):
@@ -251,9 +249,7 @@ the decoder refuses it.
 
 
 def cut_for(kind: Any) -> Cut:
-    """What leaves only the fields that a type of msgspec has, at any depth: data of a newer version
-    without the fields that this version does not know.
-    """
+    """Leaves only the fields of a type, at any depth, of data of a newer version."""
 
     def cut(plain: Any, kind: Any) -> Any:
         kind = _chosen(plain, kind)

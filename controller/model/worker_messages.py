@@ -60,9 +60,7 @@ class UsageEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 def usage_subject(tenant: str, role: str) -> str:
-    """The subject for the workers of one role of a tenant. Subjects are separate, so that the NATS
-    server can restrict a worker to its own tenant.
-    """
+    """The subject of a tenant's role: its own, so that rights can keep to a tenant."""
     return f"{USAGE_SUBJECT_PREFIX}.{tenant}.{role}"
 
 
@@ -83,9 +81,7 @@ class RateShare(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaul
 
 
 class ModelShare(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Shares of a pool's workers in a model's limits, by name; a worker not named yet holds to
-    `newcomer`.
-    """
+    """Shares in a model's limits by worker; one not named yet holds to `newcomer`."""
 
     model: str
     newcomer: RateShare

@@ -69,9 +69,7 @@ class BucketEntry(Value):
 
 
 class BucketNow(NamedTuple):
-    """The server's clock (Unix seconds; None if it does not tell), and how many values of each key
-    the bucket keeps (None: all).
-    """
+    """The server's clock (Unix seconds), and the values kept of each key (None: all)."""
 
     at: float | None
     history: int | None
@@ -138,9 +136,7 @@ class Bucket:
         return [entry for entry in found if entry is not None]
 
     async def put(self, key: str, value: bytes, *, expected: int) -> int:
-        """Write if the key's latest revision is `expected` (0: it never had a value); returns the
-        new revision. Raises StoreConflictError.
-        """
+        """Write at this revision (0: none); returns the new one. Raises StoreConflictError."""
         headers = {Header.EXPECTED_LAST_SUBJECT_SEQUENCE.value: str(expected)}
         return await self._published(key, value, headers)
 
@@ -152,9 +148,7 @@ class Bucket:
             return await self._publish(key, value, headers)
 
     async def delete(self, key: str, *, expected: int, note: bytes) -> int:
-        """Leave a marker with a note if the key's latest revision is `expected`; returns the
-        marker's revision. Raises StoreConflictError.
-        """
+        """Leave a note at this revision; returns the marker's. Raises StoreConflictError."""
         headers = {
             Header.EXPECTED_LAST_SUBJECT_SEQUENCE.value: str(expected),
             KV_OP: KV_DEL,
@@ -162,9 +156,7 @@ class Bucket:
         return await self._published(key, note, headers)
 
     async def may_write(self, key: str) -> bool:
-        """Whether our user may write this key. It is asked by a write that the server cannot take:
-        the revision that it expects is the last of all numbers.
-        """
+        """Whether we may write this key, asked by a write that no server can take."""
         headers = {Header.EXPECTED_LAST_SUBJECT_SEQUENCE.value: str(INT64_MAX)}
         try:
             await self._publish(key, b"", headers)
@@ -175,9 +167,7 @@ class Bucket:
         return True
 
     async def history(self, keys: str) -> list[BucketEntry]:
-        """Every value and marker that is kept of the keys that match a pattern such as `intent.>`,
-        the oldest first.
-        """
+        """Values and markers kept of keys like `intent.>`, the oldest first."""
         found: list[BucketEntry] = []
         pattern, revision = self.subject(keys), 1
         while entry := await self._message(subject=pattern, seq=revision, is_next=True):

@@ -73,9 +73,7 @@ class Identity(TypedDict, total=False):
 
 
 def identity(settings: NatsSettings) -> Identity:
-    """Read every secret and certificate now, because mounted files are replaced from time to time.
-    Blocks on the disk. Raises CredentialsError.
-    """
+    """Read secrets and certificates, which may be replaced. Blocks. Raises CredentialsError."""
     try:
         options = _credentials(settings.credentials)
     except SecretUnreadableError as error:

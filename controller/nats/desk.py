@@ -88,9 +88,7 @@ class BucketDesk:
         self._who, self._origin = clean(operator.who), clean(operator.origin)
 
     async def standing(self) -> Sequence[StandingIntent]:
-        """The intents in force, in the order of their keys; those that cannot be read are left out:
-        the controller's findings name them.
-        """
+        """Intents in force, in the order of keys; the findings name unreadable ones."""
         try:
             now, reads = (await self._bucket.look()).at, await self._all()
         except StoreMissingError:

@@ -356,9 +356,7 @@ class SnapshotReader:
 
 
 async def read_recent(session: NatsSession, bucket: str, silence_s: float) -> list[Snapshot]:
-    """The snapshots that the controller still has, oldest first; ends after so long a silence.
-    Raises NatsError.
-    """
+    """The snapshots the controller still has, oldest first. Raises NatsError."""
     found: list[Snapshot] = []
     assembly, arrivals = Assembly(), asyncio.Queue[Msg | None]()
     inbox = await session.deliver_to(arrivals.put_nowait)

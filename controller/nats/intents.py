@@ -144,9 +144,7 @@ def _decode_note(value: bytes) -> Note:
 
 
 class ReadIntent(NamedTuple):
-    """An entry that stands for an intent; none where it was taken away, or cannot be read
-    (`problem`).
-    """
+    """An entry of an intent; none where it was taken away or is unreadable (`problem`)."""
 
     key: IntentKey
     entry: BucketEntry

@@ -207,9 +207,7 @@ class StreamConfiguration(msgspec.Struct):
 
 
 class StreamContents(msgspec.Struct):
-    """A stream's messages. Both times are in the year 1 if there never was one; `subjects` only if
-    asked for.
-    """
+    """A stream's messages; times are in the year 1 without one, `subjects` if asked."""
 
     messages: int
     first_seq: int

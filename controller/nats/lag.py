@@ -500,9 +500,7 @@ class QueueReader:
         answers: Mapping[str, Answer],
         at: float,
     ) -> Mapping[str, Reading[QueueDepth]]:
-        """A reading for each wanted consumer of a stream, with the seconds until a step back
-        counts.
-        """
+        """A reading for each wanted consumer, with the seconds until a step back counts."""
         known, left = self._last[stream], self._left[stream]
         readings: dict[str, Reading[QueueDepth]] = {}
         # in the order of the answers, which are adjacent in memory: in the order of `wanted` this

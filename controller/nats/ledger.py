@@ -449,9 +449,7 @@ def _two_digits(amount: Decimal) -> Decimal:
 
 
 class UsageLedger:
-    """The accounts of all tenants (`of`), from events given once each; none without budgets and
-    models.
-    """
+    """The accounts of all tenants, from events given once; none without use for them."""
 
     def __init__(self, fleet: Fleet) -> None:
         self.tenants = frozenset(tenant.name for tenant in fleet.tenants)

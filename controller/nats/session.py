@@ -365,9 +365,7 @@ class NatsSession:
         return once
 
     async def subscribe(self, subject: str, on_message: Callable[[Msg | None], None]) -> Listening:
-        """Call `on_message` with every message, and with None when the connection is lost; none
-        come without the right. Raises NatsDisconnectedError.
-        """
+        """Call with each message, with None at its end. Raises NatsDisconnectedError."""
         connection = self._connection
 
         async def take(message: Msg) -> None:
@@ -421,9 +419,7 @@ class NatsSession:
         return f"{version.major}.{version.minor}.{version.patch}"
 
     def jetstream(self, timeout_s: float = ANSWER_S) -> JetStreamContext:
-        """nats-py's JetStream on this connection, within `typed_errors`. Raises
-        NatsDisconnectedError.
-        """
+        """nats-py's JetStream here, within `typed_errors`. Raises NatsDisconnectedError."""
         return self._connection.jetstream(timeout=timeout_s, domain=self._settings.domain)
 
     def where_to_write(self, subject: str) -> str:

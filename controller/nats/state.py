@@ -100,9 +100,7 @@ class PartedValue:
         """The revision of the head that this process has read or written last, if it is known."""
 
     async def load(self) -> Parted | None:
-        """What was saved last, or None. Raises StoreError; StoreUnreadableError if damaged or of
-        another format.
-        """
+        """What was saved last, or None. Raises StoreError, also for damaged or other formats."""
         for _ in range(READS):
             try:
                 entry = await self._bucket.get(head_key(self._name))
@@ -337,9 +335,7 @@ _RECORD: Final = msgspec.json.Decoder(LeaseRecord)
 
 
 class BucketLease:
-    """The `Lease` port on one key, without a TTL: the server would judge by its clock, and forget
-    at a restart.
-    """
+    """The `Lease` port on a key without a TTL, which a server would judge by its clock."""
 
     def __init__(self, session: NatsSession, bucket: Bucket) -> None:
         self._session = session

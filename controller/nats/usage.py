@@ -51,9 +51,7 @@ _EVENT: Final = msgspec.json.Decoder(UsageEvent)
 
 
 def decode_event(subject: str, data: bytes, tenants: Collection[str]) -> UsageEvent:
-    """The event of one message. Raises RefusedEventError if it is garbled, of no tenant of the
-    fleet, or names others than its subject.
-    """
+    """One message's event. Raises RefusedEventError for garbled or foreign ones."""
     try:
         event = decoded(_EVENT, data, most_bytes=_MOST_EVENT_BYTES)
     except UndecodableError as error:

@@ -228,9 +228,7 @@ class WakeSubscriptions:
 def _worked_out(
     stream: str, config: StreamConfiguration, consumer: str, filters: tuple[str, ...] | None
 ) -> _Subjects:
-    """The subjects both published into the stream and taken by the consumer, whose filter may be
-    wider than the stream.
-    """
+    """Subjects both published into the stream and taken by the perhaps wider consumer."""
     why = ""
     if config.mirror is not None:
         why = f"stream {stream} is a mirror: its messages are not published to it"

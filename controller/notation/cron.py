@@ -122,9 +122,7 @@ def _put_back(local: datetime) -> timedelta:
 
 
 def _moments(wall: datetime, zone: ZoneInfo, every_hour: bool) -> tuple[float, ...]:
-    """The times (Unix seconds) at which the clock shows this local time: one, or two if it comes
-    twice and `every_hour`. If the clock skips it, the time of the jump.
-    """
+    """When the clock shows this time: once, twice if `every_hour`, or at a jump."""
     # PEP 495: fold 0 takes the offset before a change of the clock, fold 1 the one after it
     before = wall.replace(tzinfo=zone).timestamp()
     after = wall.replace(tzinfo=zone, fold=1).timestamp()

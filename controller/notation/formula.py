@@ -342,9 +342,7 @@ class _Parser:
 
 
 def _part(token: _Token, value: Callable[[_Scope], _Value], *below: _Operand) -> _Operand:
-    """A part made of others. Its height is limited, because computing each level uses Python's
-    stack; an integer is limited as in expr-lang.
-    """
+    """A part of others; its height is limited, as it is computed on Python's stack."""
     depth = 1 + max((each.depth for each in below), default=0)
     if depth > _MAX_DEPTH:
         raise FormulaError(FormulaFault.TOO_LONG, token.at, "too many operators in a row")

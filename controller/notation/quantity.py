@@ -64,9 +64,7 @@ def exact_amount(written: str | float) -> Fraction:
 
 
 def rounded_down(amount: Fraction, per_one: int = 1) -> int:
-    """The amount in whole units, of which `per_one` make 1, rounded down; for limits and room.
-    Raises ImplausibleAmountError above INT64_MAX units.
-    """
+    """In whole units (`per_one` make 1), for room. Raises ImplausibleAmountError."""
     return _countable(math.floor(amount * per_one), amount)
 
 

@@ -109,9 +109,7 @@ def _blind_since(given: PoolInput, demand: Demand, moment: Moment) -> float:
 
 
 def _with_spares(given: PoolInput, demand: Demand, size: Limits) -> Limits:
-    """The size, raised to make room for spares on top of what the present work needs, up to max:
-    those of the fleet file, those that an operator pinned, and those for a service level.
-    """
+    """The size with spares up to max: of the fleet file, pinned, and for a service level."""
     pin, configured = given.override.pin, given.terms.configured_spares
     if pin is None and given.terms.pool.warm is None:
         return size
@@ -262,9 +260,7 @@ def _kept_at(size: Limits, replicas: int, *reasons: Reason) -> Limits:
 
 
 def _is_held(given: PoolInput, demand: Demand, size: Limits, moment: Moment) -> bool:
-    """Whether a gate keeps the pool from shrinking, whatever sharing gives it: a freeze, another
-    autoscaler, a pause that keeps the size, blindness or warm-up.
-    """
+    """Whether a gate keeps it from shrinking: freeze, rival, pause, blindness, warm-up."""
     override, current = given.override, given.current
     if override.freeze is not None or given.workload.autoscaler:
         return True

@@ -47,9 +47,7 @@ class Planned(NamedTuple):
 
 
 class LocalPlan(msgspec.Struct, frozen=True, gc=False):
-    """The result of steps 1 and 2 of one pool, before sharing. It depends on no other pool, and
-    with the same demand stays valid until `changes_at` (Unix seconds).
-    """
+    """Steps 1 and 2 of one pool alone; with the same demand valid until `changes_at`."""
 
     given: PoolInput
     demand: Demand
@@ -219,9 +217,7 @@ class PlanPass:
         self._unknown[number] = result.last_size
 
     def still_holds(self, number: int, demand: Demand, until: float) -> bool:
-        """Whether the kept result holds: only the demand was due (until Unix seconds), and is
-        equal.
-        """
+        """Whether the kept result holds: only the demand was due, and it is the same."""
         self._until[number] = until
         result = self.kept.results[number] if self.kept and number in self._due else None
         return (

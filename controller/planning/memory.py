@@ -223,9 +223,7 @@ def with_write(memory: PoolMemory, workload: Workload, after: int, now: float) -
 
 
 def may_shrink_late(memory: PoolMemory, workload: Workload) -> bool:
-    """Whether a smaller size may still be set by a request that was not answered. A request names
-    the version that it replaces, so it is refused once the workload has another one.
-    """
+    """Whether an unanswered request may still set a smaller size, at the same version."""
     asked = memory.asked
     if asked is None or asked.version != workload.resource_version:
         return False
@@ -362,9 +360,7 @@ def after_plan(
 def blind_after_plan(
     memory: PoolMemory, *, active: bool, planned_at: float, now: float
 ) -> PoolMemory:
-    """The memory of a pool whose Deployment is not known. It had no recommendation, so the newest
-    run of recommendations ends at `planned_at`, the time of the previous plan.
-    """
+    """The memory without a known Deployment: recommendations end at the plan before."""
     history = ended(memory.recommendations, planned_at)
     if history is not memory.recommendations:
         memory = replace(memory, recommendations=history)
@@ -387,9 +383,7 @@ def fleet_memory(
     fleet: Mapping[PoolKey, object],
     now: float,
 ) -> Memory:
-    """The fleet's memory after a plan at `now` (Unix seconds): with the changed pools, and without
-    pools that the fleet no longer has. `pools` is the same object if nothing has changed.
-    """
+    """The fleet's memory after a plan at `now`; `pools` is one object if nothing changed."""
     pools = memory.pools
     if not pools.keys() <= fleet.keys():
         pools = {key: pool for key, pool in pools.items() if key in fleet}

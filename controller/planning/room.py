@@ -62,9 +62,7 @@ class Room(NamedTuple):
 
 
 def occupancy_of(given: PoolInput, target: int) -> Occupancy:
-    """The pool's use of room. A pod beyond its size (a rollout's surge, or one that a ReplicaSet is
-    about to delete) takes room like a terminating one.
-    """
+    """The pool's use of room; a pod beyond its size takes it like a terminating one."""
     pods = last_known(given.seen.pods)
     if pods is None:
         return Occupancy(given.current, target, 0)
@@ -117,9 +115,7 @@ def room_of(
 
 
 def _grow(field: Field, room: Room) -> dict[int, Grown]:
-    """The growing pools that cannot have their target yet. Free room goes to the highest tier
-    first, and there by shares that begin with the present sizes.
-    """
+    """Growing pools that cannot have their target yet: room by tier, then by shares."""
     capacity, needs = [int(row.capacity) for row in room.rows], room.needs
     left = [most - used for most, used in zip(capacity, room.now, strict=True)]
     have = [0 if each is None else each.current for each in room.occupancy]

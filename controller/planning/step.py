@@ -352,9 +352,7 @@ def _drain_from_the_top(
 
 
 def _place(given: PoolInput, pod: Pod) -> int:
-    """How many replicas the pool keeps without this pod: its ordinal less that of the first. A pod
-    without an ordinal is none of the StatefulSet's own, and goes never.
-    """
+    """Replicas kept without this pod, by ordinal; a pod without one goes never."""
     return -1 if pod.ordinal is None else pod.ordinal - (given.workload.first_ordinal or 0)
 
 

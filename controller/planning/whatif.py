@@ -320,9 +320,7 @@ def _read_at(at: float, observation: Observation, new_day: str | None) -> Observ
 
 
 class Starting(Value):
-    """Replicas not ready yet, and seconds until the last is, from their start: one cold start, or
-    one for each (`one_by_one`).
-    """
+    """Replicas not ready, and seconds until the last is: one start, or one each in turn."""
 
     replicas: int
     ready_s: float
@@ -534,9 +532,7 @@ def _pool_effect(
 
 
 def _leaving(decision: Decision, seen: PoolObservation) -> tuple[int, int, int]:
-    """How many replicas above the target go, finish first, and follow, as in PoolEffect. Idle
-    workers told to stop drain within a moment, so they count as gone.
-    """
+    """Replicas above the target that go, finish, follow; told idle workers count as gone."""
     if decision.gate is not Gate.BUSY or decision.next is None or decision.target is None:
         return 0, 0, 0
     surplus = max(decision.next - decision.target, 0)

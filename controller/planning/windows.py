@@ -29,9 +29,7 @@ History = tuple[RecommendationRun, ...]
 
 
 class Limited(NamedTuple):
-    """A number after rates and bounds. `code`: that of the rate that limits it, None if none does,
-    and its `policy` if it has one. `at_max`: max limits it.
-    """
+    """A number after rates and bounds; `code` and `policy` of the rate, `at_max` of max."""
 
     replicas: int
     code: Code | None = None
@@ -82,9 +80,7 @@ def stabilize_down(
     planned_at: float,
     moment: Moment,
 ) -> int:
-    """Without `behavior` there is only a downward window: the result is the highest recommendation
-    in it. A recommendation exactly as old as the window still counts (stabilizeRecommendation).
-    """
+    """Without `behavior`: the highest of the window (stabilizeRecommendation)."""
     highest = desired
     for run in history:
         if run.replicas > highest:
@@ -95,9 +91,7 @@ def stabilize_down(
 
 
 def clamp_without_behavior(current: int, desired: int, low: int, high: int) -> Limited:
-    """Apply the bounds, and limit growth to twice the current size or 4, whichever is more
-    (convertDesiredReplicasWithRules).
-    """
+    """Bounds, and at most twice the size or 4 (convertDesiredReplicasWithRules)."""
     growth = max(GROWTH_FACTOR * current, GROWTH_MINIMUM)
     if desired > min(high, growth):
         if high > growth:

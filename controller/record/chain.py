@@ -68,9 +68,7 @@ class _Made(NamedTuple):
 
 
 class Encoder:
-    """Makes snapshots into lines, from any thread. What several sinks take is made once; a line of
-    more than 2 MB is not kept for the next of them.
-    """
+    """Makes snapshots into lines once for all sinks, from any thread, up to 2 MB."""
 
     def __init__(self) -> None:
         self._lock = Lock()

@@ -157,9 +157,7 @@ class WholeParts(Value):
 
 
 class WholeLine(Value, tag_field="kind", tag="whole"):
-    """All of a snapshot. `changed` is False if it differs from the one before in its time only.
-    `version` and `minor` are those of snapshots.
-    """
+    """All of a snapshot, and its version; `changed` is False if only time went on."""
 
     version: int
     at: Moment
@@ -169,9 +167,7 @@ class WholeLine(Value, tag_field="kind", tag="whole"):
 
 
 class TickLine(Value, tag_field="kind", tag="tick"):
-    """A tick in which nothing but time went on. `link_times` are the links' `since` and
-    `last_good_at`, in their order; empty where all are the same.
-    """
+    """Nothing but time went on; `link_times` has the links' new times in order, if any."""
 
     sequence: int
     at: Moment

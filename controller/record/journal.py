@@ -86,9 +86,7 @@ class JournalFiles:
         self._last_hash = ""
 
     def is_new(self, at: float) -> bool:
-        """Have a file open for a line of this time (Unix seconds). True if it is empty, so that the
-        line must be a whole snapshot. Raises JournalError.
-        """
+        """Open a file for this time; True: it is empty, a key frame is due. Raises JournalError."""
         with _in_words(self._path):
             if self._descriptor is not None and not self._is_there():
                 log.warning("the journal was moved or deleted", extra={"file": str(self._path)})

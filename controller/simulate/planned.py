@@ -92,9 +92,7 @@ class PlannerPolicy:
         return Answer(replicas, look_at)
 
     def _turn_at(self, seen: SeenPool) -> float:
-        """When rule `native` learns next, in virtual seconds. If no message waits, no decision can
-        change before. `-NEVER` if the plan must be made now.
-        """
+        """When rule `native` learns next (virtual seconds), else `-NEVER`: plan now."""
         decision, memory = self.decision, self._memory.pools.get(self._key)
         native = None if memory is None else memory.native
         if native is None or decision is None or seen.pending or not self.on_events:

@@ -155,9 +155,7 @@ class WhatIf:
 
 
 def observation_of(snapshot: Snapshot) -> Observation:
-    """What was seen, as far as a snapshot keeps it: pools, and the tokens of tenants with a budget.
-    Quotas of the cluster and the room of its nodes are not in it.
-    """
+    """What a snapshot keeps of what was seen: pools, and tokens of budgets."""
     return Observation(
         pools={view.key: view.observation for view in snapshot.pools},
         tenants={

@@ -157,9 +157,7 @@ class VirtualPool:
         self._look_at = 0.0
 
     def run(self, end_s: float) -> PoolRun:
-        """Run until all tasks are done and `end_s` has passed, and return the result. It gives up
-        after `GIVE_UP_S` more if messages wait and no event comes.
-        """
+        """Run until tasks are done and `end_s` is past, or `GIVE_UP_S` more without an event."""
         tasks, ends, ready_at = self._tasks, self._ends, self._ready_at
         began_with = self._world.began_with(tasks, end_s)
         self._load = dict.fromkeys(range(-began_with, 0), 0)

@@ -62,9 +62,7 @@ class PrometheusApi:
         self._client = PrometheusConnect(url=url.rstrip("/"), session=session, retry=retry)
 
     def ask(self, query: str, deadline: float) -> int:
-        """The query's value in thousandths; returns before `deadline` (time.monotonic). Raises
-        QueryError.
-        """
+        """The query's value in thousandths, before `deadline`. Raises QueryError."""
         left_s = deadline - time.monotonic()
         if left_s <= 0:
             raise QueryError(Why.TIMED_OUT, "too many queries for the time available")
@@ -195,9 +193,7 @@ def _host(url: str) -> str:
 
 
 def _cause(error: BaseException) -> str:
-    """The system's own message, found at the end of the chain. The library's messages are not
-    used, because they quote the whole URL.
-    """
+    """The system's message at the chain's end; the library's quote the whole URL."""
     bottom: BaseException = error
     seen: BaseException | None = error
     while seen is not None:

@@ -316,9 +316,7 @@ class _Track:
             self._peaks[name] = max(self._peaks[name], latest)
 
     def end(self, now: Mapping[str, int], slots: int) -> bool:
-        """So many slots have ended, the first with these numbers, the others unknown; True: they
-        differ.
-        """
+        """So many slots ended, the first with these numbers; True: the series differ now."""
         self.saw(now)
         before = self.series
         unknown = min(slots - 1, RECENT_SLOTS + DAY_SLOTS)

@@ -151,9 +151,7 @@ def propose_all(
 
 
 def _proposal(metric: MeasuredMetric, given: PoolInput, moment: Moment) -> Proposal:
-    """The proposal of one metric. Raises MetricError if it proposes nothing: a stale or absent
-    reading counts like a metric that the HPA cannot read.
-    """
+    """One metric's proposal. Raises MetricError for none: a stale reading is no reading."""
     spec, reading, pods = metric.spec, metric.reading, given.seen.measured_pods
     resource = container = ""
     if not isinstance(reading, Fresh):
@@ -197,9 +195,7 @@ def _of_one_value(
 
 
 def _explained(metric: MeasuredMetric, proposal: Proposal, given: PoolInput) -> Iterable[Reason]:
-    """The metric's reason, and another if the tolerance keeps a size that is not exactly at the
-    target. A queue or an object is shown as a whole, pods on average.
-    """
+    """The metric's reason, and another if the tolerance keeps a size off its target."""
     spec, target, kept = metric.spec, metric.spec.target, given.current
     measured: float
     if isinstance(target, UtilizationTarget):
@@ -387,9 +383,7 @@ class _Usage:
         }
 
     def assumed(self, pod: str) -> int:
-        """The use of a pod without a sample: that of the target; of a target in percent, of all
-        that it requests, or of the target if that is higher.
-        """
+        """The use of a pod without a sample: its target's, or all that it requests if more."""
         if self._percent is None:
             return self._milli
         return self._requests[pod] * max(100, self._percent) // 100
@@ -416,9 +410,7 @@ def _two_passes(
     current: int,
     tolerance: Tolerance,
 ) -> Proposal:
-    """The HPA's two passes: over the pods with samples, then also over the others, with assumed
-    values that make the change smaller. The usage of the first pass is shown.
-    """
+    """The HPA's two passes: pods with samples, then the others too, by assumed values."""
     dropped = groups.ignored | groups.unready
     values = {pod: one.value_milli for pod, one in samples.items() if pod not in dropped}
     ratio, shown = usage.measure(values)

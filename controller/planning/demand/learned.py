@@ -56,9 +56,7 @@ _COUNTER_LIMIT: Final = 2**62
 
 
 def learn(given: PoolInput, demand: Demand, moment: Moment) -> Demand:
-    """The demand, raised or lowered by what was learned from the pool's past. Nothing changes if
-    the queue is not known or does not count its deliveries.
-    """
+    """The demand by the pool's past, if the queue is known and counts its deliveries."""
     terms, queue, memory = given.terms, given.seen.queue, demand.memory.native
     if not (demand.counted and isinstance(queue, Fresh) and _counts(queue.value)):
         settled = demand.counted and _is_settled(terms, memory)

@@ -182,9 +182,7 @@ def _worth(seen: NativeInput, state: NativeState, may_wait: float | None) -> flo
 def _learned(
     seen: NativeInput, state: NativeState, may_wait: float | None, now: float
 ) -> NativeState:
-    """The state, updated by what came and went since. A counter that went back (the stream was
-    created again) counts as no arrival.
-    """
+    """The state by what came and went since; a counter that went back counts as none."""
     passed_s = max(now - state.at, 0.0)
     arrived = max(seen.arrivals - state.arrivals, 0)
     completed = max(seen.completions - state.completions, 0)
@@ -323,9 +321,7 @@ def service_s(state: NativeState) -> float:
 
 
 def slots_needed(pending: int, in_flight: int, task_s: float, ready_s: float) -> float:
-    """The slots that the messages need: one for each in flight, and for the waiting ones as many as
-    would still be waiting when a new replica is ready.
-    """
+    """A slot for each message in flight, and each that waits longer than a start takes."""
     return in_flight + pending * min(1.0, task_s / max(ready_s, 1e-3))
 
 

@@ -155,9 +155,7 @@ def _repeated(before: Repeats | None, depth: QueueDepth, now: float) -> Repeats 
 def _of_each(
     readings: tuple[Reading[QueueDepth], ...], before: tuple[Repeats | None, ...], now: float
 ) -> tuple[Repeats | None, ...]:
-    """The same for each of several queues; one that is not known now stays as it was. Empty if none
-    has only redelivered messages; the same object if nothing changes.
-    """
+    """For each of several queues; an unknown one stays as it was. One object if equal."""
     # the fleet file may have other queues now
     known = before if len(before) == len(readings) else (None,) * len(readings)
     after = tuple(

@@ -351,9 +351,7 @@ def _telling(shares: dict[int, tuple[int, ...]]) -> dict[int, tuple[int, ...]]:
 
 
 class Turns:
-    """The definition of sharing: always the tenant with the least share takes its next replica.
-    `refused_by`: by pool, the row that closed it, or `GRANTED`.
-    """
+    """Sharing: the tenant with the least share is next. `refused_by`: row by pool, or GRANTED."""
 
     def __init__(self, field: Field, refused_by: Sequence[int]) -> None:
         self._field, self._refused_by = field, refused_by

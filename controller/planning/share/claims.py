@@ -42,9 +42,7 @@ _MOST_MEMORY_BYTES: Final = 2**60
 
 
 class Sharer(msgspec.Struct, frozen=True, gc=False):
-    """A pool that takes part in sharing: its claim, and the numbers from which its uses follow:
-    the requests of one replica, and the token usage of one task.
-    """
+    """A pool in sharing: its claim, and the requests and task usage that its uses follow from."""
 
     claim: Claim
     requests: Resources | None = None
@@ -78,9 +76,7 @@ def entry_of(
     works: bool,
     scarcity: Scarcity,
 ) -> Entry:
-    """The entry of a pool that is decided now, of `current` replicas; one that `works` gives its
-    tenant a baseline.
-    """
+    """The entry of a pool decided now; one that `works` gives its tenant a baseline."""
     replicas, bound, ceilings = limits.replicas, limits.bound, limits.ceilings
     reasons: tuple[Reason, ...] = ()
     for ceiling, code in _restraints(pool, limits, current, scarcity):
@@ -177,9 +173,7 @@ def _under_ceilings(
 def _restraints(
     pool: Pool, limits: Limits, current: int, scarcity: Scarcity
 ) -> list[tuple[Ceiling, Code | None]]:
-    """Ceilings that are not rows: a budget that is spent or not known, and a limit with an
-    implausible number. One with a code applies even if no row is short, and gives a reason.
-    """
+    """Ceilings that are not rows; one with a code applies, and gives a reason, always."""
     if not scarcity.unreadable and pool.tenant not in scarcity.restrained:
         return []
     found: list[tuple[Ceiling, Code | None]] = []

@@ -293,9 +293,7 @@ class _Merge:
             self._add(tenant, bids.rest)
 
     def _level(self, lists: Sequence[Bids], phase: int, tier: int) -> int | None:
-        """A level below which no bid is refused by a shared row, close to the highest; None if none
-        is refused at all. It is looked for from where it was last time.
-        """
+        """A level, close to the highest, below which no shared row refuses; None if none does."""
         rows, left = self._units.rows, self._left
         columns: dict[int, list[tuple[int, list[int]]]] = {}
         for index, bids in enumerate(lists):

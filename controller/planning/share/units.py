@@ -62,9 +62,7 @@ class Field(NamedTuple):
 
 
 class Draw(NamedTuple):
-    """What one more replica takes of each row (by index), and what must be left: `strict` of all
-    rows, `hard` without soft ones.
-    """
+    """What one more replica takes of each row, and needs left: `strict` and `hard` rows."""
 
     takes: Uses
     strict: Uses
