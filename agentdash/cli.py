@@ -376,7 +376,7 @@ def replay(options: argparse.Namespace, path: Path) -> ExitCode:
     from controller.record.journal import JournalError, JournalPast
 
     try:
-        past = JournalPast(path)
+        past = JournalPast(path, end_first=True)
     except JournalError as error:
         raise refusal(error, ExitCode.USAGE) from None
     _can_show("--once VIEW prints a view of the end of the journal")

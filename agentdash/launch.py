@@ -166,6 +166,7 @@ def show_journal(past: JournalPast, *, prefer: Preferences) -> ExitCode:
         on_ready=lambda: None,
         engine_error=lambda: None,
         journal=past,
+        waits_for="the end of the journal",
         **prefer._asdict(),
     )
     for each in past.notes():

@@ -460,6 +460,9 @@ class Past(Protocol):
     def notes(self) -> Sequence[str]:
         """What could not be read, in words."""
 
+    def begins_at(self) -> float | None:
+        """How far back it is read so far (Unix seconds); None once all of it is."""
+
 
 class IntentDesk(Protocol):
     """Where one operator writes intents, each as a replacement of one known revision: so no

@@ -69,7 +69,7 @@ class Dashboard(TerminalApp):
     started then without delaying it. `engine_error` says why the engine does not run, and gives
     None while it runs; `feed_problem` says why nothing comes from a controller elsewhere, which may
     well go on. Without an `operator` there are no keys that change anything. With
-    a `journal` the dashboard shows that, and the feed is not looked at.
+    a `journal` the dashboard shows that, read after the first paint, and no feed.
     `erases_in_color`: the terminal erases cells in the background colour, which saves bytes.
     `remember_theme` keeps a theme's name for the next time; it gives the reason if it cannot.
     `waits_for` says what brings the first snapshot.
@@ -108,15 +108,20 @@ class Dashboard(TerminalApp):
         self.state = ViewState(
             clock(),
             ASCII if ascii_only else UNICODE,
-            journal,
+            feed.earlier,
             resume_key=keys.key_of("still"),
             end_key=keys.key_of("end_above"),
             top_key=keys.key_of("top"),
             waits_for=waits_for,
         )
-        super().__init__(
-            on_painted=on_ready, ascii_only=ascii_only, erases_in_color=erases_in_color
-        )
+
+        def painted() -> None:
+            on_ready()
+            if journal is not None:
+                self.state.replay(journal)
+                self._say_where("")
+
+        super().__init__(on_painted=painted, ascii_only=ascii_only, erases_in_color=erases_in_color)
         self.keys = keys
         self.engine_error = engine_error
         self._clock = clock
@@ -157,7 +162,7 @@ class Dashboard(TerminalApp):
         latest = self._feed.latest()
         if latest is not None:
             self.state.accept(latest)
-        self._say_where("")
+        self.draw()
         self.set_interval(_REDRAW_S, self._redraw)
         self.begin_painting()
 
@@ -184,7 +189,6 @@ class Dashboard(TerminalApp):
     def on_snapshot_ready(self, message: SnapshotReady) -> None:
         """Draw the newest snapshot, or only count it while the picture is still."""
         del message
-        self.state.begin_with(self._feed.earlier())
         snapshot = self._mailbox.take()
         if snapshot is not None and self.state.accept(snapshot) and self.views.stack:
             self.draw()
@@ -246,7 +250,8 @@ class Dashboard(TerminalApp):
         self.draw_chrome()
 
     def _refresh(self) -> Frame:
-        return self.state.refresh(self._clock(), self.engine_error(), self._feed_problem())
+        problems = self.engine_error(), self._feed_problem()
+        return self.state.refresh(self._clock(), *problems, reads_on=True)
 
     def _chrome(self) -> Chrome:
         if time.monotonic() > self._flash_until:

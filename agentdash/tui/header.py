@@ -199,7 +199,8 @@ def banner_lines(frame: Frame, width: int) -> list[Line]:
         at, before = figures.date_and_time(frame.at), figures.age(moment.end_at - frame.at)
         place = "the end" if moment.end_at <= frame.at else f"{before} before the end"
         past = f"PAST {at}, {before} ago; < > {{ }} step, :at TIME, . live"
-        replay = f"REPLAY {at}, {place}; < > {{ }} step, :at TIME"
+        so_far = moment.begins_at and f"; read back to {figures.time_of_day(moment.begins_at)}"
+        replay = f"REPLAY {at}, {place}{so_far or ''}; < > {{ }} step, :at TIME"
         found.append(replay if moment.is_replay else past)
     elif recalled and problem:
         found.append(f"PAST  {problem}")

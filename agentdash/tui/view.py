@@ -295,11 +295,13 @@ def _sums(rows: Sequence[PoolRow]) -> Totals:
 
 class ShownMoment(NamedTuple):
     """That a moment of the past is shown: of a journal if `is_replay`, else of what this process
-    has kept. `end_at` is the newest moment (Unix seconds).
+    has kept. `end_at` is the newest moment (Unix seconds), `begins_at` how far back a journal is
+    read so far, None once all of it is.
     """
 
     is_replay: bool
     end_at: float
+    begins_at: float | None = None
 
 
 class LogAs(NamedTuple):

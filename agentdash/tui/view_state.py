@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from enum import StrEnum
 from operator import is_not
@@ -103,6 +103,9 @@ class RecentPast:
         """All can be read."""
         return ()
 
+    def begins_at(self) -> None:
+        """All of it is there."""
+
     def _index(self, place: Place) -> int:
         """Where a place is now: -1 if it is no longer kept."""
         return max(place[1] - self._kept[0].number, -1) if self._kept else -1
@@ -137,12 +140,16 @@ class Step(StrEnum):
 class ViewState:
     """Takes snapshots, ignores older ones, and keeps the frame that the screens are drawn from.
 
-    With a `journal` it shows the moments of that, from its end; without one, those that it took.
-    What else is given are fields of its frames.
+    `earlier` gives what is known of the time before the first. What else is given are fields of its
+    frames.
     """
 
     def __init__(
-        self, started_at: float, glyphs: Glyphs, journal: Past | None = None, **of_frame: Any
+        self,
+        started_at: float,
+        glyphs: Glyphs,
+        earlier: Callable[[], tuple[Snapshot, ...]] = tuple,
+        **of_frame: Any,
     ) -> None:
         self.frame = Frame(started_at, started_at, glyphs=glyphs, **of_frame)
         self._newest: Snapshot | None = None
@@ -152,13 +159,11 @@ class ViewState:
         self._came_at = started_at
         self._waiting: int | None = None
         self._recent = RecentPast()
+        self._ask_earlier = earlier
         self._earlier: tuple[Snapshot, ...] = ()
-        self._past: Past = self._recent if journal is None else journal
-        self._replays = journal is not None
+        self._past: Past = self._recent
+        self._replays = False
         self._place: Place | None = None
-        last = None if journal is None else journal.last()
-        if last is not None:
-            self._travel(last)
 
     @property
     def newest(self) -> Snapshot | None:
@@ -180,8 +185,14 @@ class ViewState:
             self._waiting += 1
         return True
 
-    def begin_with(self, earlier: tuple[Snapshot, ...]) -> None:
-        """What is known of the time before the first snapshot; the same ones are taken once."""
+    def replay(self, journal: Past) -> None:
+        """Show the moments of the journal from now on, its end first."""
+        self._past, self._replays = journal, True
+        self.go_live()
+
+    def _begin(self) -> None:
+        """Take what is known of the time before the first snapshot, once."""
+        earlier = self._ask_earlier()
         if earlier is not self._earlier:
             self._earlier = earlier
             self._recent.begin_with(earlier)
@@ -206,6 +217,7 @@ class ViewState:
 
     def step(self, step: Step) -> str:
         """Step to another moment; why there is none, in words, else nothing."""
+        self._begin()
         shown, last = self.frame.snapshot, self._past.last()
         if shown is None or last is None:
             return "no snapshot yet to step from"
@@ -231,6 +243,7 @@ class ViewState:
         """Show the last moment at this time as it is typed; what was meant instead, in words.
         Raises ValueError.
         """
+        self._begin()
         at = read_past_moment(text, self._end_at(now))
         moment = self._past.at(at)
         if moment is None:
@@ -252,13 +265,20 @@ class ViewState:
         return notes[-1] if len(notes) > told else ""
 
     def refresh(
-        self, now: float, engine_error: str | None, feed_problem: str | None = None
+        self,
+        now: float,
+        engine_error: str | None,
+        feed_problem: str | None = None,
+        *,
+        reads_on: bool = False,
     ) -> Frame:
-        """The frame as of now: ages and banners follow from it. In the past, now is the moment."""
+        """As of now, in the past of its moment; with `reads_on`, what is earlier is read on."""
         shown = self.frame.snapshot
         if self._newest is not self._timed:
             self._timed, self._came_at = self._newest, now
         is_past = shown is not None and self._place is not None
+        begins_at = self._past.begins_at() if reads_on else None
+        moment = ShownMoment(self._replays, self._end_at(now), begins_at)
         self.frame = replace(
             self.frame,
             now=shown.at if shown is not None and is_past else now,
@@ -266,7 +286,7 @@ class ViewState:
             feed_problem=feed_problem,
             waiting=None if is_past else self._waiting,
             newest_at=shown.at if shown is not None and is_past else self._newest_at,
-            moment=ShownMoment(self._replays, self._end_at(now)) if is_past else None,
+            moment=moment if is_past else None,
         )
         return self.frame
 

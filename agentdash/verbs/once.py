@@ -85,17 +85,21 @@ def show_once(settings: Settings, asked: OnceView, paper: Paper, *, name: str) -
 
 def show_replayed(path: Path, asked: OnceView, paper: Paper) -> ExitCode:
     """Print the view as it was at the end of a journal. Raises OutputError and ToldError."""
-    if set(views()[asked.name].needs) != {Need.SNAPSHOT}:
-        words = f"a journal has no {asked.name}: it keeps what each tick saw and decided"
-        raise refusal(words, ExitCode.USAGE)
+    needs, keeps = views()[asked.name].needs, "it keeps what each tick saw and decided"
+    if Need.SNAPSHOT not in needs or Need.TASKS in needs:
+        raise refusal(f"a journal has no {asked.name}: {keeps}", ExitCode.USAGE)
     with by_default(signal.SIGINT):
         try:
             past = JournalPast(path)
         except JournalError as error:
             raise refusal(error, ExitCode.USAGE) from None
-        state = ViewState(SystemClock().now(), paper.glyphs, past)
+        state = ViewState(SystemClock().now(), paper.glyphs)
+        state.replay(past)
+        state.keep(checks=f"a journal has none: {keeps}")
         _show_only(state, asked)
         _print(asked.name, _now(state), paper)
+    if Need.AUDIT in needs:
+        note(f"people's acts are not in a journal: {keeps}")
     for problem in past.notes():
         note(problem)
     return ExitCode.OK

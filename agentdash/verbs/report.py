@@ -22,9 +22,9 @@ from controller.exit_codes import ExitCode
 from controller.model.clock import time_words
 from controller.model.ids import PoolKey
 from controller.model.text import clean, quote
-from controller.record.chain import snapshots_of
+from controller.record.chain import in_words, snapshots_of
 from controller.record.frames import OtherVersionError
-from controller.record.journal import earlier_files, in_words
+from controller.record.journal import earlier_files
 from controller.report.page import PageSection, PageTable, markdown, page
 from controller.report.past import Cell, JournalReport, JournalSums, ReportKind, as_json, report
 from controller.simulate.whatif import PoolWhatIf, WhatIf

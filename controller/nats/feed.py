@@ -134,8 +134,8 @@ LISTENING: Final = b"listening"
 PAST: Final = b"past"
 """Asks for the frames that are kept, each sent to the reply, and an empty message after them."""
 RECENT_S: Final = 900.0
-MOST_RECENT_BYTES: Final = 4 * 2**20
-"""15 minutes of 1,000 pools take about half of it; of a larger fleet fewer minutes are kept."""
+MOST_RECENT_BYTES: Final = 8 * 2**20
+"""20 pools that change each second fill it in 15 minutes; of more, fewer minutes are kept."""
 MOST_ASKING: Final = 8
 
 

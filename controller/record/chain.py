@@ -1,5 +1,5 @@
 """One feed: snapshots become lines once, for the live feed, the journal's stream and its file; key
-frames, hashes that link lines, messages that carry them.
+frames, hashes that link lines, messages that carry them, and what a file of lines has.
 """
 
 from __future__ import annotations
@@ -7,27 +7,34 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import sys
 import zlib
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from concurrent.futures import Executor, Future
+from contextlib import suppress
+from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Lock, Thread
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, BinaryIO, Final, NamedTuple, TypeVar
 
 from controller.model.snapshot import Snapshot
+from controller.model.text import clean
 from controller.ports import Clock
 from controller.record.frames import (
+    KEY_FRAME,
     MOST_LINE_BYTES,
     SNAPSHOT_VERSION,
+    SnapshotVersion,
     UnreadableLineError,
     change_line,
     is_whole_line,
     line_start,
     read_line,
     whole_line,
+    words_for_journal,
 )
 
 _DIGEST_BYTES: Final = 16
@@ -327,3 +334,144 @@ class DiskThread(Executor):
     def _run(self) -> None:
         while (do := self._asked.get()) is not None:
             do()
+
+
+_BUFFER_BYTES: Final = 2**20
+_MOST_PART_BYTES: Final = 4 * MOST_LINE_BYTES
+
+
+def in_words(error: OSError, path: Path) -> str:
+    """Why a file cannot be used, for example `/var/journal.jsonl: no space left on device`."""
+    return f"{error.filename or path}: {(error.strerror or str(error)).lower()}"
+
+
+class JournalPart(NamedTuple):
+    """The lines of a file from a whole snapshot of this version up to the next."""
+
+    file: Path
+    offset: int
+    size: int
+    at: float
+    version: SnapshotVersion
+
+
+class Scan:
+    """What is found in one file of a journal, from one place up to another, without reading its
+    snapshots: parts, the link of the first line, the hash of the last one, and what is wrong, in
+    words.
+    """
+
+    def __init__(self, file: Path, begin: int = 0, end: int = sys.maxsize) -> None:
+        self.file = file
+        self.begin = begin
+        self.parts: list[JournalPart] = []
+        self.notes: list[str] = []
+        self.error = ""
+        self.first_link = ""
+        self.last_hash = ""
+        self._is_chained = False
+        try:
+            with file.open("rb", _BUFFER_BYTES) as opened:
+                self.parts += self._parts_of(opened, end)
+        except OSError as error:
+            self.error = in_words(error, file)
+
+    @classmethod
+    def of_end(cls, file: Path) -> Scan:
+        """From the last key frame on, else of all the file: so a long one is seen at once."""
+        with suppress(OSError):
+            scan = cls(file, _last_key_frame(file))
+            if scan.parts:
+                return scan
+        return cls(file)
+
+    @cached_property
+    def first_line(self) -> int:
+        """The number of the first line."""
+        return line_at(self.file, self.begin)
+
+    def _parts_of(self, opened: BinaryIO, end: int) -> Iterator[JournalPart]:
+        """The parts of the file, found by how their first lines begin."""
+        begun: JournalPart | None = None
+        if self.begin:
+            opened.seek(self.begin)
+        offset, number, name = self.begin, 0, self.file.name
+        while offset < end and (line := opened.readline(MOST_LINE_BYTES)):
+            number += 1
+            if not line.endswith(b"\n"):
+                at = self.first_line + number - 1
+                if len(line) == MOST_LINE_BYTES:
+                    self.notes.append(
+                        f"line {at} of {name} is longer than {MOST_LINE_BYTES:,} bytes:"
+                        " left out, with all that follows"
+                    )
+                else:
+                    self.notes.append(f"the last line of {name}, {at}, is torn: left out")
+                break
+            self._check_link(line, number)
+            start = line_start(line)
+            if start is not None and not start.version.is_readable:
+                self.notes.append(f"{name} {words_for_journal(start.version)}")
+            is_too_large = begun is not None and offset - begun.offset > _MOST_PART_BYTES
+            if start is not None or is_too_large:
+                if begun is not None:
+                    yield begun._replace(size=offset - begun.offset)
+                begun = None
+                if start is not None and start.version.is_readable:
+                    begun = JournalPart(self.file, offset, 0, start.at, start.version)
+            elif begun is None and not offset:
+                text = clean(line[:60].decode("utf-8", "replace"))
+                self.notes.append(f"line 1 of {name} is no whole snapshot: {text}")
+            offset += len(line)
+        if begun is not None:
+            yield begun._replace(size=offset - begun.offset)
+
+    def _check_link(self, line: bytes, number: int) -> None:
+        """Note a line that does not follow the one before; older versions wrote no hashes."""
+        before, self.last_hash = self.last_hash, hash_of(line)
+        link = link_of(line)
+        self._is_chained |= bool(link)
+        if number == 1:
+            self.first_link = link
+        elif before and self._is_chained and link != before:
+            self.last_hash = ""  # the next line is the first of another chain
+            self.notes.append(not_following(self.first_line + number - 1, self.file))
+
+    def follows(self, before: Scan) -> bool:
+        """Whether the first line follows the last one of this file, as far as they are linked."""
+        is_linked = self.first_link or before._is_chained
+        return not (is_linked and before.last_hash and self.first_link != before.last_hash)
+
+
+def _last_key_frame(file: Path) -> int:
+    """Where the last key frame of the file begins, 0 if that is its first line or if none is
+    found. Raises OSError.
+    """
+    begins = b"\n" + KEY_FRAME
+    with file.open("rb") as opened:
+        before = opened.seek(0, os.SEEK_END)
+        while before > 0:
+            # what begins in this piece and ends in the next one is found, too
+            end, before = before + len(begins), max(before - _BUFFER_BYTES, 0)
+            opened.seek(before)
+            found = opened.read(end - before).rfind(begins)
+            if found >= 0:
+                return before + found + 1
+    return 0
+
+
+def line_at(file: Path, offset: int) -> int:
+    """The number of the line that begins there; 1 in a file that is gone."""
+    found = 1
+    with suppress(OSError), file.open("rb") as opened:
+        while piece := opened.read(min(_BUFFER_BYTES, offset - opened.tell())):
+            found += piece.count(b"\n")
+    return found
+
+
+def not_following(number: int, file: Path) -> str:
+    """That lines are missing in front of this one, in words."""
+    return (
+        f"line {number} of {file.name} does not follow the line before it: lines were changed,"
+        " removed or put in there"
+    )

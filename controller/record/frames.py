@@ -53,6 +53,8 @@ from controller.model.value import (
     range_in_words,
 )
 
+KEY_FRAME: Final = b'{"kind":"whole",'
+"""How the line of a key frame begins."""
 MOST_LINE_BYTES: Final = 64 * 2**20
 """A longer line is refused: a whole snapshot of 10,000 pools has 15 MB."""
 
@@ -264,7 +266,7 @@ def is_tick_line(line: bytes) -> bool:
 
 def is_whole_line(line: bytes) -> bool:
     """Whether it is a key frame."""
-    return line.startswith(b'{"kind":"whole",')
+    return line.startswith(KEY_FRAME)
 
 
 def _difference(before: Snapshot, after: Snapshot) -> ChangeLine | TickLine | None:

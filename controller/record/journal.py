@@ -15,15 +15,16 @@ import os
 import sys
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import accumulate
 from pathlib import Path
 from queue import Queue
 from threading import Thread
-from typing import BinaryIO, Final, NamedTuple
+from typing import Final
 
 from controller.model.settings import JournalSettings
 from controller.model.snapshot import Snapshot
@@ -34,20 +35,20 @@ from controller.record.chain import (
     Chain,
     DiskThread,
     Encoder,
+    JournalPart,
+    Scan,
     hash_of,
     hash_of_last_line,
-    link_of,
+    in_words,
+    line_at,
     linked,
+    not_following,
     without_link,
 )
 from controller.record.frames import (
-    MOST_LINE_BYTES,
     ReadSnapshot,
-    SnapshotVersion,
     UnreadableLineError,
-    line_start,
     read_line,
-    words_for_journal,
 )
 
 _PARTS: Final = 8
@@ -235,11 +236,6 @@ def _in_words(path: Path) -> Iterator[None]:
         raise JournalError(in_words(error, path)) from error
 
 
-def in_words(error: OSError, path: Path) -> str:
-    """Why a file cannot be used, for example `/var/journal.jsonl: no space left on device`."""
-    return f"{error.filename or path}: {(error.strerror or str(error)).lower()}"
-
-
 _FINISH_S: Final = 5.0
 HUNG_S: Final = 5.0
 """A write that takes longer is a disk that hangs."""
@@ -351,121 +347,36 @@ def _has_acted(before: Snapshot | None, after: Snapshot) -> bool:
 
 
 _READ_KEPT: Final = 4
-_BUFFER_BYTES: Final = 2**20
 _MOST_NOTES: Final = 100
-_MOST_PART_BYTES: Final = 4 * MOST_LINE_BYTES
-
-
-class _Part(NamedTuple):
-    """A file's lines from one whole snapshot (line number `line`) to the next."""
-
-    file: Path
-    offset: int
-    size: int
-    line: int
-    at: float
-    version: SnapshotVersion
-
-
-class _Scan:
-    """What is found in one file of a journal without reading its snapshots: parts, the link of the
-    first line, the hash of the last one, and what is wrong, in words.
-    """
-
-    def __init__(self, file: Path) -> None:
-        self.file = file
-        self.parts: list[_Part] = []
-        self.notes: list[str] = []
-        self.error = ""
-        self.first_link = ""
-        self.last_hash = ""
-        self._is_chained = False
-        try:
-            with file.open("rb", _BUFFER_BYTES) as opened:
-                self.parts += self._parts_of(opened)
-        except OSError as error:
-            self.error = in_words(error, file)
-
-    def _parts_of(self, opened: BinaryIO) -> Iterator[_Part]:
-        """The parts of the file, found by how their first lines begin."""
-        begun: _Part | None = None
-        offset, number, name = 0, 0, self.file.name
-        while line := opened.readline(MOST_LINE_BYTES):
-            number += 1
-            if not line.endswith(b"\n"):
-                if len(line) == MOST_LINE_BYTES:
-                    self.notes.append(
-                        f"line {number} of {name} is longer than {MOST_LINE_BYTES:,} bytes:"
-                        " left out, with all that follows"
-                    )
-                else:
-                    self.notes.append(f"the last line of {name}, {number}, is torn: left out")
-                break
-            self._check_link(line, number)
-            start = line_start(line)
-            if start is not None and not start.version.is_readable:
-                self.notes.append(f"{name} {words_for_journal(start.version)}")
-            is_too_large = begun is not None and offset - begun.offset > _MOST_PART_BYTES
-            if start is not None or is_too_large:
-                if begun is not None:
-                    yield begun._replace(size=offset - begun.offset)
-                begun = None
-                if start is not None and start.version.is_readable:
-                    begun = _Part(self.file, offset, 0, number, start.at, start.version)
-            elif begun is None and number == 1:
-                text = clean(line[:60].decode("utf-8", "replace"))
-                self.notes.append(f"line 1 of {name} is no whole snapshot: {text}")
-            offset += len(line)
-        if begun is not None:
-            yield begun._replace(size=offset - begun.offset)
-
-    def _check_link(self, line: bytes, number: int) -> None:
-        """Note a line that does not follow the one before; older versions wrote no hashes."""
-        before, self.last_hash = self.last_hash, hash_of(line)
-        link = link_of(line)
-        self._is_chained |= bool(link)
-        if number == 1:
-            self.first_link = link
-        elif before and self._is_chained and link != before:
-            self.last_hash = ""  # the next line is the first of another chain
-            self.notes.append(_not_following(number, self.file))
-
-    def follows(self, before: _Scan) -> bool:
-        """Whether the first line follows the last one of this file, as far as they are linked."""
-        is_linked = self.first_link or before._is_chained
-        return not (is_linked and before.last_hash and self.first_link != before.last_hash)
-
-
-def _not_following(number: int, file: Path) -> str:
-    return (
-        f"line {number} of {file.name} does not follow the line before it: lines were changed,"
-        " removed or put in there"
-    )
 
 
 class JournalPast:
-    """The moments of a journal. The file that is written now is there at once; the earlier ones are
-    read beside, the newest first, and waited for where a moment of them is asked for.
+    """The moments of a journal. The file that is written now, or its end, is there at once; the
+    rest is read beside, the newest first, and waited for where a moment of it is asked for.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Raises JournalError for a file that cannot be read or is no journal."""
+    def __init__(self, path: Path, *, end_first: bool = False) -> None:
+        """With `end_first` no more than the last key frame and what follows is read at once. Raises
+        JournalError for a file that cannot be read or is no journal.
+        """
         self._notes: list[str] = []
         self._read: OrderedDict[int, list[ReadSnapshot]] = OrderedDict()
-        self._parts: list[_Part] = []
+        self._parts: list[JournalPart] = []
         self._low = 0
         """The number of the first part; those of earlier files are below 0."""
         self._times: list[float] = []
-        self._oldest = _Scan(path)
+        self._oldest = Scan.of_end(path) if end_first else Scan(path)
         if self._oldest.error:
             raise JournalError(self._oldest.error)
         self._add(self._oldest)
         self._low = 0
-        self._earlier: Queue[_Scan | None] = Queue()
+        self._earlier: Queue[Scan | None] = Queue()
         self._is_all = False
-        files = reversed(earlier_files(path))
-        Thread(target=_scan, args=(files, self._earlier), name="journal", daemon=True).start()
-        if self.last() is None:
+        # not before it is wanted: it would delay the first picture
+        scan = partial(self._scan, path, self._oldest.begin)
+        self._reader = Thread(target=scan, name="journal", daemon=True)
+        newest = iter(()) if not self._parts else self._read_part(self._parts[-1])
+        if next(newest, None) is None and self.last() is None:
             because = f": {self._notes[0]}" if self._notes else ""
             raise JournalError(f"{path} is no journal, or has no snapshot{because}")
 
@@ -474,6 +385,12 @@ class JournalPast:
         while not self._is_all and not self._earlier.empty():
             self._has_earlier()
         return tuple(self._notes)
+
+    def begins_at(self) -> float | None:
+        """How far back it is read so far; None once all of it is. From now on it is read."""
+        self._read_on()
+        self.notes()
+        return None if self._is_all or not self._times else self._times[0]
 
     def last(self) -> PastMoment | None:
         """The end of the journal."""
@@ -508,19 +425,33 @@ class JournalPast:
         at_last = last is None or last.place <= place
         return next(self._forwards(place, changed=True), None if at_last else last)
 
+    def _read_on(self) -> None:
+        if self._reader.ident is None:
+            self._reader.start()
+
+    def _scan(self, path: Path, end: int) -> None:
+        """Look through what is before the end; runs in a thread of its own."""
+        earlier = reversed(earlier_files(path))
+        if end:
+            self._earlier.put(Scan(path, end=end))
+        for file in earlier:
+            self._earlier.put(Scan(file))
+        self._earlier.put(None)
+
     def _has_earlier(self) -> bool:
         """Whether there is another earlier file; its parts are added, once it is read."""
+        self._read_on()
         scan = None if self._is_all else self._earlier.get()
         if scan is None:
             self._is_all = True
             return False
         if not self._oldest.follows(scan):
-            self._note(_not_following(1, self._oldest.file))
+            self._note(not_following(self._oldest.first_line, self._oldest.file))
         self._oldest = scan
         self._add(scan)
         return True
 
-    def _add(self, scan: _Scan) -> None:
+    def _add(self, scan: Scan) -> None:
         for note in (scan.error, *scan.notes):
             self._note(note)
         self._parts[:0] = scan.parts
@@ -560,7 +491,7 @@ class JournalPast:
             self._read.popitem(last=False)
         return moments
 
-    def _read_part(self, part: _Part) -> Iterator[ReadSnapshot]:
+    def _read_part(self, part: JournalPart) -> Iterator[ReadSnapshot]:
         """The moments of a part, up to the first line that cannot be read."""
         try:
             with part.file.open("rb") as opened:
@@ -570,12 +501,13 @@ class JournalPast:
             self._note(in_words(error, part.file))
             return
         before: Snapshot | None = None
-        for number, line in enumerate(data.removesuffix(b"\n").split(b"\n"), part.line):
+        for number, line in enumerate(data.removesuffix(b"\n").split(b"\n")):
             try:
                 moment = read_line(without_link(line), before, part.version)
             except UnreadableLineError as error:
+                at = line_at(part.file, part.offset) + number
                 self._note(
-                    f"line {number} of {part.file.name} {error}: left out, with what follows up to"
+                    f"line {at} of {part.file.name} {error}: left out, with what follows up to"
                     " the next whole snapshot"
                 )
                 return
@@ -585,9 +517,3 @@ class JournalPast:
     def _note(self, text: str) -> None:
         if text and text not in self._notes and len(self._notes) < _MOST_NOTES:
             self._notes.append(clean(text))
-
-
-def _scan(files: Iterable[Path], scans: Queue[_Scan | None]) -> None:
-    for file in files:
-        scans.put(_Scan(file))
-    scans.put(None)

@@ -69,6 +69,12 @@ async def test_a_disk_that_is_full_stops_every_write_until_there_is_room(world: 
     none = await agentdash("--replay", world.journal, "--once", "tasks")
     assert (none.code, none.out) == (ExitCode.USAGE, "")
     assert "a journal has no tasks" in none.err
+    scaled = await agentdash("--replay", world.journal, "--once", "log", "--json")
+    assert [each["after"] for each in json.loads(scaled.out)["log"]] == [4]
+    assert "people's acts are not in a journal" in scaled.err
+    health = await agentdash("--replay", world.journal, "--once", "health")
+    assert "as a journal has it" in health.out
+    assert "nothing was checked: a journal has none" in health.out
 
 
 async def test_a_journal_that_cannot_be_opened_lets_nothing_be_written(world: World) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from textual.pilot import Pilot
@@ -65,6 +65,11 @@ class Session:
         await self.pilot.pause()
         while not any(line.size for line in self.app.view.query("#header, #too-small")):
             await self.pilot.pause()
+
+    async def until(self, done: Callable[[], bool]) -> None:
+        """Wait until it is so; the test's time is the limit."""
+        while not done():
+            await self.pilot.pause(0.05)
 
     async def command(self, text: str) -> None:
         await self.type(f":{text}")

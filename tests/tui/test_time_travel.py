@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +13,7 @@ from msgspec.structs import replace
 from agentdash.tui import view_state
 from agentdash.tui.view_state import RecentPast, read_past_moment
 from controller.model.snapshot import Snapshot
+from controller.ports import PastMoment
 from controller.record.journal import JournalPast
 from support.past import busy_tick, quiet_tick, write_journal
 from tui import scenarios
@@ -70,6 +72,30 @@ async def test_a_journal_begins_at_its_end_and_is_stepped_through(journal: Journ
         assert shown(running) == written[-1]
         await running.keys(">")
         assert "this is the newest" in running.text("#crumbs")
+
+
+async def test_a_long_journal_is_read_behind_the_first_picture(tmp_path: Path) -> None:
+    """Its end after that, and the rest while the person looks; the banner says how far."""
+    path = tmp_path / "journal.jsonl"
+    write_journal(path, recorded(), whole_every=30)
+    earlier = tmp_path / "journal-20200101T000000.000000Z.jsonl"
+    os.mkfifo(earlier)  # reading it waits until something is written
+    painted: list[int] = []
+
+    class Noted(JournalPast):
+        def last(self) -> PastMoment | None:
+            painted.append(running.ready_calls)
+            return super().last()
+
+    running = Session(None, journal=Noted(path, end_first=True))
+    assert painted == []
+    async with running.app.run_test(size=(80, 24)) as running.pilot:
+        await running.settled()
+        assert shown(running) == recorded()[-1]
+        assert 0 not in painted
+        await running.until(lambda: "read back to 11:50:49Z" in running.text("#banner"))
+        earlier.write_bytes(b"")
+        await running.until(lambda: "read back" not in running.text("#banner"))
 
 
 async def test_every_view_shows_the_moment(journal: JournalPast) -> None:
@@ -178,6 +204,9 @@ async def test_what_the_controller_remembers_is_stepped_back_to_by_who_attaches_
     written = recorded()
     async with session(written[-3]) as running:
         running.feed.before = tuple(written)
+        await running.keys("<")
+        assert shown(running) == written[-5]
+        await running.keys(".")
         for snapshot in written[-2:]:
             await running.publish(snapshot)
         await running.keys("<")

@@ -543,6 +543,25 @@ def test_the_newest_file_is_shown_before_the_earlier_ones_are_read(path: Path) -
     assert change is not None
     assert change.snapshot == written[-2]
     assert past.notes() == ()
+    assert past.begins_at() == written[0].at
     earlier.write_bytes(b"no journal\n")
     assert all_of(past) == written
     assert past.notes() == (f"line 1 of {earlier.name} is no whole snapshot: no journal ",)
+    assert past.begins_at() is None
+
+
+@pytest.mark.parametrize("broken", ["", "torn", "a line", "the last key frame", "its begin"])
+def test_its_end_can_be_read_first_and_then_it_is_the_same(path: Path, broken: str) -> None:
+    write_journal(path, ticks(48))
+    lines = lines_of(path)
+    at = {"a line": 7, "the last key frame": 40, "its begin": 0}.get(broken)
+    if at is not None:
+        lines[at] = lines[at].replace(b'"at":', b'"at":?', 1)
+    cut = len(lines[-1]) // 2 if broken == "torn" else None
+    path.write_bytes(b"".join(lines)[: cut and -cut])
+    whole, from_end = JournalPast(path), JournalPast(path, end_first=True)
+    found = all_of(from_end)
+    assert found == all_of(whole)
+    assert found
+    assert set(from_end.notes()) == set(whole.notes())
+    assert bool(from_end.notes()) == bool(broken)
