@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Final, Literal
@@ -50,7 +49,7 @@ from controller.model.intents import (
 )
 from controller.model.memory import Memory, Tick
 from controller.model.text import clean
-from controller.model.value import UndecodableError, Value, decoded
+from controller.model.value import Value, decoded
 from controller.nats.bucket import Bucket, BucketEntry
 from controller.nats.intents import (
     PREFIX,
@@ -74,6 +73,7 @@ from controller.ports import (
     StoreMissingError,
     UndoRefusedError,
 )
+from controller.record.chain import packed, unpacked
 
 log = logging.getLogger(__name__)
 
@@ -344,7 +344,8 @@ def _changed_since(key: IntentKey, standing: IntentChange | None, now: float | N
 EFFECT_ANSWER_S: Final = 3.0
 MOST_QUESTIONS: Final = 8
 MOST_QUESTION_BYTES: Final = 16 * 1024
-MOST_ANSWER_BYTES: Final = 64 * 2**20
+MOST_EFFECT_BYTES: Final = 4 * 2**20
+"""10,000 pools that all change have 2 MB."""
 
 _NOTHING: Final = msgspec.Raw(b"null")
 
@@ -401,9 +402,8 @@ async def _asked(session: NatsSession, bucket: str, question: _Question) -> _Ans
         effects_subject(bucket), msgspec.json.encode(question), timeout_s=EFFECT_ANSWER_S
     )
     try:
-        plain = zlib.decompressobj().decompress(data, MOST_ANSWER_BYTES)
-        return decoded(_ANSWER, plain, most_bytes=MOST_ANSWER_BYTES)
-    except (zlib.error, UndecodableError) as error:
+        return decoded(_ANSWER, b"".join(unpacked(data, MOST_EFFECT_BYTES)))
+    except ValueError as error:
         raise UnreadableAnswerError(f"an effect that cannot be read: {clean(error, 80)}") from None
 
 
@@ -474,7 +474,7 @@ class EffectAnswers:
     async def _answer_all(self) -> None:
         while True:
             message = await self._asked.get()
-            answer = zlib.compress(msgspec.msgpack.encode(await self._answer(message.data)))
+            answer = packed(msgspec.msgpack.encode(await self._answer(message.data)), 0)
             try:
                 await self._session.send(message.reply, answer)
             except NatsError as error:

@@ -99,7 +99,7 @@ def part_id(headers: Mapping[str, str] | None) -> PartId | None:
 def line_with(name: str, data: bytes) -> bytes | None:
     """The line that was sent in these bytes; None if it does not have this hash."""
     try:
-        line = line_of(data)
+        line = bytes(line_of(data))
     except ValueError:
         return None
     return line if hash_of(line) == name else None

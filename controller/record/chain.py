@@ -37,9 +37,6 @@ from controller.record.frames import (
     words_for_journal,
 )
 
-_DIGEST_BYTES: Final = 16
-_TAIL_BYTES: Final = 2**20
-_ENDS_OF_TWO_LINES: Final = 2
 _LINK: Final = re.compile(rb',"follows":"([0-9a-f]{32})"\}\n?\Z')
 WHOLE_AFTER_BYTES: Final = 8 * 2**20
 """A key frame is due after changes of so many bytes and of twice the size of the last one: so a
@@ -47,16 +44,21 @@ moment is found quickly, however busy the fleet is.
 """
 PLAIN_BYTES: Final = 64 * 1024
 """A longer line is compressed."""
-_LEVEL: Final = 1
 _PIECE_BYTES: Final = 2**20
-_FREE_BYTES: Final = 40 * 2**20
-_WORTH: Final = 256
-"""10,000 idle pools with empty histories take 42 bytes of a line, and 240 of memory, for each byte
-that is sent; compressed zeros would take 1,000.
+_MOST_OF_LITTLE: Final = 118 * 2**20
+"""10,000 idle pools with 24 hours of history are sent in 0.6 MB; zeros grow a thousandfold."""
+_WORTH: Final = 40
+MOST_FRAME_BYTES: Final = 360 * 2**20
+"""What 10,000 pools take to be read of which each slot of 24 hours has another number (12 MB are
+sent of them), and some more: the largest fleet that is shown.
 """
-MOST_FRAME_BYTES: Final = 512 * 2**20
-_TAKES: Final = {b",": 8, b'"': 24, b"{": 200, b"[": 56}
-"""About what becomes of each mark of JSON, in bytes of memory."""
+_TAKES: Final = {b",": 8, b'"': 32, b'":': -64, b"{": 140, b"[": 56, b"000": 32}
+"""About what becomes of each mark of JSON, in bytes of memory, where all digits are 0: names of
+fields are not kept, small numbers are there already.
+"""
+_AS_ZEROS: Final = bytes.maketrans(b"123456789", b"0" * 9)
+_LONG_LIST_TAKES: Final = 12
+"""For each of what a list has that fills a piece: it is there twice while it is read."""
 _SHARED_BYTES: Final = 2 * 2**20
 WHOLE_EVERY_S: Final = 300.0
 MOST_WAITING: Final = 64
@@ -208,17 +210,17 @@ def without_link(line: bytes) -> bytes:
 
 def hash_of(line: bytes) -> str:
     """The hash of a whole line, with what it carries and its end of line."""
-    return blake2b(line, digest_size=_DIGEST_BYTES).hexdigest()
+    return blake2b(line, digest_size=16).hexdigest()
 
 
 def hash_of_last_line(path: Path) -> str:
     """The hash of the last line that has an end; empty if there is none. Raises OSError."""
     with path.open("rb") as opened:
         at, tail = opened.seek(0, os.SEEK_END), b""
-        while at > 0 and tail.count(b"\n") < _ENDS_OF_TWO_LINES:
-            at = max(0, at - _TAIL_BYTES)
+        while at > 0 and tail.count(b"\n") < 2:
+            at = max(0, at - _PIECE_BYTES)
             opened.seek(at)
-            tail = opened.read(_TAIL_BYTES) + tail if tail else opened.read()
+            tail = opened.read(_PIECE_BYTES) + tail if tail else opened.read()
     ended, end, _torn = tail.rpartition(b"\n")
     return hash_of(ended.rpartition(b"\n")[2] + end) if end else ""
 
@@ -243,7 +245,7 @@ def snapshots_of(lines: Iterable[bytes]) -> Iterator[Snapshot]:
 
 def packed(line: bytes, most: int) -> bytes:
     """The line, compressed if it has more than `most` bytes."""
-    return line if len(line) <= most else zlib.compress(line, _LEVEL)
+    return line if len(line) <= most else zlib.compress(line, 1)
 
 
 def pieces(data: bytes, most: int) -> list[bytes]:
@@ -251,23 +253,26 @@ def pieces(data: bytes, most: int) -> list[bytes]:
     return [data[start : start + most] for start in range(0, len(data), most)]
 
 
-def line_of(data: bytes) -> bytes:
-    """The line that these pieces are of. Raises ValueError if it is damaged, longer than a line may
-    be, or would take more memory than what a controller writes in so many bytes.
+def line_of(data: bytes) -> bytes | bytearray:
+    """The line that was packed. Raises ValueError if it is damaged, or would take too much."""
+    most = min(max(_MOST_OF_LITTLE, _WORTH * len(data)), MOST_FRAME_BYTES)
+    line, takes = bytearray(), 0
+    for part in (data,) if data.startswith(b"{") else unpacked(data, MOST_LINE_BYTES):
+        marks = part.translate(_AS_ZEROS)
+        takes += len(part) + sum(marks.count(mark) * each for mark, each in _TAKES.items())
+        if marks.count(b"[") < 100:
+            takes += marks.count(b",") * _LONG_LIST_TAKES
+        if takes > most:
+            raise ValueError(f"would take {takes:,} bytes of memory, {most:,} at most")
+        line += part  # grows in place: parts that are joined would be there twice
+    return line
+
+
+def unpacked(data: bytes, most: int) -> Iterator[bytes]:
+    """What was packed, in pieces of a MiB. Raises ValueError where it is damaged or has more than
+    `most` bytes.
     """
-    most = min(_FREE_BYTES + _WORTH * len(data), MOST_FRAME_BYTES)
-    parts, size, takes = list[bytes](), 0, 0
-    for part in (data,) if data.startswith(b"{") else _unpacked(data):
-        size += len(part)
-        takes += 2 * len(part) + sum(part.count(mark) * each for mark, each in _TAKES.items())
-        if size > MOST_LINE_BYTES or takes > most:
-            raise ValueError(f"has {size:,} bytes or more, and would take {takes:,} of memory")
-        parts.append(part)
-    return b"".join(parts)
-
-
-def _unpacked(data: bytes) -> Iterator[bytes]:
-    unpacker = zlib.decompressobj()
+    unpacker, size = zlib.decompressobj(), 0
     while not unpacker.eof:
         try:
             part = unpacker.decompress(data, _PIECE_BYTES)
@@ -276,6 +281,8 @@ def _unpacked(data: bytes) -> Iterator[bytes]:
         data = unpacker.unconsumed_tail
         if not part and not data and not unpacker.eof:
             raise ValueError("is cut")
+        if (size := size + len(part)) > most:
+            raise ValueError(f"has more than {most:,} bytes")
         yield part
 
 

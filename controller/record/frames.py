@@ -413,7 +413,7 @@ def line_start(line: bytes) -> LineStart | None:
 
 
 def read_line(
-    line: bytes,
+    line: bytes | bytearray,
     before: Snapshot | None,
     version: SnapshotVersion = SNAPSHOT_VERSION,
     *,
@@ -423,7 +423,7 @@ def read_line(
     controller of ours wrote it, so nothing is looked at. Raises UnreadableLineError.
     """
     try:
-        return _snapshot_of(_read(line.removesuffix(b"\n"), version, is_clean=is_clean), before)
+        return _snapshot_of(_read(line, version, is_clean=is_clean), before)
     except (NotJsonError, UndecodableError) as error:
         raise UnreadableLineError(str(error)) from None
     except UnicodeDecodeError:
@@ -440,8 +440,8 @@ def read_line(
         raise UnreadableLineError(f"is not JSON: {clean(error, 160)}") from None
 
 
-def _read(line: bytes, version: SnapshotVersion, *, is_clean: bool) -> AnyLine:
-    plain = None if is_clean else odd_data(line)
+def _read(line: bytes | bytearray, version: SnapshotVersion, *, is_clean: bool) -> AnyLine:
+    plain = None if is_clean else odd_data(bytes(line).removesuffix(b"\n"))
     if plain is None and version.is_newer:
         plain = msgspec.json.decode(line)
     if plain is None:

@@ -20,6 +20,7 @@ from concurrent.futures import Executor
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from glob import escape
 from itertools import accumulate
 from pathlib import Path
 from queue import Queue
@@ -105,9 +106,11 @@ class JournalFiles:
         if self._descriptor is None:
             raise JournalError(f"{self._path} is not open")
         line = linked(line, self._last_hash)
+        rest = memoryview(line)
         with _in_words(self._path):
             try:
-                _write_all(self._write, self._descriptor, line)
+                while rest:
+                    rest = rest[self._write(self._descriptor, bytes(rest)) :]
             except OSError:
                 self._take_back()
                 raise
@@ -201,7 +204,7 @@ class JournalFiles:
 
 def earlier_files(path: Path) -> list[Path]:
     """The files of this journal before the one that is written, the oldest first."""
-    found = path.parent.glob(f"{_escaped(path.stem)}-*{_escaped(path.suffix)}")
+    found = path.parent.glob(f"{escape(path.stem)}-*{escape(path.suffix)}")
     return sorted(file for file in found if ended_at(path, file) is not None)
 
 
@@ -216,16 +219,6 @@ def ended_at(path: Path, file: Path) -> float | None:
 
 def _beside(path: Path, moment: datetime) -> Path:
     return path.with_name(f"{path.stem}-{moment.strftime(_NAME_OF_TIME)}{path.suffix}")
-
-
-def _escaped(text: str) -> str:
-    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in text)
-
-
-def _write_all(write: Callable[[int, bytes], int], descriptor: int, data: bytes) -> None:
-    rest = memoryview(data)
-    while rest:
-        rest = rest[write(descriptor, bytes(rest)) :]
 
 
 @contextlib.contextmanager
