@@ -1,5 +1,5 @@
-"""One pod for the person who looks at it, read when asked: containers, why it is not ready, what
-the cluster said, last lines.
+"""One pod for the person who looks at it, read when asked: containers, what the cluster said, last
+lines.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ import msgspec
 from controller.kube import wire
 from controller.kube.client import Client
 from controller.kube.errors import ApiError, KubeError
+from controller.kube.pods import MOST_CONTAINERS, containers_of
 from controller.kube.wire import unix_seconds
-from controller.model.snapshot import Container, ContainerState, PodEvent, PodInFull, PodLog
+from controller.model.snapshot import ContainerState, PodEvent, PodInFull, PodLog
 from controller.model.text import clean, clean_name
 from controller.model.value import UndecodableError
 from controller.ports import PodUnknownError
@@ -32,10 +33,7 @@ _Line: TypeAlias = tuple[int, str]
 """When it was written (Unix nanoseconds), and its text."""
 _MOST_EVENTS: Final = 100
 _SHOWN_EVENTS: Final = 12
-_MOST_CONTAINERS: Final = 50
 _GONE: Final = "the pod is not there any longer"
-_PULLS: Final = frozenset({"ImagePullBackOff", "ErrImagePull", "InvalidImageName"})
-_BEGINS: Final = frozenset({"", "ContainerCreating", "PodInitializing"})
 
 
 class ClusterPods:
@@ -48,9 +46,7 @@ class ClusterPods:
         """Its containers, and what the cluster has said of it."""
         found = await self._pod(namespace, pod)
         events = await self._said(namespace, found.metadata.uid)
-        containers = tuple(_containers(found))
-        why = _why_not_ready(found, containers, () if isinstance(events, str) else events)
-        return PodInFull(containers=containers, why=clean(why), events=events)
+        return PodInFull(containers=tuple(containers_of(found)), events=events)
 
     async def tail(
         self, namespace: str, pod: str, known: PodLog | None = None, *, previous: bool = False
@@ -108,7 +104,7 @@ class ClusterPods:
         """What the known run still wrote and how it ended; None if it goes on, or was told."""
         if "previous" in query:
             return (), None
-        containers = _containers(await self._pod(namespace, pod))
+        containers = containers_of(await self._pod(namespace, pod))
         name = query.get("container", "")
         last = next((each.last for each in containers if name in {"", each.name}), None)
         ended = None if last is None else last.at
@@ -180,46 +176,8 @@ def _behind(found: Sequence[_Line], known: PodLog) -> Iterator[_Line]:
 def _names(pod: wire.WirePod) -> Iterator[str]:
     """Its containers, those that work first."""
     spec = pod.spec or wire.WirePodSpec()
-    for each in (*(spec.containers or ()), *(spec.init_containers or ()))[:_MOST_CONTAINERS]:
+    for each in (*(spec.containers or ()), *(spec.init_containers or ()))[:MOST_CONTAINERS]:
         yield clean_name(each.name)
-
-
-def _containers(pod: wire.WirePod) -> Iterator[Container]:
-    """Those of the start first, as they run."""
-    spec, status = pod.spec or wire.WirePodSpec(), pod.status or wire.WirePodStatus()
-    statuses = (*(status.init_container_statuses or ()), *(status.container_statuses or ()))
-    told = {each.name: each for each in statuses}
-    for is_init, containers in ((True, spec.init_containers), (False, spec.containers)):
-        for each in (containers or ())[:_MOST_CONTAINERS]:
-            found = told.get(each.name, wire.WireContainerStatus())
-            yield Container(
-                name=clean_name(each.name),
-                image=clean(found.image or each.image),
-                # one that is always started again runs beside the others
-                is_init=is_init and each.restart_policy != "Always",
-                is_ready=bool(found.ready),
-                restarts=found.restart_count,
-                state=_state(found.state) or ContainerState(),
-                last=_state(found.last_state),
-            )
-
-
-def _state(state: wire.WireContainerState | None) -> ContainerState | None:
-    if state is None:
-        return None
-    if (running := state.running) is not None:
-        return ContainerState(word="running", at=unix_seconds(running.started_at))
-    told = state.terminated or state.waiting
-    if told is None:
-        return None
-    ended = state.terminated is not None
-    return ContainerState(
-        word="ended" if ended else "waiting",
-        reason=clean(told.reason or ""),
-        message=clean(told.message or ""),
-        exit_code=told.exit_code if ended else None,
-        at=unix_seconds(told.finished_at),
-    )
 
 
 def _event(found: wire.WireEvent) -> PodEvent:
@@ -232,54 +190,6 @@ def _event(found: wire.WireEvent) -> PodEvent:
         message=clean(found.message or ""),
         is_warning=found.type == "Warning",
     )
-
-
-def _why_not_ready(
-    pod: wire.WirePod, containers: Sequence[Container], events: Iterable[PodEvent]
-) -> str:
-    """The first thing that keeps the pod from being ready, in a sentence; empty where it is."""
-    status = pod.status or wire.WirePodStatus()
-    conditions = {each.type: each for each in status.conditions or ()}
-    ready, scheduled = (
-        conditions.get(each) or wire.WireCondition() for each in ("Ready", "PodScheduled")
-    )
-    if pod.metadata.deletion_timestamp is not None:
-        return "it is being ended"
-    if ready.status == "True":
-        return ""
-    if scheduled.status == "False":
-        return f"no node takes it: {scheduled.message or scheduled.reason or 'no reason is given'}"
-    problem = next(filter(None, map(_problem, containers)), "")
-    if status.phase == "Failed" and status.reason:  # evicted, for example
-        problem = f"it has failed, {status.reason}: {status.message or 'no more is said'}"
-    if problem:
-        return problem
-    failing = (each.message for each in events if each.reason == "Unhealthy")
-    for each in containers:
-        if each.state.word == "running" and not each.is_ready and not each.is_init:
-            probe = next(failing, "its readiness probe has not passed yet")
-            return f"container {each.name} runs and is not ready: {probe}"
-    told = (status.message, ready.message, status.reason, ready.reason)
-    return f"it is not ready: {next(filter(None, told), 'its node has not said why')}"
-
-
-def _problem(container: Container) -> str:
-    """What keeps this container from running; empty where nothing does."""
-    name, state = f"container {container.name}", container.state
-    why = f": {state.message}" if state.message else ""
-    if state.reason in _PULLS:
-        return f"the image {container.image} of {name} cannot be pulled{why}"
-    if state.word == "waiting" and (container.last or state.reason == "CrashLoopBackOff"):
-        times = f"{container.restarts:,} time{'s' * (container.restarts != 1)}"
-        last = "" if container.last is None else f", last with {container.last.exit_words}"
-        return f"{name} has ended {times}{last}{why}"
-    if state.word == "ended" and state.exit_code != 0:
-        return f"{name} has ended with {state.exit_words}{why}"
-    if container.is_init and state.word == "running":
-        return f"{name} still runs, and the others start when it has ended"
-    if state.word == "waiting" and state.reason not in _BEGINS:
-        return f"{name} cannot start, {state.reason}{why}"
-    return ""
 
 
 def _words(error: Exception, namespace: str, kind: str) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Final, TypeAlias
 
 import msgspec
@@ -41,6 +41,7 @@ from controller.model.observation import (
 )
 from controller.model.readings import Why
 from controller.model.scarcity import Resources
+from controller.model.snapshot import Container, ContainerState
 from controller.model.text import clean, clean_name
 from controller.model.value import INT32_MAX, MILLI, UndecodableError, Value
 from controller.notation.quantity import exact_amount, rounded_up
@@ -51,6 +52,8 @@ Changed: TypeAlias = Callable[[WorkloadName], None]
 _COMMON_WAITS: Final = frozenset({"ContainerCreating", "PodInitializing"})
 _ENDED: Final = frozenset({"Failed", "Succeeded"})
 _ORDINAL: Final = re.compile(r"\d{1,10}\Z", re.ASCII)
+_PULLS: Final = frozenset({"ImagePullBackOff", "ErrImagePull", "InvalidImageName"})
+MOST_CONTAINERS: Final = 50
 _ONE_POD: Final = Resources(replicas=1)
 
 
@@ -71,7 +74,7 @@ def _pod(found: wire.WirePod) -> Pod:
     conditions = {condition.type: condition for condition in status.conditions or ()}
     lasting = status.container_statuses or []
     containers = [*(status.init_container_statuses or ()), *lasting]
-    phase, reason, message = _phase(found, conditions, containers)
+    phase, reason = _phase(found, conditions, containers)
     scheduled, ready = (_since(conditions.get(step), "True") for step in ("PodScheduled", "Ready"))
     started, created = _started_at(lasting), unix_seconds(meta.creation_timestamp)
     unready = _since(conditions.get("Ready"), "False")
@@ -97,7 +100,7 @@ def _pod(found: wire.WirePod) -> Pod:
         since=began[phase] or created,
         restarts=sum(container.restart_count for container in containers),
         reason=clean(reason or ""),
-        message=clean(message or ""),
+        message=clean(_why_not_ready(found)),
         deletion_cost=_deletion_cost(meta.annotations),
         generation=clean_name(
             labels.get("pod-template-hash") or labels.get("controller-revision-hash", "")
@@ -135,7 +138,7 @@ def _workload_of(meta: wire.WireMetadata) -> tuple[WorkloadName | None, int | No
     return None, None
 
 
-_Explained: TypeAlias = tuple[PodPhase, str | None, str | None]
+_Explained: TypeAlias = tuple[PodPhase, str | None]
 
 
 def _phase(
@@ -143,37 +146,125 @@ def _phase(
     conditions: dict[str, wire.WireCondition],
     containers: list[wire.WireContainerStatus],
 ) -> _Explained:
-    """Phase, reason and message by the first rule that fits."""
+    """Phase and reason by the first rule that fits."""
     status = found.status or wire.WirePodStatus()
     if found.metadata.deletion_timestamp is not None:
-        return PodPhase.TERMINATING, status.reason, status.message
+        return PodPhase.TERMINATING, status.reason
     if status.phase in _ENDED:
-        return PodPhase.FAILED, status.reason or status.phase, status.message
+        return PodPhase.FAILED, status.reason or status.phase
     if not (found.spec and found.spec.node_name):
         scheduled = conditions.get("PodScheduled") or wire.WireCondition()
-        return PodPhase.UNSCHEDULED, scheduled.reason, scheduled.message
+        return PodPhase.UNSCHEDULED, scheduled.reason
     if crash := _crash(containers):
         return crash
     ready = conditions.get("Ready") or wire.WireCondition()
     if ready.status == "True":
-        return PodPhase.READY, None, None
+        return PodPhase.READY, None
     waits = [each.state.waiting for each in containers if each.state and each.state.waiting]
     uncommon = (wait for wait in waits if wait.reason not in _COMMON_WAITS)
     why = next(uncommon, waits[0] if waits else ready)
     running = status.phase in {"Running", "Unknown"} and not waits
-    return PodPhase.RUNNING if running else PodPhase.STARTING, why.reason, why.message
+    return PodPhase.RUNNING if running else PodPhase.STARTING, why.reason
 
 
 def _crash(containers: list[wire.WireContainerStatus]) -> _Explained | None:
-    """Phase, reason and message if a container failed and is, or soon will be, restarted."""
+    """Phase and reason if a container failed and is, or soon will be, restarted."""
     for container in containers:
         state = container.state or wire.WireContainerState()
         waiting, ended = state.waiting, state.terminated
         if waiting and (waiting.reason == "CrashLoopBackOff" or container.restart_count > 0):
-            return PodPhase.CRASHING, waiting.reason, waiting.message
+            return PodPhase.CRASHING, waiting.reason
         if ended and ended.exit_code != 0:
-            return PodPhase.CRASHING, ended.reason, ended.message or f"exit {ended.exit_code}"
+            return PodPhase.CRASHING, ended.reason
     return None
+
+
+def containers_of(pod: wire.WirePod) -> Iterator[Container]:
+    """Those of the start first, as they run."""
+    spec, status = pod.spec or wire.WirePodSpec(), pod.status or wire.WirePodStatus()
+    statuses = (*(status.init_container_statuses or ()), *(status.container_statuses or ()))
+    told = {each.name: each for each in statuses}
+    for is_init, containers in ((True, spec.init_containers), (False, spec.containers)):
+        for each in (containers or ())[:MOST_CONTAINERS]:
+            found = told.get(each.name, wire.WireContainerStatus())
+            yield Container(
+                name=clean_name(each.name),
+                image=clean(found.image or each.image),
+                # one that is always started again runs beside the others
+                is_init=is_init and each.restart_policy != "Always",
+                is_ready=bool(found.ready),
+                restarts=found.restart_count,
+                state=_state(found.state) or ContainerState(),
+                last=_state(found.last_state),
+            )
+
+
+def _state(state: wire.WireContainerState | None) -> ContainerState | None:
+    if state is None:
+        return None
+    if (running := state.running) is not None:
+        return ContainerState(word="running", at=unix_seconds(running.started_at))
+    told = state.terminated or state.waiting
+    if told is None:
+        return None
+    ended = state.terminated is not None
+    return ContainerState(
+        word="ended" if ended else "waiting",
+        reason=clean(told.reason or ""),
+        message=clean(told.message or ""),
+        exit_code=told.exit_code if ended else None,
+        at=unix_seconds(told.finished_at),
+    )
+
+
+def _why_not_ready(pod: wire.WirePod) -> str:
+    """The first thing that keeps the pod from being ready, in a sentence; empty where it is."""
+    status = pod.status or wire.WirePodStatus()
+    conditions = {each.type: each for each in status.conditions or ()}
+    ready, scheduled = (
+        conditions.get(each) or wire.WireCondition() for each in ("Ready", "PodScheduled")
+    )
+    if pod.metadata.deletion_timestamp is not None:
+        return "it is being ended"
+    if ready.status == "True":
+        return ""
+    if scheduled.status == "False" or not (pod.spec and pod.spec.node_name):
+        because = scheduled.message or scheduled.reason or "the scheduler has not said why"
+        return f"no node takes it: {because}"
+    if status.phase == "Failed" and status.reason:  # evicted, for example
+        return f"it has failed, {status.reason}: {status.message or 'no more is said'}"
+    containers = tuple(containers_of(pod))
+    problems = (*map(_problem, containers), *map(_unready, containers))
+    told = (status.message, ready.message, status.reason, ready.reason)
+    others = (each and f"it is not ready: {each}" for each in told)
+    return next(filter(None, (*problems, *others)), "its node has not begun with it")
+
+
+def _unready(container: Container) -> str:
+    if container.state.word != "running" or container.is_ready or container.is_init:
+        return ""
+    return f"container {container.name} runs and is not ready: no readiness probe has passed yet"
+
+
+def _problem(container: Container) -> str:
+    """What keeps this container from running; empty where nothing does."""
+    name, state = f"container {container.name}", container.state
+    why = f": {state.message}" if state.message else ""
+    if state.reason in _PULLS:
+        return f"the image {container.image} of {name} cannot be pulled{why}"
+    if state.word == "waiting" and (container.last or state.reason == "CrashLoopBackOff"):
+        times = f"{container.restarts:,} time{'s' * (container.restarts != 1)}"
+        last = "" if container.last is None else f", last with {container.last.exit_words}"
+        return f"{name} has ended {times}{last}{why}"
+    if state.word == "ended" and state.exit_code != 0:
+        return f"{name} has ended with {state.exit_words}{why}"
+    if container.is_init and state.word == "running":
+        return f"{name} still runs, and the others start when it has ended"
+    if state.word == "waiting" and state.reason:
+        is_begun = state.reason in _COMMON_WAITS
+        does = "is being created" if is_begun else f"cannot start, {state.reason}"
+        return f"{name} {does}{why}"
+    return ""
 
 
 def _since(condition: wire.WireCondition | None, status: str) -> float | None:

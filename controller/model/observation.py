@@ -204,8 +204,8 @@ class Pod(Value):
     ready_at: Time | None = None
     since: Time | None = None  # when its phase began
     restarts: int = 0
-    reason: str = ""  # why it waits, from the scheduler or a container; so is the message
-    message: str = ""
+    reason: str = ""  # why it waits, in a word of the scheduler or a container
+    message: str = ""  # why it is not ready, in a sentence
     deletion_cost: int = 0  # of equal pods, a ReplicaSet deletes those with the lowest first
     marked_at: Time | None = None  # when DELETED_FIRST was first seen there
     # pod-template-hash or controller-revision-hash, the same for all pods of one pod template

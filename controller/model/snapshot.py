@@ -529,10 +529,9 @@ class PodEvent(Value):
 
 
 class PodInFull(Value):
-    """A pod as the cluster has it now. `why`: why it is not ready, in words; empty where it is.
-    `events`, the newest first; a text says why they are not known.
+    """What no list of pods brings of one: its containers and its `events`, the newest first; a text
+    says why they are not known.
     """
 
     containers: tuple[Container, ...] = ()
-    why: str = ""
     events: tuple[PodEvent, ...] | str = ()

@@ -294,16 +294,19 @@ async def test_without_a_log_the_real_server_and_we_say_why(admin: Any) -> None:
         cluster.set_namespaces(frozenset({admin.namespace}))
         assert await cluster.synced(10.0)
         await admin.until(lambda: pods(cluster.workloads.pods(placed)).ready == 1)
-        await admin.until(lambda: pods(cluster.workloads.pods(unplaced)).unscheduled == 1)
+
+        def told(pool: Any) -> list[str]:
+            return [each.message[:22] for each in pods(cluster.workloads.pods(pool)).items]
+
+        await admin.until(lambda: told(unplaced) == ["no node takes it: 0/1 "])
         [unplaced_pod] = pods(cluster.workloads.pods(unplaced)).items
         assert (await cluster.pods.tail(admin.namespace, unplaced_pod.name)).lines == ()
         found = await cluster.pods.look(admin.namespace, unplaced_pod.name)
-        assert found.why.startswith("no node takes it: 0/")
         assert [each.state.word for each in found.containers] == ["waiting"]
         [event, *_] = found.events
         assert (event.reason, event.is_warning) == ("FailedScheduling", True)
         [pod] = pods(cluster.workloads.pods(placed)).items
-        assert (await cluster.pods.look(admin.namespace, pod.name)).why == ""
+        assert pod.message == ""
         with pytest.raises(PodUnknownError, match="the kubelet of its node does not answer"):
             await cluster.pods.tail(admin.namespace, pod.name)
         with pytest.raises(PodUnknownError, match="not there any longer"):

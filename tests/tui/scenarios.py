@@ -184,7 +184,7 @@ def over_max() -> PoolView:
             created_at=NOW - 31,
             since=NOW - 31,
             reason="Unschedulable",
-            message="0/42 nodes are available: 42 Insufficient nvidia.com/gpu",
+            message="no node takes it: 0/42 nodes are available: 42 Insufficient nvidia.com/gpu",
         ),
         Pod(
             name=f"{name}-b4j7m",
@@ -194,7 +194,7 @@ def over_max() -> PoolView:
             scheduled_at=NOW - 11.8,
             since=NOW - 11.8,
             reason="ContainerCreating",
-            message="pulling image registry/agents/browser:2.14",
+            message="container agent is being created",
         ),
         Pod(
             name=f"{name}-p0d3c",
@@ -204,7 +204,7 @@ def over_max() -> PoolView:
             since=NOW - 95,
             restarts=4,
             reason="CrashLoopBackOff",
-            message="tool server handshake failed: exit code 3",
+            message="container agent has ended 4 times, last with exit 3: back-off 80s",
         ),
         *(
             Pod(

@@ -278,7 +278,7 @@ async def test_tenants_are_filtered_by_state_tier_and_person() -> None:
 
 async def test_pods_are_filtered_by_phase_node_and_reason_and_sorted_by_cold_start() -> None:
     async with session(fleet_scenarios.burst()) as running:
-        for text, count in (("unscheduled", 1), ("gpu-a10-04", 12), ("handshake", 1)):
+        for text, count in (("unscheduled", 1), ("gpu-a10-04", 12), ("CrashLoopBackOff", 1)):
             await running.command(f"pods /{text}")
             assert len(running.table) == count
         await running.keys("escape", "W")

@@ -60,10 +60,8 @@ class PodRow(NamedTuple):
 
     @property
     def waits(self) -> str:
-        """Why it waits, in the cluster's own words."""
-        if self.pod is None:
-            return self.unread
-        return ": ".join(filter(None, (self.pod.reason, self.pod.message)))
+        """Why it is not ready, in a sentence."""
+        return self.unread if self.pod is None else self.pod.message or self.pod.reason
 
     @property
     def why(self) -> str:
@@ -260,9 +258,9 @@ _COLUMNS: Final[Sequence[Column[PodRow]]] = (
         rank=3, widest=16, letter="X",
     ),
     _Column(
-        "WHY IT WAITS", 16, "the scheduler's or the container's own words; the taint of a node that"
-        " ends", "why_it_waits", lambda row: row.why or None, lambda row, _: Span(row.why),
-        widest=200,
+        "WHY IT WAITS", 16, "what keeps it from being ready; the taint of a node that ends",
+        "why_it_waits", lambda row: row.why or None, lambda row, _: Span(row.why),
+        more={"reason": "pod.reason"}, widest=200,
     ),
 )  # fmt: skip
 
@@ -290,7 +288,7 @@ def pod_lines(row: PodRow, frame: Frame, width: int) -> Iterator[Line]:
         text = f"taint {pod.node_ends}: its worker hands its tasks back"
         yield from labelled_text("node ends", text, width, Tone.WARN)
     if row.waits:
-        yield from labelled_text("waits", row.waits, width, Tone.WARN)
+        yield from labelled_text("not ready", row.waits, width, Tone.WARN)
     if pool is None:
         return
     others = [Span("not known", Tone.DIM)]
@@ -306,7 +304,7 @@ def pod_lines(row: PodRow, frame: Frame, width: int) -> Iterator[Line]:
 
 
 def pod_in_full(opened: PodRef, frame: Frame, width: int) -> Iterator[Line]:
-    """A pod as it is now, with its containers, why it is not ready, and its events."""
+    """A pod as it is now, with its containers and its events."""
     pool, found = frame.row(opened.pool), frame.asked.pod
     rows = () if pool is None else (row for row in pods_of(pool) if row.pod is not None)
     row = next((each for each in rows if each.pod and each.pod.name == opened.name), None)
@@ -320,8 +318,6 @@ def pod_in_full(opened: PodRef, frame: Frame, width: int) -> Iterator[Line]:
         text = f"reading {frame.glyphs.ellipsis}" if reading else str(found)
         yield from labelled_text("containers", text, width, Tone.DIM if reading else Tone.WARN)
         return
-    if found.why:
-        yield from labelled_text("not ready", found.why, width, Tone.WARN)
     for each in found.containers:
         yield from labelled("init" if each.is_init else "container", _contained(each, frame), width)
     if isinstance(found.events, str):
@@ -400,7 +396,11 @@ PODS: Final = Table[PodRow](
         Span("no pods", Tone.DIM),
         Span("every pool that is shown here is at zero", Tone.DIM),
     ],
-    text=lambda row: f"{row.key} {row.phase} {row.pod.node if row.pod else ''} {row.why}",
+    # the one word of the cluster too, `CrashLoopBackOff`
+    text=lambda row: (
+        f"{row.key} {row.phase} {row.pod.node if row.pod else ''} {row.why} "
+        f"{row.pod.reason if row.pod else ''}"
+    ),
     sort=Sort("PHASE", descending=False),
     details=pod_lines,
     opens=lambda row, _: (

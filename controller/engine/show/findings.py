@@ -264,15 +264,17 @@ def _of_pods(pool: PoolView) -> Numbers:
     stuck = [pod for pod in pods.items if _is_stuck(pod)] if pods is not None else []
     if pods is None or not stuck:
         return None
-    why = ": ".join(part for part in (stuck[0].reason, stuck[0].message) if part)
-    return {"stuck": len(stuck), "all": len(pods.items), "phase": stuck[0].phase.value, "why": why}
+    first, phase = stuck[0], stuck[0].phase.value
+    why = first.message or first.reason
+    return {"stuck": len(stuck), "all": len(pods.items), "phase": phase, "why": why}
 
 
 def _is_stuck(pod: Pod) -> bool:
     """Whether the pod gives a reason for not running, and one that does not pass by itself."""
     if pod.phase is PodPhase.STARTING:
         return pod.reason in NOT_STARTING
-    return pod.phase in _STUCK and bool(pod.reason or pod.message)
+    # a pod that the scheduler has not looked at yet has no reason
+    return pod.phase in _STUCK and (pod.phase is not PodPhase.UNSCHEDULED or bool(pod.reason))
 
 
 def _of_write(pool: PoolView) -> Numbers:

@@ -62,21 +62,6 @@ async def one_pod(
             yield sim, cluster, ready(sim)[0]
 
 
-FINISHED = "2026-03-02T12:00:00Z"
-WAITING = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 40s\x1b[2J"}}
-KILLED = {"terminated": {"exitCode": 137, "reason": "OOMKilled", "finishedAt": FINISHED}}
-PULL = {"waiting": {"reason": "ImagePullBackOff", "message": "manifest unknown"}}
-CONFIG = {"waiting": {"reason": "CreateContainerConfigError", "message": "no secret k"}}
-RUNNING = {"running": {"startedAt": FINISHED}}
-UNREADY = [{"type": "Ready", "status": "False", "reason": "ContainersNotReady"}]
-
-
-def of(name: str, *, kind: str = "containerStatuses", **parts: Any) -> dict[str, Any]:
-    """The status of a pod with one container that is not ready."""
-    told = {"name": name, "image": "a:1", "ready": False, "restartCount": 0, **parts}
-    return {"conditions": UNREADY, kind: [told]}
-
-
 def listed(*items: dict[str, Any]) -> Any:
     async def answer(_: web.Request) -> web.Response:
         return web.json_response({"metadata": {"resourceVersion": "7"}, "items": items})
@@ -139,68 +124,28 @@ async def test_another_container_is_read_by_its_name_and_no_run_before_is_said(
     assert (other.container, other.lines) == ("proxy", ("hello",))
 
 
-@pytest.mark.parametrize(
-    ("told", "why"),
-    [
-        (
-            of("agent", state=WAITING, lastState=KILLED, restartCount=3),
-            "container agent has ended 3 times, last with exit 137 (OOMKilled): back-off 40s\ufffd",
-        ),
-        (of("agent", state=PULL), "the image a:1 of container agent cannot be pulled: manifest"),
-        (of("agent", state=CONFIG), "container agent cannot start, CreateContainerConfigError: no"),
-        (of("agent", state=KILLED), "container agent has ended with exit 137 (OOMKilled)"),
-        (of("agent", state=RUNNING), "container agent runs and is not ready: probe: HTTP 503"),
-        (
-            of("fetch", state=RUNNING, kind="initContainerStatuses"),
-            "container fetch still runs, and the others start when it has ended",
-        ),
-        (
-            {"conditions": [{"type": "PodScheduled", "status": "False", "message": "0/3 nodes"}]},
-            "no node takes it: 0/3 nodes",
-        ),
-        ({"conditions": [{"type": "Ready", "status": "True"}]}, ""),
-        (
-            of("agent", state=KILLED) | {"phase": "Failed", "reason": "Evicted", "message": "low"},
-            "it has failed, Evicted: low",
-        ),
-        ({"conditions": UNREADY}, "it is not ready: ContainersNotReady"),
-    ],
-)
-async def test_a_pod_says_why_it_is_not_ready(api: Any, told: dict[str, Any], why: str) -> None:
-    spec = {"containers": [{"name": "agent"}], "initContainers": [{"name": "fetch"}]}
-    api.always["list pods"] = listed({"metadata": {"name": "p"}, "spec": spec, "status": told})
+async def test_what_the_cluster_said_last_of_a_pod_stands_first(api: Any) -> None:
+    beside = {"name": "mesh", "image": "mesh:1", "restartPolicy": "Always"}
+    spec = {"containers": [{"name": "agent", "image": "a:1"}], "initContainers": [beside]}
+    api.always["list pods"] = listed({"metadata": {"name": "p"}, "spec": spec, "status": {}})
+    same = "2026-03-02T12:00:00Z"
     api.always["list events"] = listed(
-        said("Pulled", "2026-03-02T12:00:00Z"),
+        said("Pulled", same),
         said("Unhealthy", "2026-03-02T12:04:00Z", type="Warning", count=7),
+        said("Started", same),
     )
     async with api.cluster() as cluster:
         found = await cluster.pods.look("tenant-a", "p")
-    assert found.why.startswith(why)
-    assert bool(found.why) == bool(why)
-    assert [each.name for each in found.containers] == ["fetch", "agent"]
+    assert [(each.name, each.image, each.is_init) for each in found.containers] == [
+        ("mesh", "mesh:1", False),
+        ("agent", "a:1", False),
+    ]
     assert not isinstance(found.events, str)
     assert [(each.reason, each.count, each.is_warning) for each in found.events] == [
         ("Unhealthy", 7, True),
+        ("Started", 1, False),
         ("Pulled", 1, False),
     ]
-
-
-async def test_a_sidecar_hides_no_crash_and_what_was_said_last_stands_first(api: Any) -> None:
-    beside = {"name": "mesh", "image": "mesh:1", "restartPolicy": "Always"}
-    spec = {"containers": [{"name": "agent"}], "initContainers": [beside]}
-    told = of("agent", state=WAITING, lastState=KILLED, restartCount=3)
-    api.always["list pods"] = listed({"metadata": {"name": "p"}, "spec": spec, "status": told})
-    same = "2026-03-02T12:00:00Z"
-    api.always["list events"] = listed(said("Pulled", same), said("Started", same))
-    async with api.cluster() as cluster:
-        found = await cluster.pods.look("tenant-a", "p")
-    assert found.why.startswith("container agent has ended 3 times")
-    assert [(each.image, each.is_init) for each in found.containers] == [
-        ("mesh:1", False),
-        ("a:1", False),
-    ]
-    assert not isinstance(found.events, str)
-    assert [each.reason for each in found.events] == ["Started", "Pulled"]
 
 
 async def test_a_pod_is_known_without_the_right_to_read_events(api: Any) -> None:

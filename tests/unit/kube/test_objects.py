@@ -268,66 +268,124 @@ UNSCHEDULABLE = condition("PodScheduled", "False", 3, reason="Unschedulable")
 NOT_READY = condition("Ready", "False", 5, reason="Unready", message="agent")
 PULLING = waits("ContainerCreating") + waits("ImagePullBackOff", "none")
 REFUSED = waits("RunContainerError", "no", 1)
-BACK_OFF = "CrashLoopBackOff", "back-off 5m0s"
 DELETED = {"deletionTimestamp": stamp(90), "deletionGracePeriodSeconds": 30}
-PHASES: list[tuple[dict[str, Any], PodPhase, tuple[str, str], int]] = [
-    ({"node": ""}, PodPhase.UNSCHEDULED, ("", ""), 0),
+PHASES: list[tuple[dict[str, Any], PodPhase, str, int]] = [
+    ({"node": ""}, PodPhase.UNSCHEDULED, "", 0),
     (
         {"node": "", "conditions": [UNSCHEDULABLE]},
         PodPhase.UNSCHEDULED,
-        ("Unschedulable", ""),
+        "Unschedulable",
         3,
     ),
     (
         {"conditions": [SCHEDULED], "containerStatuses": waits("ErrImagePull")},
         PodPhase.STARTING,
-        ("ErrImagePull", ""),
+        "ErrImagePull",
         2,
     ),
-    ({"containerStatuses": PULLING}, PodPhase.STARTING, ("ImagePullBackOff", "none"), 0),
+    ({"containerStatuses": PULLING}, PodPhase.STARTING, "ImagePullBackOff", 0),
     (
         {"conditions": [SCHEDULED, UNREADY], "containerStatuses": LOOP},
         PodPhase.CRASHING,
-        BACK_OFF,
+        "CrashLoopBackOff",
         40,
     ),
-    ({"initContainerStatuses": LOOP}, PodPhase.CRASHING, BACK_OFF, 0),
-    ({"containerStatuses": REFUSED}, PodPhase.CRASHING, ("RunContainerError", "no"), 0),
+    ({"initContainerStatuses": LOOP}, PodPhase.CRASHING, "CrashLoopBackOff", 0),
+    ({"containerStatuses": REFUSED}, PodPhase.CRASHING, "RunContainerError", 0),
     (
         {"containerStatuses": ended(137, "OOMKilled")},
         PodPhase.CRASHING,
-        ("OOMKilled", "exit 137"),
+        "OOMKilled",
         0,
     ),
     (
         {"conditions": [READY], "containerStatuses": running(7, restarts=3)},
         PodPhase.READY,
-        ("", ""),
+        "",
         19,
     ),
     (
         {"phase": "Running", "conditions": [NOT_READY], "containerStatuses": running(7)},
         PodPhase.RUNNING,
-        ("Unready", "agent"),
+        "Unready",
         7,
     ),
     (
         {"phase": "Failed", "reason": "Evicted", "message": "disk", "conditions": [UNREADY]},
         PodPhase.FAILED,
-        ("Evicted", "disk"),
+        "Evicted",
         40,
     ),
-    ({"meta": DELETED, "conditions": [SCHEDULED, READY]}, PodPhase.TERMINATING, ("", ""), 60),
+    ({"meta": DELETED, "conditions": [SCHEDULED, READY]}, PodPhase.TERMINATING, "", 60),
 ]
 
 
 @pytest.mark.parametrize(("parts", "phase", "why", "since"), PHASES)
 def test_a_pod_is_in_the_first_phase_that_fits_says_why_and_since_when(
-    parts: dict[str, Any], phase: PodPhase, why: tuple[str, str], since: int
+    parts: dict[str, Any], phase: PodPhase, why: str, since: int
 ) -> None:
     found = read_pod(pod(**{"phase": "Pending", **parts}))
-    assert (found.phase, (found.reason, found.message)) == (phase, why)
+    assert (found.phase, found.reason) == (phase, why)
     assert found.since == CREATED + since
+
+
+FINISHED_AT = "2026-03-02T12:00:00Z"
+WAITING = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 40s\x1b[2J"}}
+KILLED = {"terminated": {"exitCode": 137, "reason": "OOMKilled", "finishedAt": FINISHED_AT}}
+PULL = {"waiting": {"reason": "ImagePullBackOff", "message": "manifest unknown"}}
+CREATING = {"waiting": {"reason": "ContainerCreating"}}
+CONFIG = {"waiting": {"reason": "CreateContainerConfigError", "message": "no secret k"}}
+RUNS = {"running": {"startedAt": FINISHED_AT}}
+NONE_READY = [{"type": "Ready", "status": "False", "reason": "ContainersNotReady"}]
+
+
+def of(name: str, *, kind: str = "containerStatuses", **parts: Any) -> dict[str, Any]:
+    """The status of a pod with one container that is not ready."""
+    told = {"name": name, "image": "a:1", "ready": False, "restartCount": 0, **parts}
+    return {"conditions": NONE_READY, kind: [told]}
+
+
+@pytest.mark.parametrize(
+    ("told", "why"),
+    [
+        (
+            of("agent", state=WAITING, lastState=KILLED, restartCount=3),
+            "container agent has ended 3 times, last with exit 137 (OOMKilled): back-off 40s\ufffd",
+        ),
+        (of("agent", state=PULL), "the image a:1 of container agent cannot be pulled: manifest"),
+        (of("agent", state=CONFIG), "container agent cannot start, CreateContainerConfigError: no"),
+        (of("agent", state=KILLED), "container agent has ended with exit 137 (OOMKilled)"),
+        (of("agent", state=RUNS), "container agent runs and is not ready: no readiness probe"),
+        (
+            of("fetch", state=RUNS, kind="initContainerStatuses"),
+            "container fetch still runs, and the others start when it has ended",
+        ),
+        (
+            {"conditions": [{"type": "PodScheduled", "status": "False", "message": "0/3 nodes"}]},
+            "no node takes it: 0/3 nodes",
+        ),
+        ({"conditions": [{"type": "Ready", "status": "True"}]}, ""),
+        (of("agent", state=CREATING), "container agent is being created"),
+        (
+            of("mesh", state=RUNS, kind="initContainerStatuses")
+            | of("agent", state=WAITING, lastState=KILLED, restartCount=1),
+            "container agent has ended 1 time, last with exit 137 (OOMKilled)",
+        ),
+        (
+            of("agent", state=KILLED) | {"phase": "Failed", "reason": "Evicted", "message": "low"},
+            "it has failed, Evicted: low",
+        ),
+        ({"conditions": NONE_READY}, "it is not ready: ContainersNotReady"),
+    ],
+)
+def test_a_pod_says_in_one_sentence_why_it_is_not_ready(told: dict[str, Any], why: str) -> None:
+    mesh = {"name": "mesh", "image": "mesh:1", "restartPolicy": "Always"}
+    init = [{"name": "fetch"}, mesh]
+    raw = json.loads(pod(**told))
+    raw["spec"] |= {"containers": [{"name": "agent"}], "initContainers": init}
+    found = read_pod(json.dumps(raw).encode())
+    assert found.message.startswith(why)
+    assert bool(found.message) == bool(why)
 
 
 def test_each_step_of_a_pod_has_its_time_and_restarts_in_the_past_change_none() -> None:
