@@ -439,9 +439,6 @@ def _clashes(keymap: Keymap) -> list[str]:
     return list(found)
 
 
-OPENS_PROMPT: Final = frozenset({"command", "filter", "operate", "undo", "save"})
-
-
 def bindings_for(*scopes: KeyScope) -> list[BindingType]:
     """The bindings of all actions in these scopes."""
     return [
@@ -450,8 +447,6 @@ def bindings_for(*scopes: KeyScope) -> list[BindingType]:
             action.handler,
             action.title,
             show=bool(action.hint),
-            # what is typed right behind such a key belongs to the prompt that it opens
-            priority=action.id in OPENS_PROMPT,
             id=action_name(action),
         )
         for action in ACTIONS

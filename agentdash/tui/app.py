@@ -23,11 +23,12 @@ from textual.binding import Binding, BindingType
 from textual.command import Provider
 from textual.events import Event, Key
 from textual.message import Message
+from textual.message_pump import MessagePump
 from textual.screen import Screen
 
 from agentdash.operate import Operating
 from agentdash.tui import header
-from agentdash.tui.actions import ACTIONS, DEFAULT_KEYS, OPENS_PROMPT, PAGE_TABS, Keymap, key_name
+from agentdash.tui.actions import ACTIONS, DEFAULT_KEYS, PAGE_TABS, Keymap, key_name
 from agentdash.tui.asking import Asking
 from agentdash.tui.command_line import CommandLine, PoolChosen, PoolProvider
 from agentdash.tui.commands import ParsedCommand
@@ -54,12 +55,20 @@ from controller.ports import Feed, Past
 
 _REDRAW_S: Final = 1.0
 FLASH_S: Final = 4.0
-_LINE_S: Final = 1.0  # how long keys wait for the line before them
+_KEY_S: Final = 1.0  # how long keys wait for the one before them
 CHANGES: Final = frozenset(each.id for each in ACTIONS if each.changes)
 
 
 class SnapshotReady(Message):
     """A snapshot waits in the mailbox."""
+
+
+class KeyDone(Message):
+    """Comes back behind a key from where the key was sent, and once more behind what it brought."""
+
+    def __init__(self, target: MessagePump, rounds: int = 1) -> None:
+        super().__init__()
+        self.target, self.rounds = target, rounds
 
 
 class Dashboard(TerminalApp):
@@ -142,7 +151,8 @@ class Dashboard(TerminalApp):
         self.views = ViewStack(self)
         self._asking = Asking(self, operator)
         self.operations = Operations(self, operator, on_done=self._asking.changed)
-        self._entered_at: float | None = None
+        self._busy_since: float | None = None
+        self._ends_prompt = False
         self._typed_behind: list[Event] = []
         self._command_line = CommandLine(self)
         self.leaving = Leaving(self, self._stops_with_us)
@@ -285,45 +295,46 @@ class Dashboard(TerminalApp):
         await self._pass_on_keys()
 
     async def on_event(self, event: Event) -> None:
-        """Keep the keys that are typed behind an enter until its line has been dealt with, and
-        those behind an escape: they belong to the view, not to the prompt that is closing.
+        """One key after the other. Keys on their way go from widget to widget, and those that open
+        a prompt do not: of `j` and `s` in one burst, `s` would be about the row before. So a key
+        waits until the one before it has done all that it does; behind an enter in the prompt, its
+        line, and behind an escape there, that the prompt closes.
         """
-        if isinstance(event, Key) and not event.is_forwarded and self.views.stack:
-            prompt = self.view.prompt
-            if self._entered_at is not None:
-                if event.time < self._entered_at + _LINE_S:
-                    self._typed_behind.append(event)
-                    return
-                await self._pass_on_keys()
-            ends_prompt = event.key == "escape" or (event.key == "enter" and prompt.mode != ASK)
-            if ends_prompt and self.focused is prompt.input:
-                self._entered_at = event.time
+        if not isinstance(event, Key) or event.is_forwarded or not self.views.stack:
+            await super().on_event(event)
+            return
+        if self._busy_since is not None:
+            if time.monotonic() < self._busy_since + _KEY_S:
+                self._typed_behind.append(event)
+                return
+            await self._pass_on_keys()
+        prompt, focused = self.view.prompt, self.focused
+        ends_prompt = event.key == "escape" or (event.key == "enter" and prompt.mode != ASK)
+        self._ends_prompt = ends_prompt and focused is prompt.input
+        target = focused or self.screen
         await super().on_event(event)
+        if event.is_forwarded and (self._ends_prompt or target.post_message(KeyDone(target))):
+            self._busy_since = time.monotonic()
+
+    async def on_key_done(self, message: KeyDone) -> None:
+        """What the key has brought, such as a row to open, is done as well in the second round."""
+        if self._ends_prompt:
+            return
+        if message.rounds and message.target.post_message(KeyDone(message.target, 0)):
+            return
+        await self._pass_on_keys()
 
     async def _pass_on_keys(self) -> None:
-        typed, self._typed_behind, self._entered_at = self._typed_behind, [], None
+        typed, self._typed_behind, self._busy_since = self._typed_behind, [], None
+        self._ends_prompt = False
         for each in typed:
             await self.on_event(each)
 
     async def on_key(self, event: Key) -> None:
-        """Say of a key that it does nothing, where no binding takes it. A key that comes here while
-        the prompt is open was typed before the prompt had the focus: it belongs to the prompt. This
-        runs before the bindings.
-        """
-        if not self.views.stack:
+        """Say of a key that it does nothing, where no binding takes it; this runs before them."""
+        if not self.views.stack or self.view.prompt.mode or self.screen is not self.view:
             return
-        prompt = self.view.prompt
-        if prompt.mode and not prompt.input.has_focus:
-            if event.is_printable and event.character is not None:
-                event.prevent_default()
-                prompt.input.insert_text_at_cursor(event.character)
-            elif event.key == "enter":
-                event.prevent_default()
-                await prompt.input.action_submit()
-            return
-        keys = (event.key, *event.aliases)
-        prompting = prompt.mode or self.screen is not self.view
-        if not prompting and not any(key in self.screen.active_bindings for key in keys):
+        if not any(key in self.screen.active_bindings for key in (event.key, *event.aliases)):
             shown = event.character if event.is_printable else key_name(event.key)
             self.flash(
                 f"{shown} does nothing here; {self.keys.key_of('help')} lists the keys", Tone.DIM
@@ -332,17 +343,14 @@ class Dashboard(TerminalApp):
     # -- actions ------------------------------------------------------------------------------
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Whether the view that is shown has this key. While a prompt is open, the keys that open
-        one are characters.
-        """
+        """Whether the view that is shown has this key."""
         if action != "do" or not self.views.stack:
             return True
         name = str(parameters[0])
         if name in CHANGES and not self.operates:
             return False
         argument = str(parameters[1]) if len(parameters) > 1 else ""
-        is_typed = name in OPENS_PROMPT and bool(self.view.prompt.mode)
-        return self.view.has_key(name, argument) and not is_typed
+        return self.view.has_key(name, argument)
 
     def does(self) -> Mapping[str, Callable[..., object]]:
         """What each action of the table does, by its id."""

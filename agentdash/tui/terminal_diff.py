@@ -417,11 +417,13 @@ class _Line:
 
 class _KeyParser(XTermParser):
     """Takes an escape with a key right behind it for both keys. Textual takes it for alt with that
-    key, or for the key alone; no key here has alt.
+    key, or for the key alone; no key here has alt. Enter that was typed before the terminal was
+    ours comes as a line feed.
     """
 
     def _sequence_to_key_events(self, sequence: str, alt: bool = False) -> Iterable[Key]:
         escape = [Key("escape", "\x1b")] if alt else []
+        sequence = "\r" if sequence == "\n" else sequence
         return [*escape, *super()._sequence_to_key_events(sequence)]
 
 

@@ -230,6 +230,9 @@ def test_what_is_typed_right_behind_a_line_belongs_to_what_it_opens() -> None:
             (b"/etl\x1b:queues\r", "overview > queues"),
             (b":queues\r\x1bt", "overview > pool "),
             (b"/etl\r:tenants\r", "overview > tenants"),
+            (b"?\x1b:pools\r", "overview > pools"),
+            # enter, typed before the terminal is ours
+            (b":tenants\n", "overview > tenants"),
         ):
             seen.type(typed)
             seen.read_until(lambda output, sight=sight: sight in shown(output))

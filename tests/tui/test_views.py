@@ -25,8 +25,9 @@ from controller.model.worker_messages import WorkerState
 from tui import fleet_scenarios, scenarios
 from tui.all_views import VIEWS
 from tui.dashboards import dashboard
+from tui.operators import FakeOperator
 from tui.plain import shown, typed
-from tui.sessions import session
+from tui.sessions import Session, session
 
 NOW = scenarios.NOW
 TABLES = ["queues", "tenants", "pods", "nodes", "models", "events", "attention", "log"]
@@ -130,6 +131,30 @@ async def test_what_is_typed_before_the_prompt_has_the_focus_belongs_to_the_prom
         await running.pilot.pause()
         assert running.stack == ["overview", "queues"]
         assert running.app.return_code is None
+
+
+async def typed_at_once(running: Session, *keys: tuple[str, str]) -> None:
+    for key, character in keys:
+        running.app.post_message(Key(key, character))
+    for _ in keys:
+        await running.pilot.pause()
+
+
+async def test_a_key_is_about_the_row_that_the_keys_before_it_have_reached() -> None:
+    """On a slow line, keys come in bursts: `jjs` must never pause the first pool."""
+    async with session(fleet_scenarios.burst(), operator=FakeOperator()) as running:
+        await running.command("pools")
+        third = running.table[2]
+        await typed_at_once(running, ("j", "j"), ("j", "j"), ("s", "s"))
+        assert f"pause {third}" in running.screen
+
+
+async def test_a_key_that_opens_a_prompt_waits_for_the_escape_before_it() -> None:
+    async with session(fleet_scenarios.burst()) as running:
+        await running.keys("question_mark")
+        await typed_at_once(running, ("escape", "\x1b"), ("slash", "/"), ("e", "e"), ("t", "t"))
+        assert running.stack == ["overview"]
+        assert running.app.view.prompt.input.value == "et"
 
 
 # -- queues -----------------------------------------------------------------------------------
