@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Callable
 from decimal import Decimal
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 if TYPE_CHECKING:
     from agentdash.tui.commands import OnceView
 
+T = TypeVar("T")
 _UNITS: Final = {"k": 1_000, "M": 1_000_000, "G": 1_000_000_000}
 _NAMESPACE: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
@@ -25,23 +27,22 @@ def address(text: str) -> tuple[str, int]:
 
 def view(text: str) -> OnceView:
     """A view that `--once` prints."""
-    from agentdash.tui.commands import UnknownCommandError, once_view
-    from agentdash.tui.names import ONCE_VIEWS
+    from agentdash.tui.commands import once_view
 
-    try:
-        return once_view(text)
-    except UnknownCommandError as error:
-        words = f"{error}; the views are {', '.join(ONCE_VIEWS)}"
-        raise argparse.ArgumentTypeError(words) from None
+    return _known(once_view, text)
 
 
 def theme(text: str) -> str:
     """The name of a theme."""
-    from agentdash.tui.commands import UnknownCommandError, theme_named
+    from agentdash.tui.commands import theme_named
 
+    return _known(theme_named, text)
+
+
+def _known(find: Callable[[str], T], text: str) -> T:
     try:
-        return theme_named(text)
-    except UnknownCommandError as error:
+        return find(text)
+    except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 

@@ -318,8 +318,8 @@ _OPERATING: Final = (
     VerbEntry(
         "intents",
         "what operators ask for",
-        "agentdash.verbs.operate:show_intents",
-        (switch("--audit", "every change, the oldest first"), JSON, *PLACE),
+        "agentdash.verbs.once:show_intents",
+        (switch("--audit", "every change"), JSON, *PLACE),
         "Prints what operators ask for now: who, why, until when and since when. --audit prints "
         "every change that is kept, with what was there before it.",
     ),

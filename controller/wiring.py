@@ -39,7 +39,7 @@ from controller.model.intents import Intents
 from controller.model.memory import TICK_VERSION, Memory, Tick
 from controller.model.readings import Fresh
 from controller.model.settings import LeaseStore, Settings
-from controller.model.snapshot import Link, Role, Snapshot
+from controller.model.snapshot import Link, PodInFull, Role, Snapshot
 from controller.nats.bucket import Bucket, WriteRights
 from controller.nats.desk import BucketDesk, EffectAnswers
 from controller.nats.feed import SnapshotBucket, SnapshotPublisher
@@ -54,7 +54,7 @@ from controller.nats.workers import AllowanceBucket, WorkerBuckets
 from controller.planning.compile import compile_fleet
 from controller.planning.planner import plan
 from controller.planning.resume import doubted, on_this_clock, resumed
-from controller.ports import Lease, MetricSource, OpenDesk, Person, beside
+from controller.ports import Lease, MetricSource, OpenDesk, Person, PodUnknownError, beside
 from controller.record.chain import Encoder
 from controller.record.journal import JournalFiles, JournalWriter
 from controller.sources import open_sources
@@ -409,6 +409,20 @@ async def look_once(settings: Settings, clock: SystemClock, *, fresh: bool) -> L
         version=TICK_VERSION, now=now, observation=seen, intents=stored.intents, memory=memory
     )
     return Look(tick, links, stored, context)
+
+
+async def pod_now(
+    settings: Settings, clock: SystemClock, namespace: str, pod: str
+) -> PodInFull | str:
+    """What no list of pods brings of this one, or why that is not known."""
+    try:
+        async with Cluster.connect(settings.kubernetes, clock, may_write=lambda: False) as cluster:
+            try:
+                return await cluster.pods.look(namespace, pod)
+            except PodUnknownError as error:
+                return str(error)
+    except ConfigError as error:
+        return str(error)
 
 
 def snapshot_of(look: Look, settings: Settings, name: str) -> Snapshot:

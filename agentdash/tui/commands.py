@@ -148,15 +148,20 @@ def parse(  # noqa: PLR0911 - one for each thing that a command takes
     return ParsedCommand(command.name, filter=filter_text)
 
 
-def _named(wanted: str, tenants: Sequence[str], pools: Sequence[str]) -> tuple[str, str]:
-    """The tenant of this name, else the pool that is meant. Raises UnknownCommandError."""
+def _named(
+    wanted: str, tenants: Sequence[str], pools: Sequence[str], pods: Sequence[str] = ()
+) -> tuple[str, str]:
+    """The tenant of this name, else the pool that is meant; `pods` can be named too. Raises
+    UnknownCommandError.
+    """
     if wanted in tenants:
         return wanted, ""
     try:
         return "", _pool(wanted, pools)
     except UnknownCommandError:
-        near = _nearest(wanted, [*tenants, *pools], "there is none")
-        raise UnknownCommandError(f"no pool or tenant {wanted!r}{near}") from None
+        near = _nearest(wanted, [*tenants, *pools, *pods], "there is none")
+        what = "pod, pool or tenant" if pods else "pool or tenant"
+        raise UnknownCommandError(f"no {what} {wanted!r}{near}") from None
 
 
 def once_view(text: str) -> OnceView:
@@ -169,14 +174,17 @@ def once_view(text: str) -> OnceView:
             return OnceView(view.name, name.strip())
     if word in {HELP_VIEW, "h"} and not name:
         return OnceView(HELP_VIEW)
-    raise UnknownCommandError(f"no view {text!r}{_nearest(text, ONCE_VIEWS, ' '.join(ONCE_VIEWS))}")
+    every = f"the views are {', '.join(ONCE_VIEWS)}"
+    raise UnknownCommandError(f"no view {text!r}{_nearest(text, ONCE_VIEWS, every)}")
 
 
-def scope_named(wanted: str, tenants: Sequence[str], pools: Sequence[str]) -> Scope:
+def scope_named(
+    wanted: str, tenants: Sequence[str], pools: Sequence[str], pods: Sequence[str] = ()
+) -> Scope:
     """The tenant of this name; else the pool that is meant: by its key, its name, or a part of the
-    key that no other has. Raises UnknownCommandError.
+    key that no other has; `pods` could have been meant too. Raises UnknownCommandError.
     """
-    tenant, pool = _named(wanted, tenants, pools)
+    tenant, pool = _named(wanted, tenants, pools, pods)
     return Scope(tenant=tenant) if tenant else Scope(pool=PoolKey(pool))
 
 
@@ -265,10 +273,11 @@ def _command(word: str) -> Command | None:
 def _choice(command: Command, word: str) -> str:
     if word in command.choices:
         return word
-    every = ", ".join(command.choices)
+    *others, last = command.choices
+    every = f"there are {', '.join(others)} and {last}"
     if not word:
         raise UnknownCommandError(f"which {command.name}? {every}")
-    nearest = _nearest(word, command.choices, f"there are {every}")
+    nearest = _nearest(word, command.choices, every)
     raise UnknownCommandError(f"no {command.name} {word!r}{nearest}")
 
 
@@ -278,9 +287,12 @@ def theme_named(word: str) -> str:
 
 
 def _nearest(word: str, names: Sequence[str], otherwise: str = "? lists all") -> str:
+    """The name that the word is nearly; of a pool's key, its last part may be."""
     import difflib  # the command line reads the views' names and must begin fast
 
-    close = difflib.get_close_matches(word, names, n=1, cutoff=0.4)
+    parts = {name.rpartition("/")[2]: name for name in reversed(names)}
+    close = [parts[each] for each in difflib.get_close_matches(word, parts, n=1, cutoff=0.6)]
+    close = close or difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     return f"; try {close[0]}" if close else f"; {otherwise}"
 
 

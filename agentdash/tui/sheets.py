@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from agentdash.tui.header import banner_lines, header_lines
-from agentdash.tui.lines import cut, fit, width_of
-from agentdash.tui.table import PlacedColumn, PlainValue, Table, View, place_columns
+from agentdash.tui.lines import cut
+from agentdash.tui.table import PlainValue, Table, View, table_lines
 from agentdash.tui.view import Frame
 from controller.model.text import clean
 
@@ -158,28 +158,10 @@ def _cleaned(value: PlainValue) -> PlainValue:
     return value
 
 
-def _aligned(sheet: Sheet, frame: Frame, width: int | None) -> list[str]:
-    """The headings and the rows of one table, cut to the width."""
-    ellipsis, columns = frame.glyphs.ellipsis, sheet.table.columns
-    if not sheet.rows:
-        text = "  " + clean(": ".join(span.text for span in sheet.table.nothing(frame)))
-        return [text if width is None else cut(text, width, ellipsis)]
-    longest = {
-        column.title: max(width_of(clean(column.span(row, frame).text)) for row in sheet.rows)
-        for column in columns
-    }
-    placed = [PlacedColumn(each, max(longest[each.title], len(each.title))) for each in columns]
-    if width is not None:
-        placed = [*place_columns(columns, width - 2, longest)]
-    lines = [[fit(_title(c.title, frame), cells, right=c.right) for c, cells in placed]]
-    lines += [
-        [
-            fit(c.span(row, frame).text, cells, right=c.right, name=c.names, ellipsis=ellipsis)
-            for c, cells in placed
-        ]
-        for row in sheet.rows
-    ]
-    return [f"  {' '.join(cells)}" for cells in lines]
+def _aligned(sheet: Sheet, frame: Frame, width: int | None) -> Iterator[str]:
+    room = None if width is None else width - 2
+    for each in table_lines(sheet.table, sheet.rows, frame, room):
+        yield f"  {''.join(span.text for span in each.spans)}"
 
 
 def _title(title: str, frame: Frame) -> str:

@@ -7,18 +7,19 @@ To add a view, add a file to the folder `tables` that defines `VIEWS`; to add a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
 from types import MappingProxyType
 from typing import Any, Final, Generic, NamedTuple, TypeAlias, TypeVar
 
-from agentdash.tui.lines import Line, Span, Tone
+from agentdash.tui.lines import Line, Span, Tone, cut, fit, line, width_of
 from agentdash.tui.view import Frame
 from controller.model.intents import IntentChange, Scope
 from controller.model.snapshot import Finding, ScaleEvent
 from controller.model.tasks import TaskRow
+from controller.model.text import clean
 
 R = TypeVar("R")
 PlainValue: TypeAlias = str | int | float | bool | list[str] | list[int | None] | None
@@ -291,6 +292,42 @@ def place_columns(
 
 def _needed(columns: Sequence[Column[R]]) -> int:
     return sum(column.width for column in columns) + len(columns) - 1
+
+
+def table_lines(
+    table: Table[R], rows: Sequence[R], frame: Frame, width: int | None
+) -> Iterator[Line]:
+    """The headings and the rows of a table, or why there are none, where no cursor moves over them.
+    Columns that do not fit in the width are left out; None gives every column all it needs.
+    """
+    ellipsis = frame.glyphs.ellipsis
+    if not rows:
+        text = clean(": ".join(span.text for span in table.nothing(frame)))
+        yield line(Span(text if width is None else cut(text, width, ellipsis), Tone.DIM))
+        return
+    longest = {
+        column.title: max(width_of(clean(column.span(row, frame).text)) for row in rows)
+        for column in table.columns
+    }
+    placed: Sequence[PlacedColumn[R]] = [
+        PlacedColumn(each, max(longest[each.title], len(each.title))) for each in table.columns
+    ]
+    if width is not None:
+        placed = place_columns(table.columns, width, longest)
+    titles = [
+        fit(c.title.replace("→", frame.glyphs.arrow), cells, right=c.right) for c, cells in placed
+    ]
+    yield line(Span(" ".join(titles), Tone.HEADING))
+    for row in rows:
+        spans = [(c.span(row, frame), c, cells) for c, cells in placed]
+        texts = [
+            span._replace(
+                text=fit(span.text, cells, right=c.right, name=c.names, ellipsis=ellipsis)
+            )
+            for span, c, cells in spans
+        ]
+        blanks = [Span(" ")] * len(texts)
+        yield line(*(each for pair in zip(texts, blanks, strict=True) for each in pair))
 
 
 def sort_rows(

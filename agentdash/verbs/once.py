@@ -27,10 +27,12 @@ from agentdash.tui.names import HELP_VIEW
 from agentdash.tui.sheets import Sheet, SheetForm, sheets_of, written
 from agentdash.tui.table import Need
 from agentdash.tui.tables import views
+from agentdash.tui.tables.intents import standing
+from agentdash.tui.tables.pods import POD_TABLES, PODS, PodRow, pod_named
 from agentdash.tui.view import Frame
 from agentdash.tui.view_state import ViewState
 from agentdash.verbs.live import find_faults, snapshot_now
-from agentdash.verbs.operate import read_audit
+from agentdash.verbs.operate import audit_report, read_audit, standing_report
 from controller.attach import connected
 from controller.engine.supervise import FatalError, SystemClock
 from controller.exit_codes import ExitCode
@@ -40,6 +42,7 @@ from controller.model.snapshot import Progress
 from controller.model.tasks import TaskPage, TaskQuestion, TaskState
 from controller.ports import TasksUnknownError
 from controller.record.journal import JournalError, JournalPast
+from controller.wiring import pod_now
 
 if TYPE_CHECKING:
     from controller.model.settings import Settings
@@ -79,8 +82,29 @@ def show_once(settings: Settings, asked: OnceView, paper: Paper, *, name: str) -
         if Need.TASKS in view.needs:
             codes.append(_keep_tasks(settings, state))
         now = clock.now() if state.newest is None else max(clock.now(), state.newest.at)
-        _print(asked.name, state.refresh(now, None), paper)
+        frame = state.refresh(now, None)
+        if (pod := _pod_of(asked, frame)) is None:
+            _print(asked.name, frame, paper)
+        else:
+            codes.append(_print_pod(settings, pod, state, paper))
     return max(codes)
+
+
+def _pod_of(asked: OnceView, frame: Frame) -> PodRow | None:
+    """The pod that is asked for, where the name is that of one."""
+    return pod_named(asked.of, frame) if asked.name == "pods" and asked.of else None
+
+
+def _print_pod(settings: Settings, row: PodRow, state: ViewState, paper: Paper) -> ExitCode:
+    """Its row, its containers and its events."""
+    pool = state.frame.row(row.pool)
+    namespace, name = "" if pool is None else pool.view.namespace, row.key.rpartition(" ")[2]
+    found = asyncio.run(pod_now(settings, SystemClock(), namespace, name))
+    state.keep(pod=found)
+    frame = state.refresh(state.frame.now, None)
+    sheets = Sheet(PODS, [row]), *(Sheet(each, each.rows(frame)) for each in POD_TABLES)
+    tell(written("pod", sheets, frame, paper.form, paper.width))
+    return ExitCode.UNREACHABLE if isinstance(found, str) else ExitCode.OK
 
 
 def show_replayed(path: Path, asked: OnceView, paper: Paper) -> ExitCode:
@@ -153,6 +177,30 @@ def read_tasks(
     return asyncio.run(read())
 
 
+def show_intents(settings: Settings, options: Namespace) -> ExitCode:
+    """Print what stands of what operators asked for, or every change that is kept. Raises ToldError
+    and OutputError.
+    """
+    with by_default(signal.SIGINT):
+        audit = read_audit(settings, SystemClock())
+        state = ViewState(SystemClock().now(), UNICODE)
+        state.keep(audit=audit)
+        frame = _now(state)
+        if not options.as_json:
+            name = "audit" if options.audit else "intents"
+            _print(name, frame, Paper(SheetForm.TEXT, _terminal_width(), UNICODE))
+        elif options.audit:
+            tell(audit_report(audit, frame.now))
+        else:
+            tell(standing_report(standing(frame), frame.now))
+    if options.audit and audit.kept_of_each == 1:
+        note(
+            "the bucket keeps only the last change of each intent: an older agentdash made it, or"
+            " its owner did; `nats stream edit --max-msgs-per-subject 64` on its stream keeps more"
+        )
+    return ExitCode.OK
+
+
 def show_help_once(keys: Keymap, paper: Paper) -> ExitCode:
     """Print every key, column, word and mark of the dashboard. Raises OutputError."""
     sheets = (Sheet(HELP, help_entries(keys.applied(ACTIONS), paper.glyphs)),)
@@ -185,9 +233,11 @@ def _keep_snapshot(settings: Settings, asked: OnceView, name: str, state: ViewSt
 
 def _show_only(state: ViewState, asked: OnceView) -> None:
     """Show only what is asked for. Raises ToldError for what is not there."""
-    if asked.of:
+    if asked.of and _pod_of(asked, state.frame) is None:
+        rows = PODS.rows(state.frame) if asked.name == "pods" else ()
+        names = [row.pod.name for row in rows if row.pod is not None]
         try:
-            scope = scope_named(asked.of, state.all_tenants, state.all_pools)
+            scope = scope_named(asked.of, state.all_tenants, state.all_pools, names)
         except UnknownCommandError as error:
             raise refusal(error, ExitCode.USAGE) from None
         state.show_only(scope)

@@ -8,10 +8,10 @@ import signal
 import sys
 import termios
 from argparse import Namespace
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -34,12 +34,10 @@ from agentdash.operate import (
     write,
 )
 from agentdash.output import by_default, complain, note, refusal, tell, waiting_for_nats
-from agentdash.verbs.tables import aligned
 from controller.attach import UnsupportedServerError, find_effect, operating
 from controller.engine.supervise import FatalError, SystemClock
 from controller.exit_codes import ExitCode
 from controller.logs import log_nowhere
-from controller.model.clock import time_words
 from controller.model.fleet import Fleet, unknown_pool, unknown_tenant
 from controller.model.intents import (
     Audit,
@@ -49,21 +47,16 @@ from controller.model.intents import (
     IntentKind,
     Intents,
     Scope,
-    StandingIntent,
-    asked_words,
     last_of,
-    scope_name,
 )
 from controller.model.memory import Memory
 from controller.model.settings import Settings
 from controller.model.snapshot import LinkState
-from controller.planning.explain import duration
 from controller.planning.share.rows import local_day
 from controller.planning.whatif import effect_of
 from controller.ports import (
     Foreseen,
     IntentConflictError,
-    IntentDesk,
     StoreAwayError,
     StoreError,
     StoreRefusedError,
@@ -75,7 +68,6 @@ _YES: Final = frozenset({"y", "Y"})
 _INTERRUPTED: Final = "\x03"
 _UNDO: Final = "agentdash undo"
 _NONE: Final = "-"
-T = TypeVar("T")
 
 _CODES: Final[Mapping[type[Exception], ExitCode]] = MappingProxyType(
     {
@@ -361,33 +353,13 @@ def _report(verb: str, request: Request, seen: Preview, change: IntentChange | N
 
 # -- what is asked for now, and what was ------------------------------------------------------
 
-_STANDING: Final = ("WHAT", "FOR", "ASKED", "UNTIL", "AGE", "WHO", "WHY")
-_CHANGES: Final = ("REVISION", "AT", "WHO", "WHAT", "BEFORE", "AFTER", "UNTIL", "WHY")
-
-
-def show_intents(settings: Settings, options: Namespace) -> ExitCode:
-    """Print the intents in force, or every change that is kept."""
-    clock = SystemClock()
-    with by_default(signal.SIGINT):
-        if options.audit:
-            _show_audit(read_audit(settings, clock), clock.now(), as_json=options.as_json)
-        else:
-            found = _asking(settings, clock, lambda desk: desk.standing())
-            _show_standing(found, clock.now(), as_json=options.as_json)
-    return ExitCode.OK
-
 
 def read_audit(settings: Settings, clock: SystemClock) -> Audit:
     """Every change that is kept of what operators asked for. Raises ToldError."""
-    return _asking(settings, clock, lambda desk: desk.audit())
 
-
-def _asking(settings: Settings, clock: SystemClock, ask: Callable[[IntentDesk], Awaitable[T]]) -> T:
-    """The answer of the intents' bucket. Raises ToldError."""
-
-    async def answer() -> T:
+    async def answer() -> Audit:
         async with operating(settings, clock, operator()) as desk:
-            return await ask(desk)
+            return await desk.audit()
 
     log_nowhere()  # what goes wrong is raised, and said once
     try:
@@ -399,78 +371,28 @@ def _asking(settings: Settings, clock: SystemClock, ask: Callable[[IntentDesk], 
         raise refusal(error, ExitCode.UNREACHABLE) from error
 
 
-def _show_standing(found: Sequence[StandingIntent], now: float, *, as_json: bool) -> None:
-    if as_json:
-        intents = [
-            {
-                **plain(each.intent),
-                "set_at": each.set_at,
-                "origin": each.origin,
-                "revision": each.revision,
-            }
-            for each in found
-        ]
-        tell(msgspec.json.encode({"version": 1, "at": now, "intents": intents}).decode())
-        return
-    if not found:
-        tell("nothing is asked for")
-        return
-    rows = [
-        (
-            each.intent.kind.value,
-            scope_name(each.intent.scope),
-            asked_words(each.intent),
-            _end(each.intent, now),
-            duration(max(now - each.set_at, 0.0)),
-            _author(each.intent.who, each.origin),
-            each.intent.why or _NONE,
-        )
-        for each in found
+def standing_report(changes: Sequence[IntentChange], now: float) -> str:
+    """What stands, by the changes that made it, as JSON."""
+    intents = [
+        {
+            **({} if each.after is None else plain(each.after)),
+            "kind": each.key.kind.value,
+            "scope": msgspec.to_builtins(each.key.scope),
+            "set_at": each.at,
+            "origin": each.origin,
+            "revision": each.revision,
+            "problem": each.problem,
+        }
+        for each in changes
     ]
-    tell("\n".join(aligned([_STANDING, *rows])))
+    return msgspec.json.encode({"version": 1, "at": now, "intents": intents}).decode()
 
 
-def _show_audit(audit: Audit, now: float, *, as_json: bool) -> None:
-    if as_json:
-        changes = [_change_report(each) for each in audit.changes]
-        report = {"version": 1, "at": now, "kept_of_each": audit.kept_of_each, "changes": changes}
-        tell(msgspec.json.encode(report).decode())
-        return
-    if not audit.changes:
-        tell("nothing was ever asked for")
-    else:
-        tell("\n".join(aligned([_CHANGES, *(_row(each, now) for each in audit.changes)])))
-    if audit.kept_of_each == 1:
-        note(
-            "the bucket keeps only the last change of each intent: an older agentdash made it, or"
-            " its owner did; `nats stream edit --max-msgs-per-subject 64` on its stream keeps more"
-        )
-
-
-def _row(change: IntentChange, now: float) -> tuple[str, ...]:
-    return (
-        str(change.revision),
-        time_words(change.at, now),
-        _author(change.who, change.origin),
-        f"{change.key.kind} {scope_name(change.key.scope)}",
-        _asked(change.before) if change.is_whole else "?",
-        "ended" if change.expired else _asked(change.after),
-        _end(change.after, now),
-        change.why or _NONE,
-    )
-
-
-def _asked(intent: Intent | None) -> str:
-    return _NONE if intent is None else asked_words(intent)
-
-
-def _end(intent: Intent | None, now: float) -> str:
-    return _NONE if intent is None or intent.until is None else time_words(intent.until, now)
-
-
-def _author(who: str, origin: str) -> str:
-    named = who or "?"
-    return f"{named} from {origin}" if origin else named
+def audit_report(audit: Audit, now: float) -> str:
+    """Every change that is kept, the oldest first, as JSON."""
+    changes = [_change_report(each) for each in audit.changes]
+    report = {"version": 1, "at": now, "kept_of_each": audit.kept_of_each, "changes": changes}
+    return msgspec.json.encode(report).decode()
 
 
 def _change_report(change: IntentChange) -> dict[str, Any]:

@@ -131,6 +131,7 @@ class IntentChange(Value):
     undoes: int | None = None  # the revision of the change that it takes back
     is_whole: bool = True  # False: what was there before is not kept any longer, or unreadable
     expired: bool = False  # the intent had ended, and the next writer cleared it away
+    problem: str = ""  # why what was written cannot be read; a controller takes care not to grow
 
 
 class Audit(Value):

@@ -306,12 +306,13 @@ def _change(read: ReadIntent, before: ReadIntent | None) -> IntentChange:
         key=read.key,
         who=note.by or note.who,
         origin=note.origin,
-        why=f"undo of revision {note.undoes}" if is_undo else read.problem or note.why,
+        why=f"undo of revision {note.undoes}" if is_undo else note.why,
         before=None if before is None else before.intent,
         after=read.intent,
         undoes=note.undoes,
         expired=note.expired,
         is_whole=not note.replaces if before is None else not before.problem,
+        problem=read.problem,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from controller.model.decision import Code, Decision, Number, Reason
+from controller.model.intents import NAMELESS
 from controller.model.readings import Why
 from controller.model.servers import named
 from controller.notation.formula import FormulaFault
@@ -131,7 +132,7 @@ class _Words(dict[str, _Word]):
 
 def _shown(name: str, number: Number, now: float) -> str:
     if isinstance(number, str):
-        return _WHYS.get(number, number)
+        return NAMELESS if name == "who" and not number else _WHYS.get(number, number)
     if not -_ABSURD < number < _ABSURD:  # NaN as well
         return UNKNOWN
     if name == "since":

@@ -296,9 +296,9 @@ async def test_without_a_log_the_real_server_and_we_say_why(admin: Any) -> None:
         await admin.until(lambda: pods(cluster.workloads.pods(placed)).ready == 1)
 
         def told(pool: Any) -> list[str]:
-            return [each.message[:22] for each in pods(cluster.workloads.pods(pool)).items]
+            return [each.message[:20] for each in pods(cluster.workloads.pods(pool)).items]
 
-        await admin.until(lambda: told(unplaced) == ["no node takes it: 0/1 "])
+        await admin.until(lambda: told(unplaced) == ["no node takes it: 0/"])
         [unplaced_pod] = pods(cluster.workloads.pods(unplaced)).items
         assert (await cluster.pods.tail(admin.namespace, unplaced_pod.name)).lines == ()
         found = await cluster.pods.look(admin.namespace, unplaced_pod.name)

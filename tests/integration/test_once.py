@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from agentdash.cli import main
+from agentdash.demo.cluster.objects import DEPLOYMENTS, PODS
 from controller.exit_codes import ExitCode
 from fakes.cluster import SimCluster
 from support.forked import Printed, agentdash
@@ -84,6 +85,36 @@ async def test_the_rules_of_one_pool_are_printed(place: Place) -> None:
     unknown = await place.once("why nosuch")
     assert (unknown.code, unknown.out) == (ExitCode.USAGE, "")
     assert "no pool or tenant 'nosuch'" in unknown.err
+
+
+async def test_a_pod_is_printed_with_its_containers_and_its_events(place: Place) -> None:
+    made = place.sim.store.get(DEPLOYMENTS, NAMESPACE, "browser")
+    assert made is not None
+    place.sim.registry.patch(made, {"spec": {"replicas": 1}})
+
+    def ready() -> list[str]:
+        pods = [each.object for each in place.sim.store.each(PODS, NAMESPACE)]
+        running = (each for each in pods if each["status"].get("phase") == "Running")
+        return [each["metadata"]["name"] for each in running]
+
+    await until(ready)
+    pods = ready()
+    printed = await place.once(f"pods {pods[0]}", "--json")
+    assert printed.code == ExitCode.OK, printed.err
+    answer = json.loads(printed.out)
+    assert [each["name"] for each in answer["pods"]] == pods
+    [container] = answer["containers"]
+    assert (container["container"], container["state"], container["restarts"]) == (
+        "agent",
+        "running",
+        0,
+    )
+    assert "Scheduled" in [each["reason"] for each in answer["events"]]
+    text = await place.once(f"pods acme/browser/{pods[0]}", "--width", "100")
+    assert " containers [1]" in text.out.splitlines()
+    unknown = await place.once("pods nosuch")
+    assert (unknown.code, unknown.out) == (ExitCode.USAGE, "")
+    assert "no pod, pool or tenant 'nosuch'" in unknown.err
 
 
 async def test_help_is_printed_without_a_fleet_and_with_the_keys_that_a_person_chose(

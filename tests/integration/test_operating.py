@@ -170,7 +170,7 @@ async def test_a_pause_is_stated_written_obeyed_listed_and_undone(live: Live) ->
         assert (pause.who.split("@")[0], pause.why) == ("ann", "OPS-902")
 
         listed = await live.run("intents")
-        assert "pause  tenant acme" in listed.out
+        assert "tenant acme pause paused" in listed.out
         assert "from 192.0.2.7" in listed.out
         assert "OPS-902" in listed.out
 
@@ -315,13 +315,17 @@ async def test_what_cannot_be_read_can_be_taken_away(live: Live) -> None:
     bucket = await live.client.jetstream().create_key_value(bucket="agentdash")
     for record in (b"?", b'{"version":1,"until":1e300}', b'{"version":1,"until":253402300800}'):
         await bucket.put("intent.freeze", record)
-        assert (await live.run("intents")).code == ExitCode.OK
+        listed = await live.run("intents")
+        assert (listed.code, "freeze cannot be read" in listed.out) == (0, True)
+        [told] = (await live.run("intents", "--json")).answer["intents"]
+        assert (told["kind"], bool(told["problem"])) == ("freeze", True)
         again = await live.run("freeze", "--all", "--why", "-", "--yes")
         assert again.code == ExitCode.REFUSED
         assert "cannot be read; --replace puts this one in its place" in again.err
         thawed = await live.run("thaw", "--all", "--why", "broken", "--yes")
         assert thawed.code == ExitCode.OK, thawed.err
         assert await live.intents() == Intents()
+        assert "nothing stands" in (await live.run("intents")).out
     # a bucket that others have made keeps what its owner wants it to keep, and one is told
     listed = await live.run("intents", "--audit")
     assert "keeps only the last change of each intent" in listed.err

@@ -182,9 +182,9 @@ async def test_a_pod_in_full_has_its_containers_its_events_and_why_it_is_not_rea
         assert running.stack == ["overview", "pods", "detail"]
         text = " ".join(running.text("#detail").split())
         assert "not ready container agent has ended 4 times, last with exit 3" in text
-        assert "init fetch fetch:2 ended at" in text
-        assert "4 restarts before: exit 3 at 12:04" in text
-        assert "4 times BackOff: \ufffd[31mrestarting" in text
+        assert "fetch (init) ended, exit 0 (Completed) 12:02Z 0 - fetch:2" in text
+        assert "agent waiting: CrashLoopBackOff - 4 exit 3 at 12:04Z registry.example" in text
+        assert "12:04Z 4 BackOff \ufffd[31mrestarting" in text
         operator.pods.seen[POD] = PodInFull(events="our user may not read events")
         await later(running, 2.0)
         assert "our user may not read events" in running.text("#detail")

@@ -25,7 +25,7 @@ from controller.model.intents import (
 def standing(frame: Frame) -> Sequence[IntentChange]:
     """The changes that made what stands now: what ends first, first."""
     newest: dict[IntentKey, IntentChange] = {each.key: each for each in changes_of(frame)}
-    stands = [each for each in newest.values() if each.after is not None and not each.expired]
+    stands = [each for each in newest.values() if each.problem or (each.after and not each.expired)]
     found = [each for each in stands if (until := _until(each)) is None or until > frame.now]
     return sorted(found, key=lambda each: (_until(each) or float("inf"), each.revision))
 
@@ -43,7 +43,13 @@ def _left(change: IntentChange, frame: Frame) -> Span:
 
 
 def _asked(change: IntentChange) -> str:
-    return "" if change.after is None else asked_words(change.after)
+    return "cannot be read" if change.after is None else asked_words(change.after)
+
+
+def _who(change: IntentChange, frame: Frame) -> Span:
+    del frame
+    origin = f" from {change.origin}" if change.origin else ""
+    return Span(f"{change.who or NAMELESS}{origin}", Tone.HEADING)
 
 
 def _nothing(frame: Frame) -> list[Span]:
@@ -65,7 +71,10 @@ _COLUMNS: Final[Sequence[Column[IntentChange]]] = (
         "WHAT", 9, "the kind of request: pin, pause, freeze, cap, no-growth, budget", "kind",
         lambda change: str(change.key.kind), letter="B",
     ),
-    _Column("ASKED FOR", 16, "what is asked for", "asked", _asked, widest=34, rank=2),
+    _Column(
+        "ASKED FOR", 16, "what is asked for", "asked", _asked, widest=34, rank=2,
+        tone=lambda change: Tone.CRIT if change.problem else Tone.PLAIN,
+    ),
     _Column(
         "LEFT", 7, "how long it stands still", "until", "after.until", _left,
         right=True, letter="A",
@@ -76,12 +85,12 @@ _COLUMNS: Final[Sequence[Column[IntentChange]]] = (
     ),
     _Column(
         "WHO", 10, "who asked for it", "who", lambda change: change.who or None,
-        lambda change, _: Span(change.who or NAMELESS, Tone.HEADING), letter="T",
-        more={"origin": lambda change, _: change.origin or None},
+        _who, letter="T", more={"origin": lambda change, _: change.origin or None}, widest=34,
     ),
     since_column("at", name="set_at", rank=3),
     _Column(
-        "WHY", 14, "why, in the author's words", "why", lambda change: change.why or None,
+        "WHY", 14, "why, in the author's words; or why it cannot be read", "why",
+        lambda change: change.problem or change.why or None,
         more={"revision": "revision"}, rank=1, fill=True,
     ),
 )  # fmt: skip

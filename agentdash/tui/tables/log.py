@@ -78,6 +78,8 @@ def before_text(change: IntentChange) -> str:
 
 def after_text(change: IntentChange) -> str:
     """What is asked for since."""
+    if change.problem:
+        return "unreadable"
     return "ended" if change.expired else _asked(change.after)
 
 
@@ -131,7 +133,7 @@ def _because(row: LogRow, frame: Frame) -> Span:
     """Why the number was changed, or why it was not written; why a person asked."""
     event = row.event
     if event is None:
-        why = "" if row.change is None else row.change.why
+        why = "" if row.change is None else row.change.problem or row.change.why
         return Span(why or frame.glyphs.none, Tone.DIM)
     if event.outcome.kind is not OutcomeKind.APPLIED:
         kind = figures.as_words(event.outcome.kind)
@@ -250,7 +252,7 @@ def change_lines(change: IntentChange, frame: Frame, width: int) -> Iterator[Lin
     yield from labelled("when", parts, width)
     for label, text in (
         ("what", f"{key_words(change.key)}, revision {change.revision}"),
-        ("why", change.why or "no reason given"),
+        ("why", change.problem or change.why or "no reason given"),
         ("before", _in_full(change.before, before_text(change), frame)),
         ("after", _in_full(change.after, after_text(change), frame)),
     ):
@@ -313,6 +315,10 @@ AUDIT: Final = replace(
     LOG,
     name="audit",
     title="audit",
+    columns=(
+        _Column("REV", 4, "its number", value="change.revision", right=True, rank=5),
+        *_COLUMNS,
+    ),
     rows=partial(_rows, events=False),
     nothing=no_change,
     asked=True,

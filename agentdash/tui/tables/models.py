@@ -204,8 +204,7 @@ _COLUMNS: Final = (
         cell=lambda row, frame: usd_span(
             row.usd_month, frame, old=row.is_old, has_gaps=row.has_gaps[1]
         ),
-        more={"usd_month_is_partial": lambda row, _: row.has_gaps[1]},
-        rank=6, right=True, descending=True,
+        more={"usd_month_is_partial": lambda row, _: row.has_gaps[1]}, right=True, descending=True,
     ),
     _Column(
         "REFUSED", 7, "replicas that the limit refuses", "refused_replicas",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from agentdash.tui import figures
 from agentdash.tui.cells import (
@@ -14,14 +14,14 @@ from agentdash.tui.cells import (
     value_span,
     warning_heading,
 )
-from agentdash.tui.lines import Line, Span, Tone, labelled, labelled_text
-from agentdash.tui.table import Column, Opening, PodRef, Sort, Table, View
+from agentdash.tui.lines import BLANK, Line, Span, Tone, labelled, labelled_text, line
+from agentdash.tui.table import Column, Opening, PodRef, Sort, Table, View, table_lines
 from agentdash.tui.view import PHASE_ORDER, Frame, PoolRow
 from controller.model.intents import Scope
 from controller.model.observation import Pod, PodPhase, Pods
 from controller.model.readings import Fresh, Stale, last_known
 from controller.model.scarcity import Resources
-from controller.model.snapshot import Container, PodInFull
+from controller.model.snapshot import Container, PodEvent, PodInFull
 from controller.model.text import clean_name
 from controller.model.worker_messages import WorkerState
 
@@ -303,58 +303,116 @@ def pod_lines(row: PodRow, frame: Frame, width: int) -> Iterator[Line]:
             yield from labelled_text("cluster", text, width, Tone.WARN)
 
 
+def _state_word(container: Container, frame: Frame) -> Span:
+    """What it does and why; one of the start is well when it runs or has ended without error."""
+    del frame
+    state = container.state
+    if state.word == "running":
+        is_well = container.is_ready or container.is_init
+        return Span("running", Tone.OK) if is_well else Span("running, not ready", Tone.WARN)
+    if state.word == "ended":
+        return Span(f"ended, {state.exit_words}", Tone.CRIT if state.exit_code else Tone.DIM)
+    return Span(f"{state.word}: {state.reason}" if state.reason else state.word, Tone.WARN)
+
+
+def _last_exit(container: Container, frame: Frame) -> Span:
+    last = container.last
+    if last is None:
+        return none_span(frame)
+    at = "" if last.at is None else f" at {figures.since(last.at, frame.now)}"
+    return Span(f"{last.exit_words}{at}", Tone.WARN)
+
+
+def _in_full(frame: Frame) -> PodInFull | None:
+    return found if isinstance(found := frame.asked.pod, PodInFull) else None
+
+
+def _not_read(frame: Frame) -> list[Span]:
+    """Why nothing is there of a pod."""
+    match frame.asked.pod:
+        case PodInFull(events=str(why)) | str(why):
+            return [Span(why, Tone.WARN)]
+        case None:
+            return [Span(f"reading {frame.glyphs.ellipsis}", Tone.DIM)]
+    return [Span("none that the cluster still keeps", Tone.DIM)]
+
+
+CONTAINERS: Final = Table[Container](
+    "containers",
+    "containers",
+    (
+        Column[Container](
+            "CONTAINER", 10, "its name; `init`: it ends before the others start", "container",
+            "name", lambda row, _: Span(f"{row.name} (init)" * row.is_init or row.name, Tone.TITLE),
+            more={"is_init": "is_init", "is_ready": "is_ready"}, names=True,
+        ),
+        Column[Container](
+            "DOES", 10, "it waits, runs or has ended, and why", "state", "state.word", _state_word,
+            more={"reason": "state.reason", "exit_code": "state.exit_code"}, widest=40,
+        ),
+        since_column("state.at"),
+        Column[Container](
+            "RST", 3, "how often it was started again", "restarts", right=True, rank=1,
+            tone=lambda row: Tone.WARN if row.restarts else Tone.DIM,
+        ),
+        Column[Container](
+            "LAST EXIT", 9, "how it ended before it was started again", "last_exit_code",
+            "last.exit_code", _last_exit,
+            more={"last_exit_reason": "last.reason", "last_exit_at": "last.at"}, widest=40,
+        ),
+        Column[Container]("IMAGE", 12, "its image", "image", widest=200, rank=2),
+    ),
+    lambda frame: () if (found := _in_full(frame)) is None else found.containers,
+    key=lambda row: row.name,
+    nothing=_not_read,
+    asked=True,
+)  # fmt: skip
+POD_EVENTS: Final = Table[PodEvent](
+    "events",
+    "events",
+    (
+        since_column("at", name="at"),
+        Column[PodEvent]("TIMES", 5, "how often it was said", "count", right=True, rank=1),
+        Column[PodEvent](
+            "REASON", 10, "in one word of the cluster", "reason", widest=30,
+            more={"is_warning": "is_warning"},
+            tone=lambda row: Tone.WARN if row.is_warning else Tone.PLAIN,
+        ),
+        Column[PodEvent]("MESSAGE", 30, "what the cluster said", "message", widest=400),
+    ),
+    lambda frame: (
+        () if (found := _in_full(frame)) is None or isinstance(found.events, str) else found.events
+    ),
+    key=lambda row: f"{row.at} {row.reason}",
+    nothing=_not_read,
+    asked=True,
+)  # fmt: skip
+
+
+POD_TABLES: Final[tuple[Table[Any], ...]] = (CONTAINERS, POD_EVENTS)
+
+
+def pod_named(name: str, frame: Frame) -> PodRow | None:
+    """The pod of this name, or of this pool and name; None where none has it, or several."""
+    pods = ((row, row.pod) for pool in frame.rows for row in pods_of(pool))
+    found = [row for row, pod in pods if pod and name in {pod.name, f"{row.pool}/{pod.name}"}]
+    return found[0] if len(found) == 1 else None
+
+
 def pod_in_full(opened: PodRef, frame: Frame, width: int) -> Iterator[Line]:
     """A pod as it is now, with its containers and its events."""
-    pool, found = frame.row(opened.pool), frame.asked.pod
-    rows = () if pool is None else (row for row in pods_of(pool) if row.pod is not None)
-    row = next((each for each in rows if each.pod and each.pod.name == opened.name), None)
+    row = pod_named(f"{opened.pool}/{opened.name}", frame)
     yield from labelled_text("pool", opened.pool, width)
     if row is None:
         yield from labelled_text("now", "it is not there any longer", width, Tone.WARN)
     else:
         yield from pod_lines(row, frame, width)
-    if frame.asked.pod_of != opened.name or not isinstance(found, PodInFull):
-        reading = found is None or frame.asked.pod_of != opened.name
-        text = f"reading {frame.glyphs.ellipsis}" if reading else str(found)
-        yield from labelled_text("containers", text, width, Tone.DIM if reading else Tone.WARN)
-        return
-    for each in found.containers:
-        yield from labelled("init" if each.is_init else "container", _contained(each, frame), width)
-    if isinstance(found.events, str):
-        yield from labelled_text("events", found.events, width, Tone.WARN)
-    elif not found.events:
-        yield from labelled_text("events", "none that the cluster still keeps", width, Tone.DIM)
-    else:
-        for place, event in enumerate(found.events):
-            at = "-" if event.at is None else figures.since(event.at, frame.now)
-            times = f" {event.count} times" if event.count > 1 else ""
-            text = f"{at}{times}  {event.reason}: {event.message}"
-            tone = Tone.WARN if event.is_warning else Tone.PLAIN
-            yield from labelled_text("" if place else "events", text, width, tone)
-
-
-def _contained(container: Container, frame: Frame) -> Iterator[Span]:
-    """Its name and image, what it does and since when, and how it ended before."""
-    state, last = container.state, container.last
-    yield Span(container.name, Tone.TITLE)
-    yield Span(container.image)
-    at = "at" if state.word == "ended" else "since"
-    since = "" if state.at is None else f" {at} {figures.since(state.at, frame.now)}"
-    word, tone = f"{state.word}{since}", Tone.WARN
-    if state.word == "running":
-        is_well = container.is_ready or container.is_init
-        word, tone = (word, Tone.OK) if is_well else (f"{word}, not ready", Tone.WARN)
-    elif state.word == "ended":
-        word = f"{word}, {state.exit_words}"
-        tone = Tone.DIM if state.exit_code == 0 else Tone.CRIT
-    elif state.reason:
-        word = f"{word}: {state.reason}"
-    yield Span(word, tone)
-    if container.restarts:
-        yield Span(figures.amount(container.restarts, "restart"), Tone.WARN)
-    if last is not None:
-        at = "" if last.at is None else f" at {figures.since(last.at, frame.now)}"
-        yield Span(f"before: {last.exit_words}{at}", Tone.WARN)
+    for table in POD_TABLES:
+        yield BLANK
+        for each in table_lines(table, table.rows(frame), frame, width - 2):
+            yield line(Span(" "), *each.spans)
+        if not isinstance(frame.asked.pod, PodInFull):
+            return
 
 
 def _steps(row: PodRow, pod: Pod, frame: Frame) -> Iterator[Span]:

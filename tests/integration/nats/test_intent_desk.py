@@ -117,7 +117,7 @@ async def test_a_write_and_its_audit_entry_are_one(desks: Desks) -> None:
     await desks.bucket.put("intent.cap.acme.research", b"?", expected=0)
     by_hand, unreadable = (await desks.ann.audit()).changes
     assert (by_hand.who, by_hand.after) == ("", a_freeze(scope=Scope(), why="by hand"))
-    assert (unreadable.after, "cannot be read" in unreadable.why) == (None, True)
+    assert (unreadable.after, "cannot be read" in unreadable.problem) == (None, True)
 
 
 async def test_the_audit_keeps_the_last_changes_of_each_intent_and_of_none_fewer(
