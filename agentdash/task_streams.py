@@ -72,9 +72,7 @@ class Looked(NamedTuple):
     unread: int = 0
 
 
-async def look_for(
-    stream: JetStreamContext, queues: Iterable[QueueName], task: str, most: int = MOST_LOOKED
-) -> Looked:
+async def look_for(stream: JetStreamContext, queues: Iterable[QueueName], task: str) -> Looked:
     """Whether a task waits or is worked on: its id is in its message alone, so that the first
     messages of each queue are looked through. Found also if our user may not look. Raises
     nats.errors.Error.
@@ -84,8 +82,8 @@ async def look_for(
         try:
             info = await stream.consumer_info(queue.stream, queue.consumer)
             after, looked = 0 if info.ack_floor is None else info.ack_floor.stream_seq, 0
-            while looked < most:
-                wanted = min(_AT_ONCE * 10, most - looked)
+            while looked < MOST_LOOKED:
+                wanted = min(_AT_ONCE * 10, MOST_LOOKED - looked)
                 page = await next_messages(stream, queue, filters_of(info), after, wanted)
                 ids = (message_task(each.headers, queue.stream, each.seq or 0)[0] for each in page)
                 if task in ids:

@@ -102,13 +102,13 @@ def _failure_of(record: logging.LogRecord) -> Hashable:
     )
 
 
-def log_json(level: int = logging.INFO) -> None:
+def log_json() -> None:
     """Send the records of all loggers to standard error as JSON."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     handler.addFilter(OncePerMinute())
     _quiet_libraries()
-    logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
 
 
 def log_nowhere() -> None:

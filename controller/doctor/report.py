@@ -23,9 +23,9 @@ class Findings:
         self._check = check
         self.lines: list[Diagnosis] = []
 
-    def ok(self, text: str, subject: str = "") -> None:
+    def ok(self, text: str) -> None:
         """It is as it should be."""
-        self._add(Level.OK, text, subject, "")
+        self._add(Level.OK, text, "", "")
 
     def warn(self, text: str, todo: str, subject: str = "") -> None:
         """It works worse than it could."""

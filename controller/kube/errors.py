@@ -160,12 +160,12 @@ def status_error(
     )
 
 
-def shortened(text: str, limit: int = DETAIL_LIMIT) -> str:
+def shortened(text: str) -> str:
     """The cleaned text without its middle: a refusal may quote the object before its reason."""
     text = " ".join(text.split())
-    if len(text) > limit:
-        text = f"{text[: limit // 2]} … {text[-(limit // 2 - 3) :]}"
-    return clean(text, limit)
+    if len(text) > DETAIL_LIMIT:
+        text = f"{text[: DETAIL_LIMIT // 2]} … {text[-(DETAIL_LIMIT // 2 - 3) :]}"
+    return clean(text, DETAIL_LIMIT)
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

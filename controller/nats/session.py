@@ -281,12 +281,10 @@ class NatsSession:
         settings: NatsSettings,
         clock: Clock,
         *,
-        name: str = "agentdash",
         timing: SessionTiming | None = None,
     ) -> None:
         self._settings = settings
         self._clock = clock
-        self._name = name
         self._timing = timing or SessionTiming()
         domain = settings.domain
         self.api = DEFAULT_PREFIX if domain is None else f"$JS.{domain}.API"
@@ -498,7 +496,7 @@ class NatsSession:
             async with asyncio.timeout(2 * self._timing.connect_s):
                 await client.connect(
                     servers=[url],
-                    name=self._name,
+                    name="agentdash",
                     allow_reconnect=False,
                     max_reconnect_attempts=1,
                     reconnect_time_wait=0,

@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 import operator
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from statistics import median
 from typing import Final, NamedTuple, TypeAlias
@@ -61,17 +61,15 @@ class Formula(NamedTuple):
     names: tuple[str, ...]
 
 
-def read_formula(text: str, names: Collection[str] | None = None) -> Formula:
-    """Read a formula, whose signals must be in `names` unless that is None. Raises FormulaError,
-    also for an unknown name; a mistake of syntax is told first.
-    """
+def read_formula(text: str) -> Formula:
+    """Read a formula. Raises FormulaError; a mistake of syntax is told first."""
     if len(text) > MAX_FORMULA_CHARACTERS:
         raise FormulaError(
             FormulaFault.TOO_LONG,
             MAX_FORMULA_CHARACTERS,
             f"more than {MAX_FORMULA_CHARACTERS} characters",
         )
-    parser = _Parser(_tokens(text), names)
+    parser = _Parser(_tokens(text))
     whole = parser.expression()
     parser.expect(_Kind.END)
     if parser.faults:
@@ -187,13 +185,12 @@ class _Operand(NamedTuple):
 
 
 class _Parser:
-    """Precedence climbing over a list of tokens. `faults` are the names and calls that cannot be;
+    """Precedence climbing over a list of tokens. `faults` are the calls that cannot be;
     `found` has the names of signals, in the order in which they stand.
     """
 
-    def __init__(self, tokens: list[_Token], names: Collection[str] | None) -> None:
+    def __init__(self, tokens: list[_Token]) -> None:
         self._tokens = tokens
-        self._names = names
         self._next = 0
         self._open = 0
         self._in_predicate = False
@@ -294,8 +291,6 @@ class _Parser:
             return _Operand(token.at, lambda _: _CONSTANTS[name])
         if self._accept("(") is not None:
             return self._call(token)
-        if self._names is not None and name not in self._names:
-            self._fault(FormulaFault.UNKNOWN_NAME, token, f"unknown name {name}")
         self.found[name] = None
 
         def value(scope: _Scope) -> _Value:

@@ -5,7 +5,7 @@ as in a daemon, with its memory kept from one look to the next.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -32,36 +32,21 @@ from controller.simulate.world import NEVER, Answer, SeenPool
 START_AT: Final = 1_699_920_000.0
 """Virtual time 0 in Unix seconds. It is midnight UTC, so a day begins with the trace."""
 _NO_INTENTS: Final = Intents()
-
-
-class Cadence(NamedTuple):
-    """When the policy makes a plan; all periods in seconds.
-
-    With `on_events`: at the first multiple of `tick_s` after an event, and every `running_s` while
-    an idle replica might be removed. Without: at multiples of `running_s`, or of `empty_s` while
-    there are no replicas.
-    """
-
-    on_events: bool = True
-    tick_s: float = 1.0
-    running_s: float = 5.0
-    empty_s: float = NEVER
-
-
-EVERY_SECOND: Final = Cadence()
-"""The ticks of a daemon every second, without those at which nothing can have changed."""
+_TICK_S: Final = 1.0  # a daemon's, without the ticks at which nothing can have changed
+_RUNNING_S: Final = 5.0
 
 
 class PlannerPolicy:
     """One pool sized by `plan()`, as the only pool of its fleet and without operators' intents.
 
-    `decision` is the last decision, None before the first.
+    It looks at the first tick after an event, and every `_RUNNING_S` while an idle replica might
+    be removed. `decision` is the last decision, None before the first.
     """
 
-    def __init__(self, pool: Pool, cadence: Cadence = EVERY_SECOND) -> None:
-        self.interval_s = cadence.tick_s
-        self.on_events = cadence.on_events
-        self._cadence = cadence
+    interval_s = _TICK_S
+    on_events = True
+
+    def __init__(self, pool: Pool) -> None:
         self._key = pool.key
         self._least = pool.min if pool.idle is None else pool.idle
         self._terms = compile_fleet(Fleet(pools=(pool,)))
@@ -78,7 +63,7 @@ class PlannerPolicy:
         if self._at_rest is not None:
             # The skipped ticks would all have seen this state: plan the last of them, so that
             # memory has the right end time for it.
-            self._plan(self._at_rest, now - self._cadence.tick_s)
+            self._plan(self._at_rest, now - _TICK_S)
             self._at_rest = None
         self.decision = self._plan(seen, now)
         asked = self.decision.next
@@ -86,7 +71,7 @@ class PlannerPolicy:
         if replicas < seen.busy:
             replicas = min(seen.busy, seen.replicas)
             self._correct(replicas)
-        look_at = self._look_at(seen, replicas, now)
+        look_at = self.next_look(seen, replicas, now)
         if look_at == NEVER and replicas:
             self._at_rest = seen
         return Answer(replicas, look_at)
@@ -95,7 +80,7 @@ class PlannerPolicy:
         """When rule `native` learns next (virtual seconds), else `-NEVER`: plan now."""
         decision, memory = self.decision, self._memory.pools.get(self._key)
         native = None if memory is None else memory.native
-        if native is None or decision is None or seen.pending or not self.on_events:
+        if native is None or decision is None or seen.pending:
             return -NEVER
         if decision.demand is None or decision.demand > seen.replicas:
             return -NEVER
@@ -121,14 +106,12 @@ class PlannerPolicy:
             pools = {self._key: replace(memory, asked=asked)}
             self._memory = replace(self._memory, pools=pools)
 
-    def _look_at(self, seen: SeenPool, replicas: int, now: float) -> float:
-        cadence = self._cadence
-        if not cadence.on_events:
-            return _next(now, cadence.running_s if replicas else cadence.empty_s)
+    def next_look(self, seen: SeenPool, replicas: int, now: float) -> float:
+        """When to look again if nothing happens; NEVER if time alone changes nothing."""
         demand = 0 if self.decision is None else self.decision.demand or 0
         if demand > replicas or _is_behind(self._memory.pools[self._key], seen, START_AT + now):
-            return now + cadence.tick_s
-        return NEVER if replicas <= max(seen.busy, self._least) else now + cadence.running_s
+            return now + _TICK_S
+        return NEVER if replicas <= max(seen.busy, self._least) else now + _RUNNING_S
 
 
 def observed(seen: SeenPool, at: float) -> PoolObservation:
@@ -171,7 +154,3 @@ def _is_behind(memory: PoolMemory, seen: SeenPool, at: float) -> bool:
         and native.asked_at < at
         and (native.pending, native.delivered) != (seen.pending, seen.in_flight + seen.completions)
     )
-
-
-def _next(now: float, period_s: float) -> float:
-    return NEVER if period_s == NEVER else (now // period_s + 1) * period_s

@@ -111,14 +111,13 @@ class PoolRun(NamedTuple):
     """The result of one pool's run.
 
     - `waits_s`: the wait of each started task (start − arrival), in order of start.
-    - `replica_s`: the replica-seconds paid for. `busy_s`: the task-seconds of work.
+    - `replica_s`: the replica-seconds paid for.
     - `actions`: all changes of its replicas; it began with `began_with`. `unserved`: tasks that
       were never started.
     """
 
     waits_s: Sequence[float]
     replica_s: float
-    busy_s: float
     actions: list[Action]
     unserved: int = 0
     began_with: int = 0
@@ -151,7 +150,6 @@ class VirtualPool:
         self._arrived = 0
         self._paid_since = 0.0
         self._replica_s = 0.0
-        self._busy_s = 0.0
         self._waits = array("d")
         self._actions: list[Action] = []
         self._look_at = 0.0
@@ -188,9 +186,7 @@ class VirtualPool:
                 self._look_at = min(self._look_at, self._next_moment(now))
         self._pay(max(now, end_s))
         unserved = len(self._queue)
-        return PoolRun(
-            self._waits, self._replica_s, self._busy_s, self._actions, unserved, began_with
-        )
+        return PoolRun(self._waits, self._replica_s, self._actions, unserved, began_with)
 
     def _happen(self, now: float, arrives_at: float) -> None:
         if arrives_at == now:
@@ -229,7 +225,6 @@ class VirtualPool:
                 while self._queue and taken < self._slots:
                     task = self._queue.popleft()
                     self._waits.append(now - task.arrival_s)
-                    self._busy_s += task.service_s
                     heappush(self._ends, (now + task.service_s, replica))
                     taken += 1
                 self._by_load[taken][replica] = None

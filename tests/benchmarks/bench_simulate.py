@@ -13,7 +13,7 @@ import pytest
 
 from controller.model.fleet import NativePreset
 from controller.simulate.compare import Contender, compare
-from controller.simulate.planned import Cadence, PlannerPolicy
+from controller.simulate.planned import PlannerPolicy
 from controller.simulate.policies import TUNED_SETTINGS, HpaKeda
 from controller.simulate.score import Score, score
 from controller.simulate.trace import Trace, read_trace
@@ -21,6 +21,7 @@ from controller.simulate.world import Policy, World
 from support.simulated_pools import (
     LAG_SETTINGS,
     SOURCE_SETTINGS,
+    InHpaPeriods,
     clairvoyant_replica_s,
     hpa_pool,
     native_pool,
@@ -33,7 +34,6 @@ TRACES = {
     "servegen_mlarge_day3": "tenant",
     "wc98_jun10-11_thin200": "tenant",
 }
-HPA_CADENCE = Cadence(on_events=False, running_s=15.0, empty_s=30.0)
 PolicyOf = Callable[[str], Policy]
 
 
@@ -47,8 +47,8 @@ def policies(slots: int) -> dict[str, PolicyOf]:
         "HPA+KEDA, source": lambda _: HpaKeda(SOURCE_SETTINGS),
         "the same, lag only, 2": lambda _: HpaKeda(LAG_SETTINGS),
         "HPA+KEDA, tuned": lambda _: HpaKeda(TUNED_SETTINGS),
-        "plan, hpa, source": lambda name: PlannerPolicy(
-            hpa_pool(name, SOURCE_SETTINGS, slots=slots), HPA_CADENCE
+        "plan, hpa, source": lambda name: InHpaPeriods(
+            hpa_pool(name, SOURCE_SETTINGS, slots=slots)
         ),
     }
     for preset in NativePreset:

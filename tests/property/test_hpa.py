@@ -146,7 +146,7 @@ def test_more_use_never_means_fewer_replicas(
 def test_any_text_is_a_number_or_a_mistake_with_a_place(text: str) -> None:
     position = 0
     try:
-        compute(read_formula(text, ["a", "b"]), {"a": 1.5, "b": None})
+        compute(read_formula(text), {"a": 1.5, "b": None})
     except FormulaError as error:
         position = error.position
     assert 0 <= position <= len(text)

@@ -14,32 +14,21 @@ from msgspec.structs import replace
 
 from controller.model.decision import Gate
 from controller.model.fleet import Behavior, NativePreset, Pool, ScalingRules
-from controller.simulate.planned import (
-    EVERY_SECOND,
-    Cadence,
-    PlannerPolicy,
-)
-from controller.simulate.policies import (
-    HpaKeda,
-)
-from controller.simulate.score import (
-    reversals,
-)
-from controller.simulate.trace import (
-    Trace,
-    TraceTask,
-)
-from controller.simulate.world import (
-    Action,
-    Answer,
-    PoolRun,
-    SeenPool,
-    World,
-)
+from controller.simulate.planned import PlannerPolicy
+from controller.simulate.policies import HpaKeda
+from controller.simulate.score import reversals
+from controller.simulate.trace import Trace, TraceTask
+from controller.simulate.world import Action, Answer, PoolRun, SeenPool, World
 from support.examples import scaled
-from support.simulated_pools import SOURCE_SETTINGS, hpa_pool, native_pool, run
+from support.simulated_pools import (
+    HPA_SYNC_S,
+    SOURCE_SETTINGS,
+    InHpaPeriods,
+    hpa_pool,
+    native_pool,
+    run,
+)
 
-HPA_CADENCE = Cadence(on_events=False, running_s=15.0, empty_s=30.0)
 BY_SOURCE = replace(
     native_pool("pool", NativePreset.PROMPT),
     behavior=replace(
@@ -55,10 +44,10 @@ def live(
     pool: Pool,
     *,
     end_s: float = 0.0,
-    cadence: Cadence = EVERY_SECOND,
+    planner: type[PlannerPolicy] = PlannerPolicy,
 ) -> PoolRun:
     trace = Trace({"pool": sorted(tasks)}, end_s)
-    return run(trace, lambda _: PlannerPolicy(pool, cadence), World(1, 19.0))["pool"]
+    return run(trace, lambda _: planner(pool), World(1, 19.0))["pool"]
 
 
 def test_the_first_message_wakes_an_empty_pool_at_the_next_tick() -> None:
@@ -84,35 +73,39 @@ def test_a_burst_of_twenty_gets_ten_at_once_and_ten_a_minute_later() -> None:
 
 def test_after_a_burst_the_way_back_is_gradual() -> None:
     pool = hpa_pool("pool", SOURCE_SETTINGS)
-    lived = live([TraceTask(10.0, 300.0)] * 20, pool, end_s=3000.0, cadence=HPA_CADENCE)
+    lived = live([TraceTask(10.0, 300.0)] * 20, pool, end_s=3000.0, planner=InHpaPeriods)
     back = [action for action in lived.actions if action.after < action.before]
     assert [action.before for action in back] == [20, 15, 10, 5, 1]
     window_s, period_s, all_work_until_s = 300.0, 120.0, 349.0
     assert back[0].at >= all_work_until_s + window_s
     gaps = [later.at - sooner.at for sooner, later in pairwise(back[:4])]
-    assert all(period_s <= gap <= period_s + HPA_CADENCE.running_s for gap in gaps)
+    assert all(period_s <= gap <= period_s + HPA_SYNC_S for gap in gaps)
     assert back[-1].after == 0
 
 
 def test_a_steady_load_settles_and_does_not_flap() -> None:
     # two to four messages at any time, for two hours
     tasks = [TraceTask(20.0 * number + number * number % 17, 60.0) for number in range(360)]
-    for pool, cadence in (
-        (hpa_pool("pool", SOURCE_SETTINGS), HPA_CADENCE),
-        (native_pool("pool", NativePreset.CALM), EVERY_SECOND),
+    for pool, planner in (
+        (hpa_pool("pool", SOURCE_SETTINGS), InHpaPeriods),
+        (native_pool("pool", NativePreset.CALM), PlannerPolicy),
     ):
-        lived = live(tasks, pool, cadence=cadence)
+        lived = live(tasks, pool, planner=planner)
         later = [action for action in lived.actions if 600.0 < action.at < 7000.0]
         assert reversals(later) <= 1
         assert len(later) <= 6  # of 320 arrivals
 
 
-class Watched(PlannerPolicy):
+class Watched:
     """Fails where the plan would take a replica that works."""
 
+    def __init__(self, planner: PlannerPolicy) -> None:
+        self.interval_s, self.on_events = planner.interval_s, planner.on_events
+        self._planner = planner
+
     def look(self, seen: SeenPool, now: float) -> Answer:
-        answer = super().look(seen, now)
-        decision = self.decision
+        answer = self._planner.look(seen, now)
+        decision = self._planner.decision
         assert decision is not None
         assert decision.next is not None
         assert decision.next >= min(seen.busy, seen.replicas)
@@ -134,13 +127,13 @@ def test_a_busy_replica_is_never_asked_for_and_every_task_is_served(
     for gap_s, service_s in steps:
         at += gap_s
         tasks.append(TraceTask(at, service_s))
-    pool, cadence = (
-        (native_pool("pool", rule), EVERY_SECOND)
+    planner = (
+        PlannerPolicy(native_pool("pool", rule))
         if isinstance(rule, NativePreset)
-        else (hpa_pool("pool", SOURCE_SETTINGS), HPA_CADENCE)
+        else InHpaPeriods(hpa_pool("pool", SOURCE_SETTINGS))
     )
     trace = Trace({"pool": tasks}, at)
-    lived = run(trace, lambda _: Watched(pool, cadence), World(1, 19.0))["pool"]
+    lived = run(trace, lambda _: Watched(planner), World(1, 19.0))["pool"]
     assert len(lived.waits_s) == len(tasks)
     assert lived.unserved == 0
 
@@ -170,7 +163,7 @@ def test_work_spread_over_more_replicas_than_it_fills_is_no_contest() -> None:
             scale_down=ScalingRules(stabilization_window_s=0),
         ),
     )
-    planned = PlannerPolicy(pool, HPA_CADENCE)
+    planned = InHpaPeriods(pool)
     replicas, asked = 4, []
     for tick in range(12):
         # by turns twenty messages wait, or four are left, one on each of four replicas
@@ -198,7 +191,7 @@ def test_what_rule_native_has_not_learned_yet_makes_it_look_again_at_the_next_ti
 def test_rule_hpa_moves_a_pool_as_an_hpa_behind_keda_does(every_s: float) -> None:
     tasks = [TraceTask(every_s * number + number * number % 13, 90.0) for number in range(100)]
     planned = live(
-        tasks, hpa_pool("pool", SOURCE_SETTINGS), end_s=100 * every_s, cadence=HPA_CADENCE
+        tasks, hpa_pool("pool", SOURCE_SETTINGS), end_s=100 * every_s, planner=InHpaPeriods
     )
     trace = Trace({"pool": sorted(tasks)}, 100 * every_s)
     hpa = run(trace, lambda _: HpaKeda(SOURCE_SETTINGS), World(1, 19.0))["pool"]

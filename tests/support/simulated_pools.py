@@ -21,10 +21,11 @@ from controller.model.fleet import (
     ScalingRules,
 )
 from controller.model.ids import pool_key
+from controller.simulate.planned import PlannerPolicy
 from controller.simulate.policies import HpaKedaSettings
 from controller.simulate.score import least_replica_s
 from controller.simulate.trace import Trace
-from controller.simulate.world import Policy, PoolRun, VirtualPool, World
+from controller.simulate.world import Policy, PoolRun, SeenPool, VirtualPool, World
 
 SOURCE_SETTINGS: Final = HpaKedaSettings(
     behavior=Behavior(
@@ -90,6 +91,19 @@ def hpa_pool(name: str, settings: HpaKedaSettings, *, slots: int = 1) -> Pool:
         metrics=(ExternalMetric(name=QUEUE, target=target),),
         window_given=True,
     )
+
+
+HPA_SYNC_S, KEDA_POLL_S = 15.0, 30.0
+
+
+class InHpaPeriods(PlannerPolicy):
+    """The planner at the fixed times of an HPA, or of KEDA while there are no replicas."""
+
+    on_events = False
+
+    def next_look(self, _: SeenPool, replicas: int, now: float) -> float:
+        period_s = HPA_SYNC_S if replicas else KEDA_POLL_S
+        return (now // period_s + 1) * period_s
 
 
 def run(trace: Trace, policy: Callable[[str], Policy], world: World) -> dict[str, PoolRun]:

@@ -27,7 +27,6 @@ from controller.planning.share.units import Field
 from controller.planning.values import (
     HALF_FED,
     REPLICAS,
-    Amount,
     AmountError,
     Row,
     SharingError,
@@ -141,14 +140,12 @@ def rate_key(model: LlmModel, tenant: str) -> str:
     return model.name if model.shared else f"{model.name}/{tenant}"
 
 
-def rate_rows(
-    key: str, limits: RateLimits, theta: Amount = HALF_FED, tenant: str = ""
-) -> tuple[Row, ...]:
+def rate_rows(key: str, limits: RateLimits, tenant: str = "") -> tuple[Row, ...]:
     """The limits of a key as soft rows: `rpm:KEY`, `tpm:KEY` (input and output tokens together),
     `itpm:KEY`, `otpm:KEY` and `parallel:KEY`; `tenant` is the only one that uses the key, if any.
 
-    `theta` is the part of a replica's use that must be left to grant it. Raises AmountError for a
-    number that is negative or not exact, and for a headroom above 1.
+    A replica is granted where `HALF_FED` of its use is left. Raises AmountError for a number that
+    is negative or not exact, and for a headroom above 1.
     """
     usable = 1 - exact(limits.headroom, "headroom")
     if usable < 0:
@@ -165,7 +162,7 @@ def rate_rows(
             name=f"{name}:{key}",
             capacity=Fraction(exact(limit, name) * part),
             bound=Bound.RATE,
-            soft=theta,
+            soft=HALF_FED,
             tenant=tenant,
         )
         for name, (limit, part) in capacities.items()

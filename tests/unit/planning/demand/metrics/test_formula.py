@@ -20,7 +20,7 @@ TRIGGERS = {"queue": 2.0, "backlog": 5.0, "gone": None}
 
 
 def compute(text: str) -> float:
-    return formulas.compute(read_formula(text, TRIGGERS), TRIGGERS)
+    return formulas.compute(read_formula(text), TRIGGERS)
 
 
 def fault_of(text: str) -> tuple[FormulaFault, int]:
@@ -183,7 +183,7 @@ def test_a_formula_that_would_exhaust_the_stack_is_refused(text: str) -> None:
 
 
 def test_a_trigger_without_a_value_is_an_error_and_not_zero() -> None:
-    formula = read_formula("queue + backlog", TRIGGERS)
+    formula = read_formula("queue + backlog")
     with pytest.raises(FormulaError) as caught:
         formulas.compute(formula, {"queue": 1.0})
     assert caught.value.fault is FormulaFault.UNKNOWN_NAME
