@@ -87,7 +87,9 @@ def _served(document: Document, standby: _Pools, pools: _Pools) -> Iterator[Prob
     claims: list[_Claim] = []
     for path, entry in standby:
         tenant, names = str(entry.get("tenant")), _list(entry, "pools")
-        keys = [(at, served_key(name, tenant)) for at, name in enumerate(names) if _is_text(name)]
+        keys = [
+            (at, served_key(name, tenant)) for at, name in enumerate(names) if isinstance(name, str)
+        ]
         used: list[_NameUsed] = [((*path, "pools", at), str(key)) for at, key in keys]
         yield from _unknown(document, used, "pool", known, "pools")
         claims += [((key,), (*path, "pools", at)) for at, key in keys]
@@ -96,10 +98,6 @@ def _served(document: Document, standby: _Pools, pools: _Pools) -> Iterator[Prob
                 words = f"is of another tenant: write across_tenants: true, or leave {key} out"
                 yield document.problem((*path, "pools", at), words)
     yield from _shared(document, claims, "another standby serves the pool")
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
 
 
 def _used(entries: Iterable[tuple[KeyPath, _Plain]], key: str) -> Iterator[_NameUsed]:

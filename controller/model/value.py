@@ -24,7 +24,6 @@ from typing import (
     Final,
     Literal,
     NamedTuple,
-    Protocol,
     TypeAlias,
     TypeVar,
     Union,
@@ -92,7 +91,6 @@ def is_within(number: float, kind: Any) -> bool:
 
 
 AnyNumber: TypeAlias = int | float | Decimal
-T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
 _SHOWN: Final = 120
 _OUT_OF_RANGE: Final = re.compile(
@@ -104,15 +102,12 @@ class UndecodableError(ValueError):
     """The data is too long, nested too deeply, no JSON, or not what it should be."""
 
 
-class Decoder(Protocol[T_co]):
-    """What msgspec's decoders of JSON and MessagePack have in common."""
-
-    def decode(self, data: bytes, /) -> T_co:
-        """The value. msgspec bounds the depth by the interpreter's own limit."""
-        ...
-
-
-def decoded(decoder: Decoder[T], data: bytes | msgspec.Raw, *, most_bytes: int | None = None) -> T:
+def decoded(
+    decoder: msgspec.json.Decoder[T] | msgspec.msgpack.Decoder[T],
+    data: bytes | msgspec.Raw,
+    *,
+    most_bytes: int | None = None,
+) -> T:
     """The value, of at most so many bytes (None: bounded already). Raises UndecodableError."""
     if most_bytes is not None and len(data) > most_bytes:
         raise UndecodableError(f"{len(data):,} bytes, more than {most_bytes:,}")

@@ -217,11 +217,12 @@ class MemoryBucket:
         if found is None:
             return None
         pools: dict[PoolKey, PoolMemory] = {}
-        for part in found.parts:
+        for written in found.parts:
             try:
-                pools.update(decoded(_PART, part, most_bytes=MOST_VALUE_BYTES))
+                part = decoded(_PART, written, most_bytes=MOST_VALUE_BYTES)
             except UndecodableError as error:
                 raise StoreUnreadableError(f"a part of it cannot be understood: {error}") from None
+            pools.update(part)
         seen_at, is_partial = await self._last_seen()
         now = (await self._bucket.look()).at
         return SavedMemory(
@@ -250,8 +251,9 @@ class MemoryBucket:
             found = await self._spent_value.load()
             parts = () if found is None else found.parts
             spent: dict[str, TenantSpent] = {}
-            for part in parts:
-                spent.update(decoded(_SPENT, part, most_bytes=MOST_VALUE_BYTES))
+            for written in parts:
+                part = decoded(_SPENT, written, most_bytes=MOST_VALUE_BYTES)
+                spent.update(part)
         except (StoreUnreadableError, UndecodableError) as error:
             log.warning("what tenants have spent before cannot be read: %s", error)
             return {}

@@ -250,7 +250,9 @@ class Registry:
         metadata = {key: value for key, value in given.items() if key not in _OF_SERVER}
         item["metadata"] = metadata
         if not metadata.get("name"):
-            metadata["name"] = metadata.get("generateName", "") + self._suffix()
+            metadata["name"] = metadata.get("generateName", "") + "".join(
+                self._rng.choices(SUFFIX_LETTERS, k=5)
+            )
         if kind.namespaced:
             metadata["namespace"] = namespace
             if self.store.get(NAMESPACES, "", namespace) is None:
@@ -259,7 +261,9 @@ class Registry:
         _fill_in(kept, item)
         if self.store.get(kept, metadata.get("namespace", ""), name) is not None:
             raise already_exists(kind, name)
-        metadata |= {"uid": self.new_uid(), "creationTimestamp": stamp()}
+        # the same in every run with the same seed
+        uid = uuid.UUID(int=self._rng.getrandbits(128), version=4)
+        metadata |= {"uid": str(uid), "creationTimestamp": stamp()}
         if kind.has_generations:
             metadata["generation"] = 1
         if kind in SCALABLE:
@@ -319,13 +323,6 @@ class Registry:
         """
         stored = self.read(kind, namespace, name)
         return self._stop(stored, grace_s) if kind is PODS else self.store.delete(stored)
-
-    def new_uid(self) -> str:
-        """A uid, the same in every run with the same seed."""
-        return str(uuid.UUID(int=self._rng.getrandbits(128), version=4))
-
-    def _suffix(self) -> str:
-        return "".join(self._rng.choices(SUFFIX_LETTERS, k=5))
 
     def _stop(self, stored: StoredObject, grace_s: int | None) -> StoredObject:
         pod, metadata = stored.object, stored.object["metadata"]
