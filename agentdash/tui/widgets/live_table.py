@@ -138,6 +138,7 @@ _LINES_OF_TALL_ROW: Final = 4
 _READING_S: Final = 10.0
 # otherwise rows change their places at most this often
 _REORDER_S: Final = 5.0
+_SLIDES_S: Final = 1.5
 
 
 class LiveTable(Panel, Generic[R]):
@@ -176,6 +177,7 @@ class LiveTable(Panel, Generic[R]):
         self._placed: Sequence[PlacedColumn[R]] = ()
         self._longest: dict[str, int] = {}
         self._cursor = Cursor()
+        self._slid_at = float("-inf")
         self._moved_at = self._ordered_at = float("-inf")
         self._order: dict[str, int] = {}
         self._order_is_old = False
@@ -235,7 +237,10 @@ class LiveTable(Panel, Generic[R]):
         since = frame.now - self._ordered_at
         settled = not self._order or since < 0 or (not reading and since >= _REORDER_S)
         if changed or (settled and self._order_is_old):
+            before = self._cursor.key
             self._arrange(in_order=settled)
+            if before != self._cursor.key and before in self._keys:
+                self._slid_at = frame.now
         self._set_titles()
         self.update_lines()
 
@@ -284,6 +289,13 @@ class LiveTable(Panel, Generic[R]):
         self._visible = rows
         self._keys = [key(row) for row in rows]
         self._cursor.place(self._keys, keep=bool(self.filter))
+
+    @property
+    def has_just_moved(self) -> bool:
+        """Whether another row has come under the cursor by itself, so that a key may be about the
+        one before.
+        """
+        return self._frame is not None and self._frame.now < self._slid_at + _SLIDES_S
 
     def _text_of(self, row: R) -> str:
         """What a filter searches. Each value is a line, so that ^ and $ find its ends."""
