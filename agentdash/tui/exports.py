@@ -157,7 +157,9 @@ class Exports:
     def _save(self, path: Path, kind: str) -> None:
         sheets, view, form = self._sheets(), self._app.view.VIEW, FORMS[kind]
         if form is None:
-            text = self._app.export_screenshot(title=self._app.title)
+            picture = self._app.export_screenshot(title=self._app.title)
+            # else viewers drop the blanks that put a number under its heading
+            text = picture.replace("<text ", '<text xml:space="preserve" ')
         elif sheets:
             text = written(view, sheets, self._app.frame, form)
         else:

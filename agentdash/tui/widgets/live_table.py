@@ -439,7 +439,7 @@ class LiveTable(Panel, Generic[R]):
         self._cursor.scroll(lines, self._keys)
         self._moved()
 
-    def _sort_by(self, title: str, *, turn: bool) -> None:
+    def sort_by(self, title: str, *, turn: bool = True) -> None:
         """Sort by this column. `turn` reverses the order if it is sorted by this column already."""
         column = next((each for each in self.spec.columns if each.title == title), None)
         if column is None or not column.sorts:
@@ -470,7 +470,7 @@ class LiveTable(Panel, Generic[R]):
             case "sort_left" | "sort_right" | "sort_turn" if self.sort is not None:
                 step = {"sort_left": -1, "sort_right": 1}.get(key, 0)
                 index = (titles.index(self.sort.title) + step) % len(titles)
-                self._sort_by(titles[index], turn=not step)
+                self.sort_by(titles[index], turn=not step)
             case "top":
                 self._cursor.go_to_first(self._keys)
                 self._moved()
@@ -485,7 +485,7 @@ class LiveTable(Panel, Generic[R]):
         if column is None:
             self.post_message(self.KeyIgnored(f"shift-{letter} sorts by no column of this table"))
             return
-        self._sort_by(column.title, turn=True)
+        self.sort_by(column.title)
 
     def on_click(self, event: Click) -> None:
         """A click moves the cursor, or sorts by the heading; a double click opens the row."""
@@ -505,5 +505,5 @@ class LiveTable(Panel, Generic[R]):
             for column, cells in self._placed:
                 end += cells + 1
                 if 0 <= cell <= end:
-                    self._sort_by(column.title, turn=True)
+                    self.sort_by(column.title)
                     return
