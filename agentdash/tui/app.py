@@ -470,9 +470,7 @@ class Dashboard(TerminalApp):
         self._say_where(self.state.go_to(time, self.now))
 
     def _say_where(self, missing: str) -> None:
-        """Draw another moment; say what is `missing`, and once of each line of a journal that it
-        cannot be read.
-        """
+        """Draw another moment; say what is `missing`, or cannot be read of a journal."""
         self.draw()
         if missing:
             self.flash(missing, Tone.DIM)

@@ -114,9 +114,7 @@ class RowFilter:
 
 
 def parse_filter(text: str) -> RowFilter:
-    """The filter for the text typed so far. A text that is no valid regular expression is searched
-    for literally.
-    """
+    """The filter for a text; one that is no regular expression is searched for literally."""
     wanted = text.strip()
     inverse = wanted.startswith("!")
     body = wanted[1:] if inverse else wanted
@@ -256,9 +254,7 @@ class LiveTable(Panel, Generic[R]):
             self._moved()
 
     def put_in_order(self) -> None:
-        """Sort the rows now, for no more will come. The cursor goes to the first one, unless a
-        person has moved it.
-        """
+        """Sort the rows now. The cursor goes to the first one, unless a person has moved it."""
         self._arrange(in_order=True)
         if self._keys and self._moved_at == float("-inf"):
             self._cursor.go_to_first(self._keys)
@@ -292,9 +288,7 @@ class LiveTable(Panel, Generic[R]):
 
     @property
     def has_just_moved(self) -> bool:
-        """Whether another row has come under the cursor by itself, so that a key may be about the
-        one before.
-        """
+        """Whether another row has just come under the cursor by itself."""
         return self._frame is not None and self._frame.now < self._slid_at + _SLIDES_S
 
     def _text_of(self, row: R) -> str:
