@@ -11,7 +11,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -90,14 +90,6 @@ _Queues: TypeAlias = Sequence[tuple[QueueName, ConsumerInfo]] | str
 """The queues of a pool and their state; a text says why it cannot be read."""
 
 
-class _Found(NamedTuple):
-    """Some rows. `waiting` and `in_flight` count all that there are in a pool's queues."""
-
-    rows: Sequence[TaskRow] = ()
-    waiting: int = 0
-    in_flight: int = 0
-
-
 class TaskLists:
     """The `TaskDesk` port."""
 
@@ -115,7 +107,7 @@ class TaskLists:
             told, queues_of = await self._told(stream, pools)
         scope = asked.scope.pool or asked.scope.tenant
         subject = f"{_subject(scope)}.>" if scope else ">"
-        reading: dict[str, Awaitable[_Found]] = {
+        reading: dict[str, Awaitable[TaskPage]] = {
             f"the queues of {key}": _open(stream, key, queues, told[key], asked.most)
             for key, queues in queues_of.items()
         }
@@ -125,7 +117,7 @@ class TaskLists:
         if TaskState.DEAD in asked.states:
             reading["what is dead"] = _dead(stream, subject, asked.most)
         answers = await asyncio.gather(*map(_or_why, reading.values()))
-        found = [each for each in answers if isinstance(each, _Found)]
+        found = [each for each in answers if isinstance(each, TaskPage)]
         rows = {row.key: row for each in found for row in each.rows}
         return TaskPage(
             rows=tuple(row for row in rows.values() if row.state in asked.states),
@@ -294,7 +286,7 @@ async def _open(
     queues: _Queues,
     told: Sequence[TaskRow],
     most: int,
-) -> _Found:
+) -> TaskPage:
     """What of a pool has not ended, its first queue first. Raises nats.errors.Error, and
     TasksUnknownError where its queues could not be read.
     """
@@ -323,7 +315,7 @@ async def _open(
             most_of_it = min(info.num_pending, most)
             found = await next_messages(stream, queue, filters, delivered, most_of_it)
             rows += [_waiting(pool, queue, each, priority) for each in found]
-    return _Found(rows, waiting, in_flight)
+    return TaskPage(rows=tuple(rows), waiting=waiting, in_flight=in_flight)
 
 
 def _waiting(pool: PoolKey, queue: QueueName, message: RawStreamMsg, priority: str) -> TaskRow:
@@ -344,7 +336,7 @@ def _waiting(pool: PoolKey, queue: QueueName, message: RawStreamMsg, priority: s
 # -- what has ended ---------------------------------------------------------------------------
 
 
-async def _ended(stream: JetStreamContext, scope: str, most: int) -> _Found:
+async def _ended(stream: JetStreamContext, scope: str, most: int) -> TaskPage:
     """The newest results. Raises nats.errors.Error."""
     prefix = f"$KV.{RESULTS_BUCKET}"
 
@@ -358,7 +350,7 @@ async def _ended(stream: JetStreamContext, scope: str, most: int) -> _Found:
         return _ended_row(pool_key(clean_name(tenant), clean_name(name)), clean_name(task), result)
 
     rows = await newest_rows(stream, _RESULTS, f"{prefix}.{scope}", read, most)
-    return _Found([each for each in rows if each.state is TaskState.ENDED])
+    return TaskPage(rows=tuple(each for each in rows if each.state is TaskState.ENDED))
 
 
 def _ended_row(pool: PoolKey, task: str, result: TaskResult) -> TaskRow:
@@ -381,7 +373,7 @@ def _ended_row(pool: PoolKey, task: str, result: TaskResult) -> TaskRow:
     )
 
 
-async def _dead(stream: JetStreamContext, scope: str, most: int) -> _Found:
+async def _dead(stream: JetStreamContext, scope: str, most: int) -> TaskPage:
     """The newest dead letters. Raises nats.errors.Error."""
 
     def read(message: RawStreamMsg) -> TaskRow | None:
@@ -403,7 +395,8 @@ async def _dead(stream: JetStreamContext, scope: str, most: int) -> _Found:
             number=letter.number,
         )
 
-    return _Found(await newest_rows(stream, DEAD_STREAM, f"{DEAD_PREFIX}.{scope}", read, most))
+    rows = await newest_rows(stream, DEAD_STREAM, f"{DEAD_PREFIX}.{scope}", read, most)
+    return TaskPage(rows=tuple(rows))
 
 
 # -- one of them ------------------------------------------------------------------------------

@@ -16,14 +16,14 @@ import logging
 import secrets
 from collections.abc import Mapping
 from datetime import datetime
-from typing import ClassVar, Final, NamedTuple
+from typing import ClassVar, Final
 
 import msgspec
 from nats import errors
 from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, Header, StatusCode
 
-from controller.model.readings import Why
+from controller.model.readings import Absent
 from controller.model.servers import Backoff
 from controller.model.text import clean
 from controller.nats.bucket import Bucket, BucketEntry, is_marker
@@ -197,14 +197,6 @@ class Follower:
             self.up_to_date()
 
 
-class Loss(NamedTuple):
-    """Why a bucket cannot be followed, and since when (Unix seconds)."""
-
-    why: Why
-    detail: str
-    at: float
-
-
 class BucketWatch(Follower):
     """Is told of every key of a bucket that matches the pattern `keys` while `run` runs.
 
@@ -212,8 +204,8 @@ class BucketWatch(Follower):
     followed on, and `found` is told: it must not miss what operators ask for there. One that
     `may_begin_anew` may also be gone: its keys are written again by those who wrote them.
 
-    `loss` says why changes are missed now; `is_found` whether the keys were ever read, `answered`
-    is set once they were read or lost.
+    `loss` says why changes are missed now, and since when; `is_found` whether the keys were ever
+    read, `answered` is set once they were read or lost.
     """
 
     retry_most_s = 1.0  # a bucket that is made while none was there may hold a freeze
@@ -233,7 +225,7 @@ class BucketWatch(Follower):
         self.bucket = bucket
         self.answered = asyncio.Event()
         self.is_found = False
-        self.loss: Loss | None = None
+        self.loss: Absent | None = None
         self._what = what
         self._keys = keys
         self._may_begin_anew = may_begin_anew
@@ -314,5 +306,5 @@ class BucketWatch(Follower):
         if self.loss is None:
             log.warning("%s cannot be read: %s", self._what, reason)
         if self.loss is None or self.loss.detail != reason:
-            self.loss = Loss(error.why, clean(reason), at)
+            self.loss = Absent(why=error.why, at=at, detail=clean(reason))
         self.answered.set()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 from nats.aio.msg import Msg
@@ -72,13 +72,6 @@ NO_STREAM: Final = (
 )
 
 
-class _Doubt(NamedTuple):
-    """Why the totals may not be complete."""
-
-    why: Why
-    detail: str
-
-
 class TokenUsageSource(Follower):
     """The ledger of a fleet's tenants that have a token budget, rebuilt from the stream of usage
     events and kept up to date as they come; each event counts once. What is used of each model is
@@ -127,7 +120,8 @@ class TokenUsageSource(Follower):
 
     def read(self, in_flight: Callable[[PoolKey], int]) -> Mapping[str, Reading[TokenUsage]]:
         """The totals of tenants with a token budget; `in_flight` counts a pool's tasks."""
-        now, doubt = self._clock.now(), self._doubt()
+        now = self._clock.now()
+        doubt = self._doubt(now)
         return {name: self._reading(name, now, in_flight, doubt) for name in self._budgeted}
 
     def on_use(self, callback: Callable[[str, Decimal], None]) -> None:
@@ -146,7 +140,7 @@ class TokenUsageSource(Follower):
 
     def _known_from(self, now: float) -> float:
         """Events from before this moment may be missing."""
-        return self._missing_before if self._doubt() is None else now
+        return self._missing_before if self._doubt(now) is None else now
 
     def measured(self, pool: PoolKey) -> TaskUsage | None:
         """What one task of this pool takes on average; None before enough tasks are known."""
@@ -255,11 +249,11 @@ class TokenUsageSource(Follower):
         tenant: str,
         now: float,
         in_flight: Callable[[PoolKey], int],
-        doubt: _Doubt | None,
+        doubt: Absent | None,
     ) -> Reading[TokenUsage]:
         current_at = self._current_at
         if doubt is not None and (current_at is None or doubt.why is Why.STREAM_MISSING):
-            return Absent(why=doubt.why, at=now, detail=doubt.detail)
+            return doubt
         account = self._ledger.of[tenant]
         value, reset_at = account.usage(now, in_flight), account.day_start(now)
         if self._missing_before > reset_at:
@@ -275,17 +269,19 @@ class TokenUsageSource(Follower):
             return Stale(value=value, at=current_at or 0.0, why=doubt.why, detail=doubt.detail)
         return Fresh(value=value, at=current_at or now)
 
-    def _doubt(self) -> _Doubt | None:
+    def _doubt(self, now: float) -> Absent | None:
         """Why the totals may not be complete; None if they are."""
         problem, silence_s = self._problem, HEARTBEATS_MISSED * self.heartbeat_s
         if problem is not None and problem.why is Why.STREAM_MISSING:
-            return _Doubt(Why.STREAM_MISSING, NO_STREAM)
-        if not self._session.connected:
-            return _Doubt(Why.DISCONNECTED, "not connected to NATS")
-        if problem is not None:
-            return _Doubt(problem.why, str(problem))
-        if self._current_at is None:
-            return _Doubt(Why.NEVER_READ, f"{self._behind} usage events are still to be read")
-        if self._clock.now() - self._current_at > silence_s:
-            return _Doubt(Why.TIMED_OUT, f"{self._behind} usage events behind")
-        return None
+            why, detail = Why.STREAM_MISSING, NO_STREAM
+        elif not self._session.connected:
+            why, detail = Why.DISCONNECTED, "not connected to NATS"
+        elif problem is not None:
+            why, detail = problem.why, str(problem)
+        elif self._current_at is None:
+            why, detail = Why.NEVER_READ, f"{self._behind} usage events are still to be read"
+        elif now - self._current_at > silence_s:
+            why, detail = Why.TIMED_OUT, f"{self._behind} usage events behind"
+        else:
+            return None
+        return Absent(why=why, at=now, detail=detail)

@@ -32,7 +32,7 @@ from controller.model.worker_messages import (
     worker_key,
 )
 from controller.nats.bucket import Bucket, BucketEntry
-from controller.nats.follow import BucketWatch, Loss
+from controller.nats.follow import BucketWatch
 from controller.nats.session import NatsSession
 from controller.ports import Clock, StoreConflictError, StoreMissingError, beside
 
@@ -222,7 +222,7 @@ class WorkerBuckets:
         self._orders = WorkerOrders(session, orders, clock, self._forget)
         self._silent: dict[PoolKey, tuple[int, tuple[str, ...]]] = {}
         self._readings: dict[PoolKey, Reading[Workers]] = {}
-        self._judged_by: Loss | None = None
+        self._judged_by: Absent | None = None
         self._callbacks: list[Callable[[PoolKey], None]] = []
 
     def following(self) -> AbstractAsyncContextManager[None]:
@@ -299,14 +299,14 @@ class WorkerBuckets:
         return "" if loss is None or loss.why is Why.DISCONNECTED else loss.detail
 
     @property
-    def _loss(self) -> Loss | None:
+    def _loss(self) -> Absent | None:
         return self._states.loss or self._orders.loss
 
     @property
     def _is_found(self) -> bool:
         return self._states.is_found and self._orders.is_found
 
-    def _reading(self, pool: PoolKey, loss: Loss | None) -> Reading[Workers]:
+    def _reading(self, pool: PoolKey, loss: Absent | None) -> Reading[Workers]:
         now = self._clock.now()
         if not self._is_found:
             why, detail = (Why.NEVER_READ, "") if loss is None else (loss.why, loss.detail)
