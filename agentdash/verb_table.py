@@ -583,8 +583,8 @@ that bound. It needs no cluster.
 
 A trace has the columns arrival_s (seconds, rising), service_s (seconds of work; empty: drawn, 5 s
 in the mean), and one that names the pool. Its pools take the settings of the fleet file's pools of
-the same names, or of --like. Each pool is alone: what pools share is not simulated. Days begin at
-midnight UTC.
+the same names, or of --like. Each pool is alone: what pools share is not simulated, but for the
+standbys that serve them (with standbys). Days begin at midnight UTC.
 """,
         """\
 examples:

@@ -92,7 +92,9 @@ class ParsedCommand:
 
 
 class OnceView(NamedTuple):
-    """A view to be printed once, and what was typed for the pool or tenant that it is of."""
+    """A view to be printed once; `of` is what was typed for the pool or tenant that it is of, if
+    anything was.
+    """
 
     name: str
     of: str = ""

@@ -76,7 +76,11 @@ def simulate(settings: Settings, options: Namespace) -> ExitCode:
     with Told("tasks simulated") as told:
         if options.search is not None:
             return _search(trace, pools, world, options, told.tell)
-        comparison = compare(trace, pools, world, cores=cores_of(), progress=told.tell)
+        used = {pool.key for pool in pools.values()}
+        standbys = [each for each in settings.fleet.pools if used.intersection(each.serves)]
+        comparison = compare(
+            trace, pools, world, standbys=standbys, cores=cores_of(), progress=told.tell
+        )
     _print(comparison, options)
     return ExitCode.OK
 
@@ -237,9 +241,9 @@ def _about(comparison: Comparison) -> str:
     return (
         f"{trace.tasks:,} tasks of {len(trace.pools)} pools in {trace.end_s / 3600:.1f} hours. A "
         f"replica is ready {ready} after it is asked for. Each pool is alone: what pools share "
-        "(quotas, budgets, limits of models, room) is not simulated. All policies keep to the same "
-        "bounds. Replicas are paid for from the decision to start them until they have ended; a "
-        "busy one that is removed finishes its tasks."
+        "(quotas, budgets, limits of models, room) is not simulated, but for standbys. All "
+        "policies keep to the same bounds. Replicas are paid for from the decision to start them "
+        "until they have ended; a busy one that is removed finishes its tasks."
     )
 
 

@@ -312,6 +312,7 @@ class Pool(Value):
     # the pools for which its replicas stand by; it has no queue of its own then
     serves: tuple[PoolKey, ...] = ()
     share: float = 0.5  # of a standby's time: a pool whose work takes more has replicas of its own
+    slo: float = 0.99  # of the first messages of the pools that it serves: the part that finds one
 
     @property
     def workload(self) -> WorkloadName:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from enum import StrEnum
 from multiprocessing import get_context
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from controller.model.fleet import Pool
 from controller.simulate.planned import PlannerPolicy
@@ -21,8 +21,9 @@ from controller.simulate.policies import (
     Static,
 )
 from controller.simulate.score import Score, least_replica_s, most_at_once, score
+from controller.simulate.shared import with_standbys
 from controller.simulate.trace import Trace, TraceTask
-from controller.simulate.world import Policy, PoolRun, VirtualPool, World
+from controller.simulate.world import Policy, PoolRun, World, run_pool
 
 
 class Contender(StrEnum):
@@ -42,8 +43,14 @@ class Contender(StrEnum):
     STATIC = "static"
 
 
+WITH_STANDBYS: Final = "with standbys"
+"""agentdash beside the fleet file's standbys, whose replica-hours count."""
+
+
 class PolicyRuns(NamedTuple):
-    """What a policy did: each pool's run and score, and the score of all."""
+    """What a policy did: each pool's run and score, and the score of all. The runs of those that
+    stand by are among `runs`.
+    """
 
     name: str
     runs: dict[str, PoolRun]
@@ -84,11 +91,12 @@ def compare(
     world: World,
     contenders: tuple[Contender, ...] = tuple(Contender),
     *,
+    standbys: Sequence[Pool] = (),
     cores: int = 1,
     progress: Progress | None = None,
 ) -> Comparison:
     """Run the trace under each policy. `pools` has the settings for each pool of the trace; each
-    pool is alone in its cluster: nothing is shared but the trace.
+    pool is alone in its cluster: nothing is shared but the trace, and `standbys` in one run more.
 
     Raises BrokenProcessPool if one of the processes is killed.
     """
@@ -104,10 +112,14 @@ def compare(
         done += len(trace.pools[job.name])
         if progress is not None:
             progress(done, of)
+    outcomes = [_outcome(each.value, runs[each], trace) for each in contenders]
+    if standbys:
+        shared = with_standbys(trace, pools, standbys, runs[Contender.AGENTDASH], world)
+        outcomes.insert(1, _outcome(WITH_STANDBYS, shared, trace))
     return Comparison(
         trace=trace,
         world=world,
-        outcomes=tuple(_outcome(each.value, runs[each], trace) for each in contenders),
+        outcomes=tuple(outcomes),
         bounds_h={
             name: least_replica_s(tasks, of_pool(world, pools[name])) / 3600
             for name, tasks in trace.pools.items()
@@ -143,14 +155,12 @@ def run_jobs(jobs: list[Job], trace: Trace, cores: int) -> Iterator[tuple[Job, P
 
 
 def _outcome(name: str, runs: dict[str, PoolRun], trace: Trace) -> PolicyRuns:
-    ordered = {pool: runs[pool] for pool in trace.pools}
-    return PolicyRuns(
-        name, ordered, {pool: score([each]) for pool, each in ordered.items()}, score(runs.values())
-    )
+    pools = {pool: score([runs[pool]]) for pool in trace.pools}
+    return PolicyRuns(name, runs, pools, score(runs.values()))
 
 
 def _live(job: Job, tasks: list[TraceTask], end_s: float) -> PoolRun:
-    return VirtualPool(tasks, _policy(job, tasks), job.world).run(end_s)
+    return run_pool(tasks, _policy(job, tasks), job.world, end_s)
 
 
 def _policy(job: Job, tasks: list[TraceTask]) -> Policy:

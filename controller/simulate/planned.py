@@ -32,18 +32,18 @@ from controller.simulate.world import NEVER, Answer, SeenPool
 START_AT: Final = 1_699_920_000.0
 """Virtual time 0 in Unix seconds. It is midnight UTC, so a day begins with the trace."""
 _NO_INTENTS: Final = Intents()
-_TICK_S: Final = 1.0  # a daemon's, without the ticks at which nothing can have changed
-_RUNNING_S: Final = 5.0
+TICK_S: Final = 1.0  # a daemon's, without the ticks at which nothing can have changed
+RUNNING_S: Final = 5.0
 
 
 class PlannerPolicy:
     """One pool sized by `plan()`, as the only pool of its fleet and without operators' intents.
 
-    It looks at the first tick after an event, and every `_RUNNING_S` while an idle replica might
+    It looks at the first tick after an event, and every `RUNNING_S` while an idle replica might
     be removed. `decision` is the last decision, None before the first.
     """
 
-    interval_s = _TICK_S
+    interval_s = TICK_S
     on_events = True
 
     def __init__(self, pool: Pool) -> None:
@@ -63,7 +63,7 @@ class PlannerPolicy:
         if self._at_rest is not None:
             # The skipped ticks would all have seen this state: plan the last of them, so that
             # memory has the right end time for it.
-            self._plan(self._at_rest, now - _TICK_S)
+            self._plan(self._at_rest, now - TICK_S)
             self._at_rest = None
         self.decision = self._plan(seen, now)
         asked = self.decision.next
@@ -110,8 +110,8 @@ class PlannerPolicy:
         """When to look again if nothing happens; NEVER if time alone changes nothing."""
         demand = 0 if self.decision is None else self.decision.demand or 0
         if demand > replicas or _is_behind(self._memory.pools[self._key], seen, START_AT + now):
-            return now + _TICK_S
-        return NEVER if replicas <= max(seen.busy, self._least) else now + _RUNNING_S
+            return now + TICK_S
+        return NEVER if replicas <= max(seen.busy, self._least) else now + RUNNING_S
 
 
 def observed(seen: SeenPool, at: float) -> PoolObservation:

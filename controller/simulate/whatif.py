@@ -22,7 +22,7 @@ from controller.planning.planner import plan
 from controller.simulate.planned import PlannerPolicy
 from controller.simulate.score import Score, score
 from controller.simulate.trace import TraceTask
-from controller.simulate.world import VirtualPool, World
+from controller.simulate.world import World, run_pool
 
 GAP_S: Final = 60.0
 """Time between two snapshots that are further apart counts nowhere."""
@@ -151,7 +151,7 @@ class WhatIf:
         tasks = [TraceTask(at, seconds) for at in self._arrivals[pool.key]]
         ready_s = median(self._ready_s.get(pool.key) or [_READY_S])
         world = World(slots=pool.slots, time_to_ready_s=ready_s, least=pool.min)
-        return score([VirtualPool(tasks, PlannerPolicy(pool), world).run(self.end - self.begin)])
+        return score([run_pool(tasks, PlannerPolicy(pool), world, self.end - self.begin)])
 
 
 def observation_of(snapshot: Snapshot) -> Observation:

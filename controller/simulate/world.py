@@ -126,82 +126,68 @@ class PoolRun(NamedTuple):
 class VirtualPool:
     """One pool: a queue in order of arrival, and replicas that start, work and stop when idle.
 
-    - A message goes to the fullest replica with a free slot, so that other replicas become idle.
+    - A message goes to the fullest replica with a free slot, so that other replicas become idle;
+      where all are busy, to one of `standbys`, if there are any.
     - Scale-down removes starting replicas first (Kubernetes deletes pods that are not ready first),
       then idle ones, then those with the fewest tasks: these finish what they have and take no
       more, as within a grace period that is long enough. A ReplicaSet does not know who is idle.
     - A replica is paid for from the decision to start it until it has ended.
     """
 
-    def __init__(self, tasks: list[TraceTask], policy: Policy, world: World) -> None:
+    standbys: Standbys | None = None
+
+    def __init__(self, tasks: Sequence[TraceTask], world: World, end_s: float) -> None:
         self._tasks = tasks
-        self._policy = policy
         self._world = world
         self._slots = world.slots
         self._starts_s = world.starts()
-        self._queue: deque[TraceTask] = deque()
-        self._ends: list[tuple[float, int]] = []
+        self._sources: Sequence[VirtualPool] = (self,)
+        self.queue: deque[TraceTask] = deque()
+        self._ends: list[tuple[float, int, int]] = []  # when, on which replica, of which source
         self._starting: dict[int, float] = {}
         self._ready_at: list[tuple[float, int]] = []
+        self._began_with = world.began_with(tasks, end_s)
+        self._load = dict.fromkeys(range(-self._began_with, 0), 0)
         self._by_load: list[dict[int, None]] = [{} for _ in range(world.slots + 1)]
-        self._load: dict[int, int] = {}
+        self._by_load[0] = dict.fromkeys(self._load)
         self._draining: dict[int, int] = {}
         self._started = 0
         self._arrived = 0
+        self.in_flight = 0
         self._paid_since = 0.0
         self._replica_s = 0.0
         self._waits = array("d")
         self._actions: list[Action] = []
-        self._look_at = 0.0
 
-    def run(self, end_s: float) -> PoolRun:
-        """Run until tasks are done and `end_s` is past, or `GIVE_UP_S` more without an event."""
-        tasks, ends, ready_at = self._tasks, self._ends, self._ready_at
-        began_with = self._world.began_with(tasks, end_s)
-        self._load = dict.fromkeys(range(-began_with, 0), 0)
-        self._by_load[0] = dict.fromkeys(self._load)
-        total, on_events = len(tasks), self._policy.on_events
-        now = 0.0
-        while True:
-            while ready_at and ready_at[0][1] not in self._starting:
-                heappop(ready_at)  # it was removed before it was ready
-            arrives_at = tasks[self._arrived].arrival_s if self._arrived < total else NEVER
-            event_at = min(
-                arrives_at,
-                ends[0][0] if ends else NEVER,
-                ready_at[0][0] if ready_at else NEVER,
-            )
-            if event_at > self._look_at:
-                patience_s = GIVE_UP_S if self._queue else 0.0
-                if event_at == NEVER and self._look_at > end_s + patience_s:
-                    break
-                now = self._look_at
-                self._look(now)
-                continue
-            if event_at == NEVER:
-                break
-            now = event_at
-            self._happen(now, arrives_at)
-            if on_events:
-                self._look_at = min(self._look_at, self._next_moment(now))
-        self._pay(max(now, end_s))
-        unserved = len(self._queue)
-        return PoolRun(self._waits, self._replica_s, self._actions, unserved, began_with)
+    def next_at(self) -> float:
+        """When the next event comes; `NEVER` if none does."""
+        ready_at, ends = self._ready_at, self._ends
+        while ready_at and ready_at[0][1] not in self._starting:
+            heappop(ready_at)  # it was removed before it was ready
+        return min(
+            self._tasks[self._arrived].arrival_s if self._arrived < len(self._tasks) else NEVER,
+            ends[0][0] if ends else NEVER,
+            ready_at[0][0] if ready_at else NEVER,
+        )
 
-    def _happen(self, now: float, arrives_at: float) -> None:
-        if arrives_at == now:
-            self._queue.append(self._tasks[self._arrived])
+    def happen(self, now: float) -> None:
+        """One of the events of this moment."""
+        tasks, arrived = self._tasks, self._arrived
+        if arrived < len(tasks) and tasks[arrived].arrival_s == now:
+            self.queue.append(tasks[arrived])
             self._arrived += 1
         elif self._ends and self._ends[0][0] == now:
-            _, replica = heappop(self._ends)
+            _, replica, source = heappop(self._ends)
+            self._sources[source].in_flight -= 1
             self._finish(replica, now)
         else:
             _, replica = heappop(self._ready_at)
             del self._starting[replica]
             self._by_load[0][replica] = None
             self._load[replica] = 0
-        if self._queue:
-            self._dispatch(now)
+        self.dispatch(now)
+        if self.queue and self.standbys is not None:
+            self.standbys.dispatch(now)
 
     def _finish(self, replica: int, now: float) -> None:
         """A task of this replica has ended; a draining one without tasks has too."""
@@ -216,41 +202,52 @@ class VirtualPool:
             self._pay(now)
             del self._draining[replica]
 
-    def _dispatch(self, now: float) -> None:
+    def _source(self) -> int | None:
+        """Which of its sources has its next task."""
+        return 0 if self.queue else None
+
+    def dispatch(self, now: float) -> None:
+        """Give waiting messages to free slots."""
+        source = self._source()
         for load in range(self._slots - 1, -1, -1):
             free = self._by_load[load]
-            while free and self._queue:
+            while free and source is not None:
                 replica, _ = free.popitem()
                 taken = load
-                while self._queue and taken < self._slots:
-                    task = self._queue.popleft()
-                    self._waits.append(now - task.arrival_s)
-                    heappush(self._ends, (now + task.service_s, replica))
+                while source is not None and taken < self._slots:
+                    task = self._sources[source].begin(now)
+                    heappush(self._ends, (now + task.service_s, replica, source))
                     taken += 1
+                    source = self._source()
                 self._by_load[taken][replica] = None
                 self._load[replica] = taken
 
-    def _look(self, now: float) -> None:
-        idle, ready, starting = len(self._by_load[0]), len(self._load), len(self._starting)
-        busy, in_flight = ready - idle, len(self._ends)
-        pending = len(self._queue)
-        seen = SeenPool(
+    def begin(self, now: float) -> TraceTask:
+        """Hand over the task that has waited longest."""
+        task = self.queue.popleft()
+        self._waits.append(now - task.arrival_s)
+        self.in_flight += 1
+        return task
+
+    def seen(self) -> SeenPool:
+        """What a controller can see of it now."""
+        ready, starting, pending = len(self._load), len(self._starting), len(self.queue)
+        return SeenPool(
             pending=pending,
-            in_flight=in_flight,
+            in_flight=self.in_flight,
             arrivals=self._arrived,
-            completions=self._arrived - pending - in_flight,
+            completions=self._arrived - pending - self.in_flight,
             replicas=ready + starting,
             ready=ready,
             starting=starting,
-            busy=busy,
+            busy=ready - len(self._by_load[0]),
             slots=self._slots,
             time_to_ready_s=self._world.time_to_ready_s,
         )
-        answer = self._policy.look(seen, now)
-        self._look_at = answer.look_at if answer.look_at > now else math.nextafter(now, NEVER)
-        self._resize(ready + starting, answer.replicas, now)
 
-    def _resize(self, before: int, after: int, now: float) -> None:
+    def resize(self, after: int, now: float) -> None:
+        """Request so many replicas."""
+        before = len(self._load) + len(self._starting)
         if after == before:
             return
         self._pay(now)
@@ -278,6 +275,70 @@ class VirtualPool:
         self._replica_s += alive * (now - self._paid_since)
         self._paid_since = now
 
-    def _next_moment(self, now: float) -> float:
-        interval_s = self._policy.interval_s
-        return math.ceil(now / interval_s) * interval_s if interval_s > 0 else now
+    def ended(self, end_s: float) -> PoolRun:
+        """The result of the run, which ends at `end_s`."""
+        self._pay(end_s)
+        return PoolRun(
+            self._waits,
+            self._replica_s,
+            self._actions,
+            unserved=len(self.queue),
+            began_with=self._began_with,
+        )
+
+
+class Standbys(VirtualPool):
+    """Replicas without a queue of their own: a free one takes the task that has waited longest."""
+
+    def __init__(self, served: Sequence[VirtualPool], world: World, end_s: float) -> None:
+        super().__init__((), world, end_s)
+        self._sources = served
+        for pool in served:
+            pool.standbys = self
+
+    def _source(self) -> int | None:
+        waiting = [
+            (pool.queue[0].arrival_s, number)
+            for number, pool in enumerate(self._sources)
+            if pool.queue
+        ]
+        return min(waiting)[1] if waiting else None
+
+    def busy_for(self) -> list[int]:
+        """How many of them work for each of the pools that they serve."""
+        busy = [0] * len(self._sources)
+        for _, _, source in self._ends:
+            busy[source] += 1
+        return busy
+
+
+def run_pool(tasks: Sequence[TraceTask], policy: Policy, world: World, end_s: float) -> PoolRun:
+    """Run until all tasks are done and `end_s` has passed, and return the result. It gives up after
+    `GIVE_UP_S` more if messages wait and no event comes.
+    """
+    pool = VirtualPool(tasks, world, end_s)
+    interval_s, on_events = policy.interval_s, policy.on_events
+    now = look_at = 0.0
+    while True:
+        event_at = pool.next_at()
+        if event_at > look_at:
+            patience_s = GIVE_UP_S if pool.queue else 0.0
+            if event_at == NEVER and look_at > end_s + patience_s:
+                break
+            now = look_at
+            answer = policy.look(pool.seen(), now)
+            look_at = answer.look_at if answer.look_at > now else math.nextafter(now, NEVER)
+            pool.resize(answer.replicas, now)
+            continue
+        if event_at == NEVER:
+            break
+        now = event_at
+        pool.happen(now)
+        if on_events:
+            look_at = min(look_at, next_moment(now, interval_s))
+    return pool.ended(max(now, end_s))
+
+
+def next_moment(now: float, interval_s: float) -> float:
+    """The first multiple of `interval_s` that is not before `now`; `now` if it is 0."""
+    return math.ceil(now / interval_s) * interval_s if interval_s > 0 else now

@@ -25,7 +25,7 @@ from controller.simulate.planned import PlannerPolicy
 from controller.simulate.policies import HpaKedaSettings
 from controller.simulate.score import least_replica_s
 from controller.simulate.trace import Trace
-from controller.simulate.world import Policy, PoolRun, SeenPool, VirtualPool, World
+from controller.simulate.world import Policy, PoolRun, SeenPool, World, run_pool
 
 SOURCE_SETTINGS: Final = HpaKedaSettings(
     behavior=Behavior(
@@ -111,7 +111,7 @@ def run(trace: Trace, policy: Callable[[str], Policy], world: World) -> dict[str
     ended. `policy` makes the policy of a pool from its name. Pools share nothing.
     """
     return {
-        name: VirtualPool(tasks, policy(name), world).run(trace.end_s)
+        name: run_pool(tasks, policy(name), world, trace.end_s)
         for name, tasks in trace.pools.items()
     }
 

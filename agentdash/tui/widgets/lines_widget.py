@@ -177,7 +177,9 @@ class Panel(LinesWidget, can_focus=True):
         note: Sequence[Span | str] = (),
         glyphs: Glyphs = UNICODE,
     ) -> None:
-        """Show these lines in the border, `title` at its top left and `note` at its top right."""
+        """Show the lines of this function in the border, `title` at its top left and `note` at its
+        top right.
+        """
         self._title = (Span(title, Tone.TITLE),) if isinstance(title, str) else title
         self._note, self.glyphs = note, glyphs
         self.show(builder)

@@ -197,6 +197,11 @@ MAX_ITEMS: Final = 100
 MAX_QUEUES: Final = 10
 MAX_STANDBY_POOLS: Final = 1000
 """Of one pool."""
+_STANDBYS_GO: Final = Behavior(
+    scale_up=ScalingRules(stabilization_window_s=0),
+    scale_down=ScalingRules(stabilization_window_s=60),
+)
+"""They start in place of those that were taken, and go once they were too many for a minute."""
 
 
 class StandbyEntry(
@@ -219,6 +224,8 @@ class StandbyEntry(
     share: Annotated[float, Field(gt=0, le=100)] = 0.5
     """A pool whose work keeps more than this part of one busy has replicas of its own. Default 0.5.
     """
+    slo: Annotated[float, Field(gt=0, lt=1)] = 0.99
+    """The share of first messages that find one free. Default 0.99."""
     across_tenants: bool = False
     """Whether they may serve pools of other tenants, whose rights in NATS they need. Default false.
     """
@@ -242,12 +249,13 @@ class StandbyEntry(
             deployment=self.deployment or self.name,
             stream="",
             consumer="",
-            behavior=BehaviorEntry().value(Rule.NATIVE),
+            behavior=_STANDBYS_GO,
             min=self.least,
             max=self.most,
             window_given=False,
             serves=tuple(served_key(each, self.tenant) for each in self.pools),
             share=self.share,
+            slo=self.slo,
         )
 
 

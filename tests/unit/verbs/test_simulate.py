@@ -62,6 +62,21 @@ def test_every_policy_is_scored_beside_the_bound(
         assert row["times_clairvoyant"] == pytest.approx(row["replica_hours"] / bound)
 
 
+def test_standbys_of_the_fleet_file_are_a_policy_of_their_own(
+    day: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    fleet = Path(day[2])
+    standby = "standby: [{name: spare, tenant: acme, pools: [writer], most: 3}]\n"
+    fleet.write_text(FLEET + standby)
+    assert main(["simulate", *day, "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    by = {row["policy"]: row for row in rows if row["pool"] == "writer"}
+    assert list(by)[1:3] == ["agentdash", "with standbys"]
+    # one stands by from the start: only while a start replaces one that was taken a task waits
+    assert by["with standbys"]["tasks"] == 180
+    assert by["with standbys"]["within_1s"] > by["agentdash"]["within_1s"]
+
+
 def test_tables_for_people_and_as_markdown(
     day: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
