@@ -165,7 +165,6 @@ def native(
 
 def _worth(seen: NativeInput, state: NativeState, may_wait: float | None) -> float:
     """The factor on the costs of waiting with which the share of late arrivals is met.
-
     Of a burst, as many arrivals are late as wait. Nothing is learned from those that wait because
     the pool is smaller than was advised.
     """
@@ -176,7 +175,8 @@ def _worth(seen: NativeInput, state: NativeState, may_wait: float | None) -> flo
         return state.worth
     late = min(seen.pending, arrived)
     surplus = late * (1 - may_wait) - min(arrived - late, _LARGEST_BURST) * may_wait
-    return min(max(state.worth * exp(_WORTH_GAIN * surplus), _LEAST_WORTH), _MOST_WORTH)
+    gain = min(_WORTH_GAIN * surplus, _MOST_WORTH / _LEAST_WORTH)  # of a million exp() raises
+    return min(max(state.worth * exp(gain), _LEAST_WORTH), _MOST_WORTH)
 
 
 def _learned(
