@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from pytest_textual_snapshot import SVGImageExtension
@@ -13,6 +14,8 @@ from syrupy.assertion import SnapshotAssertion
 from syrupy.location import PyTestLocation
 from textual._context import active_app
 from textual.app import App
+from textual.css.model import RuleSet
+from textual.css.stylesheet import Stylesheet
 from textual.pilot import Pilot
 
 from tui import plain
@@ -103,3 +106,18 @@ def no_idling(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(f"textual.{module}.wait_for_idle", until_quiet)
     # it would wait for widgets that are removed meanwhile
     monkeypatch.setattr(Pilot, "_wait_for_screen", wait_for_screen)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def parsed_once() -> Iterator[None]:
+    """Each dashboard would read all style sheets anew, twice: a twelfth of a test's time."""
+    read, known = Stylesheet._parse_rules, dict[Any, list[RuleSet]]()
+
+    def rules(sheet: Stylesheet, *given: Any, **named: Any) -> list[RuleSet]:
+        key = (given, *named.items(), *sheet._variables.items())
+        if key not in known:
+            known[key] = read(sheet, *given, **named)
+        return known[key]
+
+    with mock.patch.object(Stylesheet, "_parse_rules", rules):
+        yield

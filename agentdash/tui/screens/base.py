@@ -101,7 +101,18 @@ class ViewScreen(Screen[None]):
         self.tables: list[LiveTable[Any]] = []
 
     def compose(self) -> ComposeResult:
-        """From top to bottom."""
+        """From top to bottom. The classes of the size come first: Textual sets them after the first
+        layout, and the first frame would be written in another form than the next one; set later,
+        they go through the style of every widget again.
+        """
+        size = self.app.size
+        sides = (
+            (size.width, self.HORIZONTAL_BREAKPOINTS),
+            (size.height, self.VERTICAL_BREAKPOINTS),
+        )
+        self.add_class(
+            *(max(each for each in points if each[0] <= cells)[1] for cells, points in sides)
+        )
         for name in _AROUND[:4]:
             yield self._around[name]
         with Container(id="body"):
@@ -114,21 +125,9 @@ class ViewScreen(Screen[None]):
             yield self._around[name]
 
     def on_mount(self) -> None:
-        """Know the size before the first layout. Textual sets the classes of a size only after it,
-        and the first frame would be written in another form than the next one. The panels stay the
-        same from here on: a query would walk over all widgets at each key.
-        """
+        """The panels stay the same from here on; a query at each key would walk over all."""
         self._panels = tuple(self.query(Panel))
         self.tables = [each for each in self._panels if isinstance(each, LiveTable)]
-        size = self.app.size
-        sides = (
-            (size.width, self.HORIZONTAL_BREAKPOINTS),
-            (size.height, self.VERTICAL_BREAKPOINTS),
-        )
-        # in one call: each goes through the style of every widget
-        self.add_class(
-            *(max(each for each in points if each[0] <= cells)[1] for cells, points in sides)
-        )
 
     @property
     def is_wide(self) -> bool:
@@ -318,7 +317,7 @@ class ViewScreen(Screen[None]):
 
     def open_prompt(self, use: PromptUse, text: str, note: str) -> None:
         """Open the prompt for this, beginning with a text."""
-        self.add_class("-prompting")
+        self._around["hints"].add_class("-prompting")
         self.prompt.open(use, text)
         self.prompt.note(note)
 
@@ -352,7 +351,7 @@ class ViewScreen(Screen[None]):
     def close_prompt(self) -> None:
         """Close the prompt and give the focus back to the panel that had it."""
         self._around["asking"].display = False
-        self.remove_class("-prompting")
+        self._around["hints"].remove_class("-prompting")
         self.prompt.close()
         self.focus_panel()
 
