@@ -1,4 +1,4 @@
-"""What all tests share: two workers for each core, the profiles of Hypothesis, the switches of the
+"""What all tests share: three workers for each core, profiles of Hypothesis, the switches of the
 seeds and the soak, and a cache of bytecode for the programs that tests start.
 """
 
@@ -41,13 +41,14 @@ settings.register_profile(
 SLOWEST_FIRST = ("simulated", "integration", "tui", "property")
 NARROWING_OPTIONS = ("keyword", "markexpr", "lf", "last_failed", "update_snapshots")
 """With one of these, either few tests run or their results must stay in one process."""
+LONGEST_ID = 60
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--seeds",
         type=int,
-        default=60,
+        default=20,
         help="how many histories of tests/simulation/engine are played (default: %(default)s)",
     )
     parser.addoption(
@@ -96,9 +97,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True, optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> Generator[None, int, int]:
-    """No workers for a few tests, which end before workers have started; else two for each core.
+    """No workers for a few tests, which end before workers have started; else three for each core.
 
-    Half of the time tests wait for other processes. `-n auto` by hand is one for each core.
+    Two thirds of the time tests wait for other processes. `-n auto` by hand is one for each core.
     """
     cores = yield
     if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ or any(
@@ -111,7 +112,14 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> Generator[None, int,
     folders = all(Path(argument).is_dir() for argument in config.args)
     if narrowed or not folders or config.option.capture == "no":
         return 0
-    return 2 * cores
+    return 3 * cores
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """A long value is named by its beginning: each worker sends the names of all tests."""
+    if isinstance(val, str | bytes) and len(val) > LONGEST_ID:
+        return f"{val[:LONGEST_ID]!a}..."
+    return None
 
 
 @pytest.hookimpl(trylast=True)

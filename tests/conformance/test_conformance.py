@@ -30,6 +30,7 @@ from conformance.cases import (
 from conformance.divergences import DIVERGENCES
 from conformance.statement import NotStatable
 from conformance.statements import STATEMENTS
+from support.table import tabled
 
 CASES: Final = load(FOLDER)
 EACH: Final = [pytest.param(case, id=case.name) for case in CASES]
@@ -94,14 +95,18 @@ NOT_STATED: Final[Mapping[str, Mapping[str, int]]] = {
 """For each type the cases of this folder that are not stated, by the reason."""
 
 
-@pytest.mark.parametrize("case", EACH)
-def test_a_case_is_stated_or_says_why_not(case: Case) -> None:
+def is_stated_or_says_why_not(case: Case) -> None:
     assert case.kind in STATEMENTS, f"{UNKNOWN_TYPE}: {case.kind}"
     found = stated(case)
     assert not (isinstance(found, NotStatable) and found.reason.startswith(UNREADABLE)), found
 
 
-@pytest.mark.parametrize("case", STATABLE)
+@tabled("case", EACH)
+def test_a_case_is_stated_or_says_why_not(case: Case) -> None:
+    is_stated_or_says_why_not(case)
+
+
+@tabled("case", STATABLE)
 def test_the_plan_answers_as_the_original(case: Case) -> None:
     given = stated(case)
     assert not isinstance(given, NotStatable)
@@ -145,7 +150,7 @@ def test_a_case_of_an_unknown_type_is_not_left_out() -> None:
     case = Case(name="held", kind="telepathy", inputs={}, expected={"replicas": 1})
     assert counted([case]) == {"telepathy": {UNKNOWN_TYPE: 1}}
     with pytest.raises(AssertionError, match="no statement is written for this type: telepathy"):
-        test_a_case_is_stated_or_says_why_not(case)
+        is_stated_or_says_why_not(case)
 
 
 def test_a_case_that_cannot_be_read_is_not_left_out() -> None:
@@ -153,4 +158,4 @@ def test_a_case_that_cannot_be_read_is_not_left_out() -> None:
     [reason] = counted([case])["step"]
     assert reason.startswith(UNREADABLE)
     with pytest.raises(AssertionError, match="cannot read this case"):
-        test_a_case_is_stated_or_says_why_not(case)
+        is_stated_or_says_why_not(case)

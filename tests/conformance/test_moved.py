@@ -16,6 +16,7 @@ from conformance.cases import CASES_HERE, FOLDER, Case, differing, load, stated
 from conformance.statement import REWRITTEN, NotStatable
 from controller.config.autoscalers import Imported, autoscalers
 from controller.config.moved import fleet_text, one_a_target
+from support.table import tabled
 
 CASES: Final = [case for case in load(FOLDER) if case.name.startswith(("hpa-", "keda-"))]
 STATABLE: Final = [
@@ -23,7 +24,7 @@ STATABLE: Final = [
 ]
 
 
-@pytest.mark.parametrize("case", STATABLE)
+@tabled("case", STATABLE)
 def test_what_is_imported_plans_as_the_original(case: Case) -> None:
     with moved_through(as_hpa if case.name.startswith("hpa-") else as_scaled_object):
         given = stated(case)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
-
 from controller.model.decision import Code, Decision
 from controller.model.fleet import Behavior, ScalingPolicy, ScalingRules, SelectPolicy
 from controller.model.memory import Memory, PoolMemory, RecommendationRun, ScaleChange
 from property.fleets import BY_DEFAULT
+from support.table import tabled
 from unit.planning.metered import by_hpa, numbers_of
 from unit.planning.story import START, Story, codes, percent, pods
 
@@ -39,7 +38,7 @@ def decided(
     return metered.tick(desired)
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("current", "policies", "select", "replicas"),
     [
         (10, (pods(4, 60),), SelectPolicy.MAX, 14),
@@ -58,7 +57,7 @@ def test_growth_within_a_period(
     assert Code.RATE_LIMITED_UP in codes(decision)
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("policies", "select", "replicas"),
     [
         ((pods(4, 60),), SelectPolicy.MAX, 6),
@@ -76,7 +75,7 @@ def test_shrinking_within_a_period(
     assert (Code.RATE_LIMITED_DOWN in codes(decision)) == (replicas > 1)
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("desired", "policy", "added", "removed", "replicas"),
     [
         # a limit that is exceeded already forces no opposite move
@@ -108,7 +107,7 @@ def test_the_policy_that_decides_is_named() -> None:
     assert "100" in str(numbers_of(decision, Code.RATE_LIMITED_UP)["policy"])
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("current", "desired", "replicas", "code"),
     [
         (1, 9, 4, Code.RATE_LIMITED_UP),

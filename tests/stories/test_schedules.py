@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +15,7 @@ from controller.model.memory import Memory
 from controller.model.observation import Observation, Pods, PoolObservation, QueueDepth, Workload
 from controller.model.readings import Fresh
 from support.planning import plan
+from support.table import tabled
 from unit.planning.story import behavior, codes, make_pool
 
 NEW_YORK = ZoneInfo("America/New_York")
@@ -60,7 +60,7 @@ def is_open(schedule: Schedule, now: str | float, zone: ZoneInfo = NEW_YORK) -> 
 WEEKEND = cron("0 18 * * 5", 62, max=3)
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("now", "opened"),
     [
         ("2026-11-20T17:59:59.9-05:00", False),
@@ -74,7 +74,7 @@ def test_a_cron_window_is_open_for_so_long(now: str, opened: bool) -> None:
     assert is_open(WEEKEND, now) is opened
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("last_open", "closed"),
     [
         ("2026-03-09T08:59:59-04:00", "2026-03-09T09:00-04:00"),

@@ -10,6 +10,7 @@ from controller.model.intents import Intents, Scope
 from stories import telling
 from stories.telling import START, Planner, tell
 from support.asked import a_pause, intents_of
+from support.table import tabled
 
 
 def pool(tenant: str, name: str, replicas: str) -> str:
@@ -100,13 +101,13 @@ STORIES = {
 PLANTED = [(name, fault) for name, story in STORIES.items() for fault in story.noticed]
 
 
-@pytest.mark.parametrize("name", STORIES)
+@tabled("name", STORIES)
 def test_a_story(name: str) -> None:
     story = STORIES[name]
     tell(story.fleet, story.sizes, story.table, intents=story.intents)
 
 
-@pytest.mark.parametrize(("name", "fault"), PLANTED)
+@tabled(("name", "fault"), PLANTED)
 def test_a_planner_without_one_of_its_rules_is_noticed(name: str, fault: Planner) -> None:
     story = STORIES[name]
     with pytest.raises(AssertionError, match="→"):

@@ -7,13 +7,12 @@ from collections.abc import Iterable
 from itertools import takewhile
 from pathlib import Path
 
-import pytest
-
 from agentdash.tui.actions import ACTIONS, KeyScope, UserAction, actions_in, key_name, scopes_of
 from agentdash.tui.header import hint_line
 from agentdash.tui.help_text import help_lines
 from agentdash.tui.lines import line_width
 from agentdash.tui.tables import views
+from support.table import tabled
 from tui.dashboards import dashboard
 from tui.scenarios import FakeFeed
 
@@ -87,7 +86,7 @@ def test_the_hint_line_never_shows_part_of_a_hint() -> None:
         )
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("key", "name"),
     [("G,shift+g", "G"), ("ctrl+f", "ctrl-f"), ("escape", "esc"), ("shift+left", "shift-left")],
 )

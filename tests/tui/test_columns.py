@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
-
 from agentdash.tui.table import Sort, place_columns, sort_rows
 from agentdash.tui.tables.pools import POOL_COLUMNS, POOLS
 from agentdash.tui.view import PoolRow, pool_rows
+from support.table import tabled
 from tui import scenarios
 
 
@@ -67,7 +66,7 @@ def test_equal_rows_have_one_order_for_every_order_of_the_snapshot() -> None:
 LETTERS = sorted({each.title for each in POOL_COLUMNS if each.letter})
 
 
-@pytest.mark.parametrize("title", LETTERS)
+@tabled("title", LETTERS)
 def test_every_sort_letter_belongs_to_a_column_that_sorts(title: str) -> None:
     rows = sort_rows(
         pool_rows(scenarios.mixed_fleet()),

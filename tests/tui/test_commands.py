@@ -13,11 +13,12 @@ from agentdash.tui.commands import (
     parse,
 )
 from agentdash.tui.widgets.live_table import parse_filter
+from support.table import tabled
 
 POOLS = ["acme/coder", "acme/browser", "globex/coder"]
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("text", "command"),
     [
         ("ov", ParsedCommand("overview")),
@@ -49,7 +50,7 @@ def test_a_line_is_parsed(text: str, command: ParsedCommand | None) -> None:
         assert parse(text, POOLS, "acme/browser", ["acme", "globex"]) == command
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("text", "said"),
     [
         ("pols", "try pools"),
@@ -64,7 +65,7 @@ def test_an_error_names_the_nearest_command_or_pool(text: str, said: str) -> Non
         parse(text, POOLS)
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("text", "view"),
     [
         ("pl", ("pools", "")),
@@ -80,7 +81,7 @@ def test_a_view_is_printed_once_by_its_name_or_alias(text: str, view: tuple[str,
     assert once_view(text) == view
 
 
-@pytest.mark.parametrize("text", ["undo", "pin", "help me", "logs", "history", ""])
+@tabled("text", ["undo", "pin", "help me", "logs", "history", ""])
 def test_what_is_no_view_is_not_printed(text: str) -> None:
     with pytest.raises(UnknownCommandError, match="no view"):
         once_view(text)
@@ -144,7 +145,7 @@ def test_an_invalid_regex_is_searched_as_text_and_the_note_says_so() -> None:
     assert "taken as text" in found.note
 
 
-@pytest.mark.parametrize("text", ["", "  ", "!"])
+@tabled("text", ["", "  ", "!"])
 def test_an_empty_filter_passes_everything(text: str) -> None:
     assert not parse_filter(text)
     assert parse_filter(text).passes("anything")

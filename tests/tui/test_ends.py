@@ -11,8 +11,7 @@ import termios
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
+from support.table import tabled
 from tui.recording import screen_of
 from tui.terminal import TIMEOUT_S, Terminal, terminal
 from tui.test_terminal import FAIL, LEFT_ALTERNATE_SCREEN, SHELL, SHOWN_CURSOR, run
@@ -42,7 +41,7 @@ def is_given_back(seen: Terminal) -> bool:
     )
 
 
-@pytest.mark.parametrize("number", ["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT"])
+@tabled("number", ["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT"])
 def test_a_signal_ends_it_and_gives_the_terminal_back(number: str) -> None:
     with terminal(run(on_ready=ON_READY)) as seen:
         seen.read_until(lambda output: b"<<READY>>" in output)
@@ -75,7 +74,7 @@ def busy():
 BUSY = "lambda: sys.__stdout__.write('<<READY>>') and sys.__stdout__.flush() or busy()"
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("hung_up", "is_busy"), [(CONTROLLING, False), ("", True)], ids=["with SIGHUP", "without, busy"]
 )
 def test_it_ends_when_the_line_is_lost(hung_up: str, is_busy: bool) -> None:

@@ -17,6 +17,7 @@ from agentdash.tui.figures import ASCII, UNICODE
 from agentdash.tui.view import Frame
 from controller.model.ids import PoolKey, pool_key
 from controller.model.snapshot import NOT_KNOWN, History, Snapshot, Timeline
+from support.table import tabled
 from tui import fleet_scenarios, scenarios
 from tui.dashboards import dashboard
 from tui.plain import screen_lines, shown, typed
@@ -219,7 +220,7 @@ async def test_a_history_says_in_plain_lines_what_its_picture_shows(name: str) -
 # -- one row of bars -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("values", "width", "bars"),
     [
         ((0, 1, 2, 3, 4, 5, 6, 7), 8, "▁▂▃▄▅▆▇█"),

@@ -26,6 +26,7 @@ from agentdash.tui.view_state import ViewState
 from agentdash.tui.widgets.lines_widget import LinesWidget
 from controller.model.intents import IntentChange, Scope
 from support.asked import a_pause
+from support.table import tabled
 from tui import fleet_scenarios, operators, scenarios
 from tui.all_views import VIEWS
 from tui.dashboards import dashboard
@@ -198,7 +199,7 @@ async def test_a_saved_view_has_no_harmful_character(
         assert "onclick" not in saved
 
 
-@pytest.mark.parametrize("name", TEXTS)
+@tabled("name", TEXTS)
 def test_no_printed_view_lets_a_text_through(name: str) -> None:
     text = TEXTS[name]
     state = ViewState(scenarios.NOW, UNICODE)

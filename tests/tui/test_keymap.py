@@ -9,6 +9,7 @@ import pytest
 from agentdash.cli import main
 from agentdash.preferences import PreferencesError, read_preferences
 from agentdash.tui.actions import ACTIONS, DEFAULT_KEYS, Keymap, KeysError, action_name, read_keys
+from support.table import tabled
 from tui import scenarios
 from tui.dashboards import dashboard
 from tui.plain import screen_lines
@@ -34,7 +35,7 @@ def test_every_action_has_one_name_in_each_view() -> None:
         assert len({each.scope for each in named}) == len(named)
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("written", "keys"),
     [
         ('"y"', ("y",)),
@@ -56,7 +57,7 @@ def test_keys_are_read_as_people_write_them(written: str, keys: tuple[str, ...] 
         assert read_keys(f"[keys]\nstill = {written}").keys == {"still": keys}
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("text", "words"),
     [
         ('[keys]\nstil = "y"', "keys.stil: no such action; did you mean still?"),

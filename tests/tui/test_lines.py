@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -32,6 +31,7 @@ from agentdash.tui.tables.pods import PodRow, pod_lines
 from agentdash.tui.view import Frame, pool_rows, totals
 from controller.model.observation import Pod, PodPhase
 from controller.model.snapshot import Snapshot
+from support.table import tabled
 from tui import fleet_scenarios, scenarios
 
 
@@ -75,7 +75,7 @@ def test_a_cropped_line_keeps_its_first_cells() -> None:
     assert crop(line("abc", Span("defg")), 5) == line("abc", Span("de"))
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("number", "width", "shown"),
     [
         (0, 7, "0"),
@@ -89,7 +89,7 @@ def test_counts_have_commas_or_a_suffix(number: int, width: int, shown: str) -> 
     assert figures.count(number, width) == shown
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("seconds", "shown"),
     [(-3, "0s"), (47.9, "47s"), (124, "2m04s"), (11_520, "3h12m"), (439_200, "5d02h")],
 )
@@ -147,7 +147,7 @@ def all_lines(frame: Frame, width: int) -> list[Line]:
     return found
 
 
-@pytest.mark.parametrize("width", [60, 80, 99, 100, 120])
+@tabled("width", [60, 80, 99, 100, 120])
 def test_an_attached_dashboard_says_at_every_width_since_when_it_shows_those_decisions(
     width: int,
 ) -> None:
@@ -177,8 +177,8 @@ def test_a_pool_that_is_a_stateful_set_says_so() -> None:
     assert "deployment" not in text
 
 
-@pytest.mark.parametrize("name", SNAPSHOTS)
-@pytest.mark.parametrize("width", [78, 80, 100, 139, 160, 240])
+@tabled("name", SNAPSHOTS)
+@tabled("width", [78, 80, 100, 139, 160, 240])
 def test_no_line_is_wider_than_its_screen(name: str, width: int) -> None:
     frame = frame_of(SNAPSHOTS[name])
     wide = [row for row in all_lines(frame, width) if line_width(row) > width]

@@ -9,7 +9,6 @@ import json
 import re
 from collections.abc import Callable
 
-import pytest
 from msgspec.structs import replace
 
 from agentdash.tui.actions import ACTIONS
@@ -27,6 +26,7 @@ from controller.model.ids import PoolKey
 from controller.model.intents import Audit, IntentChange
 from controller.model.snapshot import Diagnosis, Level, Progress, Snapshot
 from support.asked import a_pin
+from support.table import tabled
 from tui import fleet_scenarios, operators, scenarios
 
 SNAPSHOT_VIEWS = [name for name, each in views().items() if Need.SNAPSHOT in each.needs]
@@ -113,7 +113,7 @@ def test_a_node_that_takes_only_pods_that_tolerate_its_taint_is_not_open() -> No
     assert (True, "open") in said.values()
 
 
-@pytest.mark.parametrize("view", ONCE_VIEWS)
+@tabled("view", ONCE_VIEWS)
 def test_every_column_of_the_screen_has_values(view: str) -> None:
     for table, _ in sheets(view, frame()):
         names = [name for column in table.columns for name in column.names_of_values]
@@ -122,8 +122,8 @@ def test_every_column_of_the_screen_has_values(view: str) -> None:
         assert {each.title for each in table.columns if not each.names_of_values} <= said
 
 
-@pytest.mark.parametrize("view", ONCE_VIEWS)
-@pytest.mark.parametrize("snapshot", [fleet_scenarios.burst, fleet_scenarios.over_budget])
+@tabled("view", ONCE_VIEWS)
+@tabled("snapshot", [fleet_scenarios.burst, fleet_scenarios.over_budget])
 def test_what_a_cell_says_json_and_csv_have_as_a_value(
     view: str, snapshot: Callable[[], Snapshot]
 ) -> None:
@@ -137,7 +137,7 @@ def test_what_a_cell_says_json_and_csv_have_as_a_value(
                     assert told, f"{table.name}: {column.title} of {table.key(row)} says {text}"
 
 
-@pytest.mark.parametrize("width", [40, 80, 100, 160])
+@tabled("width", [40, 80, 100, 160])
 def test_text_never_runs_over_its_width_nor_has_a_colour(width: int) -> None:
     for view in ONCE_VIEWS:
         text = printed(view, SheetForm.TEXT, width=width)
@@ -168,7 +168,7 @@ def test_text_says_what_is_old_and_what_is_unknown() -> None:
     assert " ? " in canary
 
 
-@pytest.mark.parametrize("view", ONCE_VIEWS)
+@tabled("view", ONCE_VIEWS)
 def test_plain_has_a_line_for_each_row_and_as_many_cells_as_titles(view: str) -> None:
     tables = sheets(view, asked(frame()))
     lines = [line.split("\t") for line in printed(view, SheetForm.PLAIN).splitlines()]
@@ -210,7 +210,7 @@ def test_csv_can_be_read_back_and_leaves_unknown_numbers_empty() -> None:
     assert pools["globex/canary"]["pending"] == ""
 
 
-@pytest.mark.parametrize("beginning", ["=", "+", "-", "@", " =", "\t="])
+@tabled("beginning", ["=", "+", "-", "@", " =", "\t="])
 def test_no_cell_of_csv_begins_a_formula(beginning: str) -> None:
     finding = scenarios.findings()[0]
     text = f"{beginning}HYPERLINK(1)"
@@ -224,7 +224,7 @@ def as_fields(value: Snapshot | object) -> dict[str, object]:
     return {name: getattr(value, name) for name in value.__struct_fields__}  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("view", SNAPSHOT_VIEWS)
+@tabled("view", SNAPSHOT_VIEWS)
 def test_an_empty_fleet_says_that_it_is_empty(view: str) -> None:
     text = printed(view, SheetForm.TEXT, scenarios.empty_fleet(), width=80)
     assert "no" in text

@@ -15,6 +15,7 @@ from textual.strip import Strip
 
 from agentdash.tui.app import Dashboard
 from agentdash.tui.terminal_diff import TerminalDiff
+from support.table import tabled
 from tui import scenarios
 from tui.dashboards import UndiffedDashboard, dashboard
 from tui.plain import at_rest
@@ -104,7 +105,7 @@ def test_many_blanks_are_one_erasure_and_on_a_colour_only_where_the_terminal_kee
     assert "\x1b[20X" in written(TerminalDiff(erases_in_color=True), row, style=on_red)
 
 
-@pytest.mark.parametrize("style", ["underline", "reverse on blue", "strike"])
+@tabled("style", ["underline", "reverse on blue", "strike"])
 def test_blanks_of_which_more_than_the_colour_is_seen_are_written(style: str) -> None:
     seen = written(TerminalDiff(erases_in_color=True), " " * 20, style=Style.parse(style))
     assert " " * 20 in seen
@@ -153,7 +154,7 @@ def test_behind_a_character_that_may_be_wider_the_column_is_named() -> None:
     assert shown == "\x1b[1;101H→\x1b[111Gx"
 
 
-@pytest.mark.parametrize(("first", "second"), [("a1", "a2"), ("日1.", "日2.")])
+@tabled(("first", "second"), [("a1", "a2"), ("日1.", "日2.")])
 def test_a_step_down_is_not_taken_from_the_last_column_nor_behind_wide_characters(
     first: str, second: str
 ) -> None:
@@ -171,7 +172,7 @@ def test_after_a_reset_everything_is_written() -> None:
     assert written(diff, "hello") == first
 
 
-@pytest.mark.parametrize("text", ["日本語 ok", "e\u0301tude", "a👍🏽b", "🇪🇺 x"])
+@tabled("text", ["日本語 ok", "e\u0301tude", "a👍🏽b", "🇪🇺 x"])
 def test_wide_and_combined_characters_fill_as_many_cells_as_on_the_terminal(text: str) -> None:
     diff = TerminalDiff()
     plain = "." * 12
@@ -195,8 +196,8 @@ def test_cells_under_a_wide_character_are_written_again() -> None:
 STYLES = ("", "bold red on blue", "dim red on blue", "italic", "underline on blue", "reverse bold")
 
 
-@pytest.mark.parametrize("before", STYLES)
-@pytest.mark.parametrize("after", STYLES)
+@tabled("before", STYLES)
+@tabled("after", STYLES)
 def test_of_a_style_only_the_difference_is_written_and_it_looks_the_same(
     before: str, after: str
 ) -> None:

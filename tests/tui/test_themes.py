@@ -14,6 +14,7 @@ from agentdash.cli import main
 from agentdash.preferences import PreferencesError, read_preferences
 from agentdash.tui.names import THEME_NAMES
 from agentdash.tui.theme import THEMES
+from support.table import tabled
 from tui import scenarios
 from tui.dashboards import dashboard
 from tui.plain import screen_lines, typed
@@ -94,7 +95,7 @@ def test_the_names_are_those_of_the_themes() -> None:
     assert [theme.dark for theme in THEMES] == [True, True, False, True]
 
 
-@pytest.mark.parametrize("theme", THEMES, ids=lambda theme: theme.name)
+@tabled("theme", THEMES)
 def test_every_text_can_be_read(theme: Theme) -> None:
     least = 7.0 if theme.name == "midnight" else 4.5
     for tone in (*TONES, "quiet"):
@@ -106,7 +107,7 @@ def test_every_text_can_be_read(theme: Theme) -> None:
     assert alert >= 4.5
 
 
-@pytest.mark.parametrize("cones", MISSING_CONES)
+@tabled("cones", MISSING_CONES)
 def test_tones_of_the_colour_blind_theme_differ_whichever_cones_are_missing(cones: str) -> None:
     theme = THEMES[THEME_NAMES.index("colour-blind")]
     for one, other in combinations(TONES, 2):

@@ -16,6 +16,7 @@ from controller.model.snapshot import Snapshot
 from controller.ports import PastMoment
 from controller.record.journal import JournalPast
 from support.past import busy_tick, quiet_tick, write_journal
+from support.table import tabled
 from tui import scenarios
 from tui.dashboards import dashboard
 from tui.plain import typed
@@ -257,7 +258,7 @@ def test_a_clock_that_was_set_back_begins_anew() -> None:
 END = datetime(2026, 11, 22, 12, 0, 3, tzinfo=UTC).timestamp()
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("text", "time"),
     [
         ("11:50", "2026-11-22T11:50:00+00:00"),
@@ -272,7 +273,7 @@ def test_times_as_people_type_them(text: str, time: str) -> None:
     assert datetime.fromtimestamp(read_past_moment(text, END), UTC).isoformat() == time
 
 
-@pytest.mark.parametrize("text", ["noon", "25:00", "15m", "-x", "-99999999999h", "0001-01-01"])
+@tabled("text", ["noon", "25:00", "15m", "-x", "-99999999999h", "0001-01-01"])
 def test_what_is_no_time_is_said(text: str) -> None:
     with pytest.raises(ValueError, match="is no time: 11:50, 11:50:03, -15m"):
         read_past_moment(text, END)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import re
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -27,6 +26,7 @@ from controller.model.decision import Bound, Code, Gate, Outcome, OutcomeKind, R
 from controller.model.readings import Stale, Why, last_known
 from controller.model.settings import LeaseView
 from controller.model.snapshot import History, PoolView, Role, Snapshot
+from support.table import tabled
 from tui import scenarios
 
 
@@ -36,7 +36,7 @@ def with_reason(view: PoolView, code: Code) -> PoolView:
     return replace(view, decision=replace(view.decision, reasons=reasons))
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("view", "word"),
     [
         (scenarios.blind_pool(), "blind"),

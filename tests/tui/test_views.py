@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 
-import pytest
 from msgspec.structs import replace
 from textual.events import Key
 
@@ -22,6 +21,7 @@ from controller.model.observation import Pod, PodPhase, Pods, QueueDepth, Worker
 from controller.model.readings import Absent, Fresh, Why
 from controller.model.snapshot import Finding, PoolView, QueueRates, Severity, Snapshot
 from controller.model.worker_messages import WorkerState
+from support.table import tabled
 from tui import fleet_scenarios, scenarios
 from tui.all_views import VIEWS
 from tui.dashboards import dashboard
@@ -336,7 +336,7 @@ def test_a_cold_start_is_told_step_by_step_until_a_restart() -> None:
     assert cold_start_steps(replace(pod, restarts=1)) == (None, None, None)
 
 
-@pytest.mark.parametrize(("pods", "expected"), [(0, None), (1, 1), (9, 9), (10, 9), (20, 18)])
+@tabled(("pods", "expected"), [(0, None), (1, 1), (9, 9), (10, 9), (20, 18)])
 def test_nine_of_ten_pods_were_ready_within_their_p90(pods: int, expected: float | None) -> None:
     items = tuple(
         Pod(name=str(n), phase=PodPhase.READY, created_at=NOW, ready_at=NOW + 1 + n)

@@ -14,6 +14,7 @@ import yaml
 
 from agentdash.cli import main, parser_of_verbs
 from controller.config import json_schema, load
+from support.table import tabled
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs" / "pages").rglob("*.md"))]
@@ -58,7 +59,7 @@ def test_there_are_commands_and_fleet_files() -> None:
     assert sum("version:" in text for _, text in blocks("yaml")) == 2
 
 
-@pytest.mark.parametrize("command", commands())
+@tabled("command", commands())
 def test_each_command_is_one_of_the_command_line(command: str) -> None:
     parser_of_verbs().parse_args(shlex.split(command)[1:])
 

@@ -16,6 +16,7 @@ from controller.config.document import (
     TextPosition,
     read,
 )
+from support.table import tabled
 
 both_parsers = pytest.mark.parametrize("loader", [LOADER, yaml.SafeLoader])
 
@@ -76,7 +77,7 @@ def test_positions_of_keys_and_values(loader: Any) -> None:
     assert document.position(("a", 0, "d"), at_key=True) == TextPosition(3, 5)
 
 
-@pytest.mark.parametrize("missing", [("a", "x"), ("a", 3), ("a", "b", "c"), ("a", "b", 0)])
+@tabled("missing", [("a", "x"), ("a", 3), ("a", "b", "c"), ("a", "b", 0)])
 def test_a_missing_value_has_the_position_of_the_innermost_value_around_it(
     missing: tuple[str | int, ...],
 ) -> None:

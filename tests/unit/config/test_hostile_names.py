@@ -10,6 +10,7 @@ import pytest
 
 from controller.config import FleetFileError, parse
 from controller.model.fleet import Pool
+from support.table import tabled
 
 FLEET: Final = """\
 version: 1
@@ -43,8 +44,8 @@ def loaded(kind: str, name: str) -> Pool:
     return pool
 
 
-@pytest.mark.parametrize("name", [*WILD, *PATHS], ids=ascii)
-@pytest.mark.parametrize("kind", [kind for kind in PLAIN if kind != "model"])
+@tabled("name", [*WILD, *PATHS])
+@tabled("kind", [kind for kind in PLAIN if kind != "model"])
 def test_a_name_that_would_leave_its_place_is_refused(kind: str, name: str) -> None:
     assert loaded(kind, PLAIN[kind])
     with pytest.raises(FleetFileError) as caught:
@@ -52,15 +53,15 @@ def test_a_name_that_would_leave_its_place_is_refused(kind: str, name: str) -> N
     assert f"{kind}s" in str(caught.value) or f".{kind}" in str(caught.value)
 
 
-@pytest.mark.parametrize("name", [*WILD, "..", "../x", "a\\b", "/", "./a"], ids=ascii)
+@tabled("name", [*WILD, "..", "../x", "a\\b", "/", "./a"])
 def test_a_models_name_may_have_parts_and_nothing_else(name: str) -> None:
     with pytest.raises(FleetFileError, match="models"):
         loaded("model", name)
     assert loaded("model", "anthropic/claude-x:1@eu")
 
 
-@pytest.mark.parametrize("name", ["a.b", "$JS", "a%2fb", "a?b=c", "a#b", "a\u202eb"], ids=ascii)
-@pytest.mark.parametrize("kind", [kind for kind in PLAIN if kind != "model"])
+@tabled("name", ["a.b", "$JS", "a%2fb", "a?b=c", "a#b", "a\u202eb"])
+@tabled("kind", [kind for kind in PLAIN if kind != "model"])
 def test_a_name_that_is_accepted_is_one_token_of_a_subject_and_one_part_of_a_path(
     kind: str, name: str
 ) -> None:

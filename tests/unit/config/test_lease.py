@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
-
 from controller.config import parse
 from controller.model.settings import LeaseSettings, LeaseStore, LeaseTimes
+from support.table import tabled
 
 
 def lease(controller: str = "", bucket: str = "agentdash") -> LeaseSettings:
@@ -21,7 +20,7 @@ def test_without_a_word_it_is_one_lease_of_the_cluster() -> None:
     assert place == (LeaseStore.KUBERNETES, "default", "agentdash")
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("bucket", "name"), [("eu_Fleet-2", "eu-fleet-2"), ("_fleet_", "fleet"), ("__", "agentdash")]
 )
 def test_two_fleets_with_a_bucket_each_have_a_lease_each(bucket: str, name: str) -> None:

@@ -15,6 +15,7 @@ import pytest
 from controller.config import FleetFileError, parse
 from controller.model.settings import Settings
 from controller.notation.quantity import spell_duration
+from support.table import tabled
 
 TARGET = {"type": "AverageValue", "averageValue": 1}
 POOL = {
@@ -56,7 +57,7 @@ def refusal(path: tuple[str | int, ...], written: object) -> str:
     return problem.message
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("written", "seconds"),
     [
         *((0, 0.0), (90, 90.0), (0.5, 0.5), ("0", 0.0), ("15m", 900.0), ("1h30m", 5400.0)),
@@ -68,7 +69,7 @@ def test_durations_are_seconds_or_gos_spelling(written: object, seconds: float) 
     assert settings(COOLDOWN, written).fleet.pools[0].cooldown_s == seconds
 
 
-@pytest.mark.parametrize(
+@tabled(
     "written",
     [
         *(True, [], {}, float("nan"), float("inf"), float("-inf")),
@@ -80,12 +81,12 @@ def test_what_is_no_duration_is_refused(written: object) -> None:
     assert "must be a duration" in refusal(COOLDOWN, written)
 
 
-@pytest.mark.parametrize("written", [-1, "99ms", 301, "1h", 10**17, "9" * 30 + "h"])
+@tabled("written", [-1, "99ms", 301, "1h", 10**17, "9" * 30 + "h"])
 def test_a_duration_has_bounds(written: object) -> None:
     assert "must be between 100ms and 5m" in refusal(INTERVAL, written)
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("seconds", "spelled"),
     [(0.0, "0s"), (0.1, "100ms"), (1.0, "1s"), (90.0, "90s"), (900.0, "15m"), (5400.0, "90m")],
 )
@@ -93,7 +94,7 @@ def test_durations_have_a_short_spelling(seconds: float, spelled: str) -> None:
     assert spell_duration(seconds) == spelled
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("written", "number"),
     [
         *((1, "1"), (50, "50"), (0.1, "0.1"), (1.10, "1.1"), (1e-7, "0.0000001")),
@@ -105,7 +106,7 @@ def test_a_decimal_is_read_exactly(written: object, number: str) -> None:
     assert settings(WEIGHT, written).fleet.pools[0].weight == Decimal(number)
 
 
-@pytest.mark.parametrize(
+@tabled(
     "written",
     [
         *(True, [], {}, float("nan"), float("inf"), float("-inf")),
@@ -123,7 +124,7 @@ def test_a_decimal_keeps_all_its_digits_and_has_bounds() -> None:
         assert "must be at least 0 and at most 1000000000" in refusal(USD, written)
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("written", "millicores"),
     [(2, 2000), ("500m", 500), (0.5, 500), ("0.1", 100), ("1k", 1_000_000), ("1e1", 10_000)],
 )
@@ -131,7 +132,7 @@ def test_cores_become_millicores(written: object, millicores: int) -> None:
     assert settings(CPU, written).fleet.tenants[0].quota.cpu_milli == millicores
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("written", "bytes_"),
     [
         *((0, 0), ("16Gi", 16 * 2**30), ("512Mi", 512 * 2**20), ("1.5Ki", 1536), ("1G", 10**9)),
@@ -142,7 +143,7 @@ def test_memory_becomes_bytes(written: object, bytes_: int) -> None:
     assert settings(MEMORY, written).fleet.tenants[0].quota.memory_bytes == bytes_
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("written", "complaint"),
     [
         *((each, "must be a quantity, such as") for each in ("64Gb", "64GI", "1K", "", "1 Gi")),
@@ -156,7 +157,7 @@ def test_what_is_no_memory_is_refused(written: object, complaint: str) -> None:
     assert complaint in refusal(MEMORY, written)
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("written", "milli"), [("30", 30_000), (5, 5000), ("500m", 500), ("2k", 2_000_000), (0.25, 250)]
 )
 def test_a_target_is_in_thousandths_and_more_than_0(written: object, milli: int) -> None:
@@ -166,13 +167,13 @@ def test_a_target_is_in_thousandths_and_more_than_0(written: object, milli: int)
     assert "a whole number of thousandths" in refusal(TARGET_KEY, "100u")
 
 
-@pytest.mark.parametrize(("written", "part"), [(0.1, "0.1"), ("50m", "0.05"), ("100u", "0.0001")])
+@tabled(("written", "part"), [(0.1, "0.1"), ("50m", "0.05"), ("100u", "0.0001")])
 def test_a_tolerance_is_a_quantity(written: object, part: str) -> None:
     [pool] = settings(TOLERANCE, written).fleet.pools
     assert pool.behavior.scale_up.tolerance == Decimal(part)
 
 
-@pytest.mark.parametrize(
+@tabled(
     "url",
     [
         *("nats://127.0.0.1:4222", "tls://nats.example", "ws://h:80", "wss://h/nats"),
@@ -183,7 +184,7 @@ def test_server_addresses(url: str) -> None:
     assert settings(SERVER, url).nats.servers == (url,)
 
 
-@pytest.mark.parametrize(
+@tabled(
     "selector",
     [
         *("app", "!app", "app=agents", "app==agents", "app != agents", "app="),
@@ -194,7 +195,7 @@ def test_the_label_selectors_of_kubernetes_are_accepted(selector: str) -> None:
     assert settings(SELECTOR, selector).kubernetes.selector == selector
 
 
-@pytest.mark.parametrize(
+@tabled(
     "selector",
     [
         "",

@@ -9,6 +9,7 @@ import pytest
 
 from controller.config import FleetFileError, parse
 from controller.model.fleet import WeeklyWindow
+from support.table import tabled
 
 Complain = Callable[[str], list[str]]
 
@@ -36,7 +37,7 @@ def weekly(**written: object) -> WeeklyWindow:
     return schedule.window
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("written", "days"),
     [
         ("mon-fri", (0, 1, 2, 3, 4)),
@@ -53,9 +54,7 @@ def test_days(written: object, days: tuple[int, ...]) -> None:
     assert weekly(days=written).days == days
 
 
-@pytest.mark.parametrize(
-    "written", ["", "mon-", "-fri", "mon-fri-sun", "mon;fri", "Mon", "weekend", 1, [], [1]]
-)
+@tabled("written", ["", "mon-", "-fri", "mon-fri-sun", "mon;fri", "Mon", "weekend", 1, [], [1]])
 def test_a_text_that_names_no_days_is_refused(written: object) -> None:
     with pytest.raises(FleetFileError, match="must be days: mon-fri"):
         weekly(days=written)
@@ -66,7 +65,7 @@ def test_for_a_long_name_of_a_day_the_short_one_is_offered() -> None:
         weekly(days="tues")
 
 
-@pytest.mark.parametrize(("written", "minute"), [("00:00", 0), ("08:30", 510), ("23:59", 1439)])
+@tabled(("written", "minute"), [("00:00", 0), ("08:30", 510), ("23:59", 1439)])
 def test_times_of_the_day(written: str, minute: int) -> None:
     assert weekly(**{"from": written}).from_minute == minute
     assert weekly(to=written).until_minute == minute
@@ -76,7 +75,7 @@ def test_times_of_the_day(written: str, minute: int) -> None:
 WRONG = ["8:00", "08:60", "0800", "08:00:00", "08:00\n", "٠٨:00", 800, []]
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("key", "written"),
     [("from", "24:00"), ("to", "24:01"), *((key, one) for key in ("from", "to") for one in WRONG)],
 )

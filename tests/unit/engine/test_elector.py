@@ -12,6 +12,7 @@ from controller.engine.lead import LEFT_TO_OTHERS_S, UNABLE_LEAST_S, Elector, Wr
 from controller.model.settings import LeaseTimes
 from controller.ports import StoreAwayError
 from support.lease import FakeLease
+from support.table import tabled
 from support.world import VirtualClock, settle
 
 TIMES = LeaseTimes()
@@ -399,7 +400,7 @@ def test_the_default_times_are_those_of_kubernetes_and_fit_each_other() -> None:
     assert TIMES.problem() is None
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("times", "words"),
     [
         ((10.0, 10.0, 2.0), "duration (10s) must be at least 1s more than renew_deadline (10s)"),

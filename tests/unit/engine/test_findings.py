@@ -54,6 +54,7 @@ from controller.model.snapshot import (
 from controller.model.worker_messages import ModelDemand, WorkerState
 from controller.planning.share.claims import cost_terms_of
 from support.asked import a_pin, intents_of
+from support.table import tabled
 from support.world import START, a_view, make_pool
 from unit.engine.conftest import Harness
 
@@ -96,7 +97,7 @@ POISONED: dict[str, Number] = {"redelivered": 4, "deliveries": 12, "since": STAR
 REPLACED: dict[str, Number] = {"window_s": 600.0, "until": START + 60}
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("code", "numbers", "what", "advice"),
     [
         (
@@ -218,7 +219,7 @@ def test_a_paused_deployment_is_named_with_how_to_go_on() -> None:
     assert list(pool_findings(view(replace(half, ready=5)))) == []
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("updated", "ready", "condition"),
     [
         *((2, ready, Condition.OK) for ready in (3, 4, 5)),
@@ -239,7 +240,7 @@ def rates(oldest_s: float | None = None, p95_s: float | None = None, number: int
     return QueueRates(pool=POOL.key, oldest_at=oldest_at, waited_p95_s=p95_s, number=number)
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("seen", "told"),
     [
         ([rates(oldest_s=20)], None),
@@ -252,7 +253,7 @@ def rates(oldest_s: float | None = None, p95_s: float | None = None, number: int
         ([replace(rates(oldest_s=9000), pool=OTHER.key)], None),  # it has no aim
     ],
 )
-@pytest.mark.parametrize("bound", [Bound.MAX, Bound.PAUSE, None])
+@tabled("bound", [Bound.MAX, Bound.PAUSE, None])
 def test_a_message_that_waits_longer_than_the_aim_is_told_with_both_times(
     seen: list[QueueRates], told: str | None, bound: Bound | None
 ) -> None:
@@ -309,7 +310,7 @@ def test_a_pool_is_named_once_its_ceiling_holds_it_for_longer_than_a_task_takes(
     assert list(work.found({}, {}, START + 40)) == []
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("bound", "code"),
     [
         *((Bound.MAX, code) for code in (Code.FROZEN, Code.OTHER_AUTOSCALER, Code.CONTESTED)),
@@ -356,7 +357,7 @@ KNOWN = TokenUsage(used=Decimal(7))
 MISSING = Absent(why=Why.STREAM_MISSING, detail="there is no stream")
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("readings", "texts"),
     [
         ([Fresh(value=KNOWN, at=1.0)], []),
@@ -509,7 +510,7 @@ def test_what_follows_from_a_lost_connection_is_left_to_its_own_finding() -> Non
     assert kinds == {"link", "deployment acme/browser"}
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("calls", "refused", "told"),
     [
         (60.0, 34.2, (CRITICAL, "up to 60 %")),

@@ -21,6 +21,7 @@ from support.asked import a_pause, intents_of
 from support.leadership import FakeLeadership
 from support.past import busy_tick, quiet_tick
 from support.stores import FakeSnapshots
+from support.table import tabled
 from support.world import START, VirtualClock, make_fleet, make_pool, settle
 from tui import scenarios
 from unit.engine.conftest import Harness
@@ -125,7 +126,7 @@ async def test_what_is_saved_at_the_end_is_the_last_that_was_shown() -> None:
     assert last_of(world).histories == last.histories
 
 
-@pytest.mark.parametrize(("pools", "seconds"), [(0, 15), (1_000, 15), (4_000, 60), (10_000, 150)])
+@tabled(("pools", "seconds"), [(0, 15), (1_000, 15), (4_000, 60), (10_000, 150)])
 def test_a_large_fleet_is_saved_less_often(pools: int, seconds: float) -> None:
     assert every_s(pools) == pytest.approx(seconds)
 

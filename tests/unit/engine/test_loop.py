@@ -14,6 +14,7 @@ from controller.model.observation import QueueDepth, WakeWatch
 from controller.model.readings import Absent, Stale, Why
 from controller.model.snapshot import NO_WRITE, OVERTAKEN, Finding, Role, Severity
 from support.asked import a_cap, intents_of
+from support.table import tabled
 from support.world import make_pool, settle
 from unit.engine.conftest import Harness
 
@@ -489,7 +490,7 @@ async def test_a_cluster_that_takes_no_write_is_a_finding(ends: OutcomeKind | No
         assert await found() == []
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("now", "expected"),
     [
         pytest.param(10.5, (11.0, 0), id="in-time"),

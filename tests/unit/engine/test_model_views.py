@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-import pytest
 from msgspec.structs import replace
 
 from controller.engine.show.supply import ModelViews
@@ -16,6 +15,7 @@ from controller.model.scarcity import LlmModel, RateLimits, TaskUsage
 from controller.model.snapshot import ModelView, PoolView
 from controller.model.worker_messages import ModelDemand, WorkerState
 from controller.planning.share.claims import KnownDraws
+from support.table import tabled
 from support.world import a_view, make_fleet, make_pool
 
 # two calls and 1,000 tokens a minute for each slot
@@ -125,7 +125,7 @@ def test_limits_that_are_not_shared_are_each_tenants_own() -> None:
     assert (zeta.key, zeta.tenant, zeta.limits[0].drawn) == ("gpt/zeta", "zeta", 0)
 
 
-@pytest.mark.parametrize("seconds", ["0", "-1", "NaN", "Infinity"])
+@tabled("seconds", ["0", "-1", "NaN", "Infinity"])
 def test_a_task_of_impossible_length_draws_nothing_known(seconds: str) -> None:
     pool = replace(using("research"), usage=replace(USAGE, seconds=Decimal(seconds)))
     views = views_of(fleet_of(pool))

@@ -13,6 +13,7 @@ from controller.model.observation import ClusterRoom, TenantObservation
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.scarcity import Resources
 from controller.model.snapshot import Finding, Severity
+from support.table import tabled
 from support.world import START, make_pool, settle
 from unit.engine.conftest import Harness
 
@@ -151,6 +152,6 @@ def test_tenants_that_lack_the_same_right_share_a_finding() -> None:
     assert "quotas of odd stale (unreadable)" in stale.text
 
 
-@pytest.mark.parametrize("why", [Why.DISCONNECTED, Why.TIMED_OUT, Why.NEVER_READ])
+@tabled("why", [Why.DISCONNECTED, Why.TIMED_OUT, Why.NEVER_READ])
 def test_an_outage_is_told_by_its_link_alone(why: Why) -> None:
     assert told({"acme": Absent(why=why)}, Stale(value=ClusterRoom(), at=START, why=why)) == []

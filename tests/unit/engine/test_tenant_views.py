@@ -40,6 +40,7 @@ from controller.planning.compile import compile_fleet
 from controller.planning.memo import Kept
 from controller.planning.planner import plan
 from support.asked import a_budget, a_freeze, a_pause, intents_of, no_growth_of
+from support.table import tabled
 from support.world import START, make_pool
 
 MIDNIGHT = START - START % 86_400
@@ -177,7 +178,7 @@ STATES: Mapping[str, tuple[int, Budget, TokenState, float | None]] = {
 }
 
 
-@pytest.mark.parametrize("name", STATES)
+@tabled("name", STATES)
 def test_the_state_is_the_planners(name: str) -> None:
     tokens, budget, state, pace = STATES[name]
     world = World(budget=budget)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from msgspec.structs import replace
 
 from controller.expose.server import TickWatch, readiness, unable_to_decide
@@ -23,6 +22,7 @@ from controller.model.snapshot import (
     Severity,
     Snapshot,
 )
+from support.table import tabled
 from support.world import START, a_view, make_pool
 
 DEPTH = Fresh(value=QueueDepth(pending=0, in_flight=0), at=START)
@@ -109,7 +109,7 @@ def test_a_process_that_reads_no_queue_or_no_deployment_is_not_ready() -> None:
     assert readiness(snapshot(pool_view("a", silent, refused), pool_view("b"))).ok
 
 
-@pytest.mark.parametrize("why", [Why.CONSUMER_MISSING, Why.STREAM_MISSING])
+@tabled("why", [Why.CONSUMER_MISSING, Why.STREAM_MISSING])
 def test_a_queue_that_does_not_exist_is_the_pools_own_fault(why: Why) -> None:
     assert readiness(snapshot(pool_view("a", Absent(why=why)))).ok
 
@@ -148,7 +148,7 @@ def test_a_process_that_can_read_something_can_decide() -> None:
     assert unable_to_decide(snapshot(measured)) == "", "it may still grow by its metrics"
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("role", "lease", "note"),
     [
         (Role.LEADER, LEASE, "leader"),

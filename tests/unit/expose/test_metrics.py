@@ -7,7 +7,6 @@ from typing import Any
 
 import aiohttp
 import msgspec
-import pytest
 from msgspec.structs import replace
 from prometheus_client.openmetrics.parser import (
     text_string_to_metric_families as parse_openmetrics,
@@ -38,6 +37,7 @@ from controller.model.snapshot import (
     Snapshot,
     TenantView,
 )
+from support.table import tabled
 from support.world import START, a_view, make_pool
 
 POOL = make_pool("research")
@@ -117,7 +117,7 @@ def test_what_a_tenant_spent_on_a_model_is_a_counter() -> None:
     assert 'agentdash_spent_usd_total{model="gpt",tenant="acme"} 3.5\n' in text
 
 
-@pytest.mark.parametrize("gate", Gate)
+@tabled("gate", Gate)
 def test_the_gate_that_holds_a_pool_is_a_series_of_its_own(gate: Gate) -> None:
     series = f'agentdash_pool_gate{{gate="{gate}",pool="research",tenant="acme"}} 1.0'
     assert series in scraped(gate)
@@ -136,17 +136,17 @@ def test_every_finding_is_a_series_as_long_as_it_is_there() -> None:
     assert not [line for line in scraped() if line.startswith("agentdash_finding{")]
 
 
-@pytest.mark.parametrize("role", [Role.ACTIVE, Role.READ_ONLY])
+@tabled("role", [Role.ACTIVE, Role.READ_ONLY])
 def test_without_a_lease_there_is_no_metric_of_a_leader(role: Role) -> None:
     assert not [line for line in scraped(role=role) if "agentdash_leader" in line]
 
 
-@pytest.mark.parametrize(("role", "value"), [(Role.LEADER, "1.0"), (Role.FOLLOWER, "0.0")])
+@tabled(("role", "value"), [(Role.LEADER, "1.0"), (Role.FOLLOWER, "0.0")])
 def test_with_a_lease_the_metric_says_which_process_holds_it(role: Role, value: str) -> None:
     assert f"agentdash_leader {value}" in scraped(role=role)
 
 
-@pytest.mark.parametrize("openmetrics", [False, True])
+@tabled("openmetrics", [False, True])
 def test_a_scraper_reads_every_number_of_a_pool(openmetrics: bool) -> None:
     depth = Stale(value=QueueDepth(pending=12, in_flight=3), at=START - 30)
     found = Shown(view_of(queue=depth)).samples(openmetrics=openmetrics)
@@ -181,7 +181,7 @@ def test_a_scraper_reads_every_number_of_a_pool(openmetrics: bool) -> None:
     assert found["agentdash_source_age_seconds", (("source", "nats"),)] == 2
 
 
-@pytest.mark.parametrize("openmetrics", [False, True])
+@tabled("openmetrics", [False, True])
 def test_hostile_names_stay_inside_their_quotes(openmetrics: bool) -> None:
     evil = 'a"b\\c\nd'
     view = msgspec.structs.replace(
@@ -247,7 +247,7 @@ async def test_a_scrape_answers_in_the_format_that_is_asked_for() -> None:
     assert named == {"agentdash_leader", "process_open_fds"}
 
 
-@pytest.mark.parametrize("openmetrics", [True, False])
+@tabled("openmetrics", [True, False])
 def test_each_of_a_pools_queues_is_a_series_of_its_own(openmetrics: bool) -> None:
     depths = QueueDepth(pending=3, in_flight=1), QueueDepth(pending=40, in_flight=2)
     readings = tuple(Fresh(value=depth, at=START) for depth in depths)

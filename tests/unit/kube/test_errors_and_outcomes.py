@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 import msgspec
-import pytest
 
 from controller.kube import wire
 from controller.kube.errors import (
@@ -30,6 +29,7 @@ from controller.kube.workloads import WorkloadView
 from controller.kube.writes import outcome
 from controller.model.decision import OutcomeKind
 from controller.model.readings import Why
+from support.table import tabled
 
 BY_STATUS = {
     400: OutcomeKind.INVALID,
@@ -143,7 +143,7 @@ def test_a_refusal_that_quotes_the_whole_object_keeps_its_end(recorded: Any) -> 
     assert error.detail.endswith('strict decoding error: unknown field "spec.replicsa"')
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("wish", "seconds"),
     [
         ({"Retry-After": "7"}, 7.0),
@@ -166,7 +166,7 @@ def test_how_long_the_server_asks_us_to_wait(wish: dict[str, str], seconds: floa
     assert api_error(429, wish, b"{}").retry_after_s == seconds
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("failure", "kind"),
     [
         (UnreachableError("refused"), OutcomeKind.UNREACHABLE),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-import pytest
 
 from controller.kube.pods import PodView, measured_workloads
 from controller.model import fleet as metrics
@@ -26,6 +25,7 @@ from controller.model.observation import (
     PodReadiness,
     StatusPhase,
 )
+from support.table import tabled
 from support.world import make_pool
 
 READY = {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:10Z"}
@@ -51,7 +51,7 @@ def read(**parts: Any) -> MeasuredPod:
     return pod
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("parts", "phase", "deleting"),
     [
         ({}, StatusPhase.UNKNOWN, False),
@@ -76,7 +76,7 @@ def test_pods_that_start_and_pods_that_end_are_distinguished(
     )
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("condition", "readiness"),
     [
         (READY | {"status": "False"}, PodReadiness(status=ConditionStatus.FALSE, since=AT + 10)),
@@ -128,7 +128,7 @@ def test_one_pod_that_cannot_be_read_leaves_its_workload_without_any() -> None:
 AVERAGE, VALUE = AverageValueTarget(milli=1), ValueTarget(milli=1)
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("spec", "asks"),
     [
         (metrics.ResourceMetric(resource="cpu", target=UtilizationTarget(percent=5)), True),
@@ -149,7 +149,7 @@ def test_pods_are_kept_where_a_metric_counts_them(spec: MetricSpec, asks: bool) 
     assert measured_workloads([pool, make_pool("plain")]) == expected
 
 
-@pytest.mark.parametrize("kind", TargetType)
+@tabled("kind", TargetType)
 def test_a_formula_by_value_counts_pods_too(kind: TargetType) -> None:
     formula = Modifiers(formula="queue", target_milli=1, metric_type=kind)
     pool: Pool = msgspec.structs.replace(make_pool("research"), modifiers=formula)

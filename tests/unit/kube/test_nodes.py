@@ -15,6 +15,7 @@ from controller.model.observation import ClusterRoom
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.scarcity import NodeClass, Resources
 from controller.model.value import INT64_MAX
+from support.table import tabled
 
 GI = 2**30
 NOTHING = Resources(replicas=0, cpu_milli=0, memory_bytes=0)
@@ -68,7 +69,7 @@ def seen(*nodes: msgspec.Raw) -> NodeView:
     return view
 
 
-@pytest.mark.parametrize(
+@tabled(
     "closed",
     [
         node("b", ready="False"),
@@ -87,7 +88,7 @@ def test_a_node_that_takes_no_pods_makes_no_room(closed: msgspec.Raw) -> None:
     assert cpus(seen(node("a"), closed)) == {"": 4}
 
 
-@pytest.mark.parametrize(
+@tabled(
     "taint",
     [
         {"key": "cloud.google.com/gke-spot", "effect": "NoSchedule"},
@@ -98,7 +99,7 @@ def test_a_taint_that_people_set_or_that_only_prefers_closes_no_node(taint: dict
     assert cpus(seen(node("a", taints=[taint]))) == {"": 4}
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("found", "why"),
     [
         (node(), ""),
@@ -132,7 +133,7 @@ MANY = NodeClass(name="spot", selector="spot=true", max_nodes=2**31)
 MIXED = (node("a"), spot("b"), node("c", labels={"spot": "true", "size": "l"}))
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("nodes", "classes", "cores"),
     [
         # the first class that selects a node has it, else the one without a selector
@@ -182,7 +183,7 @@ def reading_of(view: NodeView) -> Reading[ClusterRoom]:
     return believed(Fresh(value=view.room(()), at=9.0))
 
 
-@pytest.mark.parametrize(("odd", "why"), ODD_AMOUNTS)
+@tabled(("odd", "why"), ODD_AMOUNTS)
 def test_a_node_whose_amounts_cannot_be_believed_keeps_the_last_good_ones(
     odd: str, why: Why
 ) -> None:
@@ -210,7 +211,7 @@ def test_a_node_that_becomes_unreadable_stays_as_it_was() -> None:
     assert isinstance(reading_of(view), Fresh)
 
 
-@pytest.mark.parametrize(("odd", "why"), ODD_AMOUNTS)
+@tabled(("odd", "why"), ODD_AMOUNTS)
 def test_where_no_node_was_ever_readable_there_is_no_reading(odd: str, why: Why) -> None:
     reading = reading_of(seen(node("a", cpu=odd)))
     assert isinstance(reading, Absent)
@@ -232,7 +233,7 @@ def test_room_stays_within_what_kubernetes_can_count() -> None:
     assert room.resources.cpu_milli == INT64_MAX
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("selector", "matches"),
     [
         ("a=1", True),
@@ -256,15 +257,13 @@ def test_selectors_match_as_kubernetes_does(selector: str, matches: bool) -> Non
     assert read_selector(selector)({"a": "1", "example.com/x": ""}) is matches
 
 
-@pytest.mark.parametrize(
-    "selector", ["a b", "=1", "a in", "a in (", "!a=1", "a,,b", "a>1", "ain (b)"]
-)
+@tabled("selector", ["a b", "=1", "a in", "a in (", "!a=1", "a,,b", "a>1", "ain (b)"])
 def test_what_is_no_selector_is_refused(selector: str) -> None:
     with pytest.raises(ValueError, match="label selector"):
         read_selector(selector)
 
 
-@pytest.mark.parametrize(
+@tabled(
     "key",
     [
         "ToBeDeletedByClusterAutoscaler",
@@ -286,7 +285,7 @@ def test_a_node_that_ends_is_known_by_its_taint(key: str) -> None:
     assert known(view).ending == {}
 
 
-@pytest.mark.parametrize(
+@tabled(
     "key",
     [
         "kubernetes.azure.com/scalesetpriority",

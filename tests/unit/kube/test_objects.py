@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 import msgspec
-import pytest
 
 from controller.kube.pods import PodRecord, PodView, counted
 from controller.kube.watch import Refused
@@ -16,6 +15,7 @@ from controller.model.ids import WorkloadKind, WorkloadName
 from controller.model.observation import Pod, PodPhase, Workload
 from controller.model.readings import Why
 from controller.model.scarcity import Resources
+from support.table import tabled
 
 CREATED = 1_772_452_800.0
 EVIL = "\x1b[31m\u202e[@click=app.quit]"
@@ -58,7 +58,7 @@ def condition(kind: str, status: str, at: int = 0, **more: Any) -> dict[str, Any
     return {"type": kind, "status": status, "lastTransitionTime": stamp(at), **more}
 
 
-@pytest.mark.parametrize(("spec", "replicas"), [({"replicas": None}, 1), ({"replicas": 0}, 0)])
+@tabled(("spec", "replicas"), [({"replicas": None}, 1), ({"replicas": 0}, 0)])
 def test_only_no_replicas_at_all_means_one(spec: dict[str, Any], replicas: int) -> None:
     assert read(spec=spec).replicas == replicas
     bare = workload(b'{"metadata":{"name":"research"}}')
@@ -66,7 +66,7 @@ def test_only_no_replicas_at_all_means_one(spec: dict[str, Any], replicas: int) 
     assert bare.replicas == 1
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("parts", "why", "detail"),
     [
         *(
@@ -95,7 +95,7 @@ def test_what_cannot_be_believed_is_refused_by_name(
     assert found.detail.startswith(detail)
 
 
-@pytest.mark.parametrize("raw", [b"{}", b"null", b'{"metadata":null}', b'"x"', b"[", b"\xff"])
+@tabled("raw", [b"{}", b"null", b'{"metadata":null}', b'"x"', b"[", b"\xff"])
 def test_an_object_without_a_name_is_unnamed_and_raises_nothing(raw: bytes) -> None:
     assert WorkloadView(lambda _: None).read(msgspec.Raw(raw)) is None
     assert PodView(lambda _: None).read(msgspec.Raw(raw)) is None
@@ -128,7 +128,7 @@ def managed(manager: str, time: str, *fields: str, **more: Any) -> dict[str, Any
     return {"manager": manager, "operation": "Update", "time": time, "fieldsV1": owned, **more}
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("entries", "manager"),
     [
         (
@@ -157,7 +157,7 @@ STUCK = condition("Progressing", "False", message="deadline exceeded")
 QUOTA = condition("ReplicaFailure", "True", message="exceeded quota: tenant")
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("conditions", "message"),
     [
         ([STUCK], "deadline exceeded"),
@@ -191,7 +191,7 @@ def test_text_from_outside_is_cleaned() -> None:
 SET = WorkloadKind.STATEFUL_SET
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("spec", "first", "one_by_one"),
     [
         ({}, 0, True),
@@ -320,7 +320,7 @@ PHASES: list[tuple[dict[str, Any], PodPhase, str, int]] = [
 ]
 
 
-@pytest.mark.parametrize(("parts", "phase", "why", "since"), PHASES)
+@tabled(("parts", "phase", "why", "since"), PHASES)
 def test_a_pod_is_in_the_first_phase_that_fits_says_why_and_since_when(
     parts: dict[str, Any], phase: PodPhase, why: str, since: int
 ) -> None:
@@ -345,7 +345,7 @@ def of(name: str, *, kind: str = "containerStatuses", **parts: Any) -> dict[str,
     return {"conditions": NONE_READY, kind: [told]}
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("told", "why"),
     [
         (
@@ -404,7 +404,7 @@ def test_each_step_of_a_pod_has_its_time_and_restarts_in_the_past_change_none() 
     assert read_pod(pod(phase="Pending")).started_at is None
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("text", "seconds"),
     [
         ("<time>", None),
@@ -429,7 +429,7 @@ def test_the_recorded_life_of_a_pod(recorded: Any) -> None:
     ]
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("meta", "owner"),
     [
         ({}, WorkloadName("research")),

@@ -6,13 +6,13 @@ import json
 from typing import Any
 
 import msgspec
-import pytest
 
 from controller.kube.supply import QuotaView, added, quota_reading
 from controller.kube.watch import believed
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.scarcity import Resources
 from controller.model.value import INT64_MAX
+from support.table import tabled
 
 MI = 2**20
 HARD = Resources(replicas=10, cpu_milli=8000, memory_bytes=512 * MI)
@@ -52,9 +52,7 @@ def test_of_several_quotas_the_least_of_each_amount_counts() -> None:
     assert view.hard == Resources()
 
 
-@pytest.mark.parametrize(
-    "scope", [{"scopes": ["BestEffort"]}, {"scopeSelector": {"matchExpressions": []}}]
-)
+@tabled("scope", [{"scopes": ["BestEffort"]}, {"scopeSelector": {"matchExpressions": []}}])
 def test_a_quota_of_some_pods_only_is_no_limit_for_all(scope: dict[str, Any]) -> None:
     view = QuotaView()
     view.put(quota(hard={"pods": "0"}, **scope))
@@ -65,7 +63,7 @@ def read(view: QuotaView) -> Reading[Resources]:
     return quota_reading(believed(Fresh(value=view.hard, at=100.0)), fresh(NONE))
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("hard", "why", "where", "still"),
     [
         ({"pods": "many"}, Why.UNREADABLE, ": pods 'many' is ", THREE),

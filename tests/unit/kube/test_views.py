@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 import msgspec
-import pytest
 
 from controller.kube.pods import PodView
 from controller.kube.watch import Refused
@@ -16,6 +15,7 @@ from controller.model.ids import WorkloadName
 from controller.model.observation import Pods, Workload
 from controller.model.readings import Why
 from controller.model.scarcity import Resources
+from support.table import tabled
 from support.world import VirtualClock
 
 
@@ -93,7 +93,7 @@ def asking(cpu: str, replicas: int = 8, version: str = "10", uid: str = "u") -> 
     )
 
 
-@pytest.mark.parametrize("odd", ["-1", "lots", str(2**63)])
+@tabled("odd", ["-1", "lots", str(2**63)])
 def test_requests_that_cannot_be_believed_are_those_read_last(odd: str) -> None:
     changes = Changes()
     view = WorkloadView(changes.note)

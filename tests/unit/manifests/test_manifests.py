@@ -18,6 +18,7 @@ from controller.manifests.workload import manifests
 from controller.model.ids import WorkloadKind
 from controller.model.servers import CUSTOM_GROUP, EXTERNAL_GROUP, RESOURCE_GROUP
 from support.manifests import plain
+from support.table import tabled
 
 ROOT = Path(__file__).parents[3]
 FLEET = """\
@@ -81,7 +82,7 @@ def test_the_text_is_yaml_of_exactly_the_objects_and_always_the_same() -> None:
     )
 
 
-@pytest.mark.parametrize(
+@tabled(
     "text",
     [
         "a\nb\n",
@@ -106,7 +107,7 @@ def test_any_text_comes_back_as_it_was(text: str) -> None:
     assert yaml.safe_load(stream([Manifest("a\nb", body)])) == body
 
 
-@pytest.mark.parametrize("text", ["2246608055486e63", "1e3", "-1.5E+2", "0o17", "12345678", "no"])
+@tabled("text", ["2246608055486e63", "1e3", "-1.5E+2", "0o17", "12345678", "no"])
 def test_text_that_a_yaml_library_may_take_for_another_kind_is_quoted(text: str) -> None:
     """The hash of a fleet file was once a float to the API server."""
     body = {"kind": "X", "text": text, "list": [text], "deep": [{"a": [{"b": text}]}]}
@@ -295,7 +296,7 @@ def test_agents_find_each_other_by_a_headless_service() -> None:
     assert spec == {"clusterIP": "None", "selector": {"agentdash.dev/managed": "true"}}
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("change", "words"),
     [
         (("/etc/agentdash/ca.pem", "ca.pem"), "nats.tls.ca is ca.pem"),

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from controller.model.value import UndecodableError, decoded
+from support.table import tabled
 
 NAMES = msgspec.json.Decoder(list[str])
 ANY = msgspec.json.Decoder()
@@ -15,7 +16,7 @@ def test_data_that_fits_is_decoded() -> None:
     assert decoded(NAMES, b'["a"]') == ["a"]
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("data", "words"),
     [
         (b'["a', "truncated"),

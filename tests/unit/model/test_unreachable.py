@@ -11,13 +11,14 @@ import aiohttp
 import pytest
 
 from controller.model.servers import why_unreachable
+from support.table import tabled
 
 
 def os_error(number: int) -> OSError:
     return OSError(number, os.strerror(number))
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("error", "words"),
     [
         (os_error(errno.ECONNREFUSED), "nothing listens at api:6443 (connection refused)"),

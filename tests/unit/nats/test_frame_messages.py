@@ -33,6 +33,7 @@ from controller.record.frames import (
 )
 from support.newer import grown
 from support.past import next_snapshot
+from support.table import tabled
 from tui import fleet_scenarios, scenarios
 
 LEAST_PAYLOAD = 400
@@ -122,7 +123,7 @@ def test_parts_without_the_one_before_spoil_their_frame_and_no_other() -> None:
     assert list(map(add, parts)) == [False] * (len(parts) - 1) + [True]
 
 
-@pytest.mark.parametrize(
+@tabled(
     "message",
     [
         b"",
@@ -137,7 +138,7 @@ def test_what_is_no_part_is_refused(message: bytes) -> None:
         read_part(message)
 
 
-@pytest.mark.parametrize(
+@tabled(
     "content",
     [
         b"not compressed",
@@ -155,7 +156,7 @@ def test_what_is_no_frame_is_refused(content: bytes) -> None:
         snapshot_of(content, part, None)
 
 
-@pytest.mark.parametrize("interval_s", [0.0, 301.0, 86_400.0, 1e300])
+@tabled("interval_s", [0.0, 301.0, 86_400.0, 1e300])
 def test_an_interval_that_no_controller_has_is_refused(interval_s: float) -> None:
     """For three of them a dashboard believes no other controller whose clock is behind."""
     forged = replace(scenarios.mixed_fleet(), interval_s=interval_s)
@@ -204,7 +205,7 @@ def test_a_newer_minor_version_is_read_without_its_new_fields() -> None:
         read(of_version(major, minor))
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("major", "minor", "todo"),
     [
         (SNAPSHOT_VERSION.major + 1, 7, "update this agentdash"),
@@ -236,15 +237,11 @@ def line_of(text: str) -> bytes:
     return b'{"kind":"whole","text":"' + text.encode() + b'"}\n'
 
 
-@pytest.mark.parametrize(
-    "data", [line_of("changed"), b"junk", zlib.compress(line_of("x" * 9000))[:-5], b""]
-)
+@tabled("data", [line_of("changed"), b"junk", zlib.compress(line_of("x" * 9000))[:-5], b""])
 def test_a_line_whose_hash_is_another_is_none(data: bytes) -> None:
     assert line_with(hash_of(line_of("as it was")), data) is None
 
 
-@pytest.mark.parametrize(
-    "found", [None, {}, {"Nats-Msg-Id": "x"}, {"Nats-Msg-Id": f"{'a' * 32}-3-3"}]
-)
+@tabled("found", [None, {}, {"Nats-Msg-Id": "x"}, {"Nats-Msg-Id": f"{'a' * 32}-3-3"}])
 def test_a_message_of_something_else_is_no_part(found: dict[str, str] | None) -> None:
     assert part_id(found) is None

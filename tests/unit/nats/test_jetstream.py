@@ -34,6 +34,7 @@ from controller.nats.jetstream import (
     stream_info,
     typed_errors,
 )
+from support.table import tabled
 from tests.unit.nats.fake_nats import Answer, FakeNats, api_error, stream_answer
 
 CODES: dict[int, tuple[type[JetStreamError], Why]] = {
@@ -81,7 +82,7 @@ RAISED: dict[str, tuple[Exception, type[NatsError]]] = {
 }
 
 
-@pytest.mark.parametrize(("raised", "kind"), RAISED.values(), ids=RAISED)
+@tabled(("raised", "kind"), RAISED.values(), ids=RAISED)
 def test_what_nats_py_raises_becomes_an_error_of_our_tree(
     raised: Exception, kind: type[NatsError]
 ) -> None:

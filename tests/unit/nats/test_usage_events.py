@@ -13,6 +13,7 @@ from controller.model.worker_messages import (
     USAGE_SUBJECT_PREFIX,
 )
 from controller.nats.usage import RefusedEventError, decode_event
+from support.table import tabled
 from tests.unit.nats.usage_world import event
 
 TENANTS = frozenset({"acme", "globex"})
@@ -31,7 +32,7 @@ def test_keys_of_a_later_version_do_not_matter() -> None:
     assert decode_event(subject, later, TENANTS).usage.input == 1
 
 
-@pytest.mark.parametrize(
+@tabled(
     "usage",
     [
         {"input": -1},
@@ -44,28 +45,26 @@ def test_keys_of_a_later_version_do_not_matter() -> None:
         {"input": "7"},
         {"calls": -3},
     ],
-    ids=str,
 )
 def test_numbers_that_no_task_uses_are_refused(usage: dict[str, object]) -> None:
     assert f"on {USAGE_SUBJECT_PREFIX}.acme.research: " in refusal(*event(**usage))
 
 
-@pytest.mark.parametrize("seconds", [-1.0, 1e300])
+@tabled("seconds", [-1.0, 1e300])
 def test_a_time_that_no_task_takes_is_refused(seconds: float) -> None:
     refusal(*event(seconds=seconds, input=1))
 
 
-@pytest.mark.parametrize(
+@tabled(
     "absurd",
     [{"tier": "x" * (LONGEST_TIER + 1)}, {"saved_usd": MOST_SAVED_USD * 2}, {"saved_usd": "1"}],
-    ids=str,
 )
 def test_an_absurd_tier_or_saving_is_refused(absurd: dict[str, object]) -> None:
     subject, data = event(input=1)
     refusal(subject, json.dumps(json.loads(data) | absurd).encode())
 
 
-@pytest.mark.parametrize(
+@tabled(
     "data",
     [b"", b"null", b"[]", b"{}", b"\xff\xfe", b'{"tenant": "acme"', b"[" * 200_000, b"NaN"],
     ids=["empty", "null", "list", "no keys", "no text", "cut", "deep", "no number"],

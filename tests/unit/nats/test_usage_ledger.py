@@ -23,6 +23,7 @@ from controller.nats.ledger import (
     TASKS_KEPT,
     UsageLedger,
 )
+from support.table import tabled
 from tests.unit.nats.fake_nats import pool
 from tests.unit.nats.usage_world import NEW_YORK, fleet, tenant
 
@@ -77,7 +78,7 @@ def test_a_clock_set_back_over_midnight_finds_the_day_as_it_was() -> None:
     assert used(ledger, midnight - 1) == 70
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("month", "day", "hours"),
     [(3, 8, 23), (11, 1, 25)],
     ids=["an hour is left out", "an hour comes twice"],
@@ -247,7 +248,7 @@ def test_money_is_counted_by_model_and_pool_for_those_that_have_a_price() -> Non
     assert found.usd_by_pool == {RESEARCH: 3.0, pool_key("acme", "coder"): 3.0}
 
 
-@pytest.mark.parametrize("events", range(1, 9))
+@tabled("events", range(1, 9))
 def test_what_was_used_is_told_anew_at_an_even_pace(events: int) -> None:
     ledger = ledger_of()
     for look in range(1, 31):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import msgspec
-import pytest
 
 from controller.model.ids import PoolKey
 from controller.model.worker_messages import GONE_AFTER_S, MARK_LENGTH, MOST_MARKS, WorkerState
 from controller.nats.bucket import Bucket, BucketEntry
 from controller.nats.jetstream import NatsDisconnectedError
 from controller.nats.workers import MOST_STATE_BYTES, WorkerStates
+from support.table import tabled
 from support.world import VirtualClock
 from tests.unit.nats.fake_nats import FakeNats
 
@@ -78,7 +78,7 @@ def test_a_worker_that_says_that_it_ends_is_forgotten_at_once() -> None:
     assert heard.states.of(POOL) == {}
 
 
-@pytest.mark.parametrize(
+@tabled(
     "said",
     [
         b'{"busy": -1}',

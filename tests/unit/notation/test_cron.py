@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from controller.notation.cron import Cron, CronError, last_firing, read_cron
 from support.examples import scaled
+from support.table import tabled
 
 NEW_YORK = ZoneInfo("America/New_York")
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -30,7 +31,7 @@ def fired(expression: str, zone: ZoneInfo, now: str, reach_s: float = 400 * DAY_
     return moment if moment is None else datetime.fromtimestamp(moment, zone).isoformat("T")
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("expression", "complaint"),
     [
         ("", "must have five fields, minute hour day-of-month month day-of-week, .* it has 0"),
@@ -58,7 +59,7 @@ def test_what_is_no_expression_is_refused_by_field(expression: str, complaint: s
         read_cron(expression)
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("expression", "now", "moment"),
     [
         ("0 18 * * 5", "2026-11-21T12:00-05:00", "2026-11-20T18:00:00-05:00"),
@@ -80,7 +81,7 @@ def test_the_latest_moment_that_an_expression_names(expression: str, now: str, m
     assert fired(expression, NEW_YORK, now) == moment
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("expression", "zone", "now", "moment"),
     [
         # New York skips 02:00 to 03:00 on the 8th of March 2026: it fires once, at the jump

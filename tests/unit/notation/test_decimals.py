@@ -6,6 +6,7 @@ import pytest
 
 from controller.notation.formula import FormulaError, FormulaFault, read_formula
 from controller.notation.quantity import read_decimal, read_duration, read_whole, spell_duration
+from support.table import tabled
 
 NOT_ASCII_DECIMALS = [
     *("٣٤", "３", "²", "1_000", " 100", "100 ", "1\n", "\t1", "1,000", "1 000", "+1", "1.", ".5"),
@@ -13,7 +14,7 @@ NOT_ASCII_DECIMALS = [
 ]
 
 
-@pytest.mark.parametrize("text", NOT_ASCII_DECIMALS)
+@tabled("text", NOT_ASCII_DECIMALS)
 def test_what_is_no_ascii_number_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="must be a number"):
         read_decimal(text)
@@ -21,7 +22,7 @@ def test_what_is_no_ascii_number_is_refused(text: str) -> None:
         read_whole(text)
 
 
-@pytest.mark.parametrize("text", ["٣s", "1_0s", " 1s", "1s ", "1 s", "1d", "60", "1h???30m", "1sm"])
+@tabled("text", ["٣s", "1_0s", " 1s", "1s ", "1 s", "1d", "60", "1h???30m", "1sm"])
 def test_what_is_no_duration_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="must be a duration"):
         read_duration(text)
@@ -34,7 +35,7 @@ def test_durations_are_read_in_gos_spelling() -> None:
     assert spell_duration(5400.0) == "90m"
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("text", "position", "complaint"),
     [
         ("queue + 1_000", 9, "1_000 is not a number"),

@@ -15,9 +15,10 @@ from controller.notation.quantity import (
     rounded_down,
     rounded_up,
 )
+from support.table import tabled
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("written", "value"),
     [
         ("0", Fraction(0)),
@@ -42,7 +43,7 @@ def test_a_quantity_is_read_exactly(written: str | float, value: Fraction) -> No
     assert exact_quantity(written) == value
 
 
-@pytest.mark.parametrize(
+@tabled(
     "written",
     [
         *(

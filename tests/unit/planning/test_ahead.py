@@ -29,6 +29,7 @@ from controller.planning.whatif import NextChange, Starting, next_change, outloo
 from support.asked import a_freeze, a_pin, intents_of
 from support.crews import crew, pod, state
 from support.planning import seen_pool
+from support.table import tabled
 from unit.planning.story import OBSERVED_FOR_LONG, START, Story, behavior, make_pool
 
 DAY_S = 86_400.0
@@ -124,14 +125,14 @@ FOR_AN_HOUR = intents_of(
 )
 
 
-@pytest.mark.parametrize(("used", "after"), [(0, 4), (1000, 0)])
+@tabled(("used", "after"), [(0, 4), (1000, 0)])
 def test_what_is_used_stays_known_while_only_time_passes(used: int, after: int) -> None:
     """A reading of the usage counts for ten minutes, and it is read again and again until then."""
     change = foreseen(2, pending=4, used=used, intents=FOR_AN_HOUR)
     assert change == NextChange(at=START + 3600, before=2, after=after, ends=Code.FROZEN)
 
 
-@pytest.mark.parametrize("busy", [0, 1])
+@tabled("busy", [0, 1])
 def test_a_pool_whose_workers_must_stop_first_waits_for_them(busy: int) -> None:
     """Its size is the same at first, also when the freeze ends that has held it."""
     at_work = crew([pod("a"), pod("b")], [state("a", busy), state("b")])
@@ -170,7 +171,7 @@ def test_the_outlook_has_both_and_none_for_a_pool_that_was_not_seen() -> None:
     assert outlooks[0].next is not None
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("workload", "ready_s"),
     [
         (Workload(replicas=2, current=2, ready=2), 9.0),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from msgspec.structs import replace
 
 from controller.model.fleet import Fleet, Pool, Tenant, Tier
@@ -16,6 +15,7 @@ from controller.planning.whatif import Effect, changed_intents, effect_of
 from support.asked import a_budget, a_cap, a_freeze, a_pause, a_pin, intents_of, no_growth_of
 from support.crews import POOL as DRAINED
 from support.crews import crew, pod, state
+from support.table import tabled
 from support.world import make_fleet
 from unit.planning.story import OBSERVED_FOR_LONG, START, behavior, make_pool
 
@@ -89,7 +89,7 @@ def test_a_freeze_leaves_everything_as_it_is() -> None:
 AT_REST = {pool.key: seen(0, pending=0, in_flight=0) for pool in POOLS}
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("intent", "why"),
     [
         (a_freeze(scope=ALL), "none of them changes its size now"),
@@ -110,7 +110,7 @@ def test_a_pause_below_a_freeze_names_the_freeze() -> None:
     assert words == "3 pools, only targets change now: frozen by eve (upgrade)"
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("intent", "words"),
     [
         (a_pin(pool=POOLS[0].key, replicas=2), "1 pool, 2 replicas start now"),
@@ -146,7 +146,7 @@ def test_taking_back_is_the_other_way_round() -> None:
     assert found.words() == ("3 pools, 5 replicas start now, 3 replicas that would go stay")
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("intent", "standing", "why"),
     [
         (a_pause(scope=ACME), a_pause(scope=ACME, who="eve", why="a: b"), "paused by eve (a: b)"),

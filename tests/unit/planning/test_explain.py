@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 
-import pytest
-
 from controller.model.decision import Code, Decision, Number, Reason
 from controller.model.ids import PoolKey
 from controller.planning.explain import duration, headline, sentence, title
+from support.table import tabled
 
 NOW = 1_700_000_000.0
 NUMBERS: dict[str, Number] = {
@@ -103,12 +102,12 @@ SENTENCES = {
 }
 
 
-@pytest.mark.parametrize("code", SENTENCES)
+@tabled("code", SENTENCES)
 def test_a_sentence_has_the_numbers_with_their_nouns_and_times(code: Code) -> None:
     assert sentence(Reason(code=code, value=4, numbers=NUMBERS), NOW) == SENTENCES[code]
 
 
-@pytest.mark.parametrize("code", list(Code))
+@tabled("code", list(Code))
 def test_every_code_has_a_title_and_a_sentence_of_which_all_numbers_are_known(code: Code) -> None:
     told = sentence(Reason(code=code, value=4, numbers=NUMBERS), NOW)
     assert title(code)
@@ -130,7 +129,7 @@ ABSURD: list[Number] = [
 ]
 
 
-@pytest.mark.parametrize("code", list(Code))
+@tabled("code", list(Code))
 def test_absurd_and_missing_numbers_are_shown_and_never_raise(code: Code) -> None:
     for number in ABSURD:
         value = number if isinstance(number, int) else None
@@ -138,7 +137,7 @@ def test_absurd_and_missing_numbers_are_shown_and_never_raise(code: Code) -> Non
     assert "{" not in sentence(Reason(code=code), NOW)
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("code", "numbers", "said"),
     [
         (
@@ -182,7 +181,7 @@ def decided(
     )
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("decision", "line"),
     [
         (
@@ -213,7 +212,7 @@ def test_a_headline_is_the_numbers_and_the_last_rule(decision: Decision, line: s
     assert headline(decision, NOW) == line
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("seconds", "text"),
     [
         (0, "0 s"),
@@ -230,7 +229,7 @@ def test_durations_read_as_people_say_them(seconds: float, text: str) -> None:
     assert duration(seconds) == text
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("after_s", "since", "until"),
     [(0.0, "1 min 15 s", "12 s"), (5.0, "1 min 20 s", "7.2 s"), (600.0, "11 min 15 s", "0 s")],
 )

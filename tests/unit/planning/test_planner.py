@@ -6,14 +6,13 @@ import ast
 import sys
 from pathlib import Path
 
-import pytest
-
 from controller.model.fleet import Fleet
 from controller.model.ids import PoolKey
 from controller.model.intents import Intents
 from controller.model.memory import Memory, PoolMemory
 from controller.model.observation import Observation, Workload
 from support.planning import plan, seen_pool
+from support.table import tabled
 from unit.planning.story import START, make_pool
 
 CONTROLLER = Path(__file__).parents[3] / "controller"
@@ -50,7 +49,7 @@ ALLOWED_OUTSIDE = {"msgspec", "cronsim"}
 FLOORS = ("controller.model.", "controller.notation.", "controller.planning.")
 
 
-@pytest.mark.parametrize("file", sorted(PURE), ids=lambda file: file.name)
+@tabled("file", sorted(PURE))
 def test_planning_imports_only_values_and_arithmetic(file: Path) -> None:
     for node in ast.walk(ast.parse(file.read_text("utf-8"))):
         if isinstance(node, ast.Import):

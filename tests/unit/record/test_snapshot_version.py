@@ -14,6 +14,7 @@ from msgspec import inspect
 
 from controller.model.value import Value, cut_for
 from controller.record.frames import SNAPSHOT_VERSION, AnyLine, SnapshotVersion
+from support.table import tabled
 
 KEPT = Path(__file__).parents[2] / "golden" / "snapshot_fields.txt"
 """The version, then each field and each word that snapshots of that version have."""
@@ -85,15 +86,13 @@ class Tree(Value, tag_field="kind", tag="tree"):
     pair: tuple[Leaf, int] | None = None
 
 
-@pytest.mark.parametrize(
-    "plain", [3, None, [1], {"kind": "shrub", "new": 1}, {"kind": "tree", "leaves": 4}]
-)
+@tabled("plain", [3, None, [1], {"kind": "shrub", "new": 1}, {"kind": "tree", "leaves": 4}])
 def test_data_of_another_shape_stays_for_the_decoder_to_refuse(plain: object) -> None:
     assert cut_for(Tree | Leaf | None)(plain) == plain
 
 
-@pytest.mark.parametrize("name", ["leaves", "by_name", "pair"])
-@pytest.mark.parametrize("plain", [1, "text", [7], {"a": 1}])
+@tabled("name", ["leaves", "by_name", "pair"])
+@tabled("plain", [1, "text", [7], {"a": 1}])
 def test_a_field_of_another_shape_stays_for_the_decoder_to_refuse(name: str, plain: object) -> None:
     tree = {"kind": "tree", name: plain}
     assert cut_for(Tree)(tree) == tree

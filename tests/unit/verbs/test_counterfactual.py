@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-import pytest
 from msgspec.structs import replace
 
 from agentdash.foreseen import ahead_of
@@ -38,6 +37,7 @@ from controller.planning.whatif import (
 )
 from support.asked import a_cap, a_pause, a_pin, intents_of, no_growth_of
 from support.planning import plan
+from support.table import tabled
 from unit.planning.story import make_pool
 
 NOW = 1_700_000_000.0
@@ -109,7 +109,7 @@ def said(found: Counterfactual) -> str:
     return ahead_of(Outlook(now=NOW, without=(found,))).without[0]
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("numbers", "text"),
     [
         ({"target": 7, "next": 7, "bound": Bound.DEMAND}, "without the budget: 7"),
@@ -165,7 +165,7 @@ RULES = {
 }
 
 
-@pytest.mark.parametrize("bound", RULES)
+@tabled("bound", RULES)
 def test_without_the_rule_that_binds_it_a_pool_has_what_its_work_asks_for(bound: Bound) -> None:
     fleet, intents = RULES[bound]
     [pool] = fleet.pools
@@ -196,7 +196,7 @@ def test_without_the_rule_that_binds_it_a_pool_has_what_its_work_asks_for(bound:
     assert [(each.lifted, each.target) for each in found] == [(bound, 8)]
 
 
-@pytest.mark.parametrize("bound", [Bound.PIN, Bound.WARM])
+@tabled("bound", [Bound.PIN, Bound.WARM])
 def test_without_its_spares_a_pool_has_what_its_work_asks_for(bound: Bound) -> None:
     pinned = intents_of(pins=(a_pin(pool=BARE.pools[0].key, replicas=3),))
     fleet, intents = {
@@ -218,7 +218,7 @@ def test_without_its_spares_a_pool_has_what_its_work_asks_for(bound: Bound) -> N
     assert [(each.lifted, each.target) for each in found] == [(bound, 8)]
 
 
-@pytest.mark.parametrize("bound", [Bound.MAX, Bound.CAP])
+@tabled("bound", [Bound.MAX, Bound.CAP])
 def test_the_rules_of_other_pools_stay(bound: Bound) -> None:
     """Two pools of twelve places that want eight each, and may have four."""
     pools = tuple(make_pool(name, max=4 if bound is Bound.MAX else 20) for name in ("a", "b"))

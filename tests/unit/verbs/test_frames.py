@@ -6,9 +6,8 @@ import os
 import subprocess
 import sys
 
-import pytest
-
 from agentdash.output import fit_terminal
+from support.table import tabled
 
 SSH = {"SSH_CONNECTION": "192.0.2.9 52144 192.0.2.1 22"}
 ASK = """
@@ -21,7 +20,7 @@ print(constants.MAX_FPS, constants.COLOR_SYSTEM)
 """
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("environment", "frames"),
     [({}, None), (SSH, "20"), ({**SSH, "TEXTUAL_FPS": "7"}, "7"), ({"TEXTUAL_FPS": "7"}, "7")],
 )
@@ -33,7 +32,7 @@ def test_less_is_drawn_over_ssh_unless_a_person_chose_a_rate(
     assert given.get("TEXTUAL_FPS") == frames
 
 
-@pytest.mark.parametrize("term", ["linux", "vt100", "dumb"])
+@tabled("term", ["linux", "vt100", "dumb"])
 def test_a_simple_terminal_gets_16_colours_unless_a_person_chose_more(term: str) -> None:
     given = {"TERM": term, "COLORTERM": "truecolor"}
     fit_terminal(given)

@@ -13,6 +13,7 @@ from agentdash.tui import figures
 from agentdash.tui.view_state import read_past_moment
 from controller.exit_codes import ExitCode
 from controller.model.clock import time_words, use_clock
+from support.table import tabled
 
 NOON = 1_795_348_800.0
 """2026-11-22T12:00Z"""
@@ -29,7 +30,7 @@ def offset_s(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     time.tzset()
 
 
-@pytest.mark.parametrize(("text", "after_s"), [("2h", 7200), ("90s", 90), ("1h30m", 5400)])
+@tabled(("text", "after_s"), [("2h", 7200), ("90s", 90), ("1h30m", 5400)])
 def test_a_duration_counts_from_now(text: str, after_s: float) -> None:
     assert read_until(text, NOON) == NOON + after_s
 
@@ -56,7 +57,7 @@ def test_now_is_tomorrow(offset_s: float) -> None:
     assert read_until("12:00", NOON) == NOON + 24 * HOUR
 
 
-@pytest.mark.parametrize(
+@tabled(
     "text", ["", "soon", "25:00", "14:60", "2", "-2h", "２h", "2026-13-01", "x" * 5_000, "\x1b[2J"]
 )
 def test_anything_else_is_refused_with_examples(text: str) -> None:
@@ -65,7 +66,7 @@ def test_anything_else_is_refused_with_examples(text: str) -> None:
     assert str(caught.value).isprintable()
 
 
-@pytest.mark.parametrize("text", ["0s", "2026-11-22T11:59Z", "1970-01-01T00:00Z"])
+@tabled("text", ["0s", "2026-11-22T11:59Z", "1970-01-01T00:00Z"])
 def test_the_past_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="in the past"):
         read_until(text, NOON)

@@ -10,9 +10,10 @@ import pytest
 
 from agentdash.cli import main
 from agentdash.verbs.worker import suggested
+from support.table import tabled
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("tools", "profile", "why"),
     [
         ([], "lightweight", "text only"),

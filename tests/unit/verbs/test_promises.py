@@ -11,6 +11,7 @@ import pytest
 
 from agentdash.cli import main
 from agentdash.verbs.ship import promises
+from support.table import tabled
 
 ROOT = Path(__file__).parents[3]
 
@@ -46,9 +47,7 @@ def test_each_has_its_own_number() -> None:
     assert [each.id for each in promises()] == [f"F{number:02}" for number in numbers]
 
 
-@pytest.mark.parametrize(
-    "test", ["tests/none.py::test_it", "tests/unit/verbs/test_promises.py::test_none"]
-)
+@tabled("test", ["tests/none.py::test_it", "tests/unit/verbs/test_promises.py::test_none"])
 def test_a_test_that_does_not_exist_is_noticed(test: str) -> None:
     assert not exists(test)
 

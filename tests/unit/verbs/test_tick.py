@@ -14,6 +14,7 @@ from controller.model.observation import Observation, PoolObservation, QueueDept
 from controller.model.readings import Absent, Fresh, Stale, Why
 from controller.record.ticks import TickError, decode_tick
 from support.asked import a_budget, a_cap, a_freeze, a_pause, a_pin, intents_of, no_growth_of
+from support.table import tabled
 from support.ticks import encode_tick
 
 NOW = 1_700_000_000.0
@@ -94,7 +95,7 @@ def test_the_error_reads_as_one_line_for_each_fault() -> None:
     )
 
 
-@pytest.mark.parametrize(
+@tabled(
     "content",
     [
         b"{",
@@ -113,13 +114,13 @@ def test_a_line_that_is_not_json_is_refused(content: bytes) -> None:
     assert complaint.startswith(("is not JSON", "is nested too deeply"))
 
 
-@pytest.mark.parametrize("content", [b"[]", b"3", b"null", b'"text"'])
+@tabled("content", [b"[]", b"3", b"null", b'"text"'])
 def test_json_that_is_no_object_is_refused(content: bytes) -> None:
     [complaint] = complaints(content)
     assert complaint.startswith("must be an object")
 
 
-@pytest.mark.parametrize("now", [-1, NOW * 1000, 1e300, 2**63])
+@tabled("now", [-1, NOW * 1000, 1e300, 2**63])
 def test_a_moment_outside_the_calendar_is_refused(now: float) -> None:
     assert complaints(line(now=now)) == ["now: must be Unix seconds, from 1970 to the year 3000"]
 
@@ -129,15 +130,13 @@ def exact(used: Any) -> bytes:
     return line(observation={"tenants": {"acme": {"usage": usage}}})
 
 
-@pytest.mark.parametrize("used", ["1e999999999", "1e-999999999", 1e300, 10**50])
+@tabled("used", ["1e999999999", "1e-999999999", 1e300, 10**50])
 def test_an_exact_number_with_too_many_digits_is_refused(used: Any) -> None:
     path = "observation.tenants.acme.usage.value.used"
     assert complaints(exact(used)) == [f"{path}: must be a number of at most 40 digits"]
 
 
-@pytest.mark.parametrize(
-    "used", ["NaN", "sNaN", "Infinity", "٣٤", "1_000", " 100 ", "+5", ".5", "5.", "0x10"]
-)
+@tabled("used", ["NaN", "sNaN", "Infinity", "٣٤", "1_000", " 100 ", "+5", ".5", "5.", "0x10"])
 def test_an_exact_number_is_an_ascii_decimal(used: str) -> None:
     path = "observation.tenants.acme.usage.value.used"
     assert complaints(exact(used)) == [
@@ -147,14 +146,14 @@ def test_an_exact_number_is_an_ascii_decimal(used: str) -> None:
     assert complaint.startswith(f"{POOL}.task_usage.seconds: must be a decimal number")
 
 
-@pytest.mark.parametrize("used", ["1500", "0.25", "1E+5", "-1", 1500, 0.25])
+@tabled("used", ["1500", "0.25", "1E+5", "-1", 1500, 0.25])
 def test_an_exact_number_may_be_text_or_a_number(used: Any) -> None:
     usage = decode_tick(exact(used), 1).observation.tenants["acme"].usage
     assert isinstance(usage, Fresh)
     assert usage.value.used == Decimal(str(used))
 
 
-@pytest.mark.parametrize("count", [-1, -(2**63), 2**63, 10**30])
+@tabled("count", [-1, -(2**63), 2**63, 10**30])
 def test_absurd_counts_of_messages_are_left_to_the_planner(count: int) -> None:
     queue = {"type": "fresh", "at": NOW, "value": {"pending": count, "in_flight": 0}}
     tick = decode_tick(seen(queue=queue), 1)
@@ -216,7 +215,7 @@ def test_two_keys_that_are_alike_once_cleaned_are_refused() -> None:
     assert "two keys here are alike once their unprintable characters are gone" in complaint
 
 
-@pytest.mark.parametrize("kind", ["pause", "freeze", "no-growth"])
+@tabled("kind", ["pause", "freeze", "no-growth"])
 def test_a_scope_that_names_a_tenant_and_a_pool_is_refused(kind: str) -> None:
     both = {"kind": kind, "scope": {"tenant": "acme", "pool": "acme/research"}}
     assert complaints(line(intents={"asked": [{"kind": kind}, both]})) == [
@@ -244,7 +243,7 @@ def test_intents_of_a_tick_that_an_older_version_recorded_are_read() -> None:
     )
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("asked", "words"),
     [
         ({"kind": "pin", "scope": {"tenant": "acme"}, "amount": 1}, "only a pool can have a pin"),

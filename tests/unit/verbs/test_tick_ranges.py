@@ -15,6 +15,7 @@ from controller.model.memory import Memory, Tick
 from controller.record.ticks import TickError, decode_tick
 from support.full_memory import Path, full_memory, time_paths, with_value
 from support.planning import plan
+from support.table import tabled
 from unit.verbs.worlds import NOW, fresh
 
 FLEET = """\
@@ -201,15 +202,13 @@ def sizes(tick: Tick, key: str) -> tuple[int, int]:
 CASES = [(pool, path) for pool in POOLS for path in numbers(world(pool))]
 
 
-@pytest.mark.parametrize("pool", POOLS)
+@tabled("pool", POOLS)
 def test_the_worlds_keep_their_replicas(pool: str) -> None:
     tick = decode_tick(json.dumps(world(pool)).encode(), 1)
     assert sizes(tick, f"acme/{pool}") == (8, 8)
 
 
-@pytest.mark.parametrize(
-    ("pool", "path"), CASES, ids=[f"{pool}-{'.'.join(map(str, path))}" for pool, path in CASES]
-)
+@tabled(("pool", "path"), CASES, ids=[f"{pool}-{'.'.join(map(str, path))}" for pool, path in CASES])
 def test_no_absurd_number_shrinks_a_pool(pool: str, path: tuple[str | int, ...]) -> None:
     tick = world(pool)
     for value in ABSURD:
@@ -233,7 +232,7 @@ POOL, HELD = "observation.pools.acme/busy", "memory.pools.acme/held"
 ROOM, CAPACITY = "observation.tenants.acme.quota.value", "observation.capacity.value"
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("where", "value", "allowed"),
     [
         ("observation.clock_step_s", 1000000000000.0, STEP),
@@ -307,9 +306,7 @@ def tick_with(memory: Any) -> bytes:
     return json.dumps(plain).encode()
 
 
-@pytest.mark.parametrize(
-    "path", list(time_paths(FULL)), ids=lambda path: ".".join(map(str, path[-3:]))
-)
+@tabled("path", list(time_paths(FULL)))
 def test_no_time_of_a_memory_may_be_far_in_the_future(path: Path) -> None:
     assert decode_tick(tick_with(FULL), 1).memory is not None
     with pytest.raises(TickError) as caught:
@@ -318,7 +315,7 @@ def test_no_time_of_a_memory_may_be_far_in_the_future(path: Path) -> None:
     assert "at most a year after now" in fault.message
 
 
-@pytest.mark.parametrize("now", [100_000.0, 0.0])
+@tabled("now", [100_000.0, 0.0])
 def test_a_recording_may_have_a_clock_that_begins_at_zero(now: float) -> None:
     memory = {"since": now - 200_000, "last_active_at": now}
     plain = {

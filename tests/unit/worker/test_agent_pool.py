@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from agentdash.worker import AgentPool
+from support.table import tabled
 from support.virtual_loop import in_virtual_time
 
 MAKING_S = 9.0
@@ -130,7 +131,7 @@ async def test_everything_is_closed_at_the_end_and_a_use_that_waits_is_cancelled
         await waiting
 
 
-@pytest.mark.parametrize("sizes", [{"least": 3, "most": 2}, {"least": -1}, {"least": 0, "most": 0}])
+@tabled("sizes", [{"least": 3, "most": 2}, {"least": -1}, {"least": 0, "most": 0}])
 def test_impossible_sizes_are_refused(sizes: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="least"):
         AgentPool(Workshop().make, **sizes)

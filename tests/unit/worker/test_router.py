@@ -31,6 +31,7 @@ from agentdash.worker.router import (
 from agentdash.worker.session import LimitReached, Task
 from controller.model.scarcity import ModelTier
 from controller.model.worker_messages import ModelTerms, UsedTokens
+from support.table import tabled
 
 
 def model(name: str, tier: ModelTier, price: str | None) -> ModelTerms:
@@ -154,8 +155,8 @@ def cheapest(prices: Sequence[float], chances: Sequence[float]) -> float:
     return min(costs)
 
 
-@pytest.mark.parametrize("prices", [("0.1", "1", "10"), ("1", "3", "15")])
-@pytest.mark.parametrize("kind", KINDS)
+@tabled("prices", [("0.1", "1", "10"), ("1", "3", "15")])
+@tabled("kind", KINDS)
 def test_what_a_router_learns_costs_at_most_a_twentieth_more_than_the_best_route(
     kind: str, prices: tuple[str, str, str]
 ) -> None:

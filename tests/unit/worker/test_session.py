@@ -21,6 +21,7 @@ from agentdash.worker.limits import ModelGates, Spending
 from agentdash.worker.models import ModelCalls
 from agentdash.worker.router import LearnedTries
 from agentdash.worker.state import WorkerMetrics
+from support.table import tabled
 from support.virtual_loop import in_virtual_time
 
 
@@ -90,7 +91,7 @@ async def test_a_checkpoint_of_a_stopping_worker_is_stored_and_hands_back() -> N
     assert (saved, one.resumed, one.revision) == ([1, 2], 2, 2)
 
 
-@pytest.mark.parametrize(
+@tabled(
     "said",
     [
         {"tokens": UsedTokens(input=-5)},
@@ -103,7 +104,6 @@ async def test_a_checkpoint_of_a_stopping_worker_is_stored_and_hands_back() -> N
         {"tokens": UsedTokens(input=5), "usd": math.inf},
         {"tokens": UsedTokens(input=5), "model": cast("str", 7)},
     ],
-    ids=repr,
 )
 def test_usage_that_no_event_may_have_is_refused_and_not_counted(said: dict[str, Any]) -> None:
     one = session()
@@ -114,7 +114,7 @@ def test_usage_that_no_event_may_have_is_refused_and_not_counted(said: dict[str,
         one.used(UsedTokens(input=101))
 
 
-@pytest.mark.parametrize("used", [-1, math.nan, math.inf, "much"])
+@tabled("used", [-1, math.nan, math.inf, "much"])
 def test_a_context_without_numbers_is_refused(used: Any) -> None:
     with pytest.raises(ValueError, match="used cannot be"):
         session().context(used, 100)
@@ -127,7 +127,7 @@ def test_a_tool_without_a_name_is_refused_and_not_counted() -> None:
     assert one.tool_calls == 0
 
 
-@pytest.mark.parametrize("after_s", [-1.0, math.nan, math.inf, "soon"])
+@tabled("after_s", [-1.0, math.nan, math.inf, "soon"])
 def test_a_pause_that_cannot_be_waited_for_is_refused(after_s: Any) -> None:
     with pytest.raises(ValueError, match="after_s cannot be"):
         Retryable("the site is down", after_s=after_s)

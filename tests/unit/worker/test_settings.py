@@ -19,6 +19,7 @@ from agentdash.worker import (
 )
 from agentdash.worker.lifecycle import CUT_S
 from agentdash.worker.settings import QueueName, read_settings
+from support.table import tabled
 
 LEAST = {
     "NATS_URL": "nats://one:4222, nats://two:4222",
@@ -105,7 +106,7 @@ def test_models_and_their_rates_are_read() -> None:
     assert settings.rates == {"small": RateShare(requests_per_minute=60)}
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("name", "text", "field", "value"),
     [
         ("AGENTDASH_LISTEN", "off", "listen", None),

@@ -5,8 +5,6 @@ from __future__ import annotations
 import random
 from decimal import Decimal
 
-import pytest
-
 from controller.model.decision import Bound, Code, Decision
 from controller.model.fleet import AverageValueTarget, ExternalMetric, NativePreset, Rule
 from controller.model.observation import Pod, PodPhase, Pods, QueueDepth
@@ -14,6 +12,7 @@ from controller.model.readings import Fresh
 from controller.model.scarcity import TaskUsage, Warm
 from controller.planning.demand.learned import FIRST_READY_S
 from controller.planning.explain import sentence
+from support.table import tabled
 from unit.planning.consumer import BY_ITS_PAST, Consumer, goes_by_its_past, learned
 from unit.planning.story import START, Story, codes, make_pool, silence
 
@@ -80,7 +79,7 @@ def test_a_default_window_gives_way_to_what_was_learned_and_a_configured_one_doe
     )
 
 
-@pytest.mark.parametrize("delivered", [-1, 2**63, None])
+@tabled("delivered", [-1, 2**63, None])
 def test_with_an_impossible_counter_the_plain_count_applies(delivered: int | None) -> None:
     consumer = learned(every_s=10, service_s=1.0)
     depth = QueueDepth(pending=6, in_flight=0, delivered=delivered, sequence=5)
@@ -173,7 +172,7 @@ def test_a_first_message_after_a_long_sleep_is_explained_by_its_wake_up() -> Non
     assert not goes_by_its_past(decision)
 
 
-@pytest.mark.parametrize("setting", NativePreset)
+@tabled("setting", NativePreset)
 def test_the_numbers_of_each_reason_give_its_value(setting: NativePreset) -> None:
     pool = make_pool(max=60, native=setting, window_given=False)
     consumer, chance = Consumer(Story(pool), service_s=15.0), random.Random(5)

@@ -12,6 +12,7 @@ from controller.model.observation import QueueDepth
 from controller.model.readings import Fresh
 from controller.nats.lag import summed
 from controller.planning.explain import sentence
+from support.table import tabled
 from unit.planning.consumer import BY_ITS_PAST
 from unit.planning.story import START, Story, behavior, codes, make_pool, silence
 
@@ -56,13 +57,13 @@ STORIES = {
 # fmt: on
 
 
-@pytest.mark.parametrize("name", STORIES)
+@tabled("name", STORIES)
 def test_a_story(name: str) -> None:
     size, table = STORIES[name]
     Story(POOL, size).tell(table)
 
 
-@pytest.mark.parametrize(
+@tabled(
     "between",
     [
         pytest.param("0+1 redelivered=1", id="one was acknowledged"),

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 
-import pytest
-
 from controller.model.decision import Code, Gate
 from controller.model.observation import Pod, PodPhase, Pods, QueueDepth, Workload
 from controller.model.readings import Absent, Fresh, Stale, Why
 from support.asked import a_pin, intents_of
+from support.table import tabled
 from unit.planning.story import START, Story, behavior, codes, make_pool, silence
 
 QUICK = behavior(down_window_s=0)
@@ -66,13 +65,13 @@ STORIES = {
 # fmt: on
 
 
-@pytest.mark.parametrize("name", STORIES)
+@tabled("name", STORIES)
 def test_a_story(name: str) -> None:
     pool, size, table = STORIES[name]
     Story(pool, size).tell(table)
 
 
-@pytest.mark.parametrize("why", list(Why))
+@tabled("why", list(Why))
 def test_silence_never_takes_anything_away(why: Why) -> None:
     story = Story(AT_ONCE, replicas=5)
     story.ticks(5, pending=5)
@@ -92,7 +91,7 @@ def test_a_stale_reading_takes_nothing_away_and_includes_the_wake_ups_before_it(
     assert story.tick(queue=stale, woken_at=START - 29).next == 1
 
 
-@pytest.mark.parametrize("why", [Why.IMPLAUSIBLE, Why.OBJECT_MISSING, Why.VIEW_INCOMPLETE])
+@tabled("why", [Why.IMPLAUSIBLE, Why.OBJECT_MISSING, Why.VIEW_INCOMPLETE])
 def test_without_its_deployment_nothing_is_written(why: Why) -> None:
     unknown = silence(why)
     decision = Story(make_pool(min=2)).tick(9, workload=unknown, woken_at=START)
@@ -104,7 +103,7 @@ def test_without_its_deployment_nothing_is_written(why: Why) -> None:
     assert (shown.current, shown.next) == (4, None)
 
 
-@pytest.mark.parametrize("replicas", [-1, -(2**31), 2**31, 2**63])
+@tabled("replicas", [-1, -(2**31), 2**31, 2**63])
 def test_a_deployment_of_an_impossible_size_is_refused(replicas: int) -> None:
     odd = Fresh(value=Workload(replicas=replicas), at=START)
     decision = Story(make_pool()).tick(9, workload=odd)
@@ -112,7 +111,7 @@ def test_a_deployment_of_an_impossible_size_is_refused(replicas: int) -> None:
     assert decision.reasons[-1].numbers["why"] == Why.IMPLAUSIBLE
 
 
-@pytest.mark.parametrize("work", [0, 9])
+@tabled("work", [0, 9])
 def test_without_a_complete_list_of_its_pods_a_pool_is_not_written(work: int) -> None:
     story = Story(AT_ONCE, replicas=5)
     story.ticks(5, pending=5)
@@ -151,7 +150,7 @@ def one_pod(phase: PodPhase, reason: str) -> Fresh[Pods]:
     return Fresh(value=Pods(items=(Pod(name="a", phase=phase, reason=reason),)), at=START)
 
 
-@pytest.mark.parametrize(("phase", "reason"), STUCK)
+@tabled(("phase", "reason"), STUCK)
 def test_pods_that_do_not_become_ready_stop_growth_with_a_reason(
     phase: PodPhase, reason: str
 ) -> None:
@@ -163,13 +162,13 @@ def test_pods_that_do_not_become_ready_stop_growth_with_a_reason(
     assert story.tick(1, pods=one_pod(phase, reason)).next == 1
 
 
-@pytest.mark.parametrize(("phase", "reason"), STARTING)
+@tabled(("phase", "reason"), STARTING)
 def test_pods_that_are_starting_stop_nothing(phase: PodPhase, reason: str) -> None:
     story = Story(make_pool(behavior=QUICK), replicas=3)
     assert story.tick(9, pods=one_pod(phase, reason)).next == 9
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("pending", "in_flight", "target", "replicas"),
     [(0, 0, 1, 0), (1, 0, 10, 1), (10, 0, 10, 1), (11, 0, 10, 2), (7, 4, 10, 2), (20, 0, 1, 20)],
 )
@@ -182,8 +181,8 @@ def test_demand_is_the_work_by_the_target_rounded_up(
     assert decision.reasons[0].numbers == numbers
 
 
-@pytest.mark.parametrize("field", ["pending", "in_flight", "at"])
-@pytest.mark.parametrize("number", [-1, 2**63, 10**12, math.nan, math.inf, -math.inf])
+@tabled("field", ["pending", "in_flight", "at"])
+@tabled("number", [-1, 2**63, 10**12, math.nan, math.inf, -math.inf])
 def test_an_absurd_number_is_refused_and_takes_nothing_away(field: str, number: float) -> None:
     if field == "at" and math.isfinite(number):
         return

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from msgspec.structs import replace
 
 from controller.model.decision import Bound, Code, Gate
@@ -18,6 +17,7 @@ from controller.planning.inputs import FREEZE, PAUSED, PAUSED_REPLICAS, read_hal
 from controller.planning.whatif import counterfactuals
 from support.asked import a_freeze, a_pause, a_pin, intents_of
 from support.planning import seen_pool
+from support.table import tabled
 from unit.planning.story import ANNOTATIONS, START, Story, behavior, make_pool
 
 POOL = make_pool(behavior=behavior(down_window_s=0), cooldown_s=60.0)
@@ -89,27 +89,27 @@ def story(
     return Story(pool, size, intents, **fleet).watched_for_long()
 
 
-@pytest.mark.parametrize("rule", Rule)
-@pytest.mark.parametrize("name", BY_BOTH_RULES)
+@tabled("rule", Rule)
+@tabled("name", BY_BOTH_RULES)
 def test_a_story_of_both_rules(name: str, rule: Rule) -> None:
     story(replace(POOL, rule=rule)).tell(BY_BOTH_RULES[name])
 
 
-@pytest.mark.parametrize("name", STORIES)
+@tabled("name", STORIES)
 def test_a_story(name: str) -> None:
     given, table = STORIES[name]
     story(**given).tell(table)
 
 
-@pytest.mark.parametrize("value", ["false", "False", "0", "f"])
-@pytest.mark.parametrize("name", ["paused", "scale-in", "scale-out", "freeze"])
+@tabled("value", ["false", "False", "0", "f"])
+@tabled("name", ["paused", "scale-in", "scale-out", "freeze"])
 def test_a_switch_with_a_false_value_is_off(name: str, value: str) -> None:
     story().tell(
         f"9 @{name}={value} : 9\n0 @{name}={value} wait=99 : _\n0 @{name}={value} wait=99 : 0"
     )
 
 
-@pytest.mark.parametrize("value", ["", "many", "-3", "2.5", "4294967296", "9" * 5_000])
+@tabled("value", ["", "many", "-3", "2.5", "4294967296", "9" * 5_000])
 def test_paused_replicas_that_are_no_number_change_nothing(value: str) -> None:
     for work in (0, 9):
         told = story().tell(f"{work} @replicas={value} : 4 (4) annotation_unreadable")
@@ -117,13 +117,13 @@ def test_paused_replicas_that_are_no_number_change_nothing(value: str) -> None:
         assert f"({value})" in sentence(told.decision.reasons[-1], START)
 
 
-@pytest.mark.parametrize("name", ["paused", "scale-in"])
+@tabled("name", ["paused", "scale-in"])
 def test_a_pause_is_named_instead_of_another_hold(name: str) -> None:
     Story(replace(POOL, behavior=behavior()), 4).tell(f"0 @{name}=true : 4 pause !warm_up")
 
 
-@pytest.mark.parametrize(("work", "wanted"), [(0, 0), (9, 9)])
-@pytest.mark.parametrize(
+@tabled(("work", "wanted"), [(0, 0), (9, 9)])
+@tabled(
     "annotations",
     [
         {"paused": "true"},
@@ -153,7 +153,7 @@ def test_the_size_without_the_pause_is_shown(
     assert PAUSED not in named or Code.KEPT_BY_ANNOTATION in {x.code for x in decision.reasons}
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("text", "replicas"), [("3", 3), ("+7", 7), ("007", 7), ("-0", 0), ("+" + "0" * 5_000 + "7", 7)]
 )
 def test_every_way_to_write_the_paused_replicas_is_read(text: str, replicas: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from msgspec.structs import replace
 
 from controller.model.decision import Bound, Code, Decision
@@ -10,6 +9,7 @@ from controller.model.fleet import Rule
 from controller.model.intents import Intent, Intents, Scope
 from controller.planning.explain import sentence
 from support.asked import a_cap, a_pause, a_pin, no_growth_of
+from support.table import tabled
 from unit.planning.story import START, Story, behavior, make_pool
 
 POOL = make_pool(behavior=behavior(down_window_s=0), cooldown_s=0.0)
@@ -94,8 +94,8 @@ STORIES = {
 # fmt: on
 
 
-@pytest.mark.parametrize("rule", Rule)
-@pytest.mark.parametrize("name", STORIES)
+@tabled("rule", Rule)
+@tabled("name", STORIES)
 def test_a_story(name: str, rule: Rule) -> None:
     intents, pool, size, table = STORIES[name]
     if rule is Rule.HPA and "does not come back" in name:

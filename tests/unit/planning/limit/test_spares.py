@@ -4,7 +4,6 @@ large. And a pool that nothing is known of for long, which its tier raises.
 
 from __future__ import annotations
 
-import pytest
 from msgspec.structs import replace
 
 from controller.model.fleet import (
@@ -24,6 +23,7 @@ from controller.model.readings import Absent, Stale, Why
 from controller.model.scarcity import Resources, Warm
 from controller.planning.explain import sentence
 from support.asked import a_freeze, a_pause, a_pin, intents_of
+from support.table import tabled
 from unit.planning.story import START, Story, behavior, make_pool, pods
 
 WARM = Warm(replicas=2)
@@ -89,14 +89,14 @@ STORIES = {
 # fmt: on
 
 
-@pytest.mark.parametrize("name", STORIES)
+@tabled("name", STORIES)
 def test_a_story(name: str) -> None:
     pool, size, table = STORIES[name]
     Story(pool, size).tell(table)
 
 
-@pytest.mark.parametrize("rule", Rule)
-@pytest.mark.parametrize("name", BY_BOTH_RULES)
+@tabled("rule", Rule)
+@tabled("name", BY_BOTH_RULES)
 def test_a_story_of_both_rules(name: str, rule: Rule) -> None:
     pool, size, table = BY_BOTH_RULES[name]
     Story(replace(pool, rule=rule), size).tell(table)
@@ -112,7 +112,7 @@ def test_a_pin_counts_what_runs_and_comes_once_beside_a_cooldown() -> None:
     story.tell("20* 0 size=0 : 1")  # the message is gone, and the replica was removed by hand
 
 
-@pytest.mark.parametrize("messages", [191, 209])
+@tabled("messages", [191, 209])
 def test_spares_beside_a_tolerated_size_come_once_and_stay(messages: int) -> None:
     metric = ExternalMetric(name="queue", target=AverageValueTarget(milli=10_000))
     pool = spared(rule=Rule.HPA, max=60, behavior=QUICK, metrics=(metric,))
@@ -145,7 +145,7 @@ def stale(story: Story, at: float) -> int | None:
     return story.tick(queue=Stale(value=NOTHING, at=at)).next
 
 
-@pytest.mark.parametrize("replicas", [0, 1])
+@tabled("replicas", [0, 1])
 def test_after_its_time_a_blind_pool_is_raised_and_not_before(replicas: int) -> None:
     story = blind(replicas).tell(f"601* ? : {replicas}")
     raised = story.tick(None)
@@ -206,7 +206,7 @@ BLIND = {
 # fmt: on
 
 
-@pytest.mark.parametrize("name", BLIND)
+@tabled("name", BLIND)
 def test_a_blind_story(name: str) -> None:
     begun, table = BLIND[name]
     begun().tell(table)

@@ -25,6 +25,7 @@ from controller.model.observation import Observation, Workload
 from controller.model.scarcity import Capacity, Resources, Warm
 from controller.planning.demand.native import SUMMED, spares_for_arrivals
 from support.planning import plan, seen_pool
+from support.table import tabled
 from support.world import make_pool
 from unit.planning.story import OBSERVED_FOR_LONG, START, behavior
 
@@ -57,7 +58,7 @@ def test_it_is_the_quantile_of_the_poisson_distribution(mean: float, probability
     assert found <= spares_for_arrivals(mean + 1, probability)
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("mean", "slo", "spares"),
     [
         (5.8, 0.99, 12),
@@ -71,7 +72,7 @@ def test_any_mean_has_one(mean: float, slo: float, spares: int) -> None:
     assert spares_for_arrivals(mean, slo) == pytest.approx(spares, rel=1e-14)
 
 
-@pytest.mark.parametrize("slo", [0.1, 0.5, 0.999])
+@tabled("slo", [0.1, 0.5, 0.999])
 def test_above_a_million_it_goes_on_as_below(slo: float) -> None:
     below, above = (spares_for_arrivals(float(SUMMED + each), slo) for each in (0, 1))
     assert 0 <= above - below <= 2
@@ -114,7 +115,7 @@ def decide(
     return [result.decisions[each.key] for each in works]
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("slo", "spares", "rate"),
     [("0.99", 6, 0.2), ("0.9", 4, 0.2), ("0.5", 2, 0.2), ("0", 0, 0.2), ("0.99", 0, 0.0)],
 )
@@ -127,7 +128,7 @@ def test_they_are_the_poisson_quantile_of_one_time_to_ready(
     assert decision.bound is (Bound.WARM if spares else Bound.DEMAND)
 
 
-@pytest.mark.parametrize(("room", "high", "low"), [(6, 2, 4), (8, 4, 4), (20, 8, 4)])
+@tabled(("room", "high", "low"), [(6, 2, 4), (8, 4, 4), (20, 8, 4)])
 def test_all_tiers_are_served_before_the_spares_of_the_highest(
     room: int, high: int, low: int
 ) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -22,6 +21,7 @@ from controller.model.observation import Figure, MetricValue
 from controller.model.readings import Fresh
 from property.fleets import BY_DEFAULT
 from reference.windows import NaiveHpa
+from support.table import tabled
 from unit.planning.metered import LAG, by_hpa, numbers_of
 from unit.planning.story import START, Story, behavior, codes, percent, pods, series
 
@@ -63,7 +63,7 @@ STORIES = {
 # fmt: on
 
 
-@pytest.mark.parametrize("name", STORIES)
+@tabled("name", STORIES)
 def test_a_story(name: str) -> None:
     pool, size, table = STORIES[name]
     Story(pool, size).tell(table)
@@ -82,7 +82,7 @@ def test_the_largest_proposal_wins_and_each_is_explained() -> None:
     assert numbers_of(decision, Code.METRIC_UNKNOWN)["metric"] == "jobs"
 
 
-@pytest.mark.parametrize("rule", list(Rule))
+@tabled("rule", list(Rule))
 def test_a_min_that_a_schedule_sets_holds_for_an_idle_pool(rule: Rule) -> None:
     """The window is open for 100 s after START, 22:13:20 on a Tuesday."""
     evening = WeeklyWindow(days=(1,), from_minute=22 * 60, until_minute=22 * 60 + 15)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from msgspec.structs import replace
 
 from controller.model.fleet import Rule
 from controller.model.intents import Intents, Scope
 from support.asked import a_cap, a_pause, intents_of
+from support.table import tabled
 from unit.planning.story import Story, behavior, make_pool, percent, pods
 
 QUICK = behavior(down_window_s=0)
@@ -111,14 +111,14 @@ BY_BOTH_RULES = {
 # fmt: on
 
 
-@pytest.mark.parametrize("name", STORIES)
+@tabled("name", STORIES)
 def test_a_story(name: str) -> None:
     pool, size, table = STORIES[name]
     Story(pool, size).tell(table)
 
 
-@pytest.mark.parametrize("rule", Rule)
-@pytest.mark.parametrize("name", BY_BOTH_RULES)
+@tabled("rule", Rule)
+@tabled("name", BY_BOTH_RULES)
 def test_a_story_of_both_rules(name: str, rule: Rule) -> None:
     pool, size, table = BY_BOTH_RULES[name]
     Story(replace(pool, rule=rule), size).tell(table)
@@ -131,7 +131,7 @@ def test_a_pool_that_is_woken_says_so_and_one_of_a_pause_by_hand_does_not() -> N
     assert not story.tick(9).wake
 
 
-@pytest.mark.parametrize(
+@tabled(
     "asked",
     [
         {"pauses": (a_pause(scope=Scope(tenant="acme")),)},

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
-
 from controller.model.decision import Decision, Number
+from support.table import tabled
 from unit.planning.story import START, Story, behavior, codes, make_pool, pods
 
 LIMITED = make_pool(behavior=behavior(up=(pods(4, 60),), down_window_s=0, down=(pods(2, 60),)))
@@ -19,7 +18,7 @@ def ages(decision: Decision, now: float) -> dict[str, Number]:
     }
 
 
-@pytest.mark.parametrize("step_s", [3_600.0, -3_600.0])
+@tabled("step_s", [3_600.0, -3_600.0])
 def test_a_step_of_the_clock_changes_no_age(step_s: float) -> None:
     steady, stepped = (Story(make_pool(cooldown_s=60.0), replicas=5) for _ in range(2))
     for second in range(900):
@@ -40,7 +39,7 @@ def test_a_step_gives_no_policy_a_new_period_and_ages_no_activity() -> None:
         Story(pool, 1).tell(f"100* 1 : 1\n{idle}")
 
 
-@pytest.mark.parametrize("step", ABSURD_STEPS)
+@tabled("step", ABSURD_STEPS)
 def test_a_step_that_no_clock_can_make_is_not_followed(step: str) -> None:
     story = Story(make_pool(cooldown_s=60.0), replicas=8).warmed_up(pending=8)
     before = story.remembered
@@ -49,7 +48,7 @@ def test_a_step_that_no_clock_can_make_is_not_followed(step: str) -> None:
     story.tell(f"0 step={step} : 8 stabilized_down until=601")
 
 
-@pytest.mark.parametrize("step", [1e9, -1e9])
+@tabled("step", [1e9, -1e9])
 def test_a_step_of_thirty_years_is_followed(step: float) -> None:
     story = Story(make_pool(cooldown_s=60.0), replicas=8).warmed_up(pending=8)
     story.tell(f"8 step={step} : 8")

@@ -4,8 +4,6 @@ writer that restores the size of a manifest is named at its first change and not
 
 from __future__ import annotations
 
-import pytest
-
 from controller.model.decision import Code, Gate
 from controller.model.fleet import Fleet, Tenant, Tier
 from controller.model.intents import Intents, Scope
@@ -13,6 +11,7 @@ from controller.model.observation import Observation
 from controller.model.scarcity import Resources
 from support.asked import a_freeze, intents_of
 from support.planning import plan, seen_pool
+from support.table import tabled
 from unit.planning.story import Story, behavior, codes, make_pool, pods
 
 QUICK = behavior(down_window_s=0)
@@ -172,7 +171,7 @@ STORIES = {
 # fmt: on
 
 
-@pytest.mark.parametrize("name", STORIES)
+@tabled("name", STORIES)
 def test_a_story(name: str) -> None:
     fields, table = STORIES[name]
     table = "\n".join(line for line in table.splitlines() if line.strip())

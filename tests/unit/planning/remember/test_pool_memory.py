@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import pytest
-
 from controller.model.fleet import Fleet
 from controller.model.intents import Intents
 from controller.model.observation import Observation
 from support.planning import plan
+from support.table import tabled
 from unit.planning.story import START, Story, behavior, make_pool
 
 COOLING = make_pool(cooldown_s=60.0, behavior=behavior(down_window_s=0))
 
 
-@pytest.mark.parametrize("work", [0, 4])
+@tabled("work", [0, 4])
 def test_while_nothing_happens_the_memory_is_the_same_however_often_it_is_planned(
     work: int,
 ) -> None:

@@ -4,9 +4,8 @@ later changes are in test_contest.
 
 from __future__ import annotations
 
-import pytest
-
 from controller.model.servers import named, writer
+from support.table import tabled
 from unit.planning.story import Story, behavior, make_pool
 
 
@@ -15,9 +14,7 @@ def settled() -> Story:
     return Story(make_pool(behavior=behavior(down_window_s=0)), replicas=3).tell("3* 5 : 5")
 
 
-@pytest.mark.parametrize(
-    "manager", ["argocd-controller", "argocd-application-controller", "kustomize-controller"]
-)
+@tabled("manager", ["argocd-controller", "argocd-application-controller", "kustomize-controller"])
 def test_a_size_that_gitops_restores_is_left_alone_from_the_first_time(manager: str) -> None:
     settled().tell(
         f"5 size=3 by={manager} : 3 (5) contested set_back times=1 ours=5 theirs=3 by={manager}"
@@ -25,12 +22,12 @@ def test_a_size_that_gitops_restores_is_left_alone_from_the_first_time(manager: 
     )
 
 
-@pytest.mark.parametrize("manager", ["", "kubectl", "kubectl-edit", "helm", "my-operator"])
+@tabled("manager", ["", "kubectl", "kubectl-edit", "helm", "my-operator"])
 def test_another_writer_may_change_a_size_once_and_is_corrected(manager: str) -> None:
     settled().tell(f"5 size=3 by={manager} : 5")
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("manager", "words", "to_do"),
     [
         ("argocd-controller", "argocd-controller (Argo CD)", "ignoreDifferences"),

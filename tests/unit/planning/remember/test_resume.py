@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-import pytest
 
 from controller.model.decision import Code
 from controller.model.fleet import Behavior, Fleet, Pool, ScalingRules
@@ -19,6 +18,7 @@ from controller.model.memory import (
     SetBack,
 )
 from controller.planning.resume import doubted, resumed, saw_more
+from support.table import tabled
 from support.world import START, make_fleet, make_pool
 from unit.planning.story import Story, behavior, codes, pods
 from unit.planning.story import make_pool as a_pool
@@ -57,7 +57,7 @@ def after_gap(window_s: int, gap_s: float, **more: Any) -> tuple[PoolMemory, Poo
     return left, after.pools[pool.key]
 
 
-@pytest.mark.parametrize(("window_s", "gap_s"), [(300, 5.0), (300, 299.0), (0, 5.0), (10, 59.0)])
+@tabled(("window_s", "gap_s"), [(300, 5.0), (300, 299.0), (0, 5.0), (10, 59.0)])
 def test_time_that_no_process_has_watched_ends_no_window_and_no_cooldown(
     window_s: int, gap_s: float
 ) -> None:
@@ -70,7 +70,7 @@ def test_time_that_no_process_has_watched_ends_no_window_and_no_cooldown(
     assert found.since == left.since
 
 
-@pytest.mark.parametrize(("window_s", "gap_s"), [(300, 300.0), (0, 60.0), (10, 7200.0)])
+@tabled(("window_s", "gap_s"), [(300, 300.0), (0, 60.0), (10, 7200.0)])
 def test_after_a_gap_as_long_as_the_window_it_begins_again_and_the_rest_stays(
     window_s: int, gap_s: float
 ) -> None:
@@ -134,7 +134,7 @@ SAW = PoolMemory(
 ENDED = RecommendationRun(replicas=4, first_at=20.0, last_at=60.0)
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("changes", "matters"),
     [
         ({}, False),
@@ -198,7 +198,7 @@ def quiet(**more: object) -> Memory:
     return Memory(pools={"acme/research": msgspec.structs.replace(steady, **more)})
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("memory", "size"),
     [
         (quiet(), 1),

@@ -7,7 +7,6 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any, Final
 
-import pytest
 from msgspec.structs import replace
 
 from controller.model.decision import Bound, Code, Decision
@@ -25,6 +24,7 @@ from controller.model.readings import Fresh, Stale
 from controller.model.scarcity import Budget, Resources, TaskUsage
 from support.asked import a_pause, intents_of
 from support.planning import plan, seen_pool
+from support.table import tabled
 from support.world import START, TIER, make_pool
 from unit.planning.story import OBSERVED_FOR_LONG
 
@@ -104,7 +104,7 @@ OF_A_POOL: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("subject", "absurd"), OF_A_POOL)
+@tabled(("subject", "absurd"), OF_A_POOL)
 def test_a_pool_with_absurd_numbers_keeps_its_size_and_lowers_no_other(
     subject: str, absurd: dict[str, Any]
 ) -> None:
@@ -134,7 +134,7 @@ OBSERVED: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("limit", "given"), OBSERVED)
+@tabled(("limit", "given"), OBSERVED)
 def test_a_limit_that_cannot_be_lets_no_pool_grow_and_takes_nothing_away(
     limit: str, given: dict[str, Any]
 ) -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-import pytest
-
 from controller.model.intents import Intent, Scope
 from controller.model.scarcity import Budget, TaskUsage
 from support.asked import a_budget, a_freeze
+from support.table import tabled
 from unit.planning.world import NOON, World, pool, seen, tenant, used
 
 TASK = TaskUsage(input_tokens=5000, seconds=Decimal(10))
@@ -59,13 +58,13 @@ WORLDS = {
 # fmt: on
 
 
-@pytest.mark.parametrize("name", WORLDS)
+@tabled("name", WORLDS)
 def test_a_world(name: str) -> None:
     found, (first, second) = WORLDS[name]
     found.expect(a=first, b=second)
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("measured", "line"),
     [
         (None, "_ (1)"),

@@ -5,18 +5,18 @@ from __future__ import annotations
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from controller.planning.share.rows import local_day
+from support.table import tabled
 
 
 def at(text: str, zone: str, fold: int = 0) -> int:
     return int(datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone), fold=fold).timestamp())
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("zone", "now", "start", "minutes"),
     [
         ("UTC", "2026-03-08T12:00", "2026-03-08T00:00:00+00:00", 1440),

@@ -17,6 +17,7 @@ from support.sharing import (
     WeightError,
     allocate,
 )
+from support.table import tabled
 
 
 def places(capacity: object) -> Row:
@@ -50,7 +51,7 @@ def test_the_largest_part_of_any_fair_row_is_a_tenants_share() -> None:
     assert numbers(*without, rows=rows) == {"a": 5, "b": 4}
 
 
-@pytest.mark.parametrize("weight", [0, -1, Fraction(0), Decimal("NaN"), 1.5, float("inf")])
+@tabled("weight", [0, -1, Fraction(0), Decimal("NaN"), 1.5, float("inf")])
 def test_a_weight_that_is_not_above_zero_is_refused(weight: object) -> None:
     with pytest.raises(WeightError, match=r"^a: "):
         numbers(claim("a", weight=weight))
@@ -58,7 +59,7 @@ def test_a_weight_that_is_not_above_zero_is_refused(weight: object) -> None:
         numbers(claim("a"), rows=[places(1)], tenant_weights={"a": weight})
 
 
-@pytest.mark.parametrize("amount", [-1, Fraction(-1, 2), Decimal("Infinity"), 0.5, "1"])
+@tabled("amount", [-1, Fraction(-1, 2), Decimal("Infinity"), 0.5, "1"])
 def test_an_amount_that_is_not_exact_is_refused(amount: object) -> None:
     with pytest.raises(AmountError, match=r"^replicas: "):
         numbers(rows=[places(amount)])
@@ -96,7 +97,7 @@ def test_many_replicas_at_once_are_granted_as_one_by_one() -> None:
     assert one_more == {"a": 225, "b": 100, "c": 676}
 
 
-@pytest.mark.parametrize("capacity", [3, 300])
+@tabled("capacity", [3, 300])
 def test_a_want_of_two_thousand_million_costs_no_more_than_what_there_is(capacity: int) -> None:
     most = 2**31 - 1
     pools = [claim("a", most), claim("b", most, tenant="b"), claim("c", most, tenant="b", uses={})]

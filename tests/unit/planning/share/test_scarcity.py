@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-import pytest
 from msgspec.structs import replace
 
 from controller.model.fleet import Fleet
@@ -14,10 +13,11 @@ from controller.model.scarcity import Budget, Resources, TaskUsage
 from controller.planning.compile import compile_fleet
 from controller.planning.share.rows import Scarcity, scarcity_of, spends_budget
 from support.asked import a_budget
+from support.table import tabled
 from unit.planning.world import NOON, World, pool, tenant, used
 
 
-@pytest.mark.parametrize(("written", "left"), [(14, 6), (-1, 20), (2**63, 0)])
+@tabled(("written", "left"), [(14, 6), (-1, 20), (2**63, 0)])
 def test_a_pool_that_is_being_written_is_not_decided_and_keeps_its_part(
     written: int, left: int
 ) -> None:
@@ -39,7 +39,7 @@ def paced(
     return scarcity_of(sharing, seen, now, None, asked)
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("seconds_left", "minutes"), [(6_000.0, 100), (5_999.0, 100), (5_940.5, 100), (5_940.0, 99)]
 )
 def test_the_pace_counts_whole_minutes_to_the_reset_rounded_up(
@@ -50,7 +50,7 @@ def test_the_pace_counts_whole_minutes_to_the_reset_rounded_up(
     assert paced(midnight - seconds_left).rows["budget:acme"].capacity * minutes == 100_000
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("planned_with", "asked", "tokens", "spends"),
     [
         (900_000, None, 999_999, False),

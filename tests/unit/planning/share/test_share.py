@@ -5,7 +5,6 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-import pytest
 from msgspec.structs import replace
 
 from controller.model.decision import Bound
@@ -33,6 +32,7 @@ from controller.model.scarcity import (
     Warm,
 )
 from support.asked import a_freeze, a_pause, a_pin
+from support.table import tabled
 from unit.planning.world import HIGH, LOW, NOON, World, pool, seen, tenant, used
 
 OFFICE = Schedule(
@@ -215,14 +215,14 @@ WORLDS: dict[str, tuple[World, dict[str, str]]] = {
 # fmt: on
 
 
-@pytest.mark.parametrize("name", WORLDS)
+@tabled("name", WORLDS)
 def test_a_world(name: str) -> None:
     world, lines = WORLDS[name]
     world.expect(**lines)
 
 
-@pytest.mark.parametrize("running", [1, 15])
-@pytest.mark.parametrize("name", ["autoscaling.keda.sh/paused", "agentdash.dev/freeze"])
+@tabled("running", [1, 15])
+@tabled("name", ["autoscaling.keda.sh/paused", "agentdash.dev/freeze"])
 def test_a_tenant_that_holds_itself_above_its_quota_takes_no_room_from_others(
     name: str, running: int
 ) -> None:
@@ -240,8 +240,8 @@ def test_a_tenant_that_holds_itself_above_its_quota_takes_no_room_from_others(
     world.expect(big=f"{running} (15)", small="15 (15) above_quota", second="_ (0) quota")
 
 
-@pytest.mark.parametrize("name", ["autoscaling.keda.sh/paused", "agentdash.dev/freeze"])
-@pytest.mark.parametrize("tier", [HIGH, LOW])
+@tabled("name", ["autoscaling.keda.sh/paused", "agentdash.dev/freeze"])
+@tabled("tier", [HIGH, LOW])
 def test_what_a_tenant_holds_above_its_quota_is_paid_by_its_tier_and_by_no_higher_one(
     name: str, tier: Tier
 ) -> None:

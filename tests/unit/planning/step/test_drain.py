@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import pytest
 from msgspec.structs import replace
 
 from controller.model.decision import Code, Decision
@@ -17,6 +16,7 @@ from controller.model.worker_messages import PoolOrders
 from controller.planning.explain import sentence
 from support.asked import a_freeze, a_pause, intents_of
 from support.crews import POOL, crew, decide, pod, removable, state, told
+from support.table import tabled
 from support.world import START
 from unit.planning.story import Told
 
@@ -117,7 +117,7 @@ DRAINS: dict[str, tuple[PoolObservation, int, str, str, str]] = {
 # fmt: on
 
 
-@pytest.mark.parametrize("name", DRAINS)
+@tabled("name", DRAINS)
 def test_a_drain(name: str) -> None:
     seen, target, line, stop, go = DRAINS[name]
     decision = decide(seen, target)
@@ -125,7 +125,7 @@ def test_a_drain(name: str) -> None:
     assert ("".join(told(decision)), "".join(removable(decision))) == (stop, go)
 
 
-@pytest.mark.parametrize("obeyed", [4, 6])
+@tabled("obeyed", [4, 6])
 def test_a_worker_that_heard_other_orders_is_not_drained(obeyed: int) -> None:
     said = [state("a", pulling=False, obeyed=obeyed), state("b")]
     decision = decide(crew([pod("a"), pod("b")], said, told=("a",), revision=5), 1)
@@ -145,7 +145,7 @@ def test_a_mark_counts_after_a_while_and_at_once_if_the_clock_was_set_back() -> 
     )
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("asked_for", "may_be_set"),
     [
         (PendingWrite(before=3, after=1, at=START - 2, version="93"), True),

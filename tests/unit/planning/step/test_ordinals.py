@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from msgspec.structs import replace
 
 from controller.model.decision import Decision, Gate
 from controller.model.observation import Pod, PodPhase, PoolObservation, Workload
 from controller.planning.explain import sentence
 from support.crews import POOL, crew, decide, pod, removable, state, told
+from support.table import tabled
 from support.world import START
 from unit.planning.story import Told
 
@@ -66,7 +66,7 @@ SETS: dict[str, tuple[PoolObservation, int, str, str]] = {
 # fmt: on
 
 
-@pytest.mark.parametrize("name", SETS)
+@tabled("name", SETS)
 def test_a_set(name: str) -> None:
     seen, target, line, stop = SETS[name]
     decision = decide(seen, target, pool=SET)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-import pytest
 from msgspec.structs import replace
 
 from controller.model.fleet import Pool, Tenant, Tier
@@ -14,6 +13,7 @@ from controller.model.observation import Pod, PodPhase, Pods, PoolObservation, W
 from controller.model.readings import Fresh
 from controller.model.scarcity import Capacity, Resources
 from support.asked import a_pause
+from support.table import tabled
 from unit.planning.world import NOON, World, pool, seen, tenant
 
 
@@ -60,13 +60,13 @@ WORLDS: dict[str, tuple[World, dict[str, str]]] = {
 # fmt: on
 
 
-@pytest.mark.parametrize("name", WORLDS)
+@tabled("name", WORLDS)
 def test_a_world(name: str) -> None:
     world, lines = WORLDS[name]
     world.expect(**lines)
 
 
-@pytest.mark.parametrize(("weight", "sizes"), [(1, (4, 4)), (5, (6, 2))])
+@tabled(("weight", "sizes"), [(1, (4, 4)), (5, (6, 2))])
 def test_room_goes_to_the_higher_tier_first_then_to_the_pool_that_runs_least_per_weight(
     weight: int, sizes: tuple[int, int]
 ) -> None:
@@ -108,7 +108,7 @@ def shrinking(
 PAUSE: dict[str, Any] = {"asked": (a_pause(scope=Scope()),)}
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("busy", "slots", "following"),
     [(1, 1, 1), (3, 1, 3), (5, 1, 5), (9, 1, 5), (7, 3, 3), (4, 2, 2), (3, 2, 2), (3, 0, 3)],
 )
@@ -117,7 +117,7 @@ def test_busy_replicas_finish_first(busy: int, slots: int, following: int) -> No
     world.expect(a=f"{following} (0) busy busy={following}")
 
 
-@pytest.mark.parametrize(("young", "following"), [(0, 2), (2, 2), (3, 3), (5, 5)])
+@tabled(("young", "following"), [(0, 2), (2, 2), (3, 3), (5, 5)])
 def test_sharing_takes_no_replica_back_before_its_minimum_runtime(
     young: int, following: int
 ) -> None:

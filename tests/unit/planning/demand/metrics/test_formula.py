@@ -15,6 +15,7 @@ from controller.notation.formula import (
     composite_milli,
     read_formula,
 )
+from support.table import tabled
 
 TRIGGERS = {"queue": 2.0, "backlog": 5.0, "gone": None}
 
@@ -29,7 +30,7 @@ def fault_of(text: str) -> tuple[FormulaFault, int]:
     return caught.value.fault, caught.value.position
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("text", "result"),
     [
         ("(queue + backlog) / 2", 3.5),
@@ -47,7 +48,7 @@ def test_arithmetic(text: str, result: float) -> None:
     assert compute(text) == result
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("text", "result"),
     [
         ("2 ** 3 ** 2", 512),  # from the right
@@ -69,7 +70,7 @@ def test_precedence_is_that_of_expr_lang(text: str, result: float) -> None:
     assert compute(text) == result
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("text", "result"),
     [
         ("max(queue, backlog)", 5),
@@ -117,7 +118,7 @@ def test_nil_equals_only_nil() -> None:
     assert compute("[1, nil] == [1.0, gone] ? 1 : 0") == 1
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("text", "fault", "position"),
     [
         ("", FormulaFault.SYNTAX, 0),
@@ -163,7 +164,7 @@ def test_a_mistake_has_a_kind_and_a_position(text: str, fault: FormulaFault, pos
     assert fault_of(text) == (fault, position)
 
 
-@pytest.mark.parametrize(
+@tabled(
     "text",
     [
         " " * (MAX_FORMULA_CHARACTERS + 1),
@@ -176,7 +177,6 @@ def test_a_mistake_has_a_kind_and_a_position(text: str, fault: FormulaFault, pos
         "true?" * 500 + "1",
         "1" + "+(1" * 500,
     ],
-    ids=lambda text: text[:6],
 )
 def test_a_formula_that_would_exhaust_the_stack_is_refused(text: str) -> None:
     assert fault_of(text)[0] is FormulaFault.TOO_LONG
@@ -189,13 +189,13 @@ def test_a_trigger_without_a_value_is_an_error_and_not_zero() -> None:
     assert caught.value.fault is FormulaFault.UNKNOWN_NAME
 
 
-@pytest.mark.parametrize("function", sorted(NUMBER_FUNCTIONS))
+@tabled("function", sorted(NUMBER_FUNCTIONS))
 def test_every_function_that_may_be_called_is_computed(function: str) -> None:
     argument = "[2, 2]" if function in ONLY_LISTS else "2"
     assert compute(f"{function}({argument})") in {2, 4}
 
 
-@pytest.mark.parametrize("function", sorted(WITH_PREDICATE))
+@tabled("function", sorted(WITH_PREDICATE))
 def test_every_function_that_takes_a_predicate_is_computed(function: str) -> None:
     answer = f"{function}([2], {{# > 1}})"
     as_a_number = {

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -34,6 +33,7 @@ from controller.model.observation import (
     Series,
 )
 from controller.model.readings import Fresh, Reading
+from support.table import tabled
 from unit.planning.metered import (
     LAG,
     MEMORY,
@@ -164,14 +164,14 @@ BY_BOTH_RULES = {
 # fmt: on
 
 
-@pytest.mark.parametrize("name", STORIES)
+@tabled("name", STORIES)
 def test_a_story(name: str) -> None:
     pool, size, table = STORIES[name]
     Story(pool, size).tell(table)
 
 
-@pytest.mark.parametrize("rule", Rule)
-@pytest.mark.parametrize("name", BY_BOTH_RULES)
+@tabled("rule", Rule)
+@tabled("name", BY_BOTH_RULES)
 def test_a_story_of_both_rules(name: str, rule: Rule) -> None:
     pool, size, table = BY_BOTH_RULES[name]
     Story(replace(pool, rule=rule), size).tell(table)
@@ -236,7 +236,7 @@ def three_pods() -> tuple[MeasuredPod, ...]:
     return tuple(serving(name, "cpu", ("agent", "proxy")) for name in "012")
 
 
-@pytest.mark.parametrize("rule", list(Rule))
+@tabled("rule", list(Rule))
 def test_a_pod_without_the_container_is_a_missing_sample(rule: Rule) -> None:
     """Two pods at 90 % of a target of 50 %, a third whose container has not been measured: it is
     assumed idle, 60 % of three pods ask for 4 (kubernetes PR 127193).
