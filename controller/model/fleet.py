@@ -266,18 +266,39 @@ class Tenant(Value):
     budget: Budget = Budget()
 
 
-class Pool(Value):
-    """One kind of agent of one tenant: a Deployment or StatefulSet fed by one queue or several."""
+class PoolPlace(Value):
+    """Where a pool is: its workload and its queues."""
 
     key: PoolKey
-    name: str
     tenant: str
     namespace: str
     stream: str  # its queue; of several, the one of the highest priority
     consumer: str
-    behavior: Behavior
     deployment: str = ""  # its workload: of these two names one is empty
     statefulset: str = ""
+    lower_queues: tuple[QueueName, ...] = ()  # its other queues, in falling priority
+    # the pools for which its replicas stand by; it has no queue of its own then
+    serves: tuple[PoolKey, ...] = ()
+    requests: Resources | None = None  # of a replica by the fleet file; None: those of its pods
+
+    @property
+    def workload(self) -> WorkloadName:
+        """The object whose replicas the pool is."""
+        return workload_name(self.deployment, self.statefulset)
+
+    @property
+    def queues(self) -> tuple[QueueName, ...]:
+        """All its queues, the one of the highest priority first."""
+        if self.serves:
+            return ()
+        return (QueueName(self.stream, self.consumer), *self.lower_queues)
+
+
+class Pool(PoolPlace, kw_only=True):
+    """One kind of agent of one tenant: a Deployment or StatefulSet fed by one queue or several."""
+
+    name: str
+    behavior: Behavior
     rule: Rule = Rule.NATIVE
     slots: int = 1  # tasks at a time per replica
     target: int = 1  # messages per replica
@@ -292,7 +313,6 @@ class Pool(Value):
     aim_s: float | None = None  # the longest that a message should wait; it is only watched
     schedules: tuple[Schedule, ...] = ()
     warm: Warm | None = None
-    requests: Resources | None = None  # of a replica by the fleet file; None: those of its pods
     nodes: tuple[str, ...] = ()  # the node classes that it may use, in order of preference
     model: str | None = None  # the one to which `usage` applies
     router: tuple[str, ...] = ()  # the models among which a router chooses
@@ -308,23 +328,8 @@ class Pool(Value):
     metrics: tuple[MetricSpec, ...] = ()  # rule hpa has no other input; native has its own demand
     modifiers: Modifiers | None = None
     fallback: Fallback | None = None
-    lower_queues: tuple[QueueName, ...] = ()  # its other queues, in falling priority
-    # the pools for which its replicas stand by; it has no queue of its own then
-    serves: tuple[PoolKey, ...] = ()
     share: float = 0.5  # of a standby's time: a pool whose work takes more has replicas of its own
     slo: float = 0.99  # of the first messages of the pools that it serves: the part that finds one
-
-    @property
-    def workload(self) -> WorkloadName:
-        """The object whose replicas the pool is."""
-        return workload_name(self.deployment, self.statefulset)
-
-    @property
-    def queues(self) -> tuple[QueueName, ...]:
-        """All its queues, the one of the highest priority first."""
-        if self.serves:
-            return ()
-        return (QueueName(self.stream, self.consumer), *self.lower_queues)
 
     def usable_models(self) -> tuple[str, ...]:
         """The names of the models that a task may use: its own, and those of its router."""

@@ -23,7 +23,8 @@ from controller.model.decision import (
     Reason,
     Standing,
 )
-from controller.model.ids import PoolKey, QueueName, WorkloadName, workload_name
+from controller.model.fleet import PoolPlace
+from controller.model.ids import PoolKey
 from controller.model.intents import Intent
 from controller.model.observation import PoolObservation, TierUsage, TokensByModel, Workload
 from controller.model.readings import Absent, Stale, last_known
@@ -237,40 +238,18 @@ class Link(Value):
     last_good_at: Moment | None = None
 
 
-class PoolView(Value):
+class PoolView(PoolPlace, kw_only=True):
     """One pool: settings, what was observed, decided and written, since when it stands so."""
 
-    key: PoolKey
-    tenant: str
     tier: str
-    namespace: str
-    stream: str
-    consumer: str
     slots: int
     target_per_replica: int
     min: int
     max: int
     observation: PoolObservation
-    deployment: str = ""
-    statefulset: str = ""
     decision: Decision | None = None
     outcome: Outcome | None = None
     standing: Standing | None = None
-    lower_queues: tuple[QueueName, ...] = ()
-    requests: Resources | None = None  # of a replica by the fleet file; None: the pod template's
-    serves: tuple[PoolKey, ...] = ()  # the pools for which its replicas stand by
-
-    @property
-    def workload(self) -> WorkloadName:
-        """The object whose replicas the pool is."""
-        return workload_name(self.deployment, self.statefulset)
-
-    @property
-    def queues(self) -> tuple[QueueName, ...]:
-        """All its queues, the one of the highest priority first."""
-        if self.serves:
-            return ()
-        return (QueueName(self.stream, self.consumer), *self.lower_queues)
 
 
 class ScaleEvent(Value):
