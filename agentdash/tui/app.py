@@ -312,6 +312,8 @@ class Dashboard(TerminalApp):
         ends_prompt = event.key == "escape" or (event.key == "enter" and prompt.mode != ASK)
         self._ends_prompt = ends_prompt and focused is prompt.input
         target = focused or self.screen
+        if not self.leaving.asks:  # what was said before hides no reason of what is shown next
+            self._flash_until = 0.0
         await super().on_event(event)
         if event.is_forwarded and (self._ends_prompt or target.post_message(KeyDone(target))):
             self._busy_since = time.monotonic()
@@ -391,7 +393,13 @@ class Dashboard(TerminalApp):
         }
 
     async def action_do(self, name: str, argument: str = "") -> None:
-        """Do what this action of the table says."""
+        """Do what this action of the table says. What changes something is never about a row that
+        has come under the cursor while the key was pressed.
+        """
+        table = self.view.filtered
+        if name in CHANGES and table is not None and table.has_just_moved:
+            self.flash(f"{table.cursor_key} has just come to this place: press the key again")
+            return
         does = self.does()[name]
         done = does(argument) if argument else does()
         if isawaitable(done):
@@ -462,9 +470,7 @@ class Dashboard(TerminalApp):
         self._say_where(self.state.go_to(time, self.now))
 
     def _say_where(self, missing: str) -> None:
-        """Draw another moment; say what is `missing`, and once of each line of a journal that it
-        cannot be read.
-        """
+        """Draw another moment; say what is `missing`, or cannot be read of a journal."""
         self.draw()
         if missing:
             self.flash(missing, Tone.DIM)

@@ -80,9 +80,7 @@ def change_text(before: int | None, after: int | None, frame: Frame) -> str:
 
 
 def age_span(at: float | None, frame: Frame, *, whole: bool = False) -> Span:
-    """For how long; `whole`: from the first minute on in minutes, else each row would be written
-    each second.
-    """
+    """For how long; `whole`: by the minute, else each row would be written each second."""
     text = figures.whole_age if whole else figures.age
     return none_span(frame) if at is None else Span(text(frame.now - at))
 

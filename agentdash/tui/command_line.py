@@ -112,13 +112,23 @@ class CommandLine:
             self._app.call_later(_stop_blinking, palette)
 
     def palette(self) -> Iterator[SystemCommand]:
-        """The entries of the palette: the actions of this view with their keys, and all views.
-        Pools are found by typing.
+        """The entries of the palette: the actions of this view with their keys, the columns to sort
+        by, all views and themes. Pools are found by typing.
         """
         app, view = self._app, self._app.view
-        context = view.key_context(self._app.operations.refusal)
+        context, table = view.key_context(self._app.operations.refusal), view.filtered
+        letters = {
+            each.argument: key_name(each.keys[0]) for each in view.actions if each.id == "sort_by"
+        }
+        for column in () if table is None or table.sort is None else table.spec.columns:
+            if column.sorts and table is not None:
+                yield SystemCommand(
+                    f"sort by {column.title}",
+                    f"{letters.get(column.letter, '')}  {column.legend}".strip(),
+                    partial(app.call_later, table.sort_by, column.title),
+                )
         for action in view.actions:
-            if action.palette:
+            if action.palette and action.id != "sort_by":
                 keys = " ".join(key_name(each) for each in action.keys)
                 off = action.enabled(context)
                 yield SystemCommand(
@@ -128,18 +138,15 @@ class CommandLine:
                 )
         for command in commands.COMMANDS:
             is_possible = self._app.operates or not command.operates
-            if (
-                is_possible
-                and command.name in _LOOKS
-                and not command.choices
-                and command.name not in commands.REQUESTS
-            ):
-                parsed = ParsedCommand(command.name)
-                yield SystemCommand(
-                    f":{command.name}",
-                    f"{command.help} (:{next(iter(command.aliases), command.name)})",
-                    lambda parsed=parsed: app.call_later(self.run, parsed),
-                )
+            if is_possible and command.name in _LOOKS and command.name not in commands.REQUESTS:
+                for choice in command.choices or ("",):
+                    yield SystemCommand(
+                        f":{command.name} {choice}".rstrip(),
+                        f"{command.help} (:{next(iter(command.aliases), command.name)})",
+                        partial(
+                            app.call_later, self.run, ParsedCommand(command.name, choice=choice)
+                        ),
+                    )
 
 
 class PoolChosen(Message):

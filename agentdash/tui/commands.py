@@ -92,9 +92,7 @@ class ParsedCommand:
 
 
 class OnceView(NamedTuple):
-    """A view to be printed once; `of` is what was typed for the pool or tenant that it is of, if
-    anything was.
-    """
+    """A view to be printed once, and what was typed for the pool or tenant that it is of."""
 
     name: str
     of: str = ""

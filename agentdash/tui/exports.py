@@ -114,9 +114,7 @@ class Exports:
         self._names: list[str] = []
 
     def _sheets(self, *, of_row: bool = False) -> Sheets:
-        """The tables of this view with the rows that pass the filters, in their order; `of_row`:
-        the row under the cursor alone.
-        """
+        """The tables with the rows that pass the filters; `of_row`: the one under the cursor."""
         view = self._app.view
         table = view.filtered
         if of_row:
@@ -138,9 +136,7 @@ class Exports:
         view.open_prompt(use, name, SAVE_NOTE)
 
     def _save_as(self, text: str) -> None:
-        """Save the view in the file that a person named, or say in the prompt why that cannot
-        be.
-        """
+        """Save the view in the file that was named, or say in the prompt why not."""
         view = self._app.view
         if not text:
             view.close_prompt()
@@ -157,7 +153,9 @@ class Exports:
     def _save(self, path: Path, kind: str) -> None:
         sheets, view, form = self._sheets(), self._app.view.VIEW, FORMS[kind]
         if form is None:
-            text = self._app.export_screenshot(title=self._app.title)
+            picture = self._app.export_screenshot(title=self._app.title)
+            # else viewers drop the blanks that put a number under its heading
+            text = picture.replace("<text ", '<text xml:space="preserve" ')
         elif sheets:
             text = written(view, sheets, self._app.frame, form)
         else:
@@ -174,9 +172,7 @@ class Exports:
     # -- the clipboard ------------------------------------------------------------------------
 
     def copy_key(self) -> None:
-        """Copy the id of the task under the cursor, else the key of the pool; without one, the name
-        of the row.
-        """
+        """Copy the task's id, else the pool's key, else the name of the row."""
         view = self._app.view
         if isinstance(view.row_under_cursor, TaskRow):
             self._copy(view.row_under_cursor.id)

@@ -34,16 +34,20 @@ class Leaving:
         few seconds, where the question can be read. Without a key, a person has written the
         command, which is no slip.
         """
-        now, stops = time.monotonic(), self._stops()
+        stops = self._stops()
         writes = stops is not None and stops.role.writes
-        is_asked = now - self.asked_at <= TWICE_WITHIN_S
-        if not key or stops is None or not writes or is_asked:
+        if not key or stops is None or not writes or self.asks:
             self._app.exit()
             return
         key = self._app.keys.key_of("leave") if key == "ctrl-q" else key
         pools = figures.amount(len(stops.pools), "pool")
         self._app.flash(f"leaving stops the controller of {pools}: {key} again")
-        self.asked_at = now
+        self.asked_at = time.monotonic()
+
+    @property
+    def asks(self) -> bool:
+        """Whether the question can be read now."""
+        return time.monotonic() - self.asked_at <= TWICE_WITHIN_S
 
     def withdraw_question(self) -> None:
         """The question whether to leave is no longer on the screen: the next key asks it again."""

@@ -175,9 +175,7 @@ class Operations:
         self._begin(parse_request(blank, words, self._app.now))
 
     def undo(self) -> None:
-        """Take back the person's own change: in the audit the one under the cursor, else the last
-        one.
-        """
+        """Take back one's own change: in the audit the one under the cursor, else the last."""
         row = self._app.view.row_under_cursor
         change = row.change if isinstance(row, LogRow) else None
         if not self._app.operates:
@@ -254,9 +252,7 @@ class Operations:
             self._on_done()
 
     async def _toggled(self, request: Request, operator: Operating) -> Request:
-        """The same by a key, which takes back what stands: there, or else for the tenant or the
-        fleet.
-        """
+        """The same by a key; it takes back what stands there, or for the tenant or the fleet."""
         tenant = (request.scope.pool or "").partition("/")[0]
         if request.standing is None and reach_of(request.scope) is not Reach.FLEET:
             for each in standing_above(self._app.frame):
@@ -342,9 +338,7 @@ class Operations:
     # -- what the person answers --------------------------------------------------------------
 
     def _entered(self, text: str) -> None:
-        """A line that was typed before the question could be read is no answer to one that takes a
-        key.
-        """
+        """A line typed before the question could be read is no answer to one that takes a key."""
         if self._is_asking and not self._by_one_key:
             self._answers.put_nowait(text)
 

@@ -93,9 +93,7 @@ def as_plain(sheets: Sheets, frame: Frame) -> str:
 
 
 def as_json(view: str, sheets: Sheets, frame: Frame) -> str:
-    """One object: when, of which fleet where a snapshot says it, and for each table a list of its
-    rows as objects.
-    """
+    """One object: when, of which fleet, and for each table a list of its rows as objects."""
     snapshot = frame.snapshot
     whole: dict[str, object] = {"version": 1, "view": view, "at": frame.now}
     if snapshot is not None:

@@ -346,9 +346,7 @@ def _sideways(columns: int) -> str:
 
 @lru_cache(maxsize=4096)
 def _change(before: str, after: str) -> str:
-    """The sequence from one style to another: the difference, or all of it where an attribute or a
-    colour ends.
-    """
+    """From one style to another: the difference, or all of it where an attribute ends."""
     old, new = _style(before), _style(after)
     ended = old.attributes - new.attributes
     has_own_color = (old.foreground and not new.foreground) or (

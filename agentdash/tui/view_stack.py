@@ -107,9 +107,7 @@ class ViewStack:
         await self.go_to(screen)
 
     async def show_help(self, refusal: str | None) -> None:
-        """Show the keys of the view that is shown; `refusal`: why those that change something are
-        off.
-        """
+        """Show the keys of the view; `refusal`: why those that change something are off."""
         screen, top = self._panel("help"), self.top
         if top is not screen:
             screen.show(keys_of(top.VIEW, top.actions, top.columns, refusal))
@@ -133,9 +131,7 @@ class ViewStack:
             await self.show_page(view.pool, PAGE_TABS[place % len(PAGE_TABS)])
 
     async def show_history(self) -> None:
-        """Show how the pool or the tenant under the cursor went, else the fleet; the same again
-        goes back.
-        """
+        """Show how what is under the cursor went, else the fleet; the same again goes back."""
         view = self.top
         if view.tab == "history":
             await self.show_page(view.pool)

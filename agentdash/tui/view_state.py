@@ -240,9 +240,7 @@ class ViewState:
         return ""
 
     def go_to(self, text: str, now: float) -> str:
-        """Show the last moment at this time as it is typed; what was meant instead, in words.
-        Raises ValueError.
-        """
+        """Show the last moment at this time; what was meant, in words. Raises ValueError."""
         self._begin()
         at = read_past_moment(text, self._end_at(now))
         moment = self._past.at(at)

@@ -120,8 +120,6 @@ class WireVersioned(WireObject):
 
 
 class WireCondition(WireObject):
-    """A condition of a Deployment, a pod or a node."""
-
     type: str = ""
     status: str = ""
     reason: str | None = None
@@ -157,8 +155,6 @@ class WirePodTemplate(WireObject):
 
 
 class WireManagedSpec(WireObject):
-    """The part of a FieldsV1 that is about `spec`."""
-
     replicas: dict[str, object] | None = msgspec.field(name="f:replicas", default=None)
 
 
@@ -178,8 +174,6 @@ class WireManagedEntry(WireObject):
 
 
 class WireDeploymentMetadata(WireMetadata):
-    """metav1.ObjectMeta with its annotations and the writers of its fields."""
-
     annotations: dict[str, str] | None = None
     managed_fields: list[WireManagedEntry] | None = None
 
@@ -206,8 +200,6 @@ class WireReference(WireObject):
 
 
 class WireScalingSpec(WireObject):
-    """The part of the specification that both kinds of autoscalers share."""
-
     scale_target_ref: WireReference
 
 
@@ -223,8 +215,6 @@ class WireRollingUpdate(WireObject):
 
 
 class WireStrategy(WireObject):
-    """apps/v1 DeploymentStrategy."""
-
     type: str = "RollingUpdate"
     rolling_update: WireRollingUpdate | None = None
 
@@ -299,14 +289,10 @@ class WirePodStatus(WireObject):
 
 
 class WirePodAnnotations(WireObject):
-    """The only annotation of a pod that we read."""
-
     deletion_cost: str | None = msgspec.field(name=DELETION_COST, default=None)
 
 
 class WirePodMetadata(WireMetadata):
-    """metav1.ObjectMeta with its annotations."""
-
     annotations: WirePodAnnotations | None = None
 
 

@@ -62,15 +62,8 @@ class ConsumerConfiguration(msgspec.Struct, gc=False):
         return (self.filter_subject,) if self.filter_subject else ()
 
 
-class LastDelivery(msgspec.Struct, gc=False):
-    """The last delivery: its number among the consumer's, and its message's in the stream."""
-
-    consumer_seq: int
-    stream_seq: int
-
-
-class AckFloor(AckMark, forbid_unknown_fields=False):
-    """As the server tells it (nats-server, consumer.go updateAcks)."""
+class SequenceInfo(AckMark, forbid_unknown_fields=False):
+    """A delivery and its message as the server tells them (nats-server, consumer.go)."""
 
 
 class ConsumerState(JetStreamAnswer, kw_only=True, gc=False):
@@ -84,8 +77,8 @@ class ConsumerState(JetStreamAnswer, kw_only=True, gc=False):
     num_waiting: int
     paused: bool = False
     created: str = ""
-    delivered: LastDelivery | None = None
-    ack_floor: AckFloor | None = None
+    delivered: SequenceInfo | None = None
+    ack_floor: SequenceInfo | None = None
     config: ConsumerConfiguration = msgspec.field(default_factory=ConsumerConfiguration)
 
     def depth(self) -> QueueDepth:

@@ -17,6 +17,7 @@ from agentdash.tui.widgets.lines_widget import changed_cells
 from controller.model.ids import PoolKey
 from controller.model.snapshot import Finding, Severity
 from tui import fleet_scenarios, scenarios
+from tui.operators import FakeOperator
 from tui.sessions import session
 
 
@@ -313,6 +314,33 @@ async def test_the_cursor_stays_on_its_pool_when_rows_move() -> None:
         assert table.visible_keys[0] == "zz/new"
         await running.keys("d")
         assert running.app.view.pool == chosen
+
+
+async def test_a_row_that_has_just_come_under_the_cursor_is_not_changed_by_the_key() -> None:
+    async with session(scenarios.many_pools(5), operator=FakeOperator()) as running:
+        table = running.app.views.overview.pools
+        first = table.cursor_key
+        busier = scenarios.pool("zz", "new", pending=900, demand=900)
+        running.clock.now += 11
+        more = replace(scenarios.many_pools(5, 2), at=running.clock.now)
+        more = replace(more, pools=(busier, *more.pools))
+        await running.publish(more)
+        assert (first, table.cursor_key) != (None, first)
+        await running.keys("s")
+        assert "zz/new has just come to this place: press the key again" in running.text("#crumbs")
+        running.clock.now += 2
+        await running.publish(replace(more, sequence=more.sequence + 1, at=running.clock.now))
+        await running.keys("s")
+        assert "pause zz/new" in running.screen
+
+
+async def test_what_was_said_before_hides_no_reason_of_the_next_row() -> None:
+    async with session(scenarios.mixed_fleet()) as running:
+        await running.keys("Y")
+        assert "Y does nothing here" in running.text("#crumbs")
+        await running.keys("j")
+        table = running.app.views.overview.pools
+        assert f"{table.cursor_key}: " in running.text("#crumbs")
 
 
 async def test_the_cursor_keeps_its_place_when_its_pool_is_gone() -> None:

@@ -87,7 +87,8 @@ async def test_the_palette_has_every_action_with_its_keys_every_view_and_every_p
         assert entries["still"] == ".  keep still, or go on"
         assert entries["reverse sort"] == "O  reverse the order"
         assert entries["page down"] == "ctrl-f pgdn  page down"
-        assert {":overview", ":pools", ":help", ":quit"} <= entries.keys()
+        assert {":overview", ":pools", ":help", ":quit", ":theme paper"} <= entries.keys()
+        assert entries["sort by WANT"] == "W  what its work asks for, before any limit"
         await running.keys("ctrl+p")
         await running.type("eval-b")
         await at_rest(running.app, running.pilot)

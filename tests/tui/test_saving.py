@@ -80,6 +80,7 @@ async def test_text_and_picture_are_without_the_prompt(folder: Path) -> None:
     assert "attention [4]" in (folder / "fleet.txt").read_text()
     picture = (folder / "fleet.svg").read_text()
     assert picture.startswith("<svg")
+    assert picture.count("<text ") == picture.count('<text xml:space="preserve" ') > 9
     assert "esc&#160;leaves" not in picture
     why = (folder / "why.txt").read_text()
     assert "overview > pool" in why

@@ -88,9 +88,7 @@ def _asked(intent: Intent | None) -> str:
 
 
 def changes_of(frame: Frame) -> Sequence[IntentChange]:
-    """The changes that people made, as far as they are known; where one tenant is shown, those for
-    it or for the fleet.
-    """
+    """The changes that are known; where one tenant is shown, those for it or for the fleet."""
     changes = frame.asked.audit.changes if isinstance(frame.asked.audit, Audit) else ()
     scopes = ((each, each.key.scope) for each in changes)
     return [each for each, of in scopes if not frame.leaves_out(of.pool or of.tenant or "")]
@@ -220,9 +218,7 @@ _COLUMNS: Final[Sequence[Column[LogRow]]] = (
 
 
 def _lines(row: LogRow, frame: Frame, width: int) -> Iterator[Line]:
-    """All of a person's change; or one event in full: when, who, what, why, its outcome, and how
-    the pool is now.
-    """
+    """All of a person's change; or one event in full, and how the pool is now."""
     event, outcome = row.event, _outcome(row, frame)
     if row.change is not None:
         yield from change_lines(row.change, frame, width)

@@ -17,9 +17,7 @@ BESIDE_LINES: Final = 12
 
 
 class LogLine(NamedTuple):
-    """One line, or a `part` of it where it goes on in the next; `number` counts from the oldest
-    that was read.
-    """
+    """One line, or a `part` of it; `number` counts from the oldest that was read."""
 
     number: int
     text: str

@@ -141,9 +141,7 @@ def cold_start_steps(pod: Pod) -> tuple[float | None, float | None, float | None
 
 
 def p90_ready_s(pods: Pods | None) -> float | None:
-    """The seconds within which nine of ten of these pods were ready after their creation; None if
-    none is known.
-    """
+    """Within how many seconds nine of ten of these pods were ready; None if none is known."""
     starts = sorted(
         pod.ready_at - pod.created_at
         for pod in (() if pods is None else pods.items)
@@ -431,9 +429,7 @@ def _steps(row: PodRow, pod: Pod, frame: Frame) -> Iterator[Span]:
 
 
 def _worker_marks(row: PodRow, pod: Pod) -> Iterator[str]:
-    """When its worker reached the steps of its start, each after the one before; none if it does
-    not say.
-    """
+    """When its worker reached the steps of its start, each after the one before."""
     last = pod.started_at
     marks = {} if row.worker is None else row.worker.marks
     for name, at in sorted(marks.items(), key=lambda mark: mark[1]):

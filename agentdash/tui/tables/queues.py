@@ -215,9 +215,7 @@ _COLUMNS: Final[Sequence[Column[QueueRow]]] = (
 
 
 def queue_lines(row: QueueRow, frame: Frame, width: int) -> Iterator[Line]:
-    """What is wrong with the queue or holds its messages; where it is, how it moves, and how long
-    messages wait.
-    """
+    """What is wrong with the queue, where it is, how it moves, how long messages wait."""
     queue, reading, decision = row.depth, row.reading, row.pool.view.decision
     if isinstance(reading, Absent | Stale):
         detail = f": {reading.detail}" if reading.detail else ""

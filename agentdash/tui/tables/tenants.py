@@ -544,9 +544,7 @@ def _model_name(used: ModelTokens) -> str:
 
 
 def _money_lines(view: TenantView, frame: Frame, width: int) -> Iterator[Line]:
-    """What the targets cost; then the share of each tier that was used, and the saving, where any
-    are known.
-    """
+    """What the targets cost; the share of each tier that was used, and the saving."""
     if view.usd_per_hour is None:
         nothing = Span("not known: no pool has a model with a price", Tone.DIM)
         yield from labelled("cost", (nothing,), width)

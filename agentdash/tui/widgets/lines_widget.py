@@ -177,9 +177,7 @@ class Panel(LinesWidget, can_focus=True):
         note: Sequence[Span | str] = (),
         glyphs: Glyphs = UNICODE,
     ) -> None:
-        """Show the lines of this function in the border, `title` at its top left and `note` at its
-        top right.
-        """
+        """Show these lines in the border, `title` at its top left and `note` at its top right."""
         self._title = (Span(title, Tone.TITLE),) if isinstance(title, str) else title
         self._note, self.glyphs = note, glyphs
         self.show(builder)

@@ -114,9 +114,7 @@ class RowFilter:
 
 
 def parse_filter(text: str) -> RowFilter:
-    """The filter for the text typed so far. A text that is no valid regular expression is searched
-    for literally.
-    """
+    """The filter for a text; one that is no regular expression is searched for literally."""
     wanted = text.strip()
     inverse = wanted.startswith("!")
     body = wanted[1:] if inverse else wanted
@@ -138,6 +136,7 @@ _LINES_OF_TALL_ROW: Final = 4
 _READING_S: Final = 10.0
 # otherwise rows change their places at most this often
 _REORDER_S: Final = 5.0
+_SLIDES_S: Final = 1.5
 
 
 class LiveTable(Panel, Generic[R]):
@@ -176,6 +175,7 @@ class LiveTable(Panel, Generic[R]):
         self._placed: Sequence[PlacedColumn[R]] = ()
         self._longest: dict[str, int] = {}
         self._cursor = Cursor()
+        self._slid_at = float("-inf")
         self._moved_at = self._ordered_at = float("-inf")
         self._order: dict[str, int] = {}
         self._order_is_old = False
@@ -235,7 +235,10 @@ class LiveTable(Panel, Generic[R]):
         since = frame.now - self._ordered_at
         settled = not self._order or since < 0 or (not reading and since >= _REORDER_S)
         if changed or (settled and self._order_is_old):
+            before = self._cursor.key
             self._arrange(in_order=settled)
+            if before != self._cursor.key and before in self._keys:
+                self._slid_at = frame.now
         self._set_titles()
         self.update_lines()
 
@@ -251,9 +254,7 @@ class LiveTable(Panel, Generic[R]):
             self._moved()
 
     def put_in_order(self) -> None:
-        """Sort the rows now, for no more will come. The cursor goes to the first one, unless a
-        person has moved it.
-        """
+        """Sort the rows now. The cursor goes to the first one, unless a person has moved it."""
         self._arrange(in_order=True)
         if self._keys and self._moved_at == float("-inf"):
             self._cursor.go_to_first(self._keys)
@@ -284,6 +285,11 @@ class LiveTable(Panel, Generic[R]):
         self._visible = rows
         self._keys = [key(row) for row in rows]
         self._cursor.place(self._keys, keep=bool(self.filter))
+
+    @property
+    def has_just_moved(self) -> bool:
+        """Whether another row has just come under the cursor by itself."""
+        return self._frame is not None and self._frame.now < self._slid_at + _SLIDES_S
 
     def _text_of(self, row: R) -> str:
         """What a filter searches. Each value is a line, so that ^ and $ find its ends."""
@@ -427,7 +433,7 @@ class LiveTable(Panel, Generic[R]):
         self._cursor.scroll(lines, self._keys)
         self._moved()
 
-    def _sort_by(self, title: str, *, turn: bool) -> None:
+    def sort_by(self, title: str, *, turn: bool = True) -> None:
         """Sort by this column. `turn` reverses the order if it is sorted by this column already."""
         column = next((each for each in self.spec.columns if each.title == title), None)
         if column is None or not column.sorts:
@@ -458,7 +464,7 @@ class LiveTable(Panel, Generic[R]):
             case "sort_left" | "sort_right" | "sort_turn" if self.sort is not None:
                 step = {"sort_left": -1, "sort_right": 1}.get(key, 0)
                 index = (titles.index(self.sort.title) + step) % len(titles)
-                self._sort_by(titles[index], turn=not step)
+                self.sort_by(titles[index], turn=not step)
             case "top":
                 self._cursor.go_to_first(self._keys)
                 self._moved()
@@ -473,7 +479,7 @@ class LiveTable(Panel, Generic[R]):
         if column is None:
             self.post_message(self.KeyIgnored(f"shift-{letter} sorts by no column of this table"))
             return
-        self._sort_by(column.title, turn=True)
+        self.sort_by(column.title)
 
     def on_click(self, event: Click) -> None:
         """A click moves the cursor, or sorts by the heading; a double click opens the row."""
@@ -493,5 +499,5 @@ class LiveTable(Panel, Generic[R]):
             for column, cells in self._placed:
                 end += cells + 1
                 if 0 <= cell <= end:
-                    self._sort_by(column.title, turn=True)
+                    self.sort_by(column.title)
                     return

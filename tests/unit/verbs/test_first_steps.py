@@ -114,7 +114,7 @@ def test_without_a_fleet_file_the_demo_and_the_example_are_named(
         ("dead lst", "agentdash dead: there is no verb 'lst', did you mean list?; see"),
         ("dead acme/x", "there is no verb 'acme/x'; write one of list, show, retry"),
         ("pause acme --until -2h", "--until needs a value behind it; one that begins with -"),
-        ("--theme noir", "no theme 'noir'; there are agentdash, midnight, paper, colour-blind"),
+        ("--theme noir", "no theme 'noir'; there are agentdash, midnight, paper and colour-blind"),
         ("demo --hedless now", "agentdash demo: unknown: --hedless now; see agentdash demo --help"),
         ("schema flet", "WHAT is one of fleet, observation, plan, not 'flet', did you mean fleet"),
         ("pods acme", "there is no verb 'pods'; agentdash --once pods prints that view; see"),
