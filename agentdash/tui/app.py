@@ -312,7 +312,9 @@ class Dashboard(TerminalApp):
         ends_prompt = event.key == "escape" or (event.key == "enter" and prompt.mode != ASK)
         self._ends_prompt = ends_prompt and focused is prompt.input
         target = focused or self.screen
-        if not self.leaving.asks:  # what was said before hides no reason of what is shown next
+        if not self.leaving.is_answer(event.key):
+            # what was said before hides no reason of what is shown next
+            self.leaving.withdraw_question()
             self._flash_until = 0.0
         await super().on_event(event)
         if event.is_forwarded and (self._ends_prompt or target.post_message(KeyDone(target))):

@@ -17,9 +17,7 @@ _Numbers: TypeAlias = tuple[int, ...]
 
 
 class FleetHistory:
-    """Remembers the sums of the histories that it was asked for last: they are the same objects
-    until a slot ends.
-    """
+    """Remembers the sums of the last histories: these are the same until a slot ends."""
 
     def __init__(self) -> None:
         self._pools: Mapping[PoolKey, History] | None = None
@@ -102,9 +100,7 @@ _MOST_ROWS: Final = 4
 
 
 class _Series(NamedTuple):
-    """Numbers over time with their name; `top` is the number of the highest bar, where that is not
-    the largest of them.
-    """
+    """Numbers over time; `top`: the number of the highest bar, where not the largest."""
 
     name: str
     values: Sequence[int]

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from agentdash.tui import figures
-from controller.model.snapshot import Snapshot
+from agentdash.tui.actions import key_name
 
 if TYPE_CHECKING:
     from agentdash.tui.app import Dashboard
@@ -48,6 +48,11 @@ class Leaving:
     def asks(self) -> bool:
         """Whether the question can be read now."""
         return time.monotonic() - self.asked_at <= TWICE_WITHIN_S
+
+    def is_answer(self, key: str) -> bool:
+        """Whether the question can be read, and this is a key that leaves."""
+        leaves = (*map(self._app.keys.key_of, ("back", "leave")), "ctrl-c", "ctrl-q")
+        return self.asks and key_name(key) in leaves
 
     def withdraw_question(self) -> None:
         """The question whether to leave is no longer on the screen: the next key asks it again."""

@@ -290,9 +290,7 @@ class ViewState:
 
     @property
     def _newest_at(self) -> float | None:
-        """When the newest snapshot was made; of another process that runs, whose clock may be
-        wrong, when it came.
-        """
+        """When the newest snapshot was made; of another process, when it came."""
         newest = self._newest
         if newest is None:
             return None

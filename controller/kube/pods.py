@@ -243,7 +243,7 @@ def _why_not_ready(pod: wire.WirePod) -> str:
 def _unready(container: Container) -> str:
     if container.state.word != "running" or container.is_ready or container.is_init:
         return ""
-    return f"container {container.name} runs and is not ready: no readiness probe has passed yet"
+    return f"container {container.name} runs and is not ready yet"
 
 
 def _problem(container: Container) -> str:

@@ -168,6 +168,10 @@ async def test_the_question_is_asked_again_when_it_is_no_longer_shown() -> None:
         running.app.leaving.asked_at -= 10
         await running.keys("q")
         assert running.app.return_code is None
+        await running.keys("j")
+        assert "leaving stops" not in running.text("#crumbs")
+        await running.keys("q")
+        assert running.app.return_code is None
 
 
 @pytest.mark.parametrize("key", ["q", "ctrl+c", "ctrl+q"])

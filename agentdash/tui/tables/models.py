@@ -163,7 +163,7 @@ _COLUMNS: Final = (
         cell=_marked, sort=lambda row: _tightness(row.view), letter="T", descending=True,
     ),
     _Column(
-        "CALLS/m", 9, "calls that workers make a minute, of those that the limit allows",
+        "CALLS/m", 9, "about: what workers of now call a minute, by their last 20 s; of the limit",
         "calls_per_minute", "view.calls_per_minute", _calls,
         more={
             "calls_per_minute_limit": lambda row, _: (
@@ -176,7 +176,7 @@ _COLUMNS: Final = (
         right=True, letter="A", descending=True,
     ),
     _Column(
-        "429/m", 6, "calls a minute that the provider refuses", "refused_calls_per_minute",
+        "429/m", 6, "of these calls, those that the provider refuses", "refused_calls_per_minute",
         "view.refused_calls_per_minute", text=figures.rate, tone=Tone.CRIT, old=never,
         right=True, letter="W", descending=True,
     ),

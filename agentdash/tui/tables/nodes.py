@@ -240,9 +240,7 @@ class NodeRow(NamedTuple):
 
     @property
     def room(self) -> tuple[Resources, Resources]:
-        """What its pods request, None for a resource of which one does not say its request; and
-        what it holds.
-        """
+        """What its pods request, None where one does not say; and what it holds."""
         cpus = [pod.requests.cpu_milli for pod in self.pods]
         memory = [pod.requests.memory_bytes for pod in self.pods]
         cpu, held = (None if None in each else sum(filter(None, each)) for each in (cpus, memory))

@@ -355,7 +355,7 @@ def of(name: str, *, kind: str = "containerStatuses", **parts: Any) -> dict[str,
         (of("agent", state=PULL), "the image a:1 of container agent cannot be pulled: manifest"),
         (of("agent", state=CONFIG), "container agent cannot start, CreateContainerConfigError: no"),
         (of("agent", state=KILLED), "container agent has ended with exit 137 (OOMKilled)"),
-        (of("agent", state=RUNS), "container agent runs and is not ready: no readiness probe"),
+        (of("agent", state=RUNS), "container agent runs and is not ready yet"),
         (
             of("fetch", state=RUNS, kind="initContainerStatuses"),
             "container fetch still runs, and the others start when it has ended",
