@@ -348,9 +348,7 @@ def read_keys(text: str) -> Keymap:
 
 
 def _names() -> dict[str, str]:
-    """The names that may stand in the file. An argument alone is one too, where nothing else is
-    called so: `pause` is `operate_pause`.
-    """
+    """Names of the file; an argument too where it is the only one: `pause`, `operate_pause`."""
     actions = [each for each in ACTIONS if (each.id, each.argument) not in _FIXED]
     full = {action_name(each): action_name(each) for each in actions}
     short = {

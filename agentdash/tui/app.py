@@ -204,9 +204,7 @@ class Dashboard(TerminalApp):
             self.draw()
 
     def _redraw(self) -> None:
-        """Called once a second: ages grow. All of the view is drawn where the snapshot has become
-        stale, or where the view counts seconds.
-        """
+        """Called once a second: ages grow. A view that counts seconds, or is stale, is drawn."""
         if not self.views.stack:  # while the app ends, its screens end first
             return
         self._asking.if_old()
@@ -565,9 +563,7 @@ def run_dashboard(
 
 
 def _erases_in_color() -> bool:
-    """Whether the terminal erases cells in the background colour, by the system's description of
-    it; False without a description.
-    """
+    """Whether the terminal says that it erases cells in the background colour."""
     try:
         curses.setupterm(fd=sys.__stdout__.fileno() if sys.__stdout__ is not None else -1)
         # a number: 1 if so, 0 if not, -1 for a name that is none

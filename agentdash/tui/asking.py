@@ -217,9 +217,7 @@ class Asking:
         self._app.run_worker(read, group="logs", exclusive=True)
 
     async def _read_on(self) -> None:
-        """Read the newest lines. The cursor goes along where it was on the last one; what is shown
-        stays where they cannot be read.
-        """
+        """Read the newest lines; the cursor goes along where it was on the last one."""
         app, (namespace, pod) = self._app, self._log_of
         before, shown = app.frame.asked.log, app.frame.asked.log_as
         known, view = before if isinstance(before, PodLog) else None, app.view

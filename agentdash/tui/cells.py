@@ -18,8 +18,9 @@ from controller.model.scarcity import Resources
 from controller.model.snapshot import NOT_KNOWN, Severity
 from controller.planning import explain
 
-RECENT_CELLS: Final = 15
-"""The last 15 minutes, a minute to a cell."""
+RECENT_CELLS: Final = 13
+"""The last 15 minutes, and the most of them."""
+_MOST_CELLS: Final = 6
 SEVERITY_MARKS: Final = {
     Severity.CRITICAL: Span("!!", Tone.CRIT),
     Severity.WARNING: Span("!", Tone.WARN),
@@ -85,9 +86,15 @@ def age_span(at: float | None, frame: Frame, *, whole: bool = False) -> Span:
     return none_span(frame) if at is None else Span(text(frame.now - at))
 
 
-def recent_span(numbers: Sequence[int], frame: Frame) -> Span:
-    """The last 15 minutes of a series, a minute to a cell."""
-    return Span(sparkline(numbers, RECENT_CELLS, frame.glyphs), Tone.DIM)
+def recent_span(
+    numbers: Sequence[int],
+    frame: Frame,
+    text: Callable[[int], str] = lambda most: figures.count(most, 4),
+) -> Span:
+    """The last 15 minutes of a series, and the most, which is the highest bar."""
+    cells, most = RECENT_CELLS - _MOST_CELLS, max(numbers, default=NOT_KNOWN)
+    beside = "" if most == NOT_KNOWN else text(most)
+    return Span(f"{sparkline(numbers, cells, frame.glyphs):<{cells}} {beside}", Tone.DIM)
 
 
 def series(numbers: Iterable[int]) -> PlainValue:
@@ -102,9 +109,7 @@ def when_parts(at: float, frame: Frame) -> tuple[Span, Span]:
 
 
 def last_sentence(decision: Decision, at: float) -> str:
-    """The sentence of the rule that was applied last: it says why the number is what it is. It
-    speaks of the time `at` (Unix seconds).
-    """
+    """Of the last rule, as of `at` (Unix seconds): why the number is what it is."""
     if not decision.reasons:
         return "no rule gave a reason"
     return explain.sentence(decision.reasons[-1], at)

@@ -116,11 +116,12 @@ def history_lines(
     height: int,
     *,
     both: bool = False,
-    pool: str = "",
+    pool: str | None = None,
 ) -> list[Line]:
     """Messages that waited and how long, replicas that were ready and the target; first of 15
-    minutes, then, if there is room or `both` are asked for, of 24 hours. With more room the bars
-    are higher and wider. Below those of a `pool`, arrows are where its size was changed.
+    minutes, then, if there is room or `both` are asked for, of 24 hours; of all pools together (no
+    `pool`) only if asked. With more room the bars are higher and wider. Below those of a `pool`,
+    arrows are where its size was changed.
     """
 
     def series(timeline: Timeline) -> list[_Series]:
@@ -133,11 +134,11 @@ def history_lines(
             _Series("target", timeline.target, Tone.PLAIN, figures.count, replicas),
         ]
 
-    recent, day = series(history.recent), series(history.day)
+    recent, day = series(history.recent), () if pool is None and not both else series(history.day)
     return _charts(recent, day, frame, width, height, both=both, scaled=_scaled(pool, frame))
 
 
-def _scaled(pool: str, frame: Frame) -> dict[float, str]:
+def _scaled(pool: str | None, frame: Frame) -> dict[float, str]:
     """An arrow for each change of the pool's size in the last 15 minutes, by its place, 0 to 1."""
     began, glyphs = frame.at - _RECENT_S, frame.glyphs
     return {
@@ -172,9 +173,12 @@ def _charts(
     if not is_known(recent):
         return [line(Span(_NOTHING, Tone.DIM))]
     began, count = figures.minute_of_day(frame.at - _RECENT_S), len(recent)
-    if height < 2 * (count + 1) + 1 and not both:
-        return _chart(recent, began, frame, width, 1, scaled if height > count + 1 else {})
-    # two charts, each with its axis, and a blank line between two series
+    if not day or (height < 2 * (count + 1) + 1 and not both):
+        # a blank line between two series, and one for arrows where there is room
+        scaled = scaled if height > count + 1 else {}
+        rows = min((height - count - bool(scaled)) // count, _MOST_ROWS)
+        return _chart(recent, began, frame, width, max(rows, 1), scaled)
+    # two charts, each with its axis
     rows = max(min((height - 2 * count - 1 - bool(scaled)) // (2 * count), _MOST_ROWS), 1)
     lines = _chart(recent, began, frame, width, rows, scaled)
     if height > len(lines) + count + 1:
@@ -197,14 +201,15 @@ def _chart(  # noqa: PLR0917 - what a chart is drawn of
     """
     room = max(width - _LABEL_CELLS - _FIGURES_CELLS - 3, 0)
     slots = max(len(each.values) for each in series)
-    wide = max(room // slots, 1)
-    cells = min(room, slots * wide)
+    # a line of bars that is no wider than its slots costs fewer bytes
+    wide = room if rows > 1 else room // slots * slots
     lines: list[Line] = []
     for each in series:
         if lines and rows > 1:
             lines.append(BLANK)
-        values = [number for number in each.values for _ in range(wide)]
-        bars = plot(values, cells, rows, frame.glyphs, each.top)
+        has, cells = len(each.values), len(each.values) * max(wide, slots) // slots
+        values = [each.values[cell * has // cells] for cell in range(cells)]
+        bars = plot(values, room, rows, frame.glyphs, each.top)
         known = [number for number in each.values if number != NOT_KNOWN]
         beside = ["not known", ""]
         if known:
@@ -217,8 +222,8 @@ def _chart(  # noqa: PLR0917 - what a chart is drawn of
             lines.append(line(" ", label, Span(drawn, each.tone), " ", Span(text, Tone.DIM)))
     now = figures.minute_of_day(frame.at)
     if scaled:
-        places = {int(at * cells): arrow for at, arrow in scaled.items()}
-        arrows = "".join(places.get(cell, " ") for cell in range(cells))
+        places = {int(at * len(bars[0])): arrow for at, arrow in scaled.items()}
+        arrows = "".join(places.get(cell, " ") for cell in range(len(bars[0])))
         label = Span(fit("scaled", _LABEL_CELLS), Tone.DIM)
         lines.append(line(" ", label, Span(arrows.rstrip(), Tone.BUSY)))
     between = " " * (len(bars[0]) - len(began) - len(now))

@@ -105,10 +105,7 @@ class UnknownCommandError(ValueError):
 def parse(  # noqa: PLR0911 - one for each thing that a command takes
     text: str, pools: Sequence[str], selected: str = "", tenants: Sequence[str] = ()
 ) -> ParsedCommand:
-    """Parse a line. A command that takes a pool is about `selected` if the line names none.
-
-    Raises UnknownCommandError.
-    """
+    """A line; `selected` is its pool if it names none. Raises UnknownCommandError."""
     words, slash, tail = text.strip().partition("/")
     filter_text = tail.strip() if slash else None
     # the key of a pool contains a slash too: `pods acme/coder`
@@ -149,9 +146,7 @@ def parse(  # noqa: PLR0911 - one for each thing that a command takes
 def _named(
     wanted: str, tenants: Sequence[str], pools: Sequence[str], pods: Sequence[str] = ()
 ) -> tuple[str, str]:
-    """The tenant of this name, else the pool that is meant; `pods` can be named too. Raises
-    UnknownCommandError.
-    """
+    """The tenant of this name, else the pool meant. Raises UnknownCommandError."""
     if wanted in tenants:
         return wanted, ""
     try:

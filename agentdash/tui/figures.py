@@ -1,6 +1,4 @@
-"""Numbers, times, shares, rates, money and resources as text for an operator, and the few symbols
-that are not letters.
-"""
+"""Numbers, times, money and resources as text, and the few symbols that are no letters."""
 
 from __future__ import annotations
 

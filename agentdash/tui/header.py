@@ -123,9 +123,7 @@ def _totals_line(frame: Frame, width: int) -> Line:
     unknown, stale = frame.glyphs.unknown, frame.glyphs.stale
 
     def total(known: int, missing: int, old: int) -> str:
-        """`?` if no pool's number is known, `+?` behind it if those of some pools are not, `~` if
-        it has numbers that are not fresh.
-        """
+        """`?` if none is known, `+?` behind it if some are not, `~` if some are not fresh."""
         if sums.pools and missing == sums.pools:
             return unknown
         more = f"+{unknown}" if missing else ""
@@ -171,9 +169,7 @@ def _totals_line(frame: Frame, width: int) -> Line:
 
 
 def _money(tenants: Iterable[TenantView], frame: Frame) -> Iterator[Span]:
-    """USD of today, of the month, and of the whole day as it will be; `>` where a part of it is not
-    known, as a price.
-    """
+    """USD of today, the month, the day as it will be; `>` if a part is not known."""
     used = [each.by_model for each in tenants if each.by_model is not None]
     spent = [each for each in used if each.usd is not None]
     if not spent:

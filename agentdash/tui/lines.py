@@ -130,9 +130,7 @@ def crop(row: Line, width: int) -> Line:
 
 
 def wrap(text: str, width: int) -> list[str]:
-    """The text, cleaned, as lines of at most `width` cells, broken at spaces. A word that is longer
-    than a line is broken too.
-    """
+    """The text, cleaned, in lines of at most `width` cells, broken at spaces or in long words."""
     if width < 1:
         return []
     found: list[str] = []

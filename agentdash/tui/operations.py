@@ -70,9 +70,7 @@ class _LeftError(Exception):
 
 
 class Operations:
-    """One request at a time. `operator` is None in a dashboard that cannot ask for anything.
-    `on_done` is called after each change.
-    """
+    """One request at a time, none without an `operator`; `on_done` follows each change."""
 
     def __init__(
         self, app: Dashboard, operator: Operating | None, *, on_done: Callable[[], None]
@@ -311,9 +309,7 @@ class Operations:
             waiting.stop()
 
     async def _confirmation(self, request: Request, seen: Preview) -> None:
-        """Return once the person agrees: by y for a pool or a tenant, by the fleet's name for all
-        of it. Raises _LeftError.
-        """
+        """Return once the person agrees, by y or the fleet's name. Raises _LeftError."""
         fleet = "" if self._app.frame.snapshot is None else self._app.frame.snapshot.fleet
         of_fleet = reach_of(request.scope) is Reach.FLEET
         verb = "do it for" if request.takes_back or seen.replaces is None else "replace it for"

@@ -69,9 +69,7 @@ class ViewStack:
         return self.stack[-1]
 
     async def go_to(self, screen: ViewScreen) -> None:
-        """Show this view: go back to it if it is on the stack, else put it on top. One tab of a
-        pool's page is on the stack.
-        """
+        """Show this view: go back to it on the stack, where one tab of a page is, or add it."""
         self._app.operations.leave()
         # in one frame: a view has no text before it is drawn
         with self._app.batch_update():

@@ -41,7 +41,7 @@ def test_a_wide_screen_shows_every_column_but_the_three_least_important() -> Non
 
 
 def test_the_last_15_minutes_are_shown_from_120_cells_on() -> None:
-    assert "LAST 15 MIN" in [each.column.title for each in place_columns(POOL_COLUMNS, 116)]
+    assert "QUEUE, 15 MIN" in [each.column.title for each in place_columns(POOL_COLUMNS, 116)]
 
 
 def test_trouble_comes_first_and_then_the_greatest_pressure() -> None:

@@ -196,10 +196,10 @@ async def test_the_pools_show_their_replicas_beside_their_queue_from_120_columns
         app = dashboard(scenarios.FakeFeed(with_histories()))
         lines = await shown(app, [], size)
         heading = next(each for each in lines if "PENDING" in each)
-        assert ("RDY 15 TGT 15" in heading) is is_shown
+        assert ("SIZE, 15 MIN" in heading) is is_shown
     keys = [*typed(":pools"), "enter"]
     lines = await shown(dashboard(scenarios.FakeFeed(with_histories())), keys, MIDDLE)
-    assert "RDY 15 TGT 15" in next(each for each in lines if "PENDING" in each)
+    assert "SIZE, 15 MIN" in next(each for each in lines if "PENDING" in each)
 
 
 TWINS = {

@@ -171,6 +171,9 @@ _BESIDE_NAME: Final = 14
 _LEAST_LINES: Final = (8, 5, 5)
 _FEWEST_LINES: Final = (6, 3, 3)
 _HISTORY_LINES: Final = 7
+_HISTORY_HEIGHTS: Final = (14, 18, 22)
+"""Of bars of 2 to 4 lines, with a blank line between two series."""
+_ENGINE_LINES: Final = 12
 # cells of a finding's line beside its text
 _BESIDE_FINDING: Final = 34
 
@@ -191,7 +194,8 @@ class OverviewScreen(ViewScreen):
     def share(self) -> None:
         """In one column, a panel without rows is as low as can be, and its place goes to those that
         have some. The history has its place where all have enough without it; on a low screen the
-        events are the first to go. On a wide screen the style sheet says where the panels are.
+        events are the first to go. On a wide screen what the pools leave goes to the bars of the
+        history, and then to the events.
         """
         room = self.body_lines
         is_wide = self.is_wide
@@ -199,14 +203,20 @@ class OverviewScreen(ViewScreen):
         has_events = is_wide or room >= sum(_FEWEST_LINES)
         self.history.display, self.events.display = has_history, has_events
         if is_wide:
-            self.findings.styles.height = self.events.styles.height = "1fr"
+            for each in (self.findings, self.events, self.history):
+                each.styles.height = "1fr"
+            pools = min(max(len(self.pools.shown_rows) + 3, _ENGINE_LINES), room * 2 // 5 + 1)
+            history = _history_height(room - pools - min(_ENGINE_LINES, room // 3))
+            for body in self.query("#body"):
+                body.styles.grid_rows = f"{pools} {history} 1fr"
             return
-        room -= _HISTORY_LINES if has_history else 0
         findings = [row.finding for row in self.findings.shown_rows]
         events, found = len(self.events.shown_rows), len(findings) + self._more_lines(findings)
         wanted = [len(self.pools.shown_rows) + 3, max(found + 2, 3), events + 3 if events else 3]
-        least = _LEAST_LINES if room >= sum(_LEAST_LINES) else _FEWEST_LINES
         panels = 3 if has_events else 2
+        self.history.styles.height = history = _history_height(room - sum(wanted))
+        room -= history if has_history else 0
+        least = _LEAST_LINES if room >= sum(_LEAST_LINES) else _FEWEST_LINES
         shared = [*share_lines(room, wanted[:panels], least[:panels]), 1]
         self.findings.styles.height, self.events.styles.height = shared[1:3]
 
@@ -242,6 +252,11 @@ class OverviewScreen(ViewScreen):
             title="engine, of all tenants" if frame.scope_words else "engine",
             glyphs=frame.glyphs,
         )
+
+
+def _history_height(room: int) -> int:
+    """Of the history: the highest bars for which there is room."""
+    return max([each for each in _HISTORY_HEIGHTS if each <= room], default=_HISTORY_LINES)
 
 
 def engine_lines(frame: Frame, width: int) -> list[Line]:
@@ -398,5 +413,5 @@ def _history(scope: Scope, frame: Frame, fleet: FleetHistory) -> Content:
         return Content(title, lambda *_: [line(gone)])
     history = fleet.of(frame.snapshot.histories) if row is None else row.history
     return Content(
-        title, lambda *size: history_lines(history, frame, *size, both=True, pool=scope.pool or "")
+        title, lambda *size: history_lines(history, frame, *size, both=True, pool=scope.pool)
     )

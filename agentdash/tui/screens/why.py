@@ -44,7 +44,12 @@ _FEWEST_LINES: Final = (6, 4)
 _HISTORY_LINES: Final = 7
 _DAY_LINES: Final = 13
 """Of a history of 15 minutes, and of one of 24 hours too."""
+_HIGH_LINES: Final = 28
+"""Of both, with bars of two lines; what stands above them then has so many lines."""
+_ABOVE_HIGH: Final = 24
 _READINGS: Final = 4
+_BAR_CELLS: Final = 12
+"""Of the replicas that are ready, of max."""
 
 
 class WhyScreen(ViewScreen):
@@ -110,7 +115,8 @@ class WhyScreen(ViewScreen):
         for body in self.query("#body"):
             if self.is_wide or self._shown is None:
                 self.remove_class("-no-history")
-                body.styles.clear_rule("grid_rows")
+                is_high = self.body_lines - _HIGH_LINES >= _ABOVE_HIGH
+                body.styles.grid_rows = f"1 2fr 1fr {_HIGH_LINES if is_high else _DAY_LINES}"
                 continue
             row, frame = self._shown
             room = self.body_lines
@@ -273,9 +279,7 @@ def outcome_lines(
 
 
 def now_lines(row: PoolRow, frame: Frame, width: int) -> list[Line]:
-    """The pods and the queue now, the pool's limits, its workload, findings and warnings. Ready is
-    what the workload says, as in every table.
-    """
+    """What is there now; ready is what the workload says, as in every table."""
     view = row.view
     limits = (
         f"min {view.min}",
@@ -303,7 +307,10 @@ def now_lines(row: PoolRow, frame: Frame, width: int) -> list[Line]:
     if (workload := row.workload) is not None:
         old = frame.glyphs.stale if row.workload_is_old or frame.stale else ""
         is_mixed = workload.updated != workload.current
+        bar = figures.bar(workload.ready / max(view.max, 1), _BAR_CELLS, frame.glyphs)
         counts = (
+            Span(f"{bar:{frame.glyphs.horizontal}<{_BAR_CELLS}}", Tone.OK),
+            f"{workload.ready}/{view.max}{old}",
             f"asks {workload.replicas}{old}",
             f"has {workload.current}{old}",
             f"new version {workload.updated}{old}" if is_mixed else "",

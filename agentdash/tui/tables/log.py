@@ -153,9 +153,7 @@ def _sides(row: LogRow) -> tuple[PlainValue, PlainValue]:
 
 
 def _ago(row: LogRow, frame: Frame) -> Span:
-    """In whole minutes: with seconds, each row on the screen would write 8 bytes a second over SSH.
-    The time of day has them.
-    """
+    """In whole minutes: with seconds, each row would write 8 bytes a second over SSH."""
     age_s = frame.now - row.at
     return Span(figures.whole_age(age_s) if age_s >= 60 else "<1m", Tone.DIM)
 

@@ -1,6 +1,4 @@
-"""The last lines that a pod has written, the newest at the end; they are read on while they are
-looked at.
-"""
+"""The last lines of a pod, the newest at the end, read on while they are looked at."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ from agentdash.tui.view import Frame, PoolRow, PoolState
 from controller.model.intents import Scope
 from controller.model.observation import WakeWatch
 
-_REPLICA_CELLS: Final = 6
+_REPLICA_CELLS: Final = 5
 
 
 def _next(row: PoolRow, frame: Frame) -> Span:
@@ -86,14 +86,14 @@ def _why(row: PoolRow, frame: Frame) -> str | None:
 
 
 def _replicas(row: PoolRow, frame: Frame) -> Span:
-    """Those that were ready, and the target, on one scale."""
+    """Those that were ready, and the target, on one scale, and its highest bar."""
     recent = row.history.recent
     most = max((*recent.ready, *recent.target), default=0)
-    drawn = (
-        sparkline(numbers, _REPLICA_CELLS, frame.glyphs, most)
+    ready, target = (
+        f"{sparkline(numbers, _REPLICA_CELLS, frame.glyphs, most):<{_REPLICA_CELLS}}"
         for numbers in (recent.ready, recent.target)
     )
-    return Span(" ".join(f"{each:<{_REPLICA_CELLS}}" for each in drawn), Tone.DIM)
+    return Span(f"{ready} {target} {figures.count(most, 3) if most > 0 else ''}", Tone.DIM)
 
 
 _Column = Column[PoolRow]
@@ -145,14 +145,14 @@ POOL_COLUMNS: Final[Sequence[Column[PoolRow]]] = (
         "TIER", 10, "the tenant's tier", "tier", "view.tier", rank=10, letter="T",
     ),
     _Column(
-        "LAST 15 MIN", RECENT_CELLS, "the most messages that waited, one minute to a bar; a dot is"
-        " not known", cell=lambda row, frame: recent_span(row.history.recent.pending, frame),
+        "QUEUE, 15 MIN", RECENT_CELLS, "the messages that waited, and the most; a dot is not known",
+        cell=lambda row, frame: recent_span(row.history.recent.pending, frame),
         more={"pending_last_15_min": lambda row, _: series(row.history.recent.pending)},
         rank=5, drawn=True,
     ),
     _Column(
-        "RDY 15 TGT 15", 2 * _REPLICA_CELLS + 1, "replicas over the last 15 minutes, on one scale:"
-        " ready ones, and the target", cell=_replicas,
+        "SIZE, 15 MIN", 2 * _REPLICA_CELLS + 5, "replicas over the last 15 minutes, on one scale:"
+        " ready ones, the target, and the most", cell=_replicas,
         more={
             "ready_last_15_min": lambda row, _: series(row.history.recent.ready),
             "target_last_15_min": lambda row, _: series(row.history.recent.target),
@@ -170,7 +170,7 @@ POOL_COLUMNS: Final[Sequence[Column[PoolRow]]] = (
         lambda row: str(row.view.observation.wake), _wake, rank=11,
     ),
     _Column(
-        "WHY", 24, "the last rule of the decision, in words", cell=lambda row, frame: (
+        "WHY", 22, "the last rule of the decision, in words", cell=lambda row, frame: (
             Span("no decision yet", Tone.DIM) if (why := _why(row, frame)) is None else Span(why)
         ),
         more={"why": _why}, rank=9, fill=True,

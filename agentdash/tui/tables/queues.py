@@ -199,8 +199,10 @@ _COLUMNS: Final[Sequence[Column[QueueRow]]] = (
         rank=1, right=True, letter="W", descending=True,
     ),
     _Column(
-        "WAIT, 15 MIN", RECENT_CELLS, "the longest that a message had waited, one minute to a bar",
-        cell=lambda row, frame: recent_span(row.pool.history.recent.wait_s, frame),
+        "WAIT, 15 MIN", RECENT_CELLS, "the longest that a message had waited, and the most",
+        cell=lambda row, frame: recent_span(
+            row.pool.history.recent.wait_s, frame, figures.whole_age
+        ),
         more={"wait_s_last_15_min": lambda row, _: series(row.pool.history.recent.wait_s)},
         rank=3, drawn=True,
     ),

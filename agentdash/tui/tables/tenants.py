@@ -334,7 +334,7 @@ _COLUMNS: Final = (
         rank=1, right=True, letter="R", descending=True,
     ),
     _Column(
-        "TOK/m, 15 MIN", RECENT_CELLS, "the tokens of each minute, one to a bar",
+        "TOK/m, 15 MIN", RECENT_CELLS, "the pace of the tokens, and the most",
         cell=lambda view, frame: recent_span(tenant_history(view.name, frame).recent.tokens, frame),
         more={
             "tokens_per_minute_last_15_min": lambda view, frame: series(
@@ -494,9 +494,7 @@ def _pace_lines(view: TenantView, frame: Frame, width: int) -> Iterator[Line]:
 
 
 def _model_lines(view: TenantView, frame: Frame, width: int) -> Iterator[Line]:
-    """One line for each model with its tokens by kind, the most used first, and one for their sum;
-    nothing where none are counted.
-    """
+    """A line for each model's tokens by kind, the most used first, and for their sum."""
     used = view.by_model
     if used is None or not used.models:
         return

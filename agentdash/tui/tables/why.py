@@ -14,9 +14,7 @@ from controller.planning import explain
 
 
 class RuleRow(NamedTuple):
-    """One rule of a pool's decision, the `number`th; without a reason it is what was decided, or
-    that nothing is decided yet.
-    """
+    """The `number`th rule of a decision; without a reason, what is decided."""
 
     pool: PoolRow
     number: int
