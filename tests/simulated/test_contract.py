@@ -24,6 +24,7 @@ from agentdash.demo.cluster.api import MERGE_PATCH
 from controller.kube import wire
 from fakes.cluster import ColdStart, SimCluster
 from fakes.rbac import Rbac
+from support.table import tabled
 
 RECORDED: Final = Path(__file__).parent.parent / "fixtures" / "kubernetes"
 TOKEN: Final = "contract-admin"
@@ -337,7 +338,7 @@ ASKED: Final = (
 )
 
 
-@pytest.mark.parametrize("key", [key for key in ASKED if key not in WATCHED])
+@tabled("key", [key for key in ASKED if key not in WATCHED])
 def test_what_the_client_reads_of_an_answer_is_what_was_recorded(
     answers: dict[str, Json], key: str
 ) -> None:
@@ -350,7 +351,7 @@ def test_what_the_client_reads_of_an_answer_is_what_was_recorded(
     assert read(key, answers[key]) == read(key, recorded)
 
 
-@pytest.mark.parametrize("key", WATCHED)
+@tabled("key", WATCHED)
 def test_what_the_client_reads_of_a_watch_is_what_was_recorded(
     answers: dict[str, Json], key: str
 ) -> None:
@@ -381,7 +382,7 @@ def lines_of(key: str, lines: Json) -> Iterator[tuple[str, Json]]:
         seen = (line["type"], read_of)
 
 
-@pytest.mark.parametrize("key", [key for key in ASKED if key not in NOT_COMPARED])
+@tabled("key", [key for key in ASKED if key not in NOT_COMPARED])
 def test_no_answer_has_a_field_that_the_real_one_does_not_have(
     answers: dict[str, Json], key: str
 ) -> None:

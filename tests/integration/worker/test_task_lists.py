@@ -105,7 +105,7 @@ async def test_workers_are_waited_for_only_until_all_that_is_delivered_is_told(
 ) -> None:
     await shop.submit("later", "waits", priority="high")
     await shop.submit("stay", "stays")
-    async with shop.worker(work, slots=1):
+    async with shop.worker(work, slots=1, grace_s=0.1):
         await only(desk, "stays", TaskState.RUNNING)
         monkeypatch.setattr(task_lists, "ANSWERS_S", 3_600.0)  # beyond the time-out of this test
         assert {row.id: row.pod for row in (await page(desk)).rows} == {"stays": "one", "waits": ""}

@@ -6,6 +6,7 @@ import asyncio
 import time
 
 import msgspec
+import pytest
 
 from agentdash.worker import (
     Fatal,
@@ -182,7 +183,10 @@ async def test_a_cancelled_task_never_starts_and_one_under_way_is_told(shop: Sho
     assert (await shop.tasks.cancel("during", "again")).error == "not needed"
 
 
-async def test_high_priority_is_worked_on_first(shop: Shop) -> None:
+async def test_high_priority_is_worked_on_first(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agentdash.worker.pull.LINGER_S", 1.0)  # a pull is waited for to its end
     order: list[str] = []
     gate = asyncio.Event()
 

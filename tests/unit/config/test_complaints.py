@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from controller.config import FleetFileError, load, parse
 from controller.config.document import Problem
+from support.table import tabled
 
 Complain = Callable[[str], list[str]]
 Dump = Callable[[object], str]
@@ -44,7 +45,7 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("file", "written", "said"), CASES)
+@tabled(("file", "written", "said"), CASES)
 def test_a_mistake_is_named_where_it_stands_and_no_secret_is_repeated(
     complaints: Complain, file: str | None, written: str, said: str | list[str]
 ) -> None:
@@ -107,7 +108,7 @@ pools:
     ]
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("keys", "complaint"),
     [
         ([], '10:11: pools[1].name: another pool is called "acme/a" already (line 5): give each'),

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from controller.config import load
+from support.table import tabled
 
 Complain = Callable[[str], list[str]]
 
@@ -122,7 +123,7 @@ def formula(text: str) -> str:
 BY_HPA = ", rule: hpa"
 
 
-@pytest.mark.parametrize(
+@tabled(
     "pool",
     [
         ", native: {setting: calm}, activation: 5",

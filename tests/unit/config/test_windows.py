@@ -87,7 +87,7 @@ def test_what_is_no_time_of_the_day_is_refused(key: str, written: object) -> Non
 WORK = '{days: mon-fri, from: "08:00", to: "18:00", min: 5}'
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("other", "open_on"),
     [
         ('{days: tue, from: "17:59", to: "20:00", max: 4}', "tue at 17:59"),
@@ -114,7 +114,7 @@ def test_windows_that_contradict_each_other_are_refused(
     assert "fleet.yaml:7:50: pools[0].schedules[1].min: 5 is more than the max" in line
 
 
-@pytest.mark.parametrize(
+@tabled(
     "other",
     [
         '{days: mon-fri, from: "18:00", to: "08:00", max: 4}',

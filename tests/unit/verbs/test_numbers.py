@@ -6,6 +6,7 @@ import pytest
 
 from agentdash.cli import main
 from controller.exit_codes import ExitCode
+from support.table import tabled
 
 ARGUMENTS = (
     ("demo", "--for"),
@@ -15,8 +16,8 @@ ARGUMENTS = (
 )
 
 
-@pytest.mark.parametrize("arguments", ARGUMENTS, ids=lambda each: each[1])
-@pytest.mark.parametrize("written", ["٣", "1_0", " 5 ", "5\n", "²", "1e1", "0x5", "nan", "inf", ""])
+@tabled("arguments", ARGUMENTS)
+@tabled("written", ["٣", "1_0", " 5 ", "5\n", "²", "1e1", "0x5", "nan", "inf", ""])
 def test_what_is_no_ascii_decimal_is_refused(
     capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], written: str
 ) -> None:
@@ -28,7 +29,7 @@ def test_what_is_no_ascii_decimal_is_refused(
     assert f"argument {arguments[1]}: {written!r} is not a" in said.err
 
 
-@pytest.mark.parametrize("port", ["٣٤", "94_64", " 9464", "9464 ", "-1", "65536", "", "+80"])
+@tabled("port", ["٣٤", "94_64", " 9464", "9464 ", "-1", "65536", "", "+80"])
 def test_a_port_is_an_ascii_decimal(capsys: pytest.CaptureFixture[str], port: str) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["--listen", f"127.0.0.1:{port}", "plan"])

@@ -20,6 +20,7 @@ from controller.exit_codes import ExitCode
 from controller.model.decision import Code, Decision, Reason
 from controller.report.plan import observation_schema, plan_schema, pool_report
 from support.reports import decode_report
+from support.table import tabled
 from unit.planning.story import make_pool
 from unit.verbs.worlds import NOW, fresh, pool, tick, write
 
@@ -225,7 +226,7 @@ def test_the_handlers_of_interrupts_and_closed_pipes_are_restored(ask: Ask) -> N
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGPIPE)] == before
 
 
-@pytest.mark.parametrize(
+@tabled(
     ("of", "made", "title"),
     [
         ("plan", plan_schema, "agentdash plan"),
