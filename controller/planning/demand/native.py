@@ -61,7 +61,7 @@ PROMPT: Final = NativeCosts(start_wait_cost=20.0, keep_wait_cost=74.0, late_shar
 # many arrivals wait, none longer than one time to ready, at a low cost
 THRIFTY: Final = NativeCosts(start_wait_cost=1.05, keep_wait_cost=9.0)
 # replicas seldom change
-CALM: Final = NativeCosts(start_wait_cost=13.0, keep_wait_cost=74.0, hold_s=300.0)
+CALM: Final = NativeCosts(start_wait_cost=13.0, keep_wait_cost=74.0, hold_s=600.0)
 
 
 class NativeInput(NamedTuple):
