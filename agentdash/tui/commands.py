@@ -134,7 +134,7 @@ def parse(  # noqa: PLR0911 - one for each thing that a command takes
         case "TENANT":
             name = named.strip()
             if name and name not in tenants:
-                near = _nearest(name, tenants, "there is none")
+                near = _nearest(name, tenants, _listed(tenants))
                 raise UnknownCommandError(f"no tenant {name!r}{near}")
             return ParsedCommand(command.name if name else "tenants", tenant=name)
         case "NAME" if rest:
@@ -152,7 +152,7 @@ def _named(
     try:
         return "", _pool(wanted, pools)
     except UnknownCommandError:
-        near = _nearest(wanted, [*tenants, *pools, *pods], "there is none")
+        near = _nearest(wanted, [*tenants, *pools, *pods], _listed(tenants))
         what = "pod, pool or tenant" if pods else "pool or tenant"
         raise UnknownCommandError(f"no {what} {wanted!r}{near}") from None
 
@@ -287,6 +287,11 @@ def _nearest(word: str, names: Sequence[str], otherwise: str = "? lists all") ->
     close = [parts[each] for each in difflib.get_close_matches(word, parts, n=1, cutoff=0.6)]
     close = close or difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     return f"; try {close[0]}" if close else f"; {otherwise}"
+
+
+def _listed(tenants: Sequence[str]) -> str:
+    more = ", ..." * (len(tenants) > 8)
+    return f"the tenants are {', '.join(tenants[:8])}{more}" if tenants else "there is none"
 
 
 def _pool(wanted: str, pools: Sequence[str]) -> str:

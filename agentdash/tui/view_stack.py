@@ -26,9 +26,7 @@ _NOTHING: Final = "nothing to open here"
 
 
 class ViewStack:
-    """The views: each exists once, from when it is shown first. The overview is always the lowest
-    on the stack.
-    """
+    """The views: each exists once. The overview is always the lowest on the stack."""
 
     def __init__(self, app: Dashboard) -> None:
         self._app = app

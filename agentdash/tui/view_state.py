@@ -37,9 +37,7 @@ class _KeptSnapshot(NamedTuple):
 
 
 class RecentPast:
-    """The last 15 minutes, or less where more than `MOST_VIEWS` pools have changed. Snapshots share
-    what did not change.
-    """
+    """The last 15 minutes, or `MOST_VIEWS` changes. Snapshots share what did not change."""
 
     def __init__(self) -> None:
         self._kept: deque[_KeptSnapshot] = deque()
@@ -337,9 +335,7 @@ _ADVICE: Final = "is no time: 11:50, 11:50:03, -15m or 2026-11-22T11:50Z"
 
 
 def read_past_moment(text: str, end: float) -> float:
-    """The time in Unix seconds: `11:50`, the last one up to `end`; `-15m` before `end`; or a date
-    and time. Raises ValueError.
-    """
+    """Unix seconds of `11:50`, of `-15m` before `end`, of a date and time. Raises ValueError."""
     try:
         if text.startswith("-"):
             at = end - read_duration(text[1:])

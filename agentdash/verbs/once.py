@@ -149,7 +149,10 @@ def show_tasks(settings: Settings, asked: Namespace) -> ExitCode:
         for problem in page.problems:
             note(problem)
         form = SheetForm.JSON if asked.as_json else SheetForm.TEXT
-        _print("tasks", _now(state), Paper(form, _terminal_width(), UNICODE))
+        if asked.state and not page.rows and not asked.as_json:
+            tell(f"no task is in the state {' or '.join(states)}")
+        else:
+            _print("tasks", _now(state), Paper(form, _terminal_width(), UNICODE))
         if page.has_more:
             note("there are more; --most N reads more of them")
     return ExitCode.UNREACHABLE if page.problems else ExitCode.OK
@@ -178,9 +181,7 @@ def read_tasks(
 
 
 def show_intents(settings: Settings, options: Namespace) -> ExitCode:
-    """Print what stands of what operators asked for, or every change that is kept. Raises ToldError
-    and OutputError.
-    """
+    """Print what stands of what operators asked for, or every change. Raises ToldError."""
     with by_default(signal.SIGINT):
         audit = read_audit(settings, SystemClock())
         state = ViewState(SystemClock().now(), UNICODE)

@@ -361,9 +361,10 @@ def unknown_pool(name: str, fleet: Fleet) -> str:
 
 
 def unknown_tenant(name: str, fleet: Fleet) -> str:
-    """The same about a name that is no tenant's."""
+    """The same about a name that is no tenant's; it may be that of a pool without its tenant's."""
     tenants = [tenant.name for tenant in fleet.tenants]
-    return f"the fleet has no tenant {clean_name(name)}; {advice(name, tenants)}"
+    pools = (pool.key for pool in fleet.pools if pool.name == name)
+    return f"the fleet has no tenant {clean_name(name)}; {advice(name, tenants, pools)}"
 
 
 def advice(name: str, known: Sequence[str], first: Iterable[str] = ()) -> str:

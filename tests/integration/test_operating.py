@@ -241,6 +241,7 @@ async def test_the_second_operator_is_told_who_was_first_and_replaces_in_so_many
 WRONG: dict[tuple[str, ...], str] = {
     ("freeze", "acme/reserch"): "the fleet has no pool acme/reserch; nearest: acme/research",
     ("hold", "acmee"): "the fleet has no tenant acmee; nearest: acme",
+    ("hold", "research"): "the fleet has no tenant research; nearest: acme/research",
     ("pin", "acme", "1"): "acme is a tenant: name one of its pools (acme/research, acme/b",
     ("budget", "globex", "8M"): "the fleet file gives globex no tokens_per_day",
     ("budget", "initech"): "budget takes either TOKENS, such as 8M, or --withdraw",

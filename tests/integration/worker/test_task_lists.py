@@ -328,6 +328,8 @@ async def test_the_verb_prints_them_and_names_what_it_does_not_know(
     assert (rows["one"]["status"], rows["one"]["tokens"]) == ("done", 77)
     code, out, _ = await agentdash("tasks", "acme", "--state", "waiting", cwd=tmp_path)
     assert (code, "two" in out, "one" in out) == (0, True, False)
+    code, out, _ = await agentdash("tasks", "acme", "--state", "dead", cwd=tmp_path)
+    assert (code, out) == (0, "no task is in the state dead\n")
     code, _, said = await agentdash("tasks", "acmee", cwd=tmp_path)
     assert (code, "acmee" in said) == (2, True)
     code, out, said = await agentdash("submit", "research", "count", "--id", "one", cwd=tmp_path)
