@@ -346,7 +346,7 @@ class Engine:
 
     async def _take_over(self) -> None:
         """Continue with the previous leader's memory, so that no window begins again."""
-        memory = await self._keeper.take_over(self._memory)
+        memory = await self._keeper.take_over(lambda: self._memory)
         if not self._lead.is_elected():
             return
         self._memory = self._memory if memory is None else self._doubted(memory)

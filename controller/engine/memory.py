@@ -134,9 +134,9 @@ class Keeper:
         """Call back with the memory of an earlier process when the store answers late."""
         self._on_found = callback
 
-    async def take_over(self, watched: Memory) -> Memory | None:
-        """The previous leader's memory with what was `watched` since, within `RECALL_S`; None
-        without one: the engine's own is the best.
+    async def take_over(self, watched: Callable[[], Memory]) -> Memory | None:
+        """The previous leader's memory with what was `watched` until it is read, within `RECALL_S`;
+        None without one: the engine's own is the best.
         """
         self._load_no_more()
         memory = await self._load(asyncio.get_running_loop().time() + RECALL_S, watched)
@@ -210,7 +210,9 @@ class Keeper:
             yield found("save", "memory", why=self._unsaved)
         yield from self._intent_findings.found(self._intents.stored(), self._clock.now())
 
-    async def _load(self, deadline: float, watched: Memory | None = None) -> Memory | None:
+    async def _load(
+        self, deadline: float, watched: Callable[[], Memory] | None = None
+    ) -> Memory | None:
         """What an earlier process has left, with what was `watched` since, or None; not before
         intents are known. A store that is away is asked again; nothing is saved before it answers.
         """
@@ -235,7 +237,7 @@ class Keeper:
         if watched is None:
             await self._read_intents(deadline)
         self._unread = ""
-        return None if left is None else self._resumed(left, watched)
+        return None if left is None else self._resumed(left, None if watched is None else watched())
 
     async def _load_late(self) -> None:
         try:

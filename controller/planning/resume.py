@@ -9,6 +9,7 @@ process without that memory has seen meanwhile comes after it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from math import inf
 from typing import Final
 
 from msgspec.structs import replace
@@ -16,7 +17,7 @@ from msgspec.structs import replace
 from controller.model.fleet import Fleet, Pool
 from controller.model.ids import PoolKey
 from controller.model.memory import Memory, PoolMemory, RecommendationRun, SavedMemory
-from controller.planning.memory import STEP_S, follow_clock
+from controller.planning.memory import SEEN_WITHIN_S, STEP_S, follow_clock
 
 RESTART_S: Final = 60.0
 """The longest gap that counts as a restart or a fail-over; after it, windows begin again."""
@@ -43,7 +44,7 @@ def resumed(
     itself looked at the fleet for `watched_s`: only the time before that was seen by none.
 
     What a follower has `watched` comes after what was saved. A pool that it could not see was seen
-    by none until now.
+    by none until it could.
     """
     pools = {pool.key: pool for pool in fleet.pools}
     unseen_s = saved.unseen_s(now)
@@ -51,12 +52,12 @@ def resumed(
     resuming: dict[PoolKey, PoolMemory] = {}
     for key, left in saved.memory.pools.items():
         own = None if watched is None else watched.pools.get(key)
-        later = () if own is None else tuple(_after(own, since))
-        is_seen = bool(later) or watched is None
-        gap_s = max(0.0, unseen_s - watched_s) if is_seen else unseen_s
-        is_lost = saved.is_partial and not (later and watched_s >= unseen_s)
+        later = [] if own is None else _after(own, since)
+        seen_from = later[0].first_at if later else now
+        gap_s = seen_from - (now - unseen_s)
+        is_lost = saved.is_partial and gap_s > 0.0
         found = _lived_on(left, pools.get(key), gap_s, now, is_lost=is_lost)
-        resuming[key] = _watched(found, own, later, since) if own and later else found
+        resuming[key] = _watched(found, own, later, seen_from) if own and later else found
     return Memory(pools=resuming, planned_at=now)
 
 
@@ -143,31 +144,47 @@ def _lived_on(
     )
 
 
-def _after(own: PoolMemory, since: float) -> Iterator[RecommendationRun]:
-    """What this process has recommended itself from this moment on."""
+def _after(own: PoolMemory, since: float) -> list[RecommendationRun]:
+    """What this process has recommended itself from this moment on, or since it was blind."""
+    later: list[RecommendationRun] = []
     for run in own.recommendations:
-        if run.last_at is None or run.last_at > since:
-            yield replace(run, first_at=max(run.first_at, since))
+        if later and run.first_at > _until(later[-1]) + SEEN_WITHIN_S:
+            later.clear()
+        if _until(run) > since:
+            later.append(replace(run, first_at=max(run.first_at, since)))
+    return later
 
 
 def _watched(
-    left: PoolMemory, own: PoolMemory, later: tuple[RecommendationRun, ...], since: float
+    left: PoolMemory, own: PoolMemory, later: list[RecommendationRun], since: float
 ) -> PoolMemory:
-    """The memory as it was `left`, and since that moment what this process has seen itself."""
-    earlier = (
-        run if run.last_at is not None and run.last_at <= since else replace(run, last_at=since)
-        for run in left.recommendations
-    )
-    saw_work = own.active_since is not None or (own.last_active_at or 0.0) > since
+    """The memory as it was `left`, and since that moment what this process has seen itself; before
+    it, of more work only: the other one may have been blind. What it began with it has not seen.
+    """
+    earlier = [replace(run, last_at=min(_until(run), since)) for run in left.recommendations]
+    for run in own.recommendations:
+        known = [each.replicas for each in earlier if _until(each) >= _until(run)]
+        if (
+            own.since != run.last_at
+            and _until(run) <= since
+            and run.replicas > max(known, default=0)
+        ):
+            earlier.append(run)
+    active_at = own.last_active_at or 0.0
+    saw_work = own.active_since is not None or active_at > since
     last_active_at = left.last_active_at if left.active_since is None else since
-    if saw_work:
+    if saw_work or own.since < active_at > (last_active_at or 0.0):
         last_active_at = own.last_active_at
     return replace(
         left,
         active_since=own.active_since if saw_work else None,
         last_active_at=last_active_at,
-        recommendations=(*earlier, *later),
+        recommendations=(*sorted(earlier, key=_until), *later),
     )
+
+
+def _until(run: RecommendationRun) -> float:
+    return inf if run.last_at is None else run.last_at
 
 
 def joined(left: Memory, own: Memory) -> Memory:

@@ -15,7 +15,7 @@ from controller.ports import Clock, StoreError
 
 
 class FakeMemories:
-    """What was saved, and when; `error` is raised by all, `gate` holds a save until it is set."""
+    """What was saved, and when; `error` is raised by all, `gate` holds all until it is set."""
 
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock
@@ -25,6 +25,8 @@ class FakeMemories:
         self.saves: list[float] = []
 
     async def load(self) -> SavedMemory | None:
+        if self.gate is not None:
+            await self.gate.wait()
         if self.error is not None:
             raise self.error
         return self.kept

@@ -12,12 +12,13 @@ from msgspec.structs import replace
 from controller.engine.actuate import Recorder
 from controller.engine.intents import Switches
 from controller.engine.lead import Elector, WriteRight
-from controller.engine.loop import Engine, Keeps, Planner, Shows, Writes
+from controller.engine.loop import Engine, Handover, Keeps, Planner, Shows, Writes
 from controller.engine.memory import Keeper
 from controller.engine.show.snapshot import SnapshotBuilder
 from controller.engine.supervise import Hub, SignalSwitch, SystemClock
 from controller.expose.server import unable_to_decide
 from controller.kube.writes import ClusterActuator, KubernetesLease, WriteGate
+from controller.model.fleet import Fleet
 from controller.model.ids import PoolKey
 from controller.model.snapshot import Snapshot
 from controller.nats.intents import IntentBucket
@@ -76,6 +77,7 @@ class Parts(NamedTuple):
     queues: Callable[..., QueueView] = QueueView
     workers: Callable[..., WorkerView] = WorkerView
     usage: Callable[..., UsageView] = UsageView
+    handover: Callable[[Handover], Handover] = lambda left: left
 
 
 class Controller:
@@ -116,7 +118,6 @@ class Controller:
         self.usage = parts.usage(world.fleet, self.clock, world.crews, TOKENS_OF_A_TASK)
         self.right = parts.right(lambda: kernel.now)
         self.journal_down: str | None = None
-        self.troubles = 0
         self.signal = SignalSwitch()
         self.switches = parts.switches(
             None,
@@ -129,6 +130,8 @@ class Controller:
         self.down: Counter[PoolKey] = Counter()
         self.deaf = 0
         self.is_another = False
+        self.fleet = world.fleet
+        self.is_stopping = False
         self.engine: Engine | None = None
         self._planner = watched(self, parts.plan)
         self._judged = judged
@@ -159,23 +162,28 @@ class Controller:
 
     def stop(self) -> None:
         """SIGTERM."""
-        engine = self.engine
-        if engine is None:
-            self.machine.kill()
-        else:
-            self.machine.post(engine.stop)
+        self.is_stopping = True
+        self._end_engine()
+
+    def reload(self, fleet: Fleet) -> None:
+        """The fleet file has changed: another engine takes over from this one."""
+        self.fleet = fleet
+        self._end_engine()
+
+    def _end_engine(self) -> None:
+        if self.engine is not None:
+            self.machine.post(self.engine.stop)
 
     async def _main(self) -> None:
         world, clock, setting = self.world, self.clock, self.world.setting
         make: ApiClientFactory = lambda **told: ApiClient(  # noqa: E731
             self.machine, self.api, world.deployments, world.lease, **told
         )
-        client = self._judged(self, make)
+        client: Any = self._judged(self, make)
         gate, marks = WriteGate(), WriteGate()
         chance = world.kernel.chance(f"election of {self.machine.name}")
-        parts = self.parts
-        elector = parts.elector(
-            parts.lease(client, clock, namespace="agents", name="agentdash"),  # type: ignore[arg-type]
+        elector = self.parts.elector(
+            self.parts.lease(client, clock, namespace="agents", name="agentdash"),
             self.machine.name,
             setting.times,
             self.right,
@@ -183,66 +191,59 @@ class Controller:
             random=chance.random,
         )
         self.hub.subscribe(lambda snapshot: elector.unable(unable_to_decide(snapshot)))
-        keeper = parts.keeper(
-            fleet=world.fleet,
+        writes = Writes(
+            actuator=self.parts.actuator(
+                client, gate, marks, self.view, self.may_write, timeout_s=setting.times.write_s
+            ),
+            allowances=NoAllowances(),
+            announcer=NoEvents(),
+            leadership=elector,
+            switches=self.switches,
+        )
+        works = (gate.run(), marks.run(), elector.run(), self.switches.run())
+        async with asyncio.TaskGroup() as tasks:
+            beside = [tasks.create_task(each) for each in works]
+            before: Handover | None = None
+            while not self.is_stopping:
+                engine = self.engine = self._engine_of(writes, before)
+                await tasks.create_task(engine.run(), name="engine")
+                before = self.parts.handover(engine.handover())
+            for each in beside:
+                each.cancel()
+        await elector.release()
+
+    def _engine_of(self, writes: Writes, before: Handover | None) -> Engine:
+        clock, fleet, interval_s = self.clock, self.fleet, self.world.setting.interval_s
+        keeper = self.parts.keeper(
+            fleet=fleet,
             memories=self.memories,
             intents=self.intents,
             clock=clock,
             histories=FakeHistories(),
             usage=self.usage,
         )
-        engine = Engine(
-            world.fleet,
-            sources(
-                self.queues,
-                self.wakes,
-                self.view,
-                clock,
-                usage=self.usage,
-                workers=self.workers,
-            ),
-            Writes(
-                actuator=parts.actuator(
-                    client,  # type: ignore[arg-type]
-                    gate,
-                    marks,
-                    self.view,
-                    self.may_write,
-                    timeout_s=setting.times.write_s,
-                ),
-                allowances=NoAllowances(),
-                announcer=NoEvents(),
-                leadership=elector,
-                switches=self.switches,
-            ),
-            Keeps(keeper, FakeSnapshots()),
-            Shows(
-                hub=self.hub,
-                snapshots=Snapshots(
-                    fleet=world.fleet,
-                    recorder=Recorder(writes=True),
-                    name="fleet.yaml",
-                    context="simulated",
-                    interval_s=setting.interval_s,
-                    epoch=clock.now(),
-                ),
-                links=[
-                    LinkView("nats", self.machine).link,
-                    LinkView("kubernetes", self.machine).link,
-                ],
-            ),
+        snapshots = Snapshots(
+            fleet=fleet,
+            recorder=Recorder(writes=True),
+            name="fleet.yaml",
+            context="simulated",
+            interval_s=interval_s,
+            epoch=clock.now(),
+        )
+        links = [LinkView(name, self.machine).link for name in ("nats", "kubernetes")]
+        seen = sources(
+            self.queues, self.wakes, self.view, clock, usage=self.usage, workers=self.workers
+        )
+        return Engine(
+            fleet,
+            seen,
+            writes,
+            Keeps(keeper, FakeSnapshots(), before),
+            Shows(hub=self.hub, snapshots=snapshots, links=links),
             plan=self._planner,
             clock=clock,
-            interval_s=setting.interval_s,
+            interval_s=interval_s,
         )
-        self.engine = engine
-        works = (gate.run(), marks.run(), elector.run(), self.switches.run())
-        async with asyncio.TaskGroup() as tasks:
-            beside = [tasks.create_task(each) for each in works]
-            await tasks.create_task(engine.run(), name="engine")
-            for each in beside:
-                each.cancel()
-        await elector.release()
 
 
 ApiClientFactory = Callable[..., ApiClient]

@@ -268,6 +268,10 @@ class WorkerView(WorkerBuckets):
         self.orders.found(orders.entries(), is_another=False)
         self._readings.clear()
 
+    def on_change(self, callback: Callable[[PoolKey], None]) -> None:
+        """The last one given: an engine of an earlier fleet has ended, and has had its own view."""
+        self._callbacks = [callback]
+
     def lose(self) -> None:
         """Neither is followed any more."""
         for each in (self.states, self.orders):

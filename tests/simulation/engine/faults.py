@@ -35,6 +35,7 @@ class Kind(StrEnum):
     BUCKET_GONE = "bucket deleted"
     BUCKET_BACK = "bucket restored"
     JOURNAL = "journal full"
+    RELOAD = "fleet reloaded"
 
 
 class Fault(NamedTuple):
@@ -87,8 +88,13 @@ def drawn(seed: int, *, machines: int, pools: int, seconds: float = FAULTY_S) ->
     chance = random.Random(f"{seed}/faults")
     kinds, weights = list(_WEIGHTS), list(_WEIGHTS.values())
     count = round(chance.uniform(0.06, 0.4) * seconds)
+    of_all = [(kind, chance) for kind in chance.choices(kinds, weights, k=count)]
+    later = random.Random(
+        f"{seed}/reloads"
+    )  # so that the other faults of a seed stay what they are
+    of_all += [(Kind.RELOAD, later)] * later.choice((0, 0, 1))
     found = []
-    for kind in chance.choices(kinds, weights, k=count):
+    for kind, chance in of_all:
         at = chance.uniform(3.0, seconds - 5.0)
         lasts = chance.choice((0.5, 2.0, 5.0, 8.0, 25.0)) * chance.random()
         lasts = min(lasts + _LONGER_S.get(kind, 0.0), seconds - at)

@@ -125,8 +125,8 @@ class History:
         rested_at, unrest = math.inf, ""
         while self.kernel.now < min(rested_at + AT_REST_S, FAULTY_S + QUIET_S):
             self.kernel.run(self.kernel.now + 1.0)
-            for each in self.world.controllers:
-                self.world.people.read_finding(each.intents.stored())
+            for each in self.world.controllers if self.world.has_lost_intents else ():
+                self.world.people.take_back(each.intents.stored())
             unrest = self._unrest()
             rested_at = math.inf if unrest else min(rested_at, self.kernel.now)
         if unrest:
@@ -190,7 +190,6 @@ class History:
     def _pause(self, _: Fault, controller: Controller) -> Callable[[], None]:
         machine = controller.machine
         machine.pauses += 1
-        controller.troubles += 1
         return partial(_add, machine, "pauses", -1)
 
     def _clock(self, fault: Fault, controller: Controller) -> Callable[[], None]:
@@ -255,7 +254,6 @@ class History:
 
     def _nats_cut(self, _: Fault, controller: Controller) -> Callable[[], None]:
         controller.nats.cuts += 1
-        controller.troubles += 1
         controller.watch.begin_gap()
         world, over = self.world, []
 
@@ -313,12 +311,16 @@ class History:
         controller.journal_down = "the disk is full"
         return partial(setattr, controller, "journal_down", None)
 
+    def _reload(self, fault: Fault, controller: Controller) -> Callable[[], None]:
+        """The fleet file is changed, and changed back; a process knows it later than another."""
+        controller.reload(self.world.another_fleet(fault.amount))
+        return lambda: controller.reload(self.world.fleet)
+
     def _lease_damaged(self, fault: Fault) -> Callable[[], None]:
         self.world.lease.damage(fault.amount)
         return _nothing
 
     def _wire(self, fault: Fault, controller: Controller) -> Callable[[], None]:
-        controller.troubles += 1
         wire = controller.nats if fault.kind is Kind.NATS_LOST else controller.api
         name = {
             Kind.API_LOST: "losses",
@@ -368,4 +370,5 @@ _OF_A_PROCESS: Final = {
     Kind.NATS_LOST: History._wire,
     Kind.INTENTS_UNHEARD: History._watch_of_intents,
     Kind.JOURNAL: History._journal,
+    Kind.RELOAD: History._reload,
 }

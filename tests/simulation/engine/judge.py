@@ -314,7 +314,7 @@ class Judge:
             words = f"{who}, though {need.name} needed {need.replicas} {ago_s:.1f} s ago"
             if not wanted and ago_s < pool.cooldown_s:
                 yield f"{words}: it cools down"
-            is_low = wanted < min(need.replicas, current) and key not in COUNTING
+            is_low = wanted < min(need.replicas, pool.max, current) and key not in COUNTING
             if wanted and is_low and ago_s < window_s:  # KEDA: to zero whatever the window says
                 yield words
 

@@ -86,9 +86,9 @@ class Operators:
             self._kernel.after(seconds / 2, lambda: self._later(self._put(again, asked)))
         return lambda: self._later(self._take_back(intent, asked if ends == "undo" else []))
 
-    def read_finding(self, stored: StoredIntents) -> None:
-        """Take back what a process keeps of a bucket that was deleted or restored."""
-        for intent in stored.intents if stored.kept else ():
+    def take_back(self, stored: StoredIntents) -> None:
+        """What a process says is in force, of a bucket that was deleted or restored."""
+        for intent in stored.intents:
             self._later(self._take_back(intent, []))
 
     def _later(self, work: Coroutine[Any, Any, None]) -> None:

@@ -257,14 +257,6 @@ class _Windowless(MemoryBucket):
         return replace(left, memory=replace(left.memory, pools=pools))
 
 
-class _AllSeen(MemoryBucket):
-    """The time from the last save to the start counts as watched."""
-
-    async def load(self) -> SavedMemory | None:
-        left = await super().load()
-        return None if left is None else replace(left, seen_s=0.0, is_partial=False)
-
-
 class _Lazy(MemoryBucket):
     """What is lacking is not said, and of the saves only the first is done."""
 
@@ -287,7 +279,7 @@ class _Absent(Keeper):
         await super().recall()
         return Memory()
 
-    async def take_over(self, watched: Memory) -> Memory | None:
+    async def take_over(self, watched: Callable[[], Memory]) -> Memory | None:
         await super().take_over(watched)
         return Memory()
 
@@ -354,10 +346,15 @@ PLANTED: Final[Collection[Planted]] = (
     Planted("two write: the lease is always free", Parts(lease=_Stolen), " leads", 0),
     Planted("who cannot decide keeps the lease", Parts(elector=_Keen), "keeps the lease", 22),
     Planted("a step of the clock is not followed", Parts(clock=_Wall), " needed ", 2),
-    Planted("a window is forgotten at a kill", Parts(memories=_Windowless), " needed ", 1),
-    Planted("time that no process watched counts", Parts(memories=_AllSeen), " needed ", 10),
-    Planted("memory is saved once", Parts(memories=_Lazy), " needed ", 28),
+    Planted("a window is forgotten at a kill", Parts(memories=_Windowless), " needed ", 14),
+    Planted("memory is saved once", Parts(memories=_Lazy), " needed ", 52),
     Planted("memory is not read", Parts(keeper=_Absent), "has not come to rest", 13),
+    Planted(
+        "a reload forgets the memory",
+        Parts(handover=lambda left: left._replace(memory=Memory())),
+        "at most at once",
+        31,
+    ),
     Planted(
         "there is no cooldown", _pools(lambda it: replace(it, cooldown_s=0.0)), "it cools down", 0
     ),
@@ -383,7 +380,7 @@ PLANTED: Final[Collection[Planted]] = (
     Planted(
         "a pool shrinks below its min", _pools(lambda it: replace(it, min=0)), "below its min", 0
     ),
-    Planted("an unknown queue is empty", _seen(_nothing_waits), "without knowing its work", 5),
+    Planted("an unknown queue is empty", _seen(_nothing_waits), "without knowing its work", 7),
     Planted(
         "half a list of pods is all",
         _seen(lambda it: replace(it, pods=_all_fresh(it.pods))),

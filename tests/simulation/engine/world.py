@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
+from msgspec.structs import replace
+
 from controller.model.fleet import Behavior, Fleet, PolicyType, ScalingPolicy, ScalingRules, Tenant
 from controller.model.ids import PoolKey
 from controller.model.scarcity import Budget
@@ -68,6 +70,7 @@ class World:
         self.memory = Store(kernel, "agentdash")
         self.crews: dict[PoolKey, Crew] = {}
         self.controllers: list[Controller] = []
+        self.has_lost_intents = False
         self.people = Operators(kernel, self.memory)
         self._news = kernel.chance("news")
         self._arrives: dict[tuple[str, str], float] = {}
@@ -90,6 +93,11 @@ class World:
         self.orders.on_put.append(lambda entry: self._tell_of_entry("orders", entry))
         self.memory.on_put.append(self._tell_of_intent)
         self.memory.on_lost = self._lost
+
+    def another_fleet(self, amount: float) -> Fleet:
+        """In which a pool may have fewer replicas, or is not there."""
+        smaller, without = (replace(RESEARCH, max=5), DIGEST, BROWSER), (RESEARCH, DIGEST)
+        return replace(self.fleet, pools=smaller if amount < 0.5 else without)
 
     def sight(self, key: PoolKey) -> Sight:
         return self.deployments[key].sight()
@@ -164,8 +172,8 @@ class World:
 
     def _lost(self, is_another: bool) -> None:
         """The bucket of memory and intents was deleted, or is there again but another one."""
+        self.has_lost_intents = True
         for each in self.controllers:
-            each.troubles += 1
             each.is_another = True
             each.watch.begin_gap()
             if is_another:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from msgspec.structs import replace
 
 from controller.engine.memory import SAVE_EVERY_S
@@ -32,10 +34,12 @@ async def decided(world: Harness) -> Decision:
     return pool.decision
 
 
-def remembered(replicas: int, at: float) -> SavedMemory:
-    """The memory of a leader that has seen this recommendation for an hour."""
+def remembered(replicas: int, at: float, *, before: int = 0) -> SavedMemory:
+    """The memory of a leader that has seen this recommendation for an hour, `before` it this."""
+    earlier = RecommendationRun(replicas=before, first_at=at - 7200.0, last_at=at - 3600.0)
     run = RecommendationRun(replicas=replicas, first_at=at - 3600.0)
-    pool = PoolMemory(since=at - 3600.0, last_active_at=at, recommendations=(run,))
+    runs = (earlier, run) if before else (run,)
+    pool = PoolMemory(since=at - 3600.0, last_active_at=at, recommendations=runs)
     return SavedMemory(memory=Memory(pools={STEADY.key: pool}), saved_at=at)
 
 
@@ -108,6 +112,25 @@ async def test_who_takes_over_continues_the_previous_leaders_windows() -> None:
         await world.clock.advance(10.0)
         assert world.cluster.writes == [(STEADY.key, 2, False)]
         assert world.clock.now() - took_over_at < WINDOW_S + 10.0
+
+
+async def test_what_is_seen_while_the_previous_leaders_memory_is_read_keeps_its_window() -> None:
+    leadership = FakeLeadership()
+    world = Harness(STEADY, replicas=6, leadership=leadership)
+    world.queue(STEADY, pending=2)
+    async with world.running():
+        await world.clock.advance(2.0 * WINDOW_S)
+        world.memories.kept = remembered(2, world.clock.now(), before=6)
+        world.memories.gate = asyncio.Event()
+        leadership.gain()
+        for pending in (6, 2):
+            world.queue(STEADY, pending=pending)
+            await world.clock.advance(1.0)
+        world.memories.gate.set()
+        await world.clock.advance(WINDOW_S - 10.0)
+        assert world.cluster.writes == []
+        await world.clock.advance(15.0)
+        assert world.cluster.writes == [(STEADY.key, 2, False)]
 
 
 async def test_who_takes_over_after_a_step_of_the_clock_saves_its_memory_in_time() -> None:

@@ -90,7 +90,9 @@ def test_a_pool_that_the_fleet_no_longer_has_is_no_error() -> None:
     )
 
 
-def followed(later: tuple[RecommendationRun, ...], watched_s: float = 100.0) -> PoolMemory:
+def followed(
+    *later: RecommendationRun, watched_s: float = 100.0, is_partial: bool = True
+) -> PoolMemory:
     """What a follower that has looked on for so long, and has recommended this, goes on from; the
     leader was seen last 20 s ago, and had recommended four for an hour.
     """
@@ -98,29 +100,48 @@ def followed(later: tuple[RecommendationRun, ...], watched_s: float = 100.0) -> 
     run = RecommendationRun(replicas=4, first_at=START - 3600)
     left = PoolMemory(since=START - 9000, active_since=START - 3600, recommendations=(run,), ours=4)
     own = PoolMemory(since=START - watched_s, last_active_at=START - 9, recommendations=later)
-    saved = SavedMemory(memory=Memory(pools={pool.key: left}), saved_at=START - 20, is_partial=True)
+    saved = SavedMemory(memory=Memory(pools={pool.key: left}), saved_at=START - 20)
+    saved = msgspec.structs.replace(saved, is_partial=is_partial)
     watched = Memory(pools={pool.key: own})
     return resumed(saved, make_fleet(pool), START, watched, watched_s).pools[pool.key]
 
 
+SAVED = RecommendationRun(replicas=4, first_at=START - 3600, last_at=START - 20)
+HIGHER = RecommendationRun(replicas=7, first_at=START - 25, last_at=START - 10)
+LOW = RecommendationRun(replicas=2, first_at=START - 10)
+
+
 def test_what_a_follower_has_seen_itself_is_no_gap() -> None:
-    higher = RecommendationRun(replicas=7, first_at=START - 15, last_at=START - 10)
-    low = RecommendationRun(replicas=2, first_at=START - 10)
-    found = followed((higher, low))
-    saved = RecommendationRun(replicas=4, first_at=START - 3600, last_at=START - 20)
-    assert found.recommendations == (saved, higher, low)
+    found = followed(HIGHER, LOW)
+    seen = msgspec.structs.replace(HIGHER, first_at=START - 20)
+    assert found.recommendations == (SAVED, seen, LOW)
     assert (found.since, found.ours) == (START - 9000, 4)
     assert (found.active_since, found.last_active_at) == (None, START - 9)
 
 
 def test_a_follower_that_could_not_see_the_pool_has_not_watched_it() -> None:
     earlier = RecommendationRun(replicas=7, first_at=START - 90, last_at=START - 30)
-    assert followed((earlier,)).recommendations == ()
+    assert followed(earlier).recommendations == ()
+
+
+def test_what_the_leader_left_lives_on_until_the_follower_could_see_the_pool() -> None:
+    assert followed(LOW).recommendations == (LOW,)  # more may have been seen than was saved
+    saved, low = followed(LOW, is_partial=False).recommendations
+    assert (saved.replicas, saved.last_at, low) == (4, START - 10, LOW)
+
+
+def test_what_only_the_follower_saw_before_the_leader_was_gone_counts_where_it_was_more() -> None:
+    more = RecommendationRun(replicas=7, first_at=START - 90, last_at=START - 30)
+    less = RecommendationRun(replicas=3, first_at=START - 30, last_at=START - 25)
+    assert followed(more, less, HIGHER, LOW).recommendations[0] == more
+    assert less not in followed(more, less, HIGHER, LOW).recommendations
+    # a memory begins with the size that the pool had: that was not seen
+    assert followed(more, HIGHER, LOW, watched_s=30.0).recommendations[0] == SAVED
 
 
 def test_a_follower_that_began_after_the_leader_was_gone_has_not_seen_all() -> None:
     low = RecommendationRun(replicas=2, first_at=START - 5)
-    assert followed((low,), watched_s=5.0).recommendations == (low,)
+    assert followed(low, watched_s=5.0).recommendations == (low,)
 
 
 SAW = PoolMemory(
