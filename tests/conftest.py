@@ -8,6 +8,7 @@ import gc
 import logging
 import os
 import sys
+import time
 from collections.abc import Generator
 from pathlib import Path
 from unittest import mock
@@ -42,6 +43,7 @@ SLOWEST_FIRST = ("simulated", "integration", "tui", "property")
 NARROWING_OPTIONS = ("keyword", "markexpr", "lf", "last_failed", "update_snapshots")
 """With one of these, either few tests run or their results must stay in one process."""
 LONGEST_ID = 60
+COLLECTED_WITHIN_S = 60.0
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -120,6 +122,25 @@ def pytest_make_parametrize_id(val: object) -> str | None:
     if isinstance(val, str | bytes) and len(val) > LONGEST_ID:
         return f"{val[:LONGEST_ID]!a}..."
     return None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
+    """Let one worker for each core collect first: where nothing is compiled, they do for all."""
+    run, number = os.environ.get("PYTEST_XDIST_TESTRUNUID"), os.environ.get("PYTEST_XDIST_WORKER")
+    cache = getattr(session.config, "cache", None)
+    if run is None or number is None or cache is None:
+        return (yield)
+    collected, latest = cache.mkdir("collected") / "run", time.monotonic() + COLLECTED_WITHIN_S
+    if int(number.removeprefix("gw")) >= (os.cpu_count() or 1):
+        while time.monotonic() < latest and not (
+            collected.exists() and collected.read_text("utf-8") == run
+        ):
+            time.sleep(0.05)
+    try:
+        return (yield)
+    finally:
+        collected.write_text(run, "utf-8")
 
 
 @pytest.hookimpl(trylast=True)
