@@ -186,6 +186,10 @@ ACTIONS: Final = (
         "retry_task", ("R,shift+r",), "retry", "retry what is dead or failed", "operate", _TASKS,
         hint=4,
     ),
+    UserAction(
+        "longest", ("L,shift+l",), "longest wait", "the task that has waited longest", "move",
+        _TASKS, hint=5,
+    ),
     UserAction("next_panel", ("tab",), "panel", "next panel", "move", hint=7),
     UserAction("previous_panel", ("shift+tab",), "previous panel", "previous panel", "move"),
     UserAction("header", ("ctrl+e",), "fold header", "fold the header", "screen"),

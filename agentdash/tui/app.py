@@ -51,6 +51,7 @@ from agentdash.tui.widgets.live_table import LiveTable
 from agentdash.tui.widgets.prompt import ASK, PromptInput
 from controller.model.intents import IntentChange, Scope
 from controller.model.snapshot import Snapshot
+from controller.model.tasks import TaskRow, TaskState
 from controller.ports import Feed, Past
 
 _REDRAW_S: Final = 1.0
@@ -375,6 +376,7 @@ class Dashboard(TerminalApp):
             "end_above": self._end_above,
             "cancel_task": lambda: operations.act_on_task(CANCEL),
             "retry_task": lambda: operations.act_on_task(RETRY),
+            "longest": self._to_longest,
             "history": views.show_history,
             "still": lambda: self._look(state.toggle_still),
             "step": lambda step: self._say_where(state.step(Step(step))),
@@ -444,6 +446,17 @@ class Dashboard(TerminalApp):
         row = self.view.row_under_cursor
         if isinstance(row, IntentChange):
             self.operations.end(row.key)
+
+    def _to_longest(self) -> None:
+        """Put the cursor on the task that has waited longest, of whichever priority."""
+        table = self.view.filtered
+        rows = () if table is None else table.shown_rows
+        tasks = [each for each in rows if isinstance(each, TaskRow)]
+        waiting = [each for each in tasks if each.state is TaskState.WAITING]
+        if table is not None and waiting:
+            table.select(min(waiting, key=lambda row: row.at).key)
+        else:
+            self.flash("no task waits")
 
     def _end_above(self) -> None:
         """End the first thing that a banner names."""

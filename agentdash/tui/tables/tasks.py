@@ -207,7 +207,7 @@ TASKS: Final = Table[TaskRow](
     opens=lambda row, _: Opening("detail", row.pool, row=row),
     about=lambda row: Scope(pool=row.pool),
     state=_how_much,
-    own_letters="R",
+    own_letters="LR",
     asked=True,
 )  # fmt: skip
 VIEWS: Final = (

@@ -220,9 +220,7 @@ class Prompt(Horizontal):
             self.note(*(("", Tone.DIM) if is_over else self._noted))
 
     def note(self, text: str, tone: Tone = Tone.DIM) -> None:
-        """Show a note about what is typed. A warning is shown whole: it gets what the line leaves
-        free, and more lines where it needs them.
-        """
+        """Show a note about what is typed; a warning whole, on more lines if it must."""
         self._noted = text, tone
         share = self.size.width * _NOTE_PERCENT // 100
         if tone is not Tone.WARN or width_of(text) <= share or not share:
