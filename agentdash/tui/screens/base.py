@@ -95,7 +95,7 @@ class ViewScreen(Screen[None]):
         self._keys = keys
         self.operates = self._operating_is_off = False
         self._around = {each: LinesWidget(id=each) for each in _AROUND}
-        self.prompt = Prompt(id="prompt")
+        self.body, self.prompt = Container(id="body"), Prompt(id="prompt")
         self._panel: Panel | None = None
         self._panels: Sequence[Panel] = ()
         self.tables: list[LiveTable[Any]] = []
@@ -115,7 +115,7 @@ class ViewScreen(Screen[None]):
         )
         for name in _AROUND[:4]:
             yield self._around[name]
-        with Container(id="body"):
+        with self.body:
             if self.tab:
                 yield self._around["tabs"]
             yield from self.compose_body()

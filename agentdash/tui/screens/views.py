@@ -207,8 +207,7 @@ class OverviewScreen(ViewScreen):
                 each.styles.height = "1fr"
             pools = min(max(len(self.pools.shown_rows) + 3, _ENGINE_LINES), room * 2 // 5 + 1)
             history = _history_height(room - pools - min(_ENGINE_LINES, room // 3))
-            for body in self.query("#body"):
-                body.styles.grid_rows = f"{pools} {history} 1fr"
+            self.body.styles.grid_rows = f"{pools} {history} 1fr"
             return
         findings = [row.finding for row in self.findings.shown_rows]
         events, found = len(self.events.shown_rows), len(findings) + self._more_lines(findings)

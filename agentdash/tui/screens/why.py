@@ -112,25 +112,24 @@ class WhyScreen(ViewScreen):
         room. On a wide screen the style sheet says where the panels are.
         """
         width = self.app.size.width - 2
-        for body in self.query("#body"):
-            if self.is_wide or self._shown is None:
-                self.remove_class("-no-history")
-                is_high = self.body_lines - _HIGH_LINES >= _ABOVE_HIGH
-                body.styles.grid_rows = f"1 2fr 1fr {_HIGH_LINES if is_high else _DAY_LINES}"
-                continue
-            row, frame = self._shown
-            room = self.body_lines
-            rules = len(now_decided_lines(row, frame, width, 0, self._ahead_of(frame))) + 2
-            now = max(len(now_lines(row, frame, width * 5 // 8 - 2)), _READINGS) + 2
-            has_history = room >= sum(_LEAST_LINES) + _HISTORY_LINES
-            below = [_HISTORY_LINES] if has_history else []
-            left = room - sum(below)
-            if has_history and left >= rules + now + _DAY_LINES - _HISTORY_LINES:
-                below, left = [_DAY_LINES], left - _DAY_LINES + _HISTORY_LINES
-            least = _LEAST_LINES if left >= sum(_LEAST_LINES) else _FEWEST_LINES
-            above = share_lines(left, (rules, now), least)
-            self.set_class(not has_history, "-no-history")
-            body.styles.grid_rows = " ".join(map(str, (1, *above, *below)))
+        if self.is_wide or self._shown is None:
+            self.remove_class("-no-history")
+            is_high = self.body_lines - _HIGH_LINES >= _ABOVE_HIGH
+            self.body.styles.grid_rows = f"1 2fr 1fr {_HIGH_LINES if is_high else _DAY_LINES}"
+            return
+        row, frame = self._shown
+        room = self.body_lines
+        rules = len(now_decided_lines(row, frame, width, 0, self._ahead_of(frame))) + 2
+        now = max(len(now_lines(row, frame, width * 5 // 8 - 2)), _READINGS) + 2
+        has_history = room >= sum(_LEAST_LINES) + _HISTORY_LINES
+        below = [_HISTORY_LINES] if has_history else []
+        left = room - sum(below)
+        if has_history and left >= rules + now + _DAY_LINES - _HISTORY_LINES:
+            below, left = [_DAY_LINES], left - _DAY_LINES + _HISTORY_LINES
+        least = _LEAST_LINES if left >= sum(_LEAST_LINES) else _FEWEST_LINES
+        above = share_lines(left, (rules, now), least)
+        self.set_class(not has_history, "-no-history")
+        self.body.styles.grid_rows = " ".join(map(str, (1, *above, *below)))
 
 
 def _sizes(decision: Decision | None) -> tuple[int | None, ...]:
