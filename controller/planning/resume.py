@@ -53,7 +53,7 @@ def resumed(
     for key, left in saved.memory.pools.items():
         own = None if watched is None else watched.pools.get(key)
         later = [] if own is None else _after(own, since)
-        seen_from = later[0].first_at if later else now
+        seen_from = later[0].first_at if later else since if watched is None else now
         gap_s = seen_from - (now - unseen_s)
         is_lost = saved.is_partial and gap_s > 0.0
         found = _lived_on(left, pools.get(key), gap_s, now, is_lost=is_lost)
@@ -177,6 +177,7 @@ def _watched(
         last_active_at = own.last_active_at
     return replace(
         left,
+        since=left.since if left.recommendations else since,
         active_since=own.active_since if saw_work else None,
         last_active_at=last_active_at,
         recommendations=(*sorted(earlier, key=_until), *later),

@@ -15,18 +15,19 @@ from controller.ports import Clock, StoreError
 
 
 class FakeMemories:
-    """What was saved, and when; `error` is raised by all, `gate` holds all until it is set."""
+    """What was saved, and when; `error` is raised by all, `gate` holds a save until it is set."""
 
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock
         self.kept: SavedMemory | None = None
         self.error: StoreError | None = None
         self.gate: asyncio.Event | None = None
+        self.load_gate: asyncio.Event | None = None
         self.saves: list[float] = []
 
     async def load(self) -> SavedMemory | None:
-        if self.gate is not None:
-            await self.gate.wait()
+        if self.load_gate is not None:
+            await self.load_gate.wait()
         if self.error is not None:
             raise self.error
         return self.kept

@@ -27,6 +27,7 @@ from controller.planning.memory import SEEN_WITHIN_S
 from simulation.engine.cluster import Deployment
 from simulation.engine.controller import ApiClientFactory, Controller
 from simulation.engine.operators import Asked
+from simulation.engine.setting import SHORT
 from simulation.engine.wire import ApiClient
 from simulation.engine.work import INTENTS
 from simulation.engine.world import COUNTING, DIGEST, REPORTING, UP_PERIOD_S, UP_PODS, World
@@ -84,6 +85,8 @@ def _can(process: Controller) -> _Can:
 
 EDGE_S: Final = 0.1
 """Of a window: it ends with the plan after the reading."""
+OTHERS_EDGE_S: Final = EDGE_S + SHORT.interval_s
+"""Where another process has read it: this one may have read the queue an interval earlier."""
 USELESS_S: Final = 12.0
 """Five seconds of patience, one to notice, and the times of the lease."""
 
@@ -310,7 +313,7 @@ class Judge:
         for need in self._needs[key]:
             if need.name != name and need.shared_at > now:
                 continue
-            ago_s = now - need.at + EDGE_S
+            ago_s = now - need.at + (EDGE_S if need.name == name else OTHERS_EDGE_S)
             words = f"{who}, though {need.name} needed {need.replicas} {ago_s:.1f} s ago"
             if not wanted and ago_s < pool.cooldown_s:
                 yield f"{words}: it cools down"

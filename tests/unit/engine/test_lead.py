@@ -121,12 +121,12 @@ async def test_what_is_seen_while_the_previous_leaders_memory_is_read_keeps_its_
     async with world.running():
         await world.clock.advance(2.0 * WINDOW_S)
         world.memories.kept = remembered(2, world.clock.now(), before=6)
-        world.memories.gate = asyncio.Event()
+        world.memories.load_gate = asyncio.Event()
         leadership.gain()
         for pending in (6, 2):
             world.queue(STEADY, pending=pending)
             await world.clock.advance(1.0)
-        world.memories.gate.set()
+        world.memories.load_gate.set()
         await world.clock.advance(WINDOW_S - 10.0)
         assert world.cluster.writes == []
         await world.clock.advance(15.0)

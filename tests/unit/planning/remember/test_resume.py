@@ -141,7 +141,8 @@ def test_what_only_the_follower_saw_before_the_leader_was_gone_counts_where_it_w
 
 def test_a_follower_that_began_after_the_leader_was_gone_has_not_seen_all() -> None:
     low = RecommendationRun(replicas=2, first_at=START - 5)
-    assert followed(low, watched_s=5.0).recommendations == (low,)
+    found = followed(low, watched_s=5.0)
+    assert (found.recommendations, found.since) == ((low,), START - 5)  # its window began
 
 
 SAW = PoolMemory(
