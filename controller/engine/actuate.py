@@ -32,11 +32,12 @@ from controller.ports import Actuator, Clock
 
 WRITE_RETRY_FIRST_S: Final = 1.0
 WRITE_RETRY_MOST_S: Final = 60.0
-
+OUTAGE_RETRY_MOST_S: Final = 10.0  # what fails for all pools ends for all of them at once
 FREE_CONFLICTS: Final = 2
 """After a conflict the pool is decided again at once: another writer was faster, and the API server
 works. After more than these in a row, without news from the watch, our view of it is outdated."""
 _NO_WAIT: Final = frozenset({OutcomeKind.APPLIED, OutcomeKind.READ_ONLY})
+_OUTAGE: Final = frozenset({OutcomeKind.FAILED, OutcomeKind.UNREACHABLE, OutcomeKind.UNKNOWN})
 
 
 class WriteBackoff:
@@ -66,12 +67,10 @@ class WriteBackoff:
             self._backoffs.pop(pool, None)
             self._until.pop(pool, None)
             return
-        backoff = self._backoffs.get(pool)
-        if backoff is None:
-            backoff = self._backoffs[pool] = Backoff(
-                WRITE_RETRY_FIRST_S, WRITE_RETRY_MOST_S, random=no_jitter
-            )
-        self._until[pool] = now + max(backoff.next_s(), outcome.retry_after_s or 0.0)
+        new = Backoff(WRITE_RETRY_FIRST_S, WRITE_RETRY_MOST_S, random=no_jitter)
+        backoff = self._backoffs.setdefault(pool, new)
+        most_s = OUTAGE_RETRY_MOST_S if outcome.kind in _OUTAGE else WRITE_RETRY_MOST_S
+        self._until[pool] = now + max(min(backoff.next_s(), most_s), outcome.retry_after_s or 0.0)
 
     def holds(self, pool: PoolKey, now: float) -> bool:
         """Whether it is too early to write for this pool."""

@@ -32,6 +32,7 @@ from nats.aio.client import Client
 from nats.js.api import AckPolicy, ConsumerConfig
 
 from agentdash.demo.cluster.objects import DEPLOYMENTS, LEASES
+from controller.engine.actuate import WRITE_RETRY_MOST_S
 from fakes.cluster import ApiFault, SimCluster
 from support.live import NEW, Daemon, daemon, fleet_text, stream_of, streams, until
 from support.measure import report, resident_mb
@@ -315,7 +316,8 @@ async def test_faults_leave_nothing(tmp_path: Path, request: pytest.FixtureReque
                 for stream in {stream_of(number, PER_STREAM) for number in range(len(names))}:
                     await client.jetstream().purge_stream(stream)  # of what was not acknowledged
                 with suppress(TimeoutError):
-                    await until(lambda: not any(sizes().values()), 60)
+                    # a pool that was refused again and again is tried a minute after the last time
+                    await until(lambda: not any(sizes().values()), WRITE_RETRY_MOST_S + READY_S)
                 left = {name: size for name, size in sizes().items() if size}
                 pages = [await page_of(each) for each in world.daemons]
                 after = Use(world.daemons[0], pages[0])

@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from controller.engine.actuate import SIZES_LOGGED
+from controller.engine.actuate import OUTAGE_RETRY_MOST_S, SIZES_LOGGED
 from controller.engine.supervise import next_slot
 from controller.model.decision import Code, Decision, Gate, Outcome, OutcomeKind
 from controller.model.fleet import Behavior, PolicyType, ScalingPolicy, ScalingRules
@@ -168,6 +168,23 @@ async def test_a_failing_pool_is_tried_ever_later_and_stops_nobody_else() -> Non
         tries = [key for key, _, _ in world.cluster.writes].count(RESEARCH.key)
         assert 5 <= tries <= 12
         assert world.cluster.replicas[other.key] == 5
+
+
+async def test_after_an_outage_of_minutes_no_pool_is_written_later_than_the_others() -> None:
+    """A refusal that is one pool's own is repeated ever later, up to a minute."""
+    other = make_pool("other", minimum=1)
+    world = Harness(RESEARCH, other, replicas=1)
+    outage = Outcome(kind=OutcomeKind.FAILED, status=500, detail="etcd has no leader")
+    for pool in (RESEARCH, other):
+        world.cluster.answers[pool.key] = [outage] * 1000
+        world.queue(pool, pending=5)
+    async with world.running():
+        await world.clock.advance(310.0)
+        assert len(world.cluster.writes) < 2 * 40
+        for answers in world.cluster.answers.values():
+            answers.clear()
+        await world.clock.advance(OUTAGE_RETRY_MOST_S + 2.0)
+    assert [world.cluster.replicas[pool.key] for pool in (RESEARCH, other)] == [5, 5]
 
 
 async def test_of_fifty_writes_the_one_that_fails_is_recorded_as_such() -> None:
