@@ -10,7 +10,13 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from controller.engine.supervise import FatalError, Hub, SystemClock, wait_for_event
+from controller.engine.supervise import (
+    FatalError,
+    Hub,
+    SystemClock,
+    spare_what_lasts,
+    wait_for_event,
+)
 from controller.model.clock import time_words
 from controller.model.ids import PoolKey
 from controller.model.intents import Estimate, Intent, IntentKey, Operator, Scope
@@ -176,6 +182,7 @@ class Attachment:
             remember(await asyncio.to_thread(lambda: list(snapshots_of(lines))))
         except NatsError as error:
             log.debug("nothing more is known of the time before: %s", error)
+        spare_what_lasts()  # a key would wait for each full collection
 
     def _publish(self, snapshot: Snapshot) -> None:
         self._recalled = self._other_version = None

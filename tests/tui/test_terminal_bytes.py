@@ -113,6 +113,6 @@ def test_a_confirmation_and_its_answer(tmp_path: Path, effect: str) -> None:
 
 def test_a_key_that_moves_the_cursor_and_one_that_opens_a_prompt(tmp_path: Path) -> None:
     with gates() as gate, counted(tmp_path) as seen:
-        gate("cursor", seen.cost("j", ">tenant-00"), TICK)
+        gate("cursor", seen.cost("j", ">tenant-00…ent-0001"), TICK)
         gate("filter", seen.cost("/", "text or regex"), CONFIRM)
         gate("filter left", seen.cost("\x03", without="text or regex"), CONFIRM)
