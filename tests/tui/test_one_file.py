@@ -85,7 +85,7 @@ async def test_a_column_of_one_file_is_on_the_screen_in_every_form_sorted_and_ex
     async with session(fleet_scenarios.burst(), (240, 45)) as running:
         await running.keys(*typed(":pools"), "enter", "shift+right")
         assert "LUCK" in running.text("#pools").splitlines()[1]
-        running.app.view.table._sort_by("LUCK", turn=False)
+        running.app.view.table.sort_by("LUCK", turn=False)
         shown = running.app.view.table.visible_keys
         assert list(shown) == sorted(shown, key=lambda key: (len(key), key))
         assert running.app.view.columns["LUCK"] == "how lucky the pool is"
