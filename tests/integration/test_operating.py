@@ -159,6 +159,7 @@ async def test_a_pause_is_stated_written_obeyed_listed_and_undone(live: Live) ->
         await until(lambda: running.said("started"))
         await live.publish("research", 3)
         await until(lambda: live.replicas("research") == 3)
+        await running.pass_ticks(2)  # the verb goes by what the controller has seen and told
         ended = await live.run(
             "pause", "acme", "--until", "2h", "--why", "OPS-902", "--yes", "--json"
         )
@@ -361,9 +362,10 @@ async def test_without_kubernetes_it_is_written_and_said_to_be_unknown(live: Liv
 async def test_where_a_controller_runs_the_machine_of_the_operator_needs_no_kubeconfig(
     live: Live,
 ) -> None:
-    async with daemon(live.fleet, live.kubeconfig):
+    async with daemon(live.fleet, live.kubeconfig) as running:
         await live.publish("research", 3)
         await until(lambda: live.replicas("research") == 3)
+        await running.pass_ticks(2)
         live.kubeconfig.unlink()
         ended = await live.run("pause", "acme/research", "--why", "-", "--yes")
     assert ended.code == ExitCode.OK, ended.err
