@@ -55,7 +55,7 @@ def resumed(
         later = [] if own is None else _after(own, since)
         seen_from = later[0].first_at if later else since if watched is None else now
         gap_s = seen_from - (now - unseen_s)
-        is_lost = saved.is_partial and gap_s > 0.0
+        is_lost = saved.is_partial and (gap_s > 0.0 or not later)
         found = _lived_on(left, pools.get(key), gap_s, now, is_lost=is_lost)
         resuming[key] = _watched(found, own, later, seen_from) if own and later else found
     return Memory(pools=resuming, planned_at=now)
