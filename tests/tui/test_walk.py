@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import select
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,6 +13,7 @@ import pytest
 from tui.recording import screen_of
 from tui.terminal import Terminal, terminal
 
+_STILL_S = 0.5
 RUN = """
 import sys
 from msgspec.structs import replace
@@ -57,6 +60,11 @@ class Walk:
     def press(self, keys: str) -> None:
         self._seen.type(keys.encode())
 
+    def reads(self) -> None:
+        """Look until nothing more is written: a yes that comes with its question is none."""
+        while select.select([self._seen.master], [], [], _STILL_S)[0]:
+            self._seen.output += os.read(self._seen.master, 65536)
+
     def finds(self, pattern: str) -> None:
         def is_shown(output: bytes) -> bool:
             text = output.decode("utf-8", "ignore")
@@ -92,3 +100,4 @@ def test_a_person_finds_it_with_few_keys(question: str, size: tuple[int, int]) -
         for keys, sight in steps:
             walker.press(keys)
             walker.finds(sight)
+            walker.reads()
