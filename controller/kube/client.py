@@ -151,7 +151,8 @@ QueryParameters: TypeAlias = Mapping[str, str]
 
 
 class Client:
-    """One cluster's API. `requests` counts what was sent, by (method, kind of object).
+    """One cluster's API. `requests` counts what was sent, by (method, kind of object). `listing` is
+    the number of objects so far in the lists that are being read.
 
     It belongs to one event loop; `close` ends its connections. Making one raises ConfigError where
     the certificates cannot be read.
@@ -168,6 +169,7 @@ class Client:
         self._watches = _api_client(access, connections=0)
         self._calls = _api_client(access, connections=64)
         self.requests: Counter[tuple[str, str]] = Counter()
+        self.listing = 0
 
     def apart(self) -> Client:
         """Another client for the same server, with its own connections, waits and link. It is for

@@ -52,10 +52,12 @@ class WatchTarget(Value):
 
 
 class ListLimits(Value):
-    """The most that is read of one list; Kubernetes supports 150,000 pods in a cluster."""
+    """The most that is read of one list, and objects of all that a client reads at one time.
+    Kubernetes supports 150,000 pods in a cluster.
+    """
 
     pages: int = 2_000
-    objects: int = 250_000
+    objects: int = 160_000
     size_bytes: int = 512 * 2**20
 
 
@@ -73,34 +75,38 @@ async def pages(
     list takes little memory. Raises KubeError, TooLargeError above a limit.
     """
     token, number, objects, size_bytes = "", 0, 0, 0
-    while True:
-        answer = await client.call(
-            "GET",
-            target.path,
-            kind=target.kind,
-            query=target.query(limit=str(size or ""), **{"continue": token}),
-            timeout_s=LIST_TIMEOUT_S,
-        )
-        try:
-            page = wire.WirePage.of(answer)
-        except UndecodableError as error:
-            raise UnreadableError(f"the answer is no list: {error}") from error
-        number, size_bytes = number + 1, size_bytes + len(answer)
-        objects += len(page.items or ())
-        for found, most, of in (
-            (number, limits.pages, "pages"),
-            (objects, limits.objects, "objects"),
-            (size_bytes, limits.size_bytes, "bytes"),
-        ):
-            if found > most:
-                raise TooLargeError(
-                    f"the list of {target.kind} has more than the {most:,} {of} that are "
-                    "read; does a proxy answer in the API server's place?"
-                )
-        yield page
-        token = page.metadata.continue_
-        if not token:
-            return
+    try:
+        while True:
+            answer = await client.call(
+                "GET",
+                target.path,
+                kind=target.kind,
+                query=target.query(limit=str(size or ""), **{"continue": token}),
+                timeout_s=LIST_TIMEOUT_S,
+            )
+            try:
+                page = wire.WirePage.of(answer)
+            except UndecodableError as error:
+                raise UnreadableError(f"the answer is no list: {error}") from error
+            number, size_bytes, here = number + 1, size_bytes + len(answer), len(page.items or ())
+            objects += here
+            client.listing += here
+            for found, most, of in (
+                (number, limits.pages, "pages"),
+                (client.listing, limits.objects, "objects"),
+                (size_bytes, limits.size_bytes, "bytes"),
+            ):
+                if found > most:
+                    raise TooLargeError(
+                        f"the list of {target.kind} has more than the {most:,} {of} that are "
+                        "read; does a proxy answer in the API server's place?"
+                    )
+            yield page
+            token = page.metadata.continue_
+            if not token:
+                return
+    finally:
+        client.listing -= objects
 
 
 WATCH_GRACE_S: Final = 15.0

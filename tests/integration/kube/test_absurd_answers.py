@@ -123,6 +123,26 @@ async def test_a_list_without_end_is_left_at_a_limit_that_is_named(
     await client.close()
 
 
+async def test_lists_without_end_share_the_limit_and_give_it_back(api: Any) -> None:
+    most = 0
+
+    async def endless(_request: web.Request) -> web.StreamResponse:
+        nonlocal most
+        most = max(most, client.listing)
+        found = [{"metadata": {"name": f"pod-{number}"}} for number in range(3)]
+        meta = {"resourceVersion": "7", "continue": "again"}
+        return web.json_response({"metadata": meta, "items": found})
+
+    api.always["list pods"] = endless
+    client = await client_of(api)
+    lists = (listed(client, ListLimits(objects=20)) for _ in range(4))
+    failed = await asyncio.gather(*lists, return_exceptions=True)
+    assert [type(each) for each in failed] == 4 * [TooLargeError]
+    assert 10 < most <= 20
+    assert client.listing == 0
+    await client.close()
+
+
 def test_the_limits_are_far_above_real_clusters() -> None:
     limits = LIMITS
     assert limits.objects > 150_000
