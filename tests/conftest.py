@@ -1,4 +1,4 @@
-"""What all tests share: three workers for each core, profiles of Hypothesis, the switches of the
+"""What all tests share: two workers for each core, profiles of Hypothesis, the switches of the
 seeds and the soak, and a cache of bytecode for the programs that tests start.
 """
 
@@ -99,9 +99,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True, optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> Generator[None, int, int]:
-    """No workers for a few tests, which end before workers have started; else three for each core.
+    """No workers for a few tests, which end before workers have started; else two for each core.
 
-    Two thirds of the time tests wait for other processes. `-n auto` by hand is one for each core.
+    Half of the time tests wait for other processes. `-n auto` by hand is one for each core.
     """
     cores = yield
     if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ or any(
@@ -114,7 +114,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> Generator[None, int,
     folders = all(Path(argument).is_dir() for argument in config.args)
     if narrowed or not folders or config.option.capture == "no":
         return 0
-    return 3 * cores
+    return 2 * cores
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:
