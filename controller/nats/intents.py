@@ -264,6 +264,7 @@ class IntentBucket(BucketWatch):
         self._known = _Known()
         self._written_at: dict[str, float] = {}
         self._kept: set[str] = set()
+        self._older: Collection[str] = ()  # keys of which a restored bucket has an older value
         self._before: dict[str, Intent] | None = None
         self._first = asyncio.Event()
         self._callback: Callable[[Collection[Scope]], None] = lambda *_: None
@@ -285,11 +286,13 @@ class IntentBucket(BucketWatch):
         """These are all the keys there are."""
         super().found(entries, is_another=is_another)
         known, before = self._known, dict(self._known.intents)
+        doubted = entries if is_another else self._older
         newer = {
             key: entry
             for key, entry in entries.items()
-            if not is_another or entry.at > self._written_at.get(key, -math.inf)
+            if key not in doubted or entry.at > self._written_at.get(key, -math.inf)
         }
+        self._older = entries.keys() - newer.keys()
         if is_another:
             self._kept |= before.keys() - newer.keys()
         stays = entries.keys() | self._kept

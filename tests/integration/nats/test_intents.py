@@ -222,6 +222,40 @@ async def test_a_restored_bucket_takes_nothing_back_and_what_is_asked_there_is_o
         server.stop()
 
 
+async def test_what_was_taken_back_before_its_bucket_was_restored_stays_so_at_every_reading(
+    directory: Path, connect: Connect, until: Until
+) -> None:
+    server = RealNats(directory / "server").start()
+    store, older = directory / "server" / "js", directory / "older"
+    try:
+        session = await connect(server.url)
+        kv = bucket(session)
+        desk = IntentDesk(kv)
+        pin = await desk.put(PIN, replaces=None)
+        server.stop()
+        shutil.copytree(store, older)
+        server.start()
+        await until(lambda: session.connected)
+        async with following(session, kv) as seen:
+            await seen.board.first_read()
+            await desk.withdraw(IntentKind.PIN, RESEARCH, replaces=pin)
+            await desk.put(FREEZE, replaces=None)
+            await until(lambda: seen.board.stored().intents.of(IntentKind.FREEZE))
+            server.stop()
+            shutil.rmtree(store)
+            older.rename(store)
+            server.start()
+            await until(lambda: seen.board.stored().kept)
+            assert seen.board.stored().in_force() == intents_of(freezes=(FREEZE,))
+            server.stop()
+            await until(lambda: seen.board.stored().lost_at)
+            server.start()
+            await until(lambda: seen.board.stored().lost_at is None)
+            assert seen.board.stored().in_force() == intents_of(freezes=(FREEZE,))
+    finally:
+        server.stop()
+
+
 async def test_a_freeze_in_a_bucket_that_was_deleted_and_made_again_is_obeyed(
     url: str, session: NatsSession, kv: Bucket, connect: Connect, until: Until
 ) -> None:
