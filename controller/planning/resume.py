@@ -180,6 +180,7 @@ def _watched(
         since=left.since if left.recommendations else since,
         active_since=own.active_since if saw_work else None,
         last_active_at=last_active_at,
+        own_zero=left.own_zero or own.own_zero,
         recommendations=(*sorted(earlier, key=_until), *later),
     )
 

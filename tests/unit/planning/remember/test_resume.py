@@ -91,7 +91,7 @@ def test_a_pool_that_the_fleet_no_longer_has_is_no_error() -> None:
 
 
 def followed(
-    *later: RecommendationRun, watched_s: float = 100.0, is_partial: bool = True
+    *later: RecommendationRun, watched_s: float = 100.0, is_partial: bool = True, **more: Any
 ) -> PoolMemory:
     """What a follower that has looked on for so long, and has recommended this, goes on from; the
     leader was seen last 20 s ago, and had recommended four for an hour.
@@ -99,7 +99,9 @@ def followed(
     pool = with_window(300)
     run = RecommendationRun(replicas=4, first_at=START - 3600)
     left = PoolMemory(since=START - 9000, active_since=START - 3600, recommendations=(run,), ours=4)
-    own = PoolMemory(since=START - watched_s, last_active_at=START - 9, recommendations=later)
+    own = PoolMemory(
+        since=START - watched_s, last_active_at=START - 9, recommendations=later, **more
+    )
     saved = SavedMemory(memory=Memory(pools={pool.key: left}), saved_at=START - 20)
     saved = msgspec.structs.replace(saved, is_partial=is_partial)
     watched = Memory(pools={pool.key: own})
@@ -117,6 +119,11 @@ def test_what_a_follower_has_seen_itself_is_no_gap() -> None:
     assert found.recommendations == (SAVED, seen, LOW)
     assert (found.since, found.ours) == (START - 9000, 4)
     assert (found.active_since, found.last_active_at) == (None, START - 9)
+
+
+def test_a_pool_that_a_follower_saw_stopped_by_an_intent_was_not_stopped_by_hand() -> None:
+    assert followed(LOW, own_zero=True).own_zero
+    assert not followed(LOW).own_zero
 
 
 def test_a_follower_that_could_not_see_the_pool_has_not_watched_it() -> None:
