@@ -153,7 +153,10 @@ class Controller:
             self.intents.lost(StreamMissingError("no stream"))
         else:
             is_another, self.is_another = self.is_another, False
-            self.intents.found(store.entries(INTENTS), is_another=is_another)
+            entries, bucket = store.entries(INTENTS), self.intents.bucket
+            revisions = [each.revision for each in entries.values()]
+            bucket.highest = max(revisions, default=0 if is_another else bucket.highest)
+            self.intents.found(entries, is_another=is_another)
             self._learned(self)
 
     def view_is_down(self, key: PoolKey) -> bool:
