@@ -347,7 +347,7 @@ PLANTED: Final[Collection[Planted]] = (
     Planted("who cannot decide keeps the lease", Parts(elector=_Keen), "keeps the lease", 22),
     Planted("a step of the clock is not followed", Parts(clock=_Wall), " needed ", 2),
     Planted("a window is forgotten at a kill", Parts(memories=_Windowless), " needed ", 14),
-    Planted("memory is saved once", Parts(memories=_Lazy), "has not come to rest", 13),
+    Planted("memory is saved once", Parts(memories=_Lazy), "has not come to rest", 75),
     Planted("memory is not read", Parts(keeper=_Absent), "has not come to rest", 13),
     Planted(
         "a reload forgets the memory",

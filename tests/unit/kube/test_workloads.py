@@ -40,7 +40,7 @@ class SilentClient(Client):
     """An API server that never answers: events come from the test alone."""
 
     def __init__(self, clock: Any) -> None:
-        self.clock, self.link = clock, LinkTracker(clock)
+        self.clock, self.link, self.listing = clock, LinkTracker(clock), 0
 
     async def call(self, *_: Any, **__: Any) -> bytes:
         await asyncio.Event().wait()
