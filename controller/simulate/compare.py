@@ -155,8 +155,9 @@ def run_jobs(jobs: list[Job], trace: Trace, cores: int) -> Iterator[tuple[Job, P
 
 
 def _outcome(name: str, runs: dict[str, PoolRun], trace: Trace) -> PolicyRuns:
-    pools = {pool: score([runs[pool]]) for pool in trace.pools}
-    return PolicyRuns(name, runs, pools, score(runs.values()))
+    ordered = {pool: runs[pool] for pool in trace.pools} | runs  # sums do not hang on who was first
+    pools = {pool: score([ordered[pool]]) for pool in trace.pools}
+    return PolicyRuns(name, ordered, pools, score(ordered.values()))
 
 
 def _live(job: Job, tasks: list[TraceTask], end_s: float) -> PoolRun:
