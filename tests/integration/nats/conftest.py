@@ -58,6 +58,8 @@ async def url(shared: RealNats) -> str:
     jetstream = client.jetstream()
     for stream in await jetstream.streams_info():
         assert stream.config.name is not None
+        if not stream.config.deny_purge:  # nothing of it may be in the next one
+            await jetstream.purge_stream(stream.config.name)
         await jetstream.delete_stream(stream.config.name)
     await client.close()
     return shared.url
