@@ -424,10 +424,10 @@ examples:
         "worker",
         "run an agent as a worker",
         "agentdash.verbs.worker:run_worker",
-        (argument("agent", metavar="MODULE:FUNCTION", help="the agent, an async function"),),
+        (argument("agent", metavar="MODULE:FUNCTION", help="the agent, a function"),),
         """\
-Runs a worker: MODULE:FUNCTION is an async function of a task and a session that returns a result.
-It works until SIGTERM or ctrl-c, then hands back what is under way.
+Runs a worker: MODULE:FUNCTION is a function of a task and a session that returns a result, async or
+plain (in a thread for each task). It works until SIGTERM or ctrl-c, then hands back what it has.
 
 What it works on is in the environment:
   NATS_URL                servers between commas; NATS_CREDS, NATS_NKEY, NATS_CA name files,

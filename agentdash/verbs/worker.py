@@ -7,7 +7,6 @@ import re
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
-from inspect import iscoroutinefunction
 from typing import Final
 
 from agentdash.output import note, refusal, tell
@@ -34,8 +33,8 @@ def load_agent(name: str) -> Agent:
         raise refusal(f"{words}installed, or in its folder", ExitCode.USAGE) from None
     if found is None:
         raise refusal(f"module {clean(module)} has no {clean(function)}", ExitCode.USAGE)
-    if not iscoroutinefunction(found):
-        words = f"{clean(name)} is no `async def` function of a task and a session"
+    if not callable(found):
+        words = f"{clean(name)} is no function of a task and a session"
         raise refusal(words, ExitCode.USAGE)
     agent: Agent = found
     return agent

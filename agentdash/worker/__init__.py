@@ -9,8 +9,8 @@ visible result.
     Worker.from_env(agent).run()
 """
 
+from agentdash.worker.plain import Agent, BlockingSession
 from agentdash.worker.session import (
-    Agent,
     Fatal,
     HandBack,
     LimitReached,
@@ -34,6 +34,7 @@ from controller.model.worker_messages import ModelTerms, RateShare, SessionLimit
 __all__ = [
     "Agent",
     "AgentPool",
+    "BlockingSession",
     "Fatal",
     "HandBack",
     "LimitReached",

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 import time
 from collections.abc import AsyncIterator, Callable
@@ -44,8 +45,8 @@ from agentdash.worker.attempts import (
     publish_again,
 )
 from agentdash.worker.models import PoolModels
+from agentdash.worker.plain import Agent, done_by
 from agentdash.worker.session import (
-    Agent,
     Fatal,
     HandBack,
     LimitReached,
@@ -203,6 +204,8 @@ class Delivery:
         self._stopping = False
         self.session: Session | None = None
         self.began_at = 0.0
+        self.ends_by = math.inf
+        """The monotonic time after which it goes on without its agent."""
         place = (metadata.stream, metadata.sequence.stream)
         self._as_published = TaskMessage(message.subject, message.data, message.headers, *place)
         self.run = f"{place[0]}.{self._consumer}.{place[1]}.{self.delivered}"
@@ -228,6 +231,7 @@ class Delivery:
         self._cut_short = outcome
         if self._agent is not None:
             self._agent.cancel()
+            self.ends_by = min(self.ends_by, time.monotonic() + LET_GO_S)
             asyncio.get_running_loop().call_later(LET_GO_S, self._is_over.set)
 
     async def check(self) -> None:
@@ -394,6 +398,7 @@ class Delivery:
         agent = self._agent = asyncio.create_task(self._run_agent(task, session))
         agent.add_done_callback(lambda _: self._is_over.set())
         clock = asyncio.get_running_loop().call_later(seconds, self.cut, too_late)
+        self.ends_by = time.monotonic() + seconds + LET_GO_S
         try:
             await self._is_over.wait()
         except asyncio.CancelledError:  # the worker ends
@@ -418,7 +423,7 @@ class Delivery:
     async def _run_agent(self, task: Task, session: Session) -> Outcome:
         """Whatever the agent raises becomes an outcome, but cancellation."""
         try:
-            return Ended(TaskStatus.DONE, result=await self._desk.agent(task, session))
+            return Ended(TaskStatus.DONE, result=await done_by(self._desk.agent, task, session))
         except (asyncio.CancelledError, GeneratorExit):
             raise
         except (Fatal, LimitReached) as error:

@@ -7,8 +7,8 @@ import logging
 import math
 import os
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -22,9 +22,10 @@ from nats.js.errors import NotFoundError
 from agentdash.worker.attempts import DeadLetters, ExhaustedWatch
 from agentdash.worker.delivery import CANCELLED, Delivery, Desk, TaskRoom
 from agentdash.worker.models import PoolModels
+from agentdash.worker.plain import Agent
 from agentdash.worker.pull import OWN, STANDS_BY, Inlet, Puller
-from agentdash.worker.session import Agent, HandBack, OnEnd, Prepare, Session, StoreUnavailableError
-from agentdash.worker.settings import RENEWED, Served, WorkerSettings
+from agentdash.worker.session import HandBack, OnEnd, Prepare, Session, StoreUnavailableError
+from agentdash.worker.settings import RENEWED, NatsLogin, Served, WorkerSettings
 from agentdash.worker.state import OrdersWatch, Presence, UsageReports, WorkerMetrics, serving
 from agentdash.worker.stores import (
     Checkpoints,
@@ -36,6 +37,7 @@ from agentdash.worker.stores import (
     set_within,
     until_done,
 )
+from agentdash.worker.watch import LoopWatch
 from controller.model.ids import PoolKey, QueueName, pool_key
 from controller.model.servers import Backoff
 from controller.model.tasks import MOST_RUNNING, RUNNING_PREFIX, TaskRow, TaskState
@@ -153,12 +155,14 @@ class WorkerLife:
         settings: WorkerSettings,
         link: NatsLink,
         *,
+        login: NatsLogin | None = None,
         prepare: Prepare | None = None,
         on_end: OnEnd | None = None,
         renew: Callable[[PoolKey], None] | None = None,
     ) -> None:
-        """`link` is open, or is being opened. `renew` is called with the pool of a task that has
-        ended: the process is to end and to begin anew.
+        """`link` is open, or is being opened. With a `login` the worker has the event loop for
+        itself, and keeps its tasks also while an agent blocks that. `renew` is called with the pool
+        of a task that has ended: the process is to end and to begin anew.
         """
         self._settings = settings
         self._link = link
@@ -169,7 +173,6 @@ class WorkerLife:
         self._pools = [self._served(agent, each, on_end) for each in settings.serves]
         self._deliveries: dict[asyncio.Task[None], tuple[ServedPool, Delivery]] = {}
         self._all_ended = asyncio.Event()
-        self._beat_at = time.monotonic()
         pool_of = {id(inlet): pool for pool in self._pools for inlet in pool.inlets}
         self._puller = Puller(
             [inlet for pool in self._pools for inlet in pool.inlets],
@@ -178,6 +181,15 @@ class WorkerLife:
             rank=lambda inlet: _rank(pool_of[id(inlet)]),
         )
         self._presence = Presence(link, settings, obey=self._obey, state=self._state)
+        self._watch = LoopWatch(
+            serve=self._serving,
+            login=login,
+            kept=self._kept,
+            beat_s=self._heartbeat_s,
+            state=self._presence.state,
+            after=self._was_blocked,
+        )
+        self._is_watched = login is not None or settings.listen is not None
         self._may_pull = True
         self._because = ""
         self._leaves = False
@@ -215,13 +227,8 @@ class WorkerLife:
         health cannot be listened on.
         """
         async with AsyncExitStack() as stack:
-            if self._settings.listen is not None:
-                probes = {"/healthz": self.healthz, "/readyz": self.readyz}
-                served = serving(
-                    self._settings.listen, self._metrics.registry, probes, self.startup
-                )
-                url = await stack.enter_async_context(served)
-                log.info("health and metrics", extra={"url": url})
+            if self._is_watched:
+                await stack.enter_async_context(self._watch)
             for pool in self._pools:
                 stack.push_async_callback(pool.end)
             orders = [pool.orders.look for pool in self._pools]
@@ -241,6 +248,18 @@ class WorkerLife:
                     for task in (life, *helpers):
                         task.cancel()
 
+    @asynccontextmanager
+    async def _serving(self) -> AsyncIterator[None]:
+        """Raises WorkerSettingsError if the address cannot be listened on."""
+        if self._settings.listen is None:
+            yield
+            return
+        probes = {"/healthz": self.healthz, "/readyz": self.readyz}
+        registry = self._metrics.registry
+        async with serving(self._settings.listen, registry, probes, self.startup) as url:
+            log.info("health and metrics", extra={"url": url})
+            yield
+
     def mark(self, step: str) -> None:
         """Note that a step of the start is reached now, such as `tools` or `memory`."""
         if step not in self._marks:
@@ -251,9 +270,10 @@ class WorkerLife:
         """Not alive: the process hangs, or has lost all slots, and only a restart helps."""
         lost, slots = len(self._room.lost), self._settings.slots
         words = f"{lost} of {slots} slots lost to agents that do not end" if lost else ""
-        silent_s = time.monotonic() - self._beat_at
-        if silent_s > HANGS_AFTER_S:
-            return f"no heartbeat for {silent_s:.0f} s", ""
+        if silent_s := self._watch.blocked_s:
+            words = f"the event loop is blocked for {silent_s:.0f} s: {self._watch.where}"
+            # a try that has time left may go on: a restart would cost what it has done
+            return words if silent_s > HANGS_AFTER_S and not self._kept() else "", words
         return words if lost >= slots else "", words
 
     def readyz(self) -> tuple[str, str]:
@@ -392,7 +412,20 @@ class WorkerLife:
                     await delivery.message.in_progress()
                 except errors.Error as error:
                     log.debug("a task could not be kept alive: %s", clean(error))
-            await asyncio.sleep(min(pool.heartbeat_s for pool in self._pools))
+            await asyncio.sleep(self._heartbeat_s())
+
+    def _heartbeat_s(self) -> float:
+        return min(pool.heartbeat_s for pool in self._pools)
+
+    def _kept(self) -> list[tuple[str, Msg]]:
+        """The messages under way whose time is not over, by their tasks."""
+        now, under_way = time.monotonic(), tuple(self._deliveries.values())
+        return [(each.id, each.message) for _, each in under_way if now < each.ends_by]
+
+    def _was_blocked(self, seconds: float) -> None:
+        """What has come meanwhile is another worker's by now, if that took too long."""
+        if seconds > self._heartbeat_s() * (HEARTBEATS_PER_ACK_WAIT - 1):
+            self._puller.distrust()
 
     async def _check_ends(self) -> None:
         """Look now and then whether tasks under way have ended, because telling may get lost."""
@@ -401,10 +434,9 @@ class WorkerLife:
             await asyncio.gather(*(each.check() for _, each in self._deliveries.values()))
 
     async def _beat(self) -> None:
-        """Show that the event loop turns, and report another need of providers' limits."""
+        """Report another need of providers' limits."""
         reported = self._demand()
         while True:
-            self._beat_at = time.monotonic()
             await asyncio.sleep(BEAT_S)
             if (now := self._demand()) != reported:
                 reported = now

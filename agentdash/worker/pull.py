@@ -88,6 +88,8 @@ class Inlet:
         """Whether a pull that does not wait has found nothing more."""
         self.is_wanted = False
         """Whether it may be pulled from."""
+        self.is_distrusted = False
+        """What its open pulls bring may be another worker's by now, and is left to that."""
         self.closed = asyncio.Event()
         """Set while no pull is open and none may be opened."""
         self.closed.set()
@@ -161,9 +163,12 @@ class Inlet:
         subscription, self._subscription = self._subscription, None
         self._pulls.clear()
         await end(subscription)
+        self.is_distrusted = False
 
     async def _take(self, message: Msg) -> None:
         # without an await: `cut` relies on it
+        if self.is_distrusted:
+            return
         status = (message.headers or {}).get(Header.STATUS) if not message.data else None
         if status is None or message.reply:
             self._problem = ""
@@ -237,6 +242,12 @@ class Puller:
         self._again = True
         self._changed.set()
 
+    def distrust(self) -> None:
+        """Leave what comes by the open pulls to others, and open new ones."""
+        for inlet in self._inlets:
+            inlet.is_distrusted = True
+        self._changed.set()
+
     async def run(self) -> None:
         """Do so until cancelled; `changed` is cleared here alone."""
         try:
@@ -262,6 +273,9 @@ class Puller:
 
     async def _step(self) -> None:
         again, self._again = self._again, False
+        for each in self._inlets:
+            if each.is_distrusted:
+                await each.drop()
         ending = [each for each in self._inlets if each.may_bring and not each.is_wanted]
         await asyncio.gather(*(each.cut() for each in (self._inlets if again else ending)))
         now = time.monotonic()

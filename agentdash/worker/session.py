@@ -409,9 +409,6 @@ def _sum(one: UsedTokens, other: UsedTokens) -> UsedTokens:
     )
 
 
-Agent = Callable[[Task, Session], Awaitable[Any]]
-"""Gives a task's result: any JSON value."""
-
 OnEnd = Callable[[Task, TaskResult], None]
 """Hears of each task that this worker has ended."""
 

@@ -194,6 +194,10 @@ class Presence:
         except errors.Error as error:
             log.debug("the worker's state stays until it is forgotten: %s", clean(error))
 
+    def state(self) -> tuple[str, bytes]:
+        """Its key and its value as it is now."""
+        return self._key, msgspec.json.encode(self._state(self._orders.revision))
+
     async def _report(self) -> None:
         while True:
             await set_within(self.changed, REPORT_S)
@@ -208,13 +212,12 @@ class Presence:
         """Store the state as it is now. Raises nats.errors.Error."""
         if self._has_left:
             return
-        encoded = msgspec.json.encode(self._state(self._orders.revision))
         try:
-            await self._states.put(self._key, encoded)
+            await self._states.put(*self.state())
         except NoStreamResponseError:
             # kept in memory: a server that was restarted has forgotten the bucket
             await ensure_workers_bucket(self._link.jetstream)
-            await self._states.put(self._key, encoded)
+            await self._states.put(*self.state())
 
 
 class Announced:

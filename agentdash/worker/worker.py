@@ -20,12 +20,14 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, Self, TypeVar
 
-from agentdash.worker.session import Agent, OnEnd, Prepare
+from agentdash.worker.plain import Agent
+from agentdash.worker.session import OnEnd, Prepare
 from agentdash.worker.settings import RENEWED, NatsLogin, Renew, WorkerSettings, read_settings
 from controller.model.ids import PoolKey
 from controller.model.servers import Backoff
 
 if TYPE_CHECKING:
+    from agentdash.worker.lifecycle import WorkerLife
     from agentdash.worker.stores import NatsLink
 
 log = logging.getLogger(__name__)
@@ -132,8 +134,9 @@ def descendants() -> list[int]:
 class Worker:
     """Pulls tasks and gives them to an agent: `slots` at once, until it is told to stop.
 
-    The agent gets a task and its session, and returns the result: any JSON value. While it works,
-    JetStream is told so. Every task is done at least once, and has one visible result.
+    The agent gets a task and its session, and returns the result: any JSON value. A plain function
+    works in a thread. While it works, JetStream is told so. Every task is done at least once, and
+    has one visible result.
     """
 
     def __init__(
@@ -196,7 +199,7 @@ class Worker:
             link = NatsLink(self._login, name=f"agentdash worker {self._settings.worker}")
             opening = asyncio.create_task(link.open())
             try:
-                await self.work(link, stopping, renew=renew)
+                await self._life(link, login=self._login, renew=renew).run(stopping)
             finally:
                 opening.cancel()
                 await asyncio.gather(opening, return_exceptions=True)
@@ -205,28 +208,29 @@ class Worker:
             if done and not told:
                 run_anew(environment | {RENEWED: f"{time.time():.3f} {done[0]}"}, home)
 
-    async def work(
+    async def work(self, link: NatsLink, stopping: asyncio.Event) -> None:
+        """Work on a connection and an event loop that others may share, until `stopping` is set.
+        Cancelled, it hands back what it has. Raises WorkerSettingsError.
+        """
+        await self._life(link).run(stopping)
+
+    def _life(
         self,
         link: NatsLink,
-        stopping: asyncio.Event,
-        *,
+        login: NatsLogin | None = None,
         renew: Callable[[PoolKey], None] | None = None,
-    ) -> None:
-        """Work over a connection that others may share, until `stopping` is set. Cancelled, it
-        hands back what it has. `renew` is called after a task of this pool where the process should
-        run anew. Raises WorkerSettingsError.
-        """
+    ) -> WorkerLife:
         from agentdash.worker.lifecycle import WorkerLife
 
-        life = WorkerLife(
+        return WorkerLife(
             self._agent,
             self._settings,
             link,
+            login=login,
             prepare=self._prepare,
             on_end=self._on_end,
             renew=renew if self._settings.renew is Renew.PROCESS else None,
         )
-        await life.run(stopping)
 
 
 AgentT = TypeVar("AgentT")

@@ -30,7 +30,7 @@ import threading
 import time
 from contextlib import suppress
 
-from agentdash.worker import Session, Task
+from agentdash.worker import BlockingSession, Session, Task
 
 
 async def deaf(task: Task, session: Session) -> None:
@@ -58,12 +58,21 @@ async def exits_deep(task: Task, session: Session) -> object:
         group.create_task(inner())
 
 
-async def work(task: Task, session: Session) -> object:
+def begin() -> None:
     child = subprocess.Popen(["sh", "-c", "sleep 600 & wait"])
     with open("child", "w") as file:
         file.write(str(child.pid))
     os.rename("child", "begun")
+
+
+async def work(task: Task, session: Session) -> object:
+    begin()
     return await globals()[os.environ["WAY"]](task, session)
+
+
+def plain(task: Task, session: BlockingSession) -> None:
+    begin()
+    time.sleep(600)
 """
 
 
@@ -97,13 +106,15 @@ def children(process: int) -> list[int]:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
-@pytest.mark.parametrize("way", ["deaf", "holds_the_loop", "has_a_thread"])
+@pytest.mark.parametrize("way", ["deaf", "holds_the_loop", "has_a_thread", "plain"])
 async def test_a_worker_ends_within_its_grace_and_its_task_is_done_by_another(
     way: str, tmp_path: Path, server: RealNats
 ) -> None:
     async with (
         shop_at(server.url, ack_wait_s=1.0) as shop,
-        first_worker(tmp_path, server.url, WAY=way) as process,
+        first_worker(
+            tmp_path, server.url, "plain" if way == "plain" else "work", WAY=way
+        ) as process,
     ):
         await shop.submit("x", "one")
         while not (tmp_path / "begun").exists():
@@ -119,7 +130,7 @@ async def test_a_worker_ends_within_its_grace_and_its_task_is_done_by_another(
         while any(map(lives, (child, *sleeps))):
             await asyncio.sleep(0.01)
         # one that still could has handed it back, and it was not tried
-        async with shop.worker(worker="second", attempts=1 if way == "deaf" else 5):
+        async with shop.worker(worker="second", attempts=1 if way in ("deaf", "plain") else 5):
             result = await shop.result("one")
             await shop.all_acknowledged()
     assert (result.status, result.worker) == (TaskStatus.DONE, "second")

@@ -40,8 +40,7 @@ async def research(task: Task, session: Session) -> object:
     return {"answer": task.goal.upper()}
 
 
-def not_async(task, session):
-    return None
+no_function = "agent"
 """
 
 
@@ -147,7 +146,7 @@ async def test_dead_letters_are_listed_shown_and_retried(home: Path, shop: Shop)
         (("worker", "agents"), "is not MODULE:FUNCTION"),
         (("worker", "nothing:x"), "cannot be imported"),
         (("worker", "agents:none"), "has no none"),
-        (("worker", "agents:not_async"), "is no `async def` function"),
+        (("worker", "agents:no_function"), "is no function of a task"),
         (("worker", "agents:research"), "NATS_URL is not set"),
     ],
 )
