@@ -403,7 +403,9 @@ class WorkerSource(Protocol):
         """Return once everything was read, or cannot be read, at the latest after `timeout_s`."""
 
     def on_change(self, callback: Callable[[PoolKey], None]) -> None:
-        """Call back on the event loop when one of the pool's workers is drained."""
+        """Call back on the event loop when one of the pool's workers is drained, or is the
+        first that is heard.
+        """
 
     def problem(self) -> str:
         """Why what workers say cannot be read, in words; empty if it can, or without a connection,

@@ -184,7 +184,7 @@ class Engine:
             )
             self._sources.wakes.on_wake(self._early.woken)
             self._sources.workloads.on_change(self._early.changed)
-            self._sources.workers.on_change(self._early.drained)
+            self._sources.workers.on_change(self._early.heard)
             self._memory = await self._begin_with(self._before)
             if self._lead.may_write():
                 await self._release_workers()
@@ -458,6 +458,7 @@ class EarlyTicks:
         self._due: dict[PoolKey, bool] = {}
         self._asked_meanwhile: set[PoolKey] = set()
         self._draining: set[PoolKey] = set()
+        self._untold: set[PoolKey] = set()
         self._overtaken: set[PoolKey] = set()
         self._rereading: set[PoolKey] = set()
         self.asleep: dict[PoolKey, Pool] = {}
@@ -481,10 +482,12 @@ class EarlyTicks:
         tick, which subscribes to wake-ups, then reads their queues.
         """
         for key, decision in changed.items():
-            if decision.drain is not None and decision.drain.orders.drain:
+            self._draining.discard(key)
+            self._untold.discard(key)
+            if decision.drain is None:
+                self._untold.add(key)
+            elif decision.drain.orders.drain:
                 self._draining.add(key)
-            else:
-                self._draining.discard(key)
             if decision.next != 0 or self._observer.knows_work(self._pools[key]):
                 self.asleep.pop(key, None)
             elif key not in self.asleep:
@@ -492,11 +495,13 @@ class EarlyTicks:
                 self.soon(key, ask=True)
 
     def again(self, key: PoolKey) -> None:
-        """Decide the pool at once, or as soon as its write has ended."""
+        """Decide the pool at once, or as soon as its write has ended. If its workers were not heard
+        its queue is read first: what an interval ago said that none is busy may be wrong now.
+        """
         if key in self._writes.under_way:
             self._asked_meanwhile.add(key)
         else:
-            self.soon(key, ask=False)
+            self.soon(key, ask=key in self._untold)
 
     def woken(self, key: PoolKey) -> None:
         """A first message came for a pool at zero: decide the pool at once."""
@@ -511,7 +516,7 @@ class EarlyTicks:
         under_way = self._writes.under_way
         for key, pool in self._pools.items():
             if any(concerns(scope, pool) for scope in scopes):
-                self.soon(key, ask=False)
+                self.soon(key, ask=key in self._untold)
                 if key in under_way:
                     self._asked_meanwhile.add(key)
 
@@ -524,9 +529,9 @@ class EarlyTicks:
                 self._overtaken.discard(key)
                 self.again(key)
 
-    def drained(self, key: PoolKey) -> None:
-        """A worker has finished: if its pool waits for that, decide it again."""
-        if key in self._draining:
+    def heard(self, key: PoolKey) -> None:
+        """A worker has finished or is the first: if its pool waits for that, decide it again."""
+        if key in self._draining or key in self._untold:
             self.again(key)
 
     def written(self, write: Write) -> None:
@@ -553,7 +558,7 @@ class EarlyTicks:
         """Nothing of the pool is under way any more: what came meanwhile is decided now."""
         if key in self._asked_meanwhile:
             self._asked_meanwhile.discard(key)
-            self.soon(key, ask=False)
+            self.again(key)
 
     async def _reread(self, pool: Pool) -> None:
         """Read a workload by itself, because no watch reports what our writes lose against."""

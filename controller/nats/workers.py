@@ -58,9 +58,9 @@ class WorkerStates(BucketWatch):
         session: NatsSession,
         bucket: Bucket,
         clock: Clock,
-        on_change: Callable[[PoolKey, WorkerState | None], None],
+        on_change: Callable[[PoolKey, bool], None],
     ) -> None:
-        """`on_change` gets a pool and a worker's new state, None if it has gone."""
+        """`on_change` gets a pool, and whether its next decision may hang on that change."""
         super().__init__(session, bucket, clock, "what workers do")
         self._steady: Callable[[], float] = clock.monotonic
         self._on_change = on_change
@@ -104,14 +104,14 @@ class WorkerStates(BucketWatch):
         self._heard.move_to_end(entry.key)
         states = self._states.setdefault(pool, {})
         if states.get(worker) != state:
-            states[worker] = state
-            self._on_change(pool, state)
+            is_first, states[worker] = not states, state
+            self._on_change(pool, is_first or not (state.pulling or state.busy))
 
     def _forget(self, key: str) -> None:
         self._heard.pop(key, None)
         place = _place(key)
         if place is not None and self._states.get(place[0], {}).pop(place[1], None) is not None:
-            self._on_change(place[0], None)
+            self._on_change(place[0], True)
 
 
 def _place(key: str) -> tuple[PoolKey, str] | None:
@@ -290,7 +290,9 @@ class WorkerBuckets:
                 await self._orders.bucket.delete(key, expected=stored.latest, note=b"")
 
     def on_change(self, callback: Callable[[PoolKey], None]) -> None:
-        """Call back with the pool of a worker that has stopped pulling and has no task left."""
+        """Call back with the pool of a worker that has stopped pulling and has no task left, or
+        that speaks while no other does: its pool may be one that may not pull.
+        """
         self._callbacks.append(callback)
 
     def problem(self) -> str:
@@ -328,9 +330,9 @@ class WorkerBuckets:
         revision, silent = self._silent.get(pool, (0, ()))
         return silent if revision == self._orders.of(pool).revision else ()
 
-    def _state_changed(self, pool: PoolKey, state: WorkerState | None) -> None:
+    def _state_changed(self, pool: PoolKey, decides: bool) -> None:
         self._forget(pool)
-        if state is None or not (state.pulling or state.busy):
+        if decides:
             for callback in self._callbacks:
                 callback(pool)
 

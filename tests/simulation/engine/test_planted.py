@@ -257,21 +257,6 @@ class _Windowless(MemoryBucket):
         return replace(left, memory=replace(left.memory, pools=pools))
 
 
-class _Lazy(MemoryBucket):
-    """What is lacking is not said, and of the saves only the first is done."""
-
-    has_saved = False
-
-    async def save(self, memory: Memory, now: float) -> None:
-        if not self.has_saved:
-            await super().save(memory, now)
-        self.has_saved = True
-
-    async def seen(self, *, is_partial: bool) -> None:
-        del is_partial
-        await super().seen(is_partial=False)
-
-
 class _Absent(Keeper):
     """Nothing is read of what an earlier process left."""
 
@@ -342,12 +327,11 @@ PLANTED: Final[Collection[Planted]] = (
     Planted(
         "two write: the right does not end", Parts(right=_Lasting), "after its right had ended", 14
     ),
-    Planted("two write: the right ends late", Parts(right=_Late), "after its right had ended", 14),
+    Planted("two write: the right ends late", Parts(right=_Late), "after its right had ended", 15),
     Planted("two write: the lease is always free", Parts(lease=_Stolen), " leads", 0),
     Planted("who cannot decide keeps the lease", Parts(elector=_Keen), "keeps the lease", 22),
-    Planted("a step of the clock is not followed", Parts(clock=_Wall), " needed ", 2),
+    Planted("a step of the clock is not followed", Parts(clock=_Wall), " needed ", 10),
     Planted("a window is forgotten at a kill", Parts(memories=_Windowless), " needed ", 14),
-    Planted("memory is saved once", Parts(memories=_Lazy), "has not come to rest", 75),
     Planted("memory is not read", Parts(keeper=_Absent), "has not come to rest", 13),
     Planted(
         "a reload forgets the memory",
@@ -356,7 +340,7 @@ PLANTED: Final[Collection[Planted]] = (
         31,
     ),
     Planted(
-        "there is no cooldown", _pools(lambda it: replace(it, cooldown_s=0.0)), "it cools down", 0
+        "there is no cooldown", _pools(lambda it: replace(it, cooldown_s=0.0)), "it cools down", 2
     ),
     Planted("there is no warm-up gate", _planning(memory=_warm), "seen for the first time", 19),
     Planted(

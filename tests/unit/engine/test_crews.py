@@ -153,6 +153,23 @@ async def test_a_pause_is_told_to_more_pools_at_once_than_may_be_written() -> No
         }
 
 
+async def test_workers_that_begin_while_their_pool_is_paused_are_told_at_their_first_word() -> None:
+    workers = FakeWorkers()
+    world = Harness(POOL, replicas=2, workers=workers)
+    world.queue(POOL, pending=2)
+    async with world.running():
+        await world.clock.advance(1.5)
+        world.queue(POOL, pending=0, in_flight=2)
+        world.intents.set(intents_of(pauses=(a_pause(scope=Scope()),)), Scope())
+        await settle()
+        # what an interval ago was not in flight is at work by now
+        assert (workers.told, world.cluster.writes) == ([], [])
+        workers.say(POOL.key, state("a", 1, obeyed=0), state("b", 1, obeyed=0))
+        await settle()
+        assert [orders.pull for _, orders in workers.told] == [False]
+        assert world.cluster.writes == []
+
+
 async def test_nobody_is_told_anything_by_a_controller_that_may_not_write_or_is_frozen() -> None:
     world, workers = two_workers(writes=False)
     async with world.running():

@@ -26,7 +26,7 @@ def entry(value: bytes | None = None, *, deleted: bool = False) -> BucketEntry:
 class Heard:
     def __init__(self) -> None:
         self.clock = VirtualClock()
-        self.changes: list[tuple[PoolKey, WorkerState | None]] = []
+        self.changes: list[tuple[PoolKey, bool]] = []
         nats = FakeNats(lambda *_: b"")
         bucket = Bucket(nats, "workers")  # type: ignore[arg-type]  # nothing is asked
         self.states = WorkerStates(
@@ -49,7 +49,7 @@ async def test_a_worker_that_says_nothing_any_longer_is_forgotten() -> None:
     heard.states.changed(entry())
     assert await heard.after(GONE_AFTER_S - 1) == ["pod.with.dots"]
     assert await heard.after(1) == []
-    assert heard.changes[-1] == (POOL, None)
+    assert heard.changes[-1] == (POOL, True)
 
 
 async def test_nobody_is_forgotten_while_nobody_can_be_heard() -> None:
