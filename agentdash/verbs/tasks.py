@@ -125,14 +125,14 @@ async def _submit(place: _PoolPlace, asked: Namespace, terms: TaskTerms) -> Exit
         note(f"{terms.id} has ended before, as {ended.result.status}: nothing was added")
         return await _ended(place, Namespace(id=terms.id, wait=True, as_json=asked.as_json))
     receipt = await place.tasks.submit(_payload(asked), terms)
+    if not receipt.is_new:
+        note("the stream has this id already: it is the same task, nothing was added")
     if asked.wait:
         return await _ended(place, Namespace(id=receipt.id, wait=True, as_json=asked.as_json))
     if asked.as_json:
         tell(msgspec.json.encode(receipt._asdict()).decode())
     else:
         tell(receipt.id)
-    if not asked.as_json and not receipt.is_new:
-        note("the stream has this id already: it is the same task, nothing was added")
     return ExitCode.OK
 
 

@@ -23,6 +23,7 @@ POD_GRACE_S = GRACE_S + 5.0
 """As 30 s of Kubernetes are to AGENTDASH_GRACE, 25 s by default."""
 AGENT = """\
 import asyncio
+import logging
 import os
 import subprocess
 import sys
@@ -53,6 +54,8 @@ async def exits_deep(task: Task, session: Session) -> object:
         sys.exit(7)
 
     if task.payload == "good":
+        logging.getLogger("httpx").info("HTTP Request: POST /v1/chat/completions")
+        logging.getLogger("httpx").warning("a client was not closed")
         return "good"
     async with asyncio.TaskGroup() as group:
         group.create_task(inner())
@@ -149,8 +152,10 @@ async def test_an_agent_that_exits_in_a_task_of_its_own_ends_no_worker(
         assert (await shop.result("good")).result == "good"
         assert process.returncode is None
         process.terminate()
-        await process.communicate()
+        _, logged = await process.communicate()
     assert process.returncode == 0
+    assert b"a client was not closed" in logged
+    assert b"HTTP Request" not in logged, "httpx logs each call of a model"
 
 
 async def test_a_slot_that_is_lost_is_told_everywhere_and_takes_no_task(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from agentdash.worker import TaskResult, TaskStatus
 from support.forked import agentdash
 from tests.integration.worker.conftest import HIGH, QUEUE, Shop, worker_process
 from tests.support.ports import free_port
@@ -82,6 +84,10 @@ async def test_a_cancelled_task_is_never_begun(home: Path, shop: Shop) -> None:
     code, _, said = await agentdash("submit", "acme/research", "count", "--id", "one", cwd=home)
     assert code == 0
     assert "the same task" in said
+    given = ("submit", "acme/research", "count", "--id", "one", "--json")
+    code, out, said = await agentdash(*given, cwd=home)
+    assert (code, json.loads(out)["is_new"]) == (0, False)
+    assert "the same task" in said
     _, out, _ = await agentdash("result", "acme/research", "one", "--json", cwd=home)
     assert json.loads(out) == {"id": "one", "status": "open"}
     code, out, _ = await agentdash("cancel", "acme/research", "one", "--why", "typo", cwd=home)
@@ -101,6 +107,16 @@ async def test_a_task_that_did_not_end_as_done_is_exit_code_1(home: Path, shop: 
         assert (code, out.split()[1]) == (1, "failed")
         code, _, _ = await agentdash("result", "acme/research", out.split()[0], cwd=home)
         assert code == 1
+    for status in sorted({*TaskStatus} - {TaskStatus.DONE}):
+        result = TaskResult(id=f"it-{status}", status=status, at=time.time())
+        await shop.tasks.results.keep(result)
+        for wait in ((), ("--wait",)):
+            code, out, _ = await agentdash("result", "acme/research", result.id, *wait, cwd=home)
+            assert (code, out.split()[1]) == (1, status)
+        given = ("submit", "acme/research", "x", "--id", result.id, "--wait")
+        code, _, said = await agentdash(*given, cwd=home)
+        assert code == 1
+        assert f"has ended before, as {status}: nothing was added" in said
 
 
 @pytest.mark.parametrize("verb", ["result", "cancel"])
