@@ -92,6 +92,10 @@ class RealNats:
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
 
+    def has_files(self, pattern: str) -> bool:
+        """Whether a stream has files; those of a deleted one begin with a dot."""
+        return any((self._directory / "js" / "jetstream").glob(f"*/streams/{pattern}"))
+
     def __enter__(self) -> Self:
         return self.start()
 

@@ -54,15 +54,26 @@ def shared() -> Iterator[RealNats]:
 @pytest.fixture
 async def url(shared: RealNats) -> str:
     """The address of a server without streams that nothing happens to."""
+    await deleted(shared, ".*")
     client = await nats.connect(shared.url)
     jetstream = client.jetstream()
     for stream in await jetstream.streams_info():
         assert stream.config.name is not None
-        if not stream.config.deny_purge:  # nothing of it may be in the next one
-            await jetstream.purge_stream(stream.config.name)
         await jetstream.delete_stream(stream.config.name)
     await client.close()
+    await deleted(shared, "*")
     return shared.url
+
+
+async def deleted(server: RealNats, files: str) -> None:
+    """Wait until these files of streams are deleted.
+
+    nats-server 2.15.1 deletes a stream's files after it has answered. It cannot put away those of a
+    stream of the same name meanwhile, and the next stream of that name begins with its messages:
+    45 of 2,459 did, and none of 2,841 after this wait.
+    """
+    while server.has_files(files):
+        await asyncio.sleep(0.001)
 
 
 @pytest.fixture
