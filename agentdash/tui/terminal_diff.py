@@ -316,8 +316,9 @@ class _Pen:
             self._out.append(self._to_column(before[1], x))
         else:
             ways = [f"\x1b[{y + 1};{x + 1}H"]
-            if before is not None and before[0] + 1 == y and self._is_sure:
-                ways.append(f"\x1b[B{_sideways(x - before[1])}")
+            if before is not None and before[0] + 1 == y:
+                ways.append(f"\r\n{_sideways(x)}")
+                ways += [f"\x1b[B{_sideways(x - before[1])}"] if self._is_sure else []
             self._out.append(min(ways, key=len))
         self._is_sure = True
 
