@@ -317,8 +317,8 @@ class _Pen:
         else:
             ways = [f"\x1b[{y + 1};{x + 1}H"]
             if before is not None and before[0] + 1 == y:
-                ways.append(f"\r\n{_sideways(x)}")
                 ways += [f"\x1b[B{_sideways(x - before[1])}"] if self._is_sure else []
+                ways.append(f"\r\n{_sideways(x)}")
             self._out.append(min(ways, key=len))
         self._is_sure = True
 

@@ -79,7 +79,7 @@ def written(diff: TerminalDiff, *rows: str, style: Style | None = None) -> str:
 
 def test_cells_that_do_not_change_are_not_written() -> None:
     diff = TerminalDiff()
-    assert written(diff, "hello", "world") == "\x1b[m\x1b[1;1Hhello\x1b[2;1Hworld"
+    assert written(diff, "hello", "world") == "\x1b[m\x1b[1;1Hhello\r\nworld"
     assert written(diff, "hello", "world") == ""
     assert written(diff, "hello", "worms") == "\x1b[2;4Hms"
 
@@ -159,7 +159,8 @@ def test_a_step_down_is_not_taken_from_the_last_column_nor_behind_wide_character
     first: str, second: str
 ) -> None:
     shown = written(TerminalDiff(), first, second)
-    assert "\x1b[2;1H" in shown
+    assert "\r\n" in shown
+    assert "\x1b[B" not in shown
     diff = TerminalDiff()
     written(diff, "..", "..")
     assert written(diff, ".x", ".x") == "\x1b[1;2Hx\x1b[2;2Hx"
