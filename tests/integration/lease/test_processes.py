@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -226,17 +227,19 @@ async def test_a_leader_that_alone_cannot_see_nats_gives_way_to_one_that_can(fle
 
 
 async def test_a_leader_with_a_full_journal_gives_way_to_one_that_can_write(fleet: Fleet) -> None:
-    path, file = fleet.file(SHORT), fleet.folder / "no-folder"
-    file.touch()
+    path = fleet.file(SHORT)
     async with AsyncExitStack() as stack:
-        journal = ("--journal", str(file / "journal.jsonl"))
+        journal = ("--journal", str(fleet.folder / "journal.jsonl"))
         full = await stack.enter_async_context(daemon(path, fleet.kubeconfig, *journal))
         await until(lambda: full.said("leading"))
         other = await stack.enter_async_context(daemon(path, fleet.kubeconfig))
+        await until(lambda: other.said("following"))
+        # only then: one that cannot write before it has the lease leaves it to others for 30 s
+        resource.prlimit(full.process.pid, resource.RLIMIT_FSIZE, (0, 0))
+        await full.not_ready("journal_down: ")
         await fleet.publish(6)
         await until(lambda: fleet.replicas() == 6)
         await until(lambda: sizes(other)[-1:] == [6])
-        await full.not_ready("journal_down: ")
 
 
 async def test_slow_writes_cost_no_lease_and_after_damage_to_it_there_is_one_leader_again(
