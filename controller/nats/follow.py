@@ -76,6 +76,8 @@ class Follower:
         self._stream = stream
         self._backoff = Backoff(RETRY_FIRST_S, self.retry_most_s)
         self._connected = asyncio.Event()
+        self._arrivals: asyncio.Queue[Msg | None] = asyncio.Queue()
+        self._begins_anew = False
         self._taken = 0
 
     def beginning(self, stream: StreamInfo) -> ConsumerConfig:
@@ -97,6 +99,11 @@ class Follower:
         """Messages may be missed from now on, until reading has begun again."""
         raise NotImplementedError
 
+    def begin_anew(self) -> None:
+        """Read again from where `beginning` says; what has come and is not taken yet is dropped."""
+        self._begins_anew = True
+        self._arrivals.put_nowait(None)
+
     async def run(self) -> None:
         """Follow until cancelled."""
         end = self._session.on_connected(self._connected.set)
@@ -114,13 +121,14 @@ class Follower:
     async def _read(self) -> None:
         """Read until something goes wrong. Raises NatsError."""
         info = await stream_info(self._session, self._stream, ANSWER_S)
+        self._begins_anew = False
         config = self.beginning(info).evolve(
             ack_policy=AckPolicy.NONE,
             mem_storage=True,
             num_replicas=1,
             inactive_threshold=INACTIVE_S,
         )
-        arrivals: asyncio.Queue[Msg | None] = asyncio.Queue()
+        arrivals = self._arrivals = asyncio.Queue[Msg | None]()
         inbox = await self._session.deliver_to(arrivals.put_nowait)
         consumer = ""
         try:
@@ -164,6 +172,8 @@ class Follower:
                         f"neither a message nor a heartbeat for {silence_s:g} s: may our NATS user"
                         f" publish to {verb}.>?"
                     ) from None
+                if self._begins_anew:
+                    return
                 is_over = self._arrived(message)
 
     def _arrived(self, message: Msg | None) -> bool:

@@ -238,9 +238,12 @@ class TenantUsage:
         ended = replace(self._ended, since=since)
         return TenantSpent(stream=stream, days=days, ended=ended, read=read)
 
-    def go_on_from(self, left: TenantSpent, stream: str, now: float) -> None:
+    def go_on_from(
+        self, left: TenantSpent, stream: str, now: float, *, is_anew: bool = False
+    ) -> None:
         """Count on from an account. What it counted of another `stream` comes before ours; of ours
-        the larger sum is right, or the one left where we read a part of the day.
+        the larger sum is right, or the one left where we read a part of the day. `is_anew`: the one
+        left is, because what came after it is taken again.
         """
         today = self.day_start(now)
         yesterday = local_day(today - 1, self._zone).start
@@ -256,9 +259,11 @@ class TenantUsage:
             is_less = found.all.total < each.sums.all.total
             if is_same and (is_less or each.start < self._known_from):
                 found, before = each.sums, _day_sum(each.sums, own, -1)
-            self._days[each.start] = found
+            self._days[each.start] = each.sums if is_anew else found
             if before.all.total:
                 self._remembered[each.start] = before
+        if is_anew:
+            self._days = {each.start: self._days[each.start] for each in left.days}
         self._forget_before(yesterday)
         if left.days and max(each.start for each in left.days) < yesterday:
             self._ended = replace(self._ended, has_gap=True)
@@ -299,8 +304,8 @@ class TenantUsage:
         month = replace(month, since=0.0) if month.since <= first.timestamp() else month
         return month if month.by_model else None
 
-    def take(self, event: UsageEvent, at: float) -> None:
-        """Count an event that was reported at `at`."""
+    def take(self, event: UsageEvent, at: float, *, is_anew: bool = False) -> None:
+        """Count an event that was reported at `at`; one that `is_anew` for sums of days alone."""
         sums, used = self.sums(at), event.usage
         tokens = used.input + used.cached_input + used.output
         name = event.model if event.model in self._known else ""
@@ -325,10 +330,13 @@ class TenantUsage:
             if key not in self._pools and key not in by_pool and len(by_pool) >= self._most_pools:
                 key = pool_key(event.tenant, OTHER_POOLS)
             by_pool = {**by_pool, key: by_pool.get(key, 0.0) + float(usd)}
-            self._hour.add(int(usd * _NANO), at)
+            if not is_anew:
+                self._hour.add(int(usd * _NANO), at)
         models = {**sums.models, name: model}
         whole = _plus(sums.all, used)
         self._days[start] = DaySums(all=whole, models=models, tiers=tiers, usd_by_pool=by_pool)
+        if is_anew:
+            return
         self._first_at = at if self._first_at is None else min(self._first_at, at)
         self._counted_burn.add(float(_counted(used, self._count)), at)
         self._minute.add(tokens, at)
@@ -473,11 +481,14 @@ class UsageLedger:
         """Events from before this moment have no influence on what is known at `now`."""
         return min(now - LOOK_BACK_S, *(each.day_start(now) for each in self.of.values()))
 
-    def take(self, event: UsageEvent, at: float) -> None:
-        """Count one event that was stored at `at` (Unix seconds)."""
+    def take(self, event: UsageEvent, at: float, *, is_anew: bool = False) -> None:
+        """Count one event that was stored at `at` (Unix seconds); for sums of days again."""
         if event.tenant in self.of:
-            self.of[event.tenant].take(event, at)
-        if (tasks := self._tasks.get(pool_key(event.tenant, event.role))) is not None:
+            self.of[event.tenant].take(event, at, is_anew=is_anew)
+        if (
+            not is_anew
+            and (tasks := self._tasks.get(pool_key(event.tenant, event.role))) is not None
+        ):
             tasks.take(event)
 
     def tiers(self, now: float, known_from: float) -> Mapping[str, TierUsage]:

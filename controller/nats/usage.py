@@ -91,13 +91,15 @@ class TokenUsageSource(Follower):
         of = self._ledger.of.items()
         self._budgeted = dict.fromkeys(name for name, each in of if each.has_budget)
         self._last: int | None = None
-        self._first = 0  # of the stream, when we began to read it
+        self._first = 0  # of the stream, when we began to read it or missed some of it
         self._created: datetime | None = None
         self._tried = asyncio.Event()
         self._problem: NatsError | None = None
         self._current_at: float | None = None  # when all events were read last
         self._behind = 0
         self._missing_before = 0.0  # events from before may have been removed unread
+        self._kept_from = 0.0  # the same, also after an account told what they were
+        self._anew_until = 0  # up to this sequence, events are read for the second time
         self.counted = 0
         self._left: Mapping[str, TenantSpent] = {}
         self._refused = 0
@@ -162,18 +164,28 @@ class TokenUsageSource(Follower):
             self._take_left()
 
     def _take_left(self) -> None:
+        if not self._left:
+            return
         now, left, stream = self._clock.now(), self._left, str(self._created)
+        accounts, last = self._ledger.of, self._last or 0
         read = min((each.read for each in left.values() if each.stream == stream), default=0)
-        for name, account in self._ledger.of.items():
+        is_whole = accounts.keys() == left.keys() and read > 0 and self._first <= read + 1
+        is_part = any(each.day_start(now) < self._kept_from for each in accounts.values())
+        # the sum of a day of which the stream has a part is the one left and what came after it
+        is_anew = is_whole and is_part and self._first <= read < last
+        for name, account in accounts.items():
             if name in left:
                 # where what was counted is removed from the stream, ours comes after it
                 comes_after = 0 < left[name].read < self._first
-                account.go_on_from(left[name], "" if comes_after else stream, now)
-        is_whole = self._ledger.of.keys() == left.keys() and read
-        if is_whole and (self._first == read + 1 or self._last == read):
-            self._missing_before, self._last = 0.0, max(self._last or 0, read)
+                same = "" if comes_after else stream
+                account.go_on_from(left[name], same, now, is_anew=is_anew)
+        if is_anew:
+            self._missing_before, self._anew_until, self._last = self._kept_from, last, read
+            self.begin_anew()
+        elif is_whole and (self._first == read + 1 or last <= read):
+            self._missing_before, self._last = 0.0, max(last, read)
         self._left = {}
-        self.counted += bool(left)
+        self.counted += 1
 
     def refused(self) -> RefusedEvents:
         """The events that were not counted."""
@@ -188,7 +200,7 @@ class TokenUsageSource(Follower):
             self._first = state.first_seq
             since = self._ledger.since(self._clock.now())
             if state.first_seq > 1 and kept_from > since:
-                self._missing_before = kept_from
+                self._missing_before = self._kept_from = kept_from
             for each in self._ledger.of.values():
                 each.begin(max(since, self._missing_before))
             return ConsumerConfig(
@@ -200,7 +212,8 @@ class TokenUsageSource(Follower):
             for each in self._ledger.of.values():
                 each.stream_lost()
         elif state.first_seq > self._last + 1:
-            self._missing_before = kept_from
+            self._missing_before = self._kept_from = kept_from
+            self._first, self._anew_until = state.first_seq, 0
         return ConsumerConfig(
             deliver_policy=DeliverPolicy.BY_START_SEQUENCE, opt_start_seq=self._last + 1
         )
@@ -216,16 +229,16 @@ class TokenUsageSource(Follower):
         sequence = metadata.sequence.stream
         if self._last is not None and sequence <= self._last:
             return
-        self._last = sequence
+        self._last, is_anew = sequence, sequence <= self._anew_until
         try:
             event = decode_event(message.subject, message.data, self._ledger.tenants)
         except RefusedEventError as error:
-            self._refused += 1
+            self._refused += not is_anew
             self._last_refusal = str(error)
             return
         now = self._clock.now()
         # the server's clock may be ahead of ours: an event from the future counts as of now
-        self._ledger.take(event, min(metadata.timestamp.timestamp(), now))
+        self._ledger.take(event, min(metadata.timestamp.timestamp(), now), is_anew=is_anew)
         self.counted += 1
         if event.tenant in self._budgeted:
             self._on_use(event.tenant, self._ledger.of[event.tenant].counted(now))
@@ -233,6 +246,8 @@ class TokenUsageSource(Follower):
     def up_to_date(self) -> None:
         """Nothing is left unread."""
         self._behind = 0
+        if self._anew_until and (self._last or 0) >= self._anew_until:
+            self._missing_before, self._anew_until = 0.0, 0
         self._take_left()
         self._current_at = self._clock.now()
         self._tried.set()

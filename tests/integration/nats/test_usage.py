@@ -13,6 +13,7 @@ from nats.js import JetStreamContext
 from nats.js.api import StreamConfig
 
 from controller.engine.supervise import SystemClock
+from controller.model.ids import PoolKey
 from controller.model.observation import TokenUsage
 from controller.model.readings import Absent, Fresh, Reading, Stale, Why
 from controller.model.worker_messages import USAGE_STREAM, USAGE_SUBJECT_PREFIX
@@ -35,6 +36,11 @@ async def make_stream(session: NatsSession, **more: object) -> JetStreamContext:
 
 async def publish(js: JetStreamContext, *events: tuple[str, bytes]) -> None:
     await asyncio.gather(*(js.publish(subject, data) for subject, data in events))
+
+
+def value_of(reading: Reading[TokenUsage]) -> TokenUsage:
+    assert not isinstance(reading, Absent)
+    return reading.value
 
 
 class Ledger:
@@ -154,6 +160,46 @@ async def test_what_was_counted_of_a_stream_that_is_purged_is_known_to_the_next_
         await publish(js, event(input=1))
         await until(lambda: after.used() == 51)
         assert after.is_fresh()
+
+
+async def test_a_day_that_is_purged_in_part_is_known_exactly_to_each_next_process(
+    session: NatsSession, until: Until
+) -> None:
+    js = await make_stream(session)
+    await publish(js, *[event(input=10, seconds=1.0) for _ in range(10)])
+    async with ledger(session) as tokens:
+        await until(lambda: tokens.used() == 100)
+        left = tokens.source.spent()
+    await js.purge_stream(USAGE_STREAM, seq=8)
+    # no process counts these
+    await publish(js, *[event(input=1, seconds=3.0) for _ in range(4)], event("globex", input=7))
+    async with ledger(session) as alone, ledger(session) as after:
+        assert alone.used() == 3 * 10 + 4
+        assert not after.is_fresh(), "before it has what was left, it knows of a part"
+        after.source.go_on_from(left)
+        assert not after.is_fresh(), "what was left lacks what came after it"
+        await until(after.is_fresh)
+        assert (after.used(), after.used("globex")) == (104, 7)
+        # its rates are as of one that read each event once
+        burns = [value_of(each.of()).burn_per_minute for each in (alone, after)]
+        assert burns[1] == pytest.approx(burns[0], rel=Decimal("0.01"))
+        task = after.source.measured(PoolKey("acme/research"))
+        assert task is not None
+        assert task == alone.source.measured(PoolKey("acme/research"))
+        await publish(js, event(input=1))
+        await until(lambda: after.used() == 105)
+        assert after.is_fresh()
+        left = after.source.spent()
+        await publish(js, event(input=1))
+        await until(lambda: after.used() == 106)
+        # it hands over and takes over again, with what the other has saved
+        after.source.go_on_from(left)
+        await until(after.is_fresh)
+        assert after.used() == 106
+    async with ledger(session) as last:
+        last.source.go_on_from(left)
+        await until(last.is_fresh)
+        assert (last.used(), last.used("globex")) == (106, 7)
 
 
 async def test_a_deleted_consumer_is_created_again_where_it_was(
