@@ -256,8 +256,10 @@ class Elector:
 
     async def _attempt(self) -> None:
         """One try to take or to renew the lease; a failure is the `problem` of the view."""
+        # to take it is to read and to write; while a right lasts, a slow try must not use it up
+        requests = 1 if self._right.may_write() else 2
         try:
-            async with asyncio.timeout(self._times.request_s):
+            async with asyncio.timeout(requests * self._times.request_s):
                 await self._take_or_renew()
         except TimeoutError:
             self._failed(f"{self._lease.name}: no answer in time")

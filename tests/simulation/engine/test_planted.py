@@ -322,7 +322,7 @@ PLANTED: Final[Collection[Planted]] = (
     Planted("a write is sent twice", Parts(actuator=_Twice), "was decided", 0),
     Planted("pods are not marked", Parts(actuator=_Markless), "replicas without work", 0),
     Planted(
-        "a full journal stops no write", Parts(switches=_Switchless), "though a switch is on", 32
+        "a full journal stops no write", Parts(switches=_Switchless), "though a switch is on", 47
     ),
     Planted(
         "two write: the right does not end", Parts(right=_Lasting), "after its right had ended", 14

@@ -13,6 +13,7 @@ from controller.model.settings import LeaseTimes
 from controller.ports import StoreAwayError
 from support.lease import FakeLease
 from support.table import tabled
+from support.virtual_loop import in_virtual_time
 from support.world import VirtualClock, settle
 
 TIMES = LeaseTimes()
@@ -115,6 +116,31 @@ async def world() -> AsyncIterator[World]:
     yield found
     for each in found.candidates:
         await each.kill()
+
+
+class SlowLease(FakeLease):
+    """Each answer takes so long, by the event loop's clock."""
+
+    def __init__(self, answer_s: float) -> None:
+        super().__init__()
+        self._answer_s = answer_s
+
+    async def _request(self, kind: str) -> None:
+        await asyncio.sleep(self._answer_s)
+        await super()._request(kind)
+
+
+class LoopClock:
+    """The time of the event loop."""
+
+    def now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    def follow_step(self) -> float:
+        return 0.0
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
 
 
 @asynccontextmanager
@@ -224,6 +250,24 @@ async def test_while_the_store_is_away_the_right_ends_and_comes_back_without_a_n
     await world.clock.advance(3.0)
     assert one.writes
     assert one.heard == [True]
+
+
+@in_virtual_time
+async def test_a_lease_whose_answers_take_most_of_their_time_is_taken_kept_and_taken_again() -> (
+    None
+):
+    lease, right = SlowLease(0.7 * TIMES.request_s), WriteRight(LoopClock().now)
+    elector = Elector(lease, "one", TIMES, right, LoopClock(), random=lambda: 0.0)
+    running = asyncio.create_task(elector.run())
+    await asyncio.sleep(2 * TIMES.request_s)
+    for _ in range(100):
+        assert right.may_write()
+        await asyncio.sleep(0.5)
+    lease.lost_replies = 1
+    await asyncio.sleep(2 * TIMES.renew_deadline_s)
+    assert right.may_write()
+    running.cancel()
+    await asyncio.wait({running})
 
 
 BLIND = "no queue can be read: disconnected"
