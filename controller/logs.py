@@ -121,4 +121,5 @@ def _quiet_libraries() -> None:
     # they warn of each lost connection, which links and findings report already
     for name in LIBRARIES:
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs each request of an agent
+    for name in ("httpx", "httpx2"):  # they log each request of an agent
+        logging.getLogger(name).setLevel(logging.WARNING)

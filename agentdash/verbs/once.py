@@ -33,13 +33,12 @@ from agentdash.tui.view import Frame
 from agentdash.tui.view_state import ViewState
 from agentdash.verbs.live import find_faults, snapshot_now
 from agentdash.verbs.operate import audit_report, read_audit, standing_report
-from controller.attach import connected
 from controller.engine.supervise import FatalError, SystemClock
 from controller.exit_codes import ExitCode
 from controller.logs import log_nowhere
 from controller.model.intents import Scope
 from controller.model.snapshot import Progress
-from controller.model.tasks import TaskPage, TaskQuestion, TaskState
+from controller.model.tasks import TaskPage, TaskState
 from controller.ports import TasksUnknownError
 from controller.record.journal import JournalError, JournalPast
 from controller.wiring import pod_now
@@ -162,20 +161,14 @@ def read_tasks(
     settings: Settings, scope: Scope, states: tuple[TaskState, ...] = (*TaskState,), most: int = 100
 ) -> TaskPage:
     """The tasks of all pools, of a tenant or of a pool. Raises TasksUnknownError and FatalError."""
-    pools = {
-        each.key: each.queues
-        for each in settings.fleet.pools
-        if scope.tenant in {None, each.tenant} and scope.pool in {None, each.key}
-    }
-    asked = TaskQuestion(pools=pools, scope=scope, states=states, most=most)
 
     async def read() -> TaskPage:
-        from agentdash.task_lists import TaskLists  # it loads NATS
+        from agentdash.client import client_of  # it loads NATS
 
         async with AsyncExitStack() as opened:
             with waiting_for_nats(settings.nats):
-                session = await opened.enter_async_context(connected(settings.nats, SystemClock()))
-            return await TaskLists(session).page(asked)
+                client = await opened.enter_async_context(client_of(settings))
+            return await client.tasks(scope.pool or scope.tenant or "", states, most=most)
 
     return asyncio.run(read())
 

@@ -6,7 +6,6 @@ import asyncio
 import signal
 import sys
 import time
-import uuid
 from argparse import Namespace
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -14,42 +13,44 @@ from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from nats.js import JetStreamContext
 
+from agentdash.client import OtherPayloadError, TaskClient, TaskHandle, client_of
 from agentdash.operate import operator, read_until
 from agentdash.output import by_default, note, refusal, tell, waiting_for, waiting_for_nats
-from agentdash.task_lists import RESULT_TTL_S
-from agentdash.task_streams import MOST_LOOKED, look_for
+from agentdash.task_streams import MOST_LOOKED
 from agentdash.verbs.tables import aligned
 from agentdash.verbs.ticks import choose
 from agentdash.worker import TaskResult, TaskStatus, TaskTerms
-from agentdash.worker.attempts import LIST_MOST, DeadLetter, DeadLetters, PoolTasks
-from agentdash.worker.session import ID_RULE, StoreUnavailableError, is_task_id
-from agentdash.worker.stores import DEAD_STREAM, ensure_worker_streams
-from controller.attach import UnsupportedServerError, connected
-from controller.engine.supervise import FatalError, SystemClock
+from agentdash.worker.attempts import LIST_MOST, DeadLetter, DeadLetters
+from agentdash.worker.session import ID_RULE, StoreUnavailableError, converted, is_task_id
+from agentdash.worker.stores import DEAD_STREAM, Results
+from controller.attach import UnsupportedServerError
+from controller.engine.supervise import FatalError
 from controller.exit_codes import ExitCode
 from controller.logs import log_nowhere
 from controller.model.fleet import Pool
-from controller.model.ids import QueueName
+from controller.model.ids import PoolKey
 from controller.model.settings import Settings
 from controller.model.text import clean, quote
 from controller.nats.jetstream import NatsError, typed_errors
 from controller.notation.quantity import read_duration
 from controller.planning.explain import duration
 
-LOOK_S: Final = 0.25
 _DEAD: Final = ("ID", "AGE", "TRIES", "WHY")
 _BODY_LIMIT: Final = 4_000
 
 
 class _PoolPlace(NamedTuple):
-    """Where the tasks of the pool are."""
+    """A pool, whose tasks are asked for."""
 
-    stream: JetStreamContext
-    queues: tuple[QueueName, ...]
-    tasks: PoolTasks
+    client: TaskClient
+    pool: PoolKey
     letters: DeadLetters
+    results: Results
+
+    def task(self, asked: Namespace) -> TaskHandle[Any]:
+        """The one that is asked for."""
+        return self.client.task(self.pool, asked.id or "")
 
 
 def ask(settings: Settings, asked: Namespace) -> ExitCode:
@@ -65,6 +66,8 @@ def ask(settings: Settings, asked: Namespace) -> ExitCode:
                 raise refusal(f"{quote(task)}: {ID_RULE}", ExitCode.USAGE)
             terms = _terms(asked) if asked.verb == "submit" else None
             return asyncio.run(_ask(settings, pools[0], asked, terms))
+        except OtherPayloadError as error:
+            raise refusal(error, ExitCode.REFUSED) from None
         except UnsupportedServerError as error:
             raise refusal(error, ExitCode.UNSUPPORTED) from None
         except (FatalError, StoreUnavailableError) as error:
@@ -75,27 +78,24 @@ def ask(settings: Settings, asked: Namespace) -> ExitCode:
 
 
 async def _ask(
-    settings: Settings, pool: Pool, asked: Namespace, terms: TaskTerms | None
+    settings: Settings, pool: Pool, asked: Namespace, terms: dict[str, Any] | None
 ) -> ExitCode:
     async with AsyncExitStack() as opened:
         with waiting_for_nats(settings.nats):
-            session = await opened.enter_async_context(connected(settings.nats, SystemClock()))
+            client = await opened.enter_async_context(client_of(settings))
         with typed_errors():
-            stream, tenant, name = session.jetstream(), pool.tenant, pool.name
-            await ensure_worker_streams(stream, tenant, result_ttl_s=RESULT_TTL_S)
-            tasks = PoolTasks(stream, session.send, tenant, name, pool.queues)
-            letters = DeadLetters(stream, tenant, name)
-            place = _PoolPlace(stream, tuple(pool.queues), tasks, letters)
+            place = (await client.stream(pool.key), pool.tenant, pool.name)
+            here = _PoolPlace(client, pool.key, DeadLetters(*place), Results(*place))
             if terms is not None:
-                return await _submit(place, asked, terms)
-            return await _VERBS[asked.verb](place, asked)
+                return await _submit(here, asked, terms)
+            return await _VERBS[asked.verb](here, asked)
 
 
-def _terms(asked: Namespace) -> TaskTerms:
+def _terms(asked: Namespace) -> dict[str, Any]:
     """The terms as they were typed, checked. Raises ToldError."""
     try:
         given: dict[str, Any] = {
-            "id": asked.id or uuid.uuid4().hex,
+            "id": asked.id or "",
             "priority": asked.priority,
             "workflow": asked.workflow,
             "max_steps": asked.max_steps,
@@ -106,10 +106,11 @@ def _terms(asked: Namespace) -> TaskTerms:
             given["deadline"] = read_until(asked.deadline, time.time())
         if asked.timeout is not None:
             given["timeout_s"] = _seconds(asked.timeout)
-        return msgspec.convert(given, TaskTerms)
-    except (ValueError, msgspec.ValidationError) as error:
+        converted(given, TaskTerms)
+    except ValueError as error:
         words = f"{asked.pool} is given nothing: {clean(error)}"
         raise refusal(words, ExitCode.USAGE) from None
+    return given
 
 
 def _seconds(text: str) -> float:
@@ -119,20 +120,19 @@ def _seconds(text: str) -> float:
         raise ValueError(f"--timeout {quote(text)} {error}") from None
 
 
-async def _submit(place: _PoolPlace, asked: Namespace, terms: TaskTerms) -> ExitCode:
-    ended = await place.tasks.results.get(terms.id) if asked.id else None
-    if ended is not None:
-        note(f"{terms.id} has ended before, as {ended.result.status}: nothing was added")
-        return await _ended(place, Namespace(id=terms.id, wait=True, as_json=asked.as_json))
-    receipt = await place.tasks.submit(_payload(asked), terms)
-    if not receipt.is_new:
+async def _submit(place: _PoolPlace, asked: Namespace, terms: dict[str, Any]) -> ExitCode:
+    task = await place.client.submit(place.pool, _payload(asked), **terms)
+    shown = Namespace(id=task.id, wait=True, as_json=asked.as_json)
+    if task.receipt is None:
+        ended = await task.end()
+        note(f"{task.id} has ended before, as {ended.status}: nothing was added")
+        return await _ended(place, shown)
+    if not task.receipt.is_new:
         note("the stream has this id already: it is the same task, nothing was added")
     if asked.wait:
-        return await _ended(place, Namespace(id=receipt.id, wait=True, as_json=asked.as_json))
-    if asked.as_json:
-        tell(msgspec.json.encode(receipt._asdict()).decode())
-    else:
-        tell(receipt.id)
+        return await _ended(place, shown)
+    encoded = msgspec.json.encode(task.receipt._asdict()).decode()
+    tell(encoded if asked.as_json else task.id)
     return ExitCode.OK
 
 
@@ -149,22 +149,17 @@ def _payload(asked: Namespace) -> object:
 
 async def _is_known(place: _PoolPlace, asked: Namespace) -> bool:
     """Whether the task waits or has ended; if not, it is said."""
-    results, task = place.tasks.results, asked.id or ""
-    if await results.get(task):
-        return True
-    looked = await look_for(place.stream, place.queues, task)
-    # the last look is for one that ended while its message was looked for
-    if looked.is_found or await results.get(task):
-        return True
+    looked = await place.task(asked).looked_for()
     if looked.unread:
         note(
-            f"{task} is not among the first {MOST_LOOKED:,} messages of a queue of {asked.pool}, "
-            f"and {looked.unread:,} more were not looked through: it may be behind them, or never "
-            "have been given"
+            f"{asked.id} is not among the first {MOST_LOOKED:,} messages of a queue of "
+            f"{asked.pool}, and {looked.unread:,} more were not looked through: it may be behind "
+            "them, or never have been given"
         )
-        return True
-    note(f"{asked.pool} has no task {task}: it was never given, or its result is no longer kept")
-    return False
+    elif not looked.is_found:
+        words = "it was never given, or its result is no longer kept"
+        note(f"{asked.pool} has no task {asked.id}: {words}")
+    return looked.is_found or looked.unread > 0
 
 
 async def _result(place: _PoolPlace, asked: Namespace) -> ExitCode:
@@ -172,19 +167,18 @@ async def _result(place: _PoolPlace, asked: Namespace) -> ExitCode:
 
 
 async def _ended(place: _PoolPlace, asked: Namespace) -> ExitCode:
-    task = asked.id or ""
-    stored = await place.tasks.results.get(task)
-    with waiting_for(f"task {task} to end"):
-        while stored is None and asked.wait:
-            await asyncio.sleep(LOOK_S)
-            stored = await place.tasks.results.get(task)
-    if stored is None:
+    task = place.task(asked)
+    result = await task.ended()
+    if result is None and asked.wait:
+        with waiting_for(f"task {task.id} to end"):
+            result = await task.end()
+    if result is None:
         if asked.as_json:
-            tell(msgspec.json.encode({"id": task, "status": "open"}).decode())
-        note(f"{task} has not ended; --wait waits for it")
+            tell(msgspec.json.encode({"id": task.id, "status": "open"}).decode())
+        note(f"{task.id} has not ended; --wait waits for it")
         return ExitCode.OK
-    _show(stored.result, as_json=asked.as_json)
-    return ExitCode.OK if stored.result.status is TaskStatus.DONE else ExitCode.FAILED
+    _show(result, as_json=asked.as_json)
+    return ExitCode.OK if result.status is TaskStatus.DONE else ExitCode.FAILED
 
 
 def _show(result: TaskResult, *, as_json: bool) -> None:
@@ -208,7 +202,7 @@ async def _cancel(place: _PoolPlace, asked: Namespace) -> ExitCode:
         return ExitCode.FAILED
     who = operator()
     why = f"{asked.why or 'no reason given'} ({who.who})"
-    result = await place.tasks.cancel(asked.id or "", clean(why))
+    result = await place.task(asked).cancel(clean(why))
     if asked.as_json:
         tell(msgspec.json.encode(result).decode())
     if result.status is not TaskStatus.CANCELLED:
@@ -273,7 +267,7 @@ async def _show_dead(place: _PoolPlace, asked: Namespace) -> ExitCode:
 
 async def _retry_dead(place: _PoolPlace, asked: Namespace) -> ExitCode:
     letter = await _letter(place, asked)
-    if not await place.letters.retry(letter, place.tasks.results):
+    if not await place.letters.retry(letter, place.results):
         note(f"{letter.note.id} has another result by now: nothing was changed")
         return ExitCode.REFUSED
     if asked.as_json:

@@ -11,6 +11,7 @@ visible result.
 
 from agentdash.worker.plain import Agent, BlockingSession
 from agentdash.worker.session import (
+    Event,
     Fatal,
     HandBack,
     LimitReached,
@@ -23,6 +24,7 @@ from agentdash.worker.session import (
     TaskStatus,
     TaskTerms,
     WorkerSettingsError,
+    takes,
     uses_tools,
 )
 from agentdash.worker.settings import NatsLogin, WorkerSettings
@@ -35,6 +37,7 @@ __all__ = [
     "Agent",
     "AgentPool",
     "BlockingSession",
+    "Event",
     "Fatal",
     "HandBack",
     "LimitReached",
@@ -56,5 +59,6 @@ __all__ = [
     "Worker",
     "WorkerSettings",
     "WorkerSettingsError",
+    "takes",
     "uses_tools",
 ]

@@ -544,7 +544,7 @@ class PoolTasks:
         self.results = Results(self._stream, tenant, pool)
 
     async def submit(self, payload: Any, terms: TaskTerms) -> Receipt:
-        """Publish a task. `payload` is any JSON value; `terms.id` must be set. Its id makes it
+        """Publish a task. `payload` is any JSON value; `terms.id` must be set: it makes the task
         unique within the stream's window for duplicates. Raises StoreUnavailableError if its queue
         has no single subject to publish to.
         """

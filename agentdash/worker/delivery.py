@@ -47,6 +47,7 @@ from agentdash.worker.attempts import (
 from agentdash.worker.models import PoolModels
 from agentdash.worker.plain import Agent, done_by
 from agentdash.worker.session import (
+    TAKES,
     Fatal,
     HandBack,
     LimitReached,
@@ -60,6 +61,9 @@ from agentdash.worker.session import (
     TaskTerms,
     UnreadableStoreError,
     UnreadableTaskError,
+    converted,
+    digest_of,
+    plain,
     read_payload,
     read_terms,
 )
@@ -72,6 +76,7 @@ from agentdash.worker.stores import (
     NatsLink,
     Results,
     StoredCheckpoint,
+    events_subject,
     until_done,
 )
 from controller.model.servers import Backoff
@@ -298,7 +303,7 @@ class Delivery:
             task = Task(
                 id=self.id,
                 terms=read_terms(published.headers),
-                payload=read_payload(published.body),
+                payload=self._payload(published.body),
                 tenant=settings.tenant,
                 pool=settings.pool,
                 waited_s=self._waited_s,
@@ -311,6 +316,15 @@ class Delivery:
         except UnreadableStoreError as error:
             # what is kept of the task and cannot be read fails this try: no task comes for ever
             await self._try_again(error, self._unread)
+
+    def _payload(self, body: bytes) -> Any:
+        """The payload as the agent declares it. Raises UnreadableTaskError."""
+        payload, kind = read_payload(body), getattr(self._desk.agent, TAKES, Any)
+        try:
+            return converted(payload, kind)
+        except ValueError as error:
+            name = getattr(kind, "__name__", kind)
+            raise UnreadableTaskError(f"the payload is no {name}: {clean(error)}") from None
 
     async def _look(self, task: Task) -> None:
         """Try the task, unless it has ended or its tries are used up."""
@@ -375,8 +389,18 @@ class Delivery:
                 self.cut(gone)
                 raise gone
 
+        async def emit(event: bytes) -> None:
+            subject = events_subject(task.tenant, task.pool, task.id)
+            try:
+                if not self._is_left:
+                    await self._desk.link.client.publish(subject, event)
+            except errors.Error as error:
+                log.warning("an event is not told: %s", clean(error), extra={"task": task.id})
+
         session = self.session = Session(
             task,
+            emit=emit,
+            run=self.run,
             limits=self._desk.models.limits,
             models=self._desk.models.calls,
             save=save,
@@ -486,6 +510,7 @@ class Delivery:
             tokens=0 if self.session is None else self.session.tokens,
             usd=0.0 if self.session is None else self.session.usd,
             asked=self._as_published.body[:_MOST_ASKED].decode(errors="replace"),
+            digest=self._digest(),
         )
         result = self._fitting(result)
         first = await until_done(
@@ -503,9 +528,16 @@ class Delivery:
             await self._desk.checkpoints.forget(task.id)
         await self._acknowledge()
 
+    def _digest(self) -> str:
+        try:
+            return digest_of(read_payload(self._as_published.body))
+        except UnreadableTaskError:
+            return ""
+
     def _fitting(self, result: TaskResult) -> TaskResult:
         """The result if it can be stored, else one that says why it cannot."""
         try:
+            result = msgspec.structs.replace(result, result=plain(result.result))
             size = len(msgspec.json.encode(result))
         except (TypeError, ValueError, RecursionError) as error:
             problem = f"the agent's result cannot be written as JSON: {clean(error)}"

@@ -89,6 +89,10 @@ class BlockingSession:
         is_full: bool = self.on_loop(lambda _: self._session.context(used, size))
         return is_full
 
+    def emit(self, data: Any) -> None:
+        """As Session.emit."""
+        self.on_loop(lambda _: self._session.emit(data))
+
     def checkpoint(self, state: Any) -> None:
         """As Session.checkpoint."""
         self.on_loop(lambda _: self._session.checkpoint(state))

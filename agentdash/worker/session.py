@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import json
 import re
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from enum import StrEnum
@@ -106,6 +107,44 @@ class UnreadableStoreError(StoreUnavailableError):
 RESULTS_BUCKET: Final = "agentdash_results"
 
 
+def plain(value: Any) -> Any:
+    """What JSON has for a value: also of pydantic, msgspec or a dataclass. Raises TypeError."""
+
+    def other(value: Any) -> Any:
+        if (dump := getattr(value, "model_dump", None)) is None:
+            raise TypeError(f"{type(value).__name__} is no JSON value")
+        return dump(mode="json")
+
+    return msgspec.to_builtins(value, enc_hook=other)
+
+
+def converted(value: Any, kind: Any) -> Any:
+    """A JSON value as this type of pydantic, msgspec or dataclasses has it. Raises ValueError."""
+    if hasattr(kind, "model_validate"):
+        return kind.model_validate(value)
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise ValueError(str(error)) from None
+
+
+def digest_of(payload: Any) -> str:
+    """The same for equal payloads, however they were written."""
+    encoded = msgspec.json.encode(payload, order="deterministic")
+    return hashlib.sha256(encoded).hexdigest()[:16]
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """What an agent has emitted: any JSON value, at a time in Unix seconds. `number` counts from 1
+    in each `run`: a try that was lost or handed back is followed by another one.
+    """
+
+    run: str
+    number: int
+    at: float
+    data: Any = None
+
+
 class TaskStatus(StrEnum):
     """How a task ended. Nothing follows: every status is the last one."""
 
@@ -123,7 +162,7 @@ class TaskStatus(StrEnum):
 
 class TaskResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The end of a task. `result` is what the agent returned; `error` says why there is none;
-    `asked` is the beginning of its payload.
+    `asked` is the beginning of its payload, and `digest` that of all of it.
 
     Times are Unix seconds. `run` names the delivery that ended it, and `worker` who had it: by them
     a worker finds its own value again after an answer that was lost.
@@ -141,6 +180,7 @@ class TaskResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     tokens: int = 0
     usd: float = 0.0
     asked: str = ""
+    digest: str = ""
 
 
 def result_key(tenant: str, pool: str, task: str) -> str:
@@ -290,13 +330,15 @@ class Session:
         *,
         limits: SessionLimits,
         save: Callable[[Any], Awaitable[None]],
+        emit: Callable[[bytes], Awaitable[None]],
+        run: str,
         models: Callable[[Session], ModelCalls],
         metrics: WorkerMetrics,
         resumed: Any = None,
         revision: int = 0,
     ) -> None:
-        """`save` stores a checkpoint; `revision` is the number of those stored before.
-        `models` makes what makes calls for this session.
+        """`save` stores a checkpoint; `revision` is the number of those stored before. `emit`
+        publishes an event of `run`. `models` makes what makes calls for this session.
         """
         self.task = task
         self.limits = limits
@@ -310,7 +352,8 @@ class Session:
         self.models = models(self)
         self._compact: Callable[[float], None] | None = None
         self._was_full = False
-        self._save, self._metrics = save, metrics
+        self._save, self._metrics, self._emit = save, metrics, emit
+        self._run, self._emitted = run, 0
 
     @property
     def tokens(self) -> int:
@@ -385,6 +428,15 @@ class Session:
         """
         self._compact = compact
 
+    async def emit(self, data: Any) -> None:
+        """Tell those who follow the task of a progress or a part of the result: any JSON value, or
+        one of pydantic, msgspec or a dataclass. The last 200 of a task are kept for an hour; while
+        NATS is away they may get lost. Raises TypeError for what is no JSON value.
+        """
+        self._emitted += 1
+        event = Event(run=self._run, number=self._emitted, at=time.time(), data=plain(data))
+        await self._emit(msgspec.json.encode(event))
+
     async def checkpoint(self, state: Any) -> None:
         """Store a state, any JSON value, from which the task can go on: here after an error, or on
         another worker. Once the worker stops, it raises HandBack when the state is stored: let it
@@ -418,6 +470,19 @@ Prepare = Callable[[Callable[[str], None]], Awaitable[None]]
 
 AnyAgent = TypeVar("AnyAgent", bound=Callable[..., Any])
 _ATTRIBUTE: Final = "agentdash_tools"
+TAKES: Final = "agentdash_takes"
+
+
+def takes(kind: Any) -> Callable[[AnyAgent], AnyAgent]:
+    """Declare the type of an agent's payloads, of pydantic, msgspec or dataclasses: `task.payload`
+    is one. A task with another payload is a dead letter, and the agent does not begin it.
+    """
+
+    def declare(agent: AnyAgent) -> AnyAgent:
+        setattr(agent, TAKES, kind)
+        return agent
+
+    return declare
 
 
 def uses_tools(*names: str) -> Callable[[AnyAgent], AnyAgent]:

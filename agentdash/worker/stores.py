@@ -231,6 +231,11 @@ def _cancellations() -> int:
 
 log = logging.getLogger(__name__)
 
+EVENTS_STREAM: Final = "AGENTDASH_EVENTS"
+EVENTS_PREFIX: Final = "agentdash.events"
+EVENTS_KEPT_S: Final = 3600.0
+_EVENTS_OF_A_TASK: Final = 200
+_EVENTS_BYTES: Final = 256 * 2**20
 DEAD_STREAM: Final = "AGENTDASH_DEAD"
 DEAD_PREFIX: Final = "agentdash.dead"
 TRIES_BUCKET: Final = "agentdash_handed_back"
@@ -271,6 +276,15 @@ async def ensure_worker_streams(
     kept_s = {RESULTS_BUCKET: result_ttl_s, TRIES_BUCKET: CHECKPOINTS_KEPT_S, ORDERS_BUCKET: None}
     await asyncio.gather(
         _ensure_stream(stream, DEAD_STREAM, DEAD_PREFIX, DEAD_KEPT_S, dead),
+        _ensure_stream(
+            stream,
+            EVENTS_STREAM,
+            EVENTS_PREFIX,
+            EVENTS_KEPT_S,
+            "what agents tell of tasks under way",
+            max_msgs_per_subject=_EVENTS_OF_A_TASK,
+            max_bytes=_EVENTS_BYTES,
+        ),
         *(
             _exists(stream.create_key_value(KeyValueConfig(bucket=each, ttl=ttl)), each)
             for each, ttl in kept_s.items()
@@ -298,10 +312,11 @@ def bucket(stream: JetStreamContext, name: str) -> KeyValue:
 
 
 async def messages(
-    stream: JetStreamContext, name: str, subject: str
+    stream: JetStreamContext, name: str, subject: str, number: int = 1
 ) -> AsyncIterator[RawStreamMsg]:
-    """A stream's messages here, oldest first, by the right to get. Raises nats.errors.Error."""
-    number = 1
+    """A stream's messages here from this number on, oldest first, by the right to get. Raises
+    nats.errors.Error.
+    """
     while True:
         try:
             message = await stream.get_msg(name, seq=number, subject=subject, next=True)
@@ -363,10 +378,10 @@ class SharedValues(Generic[T]):
 
 
 async def _ensure_stream(
-    stream: JetStreamContext, name: str, prefix: str, kept_s: float, words: str
+    stream: JetStreamContext, name: str, prefix: str, kept_s: float, words: str, **limits: int
 ) -> None:
     config = StreamConfig(name=name, subjects=[f"{prefix}.>"], max_age=kept_s, description=words)
-    await _exists(stream.add_stream(config), name)
+    await _exists(stream.add_stream(config.evolve(**limits)), name)
 
 
 async def _exists(creating: Awaitable[object], name: str) -> None:
@@ -570,6 +585,11 @@ def _numbers(headers: Mapping[str, str] | None, header: str, otherwise: str) -> 
     if missing < 0 or not all(_COUNT.fullmatch(each) for each in texts):
         raise ValueError(f"header {header} is no number")
     return (*(0,) * missing, *map(int, texts))
+
+
+def events_subject(tenant: str, pool: str, task: str) -> str:
+    """Where the events of a task are told."""
+    return f"{EVENTS_PREFIX}.{tenant}.{pool}.{task}"
 
 
 def cancel_subject(tenant: str, pool: str) -> str:

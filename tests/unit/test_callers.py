@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+import agentdash.client
 import agentdash.worker
 from agentdash.verb_table import VERBS, VerbEntry
 from support.callers import Name, Product
@@ -47,10 +48,14 @@ def product() -> Product:
 
 def roots() -> list[Name]:
     """What the project's scripts call, their verbs, the tables of the console and the sources of
-    metrics, which are found by their files, and what agents are built on.
+    metrics, which are found by their files, and what agents and their callers are built on.
     """
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    offered = [getattr(agentdash.worker, name) for name in agentdash.worker.__all__]
+    offered = [
+        getattr(module, name)
+        for module in (agentdash.worker, agentdash.client)
+        for name in module.__all__
+    ]
     return [
         *(Name(*script.split(":")) for script in project["scripts"].values()),
         *(Name(*verb.run.split(":")) for verb in every_verb(VERBS)),

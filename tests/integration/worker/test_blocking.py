@@ -118,6 +118,7 @@ async def test_plain_functions_work_in_threads_of_their_own(shop: Shop) -> None:
 
     def agent(task: Task, session: BlockingSession) -> object:
         together.wait()  # neither has the event loop
+        session.emit("together")
         session.checkpoint({"seen": task.id})
         assert session.resumed == {"seen": task.id}
         return threading.current_thread() is not threading.main_thread()

@@ -54,8 +54,9 @@ async def exits_deep(task: Task, session: Session) -> object:
         sys.exit(7)
 
     if task.payload == "good":
-        logging.getLogger("httpx").info("HTTP Request: POST /v1/chat/completions")
-        logging.getLogger("httpx").warning("a client was not closed")
+        for name in ("httpx", "httpx2"):
+            logging.getLogger(name).info("HTTP Request: POST /v1/chat/completions")
+            logging.getLogger(name).warning("a client was not closed")
         return "good"
     async with asyncio.TaskGroup() as group:
         group.create_task(inner())

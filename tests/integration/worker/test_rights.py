@@ -48,7 +48,7 @@ def rights_of_the_readme(tenant: str) -> tuple[list[str], list[str]]:
     rows = [line for line in table.splitlines() if line.startswith("| `")]
     publish = [found for row in rows for found in re.findall(r"`([^`]+)`", row)]
     subscribe = re.findall(r"`([^`]+)`", rest.partition(". ")[0])
-    assert (len(publish), len(subscribe)) == (21, 4), "the table has moved"
+    assert (len(publish), len(subscribe)) == (22, 4), "the table has moved"
     stream, consumer = QUEUE
     queue = f"{stream}.{consumer if tenant == 'acme' else tenant}"
 
@@ -152,6 +152,7 @@ async def agent(task: Task, session: Session) -> object:
     if task.payload == "poison":
         raise ValueError(task.payload)
     if session.resumed is None:
+        await session.emit("pages are read")
         await session.checkpoint(PAGES_READ)
         raise Retryable("once more", after_s=0.01)
     session.used(UsedTokens(input=5), model="m", usd=0.01)
@@ -171,6 +172,7 @@ async def test_a_worker_with_the_rights_of_the_readme_lacks_none(
         js = shop.link.jetstream
         assert (await js.stream_info(USAGE_STREAM)).state.messages == 1
         assert (await js.stream_info("AGENTDASH_DEAD")).state.messages == 1
+        assert (await js.stream_info("AGENTDASH_EVENTS")).state.messages == 1
     refused = [
         record.getMessage()
         for record in caplog.records
@@ -207,6 +209,7 @@ async def test_a_tenants_worker_cannot_write_what_is_not_its_tenants(tmp_path: P
                 "$KV.agentdash.memory.head",
                 "agentdash.usage.globex.research",
                 "agentdash.dead.globex.research.1",
+                "agentdash.events.globex.research.1",
                 "tasks.acme.research",
                 "$KV.agentdash_workers.globex.research.one",
                 "$KV.agentdash_results.globex.research.1",

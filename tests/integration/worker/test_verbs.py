@@ -88,6 +88,9 @@ async def test_a_cancelled_task_is_never_begun(home: Path, shop: Shop) -> None:
     code, out, said = await agentdash(*given, cwd=home)
     assert (code, json.loads(out)["is_new"]) == (0, False)
     assert "the same task" in said
+    code, _, said = await agentdash("submit", "acme/research", "other", "--id", "one", cwd=home)
+    assert code == 5
+    assert "acme/research has a task one with another payload: nothing was added" in said
     _, out, _ = await agentdash("result", "acme/research", "one", "--json", cwd=home)
     assert json.loads(out) == {"id": "one", "status": "open"}
     code, out, _ = await agentdash("cancel", "acme/research", "one", "--why", "typo", cwd=home)

@@ -33,7 +33,9 @@ def session(saved: list[Any] | None = None, **terms: Any) -> Session:
     task = Task(id="one", payload=None, terms=TaskTerms(id="one", **terms))
     limits = SessionLimits(tokens=100, tool_calls=2)
     metrics = WorkerMetrics("acme", "research")
-    return Session(task, limits=limits, save=save, models=without_budgets, metrics=metrics)
+    return Session(
+        task, limits=limits, save=save, emit=save, run="", models=without_budgets, metrics=metrics
+    )
 
 
 def without_budgets(session: Session) -> ModelCalls:
