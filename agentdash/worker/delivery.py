@@ -208,6 +208,7 @@ class Delivery:
         self._is_left = False
         self._stopping = False
         self.session: Session | None = None
+        self._digest = ""
         self.began_at = 0.0
         self.ends_by = math.inf
         """The monotonic time after which it goes on without its agent."""
@@ -320,6 +321,7 @@ class Delivery:
     def _payload(self, body: bytes) -> Any:
         """The payload as the agent declares it. Raises UnreadableTaskError."""
         payload, kind = read_payload(body), getattr(self._desk.agent, TAKES, Any)
+        self._digest = digest_of(payload)
         try:
             return converted(payload, kind)
         except ValueError as error:
@@ -510,7 +512,7 @@ class Delivery:
             tokens=0 if self.session is None else self.session.tokens,
             usd=0.0 if self.session is None else self.session.usd,
             asked=self._as_published.body[:_MOST_ASKED].decode(errors="replace"),
-            digest=self._digest(),
+            digest=self._digest,
         )
         result = self._fitting(result)
         first = await until_done(
@@ -527,12 +529,6 @@ class Delivery:
         if revision:
             await self._desk.checkpoints.forget(task.id)
         await self._acknowledge()
-
-    def _digest(self) -> str:
-        try:
-            return digest_of(read_payload(self._as_published.body))
-        except UnreadableTaskError:
-            return ""
 
     def _fitting(self, result: TaskResult) -> TaskResult:
         """The result if it can be stored, else one that says why it cannot."""

@@ -6,7 +6,6 @@ import asyncio
 import contextvars
 import threading
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from functools import partial
 from inspect import isawaitable, iscoroutinefunction
 from queue import SimpleQueue
@@ -16,29 +15,6 @@ from agentdash.worker.session import Fatal, Session, Task
 from controller.model.worker_messages import SessionLimits, UsedTokens
 
 T = TypeVar("T")
-
-
-class _Stopping:
-    """Whether the worker must end, for a thread."""
-
-    def __init__(self, session: BlockingSession, event: asyncio.Event) -> None:
-        self._session, self._event = session, event
-
-    def is_set(self) -> bool:
-        """As threading.Event has it."""
-        return self._event.is_set()
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """As threading.Event has it. Raises CancelledError once the agent is cut."""
-
-        async def waited() -> bool:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(timeout):
-                    await self._event.wait()
-            return self._event.is_set()
-
-        is_set: bool = self._session.on_loop(lambda _: waited())
-        return is_set
 
 
 class BlockingSession:
@@ -55,7 +31,11 @@ class BlockingSession:
         self._is_cut = False
         self.task: Task = session.task
         self.limits: SessionLimits = session.limits
-        self.stopping = _Stopping(self, session.stopping)
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the worker must end: the agent has its grace to store a checkpoint."""
+        return self._session.stopping.is_set()
 
     @property
     def resumed(self) -> Any:
@@ -74,40 +54,40 @@ class BlockingSession:
 
     def used(self, tokens: UsedTokens, *, model: str = "", usd: float | None = None) -> None:
         """As Session.used."""
-        self.on_loop(lambda _: self._session.used(tokens, model=model, usd=usd))
+        self._on_loop(lambda _: self._session.used(tokens, model=model, usd=usd))
 
     def tool_call(self, tool: str, *, ok: bool = True) -> None:
         """As Session.tool_call."""
-        self.on_loop(lambda _: self._session.tool_call(tool, ok=ok))
+        self._on_loop(lambda _: self._session.tool_call(tool, ok=ok))
 
     def step(self) -> None:
         """As Session.step."""
-        self.on_loop(lambda _: self._session.step())
+        self._on_loop(lambda _: self._session.step())
 
     def context(self, used: int, size: int) -> bool:
         """As Session.context."""
-        is_full: bool = self.on_loop(lambda _: self._session.context(used, size))
+        is_full: bool = self._on_loop(lambda _: self._session.context(used, size))
         return is_full
 
     def emit(self, data: Any) -> None:
         """As Session.emit."""
-        self.on_loop(lambda _: self._session.emit(data))
+        self._on_loop(lambda _: self._session.emit(data))
 
     def checkpoint(self, state: Any) -> None:
         """As Session.checkpoint."""
-        self.on_loop(lambda _: self._session.checkpoint(state))
+        self._on_loop(lambda _: self._session.checkpoint(state))
 
     def ask(self, model: str, make: Callable[[], T], *, input_tokens: int, output_tokens: int) -> T:
         """As Session.models.ask; `make` is called in this thread."""
         expected = {"input_tokens": input_tokens, "output_tokens": output_tokens}
-        answer: T = self.on_loop(
+        answer: T = self._on_loop(
             lambda said: self._session.models.ask(model, lambda: self._here(said, make), **expected)
         )
         return answer
 
     def solve(self, make: Callable[[str], T], **terms: Any) -> T:
         """As Session.models.solve; `make` is called in this thread."""
-        answer: T = self.on_loop(
+        answer: T = self._on_loop(
             lambda said: self._session.models.solve(
                 lambda model: self._here(said, partial(make, model)), **terms
             )
@@ -120,7 +100,7 @@ class BlockingSession:
         for task in self._asked:
             task.cancel()
 
-    def on_loop(self, work: Callable[[SimpleQueue[Any]], Any]) -> Any:
+    def _on_loop(self, work: Callable[[SimpleQueue[Any]], Any]) -> Any:
         """What `work` gives on the event loop. Raises CancelledError once the agent is cut."""
         said: SimpleQueue[Any] = SimpleQueue()
         self._loop.call_soon_threadsafe(self._begin, work, said)

@@ -469,7 +469,7 @@ Prepare = Callable[[Callable[[str], None]], Awaitable[None]]
 
 
 AnyAgent = TypeVar("AnyAgent", bound=Callable[..., Any])
-_ATTRIBUTE: Final = "agentdash_tools"
+_TOOLS: Final = "agentdash_tools"
 TAKES: Final = "agentdash_takes"
 
 
@@ -477,12 +477,7 @@ def takes(kind: Any) -> Callable[[AnyAgent], AnyAgent]:
     """Declare the type of an agent's payloads, of pydantic, msgspec or dataclasses: `task.payload`
     is one. A task with another payload is a dead letter, and the agent does not begin it.
     """
-
-    def declare(agent: AnyAgent) -> AnyAgent:
-        setattr(agent, TAKES, kind)
-        return agent
-
-    return declare
+    return _declaring(TAKES, kind)
 
 
 def uses_tools(*names: str) -> Callable[[AnyAgent], AnyAgent]:
@@ -492,9 +487,12 @@ def uses_tools(*names: str) -> Callable[[AnyAgent], AnyAgent]:
         @uses_tools("playwright", "git")
         async def agent(task: Task, session: Session) -> object: ...
     """
+    return _declaring(_TOOLS, names)
 
+
+def _declaring(name: str, value: Any) -> Callable[[AnyAgent], AnyAgent]:
     def declare(agent: AnyAgent) -> AnyAgent:
-        setattr(agent, _ATTRIBUTE, names)
+        setattr(agent, name, value)
         return agent
 
     return declare
@@ -502,5 +500,5 @@ def uses_tools(*names: str) -> Callable[[AnyAgent], AnyAgent]:
 
 def declared_tools(agent: Callable[..., Any]) -> tuple[str, ...] | None:
     """The tools that this agent declares; None if it says nothing of them."""
-    names: tuple[str, ...] | None = getattr(agent, _ATTRIBUTE, None)
+    names: tuple[str, ...] | None = getattr(agent, _TOOLS, None)
     return names
