@@ -320,13 +320,15 @@ async def connect(
     `pools={"acme/research": ["TASKS/acme-research"]}`, the queue of the highest priority first.
 
     It connects again by itself. Raises FatalError if NATS cannot be reached within 3 s,
-    FleetFileError, and ValueError for what is no queue.
+    FleetFileError, and ValueError for what is no pool or queue.
     """
     if fleet:
         async with client_of(load(Path(fleet))) as client:
             yield client
         return
-    known = {PoolKey(key): tuple(map(_queue, queues)) for key, queues in (pools or {}).items()}
+    if not (nats and pools and all("/" in each for each in pools)):
+        raise ValueError("name a fleet file, or a server and pools: TENANT/POOL and its queues")
+    known = {PoolKey(key): tuple(map(_queue, queues)) for key, queues in pools.items()}
     async with connected(NatsSettings(servers=(nats,)), SystemClock()) as session:
         yield TaskClient(session, known)
 

@@ -8,6 +8,7 @@ import json
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ from agentdash.client import (
 from agentdash.worker import Event, Fatal, Session, Task, TaskStatus, takes
 from agentdash.worker.session import TERMS_HEADER
 from agentdash.worker.stores import EVENTS_STREAM
+from controller.engine.supervise import FatalError
 from tests.integration.worker.conftest import Busy, Shop, shop_at
 from tests.integration.worker.test_verbs import FLEET
 from tests.support.nats_server import RealNats
@@ -196,6 +198,28 @@ async def test_tasks_are_listed_by_scope_state_and_text(shop: Shop, client: Task
     assert await found("globex") == []
     assert await found(POOL, ["waiting"]) == ["two"]
     assert await found(search="TYPO") == ["one"]
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        {},
+        {"nats": "nats://127.0.0.1:1"},
+        {"nats": "nats://127.0.0.1:1", "pools": {"research": ["TASKS/research"]}},
+        {"nats": "nats://127.0.0.1:1", "pools": {POOL: ["TASKS"]}},
+    ],
+)
+def test_a_place_that_cannot_be_is_said_at_once(where: dict[str, Any]) -> None:
+    words = r"name a fleet file|is not STREAM/CONSUMER"
+    with pytest.raises(ValueError, match=words), connect_blocking(**where):
+        raise AssertionError
+
+
+def test_a_server_that_is_away_is_said_and_nothing_is_left() -> None:
+    where: dict[str, Any] = {"nats": "nats://127.0.0.1:1", "pools": POOLS}
+    with pytest.raises(FatalError, match="nats is"), connect_blocking(**where):
+        raise AssertionError
+    assert "agentdash client" not in {each.name for each in threading.enumerate()}
 
 
 async def test_a_follower_hears_the_end_after_its_server_was_away(server: RealNats) -> None:
