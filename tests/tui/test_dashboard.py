@@ -320,22 +320,40 @@ async def test_the_cursor_stays_on_its_pool_when_rows_move() -> None:
         assert running.app.view.pool == chosen
 
 
-async def test_a_row_that_has_just_come_under_the_cursor_is_not_changed_by_the_key() -> None:
+async def test_the_cursor_keeps_its_pool_from_the_first_frame_on() -> None:
     async with session(scenarios.many_pools(5), operator=FakeOperator()) as running:
         table = running.app.views.overview.pools
         first = table.cursor_key
         busier = scenarios.pool("zz", "new", pending=900, demand=900)
         running.clock.now += 11
         more = replace(scenarios.many_pools(5, 2), at=running.clock.now)
-        more = replace(more, pools=(busier, *more.pools))
-        await running.publish(more)
-        assert (first, table.cursor_key) != (None, first)
+        await running.publish(replace(more, pools=(busier, *more.pools)))
+        assert table.visible_keys[0] == "zz/new"
         await running.keys("s")
-        assert "zz/new has just come to this place: press the key again" in running.text("#crumbs")
+        assert f"pause {first}" in running.screen
+
+
+async def test_the_worst_pools_stay_on_a_screen_that_nobody_has_touched() -> None:
+    async with session(scenarios.many_pools(40), operator=FakeOperator()) as running:
+        table = running.app.views.overview.pools
+        first = table.cursor_key
+        running.clock.now += 11
+        more = replace(scenarios.many_pools(40, 2), at=running.clock.now)
+        worse = [
+            scenarios.pool("zz", f"new-{each:02}", pending=900, demand=900) for each in range(40)
+        ]
+        more = replace(more, pools=(*worse, *more.pools))
+        await running.publish(more)
+        assert first not in table.visible_keys[:40]
+        shown = table.visible_keys[0]
+        assert table.cursor_key == shown
+        # its row has gone, and another is under the cursor: a key that is on its way is refused
+        await running.keys("s")
+        assert f"{shown} has just come to this place: press the key again" in running.text("#crumbs")
         running.clock.now += 2
         await running.publish(replace(more, sequence=more.sequence + 1, at=running.clock.now))
         await running.keys("s")
-        assert "pause zz/new" in running.screen
+        assert f"pause {shown}" in running.screen
 
 
 async def test_what_was_said_before_hides_no_reason_of_the_next_row() -> None:

@@ -27,11 +27,14 @@ from controller.model.text import clean
 class Cursor:
     """Which row the cursor is on, and which row is the first on the screen.
 
-    Until a person moves it, it is on the first row, whichever that is. Then it stays on its row,
-    and the row on its line of the screen. `go_to_first` lets it follow the first row again.
+    It stays on its row from the first rows on. Once a person has moved it, the row stays on its
+    line of the screen. Before, the first rows stay on the screen: a row that leaves them gives the
+    cursor back to the first one. `go_to_first` lets it stay there again; with `holds_place` it
+    then stands on the first row, whichever that is, as in a log.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, holds_place: bool = False) -> None:
+        self.holds_place = holds_place
         self.key: str | None = None
         self.index = 0
         self.offset = 0
@@ -44,14 +47,14 @@ class Cursor:
             self.index = self.offset = 0
             self.key = self.key if keep else None
             return
-        before = self.index
-        if self.follows:
+        before, found = self.index, keys.index(self.key) if self.key in keys else None
+        if not self.follows:
+            self.index = min(before, len(keys) - 1) if found is None else found
+            self.offset += 0 if found is None else found - before
+        elif self.holds_place or found is None or found >= self.rows_on_screen:
             self.index = self.offset = 0
-        elif self.key in keys:
-            self.index = keys.index(self.key or "")
-            self.offset += self.index - before
         else:
-            self.index = min(self.index, len(keys) - 1)
+            self.index = found
         self.key = keys[self.index]
         self._clamp(len(keys))
 
@@ -70,7 +73,7 @@ class Cursor:
         self._clamp(len(keys))
 
     def go_to_first(self, keys: Sequence[str]) -> None:
-        """A person moves the cursor to the first row: it follows that place from now on."""
+        """A person moves the cursor to the first row, and the first rows stay on the screen."""
         self.move_to(0, keys)
         self.follows = True
 
@@ -174,7 +177,7 @@ class LiveTable(Panel, Generic[R]):
         self._placeholder: Sequence[Line] = ()
         self._placed: Sequence[PlacedColumn[R]] = ()
         self._longest: dict[str, int] = {}
-        self._cursor = Cursor()
+        self._cursor = Cursor(holds_place=any(each.title == "TIME" for each in spec.columns))
         self._slid_at = float("-inf")
         self._moved_at = self._ordered_at = float("-inf")
         self._order: dict[str, int] = {}
@@ -256,15 +259,14 @@ class LiveTable(Panel, Generic[R]):
     def put_in_order(self) -> None:
         """Sort the rows now. The cursor goes to the first one, unless a person has moved it."""
         self._arrange(in_order=True)
-        if self._keys and self._moved_at == float("-inf"):
+        if self._cursor.follows:
             self._cursor.go_to_first(self._keys)
+        self._set_titles()
         self.update_lines()
 
     def _rearrange(self) -> None:
         """After a change of the filter or the sort."""
-        self._arrange(in_order=True)
-        self._set_titles()
-        self.update_lines()
+        self.put_in_order()
         self.post_message(self.CursorMoved())
 
     def _arrange(self, *, in_order: bool) -> None:
