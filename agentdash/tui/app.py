@@ -400,7 +400,7 @@ class Dashboard(TerminalApp):
         """
         table = self.view.filtered
         if name in CHANGES and table is not None and table.has_just_moved:
-            self.flash(f"{table.cursor_key} has just come to this place: press the key again")
+            self.flash(f"{table.cursor_key} has just come to this place: press it again")
             return
         does = self.does()[name]
         done = does(argument) if argument else does()

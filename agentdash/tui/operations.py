@@ -59,6 +59,7 @@ _YES: Final = "y"
 _MOST_LINES: Final = 6
 _LEFT: Final = "left: nothing was changed"
 _NOT_CONFIRMED: Final = "not confirmed: nothing was changed"
+_TOO_EARLY: Final = "typed before this could be read: press y now"
 _PAST: Final = "this is the past; :live goes back to now"
 _NOTHING_SEEN: Final = "no snapshot has come yet, so nothing is known of the fleet"
 _OLD: Final = "no news has come: what is shown may be old"
@@ -88,7 +89,7 @@ class Operations:
         self._answers: asyncio.Queue[str | None] = asyncio.Queue()
         self._task: tuple[str, TaskRow] | None = None
         self._label, self._advice, self._note = "", "", ""
-        self._is_asking = self._is_writing = self._by_one_key = False
+        self._is_asking = self._is_writing = self._by_one_key = self._was_typed = False
         view, self._view = self._view, None
         if view is not None:
             view.close_prompt()
@@ -319,7 +320,10 @@ class Operations:
             self._label, self._advice = f"the whole fleet: type {cut(fleet, 24)}", " esc leaves"
         self._answers = asyncio.Queue()
         self._is_asking, self._by_one_key = True, not of_fleet
+        was_typed = self._was_typed
         self._show(clear=True)
+        if (was_typed or self._was_typed) and not of_fleet:
+            self._app.view.prompt.note(_TOO_EARLY, Tone.WARN)
         while True:
             text = await self._answers.get()
             if of_fleet and text and text != fleet:
@@ -338,8 +342,10 @@ class Operations:
         if self._is_asking and not self._by_one_key:
             self._answers.put_nowait(text)
 
-    def _pressed(self, key: str) -> None:
-        if self._is_asking and self._by_one_key:
+    def _pressed(self, key: str, could_be_read: bool) -> None:
+        if not could_be_read:
+            self._app.view.prompt.note(_TOO_EARLY, Tone.WARN)
+        elif self._is_asking and self._by_one_key:
             self._answers.put_nowait(key)
 
     def _ask_again(self, text: str, words: str) -> None:
@@ -381,6 +387,8 @@ class Operations:
             return
         height = len(self._lines(view.size.width, 0))
         one_key = self._by_one_key
+        if clear:
+            self._was_typed = bool(view.prompt.input.value)
         view.ask(self._use, self._lines, height, self._label, clear=clear, one_key=one_key)
         view.prompt.note(self._advice)
 

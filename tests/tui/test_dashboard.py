@@ -349,7 +349,7 @@ async def test_the_worst_pools_stay_on_a_screen_that_nobody_has_touched() -> Non
         assert table.cursor_key == shown
         # its row has gone, and another is under the cursor: a key that is on its way is refused
         await running.keys("s")
-        assert f"{shown} has just come to this place: press the key again" in running.text("#crumbs")
+        assert f"{shown} has just come to this place: press it again" in running.text("#crumbs")
         running.clock.now += 2
         await running.publish(replace(more, sequence=more.sequence + 1, at=running.clock.now))
         await running.keys("s")

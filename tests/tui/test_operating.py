@@ -230,6 +230,20 @@ async def test_answers_that_are_typed_ahead_go_to_their_questions_but_confirm_no
         assert len(operator.written) == 1
 
 
+@pytest.mark.parametrize("behind", ["", "y"], ids=["once", "twice"])
+async def test_of_a_yes_that_is_typed_before_its_question_the_question_says_so(behind: str) -> None:
+    operator = operators.FakeOperator()
+    async with operating(operator) as running:
+        for character in "s|why|30m|y" + behind:
+            key = Key("enter", "\r") if character == "|" else Key(character, character)
+            running.app.post_message(key)
+        await running.pilot.pause()
+        assert "typed before this could be read: press y now" in running.text("#prompt-note")
+        assert operator.written == []
+        await fill(running, "y")
+        assert len(operator.written) == 1
+
+
 async def test_the_request_stays_with_its_pool_while_rows_move() -> None:
     operator = operators.FakeOperator()
     async with operating(operator) as running:

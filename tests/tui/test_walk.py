@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import select
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,7 +11,6 @@ import pytest
 from tui.recording import screen_of
 from tui.terminal import Terminal, terminal
 
-_STILL_S = 0.5
 RUN = """
 import sys
 from msgspec.structs import replace
@@ -60,11 +57,6 @@ class Walk:
     def press(self, keys: str) -> None:
         self._seen.type(keys.encode())
 
-    def reads(self) -> None:
-        """Look until nothing more is written: a yes that comes with its question is none."""
-        while select.select([self._seen.master], [], [], _STILL_S)[0]:
-            self._seen.output += os.read(self._seen.master, 65536)
-
     def finds(self, pattern: str) -> None:
         def is_shown(output: bytes) -> bool:
             text = output.decode("utf-8", "ignore")
@@ -78,7 +70,7 @@ class Walk:
             raise AssertionError("\n".join((str(error), *self._screen.display))) from None
 
 
-# what is pressed, and what is seen then; a yes counts only where the question could be read
+# what is pressed, and what is seen then; a yes counts as soon as the question can be read
 _LONGEST = (("wL\x0b", r"cancel normal-1\? y/N +esc leaves"), ("y", "normal-1 is cancelled"))
 QUESTIONS = {
     "the pool in most trouble, and why": (1, [("d", r"globex/canary +!! blind since")]),
@@ -100,4 +92,3 @@ def test_a_person_finds_it_with_few_keys(question: str, size: tuple[int, int]) -
         for keys, sight in steps:
             walker.press(keys)
             walker.finds(sight)
-            walker.reads()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from textwrap import wrap
 from typing import Any, ClassVar, Final
 
+from textual._time import get_time
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
@@ -97,6 +98,7 @@ class ViewScreen(Screen[None]):
         self._around = {each: LinesWidget(id=each) for each in _AROUND}
         self.body, self.prompt = Container(id="body"), Prompt(id="prompt")
         self._panel: Panel | None = None
+        self._drawn_at = float("-inf")
         self._panels: Sequence[Panel] = ()
         self.tables: list[LiveTable[Any]] = []
 
@@ -344,9 +346,20 @@ class ViewScreen(Screen[None]):
             self.prompt.input.value = ""
         self.prompt.label(label)
         if one_key:
-            self.call_after_refresh(self.prompt.input.take_one_key)
+            self.prompt.input.hold_keys()
+            self.call_after_refresh(self._is_read, get_time())
         else:
             self.prompt.input.take_lines()
+
+    def _compositor_refresh(self) -> None:
+        """Textual draws all that has changed through this method."""
+        self._drawn_at = get_time()
+        super()._compositor_refresh()
+
+    def _is_read(self, asked_at: float) -> None:
+        """The question is on the screen, since the frame after it was asked."""
+        drawn_at = self._drawn_at if self._drawn_at >= asked_at else get_time()
+        self.prompt.input.take_one_key(drawn_at)
 
     def close_prompt(self) -> None:
         """Close the prompt and give the focus back to the panel that had it."""

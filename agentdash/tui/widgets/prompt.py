@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import ClassVar, Final, NamedTuple, TypeAlias
 
-from textual._time import get_time
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
@@ -24,15 +23,16 @@ Completer: TypeAlias = Callable[[str], Sequence[str]]
 
 class PromptUse(NamedTuple):
     """What the prompt is open for: its symbol is `mode`. `entered` takes a line, `pressed` the one
-    key of an answer, and `left` is called when a person leaves it; `back`: by backspace. `changed`
-    follows what is typed. `history` has the lines entered before, the newest at its end.
+    key of an answer and whether its question could be read by then. `left` is called when a person
+    leaves it; `back`: by backspace. `changed` follows what is typed. `history` has the lines
+    entered before, the newest at its end.
     """
 
     mode: str
     entered: Callable[[str], object]
     left: Callable[[bool], object]
     changed: Callable[[str], object] = lambda _: None
-    pressed: Callable[[str], object] = lambda _: None
+    pressed: Callable[[str, bool], object] = lambda *_: None
     completer: Completer = lambda _: ()
     history: list[str] = []  # noqa: RUF012 - nothing is entered without one
 
@@ -89,15 +89,26 @@ class PromptInput(Input):
         self._steps_back = 0
         self._offered: list[str] = []
         self.one_key_since: float | None = None
+        self._held: list[Key] | None = None
 
-    def take_one_key(self) -> None:
-        """Let the next key be the answer; one that was pressed before is none."""
-        self.value = ""
-        self.one_key_since = get_time()
+    def hold_keys(self) -> None:
+        """Keep the keys that come until it is known since when the question can be read."""
+        self.value, self._held, self.one_key_since = "", [], None
+
+    def take_one_key(self, since: float) -> None:
+        """Let the next key be the answer; one that was pressed before `since` is none."""
+        held, self._held = self._held, None
+        if held is not None:
+            self.one_key_since = since
+            for each in held:
+                self._answer(each, since)
 
     def take_lines(self) -> None:
         """Let enter end an answer."""
-        self.one_key_since = None
+        self._held = self.one_key_since = None
+
+    def _answer(self, event: Key, since: float) -> None:
+        self.use.pressed((event.character or "").strip(), event.time >= since)
 
     def validate_value(self, value: str) -> str:
         """Clean pasted text and completed names: they come from outside."""
@@ -151,11 +162,14 @@ class PromptInput(Input):
         """Backspace on an empty line leaves the prompt. Enter ends an answer here: as a binding it
         would come after the letters that are typed behind it.
         """
-        if self.one_key_since is not None and (event.is_printable or event.key == "enter"):
+        since, held = self.one_key_since, self._held
+        if (since, held) != (None, None) and (event.is_printable or event.key == "enter"):
             event.stop()
             event.prevent_default()
-            if event.time >= self.one_key_since:
-                self.use.pressed((event.character or "").strip())
+            if held is not None:
+                held.append(event)
+            elif since is not None:
+                self._answer(event, since)
         elif event.key == "enter" and self.use.mode == ASK:
             event.stop()
             event.prevent_default()
