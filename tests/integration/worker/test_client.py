@@ -19,14 +19,16 @@ import pytest
 from nats.js.errors import NotFoundError
 from pydantic import BaseModel
 
+from agentdash import client as client_module
 from agentdash.client import (
     OtherPayloadError,
     TaskClient,
+    TaskHandle,
     TaskNotDoneError,
     connect,
     connect_blocking,
 )
-from agentdash.worker import Event, Fatal, Session, Task, TaskStatus, takes
+from agentdash.worker import Event, Fatal, Session, Task, TaskResult, TaskStatus, takes
 from agentdash.worker.session import TERMS_HEADER
 from agentdash.worker.stores import EVENTS_STREAM
 from controller.engine.supervise import FatalError
@@ -222,6 +224,28 @@ def test_a_server_that_is_away_is_said_and_nothing_is_left() -> None:
     assert "agentdash client" not in {each.name for each in threading.enumerate()}
 
 
+async def test_an_end_is_told_and_not_only_looked_for(
+    shop: Shop, client: TaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked, ended, busy = 0, TaskHandle.ended, Busy()
+
+    async def counted(self: TaskHandle[Any]) -> TaskResult | None:
+        nonlocal looked
+        looked += 1
+        return await ended(self)
+
+    monkeypatch.setattr(client_module, "LOOK_S", 60.0)
+    monkeypatch.setattr(TaskHandle, "ended", counted)
+    task = await client.submit(POOL, "x")
+    async with shop.worker(busy):
+        following = asyncio.create_task(task.end())
+        while looked < 5:  # now it waits to be told
+            await asyncio.sleep(0.005)
+        busy.end.set()
+        async with asyncio.timeout(20):
+            assert (await following).result == 1
+
+
 async def test_a_follower_hears_the_end_after_its_server_was_away(server: RealNats) -> None:
     busy = Busy()
     async with (
@@ -314,8 +338,8 @@ async def test_the_web_service_of_the_docs_shows_a_browser_the_progress(
     (tmp_path / "fleet.yaml").write_text(FLEET.format(url=shop.url), "utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    for module in ("agents", "service"):
-        monkeypatch.delitem(sys.modules, module, raising=False)
+    for name in ("agents", "service"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
     agents, service = (importlib.import_module(each) for each in ("agents", "service"))
     async with service.lifespan(service.app):
         assert b"EventSource" in await whole(service.app, "GET", "/")

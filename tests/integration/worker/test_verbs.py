@@ -182,6 +182,7 @@ async def test_a_workers_metrics_and_health(home: Path, shop: Shop) -> None:
         await shop.submit("count", "one")
         await shop.submit("impossible", "two", priority="high")
         await shop.result("one")
+        await shop.all_acknowledged()  # a task is counted before that
         async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as client:
             for path in ("/healthz", "/readyz", "/startup"):
                 async with client.get(path) as answer:
