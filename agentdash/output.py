@@ -147,8 +147,8 @@ def why_no_dashboard(environment: Mapping[str, str]) -> str | None:
     for name, stream in (("input", sys.stdin), ("error", sys.stderr)):
         if stream is None or not stream.isatty():
             return f"standard {name} is no terminal"
-    if environment.get("TERM", "") in {"", "dumb"}:
-        return "the terminal cannot be drawn on (TERM is dumb or not set)"
+    if not environment.get("TERM", ""):
+        return "the terminal cannot be drawn on (TERM is not set)"
     return None
 
 
@@ -159,9 +159,11 @@ def draws_ascii(environment: Mapping[str, str]) -> bool:
 
 def fit_terminal(environment: MutableMapping[str, str]) -> None:
     """Draw at most 20 frames a second over SSH, a third of what Textual draws, and in 16 colours
-    where there are no more, also if COLORTERM came along from another terminal; unless the person
-    has set another rate, or colours. Call it before Textual is imported, which reads both then.
+    where there are no more, also if COLORTERM came along; unless the person has set another rate,
+    or colours. Call it before Textual is imported, which reads all this then.
     """
+    if environment.get("TERM") == "dumb":  # on which Rich draws 80x25, whatever its size
+        environment["TERM"] = "vt100"
     if draws_ascii(environment):
         environment.setdefault("TEXTUAL_COLOR_SYSTEM", "standard")
     if environment.get("SSH_CONNECTION"):

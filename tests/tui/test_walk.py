@@ -38,9 +38,12 @@ sys.exit(
 """
 
 
+_FITTED = "import os; from agentdash.output import fit_terminal; fit_terminal(os.environ)"
+
+
 @contextmanager
-def walk(size: tuple[int, int]) -> Iterator[Walk]:
-    with terminal(RUN, size=size) as seen:
+def walk(size: tuple[int, int], term: str = "xterm-256color") -> Iterator[Walk]:
+    with terminal(_FITTED + RUN, size=size, environment={"TERM": term}) as seen:
         walker = Walk(seen, size)
         walker.finds(">globex/canary")
         yield walker
@@ -53,6 +56,14 @@ class Walk:
         self._seen = seen
         self._screen, self._stream = screen_of(size)
         self._fed = 0
+
+    @property
+    def lines(self) -> list[str]:
+        return list(self._screen.display)
+
+    @property
+    def written(self) -> bytes:
+        return self._seen.output
 
     def press(self, keys: str) -> None:
         self._seen.type(keys.encode())
@@ -92,3 +103,12 @@ def test_a_person_finds_it_with_few_keys(question: str, size: tuple[int, int]) -
         for keys, sight in steps:
             walker.press(keys)
             walker.finds(sight)
+
+
+@pytest.mark.timeout(120)
+def test_on_a_dumb_terminal_it_is_drawn_as_large_as_that_is_in_few_colours_and_goes_on() -> None:
+    with walk((90, 30), "dumb") as walker:
+        walker.press("d")
+        walker.finds(r"overview > pool")
+        assert "overview > pool" in walker.lines[29]
+        assert b"38;2;" not in walker.written
