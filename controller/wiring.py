@@ -399,12 +399,12 @@ async def look_once(settings: Settings, clock: SystemClock, *, fresh: bool) -> L
     if saved is not None:
         # a controller that runs says so for a moment between two saves
         saved = replace(saved, memory=on_this_clock(saved, now), is_partial=False)
-        sizes = {
-            key: each.workload.value.replicas
+        workloads = {
+            key: each.workload.value
             for key, each in seen.pools.items()
             if isinstance(each.workload, Fresh)
         }
-        memory = doubted(resumed(saved, settings.fleet, now), sizes, now)
+        memory = doubted(resumed(saved, settings.fleet, now), workloads, now)
     tick = Tick(
         version=TICK_VERSION, now=now, observation=seen, intents=stored.intents, memory=memory
     )

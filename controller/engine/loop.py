@@ -23,7 +23,7 @@ from controller.model.fleet import Fleet, Pool
 from controller.model.ids import PoolKey, WorkloadName
 from controller.model.intents import Intents, Scope
 from controller.model.memory import TICK_VERSION, Memory, Tick
-from controller.model.observation import Observation, TenantSpent
+from controller.model.observation import Observation, TenantSpent, Workload
 from controller.model.readings import Fresh
 from controller.model.snapshot import OVERTAKEN, Link
 from controller.planning.compile import FleetTerms, compile_fleet
@@ -233,12 +233,12 @@ class Engine:
 
     def _doubted(self, memory: Memory) -> Memory:
         """A memory that another process has left, compared with the sizes there are."""
-        return doubted(memory, self._sizes(), self._clock.now())
+        return doubted(memory, self._workloads(), self._clock.now())
 
-    def _sizes(self) -> dict[PoolKey, int]:
-        """The replicas of each pool whose size is known."""
+    def _workloads(self) -> dict[PoolKey, Workload]:
+        """The workload of each pool that is known."""
         seen = {pool.key: self._sources.workloads.workload(pool) for pool in self._fleet.pools}
-        return {key: one.value.replicas for key, one in seen.items() if isinstance(one, Fresh)}
+        return {key: one.value for key, one in seen.items() if isinstance(one, Fresh)}
 
     async def _full_tick(self) -> None:
         """Read the queues of the whole fleet, then tick for all pools."""
@@ -249,7 +249,8 @@ class Engine:
         await self._ask(self._fleet.pools)
         self._tick(self._fleet.pools)
         if self._lead.may_write():
-            self._allotment.begin(self._tasks, self._sizes())
+            sizes = {key: each.replicas for key, each in self._workloads().items()}
+            self._allotment.begin(self._tasks, sizes)
         self._recorder.tell()
         self._snapshots.ticked(self._clock.monotonic() - began)
         latest = self._shows.hub.latest()

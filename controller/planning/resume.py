@@ -17,6 +17,8 @@ from msgspec.structs import replace
 from controller.model.fleet import Fleet, Pool
 from controller.model.ids import PoolKey
 from controller.model.memory import Memory, PoolMemory, RecommendationRun, SavedMemory
+from controller.model.observation import Workload
+from controller.model.servers import FIELD_MANAGER
 from controller.planning.memory import SEEN_WITHIN_S, STEP_S, follow_clock
 
 RESTART_S: Final = 60.0
@@ -89,19 +91,25 @@ def _saw_more(before: PoolMemory, pool: PoolMemory) -> bool:
     )
 
 
-def doubted(memory: Memory, sizes: Mapping[PoolKey, int], now: float) -> Memory:
-    """The memory to plan with at `now` (Unix seconds), where pools have these sizes.
+def doubted(memory: Memory, seen: Mapping[PoolKey, Workload], now: float) -> Memory:
+    """The memory to plan with at `now` (Unix seconds), where pools are so.
 
     A pool that is larger than all that its memory knows was scaled after the memory was saved: the
     process ended before it had saved its last write, or the store was replaced by an older copy.
     What that memory says of less work is not believed: the pool is held for one downward window.
+    What an agentdash set may be the last that this process set, so it begins no contest.
     """
-    unknown = {
-        key: replace(found, since=now, asked=None, ours=None, replaced=None)
-        for key, found in memory.pools.items()
-        if sizes.get(key, 0) > _largest_known(found)
-    }
-    return replace(memory, pools={**memory.pools, **unknown}) if unknown else memory
+    changed: dict[PoolKey, PoolMemory] = {}
+    for key, found in memory.pools.items():
+        workload, asked = seen.get(key), found.asked
+        if workload is None:
+            continue
+        if (size := workload.replicas) > _largest_known(found):
+            changed[key] = replace(found, since=now, asked=None, ours=None, replaced=None)
+        elif workload.sized_by == FIELD_MANAGER and (asked or found.ours not in {None, size}):
+            asked = None if asked is None else replace(asked, generation=0)
+            changed[key] = replace(found, asked=asked, ours=size if found.ours == size else None)
+    return replace(memory, pools={**memory.pools, **changed}) if changed else memory
 
 
 def _largest_known(memory: PoolMemory) -> int:

@@ -17,6 +17,8 @@ from controller.model.memory import (
     SavedMemory,
     SetBack,
 )
+from controller.model.observation import Workload
+from controller.model.readings import Fresh
 from controller.planning.resume import doubted, resumed, saw_more
 from support.table import tabled
 from support.world import START, make_fleet, make_pool
@@ -242,4 +244,22 @@ def quiet(**more: object) -> Memory:
     ],
 )
 def test_a_size_that_the_memory_knows_changes_nothing(memory: Memory, size: int) -> None:
-    assert doubted(memory, {"acme/research": size}, START) is memory
+    assert doubted(memory, {"acme/research": Workload(replicas=size)}, START) is memory
+
+
+@tabled(("manager", "size"), [("agentdash", 3), ("helm", 1)])
+def test_what_the_process_before_set_after_its_last_save_begins_no_contest(
+    manager: str, size: int
+) -> None:
+    story = Story(a_pool(behavior=behavior(down_window_s=0)))
+    for _ in range(3):
+        story.ticks(4, pending=3)
+        saved = SavedMemory(memory=story.memory, saved_at=story.now - 1.0)
+        story.ticks(4, pending=1)
+        assert story.replicas == 1
+        # another process takes over, and there is more work again
+        seen = Workload(replicas=1, current=1, sized_by=manager)
+        left = resumed(saved, Fleet(pools=(story.pool,)), story.now)
+        story.memory = doubted(left, {story.pool.key: seen}, story.now)
+        story.tick(3, workload=Fresh(value=seen, at=story.now))
+    assert story.replicas == size
