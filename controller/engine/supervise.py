@@ -5,9 +5,11 @@ neither delay nor stop it, and passes its snapshots to those that subscribe.
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gc
 import logging
 import signal
+import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable
@@ -168,8 +170,16 @@ _YOUNG: Final = 10_000
 """New objects until the youngest are looked through: a tick of 1,000 pools makes some thousands."""
 
 
+_M_MMAP_THRESHOLD: Final = -3
+_LARGE: Final = 128 * 1024
+"""Bytes from which glibc gives a freed block back. Left alone it raises this to the largest that
+was freed, and the heap keeps holes: 1,000 pools took 165 MB, not 132, after 7 minutes of faults.
+"""
+
+
 def spare_what_lasts() -> None:
-    """Collect once, and leave what there is now out of every later collection.
+    """Collect once, and leave what there is now out of every later collection; large blocks are
+    given back from now on.
 
     To be called when the fleet is known. A full collection would otherwise look through all
     modules and all pools again each time, and the loop stands still meanwhile.
@@ -178,6 +188,8 @@ def spare_what_lasts() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(_YOUNG, *gc.get_threshold()[1:])
+    if sys.platform == "linux" and (set_option := getattr(ctypes.CDLL(None), "mallopt", None)):
+        set_option(_M_MMAP_THRESHOLD, _LARGE)
 
 
 class SystemClock:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -145,6 +147,25 @@ def collector() -> Iterator[None]:
     yield
     gc.unfreeze()
     gc.set_threshold(*thresholds)
+
+
+LARGE_BLOCKS = """
+import ctypes
+from controller.engine.supervise import spare_what_lasts
+spare_what_lasts()
+del (freed := [bytearray(16 << 20)])[:]
+taken = bytearray(8 << 20)
+numbers = (ctypes.c_size_t * 10)
+answer = ctypes.CDLL(None).mallinfo2
+answer.restype = type("Info", (ctypes.Structure,), {"_fields_": [("numbers", numbers)]})
+print(answer().numbers[4] >> 20)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it is glibc that keeps freed blocks")
+def test_large_blocks_are_taken_from_the_system_also_after_larger_ones_were_freed() -> None:
+    done = subprocess.run([sys.executable, "-c", LARGE_BLOCKS], capture_output=True, check=True)
+    assert int(done.stdout) >= 8
 
 
 def test_what_there_is_now_is_not_looked_through_again(collector: None) -> None:
