@@ -238,7 +238,7 @@ async def test_of_a_yes_that_is_typed_before_its_question_the_question_says_so(b
             key = Key("enter", "\r") if character == "|" else Key(character, character)
             running.app.post_message(key)
         await running.pilot.pause()
-        assert "typed before this could be read: press y now" in running.text("#prompt-note")
+        assert "too early: press y again" in running.text("#prompt-note")
         assert operator.written == []
         await fill(running, "y")
         assert len(operator.written) == 1
