@@ -21,7 +21,7 @@ from controller.simulate.policies import (
     Static,
 )
 from controller.simulate.score import Score, least_replica_s, most_at_once, score
-from controller.simulate.shared import with_standbys
+from controller.simulate.shared import of_pool, with_standbys
 from controller.simulate.trace import Trace, TraceTask
 from controller.simulate.world import Policy, PoolRun, World, run_pool
 
@@ -125,11 +125,6 @@ def compare(
             for name, tasks in trace.pools.items()
         },
     )
-
-
-def of_pool(world: World, pool: Pool) -> World:
-    """The cluster as this pool has it."""
-    return world._replace(slots=pool.slots, least=pool.min)
 
 
 def run_jobs(jobs: list[Job], trace: Trace, cores: int) -> Iterator[tuple[Job, PoolRun]]:

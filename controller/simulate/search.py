@@ -9,8 +9,9 @@ from typing import Final, NamedTuple
 from msgspec.structs import replace
 
 from controller.model.fleet import NativePreset, Pool, Rule
-from controller.simulate.compare import Contender, Job, Progress, of_pool, run_jobs
+from controller.simulate.compare import Contender, Job, Progress, run_jobs
 from controller.simulate.score import Score, score
+from controller.simulate.shared import of_pool
 from controller.simulate.trace import Trace
 from controller.simulate.world import World
 

@@ -71,10 +71,10 @@ class SharedCluster:
             for number, pool in enumerate(pools.values())
         ]
         self._pools = [
-            VirtualPool(trace.pools[name], _of(world, pool), trace.end_s)
+            VirtualPool(trace.pools[name], of_pool(world, pool), trace.end_s)
             for name, pool in pools.items()
         ]
-        self._standbys = Standbys(self._pools, _of(world, standby), trace.end_s)
+        self._standbys = Standbys(self._pools, of_pool(world, standby), trace.end_s)
         standby = replace(standby, serves=tuple(pool.key for pool in own))
         self._every: list[tuple[PoolKey, VirtualPool]] = [
             *zip(standby.serves, self._pools, strict=True),
@@ -155,5 +155,6 @@ def _observation(seen: SeenPool, stand_by: StandBy | None, at: float) -> PoolObs
     return replace(observed(seen, at), workers=workers, unmarkable="a virtual pool")
 
 
-def _of(world: World, pool: Pool) -> World:
+def of_pool(world: World, pool: Pool) -> World:
+    """The cluster as this pool has it."""
     return world._replace(slots=pool.slots, least=pool.min)
