@@ -29,7 +29,7 @@ from controller.model.snapshot import OVERTAKEN, Link
 from controller.planning.compile import FleetTerms, compile_fleet
 from controller.planning.inputs import concerns
 from controller.planning.memo import Kept, Planned
-from controller.planning.resume import doubted, joined
+from controller.planning.resume import anew, doubted, joined
 from controller.planning.share.rows import spends_budget
 from controller.ports import (
     Actuator,
@@ -350,7 +350,10 @@ class Engine:
         memory = await self._keeper.take_over(lambda: self._memory)
         if not self._lead.is_elected():
             return
-        self._memory = self._memory if memory is None else self._doubted(memory)
+        if memory is not None:
+            self._memory = self._doubted(memory)
+        elif self._keeper.unread:
+            self._memory = anew(self._memory, self._workloads(), self._clock.now())
         self._lead.has_memory = True
         self._snapshots.epoch = self._clock.now()
         self._decide_anew()

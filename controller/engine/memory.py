@@ -324,8 +324,6 @@ class Keeper:
         try:
             async with asyncio.timeout(SAVE_LIMIT_S):
                 await self._memories.save(self._to_save(memory), self._clock.now())
-        except StoreConflictError as error:
-            self._failed(str(error), began + SAVE_EVERY_S)
         except StoreError as error:
             self._failed(str(error), began + SAVE_AGAIN_S)
         except TimeoutError:

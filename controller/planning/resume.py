@@ -54,7 +54,7 @@ def resumed(
     resuming: dict[PoolKey, PoolMemory] = {}
     for key, left in saved.memory.pools.items():
         own = None if watched is None else watched.pools.get(key)
-        later = [] if own is None else _after(own, since)
+        later = [] if own is None else _after(own, since, now)
         seen_from = later[0].first_at if later else since if watched is None else now
         gap_s = seen_from - (now - unseen_s)
         is_lost = saved.is_partial and (gap_s > 0.0 or not later)
@@ -112,6 +112,22 @@ def doubted(memory: Memory, seen: Mapping[PoolKey, Workload], now: float) -> Mem
     return replace(memory, pools={**memory.pools, **changed}) if changed else memory
 
 
+def anew(memory: Memory, seen: Mapping[PoolKey, Workload], now: float) -> Memory:
+    """The memory of a process that takes over at `now` (Unix seconds) and cannot read what was
+    left: it may have been stopped or blind, so each pool is as one that is seen for the first time.
+    """
+    pools = {
+        key: replace(
+            found,
+            since=now,
+            last_active_at=now if key in seen and seen[key].replicas else found.last_active_at,
+            recommendations=(),
+        )
+        for key, found in memory.pools.items()
+    }
+    return replace(memory, pools=pools)
+
+
 def _largest_known(memory: PoolMemory) -> int:
     """The largest size that the pool asked for, had or was given, as far as is remembered."""
     known = [run.replicas for run in memory.recommendations]
@@ -152,15 +168,17 @@ def _lived_on(
     )
 
 
-def _after(own: PoolMemory, since: float) -> list[RecommendationRun]:
-    """What this process has recommended itself from this moment on, or since it was blind."""
+def _after(own: PoolMemory, since: float, now: float) -> list[RecommendationRun]:
+    """What this process has recommended itself from this moment on, or since it was blind; nothing
+    if it is blind now.
+    """
     later: list[RecommendationRun] = []
     for run in own.recommendations:
         if later and run.first_at > _until(later[-1]) + SEEN_WITHIN_S:
             later.clear()
         if _until(run) > since:
             later.append(replace(run, first_at=max(run.first_at, since)))
-    return later
+    return later if later and now <= _until(later[-1]) + SEEN_WITHIN_S else []
 
 
 def _watched(

@@ -145,7 +145,10 @@ class Judge:
                 )
 
     def _is_known(self, controller: Controller, number: int, key: str, asked: Asked) -> None:
-        if controller.watch.number == number and self._standing.get(key) is asked:
+        if controller.machine.pauses:  # who is stopped hears it when it goes on
+            again = partial(self._is_known, controller, number, key, asked)
+            self._world.kernel.after(DELIVERED_S, again)
+        elif controller.watch.number == number and self._standing.get(key) is asked:
             self._known[controller.machine.name][key] = asked
 
     def learned(self, controller: Controller) -> None:

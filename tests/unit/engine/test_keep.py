@@ -317,7 +317,7 @@ async def test_a_memory_that_cannot_be_saved_is_a_finding_until_it_can() -> None
         assert world.memories.kept is not None
 
 
-async def test_a_second_controller_that_saves_too_is_a_finding() -> None:
+async def test_a_second_controller_that_saves_too_is_a_finding_and_is_followed_soon() -> None:
     world = Harness(POOL, replicas=1)
     world.queue(POOL, pending=5)
     async with world.running():
@@ -325,6 +325,7 @@ async def test_a_second_controller_that_saves_too_is_a_finding() -> None:
         await world.clock.advance(20.0)
         [text] = await findings(world, "memory")
         assert "another memory" in text
+        assert 3 <= len(world.memories.saves) <= 5
 
 
 async def test_an_intent_is_obeyed_at_once_and_by_the_pools_it_concerns() -> None:

@@ -133,6 +133,13 @@ def test_a_follower_that_could_not_see_the_pool_has_not_watched_it() -> None:
     assert followed(earlier).recommendations == ()
 
 
+def test_a_follower_that_cannot_see_the_pool_now_has_not_watched_it_until_now() -> None:
+    blind = RecommendationRun(replicas=2, first_at=START - 18, last_at=START - 10)
+    assert followed(blind, is_partial=False).recommendations == (
+        RecommendationRun(replicas=4, first_at=START - 3600),
+    )
+
+
 def test_what_the_leader_left_lives_on_until_the_follower_could_see_the_pool() -> None:
     assert followed(LOW).recommendations == (LOW,)  # more may have been seen than was saved
     saved, low = followed(LOW, is_partial=False).recommendations
