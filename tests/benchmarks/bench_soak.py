@@ -261,8 +261,9 @@ async def work(world: World, dice: random.Random, ended: asyncio.Event) -> None:
             elif wanted < waiting[number]:
                 pull = await stream.pull_subscribe_bind(name, queue)
                 try:
-                    for message in await pull.fetch(waiting[number] + 5, timeout=0.5):
-                        await message.ack_sync()
+                    with suppress(nats.errors.TimeoutError):  # none waits, perhaps one is in flight
+                        for message in await pull.fetch(waiting[number] + 5, timeout=0.5):
+                            await message.ack_sync()
                     left = (await stream.consumer_info(queue, name)).num_pending
                     waiting[number] = left or 0
                 finally:
