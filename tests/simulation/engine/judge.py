@@ -338,10 +338,8 @@ class Judge:
         self._never(
             now >= right.until, f"{who} {now - right.until:.3f} s after its right had ended"
         )
-        was_damaged = now - lease.damaged_at < self._times.duration_s
-        self._never(
-            right.reign < lease.reign and not was_damaged, f"{who}, while {lease.holder} leads"
-        )
+        is_past = right.reign < lease.reign and not self._was_damaged()
+        self._never(is_past, f"{who}, while {lease.holder} leads")
         self.writes += 1
         if replicas is None:
             return
@@ -359,6 +357,11 @@ class Judge:
         self._never(is_old, f"{who} = {replicas} again, after its answer that this was applied")
         self._world.kernel.note(name, f"asks {key} = {replicas} in place of version {version}")
 
+    def _was_damaged(self) -> bool:
+        """Whether a person has just taken the lease from its holder, who writes until it hears."""
+        lease = self._world.lease
+        return self._world.kernel.now - lease.damaged_at < self._times.duration_s
+
     def _applied(
         self, controller: Controller, deployment: Deployment, before: int, after: int
     ) -> None:
@@ -368,9 +371,8 @@ class Judge:
         self._world.kernel.note("api", f"{pool.key} {before} → {after} by {name}, reign {reign}")
         who = f"a write of {name} (reign {reign}) to {pool.key} was accepted"
         if reign:
-            self._never(
-                reign < deployment.last_reign, f"{who} after one of {deployment.last_reign}"
-            )
+            is_past = reign < deployment.last_reign and not self._was_damaged()
+            self._never(is_past, f"{who} after one of {deployment.last_reign}")
             deployment.last_reign = reign
             other = self._writers.setdefault((pool.key, reign), name)
             self._never(other != name, f"{who}, as one of {other} was")
