@@ -350,10 +350,10 @@ class Engine:
         memory = await self._keeper.take_over(lambda: self._memory)
         if not self._lead.is_elected():
             return
-        if memory is not None:
-            self._memory = self._doubted(memory)
-        elif self._keeper.unread:
+        if memory is None:
             self._memory = anew(self._memory, self._workloads(), self._clock.now())
+        else:
+            self._memory = self._doubted(memory)
         self._lead.has_memory = True
         self._snapshots.epoch = self._clock.now()
         self._decide_anew()

@@ -136,7 +136,7 @@ class Keeper:
 
     async def take_over(self, watched: Callable[[], Memory]) -> Memory | None:
         """The previous leader's memory with what was `watched` until it is read, within `RECALL_S`;
-        None without one: the engine's own is the best.
+        None without one.
         """
         self._load_no_more()
         memory = await self._load(asyncio.get_running_loop().time() + RECALL_S, watched)

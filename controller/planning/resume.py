@@ -113,7 +113,7 @@ def doubted(memory: Memory, seen: Mapping[PoolKey, Workload], now: float) -> Mem
 
 
 def anew(memory: Memory, seen: Mapping[PoolKey, Workload], now: float) -> Memory:
-    """The memory of a process that takes over at `now` (Unix seconds) and cannot read what was
+    """The memory of a process that takes over at `now` (Unix seconds) and finds nothing that was
     left: it may have been stopped or blind, so each pool is as one that is seen for the first time.
     """
     pools = {

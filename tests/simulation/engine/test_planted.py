@@ -313,12 +313,12 @@ PLANTED: Final[Collection[Planted]] = (
     ),
     Planted("an intent is lost", Parts(intents=_Deaf), "has stood for", 6),
     Planted("intents that cannot be read end", Parts(intents=_Forgetful), "has stood for", 13),
-    Planted("intents of a deleted bucket end", Parts(intents=_Anew), "has stood for", 52),
+    Planted("intents of a deleted bucket end", Parts(intents=_Anew), "has stood for", 70),
     Planted("a process begins without intents", Parts(keeper=_Unread), "has stood for", 0),
     Planted(
         "a write has no resourceVersion", Parts(actuator=_Unversioned), "over version '', saw", 0
     ),
-    Planted("a conflict is written over", Parts(actuator=_Stubborn), "over version", 0),
+    Planted("a conflict is written over", Parts(actuator=_Stubborn), "over version", 1),
     Planted("a write is sent twice", Parts(actuator=_Twice), "was decided", 0),
     Planted("pods are not marked", Parts(actuator=_Markless), "replicas without work", 0),
     Planted(

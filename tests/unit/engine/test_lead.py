@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from msgspec.structs import replace
 
 from controller.engine.memory import SAVE_EVERY_S
@@ -150,13 +151,16 @@ async def test_who_takes_over_after_a_step_of_the_clock_saves_its_memory_in_time
     assert world.cluster.writes == []
 
 
-async def test_who_cannot_read_the_previous_leaders_memory_holds_each_pool_for_a_window() -> None:
+@pytest.mark.parametrize("error", [StoreAwayError("nats is away"), None])
+async def test_who_finds_no_memory_of_the_previous_leader_holds_each_pool_for_a_window(
+    error: StoreAwayError | None,
+) -> None:
     leadership = FakeLeadership()
     world = Harness(STEADY, replicas=6, leadership=leadership)
     world.queue(STEADY, pending=2)  # it may have missed what the leader saw
     async with world.running():
         await world.clock.advance(2.0 * WINDOW_S)
-        world.memories.error = StoreAwayError("nats is away")
+        world.memories.error = error
         leadership.gain()
         await world.clock.advance(WINDOW_S - 5.0)
         assert world.cluster.writes == []
