@@ -281,13 +281,16 @@ class Elector:
         self._mine = None
         found = await self._lease.read()
         self._look(found)
-        if self._right.steady() < self._free_at:
+        if is_held := self._right.steady() < self._free_at:
             self._right.end()  # another process holds the lease
-            if self._leads:
-                self._leads = False
-                lost = {"lease": self._lease.name, "holder": self._holder}
-                log.warning("no longer leading", extra=lost)
-                self._callback(False)
+        is_ours = found is not None and found.holder == self._identity
+        # after our right had ended, another process may have led and given the lease back
+        if self._leads and not (is_ours or self._right.may_write()):
+            self._leads = False
+            lost = {"lease": self._lease.name, "holder": self._holder}
+            log.warning("no longer leading", extra=lost)
+            self._callback(False)
+        if is_held:
             return
         if not self._leads and self._leaves_it_to_others():
             return

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from controller.engine.lead import LEFT_TO_OTHERS_S, UNABLE_LEAST_S, Elector, WriteRight
-from controller.model.settings import LeaseTimes
+from controller.model.settings import RELEASED_DURATION_S, LeaseTimes
 from controller.ports import StoreAwayError
 from support.lease import FakeLease
 from support.table import tabled
@@ -250,6 +250,20 @@ async def test_while_the_store_is_away_the_right_ends_and_comes_back_without_a_n
     await world.clock.advance(3.0)
     assert one.writes
     assert one.heard == [True]
+
+
+async def test_who_was_cut_off_while_another_led_and_gave_the_lease_back_is_elected_anew(
+    world: World,
+) -> None:
+    one = await world.join("one")
+    await world.clock.advance(10.0)
+    async with without_answers(world.lease):
+        await world.clock.advance(30.0)
+        assert world.lease.now is not None
+        world.lease.damage("", RELEASED_DURATION_S, world.lease.now.transitions + 1, "given back")
+    await world.clock.advance(3.0)
+    assert one.writes
+    assert one.heard == [True, False, True]
 
 
 @in_virtual_time
