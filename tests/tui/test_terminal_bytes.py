@@ -40,6 +40,8 @@ def gates() -> Iterator[Gates]:
 def open_view(seen: Counted, view: str) -> int:
     """Go to a view by its name; the bytes from the enter that opens it."""
     type_line(seen, view)
+    # what is typed, and beside it the names that it may become
+    seen.wait(lambda screen: line_at(screen, -2).count(view) > 1)
     if view == "overview":
         return seen.cost("\r", without="overview > ")
     return seen.cost("\r", f"overview > {view}")
