@@ -136,7 +136,7 @@ def _by_style(runs: Iterable[_Run], first: str) -> Iterator[_Run]:
     """The same cells, those of one style after each other, and after a style the one that differs
     least: in a table of coloured columns, to go to a place takes 8 bytes and to change a colour 19.
     """
-    styles: dict[str, list[_Run]] = {first: []}
+    styles: dict[str, list[_Run]] = {}
     for y, start, run in runs:
         x, piece, lead = start, list[Cell](), run[0]
         for cell in run:

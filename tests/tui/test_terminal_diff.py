@@ -139,6 +139,17 @@ def test_a_table_of_coloured_columns_changes_its_colour_once_for_each() -> None:
     assert {screen.buffer[4][x].fg for x in (4, 5)} == {"green"}
 
 
+def test_after_a_style_the_one_that_differs_least_is_next() -> None:
+    styles = ("red", "green on blue", "red on blue")
+    row = Strip(
+        [Segment(text, Style.parse(each)) for text, each in zip("abc", styles, strict=True)]
+    )
+    diff = TerminalDiff()
+    shown = diff.encode(LayoutUpdate([[row]], Region(0, 0, 3, 1)), ColorSystem.TRUECOLOR)
+    assert shown == "\x1b[m\x1b[1;1H\x1b[31ma\x1b[3G\x1b[44mc\x1b[2G\x1b[32mb"
+    assert written(diff, "abc", style=Style.parse("green on blue")) == "\x1b[1;1Habc"
+
+
 def test_a_column_of_the_same_line_is_reached_by_the_shorter_way() -> None:
     diff = TerminalDiff()
     written(diff, "." * 60)
