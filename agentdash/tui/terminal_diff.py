@@ -24,7 +24,6 @@ from rich.cells import cell_len, get_character_cell_size
 from rich.color import ColorSystem
 from rich.console import Console, RenderableType
 from rich.segment import Segment
-from rich.style import Style
 from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
 from textual._xterm_parser import XTermParser
 from textual.app import App
@@ -163,8 +162,7 @@ def _looks_alike(one: Cell, other: Cell) -> bool:
 def _in_ascii(cell: Cell) -> Cell:
     if cell.text.isascii():
         return cell
-    text = _ASCII_FOR.get(cell.text, "?" * cell.width)
-    return cell._replace(text=text)
+    return cell._replace(text=_ASCII_FOR.get(cell.text, "?" * cell.width))
 
 
 class _DiffedUpdate(CompositorUpdate):
@@ -210,7 +208,7 @@ def _cells(segments: Iterable[Segment], colors: ColorSystem) -> Iterator[Cell]:
     for raw, style, control in segments:
         if control:
             continue
-        codes = _codes(style, colors)
+        codes = "" if style is None else Strip.render_ansi(style, colors)
         # a widget that is not ours may show text as it came
         text = raw if raw.isprintable() else clean(raw)
         if text.isascii():
@@ -233,10 +231,6 @@ def _wide_cells(text: str, codes: str) -> Iterator[Cell]:
         yield from found
     else:  # Textual measures this text only as a whole, so it stays one cell
         yield Cell(text, codes, cell_len(text))
-
-
-def _codes(style: Style | None, colors: ColorSystem) -> str:
-    return "" if style is None else Strip.render_ansi(style, colors)
 
 
 class _Style(NamedTuple):
