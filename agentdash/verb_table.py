@@ -521,19 +521,20 @@ examples:
         "doctor",
         "whether a fleet can be run as its file says",
         "agentdash.verbs.live:show_doctor",
-        (*PLACE, JSON),
+        (*PLACE, JSON, switch("--strict", "end with 1 for a warning too, as in CI")),
         """\
 Looks at everything that a fleet needs, all at once, and writes nothing: connections and versions,
-our rights, streams and consumers, Deployments with their requests and probes, other autoscalers,
-quotas, the lease, clocks. A line for each says ok, warn (works worse than it could), fail (does not
-work) or skip (could not be looked at), and after the arrow what to do.
+our rights, streams and consumers, Deployments with their requests, probes and what workers are
+told, classes of nodes, other autoscalers, quotas, the lease, clocks. A line for each says ok, warn
+(works worse than it could), fail (does not work) or skip (could not be looked at), and after the
+arrow what to do.
 """,
         """\
 examples:
   agentdash doctor -f fleet.yaml
   agentdash doctor -f fleet.yaml --json | jq -r '.lines[] | select(.level == "fail").todo'
 
-exit codes: 0 where nothing is fail or skip, else 1
+exit codes: 0 where nothing is fail or skip (nor warn, with --strict), else 1
 """,
     ),
     VerbEntry(

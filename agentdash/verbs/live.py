@@ -26,7 +26,7 @@ from controller.logs import log_nowhere
 from controller.model.clock import time_words
 from controller.model.memory import Tick
 from controller.model.settings import Settings
-from controller.model.snapshot import Diagnosis, LinkState, Report, Snapshot
+from controller.model.snapshot import Diagnosis, Level, LinkState, Report, Snapshot
 from controller.nats.state import StoredState
 from controller.ports import StoreError
 from controller.record.frames import OtherVersionError
@@ -159,12 +159,15 @@ def _age(seconds: float) -> str:
 
 
 def show_doctor(settings: Settings, options: Namespace) -> ExitCode:
-    """Print a line for each thing that was looked at; OK if all of it works."""
+    """Print a line for each thing that was looked at; OK if all of it works, and as well as it
+    could where that is asked for.
+    """
     for notice in settings.notices:
         note(str(notice))
     found = find_faults(settings)
     tell(encode(found) if options.as_json else _text(found))
-    return ExitCode.FAILED if found.has_failure else ExitCode.OK
+    warned = options.strict and any(line.level is Level.WARN for line in found.lines)
+    return ExitCode.FAILED if found.has_failure or warned else ExitCode.OK
 
 
 def find_faults(settings: Settings) -> Report:

@@ -46,6 +46,8 @@ OTHERS: Final = (
     Check("copies", _ON_NATS, of_servers.copies),
     Check("inbox", frozenset(), of_servers.inbox),
     Check("workloads", _ON_KUBERNETES, of_pools.workloads),
+    Check("workers", _ON_KUBERNETES, of_pools.workers),
+    Check("nodes", _ON_KUBERNETES, of_pools.nodes),
     Check("rivals", _ON_KUBERNETES, of_pools.rivals),
     Check("owners", _ON_KUBERNETES, of_pools.owners),
     Check("rollouts", _ON_KUBERNETES, of_pools.rollouts),

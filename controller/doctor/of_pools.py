@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import suppress
 from enum import StrEnum
 from fractions import Fraction
+from math import ceil
 from typing import Final
 from urllib.parse import quote
 
@@ -17,7 +18,7 @@ from controller.kube import wire
 from controller.kube.client import Client
 from controller.kube.errors import ApiError
 from controller.kube.rivals import RivalView
-from controller.kube.supply import QuotaView, asked_by, requested
+from controller.kube.supply import NodeView, QuotaView, asked_by, class_of, requested
 from controller.kube.watch import Refused, WatchTarget, pages
 from controller.model.fleet import ContainerResourceMetric, Pool, ResourceMetric, UtilizationTarget
 from controller.model.ids import PoolKey, WorkloadKind, WorkloadName
@@ -25,7 +26,7 @@ from controller.model.scarcity import Resources
 from controller.model.servers import FIELD_MANAGER, named, reset_by
 from controller.model.text import clean_name
 from controller.model.value import UndecodableError
-from controller.notation.quantity import exact_amount
+from controller.notation.quantity import exact_amount, read_duration
 
 
 class Qos(StrEnum):
@@ -49,7 +50,8 @@ async def workloads(patient: Patient, found: Findings) -> None:
         key = pool.workload.kind.lower()
         found.fail(
             f"there is no readable {pool.workload}{chosen} in {pool.namespace}",
-            f"create it, or mend {key} and the tenant's namespace in the fleet file",
+            f"kubectl -n {pool.namespace} get {key}s; create it, or mend {key} and the tenant's "
+            "namespace in the fleet file",
             pool.key,
         )
     for pool in patient.pools:
@@ -78,7 +80,8 @@ def _is_alike(
         found.warn(
             f"{standby.key} stands by for {served}, and their containers differ in "
             f"{' and '.join(differ)}: its tasks are done by another program than its own workers",
-            f"use the same in both, or take {served} out of the standby's pools",
+            f"{_kubectl(standby, 'edit')}: use the same in both; or take {served} out of the "
+            "standby's pools",
             served,
         )
 
@@ -130,7 +133,10 @@ def _template(pool: Pool, containers: Sequence[wire.WireContainer], found: Findi
             f"{pool.workload.name}: {names} requests no CPU or no memory: its pods are "
             f"{qos(containers)}, and neither room nor quotas can be worked out"
         )
-        todo = "set resources.requests; `agentdash profile TOOL...` suggests amounts"
+        todo = (
+            f"{_kubectl(pool, 'set resources')} --requests=cpu=...,memory=...; "
+            "`agentdash profile TOOL...` suggests amounts"
+        )
         if any(
             isinstance(each, ResourceMetric | ContainerResourceMetric)
             and isinstance(each.target, UtilizationTarget)
@@ -143,7 +149,8 @@ def _template(pool: Pool, containers: Sequence[wire.WireContainer], found: Findi
         found.warn(
             f"{pool.workload.name} has no readiness probe: a replica counts as ready before it "
             "works",
-            "add one: agentdash.worker answers /readyz on port 9465",
+            f"{_kubectl(pool, 'edit')}: add one; agentdash.worker answers /readyz on port 9465 "
+            "(AGENTDASH_LISTEN=0.0.0.0:9465)",
             pool.key,
         )
 
@@ -170,6 +177,112 @@ def _amount(written: wire.WireQuantity | None) -> Fraction | None:
         return None
 
 
+_KILLED_AFTER_S: Final = 30
+"""core/v1 DefaultTerminationGracePeriodSeconds."""
+_SPARE_S: Final = 5
+"""What a worker needs beside AGENTDASH_GRACE."""
+
+
+async def workers(patient: Patient, found: Findings) -> None:
+    """No Deployment is paused, and workers are told what the fleet file says."""
+    async for pool, workload in _of_pools(patient):
+        spec = (workload and workload.spec) or wire.WireDeploymentSpec()
+        if spec.paused:
+            found.warn(
+                f"{pool.workload.name} is paused: a new template starts no pods",
+                _kubectl(pool, "rollout resume"),
+                pool.key,
+            )
+        pod = (spec.template or wire.WirePodTemplate()).spec or wire.WirePodSpec()
+        for container in pod.containers or ():
+            if any(each.name.startswith("AGENTDASH_") for each in container.env or ()):
+                _told(pool, container, found)
+                _ends_in_time(pool, container, pod.termination_grace_period_seconds, found)
+    found.ok_if_clean("workers are told what the fleet file says, and have time to end")
+
+
+def _kubectl(pool: Pool, verb: str) -> str:
+    """`kubectl -n acme edit deployment/research`: a command about a pool's workload."""
+    workload = pool.workload
+    return f"kubectl -n {pool.namespace} {verb} {workload.kind.lower()}/{workload.name}"
+
+
+def _value(container: wire.WireContainer, name: str, otherwise: str) -> str | None:
+    """A variable of a container; None where it comes from elsewhere."""
+    for each in container.env or ():
+        if each.name == name:
+            return each.value
+    return None if container.env_from else otherwise
+
+
+def _told(pool: Pool, container: wire.WireContainer, found: Findings) -> None:
+    """Say where a worker's queues or slots are not the pool's."""
+    if pool.serves:  # who stands by has its pools' queues, and one slot
+        return
+    queues = ",".join(f"{stream}/{consumer}" for stream, consumer in pool.queues)
+    for name, otherwise, wanted, effect in (
+        ("AGENTDASH_QUEUES", "", queues, "the pool is scaled by a queue that they do not work on"),
+        ("AGENTDASH_SLOTS", "1", str(pool.slots), "replicas are counted for other slots"),
+    ):
+        told = _value(container, name, otherwise)
+        if told is None or told.replace(" ", "") == wanted or not pool.queues:
+            continue
+        found.warn(
+            f"{pool.workload.name}: {name} of {clean_name(container.name)} is "
+            f"{clean_name(told) or 'not set'}, and the fleet file says {wanted}: {effect}",
+            f"{_kubectl(pool, 'set env')} -c {clean_name(container.name)} {name}={wanted}, or mend "
+            "the pool",
+            pool.key,
+        )
+
+
+def _ends_in_time(
+    pool: Pool, container: wire.WireContainer, killed_after_s: int | None, found: Findings
+) -> None:
+    """Say where Kubernetes kills a pod before its worker has handed back its tasks."""
+    told = _value(container, "AGENTDASH_GRACE", "25s") or "0s"  # agentdash.worker.settings
+    given_s = _KILLED_AFTER_S if killed_after_s is None else killed_after_s
+    try:
+        needed_s = ceil(read_duration(f"{told}s" if told.isdecimal() else told)) + _SPARE_S
+    except ValueError:
+        return  # the worker says so itself, and does not start
+    if given_s < needed_s:
+        pod = f'{{"spec":{{"terminationGracePeriodSeconds":{needed_s}}}}}'
+        found.warn(
+            f"{pool.workload.name}: its pods are killed {given_s} s after SIGTERM, and its workers "
+            f"need {needed_s} s (AGENTDASH_GRACE and {_SPARE_S} s): what they have not "
+            "handed back by then waits for its redelivery",
+            f'{_kubectl(pool, "patch")} -p \'{{"spec":{{"template":{pod}}}}}\'',
+            pool.key,
+        )
+
+
+async def nodes(patient: Patient, found: Findings) -> None:
+    """Each class of nodes has a node, or may get one."""
+    classes = patient.settings.fleet.capacity.node_classes
+    view = NodeView()
+    if classes:
+        target = WatchTarget(kind="nodes", path="/api/v1/nodes")
+        try:
+            view.replace(await _all(patient.client, target))
+        except ApiError as error:
+            if error.status != 403:
+                raise
+            found.skip("nodes may not be listed")
+            return
+    chosen = {class_of(node.labels, classes) for node in view.kept.values()}
+    for each in classes:
+        if each.name not in chosen:
+            tell = found.warn if each.max_nodes else found.fail
+            tell(
+                f"no node is of class {each.name} ({each.selector or 'those of no other class'}): "
+                f"its pools have no room{' until one is added' * bool(each.max_nodes)}",
+                "kubectl get nodes --show-labels, then mend capacity.node_classes",
+                each.name,
+            )
+    found.ok_if_clean(f"{len(classes)} classes of nodes, each with a node")
+
+
 async def rivals(patient: Patient, found: Findings) -> None:
     """No HPA and no ScaledObject scales a pool's workload."""
     for namespace, pools in patient.namespaces():
@@ -187,7 +300,8 @@ async def rivals(patient: Patient, found: Findings) -> None:
                 if rival := view.of(pool.workload):
                     found.fail(
                         f"{rival} scales {pool.workload.name}, so agentdash leaves it alone",
-                        f"delete the {kind}, or take the pool out of the fleet file",
+                        f"kubectl -n {namespace} delete {rival}, or take the pool out of the fleet "
+                        "file",
                         pool.key,
                     )
     found.ok_if_clean("no other autoscaler scales a pool's workload")
@@ -207,7 +321,7 @@ async def quotas(patient: Patient, found: Findings) -> None:
             continue
         hard = view.hard
         if isinstance(hard, Refused):
-            found.warn(hard.detail, "mend the ResourceQuota", namespace)
+            found.warn(hard.detail, f"kubectl -n {namespace} edit resourcequota", namespace)
             hard = hard.last or Resources()
         wanted = _wanted(pools, templates)
         for name, allowed, asked, unit in (
@@ -219,7 +333,7 @@ async def quotas(patient: Patient, found: Findings) -> None:
                 found.warn(
                     f"the ResourceQuota of {namespace} allows {allowed:,}{unit} {name}, and the "
                     f"max of its pools asks for {asked:,}{unit}: they never all reach it",
-                    "raise the quota, or lower replicas.max",
+                    f"kubectl -n {namespace} edit resourcequota: raise it; or lower replicas.max",
                     namespace,
                 )
     found.ok_if_clean("the quotas of the namespaces allow every pool's max")
@@ -265,6 +379,10 @@ async def _list(
         path=f"{root}/namespaces/{quote(namespace, safe='')}/{plural}",
         label_selector=selector,
     )
+    return await _all(client, target)
+
+
+async def _all(client: Client, target: WatchTarget) -> list[msgspec.Raw]:
     return [raw async for page in pages(client, target) for raw in page.items or ()]
 
 
@@ -310,8 +428,8 @@ async def rollouts(patient: Patient, found: Findings) -> None:
             continue
         found.warn(
             f"a rollout of {pool.workload.name} {what}: busy workers too",
-            "set spec.strategy to RollingUpdate with maxUnavailable 0, and minReadySeconds to the "
-            "length of the longest task",
+            f"{_kubectl(pool, 'edit')}: set spec.strategy to RollingUpdate with maxUnavailable 0, "
+            "and minReadySeconds to the length of the longest task",
             pool.key,
         )
     found.ok_if_clean("rollouts wait for new pods before they stop old ones")

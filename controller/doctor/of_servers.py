@@ -8,13 +8,16 @@ import asyncio
 import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
+from urllib.parse import quote
 
 import msgspec
 
 from controller.doctor.report import CHECK_S, Findings, Patient
-from controller.kube.errors import KubeError
+from controller.kube.errors import ApiError, KubeError
 from controller.kube.writes import KubernetesLease
 from controller.manifests.rights import LOOKING, Right, cluster_rights, lease_rights, tenant_rights
+from controller.model.fleet import Pool
+from controller.model.ids import QueueName
 from controller.model.readings import Absent, Why
 from controller.model.settings import LeaseStore
 from controller.model.snapshot import LinkState
@@ -35,8 +38,9 @@ from controller.nats.jetstream import (
     stream_info,
 )
 from controller.nats.journal_stream import journal_stream, journal_subject
-from controller.nats.lag import QueueReader, consumer_state
+from controller.nats.lag import ConsumerConfiguration, QueueReader, consumer_state
 from controller.nats.state import BucketLease
+from controller.notation.quantity import spell_duration
 from controller.ports import Lease, StoreError
 
 _SHARED_STREAMS: Final = (
@@ -88,6 +92,7 @@ async def queues(patient: Patient, found: Findings) -> None:
             f"{pool.stream}/{pool.consumer}: {reading.detail or reading.why}", todo, pool.key
         )
     await _deliveries(patient, found)
+    await _losses(patient, found)
     found.ok_if_clean(f"{len(fed)} queues can be read")
 
 
@@ -109,6 +114,7 @@ async def _deliveries(patient: Patient, found: Findings) -> None:
                     "prioritized (nats-server 2.12), once no older worker pulls from it",
                     pool.key,
                 )
+            _acknowledged(pool, queue, config, found)
             most = config.max_deliver
             if most > 0:
                 found.warn(
@@ -120,6 +126,65 @@ async def _deliveries(patient: Patient, found: Findings) -> None:
                     "limit the tries themselves (AGENTDASH_ATTEMPTS)",
                     pool.key,
                 )
+
+
+def _acknowledged(
+    pool: Pool, queue: QueueName, config: ConsumerConfiguration, found: Findings
+) -> None:
+    """Say whether each task is acknowledged, and as many at once as the pool can work on."""
+    stream, consumer = queue
+    if config.ack_policy != "explicit":
+        filters = "".join(f" --filter {each}" for each in config.subjects())
+        found.fail(
+            f"{stream}/{consumer} has AckPolicy {clean(config.ack_policy)}: a task whose worker "
+            "dies is lost, and no queue of tasks at work can be seen",
+            f"nats consumer rm {stream} {consumer}, then nats consumer add {stream} {consumer} "
+            f"--pull --ack explicit{filters}",
+            pool.key,
+        )
+    most, needed = config.max_ack_pending, pool.max * pool.slots
+    if 0 < most < needed:
+        found.warn(
+            f"{stream}/{consumer} hands out {most} tasks at once (max_ack_pending), and {pool.max} "
+            f"replicas with slots: {pool.slots} work on {needed}: the others wait beside the queue",
+            f"nats consumer edit {stream} {consumer} --max-pending={needed}",
+            pool.key,
+        )
+
+
+async def _losses(patient: Patient, found: Findings) -> None:
+    """Which streams throw tasks away that no worker has had."""
+    for stream in dict.fromkeys(queue.stream for pool in patient.pools for queue in pool.queues):
+        try:
+            config = (await stream_info(patient.session, stream, CHECK_S)).config
+        except NatsError:
+            continue  # the readings say it
+        refuses = config.discard == "new"
+        for name, most, is_kept in (
+            ("max_age", config.max_age, False),
+            ("max_msgs", config.max_msgs, refuses),
+            ("max_bytes", config.max_bytes, refuses),
+            (
+                "max_msgs_per_subject",
+                config.max_msgs_per_subject,
+                refuses and config.discard_new_per_subject,
+            ),
+        ):
+            if most > 0 and not is_kept:
+                _loses(stream, name, most, found)
+
+
+def _loses(stream: str, name: str, most: int, found: Findings) -> None:
+    """Say by which limit of a stream tasks are lost, and how it is lifted."""
+    if name == "max_age":
+        after, todo = f"after {spell_duration(most / 1e9)}", "--max-age=0s"
+    else:
+        after = f"beyond {most:,}"
+        todo = "--max-msgs-per-subject=-1" if name == "max_msgs_per_subject" else "--discard=new"
+    found.warn(
+        f"{stream} throws its oldest tasks away {after} ({name}), those that no worker had too",
+        f"nats stream edit {stream} {todo}",
+    )
 
 
 async def stores(patient: Patient, found: Findings) -> None:
@@ -239,7 +304,7 @@ def told_skew(
         found.warn(
             f"the clock of {server} is {abs(ahead):.1f} s {word} ours: ages and times shown are "
             "wrong by that",
-            "run NTP (chrony, systemd-timesyncd) on both machines",
+            "timedatectl set-ntp true, or chrony, on both machines",
         )
     else:
         found.ok(f"the clock of {server} is within {MOST_SKEW_S:g} s of ours")
@@ -401,10 +466,29 @@ async def lease(patient: Patient, found: Findings) -> None:
     except StoreError as error:
         found.fail(str(error), "without a lease a controller writes nothing")
         return
+    if seen is None and wanted.store is LeaseStore.KUBERNETES:
+        await _place(patient, wanted.namespace, found)
+    if found.lines:
+        return
     if seen is None or not seen.holder:
         found.ok(f"{made.name}: no controller leads now")
     else:
         found.ok(f"{made.name}: {seen.holder} leads")
+
+
+async def _place(patient: Patient, namespace: str, found: Findings) -> None:
+    """Say where the lease's namespace is missing: an API server says the same of both."""
+    try:
+        path = f"/api/v1/namespaces/{quote(namespace, safe='')}"
+        await patient.client.call("GET", path, kind="namespaces", timeout_s=CHECK_S)
+    except ApiError as error:
+        if error.status == 404:
+            found.fail(
+                f"there is no namespace {namespace} for the lease: no controller can lead",
+                f"kubectl create namespace {namespace}, or mend controller.lease.namespace",
+            )
+        elif error.status != 403:  # the rights say whether a lease can be made there
+            raise
 
 
 async def kubernetes_clock(patient: Patient, found: Findings) -> None:

@@ -132,8 +132,15 @@ class WireResourceRequirements(WireObject):
     limits: WireAmounts | None = None
 
 
+class WireVariable(WireObject):
+    name: str = ""
+    value: str | None = None  # None where it comes from elsewhere
+
+
 class WireContainer(WireObject):
     name: str = ""
+    env: list[WireVariable] | None = None
+    env_from: list[dict[str, object]] | None = None
     image: str = ""
     command: list[str] | None = None
     args: list[str] | None = None
@@ -148,6 +155,7 @@ class WirePodSpec(WireObject):
     init_containers: list[WireContainer] | None = None
     resources: WireResourceRequirements | None = None
     overhead: WireAmounts | None = None
+    termination_grace_period_seconds: int | None = None
 
 
 class WirePodTemplate(WireObject):

@@ -196,10 +196,17 @@ class Configured(msgspec.Struct):
 
 
 class StreamConfiguration(msgspec.Struct):
-    """Where messages come from, how many of a subject it keeps (-1: all), on how many servers."""
+    """Where messages come from, on how many servers; how many messages, bytes, and messages of a
+    subject it keeps (-1: all), and how long (nanoseconds, 0: for ever).
+    """
 
     subjects: list[str] | None = None
+    max_msgs: int = -1
+    max_bytes: int = -1
     max_msgs_per_subject: int = -1
+    max_age: int = 0
+    discard: str = "old"
+    discard_new_per_subject: bool = False
     num_replicas: int = 1
     mirror: Configured | None = None
     sources: list[Configured] | None = None

@@ -46,13 +46,15 @@ ONE_BY_ONE_MOST: Final = 1_000
 
 # gc=False: none of these can be in a reference cycle, and every tick decodes thousands of them
 class ConsumerConfiguration(msgspec.Struct, gc=False):
-    """A consumer's subjects (none: the whole stream), its limit of deliveries (0 or less: none),
-    its priority groups.
+    """A consumer's subjects (none: the whole stream), its limits of deliveries and of messages that
+    are not acknowledged (0 or less: none), its priority groups.
     """
 
     filter_subject: str = ""
     filter_subjects: list[str] | None = None
     max_deliver: int = -1
+    max_ack_pending: int = -1
+    ack_policy: str = "explicit"
     priority_groups: list[str] | None = None
 
     def subjects(self) -> tuple[str, ...]:

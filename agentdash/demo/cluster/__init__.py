@@ -152,7 +152,12 @@ class SimCluster:
         """Add a Deployment of one container with equal requests and limits. Raises StatusError."""
         amounts = {"cpu": cpu, "memory": memory}
         resources = {"requests": amounts, "limits": dict(amounts)}
-        container = {"name": "agent", "image": "registry.example/agent:1", "resources": resources}
+        container = {
+            "name": "agent",
+            "image": "registry.example/agent:1",
+            "resources": resources,
+            "readinessProbe": {"httpGet": {"path": "/readyz", "port": 9465}},
+        }
         marks = {"app": name, **(labels or {})}
         pod = {"terminationGracePeriodSeconds": grace_s, "containers": [container]}
         body = {

@@ -16,6 +16,7 @@ import nats
 import pytest
 
 from agentdash.cli import main
+from agentdash.demo.cluster.nodes import new_node
 from agentdash.demo.cluster.objects import AUTOSCALERS, DEPLOYMENTS, SCALED_OBJECTS
 from controller.config import parse
 from controller.doctor import examine as module
@@ -24,7 +25,7 @@ from controller.doctor.of_pools import Qos, qos, unavailable
 from controller.engine.supervise import SystemClock
 from controller.kube.wire import WireAmounts, WireContainer, WireResourceRequirements
 from controller.model.settings import Settings
-from controller.model.snapshot import Level, Report
+from controller.model.snapshot import Diagnosis, Level, Report
 from fakes.cluster import ApiFault, SimCluster
 from fakes.gitops import add_apply
 from fakes.rbac import Rbac
@@ -179,6 +180,120 @@ async def test_a_consumer_that_limits_deliveries_is_a_warning_with_the_command(
     assert not report.has_failure
 
 
+@pytest.mark.parametrize(
+    ("change", "level", "words", "todo"),
+    [
+        ({"ack_policy": "none"}, "fail", "AckPolicy none", "TASKS research --pull --ack explicit"),
+        ({"ack_policy": "all"}, "fail", "AckPolicy all", "nats consumer rm TASKS research"),
+        ({"max_ack_pending": 9}, "warn", "hands out 9 tasks at once", "--max-pending=10"),
+    ],
+)
+async def test_a_consumer_that_loses_tasks_or_hands_out_too_few_is_named(
+    world: World, change: dict[str, Any], level: str, words: str, todo: str
+) -> None:
+    client = await nats.connect(world.server.url)
+    try:
+        js = client.jetstream()
+        config = (await js.consumer_info("TASKS", "research")).config
+        await js.delete_consumer("TASKS", "research")
+        await js.add_consumer("TASKS", replace(config, **change))
+    finally:
+        await client.close()
+    [(found, text, what)] = lines(await world.report(), "queues")
+    assert (found, words in text, todo in what) == (level, True, True), (text, what)
+
+
+@pytest.mark.parametrize(
+    ("change", "loses", "todo"),
+    [
+        ({"max_age": 3600.0}, "after 1h (max_age)", "--max-age=0s"),
+        ({"max_msgs": 1000}, "beyond 1,000 (max_msgs)", "--discard=new"),
+        ({"max_bytes": 1 << 20}, "beyond 1,048,576 (max_bytes)", "--discard=new"),
+        ({"max_msgs": 1000, "discard": "new"}, "", ""),
+        (
+            {"max_msgs_per_subject": 5, "discard": "new"},
+            "beyond 5 (max_msgs_per_subject)",
+            "--max-msgs-per-subject=-1",
+        ),
+    ],
+)
+async def test_a_stream_that_throws_tasks_away_is_a_warning(
+    world: World, change: dict[str, Any], loses: str, todo: str
+) -> None:
+    client = await nats.connect(world.server.url)
+    try:
+        js = client.jetstream()
+        config = (await js.stream_info("TASKS")).config
+        await js.update_stream(replace(config, **change))
+    finally:
+        await client.close()
+    [(level, text, what)] = lines(await world.report(), "queues")
+    if loses:
+        assert (level, text.startswith(f"TASKS throws its oldest tasks away {loses}")) == (
+            "warn",
+            True,
+        ), text
+        assert what == f"nats stream edit TASKS {todo}"
+    else:
+        assert level == "ok"
+
+
+@pytest.mark.parametrize(
+    ("env", "words", "todo"),
+    [
+        ({"QUEUES": "TASKS/other"}, "AGENTDASH_QUEUES of agent is TASKS/other", "=TASKS/research"),
+        ({"POOL": "research", "QUEUES": ""}, "AGENTDASH_QUEUES of agent is not set", "-c agent"),
+        ({"QUEUES": "TASKS/research", "SLOTS": "4"}, "says 1: replicas are", "AGENTDASH_SLOTS=1"),
+        (
+            {"QUEUES": "TASKS/research", "GRACE": "26s"},
+            "killed 30 s after SIGTERM, and its workers need 31 s",
+            '{"spec":{"template":{"spec":{"terminationGracePeriodSeconds":31}}}}',
+        ),
+        ({"QUEUES": " TASKS/research", "SLOTS": "1", "GRACE": "25"}, "", ""),
+        ({"QUEUES": None, "SLOTS": None, "GRACE": None}, "", ""),  # they come from elsewhere
+    ],
+)
+async def test_workers_that_are_told_other_things_than_the_fleet_file_says_are_named(
+    world: World, env: dict[str, str | None], words: str, todo: str
+) -> None:
+    variables = [
+        {"name": f"AGENTDASH_{name}"} | ({} if value is None else {"value": value})
+        for name, value in env.items()
+    ]
+    await deploy(world.sim, "research", env=variables)
+    [(level, text, what)] = lines(await world.report(), "workers")
+    assert (level, words in text, todo in what) == ("warn" if words else "ok", True, True), text
+    if words:
+        assert what.startswith("kubectl -n tenant-acme ")
+
+
+async def test_a_paused_deployment_is_named_with_the_command_that_resumes_it(world: World) -> None:
+    async with aiohttp.ClientSession(world.sim.url) as session:
+        await asking(session)("PATCH", PATH, {"spec": {"paused": True}}, MERGE)
+    [(level, text, todo)] = lines(await world.report(), "workers")
+    assert (level, text) == ("warn", "research is paused: a new template starts no pods")
+    assert todo == "kubectl -n tenant-acme rollout resume deployment/research"
+
+
+async def test_a_class_of_nodes_that_selects_none_is_named(world: World) -> None:
+    new_node(world.sim.registry, "plain", "4")
+    classes = (
+        "{{plain: {{selector: kubernetes.io/hostname=plain}}, gpu: {{selector: kind=gpu{most}}}}}"
+    )
+    for most, level in (("", "fail"), (", nodes: {max: 3}", "warn")):
+        capacity = f"version: 1\ncapacity: {{node_classes: {classes.format(most=most)}}}"
+        [(found, text, todo)] = lines(await world.report(**{"version: 1": capacity}), "nodes")
+        assert (found, "no node is of class gpu (kind=gpu)" in text) == (level, True), text
+        assert todo.startswith("kubectl get nodes --show-labels")
+
+
+async def test_a_lease_in_a_namespace_that_does_not_exist_is_a_failure(world: World) -> None:
+    nowhere = {"controller: {": "controller: {lease: {namespace: nowhere}, "}
+    [(level, text, todo)] = lines(await world.report(**nowhere), "lease")
+    assert (level, "there is no namespace nowhere" in text) == ("fail", True)
+    assert todo.startswith("kubectl create namespace nowhere")
+
+
 async def test_what_those_that_stand_by_differ_in_and_a_consumer_without_a_group_are_named(
     world: World,
 ) -> None:
@@ -228,7 +343,7 @@ async def test_missing_requests_are_named_with_the_class_of_service(world: World
     await deploy(world.sim, "research", resources={})
     [(level, text, todo)] = lines(await world.report(), "workloads")
     assert (level, "BestEffort" in text) == ("warn", True)
-    assert "resources.requests" in todo
+    assert "kubectl -n tenant-acme set resources deployment/research --requests" in todo
     target = "{type: Utilization, averageUtilization: 75}"
     metric = f"{{type: Resource, resource: {{name: cpu, target: {target}}}}}"
     report = await world.report(**{"    cooldown": f"    metrics: [{metric}]\n    cooldown"})
@@ -330,7 +445,7 @@ async def test_another_autoscaler_of_a_pool_is_named(world: World, kind: str) ->
         )
     [(level, text, todo)] = lines(await world.report(), "rivals")
     assert (level, f"{kind} mine scales research" in text) == ("fail", True)
-    assert f"delete the {kind}" in todo
+    assert todo.startswith(f"kubectl -n {NAMESPACE} delete {kind} mine")
 
 
 async def test_a_quota_below_the_pools_max_is_named_in_numbers(world: World) -> None:
@@ -481,3 +596,19 @@ def test_the_command_ends_with_1_where_something_does_not_work(
     assert main(["doctor", *place, "--json"]) == 1
     [line, *_] = json.loads(capsys.readouterr().out)["lines"]
     assert (line["check"], line["level"]) == ("nats", "fail")
+
+
+@pytest.mark.parametrize(
+    ("level", "codes"), [(Level.OK, (0, 0)), (Level.WARN, (0, 1)), (Level.SKIP, (1, 1))]
+)
+def test_a_warning_fails_the_command_where_it_is_strict(
+    level: Level, codes: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "fleet.yaml"
+    path.write_text(fleet_text("nats://127.0.0.1:1", ["research"]), "utf-8")
+    report = Report(lines=(Diagnosis(check="lease", level=level, text="x", subject="", todo=""),))
+    monkeypatch.setattr("agentdash.verbs.live.find_faults", lambda _: report)
+    assert (
+        main(["doctor", "-f", str(path)]),
+        main(["doctor", "--strict", "-f", str(path)]),
+    ) == codes
