@@ -470,6 +470,7 @@ class Delivery:
             await self._die(f"{tries}, the last one: {clean(failed)}", task, attempts=task.attempt)
             return
         log.warning("a try failed: %s", clean(failed), extra={"task": task.id})
+        self._desk.metrics.retries.inc()
         after_s = failed.after_s if isinstance(failed, Retryable) else None
         if after_s is None:
             longest_s = min(RETRY_MOST_S, RETRY_FIRST_S * 2.0 ** min(task.attempt - 1, 16))

@@ -140,15 +140,18 @@ class ModelCalls:
         accounts: Sequence[Account] = (),
         model: str = "",
         on_use: OnUse = lambda *_: None,
+        on_refusal: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """`model` is that of calls that name none; `on_use` is told of each try of `solve`."""
+        """`model` is that of calls that name none; `on_use` is told of each try of `solve`, and
+        `on_refusal` of the model of each call that the provider refuses.
+        """
         self._session, self._gates, self._history = session, gates, history
         self._models = {model.name: model for model in models}
         self._spending, self._accounts = spending, accounts
         self._reserved_tokens = 0
         self._saved_usd: dict[str, Decimal] = {}
         self._debts = Debts(spending, self._accounts)
-        self._model, self._on_use = model, on_use
+        self._model, self._on_use, self._on_refusal = model, on_use, on_refusal
         self._is_closed = False
 
     def tier(self, model: str) -> str:
@@ -232,6 +235,9 @@ class ModelCalls:
                     with suppress(LimitReached):  # the block's own error says more
                         self._count(rated.tokens, model, used)
                     raise
+                finally:
+                    if rated.was_refused:
+                        self._on_refusal(model)
                 used = self._cost(model, rated.tokens)
             self._count(rated.tokens, model, used)
         finally:
@@ -363,7 +369,7 @@ class PoolModels:
         self._settings, self._link = settings, link
         self._terms = WorkerTerms(model=settings.model, models=settings.models)
         self._spending = Spending(link.jetstream)
-        self._on_use = metrics.routed
+        self._metrics = metrics
         self._bucket = bucket(link.jetstream, ALLOWANCES_BUCKET)
         self._key = orders_key(settings.tenant, settings.pool)
         self._subscription: Subscription | None = None
@@ -403,7 +409,8 @@ class PoolModels:
             spending=self._spending,
             accounts=[account for account in accounts if account is not None],
             model=self._terms.model or self._settings.model,
-            on_use=self._on_use,
+            on_use=self._metrics.routed,
+            on_refusal=self._metrics.refused,
         )
 
     async def begin(self) -> None:

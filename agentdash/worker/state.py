@@ -261,36 +261,39 @@ class WorkerMetrics:
         """`role` is the pool's name."""
         self.registry = CollectorRegistry()
         counter = partial(Counter, registry=self.registry)
-        gauge = partial(Gauge, labelnames=("role",), registry=self.registry)
+        of_pool = ("tenant", "role")
+        gauge = partial(Gauge, labelnames=of_pool, registry=self.registry)
         times = partial(Histogram, registry=self.registry)
-        of_tier = ("tenant", "role", "tier")
-        self._tasks = counter("agent_tasks", "Tasks that ended.", ("role", "status", "priority"))
+        of_tier = (*of_pool, "tier")
+        self._tasks = counter("agent_tasks", "Tasks that ended.", (*of_pool, "status", "priority"))
+        self._retries = counter("agent_retries", "Tries that failed and are made again.", of_pool)
+        self._refused = counter(
+            "agent_refused_calls", "Calls that a provider refused (429).", (*of_pool, "model")
+        )
         self._duration = times(
             "agent_session_duration_seconds",
             "How long a try at a task took.",
-            ("role",),
+            of_pool,
             buckets=DURATION_BUCKETS_S,
         )
         self._waited = times(
             "agent_task_wait_seconds",
             "From the publication of a task to its first try, by the worker that took it: one of "
             "the pool's own, or one that stands by.",
-            ("tenant", "role", "by"),
+            (*of_pool, "by"),
             buckets=WAIT_BUCKETS_S,
         )
-        self._handed_back = counter(
-            "agent_handed_back", "Messages handed back at once.", ("tenant", "role")
-        )
+        self._handed_back = counter("agent_handed_back", "Messages handed back at once.", of_pool)
         self._tokens = counter(
-            "agent_tokens_consumed", "Tokens that agents used.", ("tenant", "role", "model", "kind")
+            "agent_tokens_consumed", "Tokens that agents used.", (*of_pool, "model", "kind")
         )
-        self._tools = counter("agent_tool_calls", "Calls of tools.", ("role", "tool", "status"))
+        self._tools = counter("agent_tool_calls", "Calls of tools.", (*of_pool, "tool", "status"))
         self._context = gauge(
             "agent_context_utilization",
             "The part of the model's context that the last session to say so had taken.",
         )
         lost = gauge("agent_slots_lost", "Slots held by agents that were cut and do not end.")
-        self.slots_lost = lost.labels(role)
+        self.slots_lost = lost.labels(tenant, role)
         self._routed = counter(
             "agent_routed_calls",
             "Answers of models that a router chose, by tier and whether they were accepted.",
@@ -313,8 +316,11 @@ class WorkerMetrics:
     def bind(self, tenant: str, role: str) -> None:
         """Count for this pool."""
         self._tenant, self._role = tenant, role
-        self.duration, self.context = self._duration.labels(role), self._context.labels(role)
-        self.handed_back = self._handed_back.labels(tenant, role)
+        of_pool = tenant, role
+        self.duration = self._duration.labels(*of_pool)
+        self.context = self._context.labels(*of_pool)
+        self.handed_back = self._handed_back.labels(*of_pool)
+        self.retries = self._retries.labels(*of_pool)
 
     def waited(self, seconds: float, *, stands_by: bool) -> None:
         """Count a first try by how long its task had waited."""
@@ -331,7 +337,7 @@ class WorkerMetrics:
 
     def task_ended(self, status: str, priority: Priority) -> None:
         """Count a task by how it ended."""
-        self._tasks.labels(self._role, status, priority.value).inc()
+        self._tasks.labels(self._tenant, self._role, status, priority.value).inc()
 
     def used(self, model: str, tokens: UsedTokens) -> None:
         """Count tokens by kind."""
@@ -343,7 +349,12 @@ class WorkerMetrics:
 
     def tool_called(self, tool: str, ok: bool) -> None:
         """Count a call of a tool."""
-        self._tools.labels(self._role, clean_name(tool), "ok" if ok else "error").inc()
+        labels = (self._tenant, self._role, clean_name(tool), "ok" if ok else "error")
+        self._tools.labels(*labels).inc()
+
+    def refused(self, model: str) -> None:
+        """Count a call that the provider of a model refused."""
+        self._refused.labels(self._tenant, self._role, clean_name(model)).inc()
 
 
 class UsageReports:

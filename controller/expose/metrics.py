@@ -38,6 +38,15 @@ gauge nats_consumer_pending Messages that are not delivered yet.
 gauge nats_consumer_ack_pending Messages that are delivered and not acknowledged yet.
 gauge agentdash_queue_reading_blind 1 where the pool's queue cannot be read now, else 0.
 gauge agentdash_queue_reading_age_seconds Age of the last good reading of the pool's queue.
+gauge agentdash_queue_oldest_seconds How long the oldest message has waited, since it was seen.
+counter agentdash_day_tokens Tokens that a tenant with a daily budget used since its day began.
+gauge agentdash_day_tokens_left Tokens of the tenant's day that are not used.
+gauge agentdash_day_tokens_budget Tokens that the tenant may use in a day.
+gauge agentdash_usd_per_hour What the targets of a tenant's pools cost at work.
+gauge agentdash_usd_per_hour_limit What they may cost.
+gauge agentdash_model_calls_per_minute Calls of a model, as workers report; `tenant` is empty where
+    the provider's limits are shared.
+gauge agentdash_model_refused_per_minute Those that its provider refused (429).
 gauge agentdash_source_up 1 while the source is connected, else 0.
 gauge agentdash_source_age_seconds Time since the source's last answer.
 counter agentdash_spent_usd What the calls of a tenant to a model have cost since its month began.
@@ -149,6 +158,9 @@ class MetricsPage:
         for number, family in enumerate(_OF_POOLS):
             yield family, [each.lines[number] for each in pools]
         yield _QUEUE_AGE, _queue_ages(pools, snapshot.at)
+        yield _oldest(snapshot)
+        yield from _of_tenants(snapshot)
+        yield from _of_models(snapshot)
         yield from _of_links(snapshot)
         yield _spent(snapshot)
         yield _of_findings(snapshot)
@@ -274,6 +286,52 @@ def _of_links(snapshot: Snapshot) -> Iterator[_Rendered]:
         if link.last_good_at is not None
     }
     yield _samples("agentdash_source_age_seconds", ages)
+
+
+def _oldest(snapshot: Snapshot) -> _Rendered:
+    """The age of each pool's oldest message, in whichever of its queues."""
+    oldest: dict[PoolKey, float] = {}
+    for each in snapshot.queues:
+        if each.oldest_at is not None:
+            oldest[each.pool] = min(each.oldest_at, oldest.get(each.pool, each.oldest_at))
+    return _samples(
+        "agentdash_queue_oldest_seconds",
+        {label_text(**_names_of(pool)): max(0.0, snapshot.at - at) for pool, at in oldest.items()},
+    )
+
+
+def _of_tenants(snapshot: Snapshot) -> Iterator[_Rendered]:
+    """Budgets; the tokens begin anew with each day, as a counter does whose process begins anew."""
+    tokens = {each.name: each.tokens for each in snapshot.tenants if each.tokens is not None}
+    used = {name: each.used for name, each in tokens.items() if each.used is not None}
+    left = {name: max(0, tokens[name].cap - much) for name, much in used.items()}
+    yield _by_tenant("agentdash_day_tokens", used)
+    yield _by_tenant("agentdash_day_tokens_left", left)
+    yield _by_tenant("agentdash_day_tokens_budget", {name: t.cap for name, t in tokens.items()})
+    yield _by_tenant(
+        "agentdash_usd_per_hour", {each.name: each.usd_per_hour for each in snapshot.tenants}
+    )
+    yield _by_tenant(
+        "agentdash_usd_per_hour_limit", {each.name: each.usd_limit for each in snapshot.tenants}
+    )
+
+
+def _by_tenant(name: str, values: Mapping[str, float | None]) -> _Rendered:
+    known = {label_text(tenant=key): each for key, each in values.items() if each is not None}
+    return _samples(name, known)
+
+
+def _of_models(snapshot: Snapshot) -> Iterator[_Rendered]:
+    made: dict[str, float] = {}
+    refused: dict[str, float] = {}
+    for each in snapshot.models:
+        labels = label_text(model=each.model, tenant=each.tenant)
+        if each.calls_per_minute is not None:
+            made[labels] = each.calls_per_minute
+        if each.refused_calls_per_minute is not None:
+            refused[labels] = each.refused_calls_per_minute
+    yield _samples("agentdash_model_calls_per_minute", made)
+    yield _samples("agentdash_model_refused_per_minute", refused)
 
 
 def _spent(snapshot: Snapshot) -> _Rendered:

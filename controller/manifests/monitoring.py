@@ -16,7 +16,8 @@ _SHORT: Final = {
     "@fleet": "{{ $labels.namespace }}/{{ $labels.job }}",
     "@pool": "{{ $labels.tenant }}/{{ $labels.pool }}",
     "@chosen": '{tenant=~"$tenant",pool=~"$pool"}',
-    "@role": '{role=~"$pool"}',
+    "@role": '{tenant=~"$tenant",role=~"$pool"}',
+    "@by_tenant": "by (namespace, job, tenant)",
     "@each": "{{tenant}}/{{pool}}",
 }
 
@@ -108,6 +109,36 @@ AgentdashMessagesWait | 5m | warning
 max by (namespace, job, subject) (agentdash_finding{kind="waits"}) == 1
 Messages of {{ $labels.subject }} wait longer than the pool's aim.
 `:why` shows the rule that limits the pool.
+
+AgentdashBudgetBurnsFast | 2m | critical
+min @by_tenant (rate(agentdash_day_tokens_total[1h])) * 86400 > 6 * max @by_tenant
+  (agentdash_day_tokens_budget) and min @by_tenant (rate(agentdash_day_tokens_total[5m])) * 86400
+  > 6 * max @by_tenant (agentdash_day_tokens_budget)
+{{ $labels.tenant }} uses a day's tokens in less than four hours.
+`:tenants` shows when nothing is left; agentdash cap or pause holds a pool that runs away.
+
+AgentdashBudgetBurns | 15m | warning
+min @by_tenant (rate(agentdash_day_tokens_total[6h])) * 86400 > 2 * max @by_tenant
+  (agentdash_day_tokens_budget) and min @by_tenant (rate(agentdash_day_tokens_total[30m])) * 86400
+  > 2 * max @by_tenant (agentdash_day_tokens_budget)
+{{ $labels.tenant }} uses a day's tokens in less than half a day.
+`:tenants` shows when nothing is left; raise budget.tokens_per_day or lower replicas.max.
+
+AgentdashCallsRefused | 10m | warning
+max by (namespace, job, model, tenant) (agentdash_model_refused_per_minute) > 0.02 * max by
+  (namespace, job, model, tenant) (agentdash_model_calls_per_minute)
+The provider refuses more than 2 % of the calls of {{ $labels.model }} (429).
+Something else uses the same limit, or the fleet file's is too high; `:models` shows both.
+
+AgentdashOldestWaits | 5m | warning
+max @by_pool (agentdash_queue_oldest_seconds) > 900
+The oldest message of @pool waits longer than 15 minutes.
+`:why` shows the rule that limits the pool; `:tasks` the message.
+
+AgentdashDeadLetters | 0m | warning
+sum by (tenant, role) (increase(agent_tasks_total{status="dead"}[15m])) > 0
+Tasks of {{ $labels.tenant }}/{{ $labels.role }} are dead letters: all their tries failed.
+agentdash tasks --state dead says why; agentdash dead retry gives them again.
 """
 ALERTS: Final = tuple(
     Alert(name, expr, lasts, severity, what, todo)
@@ -210,8 +241,8 @@ gate {{gate}}
 
 Tasks a minute | short
 Tasks that ended, by how, as the workers count them.
-sum by (role, status) (rate(agent_tasks_total@role[$__rate_interval])) * 60
-{{role}} {{status}}
+sum by (tenant, role, status) (rate(agent_tasks_total@role[$__rate_interval])) * 60
+{{tenant}}/{{role}} {{status}}
 
 Tokens a minute | short
 Tokens that agents used, as the workers count them.
@@ -219,11 +250,53 @@ sum by (tenant, model) (rate(agent_tokens_consumed_total{tenant=~"$tenant"}[$__r
   60
 {{tenant}} {{model}}
 
+Tries again, dead letters, handed back | short
+Tries that are made again, dead letters, messages that were handed back, in 5 minutes.
+sum by (tenant, role) (increase(agent_retries_total@role[5m]))
+{{tenant}}/{{role}} again
+sum by (tenant, role) (increase(agent_tasks_total{status="dead",tenant=~"$tenant",role=~
+  "$pool"}[5m]))
+{{tenant}}/{{role}} dead
+sum by (tenant, role) (increase(agent_handed_back_total@role[5m]))
+{{tenant}}/{{role}} handed back
+
+Oldest message | s
+How long the oldest message of each pool has waited.
+max by (tenant, pool) (agentdash_queue_oldest_seconds@chosen)
+@each
+
+Tokens left of the day | short
+Of tenants with a daily budget.
+max by (tenant) (agentdash_day_tokens_left{tenant=~"$tenant"})
+{{tenant}}
+
+USD an hour | currencyUSD
+What the targets of a tenant's pools cost at work.
+max by (tenant) (agentdash_usd_per_hour{tenant=~"$tenant"})
+{{tenant}}
+
+Calls and refusals a minute | short
+Calls of each model, and those that its provider refused (429), as workers report.
+max by (model, tenant) (agentdash_model_calls_per_minute)
+{{model}} {{tenant}}
+max by (model, tenant) (agentdash_model_refused_per_minute)
+{{model}} {{tenant}} refused
+
+Router: answers by tier | short
+Answers of models that a router chose, by tier and whether they were accepted, in 5 minutes.
+sum by (tier, status) (increase(agent_routed_calls_total@role[5m]))
+{{tier}} {{status}}
+
+First tries by who took them | short
+A pool's own workers and those that stand by, in 5 minutes.
+sum by (by) (increase(agent_task_wait_seconds_count@role[5m]))
+{{by}}
+
 Duration of tries, 95th percentile | s
 How long a try at a task takes.
-histogram_quantile(0.95, sum by (role, le)
+histogram_quantile(0.95, sum by (tenant, role, le)
   (rate(agent_session_duration_seconds_bucket@role[$__rate_interval])))
-{{role}}
+{{tenant}}/{{role}}
 
 Sources | short
 1 while a controller is connected, else 0.

@@ -192,10 +192,10 @@ async def test_a_workers_metrics_and_health(home: Path, shop: Shop) -> None:
             async with client.get("/metrics") as answer:
                 text = await answer.text()
     for line in (
-        'agent_tasks_total{priority="normal",role="research",status="done"} 1.0',
-        'agent_session_duration_seconds_count{role="research"} 1.0',
+        'agent_tasks_total{priority="normal",role="research",status="done",tenant="acme"} 1.0',
+        'agent_session_duration_seconds_count{role="research",tenant="acme"} 1.0',
         'agent_tokens_consumed_total{kind="input",model="small",role="research",tenant="acme"} 3.0',
-        'agent_tool_calls_total{role="research",status="ok",tool="browser"} 1.0',
+        'agent_tool_calls_total{role="research",status="ok",tenant="acme",tool="browser"} 1.0',
     ):
         assert line in text
 

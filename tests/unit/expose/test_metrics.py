@@ -31,11 +31,15 @@ from controller.model.snapshot import (
     Link,
     LinkState,
     LoopStats,
+    ModelView,
     PoolView,
+    QueueRates,
     Role,
     Severity,
     Snapshot,
+    TenantTokens,
     TenantView,
+    TokenState,
 )
 from support.table import tabled
 from support.world import START, a_view, make_pool
@@ -115,6 +119,44 @@ def test_what_a_tenant_spent_on_a_model_is_a_counter() -> None:
     page = MetricsPage(lambda: replace(snapshot_of(), tenants=(acme,)), dict)
     text = page.text(openmetrics=False, names=["agentdash_spent_usd"])
     assert 'agentdash_spent_usd_total{model="gpt",tenant="acme"} 3.5\n' in text
+
+
+def test_budgets_waits_and_refusals_are_series_with_their_tenant() -> None:
+    tokens = TenantTokens(cap=1000, used=1200, state=TokenState.HARD, resets_at=START + 60.0)
+    fresh = TenantTokens(cap=500, used=100, state=TokenState.OK, resets_at=START + 60.0)
+    unknown = TenantTokens(cap=7, state=TokenState.UNKNOWN, resets_at=START + 60.0)
+    common = {"tier": "growth", "namespace": "x", "pools": 1}
+    tenants = (
+        TenantView(name="acme", tokens=tokens, usd_per_hour=2.5, usd_limit=4.0, **common),
+        TenantView(name="globex", tokens=fresh, **common),
+        TenantView(name="initech", tokens=unknown, **common),
+    )
+    models = (
+        ModelView(key="gpt", model="gpt", calls_per_minute=60.0, refused_calls_per_minute=3.0),
+        ModelView(key="own", model="own", tenant="acme"),
+    )
+    queues = (
+        QueueRates(pool=POOL.key, oldest_at=START - 40.0),
+        QueueRates(pool=POOL.key, oldest_at=START - 90.0, number=1),
+    )
+    shown = replace(snapshot_of(), at=START, tenants=tenants, models=models, queues=queues)
+    page = MetricsPage(lambda: shown, dict)
+    names = [each for each in page.text(openmetrics=False).split() if "{" in each]
+    lines = page.text(openmetrics=False).splitlines()
+    for line in (
+        'agentdash_day_tokens_total{tenant="acme"} 1200.0',
+        'agentdash_day_tokens_left{tenant="acme"} 0.0',
+        'agentdash_day_tokens_left{tenant="globex"} 400.0',
+        'agentdash_day_tokens_budget{tenant="initech"} 7.0',
+        'agentdash_usd_per_hour{tenant="acme"} 2.5',
+        'agentdash_usd_per_hour_limit{tenant="acme"} 4.0',
+        'agentdash_model_calls_per_minute{model="gpt",tenant=""} 60.0',
+        'agentdash_model_refused_per_minute{model="gpt",tenant=""} 3.0',
+        'agentdash_queue_oldest_seconds{pool="research",tenant="acme"} 90.0',
+    ):
+        assert line in lines
+    assert not [each for each in names if 'tenant="initech"' in each and "budget" not in each]
+    assert not [each for each in names if 'model="own"' in each], "nothing reports of it"
 
 
 @tabled("gate", Gate)

@@ -22,6 +22,9 @@ needs_promtool = pytest.mark.skipif(
 )
 A, B = '{namespace="ops",job="agentdash",pod="a"', '{namespace="ops",job="agentdash",pod="b"'
 POOL = ',tenant="acme",pool="research"'
+DAY = f'{A},tenant="acme"}}'
+MODEL = f'{A},tenant="",model="gpt"}}'
+DEAD = '{namespace="acme",job="workers",tenant="acme",role="research",status="dead"}'
 LONG = "x90"
 """90 steps of a minute."""
 HEALTHY = {
@@ -39,6 +42,12 @@ HEALTHY = {
     f"agentdash_pool_next_replicas{A}{POOL}}}": f"4+0{LONG}",
     f"agentdash_pool_ready_replicas{A}{POOL}}}": f"4+0{LONG}",
     f'agentdash_finding{A},subject="x",kind="other"}}': f"1+0{LONG}",
+    f"agentdash_day_tokens_budget{DAY}": f"1440000+0{LONG}",  # 1,000 a minute
+    f"agentdash_day_tokens_total{DAY}": f"0+1900{LONG}",
+    f"agentdash_model_calls_per_minute{MODEL}": f"100+0{LONG}",
+    f"agentdash_model_refused_per_minute{MODEL}": f"2+0{LONG}",
+    f"agentdash_queue_oldest_seconds{A}{POOL}}}": f"900+0{LONG}",
+    f"agent_tasks_total{DEAD}": f"2+0{LONG}",
 }
 FAULTS: dict[str, dict[str, str]] = {
     "AgentdashAbsent": {
@@ -63,6 +72,12 @@ FAULTS: dict[str, dict[str, str]] = {
         f'agentdash_finding{A},subject="y",kind="{Code.CONTESTED}"}}': f"1+0{LONG}",
     },
     "AgentdashMessagesWait": {f'agentdash_finding{A},subject="x",kind="waits"}}': f"1+0{LONG}"},
+    "AgentdashBudgetBurnsFast": {f"agentdash_day_tokens_total{DAY}": f"0+6100{LONG}"},
+    # a quarter of an hour that was much too fast, and since then four times the day's pace
+    "AgentdashBudgetBurns": {f"agentdash_day_tokens_total{DAY}": "0+60000x15 904000+4000x75"},
+    "AgentdashCallsRefused": {f"agentdash_model_refused_per_minute{MODEL}": f"3+0{LONG}"},
+    "AgentdashOldestWaits": {f"agentdash_queue_oldest_seconds{A}{POOL}}}": f"901+0{LONG}"},
+    "AgentdashDeadLetters": {f"agent_tasks_total{DEAD}": f"2+1{LONG}"},
 }
 
 

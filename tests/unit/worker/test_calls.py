@@ -9,11 +9,13 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from prometheus_client import generate_latest
 
 from agentdash.worker.limits import UNTOLD_S, Account, ModelGates, Spending, Spent
 from agentdash.worker.models import REFUSALS, ModelCalls
 from agentdash.worker.router import LearnedTries
 from agentdash.worker.session import LimitReached, Retryable, Session, Task
+from agentdash.worker.state import WorkerMetrics
 from controller.model.scarcity import ModelTier
 from controller.model.worker_messages import ModelShare, ModelTerms, RateShare, UsedTokens
 from support.virtual_loop import in_virtual_time, run
@@ -107,6 +109,8 @@ def calls(
     models: tuple[ModelTerms, ...] = (),
     accounts: tuple[Account, ...] = (),
     purse: Purse | None = None,
+    *,
+    on_refusal: Callable[[str], None] = lambda _: None,
 ) -> ModelCalls:
     return ModelCalls(
         cast("Session", counts),
@@ -115,6 +119,7 @@ def calls(
         history=LearnedTries(cast("Any", None), "acme", "research"),
         spending=purse or Purse(),
         accounts=accounts,
+        on_refusal=on_refusal,
     )
 
 
@@ -212,8 +217,12 @@ async def test_a_refused_call_is_made_again_when_the_provider_says_so() -> None:
     gates = without_limits()
     ample = RateShare(requests_per_minute=60_000)
     gates.hold_to((ModelShare(model="gpt", newcomer=ample),), "w-1")
-    await calls(counts, gates).ask("gpt", made, input_tokens=10, output_tokens=10)
+    metrics = WorkerMetrics("acme", "research")
+    asked = calls(counts, gates, on_refusal=metrics.refused)
+    await asked.ask("gpt", made, input_tokens=10, output_tokens=10)
     assert (loop.time() - began, counts.tokens) == pytest.approx((7.5, 2), abs=0.01)
+    series = 'agent_refused_calls_total{model="gpt",role="research",tenant="acme"} 2.0'
+    assert series in generate_latest(metrics.registry).decode()
 
 
 @in_virtual_time

@@ -15,6 +15,7 @@ import pytest
 from nats import errors
 from nats.js.api import PubAck
 from nats.js.errors import NotFoundError
+from prometheus_client import generate_latest
 
 from agentdash.worker import (
     HandBack,
@@ -105,8 +106,9 @@ def delivery(
     *,
     attempts: int = 5,
     room: TaskRoom | None = None,
+    metrics: WorkerMetrics | None = None,
 ) -> Delivery:
-    metrics = WorkerMetrics("acme", "research")
+    metrics = metrics or WorkerMetrics("acme", "research")
     any_post = cast("Any", post)
     link = cast("Any", SimpleNamespace(jetstream=post, client=post))
     desk = Desk(
@@ -181,12 +183,16 @@ async def _is_interrupted(_: Task, __: Session) -> None:
 def test_an_agent_that_ends_itself_has_failed(
     agent: Callable[[Task, Session], Awaitable[Any]], words: str, caplog: pytest.LogCaptureFixture
 ) -> None:
+    metrics = WorkerMetrics("acme", "research")
+
     async def history() -> list[str]:
         post = Post()
-        await delivery(post, agent).handle()
+        await delivery(post, agent, metrics=metrics).handle()
         return post.noted
 
     assert run(history()) == ["counted", "not acknowledged"]
+    retries = 'agent_retries_total{role="research",tenant="acme"} 1.0'
+    assert retries in generate_latest(metrics.registry).decode()
     assert any(words in record.getMessage() for record in caplog.records)
 
 
