@@ -277,8 +277,8 @@ class StubApi:
         parts = request.path.strip("/").split("/")
         if parts[-1] == "version":
             return "version", "", ""
-        # nodes belong to no namespace
-        namespace = parts[parts.index("namespaces") + 1] if "namespaces" in parts else ""
+        # nodes and namespaces belong to none
+        namespace = parts[parts.index("namespaces") + 1] if "namespaces" in parts[:-1] else ""
         if parts[-1] in {"scale", "log"}:
             return parts[-1], namespace, parts[-2]
         if parts[-2] == "deployments":
