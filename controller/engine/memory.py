@@ -136,12 +136,16 @@ class Keeper:
 
     async def take_over(self, watched: Callable[[], Memory]) -> Memory | None:
         """The previous leader's memory with what was `watched` until it is read, within `RECALL_S`;
-        None without one.
+        None without one: then this process's own memory begins anew, and what it has watched before
+        is not known if the store answers late.
         """
         self._load_no_more()
         memory = await self._load(asyncio.get_running_loop().time() + RECALL_S, watched)
-        if memory is not None:
-            self._saved_at = self._clock.monotonic()
+        now = self._clock.monotonic()
+        if memory is None:
+            self._began = now
+        else:
+            self._saved_at = now
         return memory
 
     def follow(self) -> None:

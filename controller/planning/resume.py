@@ -59,7 +59,7 @@ def resumed(
         gap_s = seen_from - (now - unseen_s)
         is_lost = saved.is_partial and (gap_s > 0.0 or not later)
         found = _lived_on(left, pools.get(key), gap_s, now, is_lost=is_lost)
-        resuming[key] = _watched(found, own, later, seen_from) if own and later else found
+        resuming[key] = _watched(found, own, later, seen_from, now) if own and later else found
     return Memory(pools=resuming, planned_at=now)
 
 
@@ -114,14 +114,14 @@ def doubted(memory: Memory, seen: Mapping[PoolKey, Workload], now: float) -> Mem
 
 def anew(memory: Memory, seen: Mapping[PoolKey, Workload], now: float) -> Memory:
     """The memory of a process that takes over at `now` (Unix seconds) and finds nothing that was
-    left: it may have been stopped or blind, so each pool is as one that is seen for the first time.
+    left: it may have been stopped or blind, so each pool is held as one that is seen for the first
+    time. What it has recommended itself stays: what is found late has not seen it.
     """
     pools = {
         key: replace(
             found,
             since=now,
             last_active_at=now if key in seen and seen[key].replicas else found.last_active_at,
-            recommendations=(),
         )
         for key, found in memory.pools.items()
     }
@@ -182,12 +182,18 @@ def _after(own: PoolMemory, since: float, now: float) -> list[RecommendationRun]
 
 
 def _watched(
-    left: PoolMemory, own: PoolMemory, later: list[RecommendationRun], since: float
+    left: PoolMemory, own: PoolMemory, later: list[RecommendationRun], since: float, now: float
 ) -> PoolMemory:
     """The memory as it was `left`, and since that moment what this process has seen itself; before
     it, of more work only: the other one may have been blind. What it began with it has not seen.
+
+    What the other one recommended when it saved holds until `now`: it would have saved more, and
+    may have seen as much between two looks of this process.
     """
-    earlier = [replace(run, last_at=min(_until(run), since)) for run in left.recommendations]
+    earlier = [
+        replace(run, last_at=now if run.last_at is None else min(run.last_at, since))
+        for run in left.recommendations
+    ]
     for run in own.recommendations:
         known = [each.replicas for each in earlier if _until(each) >= _until(run)]
         if (
@@ -207,7 +213,7 @@ def _watched(
         active_since=own.active_since if saw_work else None,
         last_active_at=last_active_at,
         own_zero=left.own_zero or own.own_zero,
-        recommendations=(*sorted(earlier, key=_until), *later),
+        recommendations=tuple(sorted((*earlier, *later), key=_until)),
     )
 
 
@@ -242,7 +248,7 @@ def _joined(left: PoolMemory, own: PoolMemory) -> PoolMemory:
         since=min(left.since, began) if runs else began,
         active_since=active.active_since,
         last_active_at=active.last_active_at,
-        recommendations=(*runs, *later) if runs else own.recommendations,
+        recommendations=tuple(sorted((*runs, *later), key=_until)) if runs else own.recommendations,
         scaled_up=(*(each for each in left.scaled_up if each.at < began), *own.scaled_up),
         scaled_down=(*(each for each in left.scaled_down if each.at < began), *own.scaled_down),
         asked=present.asked,

@@ -143,13 +143,14 @@ class History:
             return f"{lease.holder} has the lease, but {leaders} may write"
         for key, crew in world.crews.items():
             size, queue = world.deployments[key].replicas, crew.queue
+            is_contested = self.judge.is_contested(lease.holder, key)
             if world.budget_is_spent(crew.pool.tenant):
-                if size:
+                if size and not is_contested:
                     return f"{key} has {size} replicas without a budget"
             elif queue.pending or queue.in_flight:
                 words = f"{queue.pending} messages wait and {queue.in_flight} are in flight"
                 return f"{key} has not come to rest: {words}, size {size}"
-            elif self.judge.is_contested(lease.holder, key):
+            elif is_contested:
                 continue  # a person has set it again and again, and it is left alone for minutes
             elif size > crew.pool.min and not queue.counts:  # a learned pool keeps what pays
                 return f"{key} keeps {size} replicas without work"

@@ -113,6 +113,7 @@ class Judge:
         self.writes = 0
         world.kernel.after(1.0, self._look)
         world.memory.on_put.append(self._asked)
+        world.memory.on_restored = self._no_longer_shared
 
     def _look(self) -> None:
         """Who can decide nothing does not lead for long beside a process that can."""
@@ -301,6 +302,13 @@ class Judge:
         if controller.right.may_write() and not self._is_troubled(controller):
             shared_at = now + SHARED_S
         needs.append(_Need(controller.queues.read_at[key], replicas, name, shared_at))
+
+    def _no_longer_shared(self) -> None:
+        """An older copy of the bucket does not have what was saved since, and its leader may have
+        ended with it.
+        """
+        for key, needs in self._needs.items():
+            self._needs[key] = [each._replace(shared_at=math.inf) for each in needs]
 
     def _too_low_for(
         self, controller: Controller, pool: Pool, who: str, current: int, wanted: int

@@ -45,6 +45,7 @@ class Store:
         self.is_gone = False
         self.on_put: list[Callable[[BucketEntry], None]] = []
         self.on_lost: Callable[[bool], None] = lambda _: None
+        self.on_restored: Callable[[], None] = lambda: None
 
     def now(self) -> float:
         """The server's clock."""
@@ -124,6 +125,7 @@ class Store:
             self._latest, self._by_revision, self._history, self._revision = parts
             self.is_gone = False
             self.on_lost(True)
+            self.on_restored()
 
         return restore
 

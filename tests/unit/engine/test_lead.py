@@ -168,6 +168,28 @@ async def test_who_finds_no_memory_of_the_previous_leader_holds_each_pool_for_a_
         assert world.cluster.writes == [(STEADY.key, 2, False)]
 
 
+async def test_who_finds_the_memory_late_keeps_what_it_saw_as_a_follower() -> None:
+    leadership = FakeLeadership()
+    world = Harness(STEADY, replicas=6, leadership=leadership)
+    world.queue(STEADY, pending=2)
+    async with world.running():
+        await world.clock.advance(2.0 * WINDOW_S)
+        # the leader saves for the last time; then more work comes for a moment
+        world.memories.kept = remembered(2, world.clock.now(), before=6)
+        world.queue(STEADY, pending=6)
+        await world.clock.advance(5.0)
+        world.queue(STEADY, pending=2)
+        await world.clock.advance(5.0)
+        world.memories.error = StoreAwayError("nats is away")
+        leadership.gain()
+        await world.clock.advance(5.0)
+        world.memories.error = None
+        await world.clock.advance(WINDOW_S - 15.0)
+        assert world.cluster.writes == []
+        await world.clock.advance(25.0)
+        assert world.cluster.writes == [(STEADY.key, 2, False)]
+
+
 async def test_a_leader_that_loses_the_lease_writes_and_saves_nothing_more() -> None:
     leadership = FakeLeadership(leads=True)
     world = Harness(RESEARCH, replicas=1, leadership=leadership)
