@@ -71,9 +71,12 @@ class Kernel:
         while True:
             following = math.inf
             for machine in self.machines:
+                if machine.has_ended or machine.pauses:
+                    continue
                 while (due_at := machine.due_at()) <= self.now:
                     machine.turn()
-                following = min(following, due_at)
+                if due_at < following:
+                    following = due_at
             if self.broken is not None:
                 raise self.broken
             if events and events[0][0] <= following:
@@ -278,18 +281,19 @@ class _Loop(asyncio.AbstractEventLoop):
                 if turns > AT_ONE_INSTANT:
                     kernel.now += _RESOLUTION_S
                 for _ in range(len(ready)):
-                    self._run(ready.popleft())
+                    handle = ready.popleft()
+                    if not handle.is_cancelled:
+                        self._run(handle)
         finally:
             asyncio._set_running_loop(None)
 
     def _run(self, handle: _Handle) -> None:
-        if handle.is_cancelled:
-            return
+        context = handle.context
         try:
-            if handle.context is None:
+            if context is None:
                 handle.callback(*handle.args)
             else:
-                handle.context.run(handle.callback, *handle.args)
+                context.run(handle.callback, *handle.args)
         except BrokenPromiseError:
             raise
         except Exception as error:  # noqa: BLE001  # as asyncio's own loop
