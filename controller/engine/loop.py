@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Mapping
+from contextlib import AsyncExitStack
 from decimal import Decimal
 from typing import Final, NamedTuple
 
@@ -163,7 +164,8 @@ class Engine:
 
     async def run(self) -> None:
         """Tick every interval until `stop`; slots that have passed count as late."""
-        async with asyncio.TaskGroup() as self._tasks:
+        async with asyncio.TaskGroup() as self._tasks, AsyncExitStack() as at_end:
+            at_end.callback(self._stopping.set)  # what is told from then on begins no tick
             self._dispatcher = WriteDispatcher(
                 pools=self._pools,
                 actuator=self._writes.actuator,

@@ -75,8 +75,7 @@ class Kernel:
                     continue
                 while (due_at := machine.due_at()) <= self.now:
                     machine.turn()
-                if due_at < following:
-                    following = due_at
+                following = min(following, due_at)
             if self.broken is not None:
                 raise self.broken
             if events and events[0][0] <= following:
