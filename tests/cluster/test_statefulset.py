@@ -19,7 +19,7 @@ from controller.kube.cluster import Cluster
 from controller.manifests.rights import tenant_rights
 from controller.model.decision import OutcomeKind
 from controller.model.ids import PoolKey
-from controller.model.readings import Fresh
+from controller.model.readings import Fresh, last_known
 from support.asked import a_cap
 from support.desk import operator
 from support.live import daemon, fleet_text, streams, until
@@ -125,7 +125,12 @@ async def test_the_rights_of_the_list_are_enough_to_scale_it(admin: Any, tmp_pat
         version = seen.value.resource_version
         done = await cluster.actuator.scale(pool, 3, version, urgent=False)
         assert done.kind is OutcomeKind.APPLIED, done
-        await admin.until(lambda: len(cluster.workloads.pods(pool).value.items) == 3)
+
+        def has_three() -> bool:
+            pods = last_known(cluster.workloads.pods(pool))
+            return pods is not None and len(pods.items) == 3
+
+        await admin.until(has_three)
         items = cluster.workloads.pods(pool).value.items
         assert [(each.name, each.ordinal) for each in items] == [
             ("db-0", 0),
